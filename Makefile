@@ -1,0 +1,61 @@
+# Every verb of the project. `make demo` and `make test` need nothing but Python 3.11+, git and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# The first Python that really runs and is new enough (a pyenv shim may exist and not run).
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help
+help:  ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "credit-granter needs Python 3.11 or newer; found none on the PATH" >&2; exit 1; }
+	@echo "Installing into $(VENV) (once; about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/installed  ## install into .venv
+
+.PHONY: demo
+demo: $(VENV)/installed  ## run the main job for real, with a stand-in for Polar
+	@$(BIN)/credits demo
+
+.PHONY: test
+test: $(VENV)/installed  ## every test
+	@$(BIN)/python -m pytest
+
+.PHONY: check
+check: $(VENV)/installed  ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/installed  ## format and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: test-all
+test-all:  ## every test on Python 3.11, 3.12 and 3.13
+	@for v in 3.11 3.12 3.13; do \
+		echo "== Python $$v"; \
+		$(MAKE) --no-print-directory test PYTHON=python$$v VENV=.venv-$$v || exit 1; done
+
+.PHONY: lock
+lock:  ## write constraints.txt anew from the newest allowed versions
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@{ echo '# Written by `make lock`: what CI and the Makefile install.'; \
+		.venv-lock/bin/pip freeze --exclude-editable; } > constraints.txt
+	@rm -rf .venv-lock
+
+.PHONY: clean
+clean:  ## remove what was installed and built
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
