@@ -1,0 +1,1 @@
+"""Policy: what the operator decides, read once at the edge."""

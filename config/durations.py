@@ -1,0 +1,18 @@
+"""Spans of time as operators write them: ``30d``, ``24h``, ``90s``."""
+
+import re
+from datetime import timedelta
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=3650)  # anything longer is a typing error, and would overflow sooner or later
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the positive span that ``text`` names; ValueError, fit to show, if it names none."""
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text.strip(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is no span of time; write a number and s, m, h, d or w, as in 24h")
+    span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if span > _LONGEST:
+        raise ValueError(f"{text!r} is longer than {_LONGEST.days} days")
+    return span

@@ -1,0 +1,79 @@
+"""The plain pieces that a file is made of, each of which knows where it stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from config.problems import PieceError, Place, shown
+
+
+class Kind(StrEnum):
+    """What YAML takes a single value for."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIME = "time"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A value in the file: a ``Scalar``, ``Items`` or ``Entries``."""
+
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scalar(Piece):
+    """A single value: the text as written, never converted, and what YAML takes it for."""
+
+    text: str
+    kind: Kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Items(Piece):
+    """A list."""
+
+    items: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A key with its value."""
+
+    key: Scalar
+    value: Piece
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entries(Piece):
+    """A mapping; each entry is found by the text of its key."""
+
+    entries: Mapping[str, Entry]
+
+
+def expected(what: str, piece: Piece) -> PieceError:
+    """Return the error that says what belongs in the place of ``piece`` and what stands there."""
+    return PieceError(piece.place, f"expected {what}, found {_found(piece)}")
+
+
+def items_of(piece: Piece, what: str) -> tuple[Piece, ...]:
+    """Return the items of a list; PieceError, asking for ``what``, if it is none."""
+    if not isinstance(piece, Items):
+        raise expected(what, piece)
+    return piece.items
+
+
+def entries_of(piece: Piece, what: str) -> Mapping[str, Entry]:
+    """Return the entries of a mapping; PieceError, asking for ``what``, if it is none."""
+    if not isinstance(piece, Entries):
+        raise expected(what, piece)
+    return piece.entries
+
+
+def _found(piece: Piece) -> str:
+    if not isinstance(piece, Scalar):
+        return "a list" if isinstance(piece, Items) else "a mapping"
+    return "nothing" if piece.kind is Kind.NOTHING else f"the {piece.kind} {shown(piece.text)}"

@@ -1,0 +1,129 @@
+"""What is wrong with a file: every problem, each with its place and worded as one line."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from typing import TypeVar
+
+from config.errors import ConfigError
+
+T = TypeVar("T")
+Source = TypeVar("Source")
+Default = TypeVar("Default")
+
+_SHOWN_CHARACTERS = 60  # enough to recognise what was written; longer would bury the message
+_LISTED_WORDS = 12  # more than the format has of any kind; only meters can be more
+_COMPARED_CHARACTERS = 128  # the longest name there can be
+_COMPARED_WORDS = 200  # some 2 ms for each unknown word; nobody has that many meters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a piece of a file stands: line and column count from 1, ``path`` is the keys to it."""
+
+    line: int
+    column: int
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One mistake in a file; ``str()`` is the line that a user reads."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return ``file:line:column: path: message``, without the path where there is none."""
+        subject = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column}: {subject}{self.message}"
+
+
+class RulesError(ConfigError):
+    """The rules cannot be used; ``problems`` says why, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Keep the problems, of which there is at least one."""
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        """Return all problems, one a line."""
+        return "\n".join(map(str, self.problems))
+
+
+class PieceError(Exception):
+    """One piece of a file cannot be read; a ``Report`` turns it into a problem."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        """Take the place to point at and what to say of it."""
+        super().__init__(message)
+        self.place = place
+
+
+class Report:
+    """Collects the problems of one file, so that a user sees them all at once."""
+
+    def __init__(self, file: str) -> None:
+        """Begin without problems; ``file`` is the name to show."""
+        self._file = file
+        # By place and message: what an alias brings in twice is still one mistake.
+        self._problems: dict[tuple[int, int, str], Problem] = {}
+
+    def add(self, place: Place, message: str) -> None:
+        """Note one problem."""
+        problem = Problem(
+            file=self._file,
+            line=place.line,
+            column=place.column,
+            path=place.path,
+            message=message,
+        )
+        self._problems.setdefault((place.line, place.column, message), problem)
+
+    def read(self, reader: Callable[[Source], T], source: Source | None, default: Default) -> T | Default:
+        """Return what ``reader`` makes of ``source``; ``default`` if absent or not readable.
+
+        What keeps it from being read is noted.
+        """
+        if source is None:
+            return default
+        try:
+            return reader(source)
+        except PieceError as error:
+            self.add(error.place, str(error))
+            return default
+
+    @property
+    def has_problems(self) -> bool:
+        """Return whether any problem was noted."""
+        return bool(self._problems)
+
+    def error(self) -> RulesError:
+        """Return every problem noted as one error, in the order of the file."""
+        return RulesError(sorted(self._problems.values(), key=lambda one: (one.line, one.column)))
+
+
+def shown(text: str) -> str:
+    """Return ``text`` in quotes, on one line and no longer than a glance takes."""
+    if len(text) > _SHOWN_CHARACTERS:
+        text = text[: _SHOWN_CHARACTERS - 3] + "..."
+    return repr(text)
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return ``words`` as a list to read, cut short where it is long."""
+    all_words = list(words)
+    more = ["..."] if len(all_words) > _LISTED_WORDS else []
+    return ", ".join(all_words[:_LISTED_WORDS] + more)
+
+
+def unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:
+    """Return what to say of a word not in ``allowed``: the one it resembles, else ``otherwise``."""
+    close = get_close_matches(word[:_COMPARED_CHARACTERS], islice(allowed, _COMPARED_WORDS), n=1)
+    hint = f"did you mean {shown(close[0])}?" if close else otherwise
+    return f"unknown {what} {shown(word)}; {hint}"

@@ -1,0 +1,88 @@
+"""The only reader of the environment; names and meanings are the contract's."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from platformdirs import user_state_path
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.durations import parse_duration
+from config.errors import ConfigError
+
+_POLAR_SERVERS = {
+    "production": "https://api.polar.sh",
+    "sandbox": "https://sandbox-api.polar.sh",
+}
+
+
+def _polar_url(value: str) -> str:
+    url = _POLAR_SERVERS.get(value, value)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError("write production, sandbox, or a base URL such as http://127.0.0.1:9000")
+    return url.rstrip("/")
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("write a URL that begins with redis://, rediss:// or unix://")
+    return value
+
+
+def _span(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """What the environment (and a ``.env`` file where present) says; frozen, secrets masked."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    access_token: SecretStr | None = Field(None, validation_alias="POLAR_ACCESS_TOKEN")
+    webhook_secret: SecretStr | None = Field(None, validation_alias="POLAR_WEBHOOK_SECRET")
+    polar_url: Annotated[str, AfterValidator(_polar_url)] = Field(
+        "production", validation_alias="POLAR_SERVER", validate_default=True
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+        None, validation_alias="REDIS_URL"
+    )
+    rules_path: Path = Field(Path("config/rules.yaml"), validation_alias="CREDITS_RULES")
+    data_dir: Path = Field(
+        default_factory=lambda: user_state_path("credit-granter"),
+        validation_alias="CREDITS_DATA_DIR",
+    )
+    host: str = Field("127.0.0.1", validation_alias="HOST")
+    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
+    log_format: Literal["console", "json"] | None = Field(None, validation_alias="LOG_FORMAT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+    ops_token: SecretStr | None = Field(None, validation_alias="CREDITS_OPS_TOKEN")
+    retain: Annotated[timedelta, BeforeValidator(_span)] = Field(
+        timedelta(days=30), validation_alias="CREDITS_RETAIN"
+    )
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """Return every signing secret that is in force, several while one is being rotated."""
+        if self.webhook_secret is None:
+            return ()
+        secrets = self.webhook_secret.get_secret_value().split(",")
+        return tuple(secret.strip() for secret in secrets if secret.strip())
+
+
+def load_settings() -> Settings:
+    """Read the environment; ConfigError names each variable that cannot be used, and why."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problem(one) for one in error.errors())) from None
+
+
+def _problem(error: Any) -> str:
+    # The value is left out on purpose: it may be a secret, or hold one.
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{error['loc'][0]}: {message}"
