@@ -1,0 +1,109 @@
+"""Views of the Polar webhooks that we act on; unknown fields and types are normal.
+
+Shapes: Polar's OpenAPI (2026-10) and webhooks that a Polar server sent (``tests/payloads``).
+"""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from workers.errors import UnreadableEventError
+
+ORDER_PAID = "order.paid"
+
+# What is stored; any other type is answered 2xx, counted and forgotten.
+STORED_TYPES = frozenset({ORDER_PAID, "order.refunded", "subscription.cycled", "customer.created"})
+
+# Ids are keys of the ledger: one spelling for each, whatever the sender's.
+Id = Annotated[str, AfterValidator(lambda text: str(UUID(text)))]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Envelope(_View):
+    """The only part of a webhook that the receiver looks at."""
+
+    type: str
+
+
+class Subscription(_View):
+    """The subscription as it was when the webhook was made (or is now, in the orders API)."""
+
+    id: Id
+    ended_at: AwareDatetime | None = None
+    trial_start: AwareDatetime | None = None
+    trial_end: AwareDatetime | None = None
+
+
+class Order(_View):
+    """A paid order: what of it does not change decides what it is."""
+
+    id: Id
+    created_at: AwareDatetime
+    billing_reason: str
+    customer_id: Id
+    product_id: Id | None = None
+    subscription: Subscription | None = None
+
+    @property
+    def is_trial_start(self) -> bool:
+        """Say whether a subscription's first order was made within its trial."""
+        return (
+            self.billing_reason == "subscription_create"
+            and self.subscription is not None
+            and _within(self.created_at, self.subscription.trial_start, self.subscription.trial_end)
+        )
+
+    @property
+    def is_final_invoice(self) -> bool:
+        """Say whether a cycle's order was made when its subscription had ended: nobody stays."""
+        return (
+            self.billing_reason == "subscription_cycle"
+            and self.subscription is not None
+            and self.subscription.ended_at is not None
+            and self.created_at >= self.subscription.ended_at
+        )
+
+
+class _OrderWebhook(_View):
+    data: Order
+
+
+def peek_type(body: bytes) -> str | None:
+    """Return the webhook's type, or None where the body is no event at all."""
+    try:
+        return read_envelope(body).type
+    except UnreadableEventError:
+        return None
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """Return what any webhook says of itself; UnreadableEventError if it is no webhook."""
+    try:
+        return Envelope.model_validate_json(body)
+    except ValidationError as error:
+        raise UnreadableEventError(_words(error)) from None
+
+
+def read_order(body: bytes) -> Order:
+    """Return the order of an ``order.*`` webhook; UnreadableEventError says what is wrong with it."""
+    try:
+        return _OrderWebhook.model_validate_json(body).data
+    except ValidationError as error:
+        raise UnreadableEventError(_words(error)) from None
+
+
+def _within(moment: datetime, start: datetime | None, end: datetime | None) -> bool:
+    return start is not None and end is not None and start <= moment < end
+
+
+def _words(error: ValidationError) -> str:
+    # Neither values nor more than a few problems: a body may be hostile, and reasons are listed.
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    shown = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:3]]
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""  # noqa: PLR2004 - as above
+    return "the body cannot be read: " + "; ".join(shown) + more

@@ -1,0 +1,173 @@
+"""The shell around the pure core: lease, plan, claim, ingest, settle, many deliveries at a time."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from config.rules import Rules
+from workers.cases import Case, conclude, credits_text, open_case
+from workers.grants import Grant
+from workers.ingesting import Ingested, Ingestion
+from workers.planning import Plan
+from workers.records import Claim, Lease, Leased, Outcome, Status
+
+log = structlog.get_logger(__name__)
+
+# The grants of one lease go in one request or two: a month's renewals take minutes.
+MOST_DELIVERIES = 250
+
+# A drain gives way after this, so that nobody waits long for a worker that is told to stop.
+_DRAIN_SECONDS = 5.0
+
+
+class Inbox(Protocol):
+    """Where deliveries come from."""
+
+    def lease(self, most: int) -> Lease:
+        """Take up to ``most`` that are due."""
+        ...
+
+
+class Book(Protocol):
+    """Where grants are claimed and settled."""
+
+    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Claim | None]:
+        """Freeze each (delivery id, plan); return what is frozen."""
+        ...
+
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
+        """Write down what Polar took and what became of the deliveries."""
+        ...
+
+
+class Gate(Protocol):
+    """What keeps everybody from asking Polar in vain."""
+
+    def begin(self, seconds: float, reason: str) -> None:
+        """Let everybody wait."""
+        ...
+
+    def give_back(self) -> None:
+        """Let another be the first to ask."""
+        ...
+
+    def over(self) -> None:
+        """Let everybody go on."""
+        ...
+
+
+class Sink(Protocol):
+    """Where usage events go: Polar."""
+
+    def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Ingest all of them or raise PolarError."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granter:
+    """Turns deliveries into credit."""
+
+    inbox: Inbox
+    book: Book
+    gate: Gate
+    polar: Sink
+    rules: Rules
+    jitter: Callable[[], float] = random.random
+
+    def drain(self) -> None:
+        """Work on what is due until nothing is, or until it is time to give way."""
+        give_way = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < give_way:
+            lease = self.inbox.lease(MOST_DELIVERIES)
+            if not lease.deliveries:
+                return
+            self.run(lease)
+
+    def run(self, lease: Lease) -> list[Outcome]:
+        """Plan, claim, ingest and settle what was leased; return what became of each delivery."""
+        cases = [self._open(delivery) for delivery in lease.deliveries]
+        claims = self._claim(cases)
+        grants, makers = _open_grants(cases, claims)
+        done = self._ingest(grants, makers, lease)
+        outcomes = [conclude(case, claims.get(case.delivery.id), makers, done) for case in cases]
+        accepted = [grant for key, grant in grants.items() if key in done.accepted]
+        self.book.settle(accepted, outcomes)
+        self._heed(done, lease)
+        _tell(outcomes, accepted, makers)
+        return outcomes
+
+    def _open(self, delivery: Leased) -> Case:
+        try:
+            return open_case(delivery, self.rules)
+        except Exception as error:
+            log.exception("planning broke", delivery=delivery.id)
+            return Case(delivery=delivery, failure=f"planning broke: {type(error).__name__}: {error}")
+
+    def _claim(self, cases: Iterable[Case]) -> dict[str, Claim]:
+        """Return what is frozen, by delivery; a plan without grants may still find a claim."""
+        plans = [(case.delivery.id, case.plan) for case in cases if case.plan is not None]
+        if not plans:
+            return {}
+        frozen = zip(plans, self.book.claim(plans), strict=True)
+        return {delivery_id: claim for (delivery_id, _), claim in frozen if claim is not None}
+
+    def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], lease: Lease) -> Ingested:
+        strikes = {delivery.id: delivery.strikes for delivery in lease.deliveries}
+        ingestion = Ingestion(
+            self.polar.ingest,
+            strikes={key: strikes[maker] for key, maker in makers.items()},
+            outages=lease.outages,
+            jitter=self.jitter,
+        )
+        return ingestion.run(list(grants.values()))
+
+    def _heed(self, done: Ingested, lease: Lease) -> None:
+        if done.pause is not None:
+            seconds, reason = done.pause
+            log.warning("pausing", seconds=round(seconds, 1), reason=reason)
+            self.gate.begin(seconds, reason)
+        elif lease.outages and (done.accepted or done.refused):
+            log.info("going on", pauses=lease.outages)
+            self.gate.over()
+        elif lease.outages:
+            self.gate.give_back()
+
+
+def _open_grants(
+    cases: Iterable[Case], claims: Mapping[str, Claim]
+) -> tuple[dict[str, Grant], dict[str, str]]:
+    """Return by key the grants that Polar has yet to confirm, and the first delivery of each."""
+    grants: dict[str, Grant] = {}
+    makers: dict[str, str] = {}
+    for case in cases:
+        if claim := claims.get(case.delivery.id):
+            for grant in claim.unsettled:
+                grants[grant.key] = grant
+                makers.setdefault(grant.key, case.delivery.id)
+    return grants, makers
+
+
+def _tell(outcomes: Iterable[Outcome], accepted: Iterable[Grant], makers: Mapping[str, str]) -> None:
+    given: dict[str, list[Grant]] = {}
+    for grant in accepted:
+        given.setdefault(makers[grant.key], []).append(grant)
+    for outcome in outcomes:
+        grants = given.get(outcome.delivery_id, [])
+        log.log(
+            _LEVELS[outcome.status],
+            outcome.status.value,
+            delivery=outcome.delivery_id,
+            order=outcome.order_id or None,
+            customer=outcome.customer_id or None,
+            credits=credits_text(grants) if grants else None,
+            rules=sorted({rule for grant in grants for rule in grant.rules}) or None,
+            reason=outcome.reason or None,
+        )
+
+
+_LEVELS = {Status.WAITING: 30, Status.GRANTED: 20, Status.SKIPPED: 20, Status.FAILED: 40}

@@ -1,0 +1,103 @@
+"""Whether the whole is well: each check by name, with what was found."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.pauses import Pauses
+from workers.queue import workers_alive
+
+# A few retries and a pause fit into this; what waits longer wants a person.
+_LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One question and its answer."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine(redis: Redis, now: datetime | None = None) -> list[Check]:
+    """Ask every question; a Redis that does not answer is one of the answers."""
+    moment = now or datetime.now(UTC)
+    questions: list[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]]] = [
+        ("redis", _redis),
+        ("workers", _workers),
+        ("waiting", _waiting),
+        ("rules", _rules),
+        ("polar", _polar),
+    ]
+    return [_ask(name, question, redis, moment) for name, question in questions]
+
+
+def all_well(checks: Iterable[Check]) -> bool:
+    """Say whether every check is."""
+    return all(check.ok for check in checks)
+
+
+def _ask(
+    name: str,
+    question: Callable[[Redis, datetime], tuple[bool, str]],
+    redis: Redis,
+    now: datetime,
+) -> Check:
+    try:
+        ok, detail = question(redis, now)
+    except (RedisError, OSError) as error:
+        ok, detail = False, f"Redis: {error}"
+    return Check(name=name, ok=ok, detail=detail)
+
+
+def _redis(redis: Redis, _now: datetime) -> tuple[bool, str]:
+    """Redis must keep what it is given: on disk, and when memory is short."""
+    faults = durability_faults(redis)
+    redis.set(keys.READY, 1, ex=10)
+    return not faults, "; ".join(faults) or "takes writes, keeps them"
+
+
+def durability_faults(redis: Redis) -> list[str]:
+    """Return in words what could make this server lose what it was given."""
+    faults = []
+    if redis.info("persistence").get("aof_enabled") != 1:
+        faults.append("appendonly is off: a restart loses what was accepted (set appendonly yes)")
+    try:
+        policy = cast(dict[str, str], redis.config_get("maxmemory-policy"))["maxmemory-policy"]
+    except (ResponseError, KeyError):
+        return faults  # a managed server that does not show its settings
+    if policy != "noeviction":
+        faults.append(f"maxmemory-policy is {policy}: it may drop the ledger (set noeviction)")
+    return faults
+
+
+def _workers(redis: Redis, now: datetime) -> tuple[bool, str]:
+    alive = workers_alive(redis, now)
+    return alive > 0, f"{alive} alive"
+
+
+def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
+    oldest = DeliveryStore(redis).oldest_waiting()
+    if oldest is None:
+        return True, "nothing waits"
+    age = now - oldest
+    return age < _LONGEST_WAIT, f"the oldest waits for {round(age.total_seconds())} s"
+
+
+def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
+    in_force = cast(bytes | None, redis.get(keys.RULES))
+    return in_force is not None, in_force.decode() if in_force else "no worker has rules in force"
+
+
+def _polar(redis: Redis, _now: datetime) -> tuple[bool, str]:
+    pause = Pauses(redis).standing()
+    if pause is None:
+        return True, "takes events"
+    return False, f"paused for {round(pause.left.total_seconds())} s more: {pause.reason}"

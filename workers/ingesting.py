@@ -1,0 +1,97 @@
+"""Many grants in few requests: sends, takes out what Polar refuses, and sends the rest again."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workers.errors import PolarBrokenError, PolarError
+from workers.grants import Grant, usage_event
+from workers.retries import Circumstances, Halve, Later, Park, Pause, decide
+
+Send = Callable[[Sequence[Mapping[str, Any]]], None]
+
+# Far below the 4,681 (by the meters that match) at which Polar breaks, and quick on its side.
+MOST_EVENTS = 500
+
+# When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
+_MOST_SUSPECTS = 3
+
+
+@dataclass(kw_only=True, slots=True)
+class Ingested:
+    """What came of a round, by the grants' keys; what stands nowhere was not sent or not answered."""
+
+    accepted: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    later: dict[str, tuple[float, str]] = field(default_factory=dict)
+    pause: tuple[float, str] | None = None
+
+
+class Ingestion:
+    """One round: every answer but a pause shrinks what is left to send, so it ends."""
+
+    def __init__(
+        self, send: Send, *, strikes: Mapping[str, int], outages: int, jitter: Callable[[], float]
+    ) -> None:
+        """Take how often each grant (by key) failed alone, and the pauses in a row before this."""
+        self._send = send
+        self._strikes = strikes
+        self._outages = outages
+        self._jitter = jitter
+        self._done = Ingested()
+        self._suspects: list[tuple[Grant, PolarError]] = []
+
+    def run(self, grants: Sequence[Grant]) -> Ingested:
+        """Send ``grants``, sorted by key so that workers cannot deadlock in Polar's database."""
+        ordered = sorted(grants, key=lambda grant: grant.key)
+        left = [ordered[i : i + MOST_EVENTS] for i in range(0, len(ordered), MOST_EVENTS)]
+        while left and self._done.pause is None and not self._in_doubt:
+            batch = left.pop(0)
+            left[:0] = self._try(batch)
+        for grant, error in self._suspects:
+            self._meet(error, [grant])
+        return self._done
+
+    @property
+    def _in_doubt(self) -> bool:
+        return len(self._suspects) >= _MOST_SUSPECTS and not self._done.accepted
+
+    def _try(self, batch: list[Grant]) -> list[list[Grant]]:
+        """Send ``batch``; return what of it is to be sent again."""
+        try:
+            self._send([usage_event(grant) for grant in batch])
+        except PolarBrokenError as error:
+            if len(batch) > 1:
+                return self._meet(error, batch)
+            # Whether it or the world is to blame is seen when the others have been tried.
+            self._suspects.append((batch[0], error))
+            return []
+        except PolarError as error:
+            return self._meet(error, batch)
+        self._done.accepted.update(grant.key for grant in batch)
+        return []
+
+    def _meet(self, error: PolarError, batch: list[Grant]) -> list[list[Grant]]:
+        done = self._done
+        match decide(error, self._circumstances(batch)):
+            case Park(reasons=reasons):
+                done.refused |= {batch[i].key: words for i, words in reasons.items()}
+                rest = [grant for i, grant in enumerate(batch) if i not in reasons]
+                return [rest] if rest else []
+            case Halve():
+                middle = len(batch) // 2
+                return [batch[:middle], batch[middle:]]
+            case Later(seconds=seconds):
+                done.later[batch[0].key] = (seconds, str(error))
+            case Pause(seconds=seconds):
+                done.pause = (seconds, str(error))
+        return []
+
+    def _circumstances(self, batch: list[Grant]) -> Circumstances:
+        return Circumstances(
+            events=len(batch),
+            others_pass=bool(self._done.accepted),
+            strikes=self._strikes.get(batch[0].key, 0),
+            outages=self._outages,
+            jitter=self._jitter(),
+        )

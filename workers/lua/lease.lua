@@ -1,0 +1,33 @@
+-- Take what is due until the lease ends; after that it is due again by itself.
+-- KEYS: due, pause, outage, probe
+-- ARGV: delivery prefix, lease ms, most, wake...
+-- Returns {pauses in a row, {id, type, body, strikes}, ...}
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  return { 0 }
+end
+local outages = tonumber(redis.call('HGET', KEYS[3], 'pauses') or 0)
+if outages > 0 and not redis.call('SET', KEYS[4], 1, 'NX', 'PX', ARGV[2]) then
+  return { 0 } -- somebody else is trying whether Polar is back
+end
+local now = clock()
+local most = tonumber(ARGV[3])
+local leased = { outages }
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, most)
+for _, id in ipairs(ids) do
+  local key = ARGV[1] .. id
+  local found = redis.call('HMGET', key, 'type', 'body', 'strikes')
+  if found[1] then
+    redis.call('ZADD', KEYS[1], text(now + ARGV[2]), id)
+    redis.call('HINCRBY', key, 'attempts', 1)
+    leased[#leased + 1] = { id, found[1], found[2], found[3] or '0' }
+  else
+    redis.call('ZREM', KEYS[1], id) -- nothing is known of it any more
+  end
+end
+if #leased == 1 then
+  redis.call('DEL', KEYS[4])
+end
+if #ids == most and outages == 0 then
+  ensure_drain(wake_from(4)) -- there may be more than one worker's share
+end
+return leased

@@ -1,0 +1,13 @@
+-- Everybody waits. Workers that fail together count as one pause, and the longest holds.
+-- KEYS: pause, outage, probe     ARGV: ms, reason
+redis.call('DEL', KEYS[3])
+local standing = redis.call('PTTL', KEYS[1])
+if standing < 0 then
+  redis.call('HINCRBY', KEYS[2], 'pauses', 1)
+  redis.call('HSETNX', KEYS[2], 'since', text(clock()))
+end
+redis.call('HSET', KEYS[2], 'reason', ARGV[2])
+redis.call('EXPIRE', KEYS[2], 86400)
+if tonumber(ARGV[1]) > standing then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])
+end

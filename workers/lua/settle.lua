@@ -1,0 +1,41 @@
+-- Write down, together, what Polar took and what became of the deliveries.
+-- KEYS: due, audit
+-- ARGV: delivery prefix, prefix of the sets by status, retention s,
+--       JSON [[subject, meter], ...], JSON [{id, status, reason, order_id, customer_id, after_ms, strike}, ...]
+local now = clock()
+for _, grant in ipairs(cjson.decode(ARGV[4])) do
+  if redis.call('HSETNX', grant[1], 'settled:' .. grant[2], text(now)) == 1 then
+    redis.call('XADD', KEYS[2], '*', 'subject', grant[1], 'meter', grant[2])
+  end
+end
+
+local function put_off(key, outcome)
+  redis.call('ZADD', KEYS[1], text(now + outcome.after_ms), outcome.id)
+  redis.call('HSET', key, 'reason', outcome.reason)
+  if outcome.strike then
+    redis.call('HINCRBY', key, 'strikes', 1)
+  end
+end
+
+local function conclude(key, outcome)
+  redis.call('HSET', key, 'status', outcome.status, 'reason', outcome.reason, 'settled_at', text(now),
+    'order_id', outcome.order_id, 'customer_id', outcome.customer_id)
+  redis.call('ZREM', KEYS[1], outcome.id)
+  redis.call('ZREM', ARGV[2] .. 'waiting', outcome.id)
+  redis.call('ZADD', ARGV[2] .. outcome.status, redis.call('HGET', key, 'received_at'), outcome.id)
+  if outcome.status ~= 'failed' then
+    redis.call('EXPIRE', key, ARGV[3])
+  end
+end
+
+for _, outcome in ipairs(cjson.decode(ARGV[5])) do
+  local key = ARGV[1] .. outcome.id
+  -- A worker that slept past its lease finds the matter settled by another: that stands.
+  if redis.call('HGET', key, 'status') == 'waiting' then
+    if outcome.status == 'waiting' then
+      put_off(key, outcome)
+    else
+      conclude(key, outcome)
+    end
+  end
+end

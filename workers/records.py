@@ -1,0 +1,83 @@
+"""PURE: the values that pass between the stores and the core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from workers.grants import Grant
+
+
+class Status(StrEnum):
+    """What has become of a delivery."""
+
+    WAITING = "waiting"
+    """Stored; its turn will come, or comes again."""
+    GRANTED = "granted"
+    """Polar has taken every grant that it led to."""
+    SKIPPED = "skipped"
+    """It leads to no credit, for the reason given."""
+    FAILED = "failed"
+    """It cannot be granted as it is, for the reason given; kept, and can be replayed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leased:
+    """A delivery in a worker's hands; ``strikes`` is how often its grants failed alone."""
+
+    id: str
+    type: str
+    body: bytes
+    strikes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """What a worker holds; ``outages`` are the pauses in a row before it (then it is a probe)."""
+
+    deliveries: tuple[Leased, ...]
+    outages: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """A stored delivery as operators see it."""
+
+    id: str
+    type: str
+    status: Status
+    reason: str
+    received_at: datetime
+    settled_at: datetime | None
+    attempts: int
+    order_id: str | None
+    customer_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A frozen plan, and which of its meters Polar has taken."""
+
+    subject: str
+    delivery_id: str
+    claimed_at: datetime
+    grants: tuple[Grant, ...]
+    settled: Mapping[str, datetime]
+
+    @property
+    def unsettled(self) -> tuple[Grant, ...]:
+        """Return the grants that Polar has not confirmed yet."""
+        return tuple(grant for grant in self.grants if grant.meter not in self.settled)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one delivery; ``after_seconds`` is until its next turn where it still waits."""
+
+    delivery_id: str
+    status: Status
+    reason: str = ""
+    order_id: str = ""
+    customer_id: str = ""
+    after_seconds: float = 0
+    strike: bool = False

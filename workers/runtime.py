@@ -1,0 +1,130 @@
+"""The composition root: from settings to the parts that receiver, worker, command line and tests use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis.asyncio
+from redis import Redis
+
+from config.errors import ConfigError
+from config.rules import Rules, load_rules
+from config.settings import Settings
+from workers import jobs
+from workers.deliveries import DeliveryStore
+from workers.embedded import EmbeddedRedis
+from workers.granting import Granter
+from workers.intake import Intake
+from workers.ledger import Ledger
+from workers.pauses import Pauses
+from workers.polar import Polar
+from workers.queue import GrantWorker
+
+# Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
+_RECEIVER_SECONDS = 3
+_WORKER_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stores:
+    """What lies in Redis."""
+
+    redis: Redis
+    deliveries: DeliveryStore
+    ledger: Ledger
+    pauses: Pauses
+
+
+@contextmanager
+def redis_server(settings: Settings) -> Iterator[str]:
+    """Yield the URL of the Redis to use: the operator's, else the embedded one while we need it."""
+    if settings.redis_url is not None:
+        yield settings.redis_url.get_secret_value()
+        return
+    with EmbeddedRedis(settings.data_dir) as embedded:
+        yield embedded.url
+
+
+@contextmanager
+def stores(settings: Settings) -> Iterator[Stores]:
+    """Yield the stores of the Redis that the settings mean."""
+    with redis_server(settings) as url, connect(url) as connection:
+        yield stores_in(connection, settings)
+
+
+def connect(url: str) -> Redis:
+    """Return a client for workers and commands."""
+    return Redis.from_url(url, socket_timeout=_WORKER_SECONDS, socket_connect_timeout=_WORKER_SECONDS)
+
+
+def stores_in(connection: Redis, settings: Settings) -> Stores:
+    """Return the stores in one Redis."""
+    return Stores(
+        redis=connection,
+        deliveries=DeliveryStore(connection),
+        ledger=Ledger(connection, retain=settings.retain),
+        pauses=Pauses(connection),
+    )
+
+
+def granter_for(settings: Settings, stores: Stores, rules: Rules) -> Granter:
+    """Return what turns deliveries into credit; ConfigError without a token."""
+    return Granter(
+        inbox=stores.deliveries,
+        book=stores.ledger,
+        gate=stores.pauses,
+        polar=polar_for(settings),
+        rules=rules,
+    )
+
+
+def polar_for(settings: Settings) -> Polar:
+    """Return a client for the Polar that the settings mean; ConfigError without a token."""
+    return Polar(url=settings.polar_url, token=require_token(settings))
+
+
+def require_redis_url(settings: Settings) -> str:
+    """Return the operator's Redis; receiver and worker alone do not bring one of their own."""
+    if settings.redis_url is None:
+        raise ConfigError(
+            "REDIS_URL is not set: receiver and workers must share one Redis; set it for both, or use "
+            "`credits up`, which runs them together with an embedded one"
+        )
+    return settings.redis_url.get_secret_value()
+
+
+def require_token(settings: Settings) -> str:
+    """Return the access token, or say how to get one."""
+    if settings.access_token is None:
+        raise ConfigError(
+            "POLAR_ACCESS_TOKEN is not set: make an organization access token with the scope "
+            "events:write in Polar's dashboard (Settings > Developers)"
+        )
+    return settings.access_token.get_secret_value()
+
+
+def require_secrets(settings: Settings) -> tuple[str, ...]:
+    """Return the signing secrets, or say where to find one."""
+    if not settings.webhook_secrets:
+        raise ConfigError(
+            "POLAR_WEBHOOK_SECRET is not set: it is shown with the webhook endpoint in Polar's "
+            "dashboard (Settings > Webhooks)"
+        )
+    return settings.webhook_secrets
+
+
+def worker_for(settings: Settings, url: str) -> GrantWorker:
+    """Return an RQ worker that is ready to work; ConfigError if it could not grant."""
+    connection = connect(url)
+    rules = load_rules(settings.rules_path)
+    jobs.install(granter_for(settings, stores_in(connection, settings), rules))
+    return GrantWorker(connection, rules=rules, retain=settings.retain)
+
+
+def intake_for(url: str) -> Intake:
+    """Return the receiver's door to Redis; connects when first used."""
+    return Intake(
+        redis.asyncio.Redis.from_url(
+            url, socket_timeout=_RECEIVER_SECONDS, socket_connect_timeout=_RECEIVER_SECONDS
+        )
+    )
