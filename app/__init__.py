@@ -1,0 +1,1 @@
+"""Entry points: the receiver, the command line, the demo. Nothing imports app."""

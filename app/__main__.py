@@ -1,0 +1,5 @@
+"""``python -m app`` is ``credits``."""
+
+from app.cli import main
+
+main()

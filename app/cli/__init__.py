@@ -1,0 +1,22 @@
+"""The command line, one module a family of commands: parse, call workers, print."""
+
+import sys
+
+from redis.exceptions import RedisError
+
+from app.cli import check, demo, look, replay, run, send
+from app.cli.root import root
+from config.errors import ConfigError
+from workers.errors import GranterError
+
+__all__ = ["check", "demo", "look", "main", "replay", "root", "run", "send"]
+
+
+def main() -> None:
+    """Run a command; what a user can mend is one clear line and exit status 1, never a traceback."""
+    try:
+        root()
+    except (ConfigError, GranterError) as error:
+        sys.exit(f"credits: {error}")
+    except RedisError as error:
+        sys.exit(f"credits: Redis: {error} (is REDIS_URL right, and the server up?)")

@@ -1,0 +1,188 @@
+"""``credits deliveries``, ``show``, ``status``: what came, what became of it, and how things stand."""
+
+import json as json_module
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from app.cli.output import (
+    Cell,
+    ago,
+    console,
+    delivery_json,
+    grants_json,
+    iso,
+    literal,
+    print_json,
+    print_table,
+    status_text,
+)
+from app.cli.root import Json, root, settings_for
+from config.durations import parse_duration
+from config.errors import ConfigError
+from workers.cases import credits_text
+from workers.grants import order_subject
+from workers.health import all_well, examine
+from workers.records import Claim, Delivery, Status
+from workers.runtime import Stores, stores
+
+
+def _moment_before(span: str) -> datetime:
+    try:
+        return datetime.now(UTC) - parse_duration(span)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", metavar="SPAN", help="Only what came within, e.g. 24h.", parser=_moment_before),
+]
+Type = Annotated[str | None, typer.Option("--type", help="Only this type, e.g. order.paid.")]
+
+
+@root.command()
+def deliveries(
+    status: Annotated[list[Status] | None, typer.Option("--status", help="Only these; repeatable.")] = None,
+    type_: Type = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
+    json: Json = False,
+) -> None:
+    """List what arrived and what became of it, newest first.
+
+    Example: credits deliveries --status failed --since 24h
+    """
+    with stores(settings_for("deliveries", quiet=True)) as held:
+        found = list(islice(select(held, status or list(Status), type_=type_, since=since), limit))
+    if json:
+        print_json([delivery_json(one) for one in found])
+    elif found:
+        print_table(
+            ["received", "delivery", "type", "status", "order", "reason"],
+            [_row(one) for one in found],
+        )
+    else:
+        console().print("no deliveries")
+
+
+@root.command()
+def show(
+    delivery: Annotated[str, typer.Argument(help="A delivery's id: Polar's webhook-id.")],
+    body: Annotated[bool, typer.Option("--body", help="Also what was sent, whole.")] = False,
+    json: Json = False,
+) -> None:
+    """Show one delivery: what it was, what it came to, and every grant it led to.
+
+    Example: credits show 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
+    """
+    with stores(settings_for("show", quiet=True)) as held:
+        one = find(held, [delivery])[0]
+        claim = held.ledger.find(order_subject(one.order_id)) if one.order_id else None
+        raw = held.deliveries.body(delivery)
+    if json:
+        grants = grants_json(claim, one.order_id) if claim else []
+        print_json(delivery_json(one) | {"grants": grants, "body": _text(raw)})
+        return
+    _print_delivery(one, claim)
+    if body:
+        console().print(literal(_pretty(raw)), soft_wrap=True)
+
+
+@root.command()
+def status(
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless all is well.")] = False,
+    json: Json = False,
+) -> None:
+    """Show how things stand: workers, queue, what waits, what failed.
+
+    Example: credits status --strict
+    """
+    with stores(settings_for("status", quiet=True)) as held:
+        checks = examine(held.redis)
+        counts = held.deliveries.counts()
+        newest = next(held.deliveries.newest(), None)
+        granted = held.ledger.granted()
+    well = all_well(checks) and not counts[Status.FAILED]
+    last = newest.received_at if newest else None
+    if json:
+        print_json(
+            {
+                "well": well,
+                "checks": {one.name: {"ok": one.ok, "detail": one.detail} for one in checks},
+                "deliveries": {status.value: count for status, count in counts.items()},
+                "grants": granted,
+                "last_delivery_at": iso(last),
+            }
+        )
+    else:
+        rows = [[one.name, "ok" if one.ok else "NOT OK", one.detail] for one in checks]
+        kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
+        rows.append(["deliveries", "ok" if not counts[Status.FAILED] else "NOT OK", kept])
+        rows.append(["grants", "", f"{granted} confirmed by Polar"])
+        rows.append(["last", "", ago(last) if last else "nothing has come yet"])
+        print_table(["", "", "now"], rows)
+    if strict and not well:
+        raise typer.Exit(1)
+
+
+def select(
+    held: Stores, statuses: Sequence[Status], *, type_: str | None, since: datetime | None
+) -> Iterator[Delivery]:
+    """Yield the deliveries of these statuses, newest first, of one type if given."""
+    found = held.deliveries.newest(statuses, since=since)
+    return (one for one in found if type_ is None or one.type == type_)
+
+
+def find(held: Stores, ids: list[str]) -> list[Delivery]:
+    """Return these deliveries; ConfigError names those that are unknown."""
+    found = held.deliveries.get(ids)
+    missing = set(ids) - {one.id for one in found}
+    if missing:
+        raise ConfigError(
+            f"no delivery {', '.join(sorted(missing))}: `credits deliveries` lists those that are kept"
+        )
+    return found
+
+
+def _row(one: Delivery) -> list[Cell]:
+    order = one.order_id or "-"
+    return [ago(one.received_at), one.id, one.type or "?", status_text(one.status), order, one.reason]
+
+
+def _print_delivery(one: Delivery, claim: Claim | None) -> None:
+    rows: list[list[Cell]] = [
+        ["delivery", one.id],
+        ["type", one.type or "no webhook that can be read"],
+        ["status", status_text(one.status)],
+        ["reason", one.reason or "-"],
+        ["received", f"{iso(one.received_at)} ({ago(one.received_at)})"],
+        ["settled", iso(one.settled_at) or "not yet"],
+        ["attempts", str(one.attempts)],
+        ["order", one.order_id or "-"],
+        ["customer", one.customer_id or "-"],
+    ]
+    if claim:
+        rows.append(["frozen", f"{iso(claim.claimed_at)}, by delivery {claim.delivery_id}"])
+        rows += [
+            [
+                "granted" if grant.meter in claim.settled else "claimed",
+                f"{credits_text([grant])} by {', '.join(grant.rules)}, as {grant.key}",
+            ]
+            for grant in claim.grants
+        ]
+    print_table(["", ""], rows)
+
+
+def _text(body: bytes) -> str:
+    return body.decode(errors="replace")
+
+
+def _pretty(body: bytes) -> str:
+    try:
+        return json_module.dumps(json_module.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return _text(body)

@@ -1,0 +1,110 @@
+"""How results are printed: tables for people, JSON for machines."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workers.cases import plain
+from workers.records import Claim, Delivery, Status
+
+# Not a terminal: nobody measures, so nothing is cut.
+_PIPE_WIDTH = 240
+
+_COLOURS = {
+    Status.WAITING: "yellow",
+    Status.GRANTED: "green",
+    Status.SKIPPED: "bright_black",
+    Status.FAILED: "red",
+}
+
+
+Cell = str | Text
+
+
+def console() -> Console:
+    """Return where people read."""
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one array or object."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """Print a table without lines; cells are taken literally, whatever is in them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="ellipsis" if column == "reason" else "fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
+    console().print(table)
+
+
+def literal(text: str) -> Text:
+    """Return text without markup, and without the control characters that terminals obey."""
+    return Text("".join(char if char.isprintable() else "�" for char in text))
+
+
+def status_text(status: Status) -> Text:
+    """Return a status in its colour."""
+    return Text(status.value, style=_COLOURS[status])
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """Return how long ago ``moment`` was, as people say it."""
+    seconds = max(0, round(((now or datetime.now(UTC)) - moment).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Return a moment for machines."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery for machines."""
+    return {
+        "id": delivery.id,
+        "type": delivery.type,
+        "status": delivery.status.value,
+        "reason": delivery.reason,
+        "received_at": iso(delivery.received_at),
+        "settled_at": iso(delivery.settled_at),
+        "attempts": delivery.attempts,
+        "order_id": delivery.order_id,
+        "customer_id": delivery.customer_id,
+    }
+
+
+def grants_json(claim: Claim, order_id: str | None) -> list[dict[str, Any]]:
+    """Return the grants of one claim for machines."""
+    return [
+        {
+            "key": grant.key,
+            "customer_id": grant.customer_id,
+            "meter": grant.meter,
+            "credits": number(plain(grant.units)),
+            "status": "granted" if grant.meter in claim.settled else "claimed",
+            "order_id": order_id,
+            "rules": list(grant.rules),
+            "delivery": claim.delivery_id,
+            "claimed_at": iso(claim.claimed_at),
+            "granted_at": iso(claim.settled.get(grant.meter)),
+        }
+        for grant in claim.grants
+    ]
+
+
+def number(text: str) -> int | float:
+    """Return a JSON number for a plain decimal text."""
+    return float(text) if "." in text else int(text)

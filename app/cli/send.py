@@ -1,0 +1,97 @@
+"""``credits send``: sign a webhook as Polar would, and deliver it."""
+
+import json as json_module
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import httpx
+import typer
+
+from app.cli.output import console, literal, print_json
+from app.cli.root import Json, root, settings_for
+from app.samples import SAMPLES, sample
+from app.signature import sign
+from config.errors import ConfigError
+from config.settings import Settings
+from workers.runtime import require_secrets
+
+_TIMEOUT_SECONDS = 10  # Polar's own patience
+
+
+@root.command()
+def send(
+    *,
+    file: Annotated[Path | None, typer.Argument(help="A webhook's body, sent byte for byte.")] = None,
+    sample_name: Annotated[
+        str | None, typer.Option("--sample", metavar="NAME", help=f"One of: {', '.join(SAMPLES)}.")
+    ] = None,
+    url: Annotated[str | None, typer.Option("--url", help="The receiver (default: HOST and PORT).")] = None,
+    webhook_id: Annotated[
+        str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
+    ] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="Put this product into the sample.")
+    ] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", help="Put this customer into the sample.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Sign a webhook with POLAR_WEBHOOK_SECRET and deliver it to a receiver.
+
+    Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
+    """
+    settings = settings_for("send", quiet=True)
+    body = _body(file, sample_name, product, customer)
+    target = url or f"http://{settings.host}:{settings.port}/webhooks/polar"
+    response = deliver(settings, target, webhook_id or str(uuid4()), body)
+    _print(response, json=json)
+    if response.status_code != httpx.codes.ACCEPTED:
+        raise typer.Exit(1)
+
+
+def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx.Response:
+    """Send ``body`` as Polar would; ConfigError if nobody answers."""
+    headers = sign(require_secrets(settings)[0], webhook_id, int(time.time()), body)
+    try:
+        return httpx.post(
+            url,
+            content=body,
+            headers={**headers, "Content-Type": "application/json", "User-Agent": "polar.sh webhooks"},
+            timeout=_TIMEOUT_SECONDS,
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigError(f"no answer from {url}: {error}; is `credits up` running there?") from None
+
+
+def _body(file: Path | None, name: str | None, product: str | None, customer: str | None) -> bytes:
+    if (file is None) == (name is None):
+        raise typer.BadParameter("give a file or --sample NAME, one of the two")
+    if file is not None:
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from None
+    if name not in SAMPLES:
+        raise typer.BadParameter(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
+    return sample(name, product=product, customer=customer)
+
+
+def _print(response: httpx.Response, *, json: bool) -> None:
+    answer = _answer(response)
+    if json:
+        print_json({"status": response.status_code, "answer": answer})
+    elif isinstance(answer, dict):
+        words = "  ".join(f"{name} {value}" for name, value in answer.items())
+        console().print(literal(f"{response.status_code}  {words}"))
+    else:
+        console().print(literal(f"{response.status_code}  {answer}"))
+
+
+def _answer(response: httpx.Response) -> Any:
+    try:
+        return json_module.loads(response.content)
+    except ValueError:
+        return response.text

@@ -1,0 +1,1 @@
+"""The demo: the main job for real, with a stand-in for Polar."""

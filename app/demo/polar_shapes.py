@@ -1,0 +1,119 @@
+"""The shapes of what Polar is sent, and its words for what does not fit them.
+
+Polar itself is FastAPI with pydantic, so models of the same names and field order find the same words:
+which entries a bad event gets, where each one points, and what it says.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from math import ceil
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    UUID4,
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
+
+MOST_PER_PAGE = 100  # Polar gives no more, whatever is asked for
+
+Row = TypeVar("Row")
+
+
+def problems(error: ValidationError, *where: str) -> list[dict[str, Any]]:
+    """Return the entries of a 422's ``detail``, each ``loc`` beginning with ``where``."""
+    return [
+        {**entry, "loc": [*where, *entry["loc"]], **_shown_context(entry.get("ctx"))}
+        for entry in error.errors(include_url=False)
+    ]
+
+
+def _shown_context(context: Mapping[str, Any] | None) -> dict[str, Any]:
+    if context is None:
+        return {}
+    # FastAPI's encoder finds nothing to show in an exception.
+    return {"ctx": {k: {} if isinstance(v, Exception) else v for k, v in context.items()}}
+
+
+def _in_the_past(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC):
+        raise ValueError("Timestamp must be in the past.")
+    return moment
+
+
+def _with_an_at_sign(email: str) -> str:
+    if "@" not in email:
+        raise PydanticCustomError(
+            "value_error",
+            "value is not a valid email address: {reason}",
+            {"reason": "An email address must have an @-sign."},
+        )
+    return email
+
+
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+_Value = Annotated[str, StringConstraints(min_length=1, max_length=500)] | int | float | bool
+_Metadata = Annotated[dict[_Key, _Value], Field(max_length=50)]
+
+
+class _EventCreate(BaseModel):
+    timestamp: Annotated[AwareDatetime, AfterValidator(_in_the_past)] = Field(
+        default_factory=lambda: datetime.now(UTC)
+    )
+    name: str = Field(max_length=128)
+    external_id: str | None = None
+    metadata: _Metadata = {}
+
+
+class EventCreateCustomer(_EventCreate):
+    """A usage event of a customer that Polar knows."""
+
+    customer_id: UUID4
+
+
+class EventCreateExternalCustomer(_EventCreate):
+    """A usage event of a customer by the merchant's own id, whom Polar need not know yet."""
+
+    external_customer_id: str
+
+
+EventCreate = EventCreateCustomer | EventCreateExternalCustomer
+
+
+class EventsIngest(BaseModel):
+    """The body of ``POST /v1/events/ingest``.
+
+    Of an event with both customer ids the external one is kept: it is a string as it stands, the
+    other had to be parsed, and pydantic prefers the closer match.
+    """
+
+    events: list[EventCreate]
+
+
+class CustomerCreate(BaseModel):
+    """The body of ``POST /v1/customers/``."""
+
+    external_id: str | None = None
+    name: str | None = Field(None, max_length=256)
+    email: Annotated[str, AfterValidator(_with_an_at_sign)]
+
+
+class Paging(BaseModel):
+    """Which part of a list is asked for."""
+
+    page: int = Field(1, ge=1)
+    limit: int = Field(10, ge=1)
+
+    def envelope(self, rows: Sequence[Row], show: Callable[[Row], BaseModel]) -> dict[str, Any]:
+        """Return one page of ``rows``, each as ``show`` makes it, and how many there are."""
+        size = min(self.limit, MOST_PER_PAGE)
+        start = (self.page - 1) * size
+        return {
+            "items": [show(row).model_dump(mode="json") for row in rows[start : start + size]],
+            "pagination": {"total_count": len(rows), "max_page": ceil(len(rows) / size)},
+        }

@@ -1,0 +1,118 @@
+"""The demo's stage: each part a process of its own, and the means to see what they did."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+
+from app.signature import sign
+from config.errors import ConfigError
+from config.settings import Settings
+from workers.polar import Polar
+from workers.records import Delivery, Status
+from workers.runtime import Stores, stores
+
+CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"
+METERS = ("api_usage", "image_generations")
+
+_TOKEN = "polar_oat_demo"  # noqa: S105 - the stand-in's own
+_SECRET = "whsec_only-for-the-demo"  # noqa: S105
+_START_SECONDS = 30
+_SETTLE_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """What the demo talks to."""
+
+    url: str
+    polar: Polar
+    held: Stores
+
+    def post(self, webhook_id: str, body: bytes, *, secret: str = _SECRET) -> httpx.Response:
+        """Send a webhook as Polar does."""
+        headers = sign(secret, webhook_id, int(time.time()), body)
+        return httpx.post(f"{self.url}/webhooks/polar", content=body, headers=headers, timeout=10)
+
+    def settled(self, webhook_id: str) -> Delivery:
+        """Return the delivery when it is settled; ConfigError if that takes too long."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            for one in self.held.deliveries.get([webhook_id]):
+                if one.status is not Status.WAITING:
+                    return one
+            time.sleep(0.005)
+        raise ConfigError(f"delivery {webhook_id} was not settled within {_SETTLE_SECONDS} seconds")
+
+    def balances(self) -> dict[str, float]:
+        """Return the customer's balance at Polar, by meter."""
+        found = self.polar.balances(CUSTOMER)
+        return {meter: found.get(meter, 0) for meter in METERS}
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Start the stand-in, and ``credits up`` with its embedded Redis; end them all afterwards."""
+    port, polar_port = _free_port(), _free_port()
+    polar_url, url = f"http://127.0.0.1:{polar_port}", f"http://127.0.0.1:{port}"
+    environment = {
+        "POLAR_ACCESS_TOKEN": _TOKEN,
+        "POLAR_WEBHOOK_SECRET": _SECRET,
+        "POLAR_SERVER": polar_url,
+        "CREDITS_RULES": str(files("app.demo") / "rules.yaml"),
+        "CREDITS_DATA_DIR": str(folder / "redis"),
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "LOG_LEVEL": "error",
+    }
+    standin = ["app.demo.polar", f"--port={polar_port}", f"--token={_TOKEN}", f"--customer={CUSTOMER}"]
+    with ExitStack() as stack:
+        stack.enter_context(_process([*standin, *(f"--meter={meter}" for meter in METERS)], folder, {}))
+        stack.enter_context(_process(["app", "up"], folder, environment))
+        _wait_for(f"{polar_url}/v1/meters/")
+        _wait_for(f"{url}/readyz")
+        settings = Settings.model_validate(environment)
+        polar = Polar(url=polar_url, token=_TOKEN)
+        stack.callback(polar.close)
+        yield Stage(url=url, polar=polar, held=stack.enter_context(stores(settings)))
+
+
+@contextmanager
+def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Run one of our modules, away from any .env and any settings of the user's own."""
+    ours = {"REDIS_URL", *environment}
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
+        [sys.executable, "-m", *args], cwd=folder, env=inherited | environment
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str) -> None:
+    """Wait until ``url`` is answered by anything but a 5xx."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise ConfigError(f"{url} did not answer within {_START_SECONDS} seconds")

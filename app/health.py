@@ -1,0 +1,48 @@
+"""``/livez``, ``/readyz``, ``/healthz``: for load balancers, and for whoever is called at night."""
+
+import hmac
+
+from redis import Redis
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from workers.errors import StoreUnavailableError
+from workers.health import all_well, examine
+from workers.intake import Intake
+
+
+class HealthEndpoints:
+    """Answers about this process, this receiver, and the whole."""
+
+    def __init__(self, intake: Intake, redis: Redis, ops_token: str | None) -> None:
+        self._intake = intake
+        self._redis = redis
+        self._ops_token = ops_token
+
+    async def livez(self, _request: Request) -> Response:
+        """This process serves."""
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(self, _request: Request) -> Response:
+        """This receiver can store deliveries; workers do not count, nor does Polar."""
+        try:
+            await self._intake.check()
+        except StoreUnavailableError:
+            return JSONResponse({"status": "unready"}, status_code=503)
+        return JSONResponse({"status": "ready"})
+
+    async def healthz(self, request: Request) -> Response:
+        """The whole is well; what exactly is not is for operators only."""
+        checks = await run_in_threadpool(examine, self._redis)
+        well = all_well(checks)
+        answer: dict[str, object] = {"status": "well" if well else "unwell"}
+        if self._is_operator(request):
+            answer["checks"] = {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}
+        return JSONResponse(answer, status_code=200 if well else 503)
+
+    def _is_operator(self, request: Request) -> bool:
+        if self._ops_token is None:
+            return False
+        given = request.headers.get("authorization", "").encode()
+        return hmac.compare_digest(given, f"Bearer {self._ops_token}".encode())

@@ -1,0 +1,46 @@
+"""Webhooks to try things with: bodies that a Polar server really sent, made to happen now."""
+
+import json
+import re
+from datetime import UTC, datetime
+from importlib.resources import files
+from uuid import uuid4
+
+# By what they are to the rules, and by type where a type is but one thing.
+SAMPLES = {
+    "purchase": "order_paid_purchase",
+    "subscription_create": "order_paid_subscription_create",
+    "trial_start": "order_paid_trial_start_zero",
+    "subscription_cycle": "order_paid_subscription_cycle",
+    "subscription_update": "order_paid_subscription_update",
+    "subscription_meter_cycle": "order_paid_subscription_meter_cycle",
+    "final_invoice": "order_paid_subscription_cancel_final_invoice",
+    "order.refunded": "order_refunded_full",
+    "subscription.cycled": "subscription_cycled",
+    "customer.created": "customer_created",
+    "customer.state_changed": "customer_state_changed",
+}
+
+_MOMENT = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
+
+
+def sample(name: str, *, product: str | None = None, customer: str | None = None) -> bytes:
+    """Return the body of sample ``name``: fresh ids, and all its times moved so that it is from now."""
+    text = (files("app.samples") / f"{SAMPLES[name]}.json").read_text(encoding="utf-8")
+    body = json.loads(text)
+    data = body["data"]
+    replaced = {data["id"]: str(uuid4())}
+    if subscription := data.get("subscription"):
+        replaced[subscription["id"]] = str(uuid4())
+    if product and data.get("product_id"):
+        replaced[data["product_id"]] = product
+    if customer:
+        replaced[data.get("customer_id") or data["id"]] = customer
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    shift = datetime.now(UTC) - datetime.fromisoformat(body["timestamp"])
+    return _MOMENT.sub(lambda found: f'"{_iso(datetime.fromisoformat(found[1]) + shift)}"', text).encode()
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

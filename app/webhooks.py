@@ -1,0 +1,77 @@
+"""``POST /webhooks/polar``: read, verify, accept, answer."""
+
+from collections import Counter
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from app.signature import InvalidSignatureError, Verifier
+from workers.errors import StoreUnavailableError
+from workers.intake import Disposition, Intake, RawDelivery
+
+log = structlog.get_logger(__name__)
+
+MOST_BYTES = 1024 * 1024  # of a body; Polar's own are some 5 KB
+_MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
+_RETRY_SECONDS = 5  # Polar has a schedule of its own; this is for whoever else asks
+
+
+class BodyTooLargeError(Exception):
+    """The request's body passes ``MOST_BYTES``."""
+
+
+class WebhookEndpoint:
+    """Answers Polar's webhooks, and counts what it answered."""
+
+    def __init__(self, verifier: Verifier, intake: Intake) -> None:
+        self._verifier = verifier
+        self._intake = intake
+        self.counts: Counter[str] = Counter()
+
+    async def answer(self, request: Request) -> Response:
+        """Answer as the contract's HTTP table says."""
+        try:
+            body = await _read(request)
+            delivery_id = self._verifier.verify(request.headers, body)
+            disposition = await self._intake.accept(RawDelivery(id=delivery_id, body=body))
+        except BodyTooLargeError:
+            return self._refuse(413, "body_too_large", f"more than {MOST_BYTES} bytes", close=True)
+        except ClientDisconnect:
+            return self._refuse(400, "incomplete", "the sender hung up")
+        except InvalidSignatureError as error:
+            return self._refuse(403, "invalid_signature", str(error))
+        except StoreUnavailableError as error:
+            log.error("cannot store", reason=str(error))  # noqa: TRY400 - an outage wants no traceback
+            return self._refuse(503, "unavailable", "cannot store deliveries now; send it again")
+        return self._accepted(delivery_id, disposition)
+
+    def _accepted(self, delivery_id: str, disposition: Disposition) -> Response:
+        self.counts[disposition.value] += 1
+        if disposition is not Disposition.IGNORED:
+            log.info(disposition.value, delivery=delivery_id)
+        return JSONResponse({"delivery": delivery_id, "disposition": disposition}, status_code=202)
+
+    def _refuse(self, status: int, error: str, detail: str, *, close: bool = False) -> Response:
+        self.counts[error] += 1
+        headers = {"Connection": "close"} if close else {}
+        if status == 503:  # noqa: PLR2004 - the number is the name
+            headers["Retry-After"] = str(_RETRY_SECONDS)
+        elif status == 403:  # noqa: PLR2004
+            log.warning("refused", detail=detail)
+        return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)
+
+
+async def _read(request: Request) -> bytes:
+    """Return the body, unless it is too large: then the rest of it is not read."""
+    announced = request.headers.get("content-length", "0")
+    if len(announced) > _MOST_DIGITS or (
+        announced.isascii() and announced.isdigit() and int(announced) > MOST_BYTES
+    ):
+        raise BodyTooLargeError
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise BodyTooLargeError
+    return bytes(body)
