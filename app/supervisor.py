@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.2
 _FIRST_DELAY_SECONDS = 0.5
-_LONGEST_DELAY_SECONDS = 30.0
+_LONGEST_DELAY_SECONDS = 10.0  # workers exit while Redis is away: they should not be late when it is back
 _SETTLED_SECONDS = 30.0  # who lived so long did not die of its start
 _DRAIN_SECONDS = 30.0  # a request to Polar may take half of it
 
@@ -36,7 +36,8 @@ class Part:
     def start(self) -> None:
         """Start it: deaf to the terminal's Ctrl-C, and holding a pipe that breaks when we die."""
         self.process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            [sys.executable, "-m", "app.parts", *self.args],
+            # -P: a storefront's own folder named app must not be taken for ours.
+            [sys.executable, "-P", "-m", "app.parts", *self.args],
             env=dict(self.env),
             stdin=subprocess.PIPE,
             pass_fds=self.pass_fds,

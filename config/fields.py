@@ -9,9 +9,8 @@ from decimal import Decimal
 
 from config.pieces import Kind, Piece, Scalar, expected
 from config.problems import PieceError, shown
+from config.ruleset import MOST_DIGITS
 
-# Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
-_MAX_DIGITS = 15
 # Twelve digits before and twelve after the point: sums of amounts stay exact in 28 digits.
 _TOO_MANY_CREDITS = Decimal(10**12)
 _FEWEST_CREDITS = Decimal("0.000000000001")
@@ -96,10 +95,10 @@ def amount(piece: Piece) -> Decimal:
         # 1_000, 0x10, 010 (eight), 1:30 (ninety), .inf: numbers to YAML, riddles to a reader.
         raise expected("plain digits, such as 1000 or 0.5", piece)
     digits = len(text.replace(".", "").strip("-0"))
-    if digits > _MAX_DIGITS:
+    if digits > MOST_DIGITS:
         raise PieceError(
             piece.place,
-            f"{shown(text)} has {digits} significant digits; at most {_MAX_DIGITS} stay exact",
+            f"{shown(text)} has {digits} significant digits; at most {MOST_DIGITS} stay exact",
         )
     return _within_bounds(Decimal(text), piece)
 

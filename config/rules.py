@@ -12,11 +12,12 @@ from config import fields
 from config.errors import ConfigError
 from config.pieces import Kind, Piece, Scalar, entries_of, expected, items_of
 from config.problems import PieceError, Place, Problem, Report, RulesError, listed, shown, unknown
-from config.ruleset import DEFAULT_TRIGGERS, Meter, Rule, Rules, Trigger
+from config.ruleset import DEFAULT_TRIGGERS, MOST_DIGITS, Meter, Rule, Rules, Trigger
 from config.yaml_source import place_in, read_yaml
 
 __all__ = [
     "DEFAULT_TRIGGERS",
+    "MOST_DIGITS",
     "Meter",
     "Problem",
     "Rule",

@@ -6,6 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+# Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
+MOST_DIGITS = 15
+
 
 class Trigger(StrEnum):
     """What a paid order is for, in the words of a rule."""

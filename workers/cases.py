@@ -33,7 +33,10 @@ def open_case(delivery: Leased, rules: Rules) -> Case:
         order = read_order(delivery.body)
     except UnreadableEventError as error:
         return Case(delivery=delivery, failure=str(error))
-    return Case(delivery=delivery, order=order, plan=plan_order(order, rules))
+    plan = plan_order(order, rules)
+    if plan.failure:
+        return Case(delivery=delivery, order=order, failure=plan.failure)
+    return Case(delivery=delivery, order=order, plan=plan)
 
 
 def conclude(case: Case, claim: Claim | None, makers: Mapping[str, str], done: Ingested) -> Outcome:

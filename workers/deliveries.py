@@ -36,16 +36,15 @@ class DeliveryStore:
 
     def lease(self, most: int) -> Lease:
         """Take up to ``most`` deliveries that are due, for ``LEASE_SECONDS``; none during a pause."""
-        args: list[EncodableT] = [keys.DELIVERY, LEASE_SECONDS * 1000, most, *wake_args()]
         outages, *taken = self._lease(
             keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE],
-            args=args,
+            args=[keys.DELIVERY, LEASE_SECONDS * 1000, most, *wake_args()],
         )
         return Lease(deliveries=tuple(map(_leased, taken)), outages=outages)
 
     def reopen(self, ids: Sequence[str]) -> tuple[Leased, ...]:
         """Take these deliveries whatever became of them; unknown ids are left out."""
-        args = [keys.DELIVERY, keys.DELIVERIES, LEASE_SECONDS * 1000, *ids]
+        args: list[EncodableT] = [keys.DELIVERY, keys.DELIVERIES, LEASE_SECONDS * 1000, *ids]
         return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=args)))
 
     def get(self, ids: Sequence[str]) -> list[Delivery]:

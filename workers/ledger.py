@@ -105,7 +105,8 @@ def _row(outcome: Outcome) -> dict[str, object]:
     return {
         "id": outcome.delivery_id,
         "status": outcome.status,
-        "reason": outcome.reason,
+        # Polar's words may hold half a surrogate pair, which is no JSON for anybody else.
+        "reason": outcome.reason.encode(errors="replace").decode(),
         "order_id": outcome.order_id,
         "customer_id": outcome.customer_id,
         "after_ms": round(outcome.after_seconds * 1000),

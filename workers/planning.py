@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 
-from config.rules import Rule, Rules, Trigger
+from config.rules import MOST_DIGITS, Rule, Rules, Trigger
 from workers.events import Order
 from workers.grants import Grant, Part, order_subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The grants that a webhook leads to, or the reason why there are none."""
+    """The grants that a webhook leads to, or why there are none: a skip, or a failure to work them out."""
 
     subject: str
     grants: tuple[Grant, ...] = ()
     skip: str = ""
+    failure: str = ""
 
 
 def plan_order(order: Order, rules: Rules) -> Plan:
@@ -26,7 +27,10 @@ def plan_order(order: Order, rules: Rules) -> Plan:
     matching = [rule for rule in rules.rules if _matches(rule, order, trigger)]
     if not matching:
         return Plan(subject=subject, skip=_no_match(order, trigger, rules))
-    return Plan(subject=subject, grants=_grants(subject, order.customer_id, matching, rules))
+    grants = _grants(subject, order.customer_id, matching, rules)
+    if failure := "; ".join(filter(None, map(_inexact, grants))):
+        return Plan(subject=subject, failure=failure)
+    return Plan(subject=subject, grants=grants)
 
 
 def trigger_of(order: Order) -> Trigger | None:
@@ -60,6 +64,13 @@ def _no_match(order: Order, trigger: Trigger, rules: Rules) -> str:
     if any(rule.products is None or order.product_id in rule.products for rule in rules.rules):
         return f"no rule for product {product} has the trigger {trigger}"
     return f"no rule names product {product}"
+
+
+def _inexact(grant: Grant) -> str:
+    """Say so where rules add up to more digits than Polar's numbers keep; one rule alone cannot."""
+    if len(grant.units.normalize().as_tuple().digits) <= MOST_DIGITS:
+        return ""
+    return f"rules {', '.join(grant.rules)} add up to {grant.units:f} {grant.meter}: too many digits"
 
 
 def _grants(subject: str, customer_id: str, matching: list[Rule], rules: Rules) -> tuple[Grant, ...]:

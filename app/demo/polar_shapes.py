@@ -80,17 +80,16 @@ class EventCreateExternalCustomer(_EventCreate):
     """A usage event of a customer by the merchant's own id, whom Polar need not know yet."""
 
     external_customer_id: str
+    # Of an event with both ids the external one is kept: pydantic takes the shape that knows more
+    # of the fields that were sent.
+    customer_id: Any = Field(None, exclude=True)
 
 
 EventCreate = EventCreateCustomer | EventCreateExternalCustomer
 
 
 class EventsIngest(BaseModel):
-    """The body of ``POST /v1/events/ingest``.
-
-    Of an event with both customer ids the external one is kept: it is a string as it stands, the
-    other had to be parsed, and pydantic prefers the closer match.
-    """
+    """The body of ``POST /v1/events/ingest``."""
 
     events: list[EventCreate]
 

@@ -24,8 +24,10 @@ SCOPES = frozenset(
     }
 )
 WINDOW_SECONDS = 60  # of the rate limit
-MOST_METERED_ROWS = 4_681  # seven columns each: the parameters that one PostgreSQL statement takes
-MOST_EXTERNAL_ID_CHARACTERS = 2_600  # about what fits into an entry of PostgreSQL's index
+# Both limits were measured, not documented. The likely reasons: a statement of at most 32,767
+# parameters, seven to a row; an index entry of at most about 2,700 bytes.
+MOST_METERED_ROWS = 4_681
+MOST_EXTERNAL_ID_CHARACTERS = 2_600
 
 
 class StatementTooLargeError(Exception):

@@ -91,7 +91,7 @@ def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> 
     ours = {"REDIS_URL", *environment}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-        [sys.executable, "-m", *args], cwd=folder, env=inherited | environment
+        [sys.executable, "-P", "-m", *args], cwd=folder, env=inherited | environment
     )
     try:
         yield
