@@ -56,7 +56,7 @@ def conclude(case: Case, claim: Claim | None, makers: Mapping[str, str], done: I
         return _outcome(case, Status.FAILED, "; ".join(sorted(refusals)))
     own = claim.delivery_id == case.delivery.id
     if own or any(makers[key] == case.delivery.id for key in open_keys):
-        return _outcome(case, Status.GRANTED, _conflict(case.plan, claim))
+        return _outcome(case, Status.GRANTED, _granted(case.plan, claim))
     when = f"{claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}"
     return _outcome(
         case, Status.SKIPPED, f"already granted: claimed by delivery {claim.delivery_id} at {when}"
@@ -83,15 +83,12 @@ def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
     return _outcome(case, Status.WAITING, done.pause[1] if done.pause else "")
 
 
-def _conflict(plan: Plan | None, claim: Claim) -> str:
-    """Say so where today's rules differ from what is frozen; what is frozen stands."""
-    planned = plan.grants if plan else ()
-    if [(one.meter, one.units) for one in planned] == [(one.meter, one.units) for one in claim.grants]:
-        return ""
-    return (
-        f"granted {credits_text(claim.grants)} as claimed at {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}; "
-        f"today's rules say {credits_text(planned)}"
-    )
+def _granted(plan: Plan | None, claim: Claim) -> str:
+    """Say what was granted and, where today's rules differ, that it stands all the same."""
+    frozen, planned = credits_text(claim.grants), credits_text(plan.grants if plan else ())
+    if frozen == planned:
+        return frozen
+    return f"{frozen}, as claimed at {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}; today's rules say {planned}"
 
 
 def _outcome(

@@ -1,6 +1,7 @@
 """PURE: what the rules make of a paid order. Reads no clock and no store, logs nothing."""
 
 from dataclasses import dataclass
+from datetime import UTC
 
 from config.rules import MOST_DIGITS, Rule, Rules, Trigger
 from workers.events import Order
@@ -51,7 +52,8 @@ def _never(order: Order, rules: Rules, trigger: Trigger | None) -> str:
     if trigger is None:
         return f"billing reason {order.billing_reason!r} is none that rules can name"
     if rules.credit_from is not None and order.created_at < rules.credit_from:
-        return f"created {order.created_at:%Y-%m-%dT%H:%M:%SZ}, before credit_from"
+        created = order.created_at.astimezone(UTC)
+        return f"created {created:%Y-%m-%dT%H:%M:%SZ}, before credit_from"
     return ""
 
 
