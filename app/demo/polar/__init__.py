@@ -5,14 +5,11 @@ project asks anything of it; ``tests/responses`` holds recorded answers, and a t
 purpose it differs in one thing: the real balances follow an ingest by some 16 seconds, these at once.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
-import uvicorn
-from pydantic import UUID4, BaseModel, TypeAdapter
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.demo.polar_door import (
+from app.demo.polar.door import (
     INGEST,
     Gate,
     RefusalError,
@@ -30,10 +27,10 @@ from app.demo.polar_door import (
     read,
     turn_away,
 )
-from app.demo.polar_faults import CommitThenBreak, Fault, Garbage, RateLimited, Slow, Status
-from app.demo.polar_records import Customer, Meter, UserEvent, now
-from app.demo.polar_shapes import CustomerCreate, EventsIngest, Paging
-from app.demo.polar_state import Polar, Received, StatementTooLargeError, Stored
+from app.demo.polar.faults import CommitThenBreak, Fault, Garbage, RateLimited, Slow, Status
+from app.demo.polar.records import Customer, Meter, UserEvent, now
+from app.demo.polar.shapes import CustomerCreate, EventsIngest, Paging
+from app.demo.polar.state import Polar, Received, StatementTooLargeError, Stored
 
 __all__ = [
     "CommitThenBreak",
@@ -211,53 +208,3 @@ def _itself(record: BaseModel) -> BaseModel:
 def _page(request: Request, rows: Sequence[Row], show: Callable[[Row], BaseModel]) -> Response:
     paging = read(Paging, dict(request.query_params), "query")
     return JSONResponse(paging.envelope(rows, show))
-
-
-def main() -> None:
-    """Serve one organization on 127.0.0.1 until a signal comes."""
-    options = _parser().parse_args()
-    polar = Polar(token=options.token, requests_per_minute=options.requests_per_minute)
-    for customer_id in options.customer:
-        polar.add_customer(customer_id)
-    for meter in options.meter:
-        name, _, summed = meter.partition(":")
-        polar.add_meter(name, summed or "units")
-    uvicorn.run(create_app(polar), host="127.0.0.1", port=options.port, log_level="warning")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m app.demo.polar", description="A local stand-in for the Polar API."
-    )
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--token", default=Polar.token, help="default: %(default)s")
-    parser.add_argument(
-        "--customer",
-        action="append",
-        default=[],
-        type=_uuid4,
-        metavar="UUID",
-        help="a customer that is known; may be repeated",
-    )
-    parser.add_argument(
-        "--meter",
-        action="append",
-        default=[],
-        metavar="NAME[:PROPERTY]",
-        help="a meter summing PROPERTY (default: units) of the events NAME; may be repeated",
-    )
-    parser.add_argument(
-        "--requests-per-minute",
-        type=int,
-        default=Polar.requests_per_minute,
-        help="more get 429; default: %(default)s",
-    )
-    return parser
-
-
-def _uuid4(text: str) -> UUID:
-    return TypeAdapter(UUID4).validate_python(text)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.demo.polar_records import now
-from app.demo.polar_shapes import problems
-from app.demo.polar_state import WINDOW_SECONDS, Polar, Received
+from app.demo.polar.records import now
+from app.demo.polar.shapes import problems
+from app.demo.polar.state import WINDOW_SECONDS, Polar, Received
 
 INGEST = "/v1/events/ingest"
 VERSIONS = {None, "2026-04", "2026-10"}  # of the header Polar-Version, which may be missing
