@@ -1,0 +1,37 @@
+"""What all tests share: one real Redis, real payloads, and no hurry."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from redis import Redis
+
+from workers.embedded import EmbeddedRedis
+
+# Machines are noisy: how long one example takes says nothing.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+PAYLOADS = Path(__file__).parent / "payloads"
+RESPONSES = Path(__file__).parent / "responses"
+
+
+def payload(name: str) -> bytes:
+    """Return the body of a webhook that a Polar server sent, byte for byte."""
+    return (PAYLOADS / f"{name}.json").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of a real, durable server that this run of the tests has to itself."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as embedded:
+        yield embedded.url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """Yield a client of an empty server."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client

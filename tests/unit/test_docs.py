@@ -1,0 +1,82 @@
+"""What the documents say is executed as far as it can be."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.core
+
+from app.cli.root import root
+from config.rules import parse_rules
+from config.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """Return the fenced blocks of one language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for fenced, text in found if fenced == language]
+
+
+YAML = [(document, block) for document in DOCUMENTS for block in blocks(document, "yaml")]
+COMMANDS = sorted(
+    {
+        line
+        for document in DOCUMENTS
+        for block in blocks(document, "")
+        for line in block.splitlines()
+        if line.startswith("credits ")
+    }
+)
+
+
+@pytest.mark.parametrize(("document", "block"), YAML, ids=lambda value: getattr(value, "name", "block"))
+def test_every_rules_file_shown_is_a_good_one(document: Path, block: str) -> None:
+    assert parse_rules(block, document.name).rules
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_shown_can_be_parsed(line: str) -> None:
+    words = shlex.split(line)[1:]
+    group = typer.main.get_command(root)
+    assert isinstance(group, typer.core.TyperGroup)
+    command = group.commands[words[0]]
+    with command.make_context(words[0], words[1:]) as context:
+        assert context.info_name == words[0]
+
+
+def test_the_documents_show_commands_and_rules() -> None:
+    assert len(COMMANDS) > 5
+    assert YAML
+
+
+def test_every_command_has_an_example_in_its_help() -> None:
+    group = typer.main.get_command(root)
+    assert isinstance(group, typer.core.TyperGroup)
+    without = [
+        name for name, command in group.commands.items() if "Example: credits " not in (command.help or "")
+    ]
+    assert without == []
+
+
+def test_every_setting_is_told_of() -> None:
+    names = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert {name for name in names if name not in operations} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_make_targets_that_the_readme_names_exist() -> None:
+    named = set(re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text()))
+    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert named
+    assert {name for name in named if not re.search(rf"^{name}\s", made, re.MULTILINE)} == set()
