@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=3650)  # anything longer is a typing error, and would overflow sooner or later
 
 
@@ -12,7 +12,7 @@ def parse_duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text.strip(), re.ASCII)
     if match is None:
         raise ValueError(f"{text!r} is no span of time; write a number and s, m, h, d or w, as in 24h")
-    span = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if span > _LONGEST:
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST.total_seconds():
         raise ValueError(f"{text!r} is longer than {_LONGEST.days} days")
-    return span
+    return timedelta(seconds=seconds)

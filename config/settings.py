@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_state_path
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -20,16 +20,38 @@ _POLAR_SERVERS = {
 
 def _polar_url(value: str) -> str:
     url = _POLAR_SERVERS.get(value, value)
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    parts = _parts(url)
+    if parts is None or parts.scheme not in {"http", "https"} or parts.username is not None:
         raise ValueError("write production, sandbox, or a base URL such as http://127.0.0.1:9000")
     return url.rstrip("/")
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("write a URL that begins with redis://, rediss:// or unix://")
+    url = value.get_secret_value()
+    parts = _parts(url)
+    if (parts is None or not parts.scheme.startswith("redis")) and not url.startswith("unix:///"):
+        raise ValueError(
+            "write redis://host:6379/0, rediss://host:6379/0 or unix:///path; "
+            "in a password, percent-encode what is not a letter or digit"
+        )
     return value
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of a URL with a host and, if any, a real port; its text may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable and parts.scheme in {"http", "https", "redis", "rediss"} else None
+
+
+def _token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()  # a file that it was read from may end in a newline
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("it holds characters that no token has; copy it again")
+    return SecretStr(text)
 
 
 def _span(value: Any) -> Any:
@@ -43,7 +65,9 @@ class Settings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
-    access_token: SecretStr | None = Field(None, validation_alias="POLAR_ACCESS_TOKEN")
+    access_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
+        None, validation_alias="POLAR_ACCESS_TOKEN"
+    )
     webhook_secret: SecretStr | None = Field(None, validation_alias="POLAR_WEBHOOK_SECRET")
     polar_url: Annotated[str, AfterValidator(_polar_url)] = Field(
         "production", validation_alias="POLAR_SERVER", validate_default=True

@@ -42,7 +42,13 @@ def configure_logging(log_format: Literal["console", "json"] | None, level: str,
 def _rendering(*, pretty: bool) -> Sequence[Processor]:
     without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if pretty:
-        return [without_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [
+            without_meta,
+            # A plain traceback: the rich one shows local variables, and secrets among them.
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
     return [
         without_meta,
         structlog.processors.format_exc_info,

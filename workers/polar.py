@@ -64,7 +64,10 @@ class Polar:
         answer = self._request(
             "GET", "/v1/customer-meters/", params={"customer_id": customer_id, "limit": 100}
         )
-        return {item["meter"]["name"]: item["balance"] for item in answer["items"]}
+        try:
+            return {str(item["meter"]["name"]): float(item["balance"]) for item in answer["items"]}
+        except (KeyError, TypeError, ValueError):
+            raise PolarUnreachableError("Polar's answer is no list of balances") from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -103,7 +106,9 @@ def _is_count(value: Any) -> bool:
 
 
 def _kind(error: httpx.HTTPError) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    # Its text would show the header that is no header: the token.
+    silent = isinstance(error, httpx.LocalProtocolError) or not str(error)
+    return type(error).__name__ if silent else f"{type(error).__name__}: {error}"
 
 
 def _retry_after(response: httpx.Response) -> float:
@@ -127,7 +132,7 @@ def _words(response: httpx.Response) -> str:
     words = body.get("error_description") or body.get("detail") or body.get("error") or ""
     if isinstance(words, list):
         words = "; ".join(_problem(one) for one in words if isinstance(one, dict))
-    return f": {words}"[:_MOST_WORDS] if words else ""
+    return f": {_storable(str(words))}" if words else ""
 
 
 def _named(response: httpx.Response) -> dict[int, str]:
@@ -137,10 +142,16 @@ def _named(response: httpx.Response) -> dict[int, str]:
     for one in detail if isinstance(detail, list) else []:
         match one:
             case {"loc": ["body", "events", int(index), *_]}:
-                named.setdefault(index, _problem(one)[:_MOST_WORDS])
+                named.setdefault(index, _storable(_problem(one)))
     return named
 
 
+def _storable(words: str) -> str:
+    """Bound what is not ours; half a surrogate pair would be no text for Redis."""
+    return words[:_MOST_WORDS].encode(errors="replace").decode()
+
+
 def _problem(one: Mapping[str, Any]) -> str:
-    place = ".".join(str(step) for step in one.get("loc", [])[3:])
+    loc = one.get("loc")
+    place = ".".join(str(step) for step in loc[3:]) if isinstance(loc, list) else ""
     return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))

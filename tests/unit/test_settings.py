@@ -1,0 +1,253 @@
+"""What the environment may say, and what is said of it when it cannot be used."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.durations import parse_duration
+from config.errors import ConfigError
+from config.settings import Settings, load_settings
+from workers.runtime import connect, intake_for, polar_for, require_redis_url, require_secrets, require_token
+
+VARIABLES = (
+    "POLAR_ACCESS_TOKEN", "POLAR_WEBHOOK_SECRET", "POLAR_SERVER", "REDIS_URL", "CREDITS_RULES",
+    "CREDITS_DATA_DIR", "HOST", "PORT", "LOG_FORMAT", "LOG_LEVEL", "CREDITS_OPS_TOKEN", "CREDITS_RETAIN",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable of the machine and no ``.env`` beside the project speak."""
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def settings_with(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def problem_with(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        settings_with(monkeypatch, **variables)
+    return str(caught.value)
+
+
+def test_nothing_needs_to_be_set_to_look_around() -> None:
+    settings = load_settings()
+    assert settings.polar_url == "https://api.polar.sh"
+    assert settings.rules_path == Path("config/rules.yaml")
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert (settings.log_format, settings.log_level) == (None, "info")
+    assert settings.retain == timedelta(days=30)
+    assert settings.redis_url is settings.access_token is settings.ops_token is None
+    assert settings.data_dir.is_absolute()
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = load_settings()
+    assert settings_with(monkeypatch, **dict.fromkeys(VARIABLES, "")) == unset
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        ("production", "https://api.polar.sh"),
+        ("sandbox", "https://sandbox-api.polar.sh"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("https://billing.example.com/polar/", "https://billing.example.com/polar"),
+    ],
+)
+def test_a_polar_server_is_named_or_given_by_its_url(
+    monkeypatch: pytest.MonkeyPatch, value: str, url: str
+) -> None:
+    assert settings_with(monkeypatch, POLAR_SERVER=value).polar_url == url
+
+
+@pytest.mark.parametrize("url", ["redis://h:6379/1", "rediss://:pw@h", "unix:///run/redis.sock"])
+def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert require_redis_url(settings_with(monkeypatch, REDIS_URL=url)) == url
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ("whsec_a", ("whsec_a",)),
+        ("whsec_a,whsec_b", ("whsec_a", "whsec_b")),
+        (" whsec_a , whsec_b ,", ("whsec_a", "whsec_b")),
+        ("whsec_a\n", ("whsec_a",)),
+    ],
+)
+def test_several_secrets_are_in_force_while_one_is_rotated(
+    monkeypatch: pytest.MonkeyPatch, value: str, secrets: tuple[str, ...]
+) -> None:
+    assert require_secrets(settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=value)) == secrets
+
+
+def test_a_dot_env_file_is_read_and_the_environment_has_the_last_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PORT=9001\nHOST=::1\nSOMETHING_ELSE=of the storefront's\n")
+    settings = settings_with(monkeypatch, HOST="0.0.0.0")  # noqa: S104 - only read
+    assert (settings.port, settings.host) == (9001, "0.0.0.0")  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLAR_SERVER", "staging"),
+        ("POLAR_SERVER", "api.polar.sh"),
+        ("POLAR_SERVER", "ftp://api.polar.sh"),
+        ("POLAR_SERVER", "http://"),
+        ("POLAR_SERVER", "http://host:notaport"),
+        ("POLAR_SERVER", "http://[::1"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://[::1"),
+        ("REDIS_URL", "redis://host:99999"),
+        ("PORT", "http"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("CREDITS_RETAIN", "30"),
+        ("CREDITS_RETAIN", "0d"),
+        ("CREDITS_RETAIN", "-1d"),
+        ("CREDITS_RETAIN", "forever"),
+        ("CREDITS_RETAIN", "999999999w"),
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    problem = problem_with(monkeypatch, **{name: value})
+    assert problem.startswith(f"{name}: ")
+    assert "\n" not in problem
+
+
+def test_all_problems_are_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with(monkeypatch, PORT="http", LOG_LEVEL="loud", CREDITS_RETAIN="30")
+    assert {line.split(":")[0] for line in problem.splitlines()} == {"PORT", "LOG_LEVEL", "CREDITS_RETAIN"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:s3cret@host",
+        "redis://:s3cret\u2100@host:6379",
+        "redis://:s3cret/more@host:6379",
+        "redis://:s3cret#more@host:6379",
+        "redis://:s3cret?more@host:6379",
+    ],
+)
+def test_a_redis_url_that_cannot_be_used_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """A password with an unescaped ``/``, ``#`` or ``?`` is what people type; it ends the host part."""
+    problem = problem_with(monkeypatch, REDIS_URL=url)
+    assert problem.startswith("REDIS_URL: ")
+    assert "s3cret" not in problem
+
+
+def test_a_polar_url_with_a_password_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "s3cret" not in problem_with(monkeypatch, POLAR_SERVER="http://me:s3cret\u2100@host")
+
+
+def test_a_token_from_a_file_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounted secrets often do; sent as it is, no request could ever be made."""
+    assert require_token(settings_with(monkeypatch, POLAR_ACCESS_TOKEN="polar_oat_s3cret\n")) == (
+        "polar_oat_s3cret"
+    )
+
+
+@pytest.mark.parametrize("token", ["polar_oat_s3\u20accret", "polar_oat_s3cret\nX: y"])
+def test_a_token_that_fits_no_header_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    with pytest.raises(ConfigError, match="POLAR_ACCESS_TOKEN") as caught:
+        polar_for(settings_with(monkeypatch, POLAR_ACCESS_TOKEN=token)).close()
+    assert "s3" not in str(caught.value)
+
+
+def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(
+        monkeypatch,
+        POLAR_ACCESS_TOKEN="polar_oat_s3cret",
+        POLAR_WEBHOOK_SECRET="whsec_s3cret",
+        CREDITS_OPS_TOKEN="ops_s3cret",
+        REDIS_URL="redis://:s3cret@host",
+    )
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "s3cret" not in shown
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1  # type: ignore[misc] # that it is refused is the point
+
+
+@pytest.mark.parametrize(
+    ("require", "name"),
+    [
+        (require_redis_url, "REDIS_URL"),
+        (require_token, "POLAR_ACCESS_TOKEN"),
+        (require_secrets, "POLAR_WEBHOOK_SECRET"),
+    ],
+)
+def test_what_is_required_and_missing_is_named_with_what_to_do(require: object, name: str) -> None:
+    assert callable(require)
+    with pytest.raises(ConfigError, match=f"{name} is not set: .+"):
+        require(load_settings())
+
+
+def test_commas_alone_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="POLAR_WEBHOOK_SECRET is not set"):
+        require_secrets(settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=" , ,"))
+
+
+@given(text=st.text(st.sampled_from(":/@#?[]%=&.0a\u2100"), max_size=12))
+def test_a_redis_url_that_settings_take_can_be_connected_to(text: str) -> None:
+    """No URL may pass here and raise something else than ConfigError where the client is made."""
+    try:
+        url = require_redis_url(Settings(REDIS_URL=f"redis://{text}"))
+    except ValueError:
+        return
+    connect(url).close()
+    intake_for(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("24h", timedelta(days=1)),
+        ("30d", timedelta(days=30)),
+        ("2w", timedelta(days=14)),
+        (" 1d ", timedelta(days=1)),
+        ("3650d", timedelta(days=3650)),
+    ],
+)
+def test_a_span_of_time_is_a_number_and_a_unit(text: str, span: timedelta) -> None:
+    assert parse_duration(text) == span
+
+
+@pytest.mark.parametrize(
+    "text", ["", "d", "1", "1.5h", "1D", "01d", "1 d", "1d1h", "٣d", "3651d", "999999999w", "9" * 5000 + "s"]
+)
+def test_a_span_that_cannot_be_read_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no span of time|longer than"):
+        parse_duration(text)
+
+
+@given(text=st.text())
+def test_any_text_is_a_positive_span_or_refused(text: str) -> None:
+    try:
+        assert parse_duration(text) > timedelta(0)
+    except ValueError as error:
+        assert repr(text) in str(error)  # noqa: PT017 - the other outcome
