@@ -43,10 +43,13 @@ format: $(VENV)/installed  ## format and mend what the linter can
 	@$(BIN)/ruff check --fix .
 
 .PHONY: test-all
-test-all:  ## every test on Python 3.11, 3.12 and 3.13
+test-all:  ## every test on Python 3.11, 3.12 and 3.13 (from the PATH, else from pyenv)
 	@for v in 3.11 3.12 3.13; do \
+		python=$$(for p in python$$v $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python; do \
+			$$p -c '' 2>/dev/null && echo $$p && break; done); \
+		test -n "$$python" || { echo "no Python $$v" >&2; exit 1; }; \
 		echo "== Python $$v"; \
-		$(MAKE) --no-print-directory test PYTHON=python$$v VENV=.venv-$$v || exit 1; done
+		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$v || exit 1; done
 
 .PHONY: lock
 lock:  ## write constraints.txt anew from the newest allowed versions

@@ -33,10 +33,7 @@ def open_case(delivery: Leased, rules: Rules) -> Case:
         order = read_order(delivery.body)
     except UnreadableEventError as error:
         return Case(delivery=delivery, failure=str(error))
-    plan = plan_order(order, rules)
-    if plan.failure:
-        return Case(delivery=delivery, order=order, failure=plan.failure)
-    return Case(delivery=delivery, order=order, plan=plan)
+    return Case(delivery=delivery, order=order, plan=plan_order(order, rules))
 
 
 def conclude(case: Case, claim: Claim | None, makers: Mapping[str, str], done: Ingested) -> Outcome:
@@ -47,7 +44,7 @@ def conclude(case: Case, claim: Claim | None, makers: Mapping[str, str], done: I
     if case.failure:
         return _outcome(case, Status.FAILED, case.failure)
     if claim is None:
-        return _outcome(case, Status.SKIPPED, case.skip or (case.plan.skip if case.plan else ""))
+        return _unclaimed(case)
     open_keys = [grant.key for grant in claim.unsettled]
     if any(key not in done.accepted and key not in done.refused for key in open_keys):
         return _waiting(case, open_keys, done)
@@ -74,13 +71,21 @@ def plain(units: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _unclaimed(case: Case) -> Outcome:
+    if case.plan is None:
+        return _outcome(case, Status.SKIPPED, case.skip)
+    if case.plan.failure:
+        return _outcome(case, Status.FAILED, case.plan.failure)
+    return _outcome(case, Status.SKIPPED, case.plan.skip)
+
+
 def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
     put_off = [done.later[key] for key in open_keys if key in done.later]
     if put_off:
         seconds, reason = max(put_off)
         return _outcome(case, Status.WAITING, reason, after_seconds=seconds, strike=True)
     # The pause keeps everybody waiting; the delivery itself is due as it was.
-    return _outcome(case, Status.WAITING, done.pause[1] if done.pause else "")
+    return _outcome(case, Status.WAITING, done.pause[1] if done.pause else "not sent yet")
 
 
 def _granted(plan: Plan | None, claim: Claim) -> str:
@@ -96,6 +101,7 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         delivery_id=case.delivery.id,
+        attempt=case.delivery.attempt,
         status=status,
         reason=reason,
         order_id=case.order.id if case.order else "",

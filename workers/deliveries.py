@@ -95,8 +95,10 @@ class DeliveryStore:
 
 
 def _leased(row: list[bytes]) -> Leased:
-    delivery_id, type_, body, strikes = row
-    return Leased(id=delivery_id.decode(), type=type_.decode(), body=body, strikes=int(strikes))
+    delivery_id, type_, body, strikes, attempt = row
+    return Leased(
+        id=delivery_id.decode(), type=type_.decode(), body=body, strikes=int(strikes), attempt=int(attempt)
+    )
 
 
 def _delivery(delivery_id: str, values: Sequence[bytes | None]) -> Delivery:

@@ -106,7 +106,8 @@ class Granter:
             return open_case(delivery, self.rules)
         except Exception as error:
             log.exception("planning broke", delivery=delivery.id)
-            return Case(delivery=delivery, failure=f"planning broke: {type(error).__name__}: {error}")
+            words = f"planning broke: {type(error).__name__}: {error}"
+            return Case(delivery=delivery, failure=words.encode(errors="replace").decode())
 
     def _claim(self, cases: Iterable[Case]) -> dict[str, Claim]:
         """Return what is frozen, by delivery; a plan without grants may still find a claim."""
@@ -127,15 +128,15 @@ class Granter:
         return ingestion.run(list(grants.values()))
 
     def _heed(self, done: Ingested, lease: Lease) -> None:
-        if done.pause is not None:
-            seconds, reason = done.pause
-            log.warning("pausing", seconds=round(seconds, 1), reason=reason)
-            self.gate.begin(seconds, reason)
-        elif lease.outages and (done.accepted or done.refused):
+        if lease.outages and (done.accepted or done.refused):
             log.info("going on", pauses=lease.outages)
             self.gate.over()
         elif lease.outages:
             self.gate.give_back()
+        if done.pause is not None:
+            seconds, reason = done.pause
+            log.warning("pausing", seconds=round(seconds, 1), reason=reason)
+            self.gate.begin(seconds, reason)
 
 
 def _open_grants(

@@ -1,5 +1,6 @@
 """Many grants in few requests: sends, takes out what Polar refuses, and sends the rest again."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ Send = Callable[[Sequence[Mapping[str, Any]]], None]
 
 # Far below the 4,681 (by the meters that match) at which Polar breaks, and quick on its side.
 MOST_EVENTS = 500
+
+# A round ends well within RQ's time limit for a job; what was not sent by then is due again at once.
+_ROUND_SECONDS = 60.0
 
 # When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
 _MOST_SUSPECTS = 3
@@ -45,11 +49,16 @@ class Ingestion:
         """Send ``grants``, sorted by key so that workers cannot deadlock in Polar's database."""
         ordered = sorted(grants, key=lambda grant: grant.key)
         left = [ordered[i : i + MOST_EVENTS] for i in range(0, len(ordered), MOST_EVENTS)]
-        while left and self._done.pause is None and not self._in_doubt:
-            batch = left.pop(0)
-            left[:0] = self._try(batch)
-        for grant, error in self._suspects:
-            self._meet(error, [grant])
+        give_up = time.monotonic() + _ROUND_SECONDS
+        while left and self._done.pause is None and not self._in_doubt and time.monotonic() < give_up:
+            # After a suspect the far end comes next: suspects may stand side by side.
+            turn = -1 if len(self._suspects) % 2 else 0
+            batch = left.pop(turn)
+            rest = self._try(batch)
+            left = left + rest if turn else rest + left
+        if self._done.pause is None or self._done.accepted:
+            for grant, error in self._suspects:
+                self._meet(error, [grant])
         return self._done
 
     @property

@@ -104,9 +104,9 @@ def _grant(subject: str, customer_id: str, name: str, value: str) -> Grant:
 def _row(outcome: Outcome) -> dict[str, object]:
     return {
         "id": outcome.delivery_id,
+        "attempt": outcome.attempt,
         "status": outcome.status,
-        # Polar's words may hold half a surrogate pair, which is no JSON for anybody else.
-        "reason": outcome.reason.encode(errors="replace").decode(),
+        "reason": outcome.reason,
         "order_id": outcome.order_id,
         "customer_id": outcome.customer_id,
         "after_ms": round(outcome.after_seconds * 1000),

@@ -38,7 +38,7 @@ class Pauses:
 
     def over(self) -> None:
         """Polar takes our events again: nobody needs to probe."""
-        self._redis.delete(keys.OUTAGE, keys.PROBE, keys.PAUSE)
+        self._redis.delete(keys.OUTAGE, keys.PROBE)
 
     def standing(self) -> Pause | None:
         """Return the pause that stands, if one does."""

@@ -23,12 +23,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leased:
-    """A delivery in a worker's hands; ``strikes`` is how often its grants failed alone."""
+    """A delivery in a worker's hands.
+
+    ``strikes`` is how often its grants failed alone; ``attempt`` numbers the leases of this delivery:
+    only who has the last one decides what becomes of it.
+    """
 
     id: str
     type: str
     body: bytes
     strikes: int
+    attempt: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +80,7 @@ class Outcome:
     """What became of one delivery; ``after_seconds`` is until its next turn where it still waits."""
 
     delivery_id: str
+    attempt: int
     status: Status
     reason: str = ""
     order_id: str = ""

@@ -53,7 +53,9 @@ def replay(
 
 def prospect(delivery: Delivery, held: Stores, rules: Rules) -> str:
     """Say what a replay would come to; touches nothing."""
-    leased = Leased(id=delivery.id, type=delivery.type, body=held.deliveries.body(delivery.id), strikes=0)
+    leased = Leased(
+        id=delivery.id, type=delivery.type, body=held.deliveries.body(delivery.id), strikes=0, attempt=0
+    )
     case = open_case(leased, rules)
     if case.plan is None:
         return case.failure or f"skip: {case.skip}"

@@ -1,7 +1,7 @@
 -- Take what is due until the lease ends; after that it is due again by itself.
 -- KEYS: due, pause, outage, probe
 -- ARGV: delivery prefix, lease ms, most, wake...
--- Returns {pauses in a row, {id, type, body, strikes}, ...}
+-- Returns {pauses in a row, {id, type, body, strikes, attempt}, ...}
 if redis.call('EXISTS', KEYS[2]) == 1 then
   return { 0 }
 end
@@ -10,7 +10,8 @@ if outages > 0 and not redis.call('SET', KEYS[4], 1, 'NX', 'PX', ARGV[2]) then
   return { 0 } -- somebody else is trying whether Polar is back
 end
 local now = clock()
-local most = tonumber(ARGV[3])
+-- A probe is the smaller the longer Polar is away: what is too much for it at once gets through in the end.
+local most = math.max(1, math.floor(ARGV[3] / 2 ^ outages))
 local leased = { outages }
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, most)
 for _, id in ipairs(ids) do
@@ -18,8 +19,7 @@ for _, id in ipairs(ids) do
   local found = redis.call('HMGET', key, 'type', 'body', 'strikes')
   if found[1] then
     redis.call('ZADD', KEYS[1], text(now + ARGV[2]), id)
-    redis.call('HINCRBY', key, 'attempts', 1)
-    leased[#leased + 1] = { id, found[1], found[2], found[3] or '0' }
+    leased[#leased + 1] = { id, found[1], found[2], found[3] or '0', redis.call('HINCRBY', key, 'attempts', 1) }
   else
     redis.call('ZREM', KEYS[1], id) -- nothing is known of it any more
   end

@@ -1,10 +1,13 @@
 -- Write down, together, what Polar took and what became of the deliveries.
 -- KEYS: due, audit
 -- ARGV: delivery prefix, prefix of the sets by status, retention s,
---       JSON [[subject, meter], ...], JSON [{id, status, reason, order_id, customer_id, after_ms, strike}, ...]
+--       JSON [[subject, meter], ...],
+--       JSON [{id, attempt, status, reason, order_id, customer_id, after_ms, strike}, ...]
 local now = clock()
 for _, grant in ipairs(cjson.decode(ARGV[4])) do
-  if redis.call('HSETNX', grant[1], 'settled:' .. grant[2], text(now)) == 1 then
+  -- A claim that was lost with its Redis is not put together again from half of it.
+  if redis.call('HEXISTS', grant[1], 'delivery') == 1
+    and redis.call('HSETNX', grant[1], 'settled:' .. grant[2], text(now)) == 1 then
     redis.call('XADD', KEYS[2], '*', 'subject', grant[1], 'meter', grant[2])
   end
 end
@@ -30,8 +33,9 @@ end
 
 for _, outcome in ipairs(cjson.decode(ARGV[5])) do
   local key = ARGV[1] .. outcome.id
-  -- A worker that slept past its lease finds the matter settled by another: that stands.
-  if redis.call('HGET', key, 'status') == 'waiting' then
+  local held = redis.call('HMGET', key, 'status', 'attempts')
+  -- A worker that slept past its lease has no say any more: another may know better, or be at it.
+  if held[1] == 'waiting' and tonumber(held[2]) == outcome.attempt then
     if outcome.status == 'waiting' then
       put_off(key, outcome)
     else

@@ -1,0 +1,66 @@
+"""Orders, rules and grants for tests, each in one line; what a test does not name is usual."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from config.rules import Rules, parse_rules
+from tests.conftest import payload
+from workers.events import Order, read_order
+from workers.grants import Grant, Part, order_subject
+
+CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"  # who bought in order_paid_purchase
+PRODUCT = "289208de-404a-4370-a0b6-c0433bb956cc"  # and what
+METERS = {"api_usage": "units", "images": "units", "seconds": "amount"}  # the property of each
+
+Amount = int | str | Decimal
+
+
+def some_id(number: int) -> str:
+    """Return an id as Polar's look; a greater number's sorts later."""
+    return str(UUID(int=number << 80 | 4 << 76 | 8 << 60))
+
+
+def order_webhook(like: str = "order_paid_purchase", **data: Any) -> bytes:
+    """Return a real webhook's body with some of its order's fields replaced."""
+    body = json.loads(payload(like))
+    body["data"] |= data
+    return json.dumps(body).encode()
+
+
+def order_like(like: str = "order_paid_purchase", **data: Any) -> Order:
+    """Return the order of a real webhook with some of its fields replaced."""
+    return read_order(order_webhook(like, **data))
+
+
+def rule(name: str, grant: Mapping[str, Amount], **others: Any) -> str:
+    """Return a rule as a line of a rules file; ``others`` are its products, triggers and so on."""
+    # Every JSON value is YAML; amounts alone are written by hand, for JSON has no decimals.
+    amounts = ", ".join(f"{json.dumps(meter)}: {Decimal(units):f}" for meter, units in grant.items())
+    rest = "".join(f", {key}: {json.dumps(value)}" for key, value in others.items())
+    return f"- {{name: {json.dumps(name)}, grant: {{{amounts}}}{rest}}}"
+
+
+def rules_of(*lines: str, credit_from: str | None = None) -> Rules:
+    """Return the rules of a file that declares METERS and has these lines."""
+    meters = json.dumps({name: {"property": value} for name, value in METERS.items()})
+    begin = f"credit_from: {credit_from}\n" if credit_from else ""
+    listed = "".join(f"{line}\n" for line in lines) or "  []\n"
+    return parse_rules(f"version: 1\n{begin}meters: {meters}\nrules:\n{listed}", "rules.yaml")
+
+
+def grant_of(
+    number: int = 1, *amounts: Amount, meter: str = "api_usage", customer_id: str = CUSTOMER
+) -> Grant:
+    """Return the grant for order ``number``: a rule for each amount (one of 10 credits by itself)."""
+    return Grant(
+        subject=order_subject(some_id(number)),
+        customer_id=customer_id,
+        meter=meter,
+        property_name=METERS.get(meter, "units"),
+        parts=tuple(
+            Part(rule=f"rule-{i}", units=Decimal(units)) for i, units in enumerate(amounts or (10,), 1)
+        ),
+    )

@@ -1,0 +1,212 @@
+"""The service without sockets: a store, a Polar and a clock in memory, each as strict as the real one."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from workers.deliveries import LEASE_SECONDS
+from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
+from workers.events import peek_type
+from workers.grants import Grant
+from workers.planning import Plan
+from workers.records import Claim, Lease, Leased, Outcome, Status
+
+Event = Mapping[str, Any]
+
+
+class KilledError(BaseException):
+    """The process ends here, as by ``kill -9``: nothing of ours may catch it."""
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, tzinfo=UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass(kw_only=True, slots=True)
+class Stored:
+    """A delivery as the store keeps it; ``due`` is None once it is settled."""
+
+    type: str
+    body: bytes
+    due: datetime | None
+    status: Status = Status.WAITING
+    reason: str = ""
+    attempts: int = 0
+    strikes: int = 0
+    order_id: str = ""
+    customer_id: str = ""
+
+
+class FakeStore:
+    """Inbox, Book and Gate in memory; each method does what the Lua script of its name does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.deliveries: dict[str, Stored] = {}
+        self.claims: dict[str, Claim] = {}
+        self.audit: list[str] = []
+        self.pause: tuple[float, str] | None = None  # the last that began: seconds, reason
+        self.outages = 0
+        self._paused_until = clock.now
+        self._probed_until = clock.now
+
+    def accept(self, delivery_id: str, body: bytes) -> None:
+        """Store a delivery that is due at once."""
+        if known := self.deliveries.get(delivery_id):
+            known.due = known.due or (self._clock.now if known.status is Status.WAITING else None)
+            return
+        self.deliveries[delivery_id] = Stored(type=peek_type(body) or "", body=body, due=self._clock.now)
+
+    def lease(self, most: int) -> Lease:
+        """Take what is due, unless there is a pause or another one probes."""
+        now = self._clock.now
+        if now < self._paused_until or (self.outages and now < self._probed_until):
+            return Lease(deliveries=())
+        due = sorted((kept.due, id_) for id_, kept in self.deliveries.items() if kept.due and kept.due <= now)
+        taken = tuple(self._take(id_) for _, id_ in due[: max(1, most // 2**self.outages)])
+        if taken and self.outages:
+            self._probed_until = now + timedelta(seconds=LEASE_SECONDS)
+        return Lease(deliveries=taken, outages=self.outages)
+
+    def reopen(self, *ids: str) -> Lease:
+        """Take these deliveries whatever became of them."""
+        for delivery_id in ids:
+            kept = self.deliveries[delivery_id]
+            kept.status, kept.strikes = Status.WAITING, 0
+        return Lease(deliveries=tuple(map(self._take, ids)))
+
+    def _take(self, delivery_id: str) -> Leased:
+        kept = self.deliveries[delivery_id]
+        kept.due = self._clock.now + timedelta(seconds=LEASE_SECONDS)
+        kept.attempts += 1
+        return Leased(
+            id=delivery_id, type=kept.type, body=kept.body, strikes=kept.strikes, attempt=kept.attempts
+        )
+
+    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Claim | None]:
+        """Freeze what is not frozen yet; return what is."""
+        for delivery_id, plan in plans:
+            if plan.grants:
+                claim = Claim(
+                    subject=plan.subject,
+                    delivery_id=delivery_id,
+                    claimed_at=self._clock.now,
+                    grants=plan.grants,
+                    settled={},
+                )
+                self.claims.setdefault(plan.subject, claim)
+        return [self.claims.get(plan.subject) for _, plan in plans]
+
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
+        """Write down what was taken; what another has settled by now stands."""
+        for grant in accepted:
+            claim = self.claims[grant.subject]
+            if grant.meter not in claim.settled:
+                settled = {**claim.settled, grant.meter: self._clock.now}
+                self.claims[grant.subject] = replace(claim, settled=settled)
+                self.audit.append(grant.key)
+        for outcome in outcomes:
+            kept = self.deliveries[outcome.delivery_id]
+            if kept.status is Status.WAITING and kept.attempts == outcome.attempt:
+                self._write(kept, outcome)
+
+    def _write(self, kept: Stored, outcome: Outcome) -> None:
+        kept.reason = outcome.reason
+        if outcome.status is Status.WAITING:
+            kept.due = self._clock.now + timedelta(seconds=outcome.after_seconds)
+            kept.strikes += outcome.strike
+            return
+        kept.status, kept.due = outcome.status, None
+        kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
+
+    def begin(self, seconds: float, reason: str) -> None:
+        """Let everybody wait; pauses that overlap are one, and the longest holds."""
+        now = self._clock.now
+        self.pause = (seconds, reason)
+        self.outages += now >= self._paused_until
+        self._paused_until = max(self._paused_until, now + timedelta(seconds=seconds))
+        self._probed_until = now
+
+    def give_back(self) -> None:
+        """Let another be the first to ask."""
+        self._probed_until = self._clock.now
+
+    def over(self) -> None:
+        """Let everybody go on."""
+        self.outages = 0
+        self._probed_until = self._clock.now
+
+
+@dataclass(kw_only=True)
+class FakePolar:
+    """Ingests as Polar does: a batch is one transaction, an ``external_id`` counts once and for ever.
+
+    ``script`` has what the next requests meet before they are looked at (None: nothing); ``loses_answers``
+    is how many of them are then taken, while the caller hears nothing.
+    """
+
+    known: Callable[[str], bool] = lambda customer_id: True
+    breaks_at: Callable[[Event], bool] = lambda event: False
+    script: list[BaseException | None] = field(default_factory=list)
+    loses_answers: int = 0
+    requests: list[list[Event]] = field(default_factory=list)
+    events: dict[str, Event] = field(default_factory=dict)
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        """Take all of ``events`` or none."""
+        self.requests.append(list(events))
+        if self.script and (error := self.script.pop(0)):
+            raise error
+        self._check(events)
+        for event in events:
+            self.events.setdefault(event["external_id"], event)
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise PolarUnreachableError("no answer from Polar: ReadTimeout")
+
+    def _check(self, events: Sequence[Event]) -> None:
+        shapes = {i: words for i, event in enumerate(events) if (words := shape_problem(event))}
+        strangers = {i for i, event in enumerate(events) if not self.known(event["customer_id"])}
+        # As at Polar, bad shapes hide unknown customers: weeding takes a request for each kind.
+        if named := shapes or dict.fromkeys(strangers, "customer_id: Customer does not exist."):
+            raise PolarRefusedError("Polar answered 422", named=named)
+        if any(map(self.breaks_at, events)):
+            raise PolarBrokenError("Polar answered 500")
+
+    def balance(self, customer_id: str, meter: str = "api_usage", prop: str = "units") -> Decimal:
+        """Return what the customer has left on a meter that sums ``prop``."""
+        used = (
+            Decimal(str(event["metadata"][prop]))
+            for event in self.events.values()
+            if (event["customer_id"], event["name"]) == (customer_id, meter)
+        )
+        return -sum(used, Decimal(0))
+
+
+def shape_problem(event: Event) -> str:
+    """Return what Polar would refuse in an event's shape; nothing where it is well."""
+    if not 1 <= len(event["name"]) <= 128:
+        return "name: String should have at most 128 characters"
+    for key, value in event["metadata"].items():
+        if not 1 <= len(key) <= 40:
+            return "metadata: String should have at most 40 characters"
+        if isinstance(value, str) and not 1 <= len(value) <= 500:
+            return f"metadata.{key}: String should have 1 to 500 characters"
+        if not isinstance(value, str | int | float) or not math.isfinite(float_or_zero(value)):
+            return f"metadata.{key}: Input should be a text, a number or a boolean"
+    return ""
+
+
+def float_or_zero(value: object) -> float:
+    """Return a number as a float, and anything else as 0."""
+    return float(value) if isinstance(value, int | float) else 0.0

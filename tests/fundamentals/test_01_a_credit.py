@@ -1,0 +1,55 @@
+"""A credit, from the order to the customer's balance: the core in three steps, each a plain value.
+
+Nothing here reads a clock, a store or a network. The worker around it does, and so do the later chapters.
+"""
+
+from decimal import Decimal
+from textwrap import dedent
+
+from config.rules import parse_rules
+from tests.conftest import payload
+from tests.fakes import FakePolar
+from workers.events import read_order
+from workers.grants import usage_event
+from workers.planning import plan_order
+
+RULES = parse_rules(
+    dedent("""\
+        version: 1
+        meters:
+          api_usage: {}
+        rules:
+          - name: starter-pack
+            products: [289208de-404a-4370-a0b6-c0433bb956cc]
+            triggers: [purchase]
+            grant:
+              api_usage: 10
+    """),
+    "rules.yaml",
+)
+
+ORDER = read_order(payload("order_paid_purchase"))
+
+
+def test_rules_make_a_plan_of_an_order() -> None:
+    """A plan has one grant a meter; its key is the order and the meter, and nothing else."""
+    (grant,) = plan_order(ORDER, RULES).grants
+    assert (grant.meter, grant.units) == ("api_usage", Decimal(10))
+    assert grant.key == f"credits:order:{ORDER.id}:api_usage"
+
+
+def test_a_grant_is_negative_usage() -> None:
+    """Credits are positive everywhere else: on a meter that sums, credit is usage below nothing."""
+    (grant,) = plan_order(ORDER, RULES).grants
+    event = usage_event(grant)
+    assert event["metadata"]["units"] == -10
+    assert event["external_id"] == grant.key
+
+
+def test_sent_twice_it_counts_once() -> None:
+    """Polar takes an ``external_id`` once and for ever, so in doubt we send again."""
+    (grant,) = plan_order(ORDER, RULES).grants
+    polar = FakePolar()
+    polar.ingest([usage_event(grant)])
+    polar.ingest([usage_event(grant)])
+    assert polar.balance(ORDER.customer_id) == 10

@@ -1,0 +1,108 @@
+"""The event that Polar gets for a grant: the one place where credit turns negative."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import CUSTOMER, Amount, grant_of, some_id
+from tests.fakes import shape_problem
+from tests.strategies import amounts
+from workers.grants import Grant, Part, grant_key, order_of, order_subject, usage_event
+
+ORDER = some_id(1)
+
+
+def sent(*units: Amount) -> Any:
+    """Return the amount as it stands in the JSON that goes to Polar."""
+    return json.loads(json.dumps(usage_event(grant_of(1, *units))), parse_float=Decimal)["metadata"]["units"]
+
+
+def test_an_event_says_whose_credit_it_is_and_why() -> None:
+    assert usage_event(grant_of(1, 10, 5)) == {
+        "name": "api_usage",
+        "customer_id": CUSTOMER,
+        "external_id": f"credits:order:{ORDER}:api_usage",
+        "metadata": {
+            "units": -15,
+            "granted_by": "credit-granter",
+            "key": f"credits:order:{ORDER}:api_usage",
+            "order_id": ORDER,
+            "rules": "rule-1,rule-2",
+        },
+    }
+
+
+def test_an_event_has_no_timestamp_for_polar_refuses_one_a_second_ahead() -> None:
+    assert "timestamp" not in usage_event(grant_of())
+
+
+def test_the_amount_goes_into_the_property_that_the_meter_sums() -> None:
+    metadata = usage_event(grant_of(1, 10, meter="seconds"))["metadata"]
+    assert metadata["amount"] == -10
+    assert "units" not in metadata
+
+
+@pytest.mark.parametrize("units", [1, 10, "10.0", "1E+3", 10**12 - 1, 999_999_999_999_999])
+def test_whole_credits_are_json_integers(units: Amount) -> None:
+    number = sent(units)
+    assert isinstance(number, int)
+    assert number == -Decimal(units)
+
+
+@pytest.mark.parametrize("units", ["0.1", "0.5", "10.25", "0.000000000001", "99999999999.9999"])
+def test_decimals_are_json_numbers_with_the_digits_of_the_rule(units: str) -> None:
+    assert sent(units) == -Decimal(units)
+
+
+def test_shares_are_added_as_decimals_so_that_no_binary_dust_is_sent() -> None:
+    assert sent("0.1", "0.2") == Decimal("-0.3")
+    assert sent(*["0.1"] * 10) == -1
+
+
+@given(st.lists(amounts, min_size=1, max_size=5))
+def test_what_is_sent_is_exactly_the_negative_of_what_was_granted(units: list[Decimal]) -> None:
+    assert sent(*units) == -sum(units)
+    assert sent(*units) < 0
+
+
+names = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
+meter_names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=128)
+
+
+@given(meter_names, st.lists(names, min_size=1, max_size=40, unique=True), amounts)
+def test_an_event_keeps_within_polars_bounds(meter: str, rules: list[str], units: Decimal) -> None:
+    grant = Grant(
+        subject=order_subject(ORDER),
+        customer_id=CUSTOMER,
+        meter=meter,
+        property_name="units",
+        parts=tuple(Part(rule=name, units=units) for name in rules),
+    )
+    event = usage_event(grant)
+    assert shape_problem(event) == ""
+    assert len(event["external_id"]) < 2_600  # beyond this Polar answers 500
+    assert json.dumps(event, ensure_ascii=False).encode()
+
+
+def test_the_names_of_many_rules_are_cut_to_what_polar_takes() -> None:
+    """Forty names of 64 characters would be 2,600; Polar takes values of 1 to 500."""
+    parts = tuple(Part(rule=f"{number:064}", units=Decimal(1)) for number in range(40))
+    event = usage_event(replace(grant_of(), parts=parts))
+    assert shape_problem(event) == ""
+    assert event["metadata"]["units"] == -40
+    assert event["metadata"]["rules"].startswith(f"{0:064},{1:064},")
+
+
+def test_a_grants_key_is_its_subject_and_its_meter() -> None:
+    grant = grant_of(1, meter="images")
+    assert grant.key == grant_key(grant.subject, "images") == f"credits:order:{ORDER}:images"
+
+
+def test_only_an_orders_subject_has_an_order() -> None:
+    assert order_of(order_subject(ORDER)) == ORDER
+    assert order_of("credits:manual:gift") is None
