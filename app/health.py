@@ -1,6 +1,8 @@
 """``/livez``, ``/readyz``, ``/healthz``: for load balancers, and for whoever is called at night."""
 
+import asyncio
 import hmac
+import time
 
 from redis import Redis
 from starlette.concurrency import run_in_threadpool
@@ -8,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from workers.errors import StoreUnavailableError
-from workers.health import all_well, examine
+from workers.health import Check, all_well, examine
 from workers.intake import Intake
+
+_FRESH_SECONDS = 1.0
 
 
 class HealthEndpoints:
@@ -19,6 +23,9 @@ class HealthEndpoints:
         self._intake = intake
         self._redis = redis
         self._ops_token = ops_token
+        self._asking = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._checks: list[Check] = []
 
     async def livez(self, _request: Request) -> Response:
         """This process serves."""
@@ -34,12 +41,24 @@ class HealthEndpoints:
 
     async def healthz(self, request: Request) -> Response:
         """The whole is well; what exactly is not is for operators only."""
-        checks = await run_in_threadpool(examine, self._redis)
+        checks = await self._examined()
         well = all_well(checks)
         answer: dict[str, object] = {"status": "well" if well else "unwell"}
         if self._is_operator(request):
             answer["checks"] = {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}
         return JSONResponse(answer, status_code=200 if well else 503)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await run_in_threadpool(self._redis.close)
+
+    async def _examined(self) -> list[Check]:
+        """Ask at most once a second: whoever likes may ask us, and Redis answers one at a time."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > _FRESH_SECONDS:
+                self._checks = await run_in_threadpool(examine, self._redis)
+                self._asked_at = time.monotonic()
+            return self._checks
 
     def _is_operator(self, request: Request) -> bool:
         if self._ops_token is None:

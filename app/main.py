@@ -10,7 +10,7 @@ from app.health import HealthEndpoints
 from app.signature import Verifier
 from app.webhooks import WebhookEndpoint
 from config.settings import Settings
-from workers.runtime import connect, intake_for, require_redis_url, require_secrets
+from workers.runtime import RECEIVER_SECONDS, connect, intake_for, require_redis_url, require_secrets
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -22,12 +22,13 @@ def create_app(settings: Settings) -> Starlette:
     intake = intake_for(url)
     webhooks = WebhookEndpoint(Verifier(require_secrets(settings)), intake)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
-    health = HealthEndpoints(intake, connect(url), token)
+    health = HealthEndpoints(intake, connect(url, timeout_seconds=RECEIVER_SECONDS), token)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await intake.close()
+        await health.close()
 
     return Starlette(
         routes=[

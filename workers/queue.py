@@ -1,5 +1,6 @@
 """RQ: the queue, the drain job as RQ reads it, and the worker that runs it in its own process."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -79,6 +80,7 @@ class GrantWorker(SimpleWorker):
         self._rules = rules
         self._retain = retain
         self._tick = connection.register_script(lua("tick"))
+        self._next_tick = 0.0
 
     @property
     def dequeue_timeout(self) -> int:
@@ -86,10 +88,12 @@ class GrantWorker(SimpleWorker):
         return TICK_SECONDS
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Tell RQ that we live and, where this stands for itself, tick."""
+        """Tell RQ that we live and, where this stands for itself and it is time, tick."""
         super().heartbeat(timeout, pipeline)
-        if pipeline is None:
+        # RQ calls this between taking a job and running it too: what that job is for is still due then.
+        if pipeline is None and time.monotonic() >= self._next_tick:
             self.tick()
+            self._next_tick = time.monotonic() + TICK_SECONDS
 
     def tick(self) -> None:
         """Queue a drain job when something is due and none is queued; tell which rules are in force."""

@@ -21,7 +21,7 @@ from workers.polar import Polar
 from workers.queue import GrantWorker
 
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
-_RECEIVER_SECONDS = 3
+RECEIVER_SECONDS = 3
 _WORKER_SECONDS = 10
 
 
@@ -52,9 +52,9 @@ def stores(settings: Settings) -> Iterator[Stores]:
         yield stores_in(connection, settings)
 
 
-def connect(url: str) -> Redis:
-    """Return a client for workers and commands."""
-    return Redis.from_url(url, socket_timeout=_WORKER_SECONDS, socket_connect_timeout=_WORKER_SECONDS)
+def connect(url: str, *, timeout_seconds: float = _WORKER_SECONDS) -> Redis:
+    """Return a client for workers and commands, or with less patience for a receiver."""
+    return Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
 
 
 def stores_in(connection: Redis, settings: Settings) -> Stores:
@@ -125,6 +125,6 @@ def intake_for(url: str) -> Intake:
     """Return the receiver's door to Redis; connects when first used."""
     return Intake(
         redis.asyncio.Redis.from_url(
-            url, socket_timeout=_RECEIVER_SECONDS, socket_connect_timeout=_RECEIVER_SECONDS
+            url, socket_timeout=RECEIVER_SECONDS, socket_connect_timeout=RECEIVER_SECONDS
         )
     )

@@ -16,7 +16,7 @@ from workers.cases import credits_text, open_case
 from workers.granting import MOST_DELIVERIES
 from workers.ledger import Ledger
 from workers.records import Delivery, Lease, Leased, Outcome, Status
-from workers.runtime import Stores, granter_for, stores
+from workers.runtime import Stores, granter_for, require_token, stores
 
 
 @root.command()
@@ -38,12 +38,14 @@ def replay(
     """
     settings = settings_for("replay", quiet=True)
     rules = load_rules(settings.rules_path)
+    if not dry_run:
+        require_token(settings)
     with stores(settings) as held:
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
         prospects = [(one, prospect(one, held, rules)) for one in chosen]
-        if dry_run or not json:
+        if dry_run or not chosen or not json:
             _print_prospects(prospects, json=json)
-        if not chosen or dry_run or not _agreed(len(chosen), yes=yes):
+        if dry_run or not chosen or not _agreed(len(chosen), yes=yes):
             return
         outcomes = _run(settings, held, rules, [one.id for one in chosen])
     _print_outcomes(outcomes, json=json)

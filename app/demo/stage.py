@@ -16,10 +16,11 @@ import httpx
 from app.signature import sign
 from config.errors import ConfigError
 from config.settings import Settings
+from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
 from workers.polar import Polar
 from workers.records import Delivery, Status
-from workers.runtime import Stores, stores
+from workers.runtime import connect
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"
 METERS = ("api_usage", "image_generations")
@@ -36,7 +37,7 @@ class Stage:
 
     url: str
     polar: Polar
-    held: Stores
+    deliveries: DeliveryStore
 
     def post(self, webhook_id: str, body: bytes, *, secret: str = _SECRET) -> httpx.Response:
         """Send a webhook as Polar does."""
@@ -47,7 +48,7 @@ class Stage:
         """Return the delivery when it is settled; ConfigError if that takes too long."""
         deadline = time.monotonic() + _SETTLE_SECONDS
         while time.monotonic() < deadline:
-            for one in self.held.deliveries.get([webhook_id]):
+            for one in self.deliveries.get([webhook_id]):
                 if one.status is not Status.WAITING:
                     return one
             time.sleep(0.005)
@@ -75,23 +76,24 @@ def stage(folder: Path) -> Iterator[Stage]:
         "LOG_LEVEL": "error",
     }
     standin = ["app.demo.polar", f"--port={polar_port}", f"--token={_TOKEN}", f"--customer={CUSTOMER}"]
+    embedded = EmbeddedRedis(folder / "redis")
     with ExitStack() as stack:
         # Last of all: the folder can be removed only when the embedded server has ended.
-        stack.callback(EmbeddedRedis(folder / "redis").await_end)
+        stack.callback(embedded.await_end)
         stack.enter_context(_process([*standin, *(f"--meter={meter}" for meter in METERS)], folder, {}))
         stack.enter_context(_process(["app", "up"], folder, environment))
         _wait_for(f"{polar_url}/v1/meters/")
         _wait_for(f"{url}/readyz")
-        settings = Settings.model_validate(environment)
         polar = Polar(url=polar_url, token=_TOKEN)
         stack.callback(polar.close)
-        yield Stage(url=url, polar=polar, held=stack.enter_context(stores(settings)))
+        redis = stack.enter_context(connect(stack.enter_context(embedded).url))
+        yield Stage(url=url, polar=polar, deliveries=DeliveryStore(redis))
 
 
 @contextmanager
 def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """Run one of our modules, away from any .env and any settings of the user's own."""
-    ours = {"REDIS_URL", *environment}
+    ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
         [sys.executable, "-P", "-m", *args], cwd=folder, env=inherited | environment

@@ -1,0 +1,23 @@
+"""What the tests of the commands share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.desks import NOWHERE, Desk, desk_in
+from tests.processes import Credits, credits_in
+
+
+@pytest.fixture
+def desk(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Desk]:
+    """Yield a desk where nothing has come yet."""
+    with desk_in(tmp_path, redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Credits:
+    """Return the commands where nothing serves: no Redis, no Polar, no receiver."""
+    return credits_in(tmp_path, NOWHERE)

@@ -1,0 +1,187 @@
+"""The commands as a user types them: starting, checking, sending, and all that can be wrong with that."""
+
+import json
+
+import pytest
+import typer.core
+
+from app.cli.root import root
+from app.samples import SAMPLES
+from tests.builders import CUSTOMER, some_id
+from tests.conftest import PAYLOADS, payload
+from tests.desks import NOBODY, NOWHERE, Desk, assert_one_clear_line, assert_wrong_use
+from tests.processes import TEN, Credits
+
+group = typer.main.get_command(root)
+assert isinstance(group, typer.core.TyperGroup)
+COMMANDS = sorted(group.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_shows_an_example(alone: Credits, command: str) -> None:
+    done = alone.run(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: credits {command}" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["grnat"], "No such command"),
+        (["status", "--loud"], "No such option"),
+        (["show"], "Missing argument"),
+        (["work", "--workers", "0"], "--workers"),
+        (["deliveries", "--status", "lost"], "'lost'"),
+        (["deliveries", "--since", "soon"], "--since"),
+        (["deliveries", "--limit", "0"], "--limit"),
+        (["send"], "give a file or --sample NAME"),
+        (["send", "rules.yaml", "--sample", "purchase"], "give a file or --sample NAME"),
+        (["send", "--sample", "gift"], "no sample 'gift'; there are purchase,"),
+        (["replay"], "name deliveries, or say --failed, --skipped or --all"),
+        (["replay", "some-id", "--failed"], "name deliveries, or say --failed, --skipped or --all"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_told_and_is_exit_status_2(alone: Credits, args: list[str], words: str) -> None:
+    assert_wrong_use(alone.run(*args), words)
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_receiver_and_worker_alone_want_a_redis_that_they_share(alone: Credits, command: str) -> None:
+    assert_one_clear_line(alone.run(command), "REDIS_URL is not set", "credits up")
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("up", "POLAR_WEBHOOK_SECRET"),
+        ("up", "POLAR_ACCESS_TOKEN"),
+        ("serve", "POLAR_WEBHOOK_SECRET"),
+        ("work", "POLAR_ACCESS_TOKEN"),
+        ("send --sample purchase", "POLAR_WEBHOOK_SECRET"),
+    ],
+)
+def test_a_missing_setting_is_one_line_that_says_where_to_find_it(
+    alone: Credits, redis_url: str, command: str, missing: str
+) -> None:
+    here = alone.with_settings(REDIS_URL=redis_url, **{missing: ""})
+    assert_one_clear_line(here.run(*command.split()), f"{missing} is not set", "Polar's dashboard")
+
+
+@pytest.mark.parametrize("command", ["up", "work", "replay --all"])
+def test_missing_rules_are_one_line(alone: Credits, redis_url: str, command: str) -> None:
+    here = alone.with_settings(REDIS_URL=redis_url, CREDITS_RULES="gone.yaml")
+    assert_one_clear_line(here.run(*command.split()), "gone.yaml", "CREDITS_RULES")
+
+
+@pytest.mark.parametrize("command", ["up", "work"])
+def test_nothing_starts_on_broken_rules(alone: Credits, redis_url: str, command: str) -> None:
+    (alone.folder / "rules.yaml").write_text(TEN.replace("api_usage: 10", "api_usage: -10"))
+    done = alone.with_settings(REDIS_URL=redis_url).run(command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "rules.yaml:4:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "eighty"), ("REDIS_URL", "http://redis"), ("POLAR_SERVER", "staging"), ("LOG_LEVEL", "loud")],
+)
+def test_a_setting_that_cannot_be_used_is_named(alone: Credits, name: str, value: str) -> None:
+    assert_one_clear_line(alone.with_settings(**{name: value}).run("status"), name)
+
+
+def test_a_redis_that_is_away_is_one_line_without_its_password(alone: Credits) -> None:
+    here = alone.with_settings(REDIS_URL="redis://:open-sesame@127.0.0.1:9/0")
+    done = here.run("deliveries")
+    assert_one_clear_line(done, "Redis", "REDIS_URL")
+    assert "open-sesame" not in done.stderr
+
+
+def test_settings_are_read_from_an_env_file(alone: Credits) -> None:
+    (alone.folder / ".env").write_text("PORT=from-the-file\n")
+    assert_one_clear_line(alone.with_settings(PORT="").run("status"), "PORT")
+
+
+def test_check_says_that_all_is_well(desk: Desk) -> None:
+    done = desk.credits.run("check", "--offline")
+    assert done.returncode == 0
+    findings = desk.credits.json("check", "--offline")
+    assert {one["level"] for one in findings} == {"ok"}
+    assert {"token", "secret", "rules", "redis"} <= {one["what"] for one in findings}
+
+
+def test_check_lists_every_problem_at_once(desk: Desk) -> None:
+    desk.rules(TEN.replace("api_usage: 10", "api_usge: 10") + "  - {name: pack, grant: {api_usage: 0}}\n")
+    here = desk.credits.with_settings(
+        POLAR_ACCESS_TOKEN="", POLAR_WEBHOOK_SECRET="", REDIS_URL="redis://127.0.0.1:9"
+    )
+    done = here.run("check", "--offline")
+    assert done.returncode == 1
+    for words in (
+        "unknown meter 'api_usge'; did you mean 'api_usage'?",
+        "rules.yaml:4:",
+        "rules.yaml:5:",
+        "duplicate",
+        "POLAR_ACCESS_TOKEN is not set",
+        "POLAR_WEBHOOK_SECRET is not set",
+        "Connection refused",
+    ):
+        assert words in done.stdout
+
+
+def test_check_tells_a_machine_the_same(desk: Desk) -> None:
+    desk.rules(TEN.replace("api_usage: 10", "api_usge: 10"))
+    done = desk.credits.run("check", "--offline", "--json")
+    assert done.returncode == 1
+    assert [one["what"] for one in json.loads(done.stdout) if one["level"] == "error"] == ["rules"]
+
+
+def test_send_delivers_a_file_byte_for_byte(desk: Desk) -> None:
+    file = str(PAYLOADS / "order_paid_unicode_tax.json")
+    done = desk.credits.run("send", file, "--id", "one")
+    assert (done.returncode, done.stdout.split()) == (
+        0,
+        ["202", "delivery", "one", "disposition", "accepted"],
+    )
+    assert desk.credits.json("show", "one")["body"].encode() == payload("order_paid_unicode_tax")
+
+
+def test_send_shows_the_receivers_answer(desk: Desk) -> None:
+    send = ["send", "--sample", "purchase", "--id", "one"]
+    assert desk.credits.json(*send) == {
+        "status": 202,
+        "answer": {"delivery": "one", "disposition": "accepted"},
+    }
+    assert desk.credits.json(*send)["answer"]["disposition"] == "duplicate"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_sample_is_taken_by_the_receiver(desk: Desk, name: str) -> None:
+    disposition = "ignored" if name == "customer.state_changed" else "accepted"
+    assert desk.credits.json("send", "--sample", name)["answer"]["disposition"] == disposition
+
+
+def test_a_sample_is_credited_to_the_customer_and_by_the_product_that_one_names(desk: Desk) -> None:
+    desk.rules(NOBODY)
+    sample = ["send", "--sample", "purchase", "--customer", CUSTOMER]
+    assert desk.credits.run(*sample, "--product", some_id(1)).returncode == 0
+    assert desk.credits.run(*sample).returncode == 0
+    assert desk.credits.run("work", "--burst").returncode == 0
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 10
+
+
+def test_a_refused_webhook_is_exit_status_1(desk: Desk) -> None:
+    here = desk.credits.with_settings(POLAR_WEBHOOK_SECRET="whsec_of-another-endpoint")
+    done = here.run("send", "--sample", "purchase")
+    assert (done.returncode, done.stdout[:3]) == (1, "403")
+    assert "invalid_signature" in done.stdout
+
+
+def test_without_a_receiver_send_says_so(alone: Credits) -> None:
+    url = f"{NOWHERE}/webhooks/polar"
+    done = alone.run("send", "--sample", "purchase", "--url", url)
+    assert_one_clear_line(done, f"no answer from {url}", "credits up")
+
+
+def test_send_names_a_file_that_is_not_there(alone: Credits) -> None:
+    assert_one_clear_line(alone.run("send", "gone.json"), "gone.json: No such file or directory")

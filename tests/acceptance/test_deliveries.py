@@ -1,0 +1,203 @@
+"""The commands about what came, as a user types them: deliveries, show, status and replay."""
+
+import json
+
+import pytest
+
+from tests.builders import CUSTOMER, PRODUCT, some_id
+from tests.conftest import payload
+from tests.desks import (
+    NOBODY,
+    STRANGER,
+    TWENTY,
+    Desk,
+    assert_one_clear_line,
+    purchase,
+    strangers_purchase,
+)
+from tests.processes import TEN, eventually
+
+
+def test_deliveries_are_listed_newest_first_and_chosen_by_filters(desk: Desk) -> None:
+    granted, failed, customer = desk.grant(purchase(1), strangers_purchase(), payload("customer_created"))
+    (waiting,) = desk.receive(purchase(2))
+    assert desk.listed() == [waiting, customer, failed, granted]
+    assert desk.listed("--limit", "2") == [waiting, customer]
+    assert desk.listed("--status", "granted") == [granted]
+    assert desk.listed("--status", "failed", "--status", "waiting") == [waiting, failed]
+    assert desk.listed("--type", "customer.created") == [customer]
+    assert desk.listed("--since", "1h") == [waiting, customer, failed, granted]
+
+
+def test_since_leaves_out_what_came_before(desk: Desk) -> None:
+    (old,) = desk.receive(purchase(1))
+
+    def is_older_than_a_second() -> bool:
+        return desk.listed("--since", "1s") == []
+
+    eventually(is_older_than_a_second)
+    assert desk.listed() == [old]
+
+
+def test_a_delivery_tells_a_machine_all_that_is_promised(desk: Desk) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    (one,) = desk.credits.json("deliveries")
+    assert one.pop("received_at").endswith("Z")
+    assert one.pop("settled_at").endswith("Z")
+    assert "Customer not found." in one.pop("reason")
+    assert one == {
+        "id": failed,
+        "type": "order.paid",
+        "status": "failed",
+        "attempts": 1,
+        "order_id": some_id(9),
+        "customer_id": STRANGER,
+    }
+
+
+def test_the_table_of_deliveries_says_what_became_of_each_and_why(desk: Desk) -> None:
+    granted, failed = desk.grant(purchase(1), strangers_purchase())
+    lines = desk.credits.run("deliveries").stdout.splitlines()
+    (line,) = [line for line in lines if granted in line]
+    assert line.split()[-2:] == ["10", "api_usage"]
+    (line,) = [line for line in lines if failed in line]
+    assert "failed" in line
+    assert "Customer not found." in line
+
+
+def test_where_nothing_came_that_is_said(desk: Desk) -> None:
+    assert desk.credits.run("deliveries").stdout == "no deliveries\n"
+    assert desk.credits.json("deliveries") == []
+
+
+def test_show_tells_a_delivery_with_its_grants_and_its_body(desk: Desk) -> None:
+    (granted,) = desk.grant(payload("order_paid_purchase"))
+    one = desk.credits.json("show", granted)
+    order_id = json.loads(payload("order_paid_purchase"))["data"]["id"]
+    assert one["body"].encode() == payload("order_paid_purchase")
+    (grant,) = one["grants"]
+    assert grant.pop("granted_at").endswith("Z")
+    assert grant.pop("claimed_at").endswith("Z")
+    assert grant == {
+        "key": f"credits:order:{order_id}:api_usage",
+        "customer_id": CUSTOMER,
+        "meter": "api_usage",
+        "credits": 10,
+        "status": "granted",
+        "order_id": order_id,
+        "rules": ["pack"],
+        "delivery": granted,
+    }
+
+
+def test_show_prints_the_same_for_people(desk: Desk) -> None:
+    (granted,) = desk.grant(purchase(1))
+    shown = desk.credits.run("show", granted).stdout
+    assert f"10 api_usage by pack, as credits:order:{some_id(1)}:api_usage" in shown
+    assert PRODUCT not in shown
+    assert f'"product_id": "{PRODUCT}"' in desk.credits.run("show", granted, "--body").stdout
+
+
+def test_an_unknown_delivery_is_one_clear_line(desk: Desk) -> None:
+    for command in ("show", "replay"):
+        assert_one_clear_line(desk.credits.run(command, "gone"), "no delivery gone", "credits deliveries")
+
+
+def test_status_tells_how_things_stand(desk: Desk) -> None:
+    desk.grant(purchase(1), strangers_purchase())
+    now = desk.credits.json("status")
+    assert now["deliveries"] == {"waiting": 0, "granted": 1, "skipped": 0, "failed": 1}
+    assert (now["well"], now["grants"], now["checks"]["redis"]["ok"]) == (False, 1, True)
+    assert "1 granted" in desk.credits.run("status").stdout
+
+
+def test_strict_status_fails_without_workers_and_with_failures(desk: Desk) -> None:
+    def strict() -> int:
+        return desk.credits.run("status", "--strict").returncode
+
+    assert strict() == 1
+    with desk.credits.running("work"):
+        eventually(lambda: strict() == 0)
+        (failed,) = desk.receive(strangers_purchase())
+        eventually(lambda: desk.listed("--status", "failed") == [failed])
+        assert strict() == 1
+
+
+def test_replay_grants_what_failed_once_the_customer_exists(desk: Desk) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    assert desk.credits.run("replay", "--failed", "--yes").returncode == 1
+    desk.polar.add_customer(STRANGER)
+    (one,) = desk.credits.json("replay", "--failed", "--yes")
+    assert (one["id"], one["status"], one["reason"]) == (failed, "granted", "10 api_usage")
+    assert desk.status_of(failed) == ("granted", "10 api_usage")
+    assert desk.polar.balance(STRANGER, "api_usage") == 10
+
+
+def test_replay_grants_what_was_skipped_once_the_rules_are_mended(desk: Desk) -> None:
+    desk.rules(NOBODY)
+    (skipped,) = desk.grant(purchase(1))
+    assert desk.status_of(skipped) == ("skipped", f"no rule names product {PRODUCT}")
+    desk.rules(TEN)
+    done = desk.credits.run("replay", "--skipped", "--yes")
+    assert (done.returncode, skipped in done.stdout) == (0, True)
+    assert desk.status_of(skipped)[0] == "granted"
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 10
+
+
+def test_replay_leaves_a_granted_credit_alone_and_says_where_rules_differ(desk: Desk) -> None:
+    (granted,) = desk.grant(purchase(1))
+    desk.rules(TWENTY)
+    (one,) = desk.credits.json("replay", granted, "--yes")
+    assert one["status"] == "granted"
+    assert "today's rules say 20 api_usage" in one["reason"]
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 10
+    assert len(desk.polar.events) == 1
+
+
+def test_replaying_everything_again_and_again_credits_nobody_twice(desk: Desk) -> None:
+    desk.grant(purchase(1), purchase(1), purchase(2))
+    for _ in range(2):
+        assert desk.credits.run("replay", "--all", "--yes").returncode == 0
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+
+
+def test_replay_runs_what_still_waits_without_a_worker(desk: Desk) -> None:
+    (waiting,) = desk.receive(purchase(1))
+    assert desk.credits.run("replay", waiting, "--yes").returncode == 0
+    assert desk.status_of(waiting)[0] == "granted"
+
+
+def test_replay_is_oldest_first_and_keeps_to_its_filters(desk: Desk) -> None:
+    desk.rules(NOBODY)
+    first, second, _ = desk.grant(purchase(1), purchase(2), payload("customer_created"))
+    desk.rules(TEN)
+    replay = ["replay", "--skipped", "--type", "order.paid", "--since", "1h"]
+    assert [one["id"] for one in desk.credits.json(*replay, "--dry-run")] == [first, second]
+
+
+@pytest.mark.parametrize("args", [["--dry-run"], ["--dry-run", "--yes"]], ids=" ".join)
+def test_a_dry_run_says_what_would_happen_and_touches_nothing(desk: Desk, args: list[str]) -> None:
+    granted, failed = desk.grant(purchase(1), strangers_purchase())
+    before, requests = desk.memory(), len(desk.polar.received)
+    prospects = {one["id"]: one["would"] for one in desk.credits.json("replay", "--all", *args)}
+    assert prospects == {
+        granted: "nothing: 10 api_usage already granted",
+        failed: "grant 10 api_usage, as claimed before",
+    }
+    assert failed in desk.credits.run("replay", "--all", *args).stdout
+    assert (desk.memory(), len(desk.polar.received)) == (before, requests)
+
+
+def test_off_a_terminal_replay_wants_a_yes_and_touches_nothing_without(desk: Desk) -> None:
+    desk.grant(strangers_purchase())
+    before = desk.memory()
+    done = desk.credits.run("replay", "--failed")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert desk.memory() == before
+
+
+def test_nothing_to_replay_is_no_failure(desk: Desk) -> None:
+    done = desk.credits.run("replay", "--failed", "--yes")
+    assert (done.returncode, done.stdout) == (0, "nothing to replay\n")
+    assert desk.credits.json("replay", "--failed", "--yes") == []

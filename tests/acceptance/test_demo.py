@@ -1,0 +1,88 @@
+"""``credits demo``, the first command that anybody runs: right, and honest when it is not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.root import root
+from app.demo import stage
+from tests.processes import Credits, eventually, processes
+
+BALANCES = {"api_usage": 1100, "image_generations": 20}
+
+# One unit too few for a purchase; all else is as the demo's own rules have it.
+WRONG_RULES = """\
+version: 1
+meters: {api_usage: {}, image_generations: {}}
+rules:
+  - {name: credit-pack, triggers: [purchase], grant: {api_usage: 99, image_generations: 20}}
+  - {name: monthly-plan, triggers: [subscription_cycle], grant: {api_usage: 1000}}
+"""
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Credits:
+    """Return the command for somebody who has set nothing."""
+    return Credits(folder=tmp_path, settings={"TMPDIR": str(tmp_path)})
+
+
+def test_the_demo_shows_each_webhook_and_the_balance(newcomer: Credits) -> None:
+    done = newcomer.run("demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line[:5] for line in lines if line.startswith(("ok", "BAD"))] == [f"ok  {n}" for n in range(1, 6)]
+    balances = [line.split()[:2] for line in lines if line.endswith("as it should be")]
+    assert balances == [["api_usage", "1,100"], ["image_generations", "20"]]
+    assert "Every order was credited, none twice." in done.stdout
+
+
+def test_the_demo_tells_a_machine_the_same(newcomer: Credits) -> None:
+    told = newcomer.json("demo")
+    assert (told["right"], told["balances"], told["expected"]) == (True, BALANCES, BALANCES)
+    answers = [(scene["answer"], scene["outcome"].partition(":")[0]) for scene in told["scenes"]]
+    assert answers == [
+        ("202 accepted", "granted"),
+        ("202 duplicate", ""),
+        ("202 accepted", "skipped"),
+        ("202 accepted", "granted"),
+        ("403 invalid_signature", "nothing stored"),
+    ]
+
+
+def test_settings_of_ones_own_do_not_reach_the_demo(newcomer: Credits) -> None:
+    (newcomer.folder / ".env").write_text("CREDITS_RULES=gone.yaml\nPOLAR_SERVER=production\n")
+    mine = newcomer.with_settings(REDIS_URL="redis://127.0.0.1:9", PORT="1", POLAR_ACCESS_TOKEN="mine")
+    assert mine.json("demo")["right"] is True
+
+
+def test_the_demo_leaves_nothing_behind(newcomer: Credits) -> None:
+    newcomer.json("demo")
+    folder = str(newcomer.folder)
+    eventually(lambda: not [process for process in processes() if folder in process.command])
+    assert not list(newcomer.folder.iterdir())
+
+
+def test_a_demo_whose_balance_is_wrong_says_so_and_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service really credits another amount here: nothing but the balance can betray it."""
+    (tmp_path / "rules.yaml").write_text(WRONG_RULES)
+    monkeypatch.setattr(stage, "files", lambda _package: tmp_path)
+    done = CliRunner().invoke(root, ["demo"])
+    assert done.exit_code == 1
+    assert "BAD" not in done.stdout.split("The customer's balance")[0]
+    assert "1,099   NOT 1100" in done.stdout
+    assert "Something is wrong" in done.stdout
+
+
+def test_a_demo_that_went_wrong_tells_machines_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here nothing is credited at all, so that a webhook's outcome is wrong, too."""
+    (tmp_path / "rules.yaml").write_text("version: 1\nmeters: {}\nrules: []\n")
+    monkeypatch.setattr(stage, "files", lambda _package: tmp_path)
+    done = CliRunner().invoke(root, ["demo", "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["right"]) == (1, False)
+    assert [scene["right"] for scene in told["scenes"]] == [False, True, True, False, True]
+    assert told["balances"] == {"api_usage": 0, "image_generations": 0}

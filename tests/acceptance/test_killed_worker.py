@@ -1,0 +1,131 @@
+"""Two workers are killed at the worst moments; the next one finishes what they began.
+
+Both die by SIGKILL while Polar keeps its answer back: the first when its credit is stored there, the
+second when nothing is. The lease runs its real time, so both stories are told at once.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from app.demo.polar import Polar, Slow, create_app
+from app.main import create_app as create_receiver
+from tests.builders import order_webhook, some_id
+from tests.processes import Running, credits_in, eventually, living, post, some_polar
+from tests.servers import running
+from workers.embedded import EmbeddedRedis
+from workers.grants import order_subject
+from workers.records import Claim, Delivery, Status
+from workers.runtime import Stores
+
+NEVER_SECONDS = 3600.0  # longer than any test
+TAKEN, UNSENT = some_id(1), some_id(2)  # the orders (and their customers) of the two stories
+
+
+@dataclass(frozen=True)
+class CommitThenKeepQuiet:
+    """The events are stored at once; the answer does not come in time."""
+
+    async def __call__(self, answer: Callable[[], Response]) -> Response:
+        """Ask Polar and keep the answer back."""
+        response = answer()
+        await asyncio.sleep(NEVER_SECONDS)
+        return response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aftermath:
+    """What was found when the first two workers had been killed, and when a third had worked."""
+
+    polar: Polar
+    claims_before: dict[str, Claim | None]
+    events_before: list[str]
+    deliveries: dict[str, Delivery]
+    claims: dict[str, Claim | None]
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+    folder = tmp_path_factory.mktemp("killed")
+    polar = some_polar(TAKEN, UNSENT)
+    with running(create_app(polar)) as polar_url, EmbeddedRedis(folder / "redis") as server:
+        credits_ = credits_in(folder, polar_url, REDIS_URL=server.url)
+        receiver = create_receiver(credits_.read())
+        with running(receiver) as url, credits_.stores() as held, credits_.running("work") as work:
+            yield _tell(url, polar, held, work)
+
+
+def _tell(url: str, polar: Polar, held: Stores, work: Running) -> Aftermath:
+    polar.faults.append(CommitThenKeepQuiet())
+    first = _receive(url, TAKEN)
+    _kill_worker(work, when=lambda: len(polar.events) == 1)
+    polar.faults.append(Slow(NEVER_SECONDS))
+    second = _receive(url, UNSENT)
+    _kill_worker(work, when=lambda: not polar.faults)
+    claims_before, events_before = _claims(held), _external_ids(polar)
+    eventually(lambda: all(one.status is not Status.WAITING for one in held.deliveries.newest()))
+    settled = {one.id: one for one in held.deliveries.get([first, second])}
+    return Aftermath(
+        polar=polar,
+        claims_before=claims_before,
+        events_before=events_before,
+        deliveries={TAKEN: settled[first], UNSENT: settled[second]},
+        claims=_claims(held),
+    )
+
+
+def _receive(url: str, order_id: str) -> str:
+    with httpx.Client(base_url=url) as client:
+        return post(client, order_webhook(id=order_id, customer_id=order_id))
+
+
+def _kill_worker(work: Running, *, when: Callable[[], bool]) -> None:
+    eventually(when)
+    worker = work.part("worker")
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: not living([worker]))
+
+
+def _claims(held: Stores) -> dict[str, Claim | None]:
+    return {order_id: held.ledger.find(order_subject(order_id)) for order_id in (TAKEN, UNSENT)}
+
+
+def _external_ids(polar: Polar) -> list[str]:
+    return [event["external_id"] for event in polar.events]
+
+
+def test_the_workers_died_between_claim_and_settlement(aftermath: Aftermath) -> None:
+    """The stories are worth nothing unless the kills came when they should."""
+    claims = [claim for claim in aftermath.claims_before.values() if claim]
+    assert [len(claim.unsettled) for claim in claims] == [1, 1]
+    assert aftermath.events_before == [f"credits:order:{TAKEN}:api_usage"]
+
+
+def test_a_credit_that_polar_took_before_the_kill_is_settled_and_not_given_again(
+    aftermath: Aftermath,
+) -> None:
+    assert aftermath.deliveries[TAKEN].status is Status.GRANTED
+    assert aftermath.polar.balance(TAKEN, "api_usage") == 10
+
+
+def test_a_credit_that_was_claimed_but_never_sent_is_given_by_the_next_worker(aftermath: Aftermath) -> None:
+    assert aftermath.deliveries[UNSENT].status is Status.GRANTED
+    assert aftermath.polar.balance(UNSENT, "api_usage") == 10
+
+
+@pytest.mark.parametrize("order_id", [TAKEN, UNSENT], ids=["taken", "unsent"])
+def test_each_order_has_one_event_at_polar_and_one_settled_claim(aftermath: Aftermath, order_id: str) -> None:
+    claim = aftermath.claims[order_id]
+    assert claim
+    assert not claim.unsettled
+    assert _external_ids(aftermath.polar).count(f"credits:order:{order_id}:api_usage") == 1
+
+
+def test_the_next_worker_takes_a_dead_ones_delivery_for_a_second_attempt(aftermath: Aftermath) -> None:
+    assert {one.attempts for one in aftermath.deliveries.values()} == {2}

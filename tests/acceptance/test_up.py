@@ -1,0 +1,224 @@
+"""``credits up`` as its operator has it: what dies comes back, what is told to stop leaves nothing behind."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisGoneError
+from starlette.responses import Response
+
+from app.demo.polar import Polar, Status, create_app
+from tests.builders import CUSTOMER, order_webhook, some_id
+from tests.conftest import payload
+from tests.processes import (
+    SECRET,
+    TOKEN,
+    Credits,
+    Running,
+    credits_in,
+    eventually,
+    living,
+    post,
+    processes,
+    some_polar,
+)
+from tests.servers import running
+from workers.embedded import EmbeddedRedis
+from workers.records import Status as Became
+
+POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Polar thinks until the test lets it answer; then all is well."""
+
+    released: Event = field(default_factory=Event)
+
+    async def __call__(self, answer: Callable[[], Response]) -> Response:
+        """Wait, then answer."""
+        while not self.released.is_set():
+            await asyncio.sleep(POLL_SECONDS)
+        return answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A running ``credits up`` with its embedded Redis, and the Polar that it talks to."""
+
+    up: Running
+    url: str
+    polar: Polar
+    data: Path
+
+    @property
+    def port(self) -> int:
+        """Return where the receiver listens."""
+        return urlsplit(self.url).port or 0
+
+    def redis_pid(self) -> int:
+        """Return the process id of the embedded server while there is one, else 0."""
+        try:
+            with Redis.from_url(EmbeddedRedis(self.data).url, retry=None) as redis:
+                return int(redis.info("server")["process_id"])
+        except (RedisGoneError, OSError):
+            return 0
+
+    def pids(self) -> list[int]:
+        """Return every process that belongs to it."""
+        mine = (self.up.part("receiver"), self.up.part("worker"), eventually(self.redis_pid))
+        guardians = [process.pid for process in processes() if str(self.data) in process.command]
+        return [*mine, *guardians]
+
+    def is_credited_for(self, order_number: int) -> None:
+        """Send a new paid order; return when Polar has its credit."""
+        before = self.polar.balance(CUSTOMER, "api_usage")
+        with httpx.Client(base_url=self.url) as client:
+            eventually(lambda: client.get("/readyz", timeout=30).status_code == 200)
+            post(client, order_webhook(id=some_id(order_number)))
+        eventually(lambda: self.polar.balance(CUSTOMER, "api_usage") == before + 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """Where services run: a folder of their own, and a Polar."""
+
+    polar: Polar
+    credits: Credits
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    polar = some_polar()
+    with running(create_app(polar)) as polar_url:
+        yield House(polar=polar, credits=credits_in(tmp_path, polar_url))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield one service that the tests which only take parts away share: it must outlive them all."""
+    polar = some_polar()
+    with running(create_app(polar)) as polar_url:
+        credits_ = credits_in(tmp_path_factory.mktemp("up"), polar_url)
+        with credits_.running("up") as up:
+            yield serving(House(polar=polar, credits=credits_), up)
+
+
+def serving(house: House, up: Running) -> Service:
+    """Return the service when it takes webhooks."""
+    data = Path(house.credits.settings["CREDITS_DATA_DIR"])
+    return Service(up=up, url=up.url(), polar=house.polar, data=data)
+
+
+def all_gone(pids: list[int]) -> bool:
+    return not living(pids)
+
+
+def assert_port_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections may linger, listeners not
+        probe.bind(("127.0.0.1", port))
+        probe.listen()
+
+
+def test_a_real_webhook_becomes_credit(service: Service) -> None:
+    with httpx.Client(base_url=service.url) as client:
+        post(client, payload("order_paid_purchase"))
+    eventually(lambda: service.polar.balance(CUSTOMER, "api_usage") == 10)
+
+
+@pytest.mark.parametrize("name", ["worker", "receiver"])
+def test_a_part_that_is_killed_comes_back(service: Service, name: str) -> None:
+    before = service.up.part(name)
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: service.up.part(name) != before)
+    service.is_credited_for(101 if name == "worker" else 102)
+
+
+def test_a_redis_that_is_killed_comes_back_with_all_it_was_given(service: Service) -> None:
+    service.is_credited_for(103)
+    before = service.redis_pid()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: service.redis_pid() not in {0, before})
+    service.is_credited_for(104)
+    with Redis.from_url(EmbeddedRedis(service.data).url) as redis:
+        assert redis.exists(f"credits:order:{some_id(103)}") == 1
+
+
+def test_no_process_shows_a_secret_to_whoever_lists_processes(service: Service) -> None:
+    assert service.up.part("worker")
+    commands = [process.command for process in processes()]
+    assert not [command for command in commands if TOKEN in command or SECRET in command]
+
+
+def test_a_taken_port_is_one_clear_line(service: Service, house: House) -> None:
+    done = house.credits.with_settings(PORT=str(service.port)).run("up")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert f"cannot listen on 127.0.0.1:{service.port}: Address already in use" in line
+    assert "set PORT" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_told_to_stop_it_ends_all_and_gives_the_port_back(house: House, number: signal.Signals) -> None:
+    with house.credits.running("up") as up:
+        service = serving(house, up)
+        pids = service.pids()
+        # A terminal's Ctrl-C goes to all of the process group.
+        os.killpg(os.getpgid(up.pid), number)
+        assert up.process.wait(60) == 0
+        assert not living(pids[:2])
+        eventually(lambda: all_gone(pids))
+        assert_port_is_free(service.port)
+
+
+def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
+    polar_thinks = Held()
+    house.polar.faults.append(polar_thinks)
+    with house.credits.running("up") as up:
+        service = serving(house, up)
+        receiver, worker = up.part("receiver"), up.part("worker")
+        with httpx.Client(base_url=service.url) as client:
+            delivery_id = post(client, payload("order_paid_purchase"))
+        eventually(lambda: not house.polar.faults)
+        up.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not living([receiver]))
+        assert living([worker])
+        polar_thinks.released.set()
+        assert up.process.wait(60) == 0
+    with house.credits.stores() as held:
+        (delivery,) = held.deliveries.get([delivery_id])
+    assert (delivery.status, delivery.attempts) == (Became.GRANTED, 1)
+
+
+def test_killed_itself_its_parts_end_and_the_next_one_works(house: House) -> None:
+    with house.credits.running("up") as up:
+        first = serving(house, up)
+        first.is_credited_for(1)
+        pids = first.pids()
+        assert up.stop(signal.SIGKILL) == -signal.SIGKILL
+        eventually(lambda: all_gone(pids))
+    with house.credits.with_settings(PORT=str(first.port)).running("up") as up:
+        serving(house, up).is_credited_for(2)
+
+
+def test_what_came_during_an_outage_is_credited_though_all_of_us_was_killed_in_it(house: House) -> None:
+    house.polar.faults.extend([Status(503)] * 100)
+    with house.credits.running("up") as up:
+        service = serving(house, up)
+        with httpx.Client(base_url=service.url) as client:
+            post(client, payload("order_paid_purchase"))
+        eventually(lambda: "pausing" in up.said)
+        up.stop(signal.SIGKILL)
+    house.polar.faults.clear()
+    with house.credits.running("up"):
+        eventually(lambda: house.polar.balance(CUSTOMER, "api_usage") == 10)
