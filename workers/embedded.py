@@ -16,7 +16,6 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -29,17 +28,13 @@ from urllib.parse import quote
 
 from config.errors import ConfigError
 
-_USERS, _GUARDIAN, _SERVER = "users.lock", "guardian.lock", "server.lock"
+USERS, _GUARDIAN, SERVER = "users.lock", "guardian.lock", "server.lock"
 _LOG = "redis.log"  # what guardian and server say, in the order of what happened
 
 _OLDEST_MAJOR = 7  # 6.2 would overlook the AOF folder that a newer one left, and start empty
 _START_SECONDS = 30  # time to load some millions of keys
-_STOP_SECONDS = 10  # a server that flushes needs milliseconds; one that hangs is killed
-_POLL_SECONDS = 0.02  # while somebody waits for us
-_WATCH_SECONDS = 0.25  # how late the guardian sees that the server or the last user has gone
+POLL_SECONDS = 0.02  # while somebody waits for us
 _ANSWER_SECONDS = 1  # a server that is busy with one slow command answers late
-_SHORT_LIFE_SECONDS = 10  # who dies sooner has died of its start
-_SHORT_LIVES = 5  # in a row, and the next would end the same way
 _LOG_BYTES = 1_000_000  # months of restarts; begun anew beyond
 
 # Where a path is too long for a Unix socket (104 bytes on macOS, 108 on Linux) it moves to /tmp, not
@@ -47,8 +42,9 @@ _LOG_BYTES = 1_000_000  # months of restarts; begun anew beyond
 _SOCKET_BYTES = 100
 _SHORT_PARENT = Path("/tmp")  # noqa: S108 - what we make there is private, and checked to be ours
 
-_PRIVATE = ["--port", "0", "--unixsocketperm", "600"]
-_DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+
+_RESPAWN_SECONDS = 5  # between guardians, should one after the other die
+_PASSED_ON = ("PATH", "HOME", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
 
 
 class EmbeddedError(ConfigError):
@@ -60,8 +56,9 @@ class EmbeddedRedis:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.resolve()
-        self._socket = _socket_path(self._folder)
+        self._socket = socket_path(self._folder)
         self._hold = ExitStack()
+        self._no_guardian_before = 0.0
         self.url = f"unix://{quote(str(self._socket))}"
 
     def __enter__(self) -> Self:
@@ -88,39 +85,46 @@ class EmbeddedRedis:
         """Return, after we gave our lock back, when nobody uses the folder any more (at most 30 s)."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            with _lock(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+            with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
                     return
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def ensure(self) -> None:
         """Start a guardian if there is none (three system calls where there is one)."""
-        with _lock(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
-            if lock is not None:
-                _spawn_guardian(self._folder, lock)
+        if time.monotonic() < self._no_guardian_before:
+            return
+        try:
+            with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+                if lock is not None:
+                    _spawn_guardian(self._folder, lock)
+                    # One that gives up has seen the server die of its start five times.
+                    self._no_guardian_before = time.monotonic() + _RESPAWN_SECONDS
+        except OSError as error:
+            raise EmbeddedError(f"the folder of the embedded Redis is gone: {error}") from error
 
     def _join(self, deadline: float) -> ExitStack:
         """Return the users' lock, which a guardian that leaves has for itself until it has left."""
         while True:
             hold = ExitStack()
-            if hold.enter_context(_lock(self._folder / _USERS, fcntl.LOCK_SH)) is not None:
+            if hold.enter_context(locked(self._folder / USERS, fcntl.LOCK_SH)) is not None:
                 return hold
             hold.close()
             self._expect(time.monotonic() < deadline, "the one before it does not end")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def _await_server(self, deadline: float) -> None:
         started = False
         while True:
-            with _lock(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+            with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
                     self._expect(not (started and os.fstat(lock).st_size), "it does not start")
                     _spawn_guardian(self._folder, lock)
                     started = True
-            if _ask(self._socket, b"PING").startswith(b"+PONG"):  # not LOADING
+            if ask(self._socket, b"PING").startswith(b"+PONG"):  # not LOADING
                 return
             self._expect(time.monotonic() < deadline, f"no answer in {_START_SECONDS} s")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def _expect(self, fine: bool, problem: str) -> None:
         if not fine:
@@ -133,7 +137,7 @@ class EmbeddedRedis:
 
 
 @contextmanager
-def _lock(path: Path, operation: int) -> Iterator[int | None]:
+def locked(path: Path, operation: int) -> Iterator[int | None]:
     """Hold a file's flock, as will who inherits the descriptor; None where another's is in the way."""
     with path.open("a+b") as file:
         try:
@@ -155,7 +159,7 @@ def _make_private(folder: Path) -> None:
         )
 
 
-def _socket_path(folder: Path) -> Path:
+def socket_path(folder: Path) -> Path:
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= _SOCKET_BYTES:
         return path
@@ -189,7 +193,7 @@ def _major_version(server: str) -> int:
     return int(version[1]) if version else 0
 
 
-def _ask(path: Path, command: bytes) -> bytes:
+def ask(path: Path, command: bytes) -> bytes:
     """Return the beginning of the answer to an inline command; nothing if there is none."""
     with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
         client.settimeout(_ANSWER_SECONDS)
@@ -201,7 +205,7 @@ def _ask(path: Path, command: bytes) -> bytes:
 
 def _spawn_guardian(folder: Path, lock: int) -> None:
     """Start a guardian, which takes the lock over, in a session that no Ctrl-C reaches."""
-    command = [sys.executable, "-P", "-m", "workers.embedded", str(folder), str(lock), _find_server()]
+    command = [sys.executable, "-P", "-m", "workers.guardian", str(folder), str(lock), _find_server()]
     with (folder / _LOG).open("ab") as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
@@ -212,98 +216,9 @@ def _spawn_guardian(folder: Path, lock: int) -> None:
             pass_fds=[lock],
             start_new_session=True,
             cwd=folder,
+            # It outlives us and has no business with our secrets.
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
-
-
-class _Server:
-    """The server of a data folder, as the guardian sees it, whoever started it."""
-
-    def __init__(self, folder: Path, executable: str) -> None:
-        self._lock = folder / _SERVER
-        self._socket = _socket_path(folder)
-        places = ["--dir", str(folder), "--unixsocket", str(self._socket)]
-        self._command = [executable, *places, *_PRIVATE, *_DURABLE, "--save", ""]
-        self._child: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-        self._short_lives = 0
-
-    def keep(self) -> None:
-        """Start the server if none lives; EmbeddedError if it dies young again and again."""
-        with _lock(self._lock, fcntl.LOCK_EX) as lock:
-            if lock is None:
-                return
-            if self._child:
-                self._mourn(self._child)
-            self._started = time.monotonic()
-            self._child = subprocess.Popen(  # noqa: S603 - what _find_server found
-                self._command,
-                pass_fds=[lock],  # the server has the lock as long as it lives, even without us
-                env={"LC_ALL": "C"},  # none of our secrets, and no locale that may not exist
-            )
-
-    def stop(self) -> None:
-        """End the server, which first flushes what it has; killed after 10 s."""
-        deadline = time.monotonic() + _STOP_SECONDS
-        pid, sent = None, None
-        while self._lives():
-            pid = pid or self._pid()
-            due = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
-            if pid and due != sent:
-                sent = due
-                with suppress(ProcessLookupError):
-                    os.kill(pid, due)
-            time.sleep(_POLL_SECONDS)
-
-    def _lives(self) -> bool:
-        with _lock(self._lock, fcntl.LOCK_EX) as lock:
-            return lock is None
-
-    def _pid(self) -> int | None:
-        if self._child and self._child.poll() is None:
-            return self._child.pid
-        # A guardian before us started it: only the server itself is sure to know.
-        told = re.search(rb"process_id:(\d+)", _ask(self._socket, b"INFO server"))
-        return int(told[1]) if told else None
-
-    def _mourn(self, child: subprocess.Popen[bytes]) -> None:
-        """Wait a little before the next start; EmbeddedError if there should be none."""
-        status = child.wait()
-        lived_seconds = time.monotonic() - self._started
-        self._short_lives = self._short_lives + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 1
-        sys.stderr.write(f"guardian: the server ended with status {status} after {lived_seconds:.1f} s\n")
-        if self._short_lives == _SHORT_LIVES:
-            raise EmbeddedError(f"giving up, for it died of its start {_SHORT_LIVES} times in a row")
-        time.sleep(0.05 * 2**self._short_lives)
-
-
-def _guard(folder: Path, guardian_lock: int, executable: str) -> None:
-    """Keep the server alive until no user is left, then end it."""
-    server = _Server(folder, executable)
-    while True:
-        with _lock(folder / _USERS, fcntl.LOCK_EX) as alone:
-            if alone is not None:
-                server.stop()
-                os.close(guardian_lock)  # first: who then gets a users' lock finds no guardian
-                return
-        server.keep()
-        time.sleep(_WATCH_SECONDS)
-
-
-def _main(folder: str, guardian_lock: str, executable: str) -> None:
-    """Become the guardian: nobody's child, so that nobody must wait for it."""
-    if os.fork():
-        os._exit(0)
-    # Service managers tell all processes at once to stop, but users that drain still need Redis.
-    signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which the server would inherit
-    try:
-        _guard(Path(folder), int(guardian_lock), executable)
-    except EmbeddedError as error:
-        os.write(int(guardian_lock), b"gave up")  # rather than died: to start another is no use
-        sys.exit(f"guardian: {error}")
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

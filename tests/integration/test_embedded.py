@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 
 from config.errors import ConfigError
-from workers import embedded
+from workers import embedded, guardian
 from workers.embedded import EmbeddedError, EmbeddedRedis
 
 PATIENCE_SECONDS = 30  # only a test that fails waits this long
@@ -26,9 +26,9 @@ SEVERAL_WATCHES_SECONDS = 0.7  # the guardian has looked around at least twice
 USER = """
 import sys
 from pathlib import Path
-from workers.embedded import EmbeddedRedis, _ask
+from workers.embedded import EmbeddedRedis, ask
 with EmbeddedRedis(Path(sys.argv[1])) as server:
-    info = _ask(server._socket, b"INFO server").decode()
+    info = ask(server._socket, b"INFO server").decode()
     print(info.partition("run_id:")[2].split()[0], flush=True)
     sys.stdin.read()
 """
@@ -51,7 +51,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def locked(file: Path) -> bool:
-    with embedded._lock(file, fcntl.LOCK_SH) as lock:
+    with embedded.locked(file, fcntl.LOCK_SH) as lock:
         return lock is None
 
 
@@ -65,7 +65,7 @@ def served(folder: Path) -> bool:
 
 def told(server: EmbeddedRedis, field: str) -> str:
     """Return a field of the server's INFO, or nothing while no server answers."""
-    info = embedded._ask(server._socket, b"INFO server").decode()
+    info = embedded.ask(server._socket, b"INFO server").decode()
     return info.partition(f"\r\n{field}:")[2].partition("\r\n")[0]
 
 
@@ -258,11 +258,11 @@ def test_users_that_drain_keep_redis_when_all_are_told_to_stop(folder: Path) -> 
 
 
 def test_a_server_that_hangs_is_killed_in_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_STOP_SECONDS", 0.1)
+    monkeypatch.setattr(guardian, "_STOP_SECONDS", 0.1)
     folder.mkdir(mode=0o700)
-    server = embedded._Server(folder, embedded._find_server())
+    server = guardian.Server(folder, embedded._find_server())
     server.keep()
-    eventually(lambda: embedded._ask(server._socket, b"PING") == b"+PONG\r\n")
+    eventually(lambda: embedded.ask(server._socket, b"PING") == b"+PONG\r\n")
     assert server._child
     server._child.send_signal(signal.SIGSTOP)
     server.stop()
