@@ -21,7 +21,8 @@ _POLAR_SERVERS = {
 def _polar_url(value: str) -> str:
     url = _POLAR_SERVERS.get(value, value)
     parts = _parts(url)
-    if parts is None or parts.scheme not in {"http", "https"} or parts.username is not None:
+    usable = parts is not None and parts.scheme in {"http", "https"}
+    if not usable or any(mark in url for mark in "@?#"):
         raise ValueError("write production, sandbox, or a base URL such as http://127.0.0.1:9000")
     return url.rstrip("/")
 
@@ -84,10 +85,20 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
     log_format: Literal["console", "json"] | None = Field(None, validation_alias="LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+    requests_per_minute_set: int | None = Field(
+        None, ge=2, le=100_000, validation_alias="CREDITS_POLAR_REQUESTS_PER_MINUTE"
+    )
     ops_token: SecretStr | None = Field(None, validation_alias="CREDITS_OPS_TOKEN")
     retain: Annotated[timedelta, BeforeValidator(_span)] = Field(
         timedelta(days=30), validation_alias="CREDITS_RETAIN"
     )
+
+    @property
+    def requests_per_minute(self) -> int:
+        """Return our share of Polar's rate limit: three fifths of the organization's, unless set."""
+        if self.requests_per_minute_set is not None:
+            return self.requests_per_minute_set
+        return 60 if self.polar_url == _POLAR_SERVERS["sandbox"] else 300
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

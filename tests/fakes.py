@@ -129,6 +129,10 @@ class FakeStore:
         kept.status, kept.due = outcome.status, None
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
 
+    def take(self) -> bool:
+        """Let every request be made."""
+        return True
+
     def begin(self, seconds: float, reason: str) -> None:
         """Let everybody wait; pauses that overlap are one, and the longest holds."""
         now = self._clock.now

@@ -14,9 +14,9 @@ from workers.queue import wake_args
 from workers.records import Delivery, Lease, Leased, Status
 from workers.scripts import lua
 
-# A killed worker's share is due again after this long. Longer than a request to Polar may take, so
-# that a slow answer is not asked for twice; short enough that credit comes within the minute.
-LEASE_SECONDS = 30
+# A killed worker's share is due again after this long. Longer than a round (10 s) and the last request
+# in it (20 s) may take; short enough that credit comes within the minute all the same.
+LEASE_SECONDS = 40
 
 _PAGE = 200
 
@@ -37,7 +37,7 @@ class DeliveryStore:
     def lease(self, most: int) -> Lease:
         """Take up to ``most`` deliveries that are due, for ``LEASE_SECONDS``; none during a pause."""
         outages, *taken = self._lease(
-            keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE],
+            keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.deliveries(Status.WAITING)],
             args=[keys.DELIVERY, LEASE_SECONDS * 1000, most, *wake_args()],
         )
         return Lease(deliveries=tuple(map(_leased, taken)), outages=outages)

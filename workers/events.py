@@ -33,7 +33,6 @@ class Envelope(_View):
 class Subscription(_View):
     """The subscription as it was when the webhook was made (or is now, in the orders API)."""
 
-    id: Id
     ended_at: AwareDatetime | None = None
     trial_start: AwareDatetime | None = None
     trial_end: AwareDatetime | None = None

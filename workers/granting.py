@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
+from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
 from workers.cases import Case, conclude, credits_text, open_case
@@ -46,6 +47,10 @@ class Book(Protocol):
 
 class Gate(Protocol):
     """What keeps everybody from asking Polar in vain."""
+
+    def take(self) -> bool:
+        """Say whether one more request may be made now."""
+        ...
 
     def begin(self, seconds: float, reason: str) -> None:
         """Let everybody wait."""
@@ -104,6 +109,8 @@ class Granter:
     def _open(self, delivery: Leased) -> Case:
         try:
             return open_case(delivery, self.rules)
+        except BaseTimeoutException:
+            raise  # RQ's time limit for the job, not this delivery's fault
         except Exception as error:
             log.exception("planning broke", delivery=delivery.id)
             words = f"planning broke: {type(error).__name__}: {error}"
@@ -121,6 +128,7 @@ class Granter:
         strikes = {delivery.id: delivery.strikes for delivery in lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
+            may_ask=self.gate.take,
             strikes={key: strikes[maker] for key, maker in makers.items()},
             outages=lease.outages,
             jitter=self.jitter,

@@ -96,8 +96,10 @@ def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
     return in_force is not None, in_force.decode() if in_force else "no worker has rules in force"
 
 
-def _polar(redis: Redis, _now: datetime) -> tuple[bool, str]:
-    pause = Pauses(redis).standing()
-    if pause is None:
+def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
+    """A pause of seconds is everyday life; an outage of minutes is not."""
+    outage = Pauses(redis).outage()
+    if outage is None:
         return True, "takes events"
-    return False, f"paused for {round(pause.left.total_seconds())} s more: {pause.reason}"
+    age = now - outage.since
+    return age < _LONGEST_WAIT, f"away for {round(age.total_seconds())} s: {outage.reason}"

@@ -14,8 +14,9 @@ Send = Callable[[Sequence[Mapping[str, Any]]], None]
 # Far below the 4,681 (by the meters that match) at which Polar breaks, and quick on its side.
 MOST_EVENTS = 500
 
-# A round ends well within RQ's time limit for a job; what was not sent by then is due again at once.
-_ROUND_SECONDS = 60.0
+# No request is begun later than this, so that the last one ends within the lease: who has lost the
+# lease has worked for nothing. What was not sent is due again at once.
+_ROUND_SECONDS = 10.0
 
 # When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
 _MOST_SUSPECTS = 3
@@ -35,10 +36,17 @@ class Ingestion:
     """One round: every answer but a pause shrinks what is left to send, so it ends."""
 
     def __init__(
-        self, send: Send, *, strikes: Mapping[str, int], outages: int, jitter: Callable[[], float]
+        self,
+        send: Send,
+        *,
+        may_ask: Callable[[], bool],
+        strikes: Mapping[str, int],
+        outages: int,
+        jitter: Callable[[], float],
     ) -> None:
         """Take how often each grant (by key) failed alone, and the pauses in a row before this."""
         self._send = send
+        self._may_ask = may_ask
         self._strikes = strikes
         self._outages = outages
         self._jitter = jitter
@@ -50,7 +58,7 @@ class Ingestion:
         ordered = sorted(grants, key=lambda grant: grant.key)
         left = [ordered[i : i + MOST_EVENTS] for i in range(0, len(ordered), MOST_EVENTS)]
         give_up = time.monotonic() + _ROUND_SECONDS
-        while left and self._done.pause is None and not self._in_doubt and time.monotonic() < give_up:
+        while left and not self._ends(give_up):
             # After a suspect the far end comes next: suspects may stand side by side.
             turn = -1 if len(self._suspects) % 2 else 0
             batch = left.pop(turn)
@@ -61,9 +69,10 @@ class Ingestion:
                 self._meet(error, [grant])
         return self._done
 
-    @property
-    def _in_doubt(self) -> bool:
-        return len(self._suspects) >= _MOST_SUSPECTS and not self._done.accepted
+    def _ends(self, give_up: float) -> bool:
+        in_doubt = len(self._suspects) >= _MOST_SUSPECTS and not self._done.accepted
+        late = time.monotonic() >= give_up
+        return self._done.pause is not None or in_doubt or late or not self._may_ask()
 
     def _try(self, batch: list[Grant]) -> list[list[Grant]]:
         """Send ``batch``; return what of it is to be sent again."""

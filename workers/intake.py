@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from workers import keys
 from workers.errors import StoreUnavailableError
@@ -54,8 +54,14 @@ class Intake:
                 args=[delivery.id, type_, delivery.body, *wake_args()],
             )
         except (RedisError, OSError) as error:
+            await self._look_again(error)
             raise StoreUnavailableError(str(error)) from error
         return Disposition(answer.decode())
+
+    async def _look_again(self, error: Exception) -> None:
+        """After a fail-over the name leads to another server, but open connections do not."""
+        if isinstance(error, ReadOnlyError):
+            await self._redis.connection_pool.disconnect()
 
     async def check(self) -> None:
         """See that Redis takes writes; StoreUnavailableError says why it does not."""

@@ -13,6 +13,9 @@ PAUSE = "credits:pause"
 # Pauses in a row since Polar last took something. Deleted by the next success, else after a day.
 OUTAGE = "credits:outage"
 
+# When our share of Polar's rate limit is whole again (ms). Expires then.
+BUDGET = "credits:budget"
+
 # Held by the one worker that tries Polar again after a pause. Expires with that worker's lease.
 PROBE = "credits:probe"
 

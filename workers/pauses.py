@@ -1,10 +1,11 @@
-"""Everybody's pause: while Polar cannot take anything, nobody asks, and one asks first afterwards."""
+"""When Polar may be asked: the pause that all workers keep, and our share of the rate limit."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from redis import Redis
+from redis.typing import EncodableT
 
 from workers import keys
 from workers.scripts import lua
@@ -18,12 +19,33 @@ class Pause:
     left: timedelta
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outage:
+    """Pauses in a row: why the last one, and since when."""
+
+    reason: str
+    since: datetime
+
+
 class Pauses:
     """The pause in Redis that all workers on all hosts keep."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, requests_per_minute: int = 300) -> None:
+        # Half of it may come at once, the other half evenly over the minute: together no more than it.
+        self._burst = requests_per_minute // 2
+        self._interval_ms = 60_000 / (requests_per_minute - self._burst)
         self._redis = redis
         self._pause = redis.register_script(lua("pause"))
+        self._take = redis.register_script(lua("take"))
+
+    def take(self) -> bool:
+        """Take one request from our share of the rate limit; if it is used up, everybody waits a little."""
+        args: list[EncodableT] = [
+            self._burst,
+            self._interval_ms,
+            "our share of Polar's rate limit is used up",
+        ]
+        return bool(self._take(keys=[keys.BUDGET, keys.PAUSE], args=args))
 
     def begin(self, seconds: float, reason: str) -> None:
         """Let everybody wait; a longer pause that stands already holds."""
@@ -49,3 +71,11 @@ class Pauses:
         if reason is None:
             return None
         return Pause(reason=reason.decode(), left=timedelta(milliseconds=left))
+
+    def outage(self) -> Outage | None:
+        """Return since when and why Polar has taken nothing, if that is so."""
+        found = cast(list[bytes | None], self._redis.hmget(keys.OUTAGE, "reason", "since"))
+        reason, since = found
+        if reason is None or since is None:
+            return None
+        return Outage(reason=reason.decode(), since=datetime.fromtimestamp(int(since) / 1000, tz=UTC))

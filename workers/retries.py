@@ -66,7 +66,7 @@ def decide(error: PolarError, given: Circumstances) -> Decision:
     """Return what to do about ``error``."""
     match error:
         case PolarRateLimitedError():
-            return Pause(seconds=error.retry_after_seconds)
+            return Pause(seconds=max(error.retry_after_seconds, _FIRST_PAUSE_SECONDS))
         case PolarRefusedError():
             return _content(error, given)
         case PolarBrokenError() if given.events > 1 and (given.others_pass or given.outages):

@@ -24,6 +24,9 @@ from workers.queue import GrantWorker
 RECEIVER_SECONDS = 3
 _WORKER_SECONDS = 10
 
+# A burst waits for one of these rather than be refused; Redis answers one at a time anyway.
+_CONNECTIONS = 50
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stores:
@@ -63,7 +66,7 @@ def stores_in(connection: Redis, settings: Settings) -> Stores:
         redis=connection,
         deliveries=DeliveryStore(connection),
         ledger=Ledger(connection, retain=settings.retain),
-        pauses=Pauses(connection),
+        pauses=Pauses(connection, requests_per_minute=settings.requests_per_minute),
     )
 
 
@@ -123,8 +126,11 @@ def worker_for(settings: Settings, url: str) -> GrantWorker:
 
 def intake_for(url: str) -> Intake:
     """Return the receiver's door to Redis; connects when first used."""
-    return Intake(
-        redis.asyncio.Redis.from_url(
-            url, socket_timeout=RECEIVER_SECONDS, socket_connect_timeout=RECEIVER_SECONDS
-        )
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=RECEIVER_SECONDS,
+        socket_timeout=RECEIVER_SECONDS,
+        socket_connect_timeout=RECEIVER_SECONDS,
     )
+    return Intake(redis.asyncio.Redis.from_pool(pool))

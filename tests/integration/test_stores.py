@@ -843,6 +843,7 @@ KNOWN = {
     r"credits:pause": SOME_DAY,
     r"credits:outage": SOME_DAY,
     r"credits:probe": SOME_DAY,
+    r"credits:budget": SOME_DAY,
     r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
     r"credits:order:[0-9a-f-]{36}": NEVER,
     r"rq:job:.+": SOME_DAY,

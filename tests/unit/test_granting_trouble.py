@@ -99,7 +99,7 @@ def test_an_outage_of_two_days_parks_nothing(error: PolarError) -> None:
     assert [shop.polar.balance(some_id(n)) for n in range(1, 6)] == [10] * 5
 
 
-@pytest.mark.parametrize("seconds", [0, 0.5, 17, 3600])
+@pytest.mark.parametrize("seconds", [1, 17, 3600])
 def test_a_rate_limits_pause_is_its_retry_after(seconds: float) -> None:
     shop = shop_with(order_webhook())
     shop.polar.script = [limited(seconds)]

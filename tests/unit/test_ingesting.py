@@ -59,7 +59,9 @@ def ingest(
         assert len(polar.requests) < _ENDLESS, "it does not end"
         polar.ingest(events)
 
-    return Ingestion(send, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0).run(those)
+    return Ingestion(
+        send, may_ask=lambda: True, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0
+    ).run(those)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +189,7 @@ def test_a_refusal_that_names_nobody_is_narrowed_down_to_its_event() -> None:
         if any(event["external_id"] == those[40].key for event in events):
             raise PolarRefusedError("Polar answered 413", named={})
 
-    done = Ingestion(refuse, strikes={}, outages=0, jitter=lambda: 0.0).run(those)
+    done = Ingestion(refuse, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(those)
     assert done.refused == {those[40].key: "Polar answered 413"}
     assert done.accepted == keys(those) - {those[40].key}
 
@@ -274,3 +276,14 @@ def test_without_grants_nothing_is_sent() -> None:
     polar = FakePolar()
     assert ingest(polar, []) == Ingested()
     assert polar.requests == []
+
+
+def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
+    polar = FakePolar()
+    turns = iter([True, True, False])
+    those = many(3 * MOST_EVENTS)
+    ingestion = Ingestion(
+        polar.ingest, may_ask=lambda: next(turns), strikes={}, outages=0, jitter=lambda: 0.0
+    )
+    done = ingestion.run(those)
+    assert done == Ingested(accepted=keys(those[: 2 * MOST_EVENTS]))

@@ -1,5 +1,5 @@
 -- Take what is due until the lease ends; after that it is due again by itself.
--- KEYS: due, pause, outage, probe
+-- KEYS: due, pause, outage, probe, waiting
 -- ARGV: delivery prefix, lease ms, most, wake...
 -- Returns {pauses in a row, {id, type, body, strikes, attempt}, ...}
 if redis.call('EXISTS', KEYS[2]) == 1 then
@@ -22,6 +22,7 @@ for _, id in ipairs(ids) do
     leased[#leased + 1] = { id, found[1], found[2], found[3] or '0', redis.call('HINCRBY', key, 'attempts', 1) }
   else
     redis.call('ZREM', KEYS[1], id) -- nothing is known of it any more
+    redis.call('ZREM', KEYS[5], id)
   end
 end
 if #leased == 1 then

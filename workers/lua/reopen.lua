@@ -11,6 +11,7 @@ for i = 4, #ARGV do
     redis.call('ZADD', ARGV[2] .. 'waiting', found[4], ARGV[i])
     redis.call('ZADD', KEYS[1], text(now + ARGV[3]), ARGV[i])
     redis.call('HSET', key, 'status', 'waiting', 'strikes', 0)
+    redis.call('HDEL', key, 'settled_at', 'reason')
     redis.call('PERSIST', key)
     taken[#taken + 1] = { ARGV[i], found[1], found[2], '0', redis.call('HINCRBY', key, 'attempts', 1) }
   end

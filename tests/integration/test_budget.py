@@ -1,0 +1,40 @@
+"""Our share of Polar's rate limit, on a real Redis."""
+
+import pytest
+from redis import Redis
+
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.pauses import Pauses
+
+
+@pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
+def test_half_a_minutes_share_may_come_at_once_and_no_more(redis: Redis, requests_per_minute: int) -> None:
+    pauses = Pauses(redis, requests_per_minute=requests_per_minute)
+    taken = 0
+    while pauses.take():
+        taken += 1
+    # A slow machine may gain one on the way: the other half comes evenly over the minute.
+    assert requests_per_minute // 2 <= taken <= requests_per_minute // 2 + 1
+
+
+def test_all_workers_share_it(redis: Redis) -> None:
+    one, other = Pauses(redis, requests_per_minute=4), Pauses(redis, requests_per_minute=4)
+    assert [one.take(), other.take(), one.take(), other.take()] == [True, True, False, False]
+
+
+def test_when_it_is_used_up_everybody_waits_but_nobody_takes_it_for_an_outage(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=2)
+    assert pauses.take()
+    assert not pauses.take()
+    pause = pauses.standing()
+    assert pause is not None
+    assert pause.reason == "our share of Polar's rate limit is used up"
+    assert 0 < pause.left.total_seconds() <= 60
+    assert pauses.outage() is None
+    assert DeliveryStore(redis).lease(10).deliveries == ()
+
+
+def test_it_expires_when_it_is_whole_again(redis: Redis) -> None:
+    Pauses(redis, requests_per_minute=60).take()
+    assert 0 < redis.pttl(keys.BUDGET) <= 60_000
