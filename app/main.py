@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> Starlette:
         await intake.close()
         await health.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/webhooks/polar", webhooks.answer, methods=["POST"]),
             Route("/livez", health.livez),
@@ -39,3 +39,5 @@ def create_app(settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # Polar follows no redirect; and this one would trust the Host header
+    return app

@@ -37,10 +37,17 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    """Return where webhooks go."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/webhooks/polar" if ":" in host else f"http://{host}:{port}/webhooks/polar"
+
+
 def run_receiver(app: Starlette, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         app,
+        http="h11",  # it bounds a request's headers; httptools takes whatever a stranger sends
         log_config=None,
         access_log=False,
         server_header=False,

@@ -17,7 +17,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError, hmac_da
 _TOLERANCE_SECONDS = 300  # the specification's; the library checks it as well
 _PREFIXES = ("whsec_", "polar_whs_")
 
-_ID = re.compile(r"[\x21-\x7e]{1,200}")
+WEBHOOK_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")  # 32 bytes; the library stumbles over what is no base64
 _MOST_SIGNATURES = 8  # two secrets in rotation need two; each one costs a comparison
@@ -35,7 +35,7 @@ class Verifier:
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the delivery's id if one of the secrets signed these bytes, else raise."""
-        delivery_id = _header(headers, "webhook-id", _ID)
+        delivery_id = _header(headers, "webhook-id", WEBHOOK_ID)
         timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP)
         signatures = _signatures(headers.get("webhook-signature"))
         if abs(time.time() - int(timestamp)) > _TOLERANCE_SECONDS:

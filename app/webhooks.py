@@ -1,5 +1,6 @@
 """``POST /webhooks/polar``: read, verify, accept, answer."""
 
+import asyncio
 from collections import Counter
 
 import structlog
@@ -13,6 +14,7 @@ from workers.intake import Disposition, Intake, RawDelivery
 log = structlog.get_logger(__name__)
 
 MOST_BYTES = 1024 * 1024  # of a body; Polar's own are some 5 KB
+_READ_SECONDS = 10  # Polar itself would have given up
 _MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
 _RETRY_SECONDS = 5  # Polar has a schedule of its own; this is for whoever else asks
 
@@ -32,13 +34,14 @@ class WebhookEndpoint:
     async def answer(self, request: Request) -> Response:
         """Answer as the contract's HTTP table says."""
         try:
-            body = await _read(request)
+            async with asyncio.timeout(_READ_SECONDS):
+                body = await _read(request)
             delivery_id = self._verifier.verify(request.headers, body)
             disposition = await self._intake.accept(RawDelivery(id=delivery_id, body=body))
         except BodyTooLargeError:
             return self._refuse(413, "body_too_large", f"more than {MOST_BYTES} bytes", close=True)
-        except ClientDisconnect:
-            return self._refuse(400, "incomplete", "the sender hung up")
+        except (ClientDisconnect, TimeoutError):
+            return self._refuse(400, "incomplete", "the sender hung up, or took too long", close=True)
         except InvalidSignatureError as error:
             return self._refuse(403, "invalid_signature", str(error))
         except StoreUnavailableError as error:

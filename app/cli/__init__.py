@@ -6,6 +6,7 @@ from redis.exceptions import RedisError
 
 from app.cli import check, demo, look, replay, run, send
 from app.cli.root import root
+from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError
 
@@ -16,7 +17,7 @@ def main() -> None:
     """Run a command; what a user can mend is one clear line and exit status 1, never a traceback."""
     try:
         root()
-    except (ConfigError, GranterError) as error:
+    except (CommandError, ConfigError, GranterError) as error:
         sys.exit(f"credits: {error}")
     except RedisError as error:
         sys.exit(f"credits: Redis: {error} (is REDIS_URL right, and the server up?)")

@@ -21,11 +21,12 @@ from app.cli.output import (
     status_text,
 )
 from app.cli.root import Json, root, settings_for
+from app.errors import CommandError
 from config.durations import parse_duration
-from config.errors import ConfigError
 from workers.cases import credits_text
 from workers.grants import order_subject
 from workers.health import all_well, examine
+from workers.queue import queue_length
 from workers.records import Claim, Delivery, Status
 from workers.runtime import Stores, stores
 
@@ -106,6 +107,7 @@ def status(
         counts = held.deliveries.counts()
         newest = next(held.deliveries.newest(), None)
         granted = held.ledger.granted()
+        jobs = queue_length(held.redis)
     well = all_well(checks) and not counts[Status.FAILED]
     last = newest.received_at if newest else None
     if json:
@@ -115,6 +117,7 @@ def status(
                 "checks": {one.name: {"ok": one.ok, "detail": one.detail} for one in checks},
                 "deliveries": {status.value: count for status, count in counts.items()},
                 "grants": granted,
+                "queued_jobs": jobs,
                 "last_delivery_at": iso(last),
             }
         )
@@ -122,6 +125,7 @@ def status(
         rows = [[one.name, "ok" if one.ok else "NOT OK", one.detail] for one in checks]
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
         rows.append(["deliveries", "ok" if not counts[Status.FAILED] else "NOT OK", kept])
+        rows.append(["queue", "", f"{jobs} RQ jobs"])
         rows.append(["grants", "", f"{granted} confirmed by Polar"])
         rows.append(["last", "", ago(last) if last else "nothing has come yet"])
         print_table(["", "", "now"], rows)
@@ -138,11 +142,11 @@ def select(
 
 
 def find(held: Stores, ids: list[str]) -> list[Delivery]:
-    """Return these deliveries; ConfigError names those that are unknown."""
+    """Return these deliveries; CommandError names those that are unknown."""
     found = held.deliveries.get(ids)
     missing = set(ids) - {one.id for one in found}
     if missing:
-        raise ConfigError(
+        raise CommandError(
             f"no delivery {', '.join(sorted(missing))}: `credits deliveries` lists those that are kept"
         )
     return found

@@ -27,9 +27,10 @@ _COLOURS = {
 Cell = str | Text
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Return where people read."""
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    wide = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=wide, highlight=False, stderr=stderr)
 
 
 def print_json(value: Any) -> None:

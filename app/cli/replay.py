@@ -1,14 +1,15 @@
 """``credits replay``: run stored deliveries again, here and now, whatever the workers do."""
 
 import sys
+import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.look import Since, Type, find, select
-from app.cli.output import Cell, console, print_json, print_table, status_text
+from app.cli.output import Cell, console, literal, print_json, print_table, status_text
 from app.cli.root import Json, root, settings_for
 from config.rules import Rules, load_rules
 from config.settings import Settings
@@ -17,6 +18,8 @@ from workers.granting import MOST_DELIVERIES
 from workers.ledger import Ledger
 from workers.records import Delivery, Lease, Leased, Outcome, Status
 from workers.runtime import Stores, granter_for, require_token, stores
+
+_LONGEST_SAT_OUT = timedelta(seconds=5)
 
 
 @root.command()
@@ -42,14 +45,14 @@ def replay(
         require_token(settings)
     with stores(settings) as held:
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
-        prospects = [(one, prospect(one, held, rules)) for one in chosen]
         if dry_run or not chosen or not json:
-            _print_prospects(prospects, json=json)
+            _print_prospects([(one, prospect(one, held, rules)) for one in chosen], json=json)
         if dry_run or not chosen or not _agreed(len(chosen), yes=yes):
             return
         outcomes = _run(settings, held, rules, [one.id for one in chosen])
     _print_outcomes(outcomes, json=json)
-    if any(one.status in {Status.FAILED, Status.WAITING} for one in outcomes):
+    unfinished = any(one.status in {Status.FAILED, Status.WAITING} for one in outcomes)
+    if unfinished or len(outcomes) < len(chosen):
         raise typer.Exit(1)
 
 
@@ -104,12 +107,25 @@ def _agreed(count: int, *, yes: bool) -> bool:
 
 
 def _run(settings: Settings, held: Stores, rules: Rules, ids: Sequence[str]) -> list[Outcome]:
+    """Run ``ids``, some hundreds at a time; during an outage what was not begun is left as it was."""
     granter = granter_for(settings, held, rules)
     outcomes: list[Outcome] = []
     for start in range(0, len(ids), MOST_DELIVERIES):
+        if outage := _await_turn(held):
+            console(stderr=True).print(literal(f"{len(ids) - start} left as they were: {outage}"))
+            break
         taken = held.deliveries.reopen(ids[start : start + MOST_DELIVERIES])
         outcomes += granter.run(Lease(deliveries=taken))
     return outcomes
+
+
+def _await_turn(held: Stores) -> str:
+    """Sit out a short pause, as our share of the rate limit brings; return why a long one stands."""
+    while pause := held.pauses.standing():
+        if pause.left > _LONGEST_SAT_OUT:
+            return f"Polar is not asked for {round(pause.left.total_seconds())} s more: {pause.reason}"
+        time.sleep(pause.left.total_seconds())
+    return ""
 
 
 def _print_prospects(prospects: Sequence[tuple[Delivery, str]], *, json: bool) -> None:

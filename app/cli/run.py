@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from app.cli.root import JsonLogs, root, settings_for
 from app.main import create_app
-from app.parts import listen, run_receiver, run_worker
+from app.parts import listen, run_receiver, run_worker, url_of
 from app.supervisor import Part, supervise
 from config.rules import load_rules
 from config.settings import Settings
@@ -41,8 +41,7 @@ def up(workers: Workers = 1, json: JsonLogs = False) -> None:
             receiver = Part(name="receiver", args=parts, env=env, pass_fds=[listener.fileno()])
             return [receiver, *_worker_parts(workers, env)]
 
-        host, port = listener.getsockname()[:2]
-        log.info("listening", url=f"http://{host}:{port}/webhooks/polar", workers=workers)
+        log.info("listening", url=url_of(listener), workers=workers)
         if settings.redis_url is not None:
             _warn_of_redis(settings.redis_url.get_secret_value())
             supervise(run(_environment(settings.redis_url.get_secret_value(), json=json)))
@@ -61,7 +60,7 @@ def serve(json: JsonLogs = False) -> None:
     settings = settings_for("receiver", json_logs=json)
     app = create_app(settings)
     with listen(settings) as listener:
-        log.info("listening", url=f"http://{settings.host}:{listener.getsockname()[1]}/webhooks/polar")
+        log.info("listening", url=url_of(listener))
         run_receiver(app, listener)
 
 

@@ -11,9 +11,9 @@ import typer
 
 from app.cli.output import console, literal, print_json
 from app.cli.root import Json, root, settings_for
+from app.errors import CommandError
 from app.samples import SAMPLES, sample
-from app.signature import sign
-from config.errors import ConfigError
+from app.signature import WEBHOOK_ID, sign
 from config.settings import Settings
 from workers.runtime import require_secrets
 
@@ -44,6 +44,8 @@ def send(
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
     settings = settings_for("send", quiet=True)
+    if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
+        raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
     body = _body(file, sample_name, product, customer)
     target = url or f"http://{settings.host}:{settings.port}/webhooks/polar"
     response = deliver(settings, target, webhook_id or str(uuid4()), body)
@@ -53,7 +55,7 @@ def send(
 
 
 def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx.Response:
-    """Send ``body`` as Polar would; ConfigError if nobody answers."""
+    """Send ``body`` as Polar would; CommandError if nobody answers."""
     headers = sign(require_secrets(settings)[0], webhook_id, int(time.time()), body)
     try:
         return httpx.post(
@@ -63,7 +65,7 @@ def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx
             timeout=_TIMEOUT_SECONDS,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConfigError(f"no answer from {url}: {error}; is `credits up` running there?") from None
+        raise CommandError(f"no answer from {url}: {error}; is `credits up` running there?") from None
 
 
 def _body(file: Path | None, name: str | None, product: str | None, customer: str | None) -> bytes:
@@ -73,7 +75,7 @@ def _body(file: Path | None, name: str | None, product: str | None, customer: st
         try:
             return file.read_bytes()
         except OSError as error:
-            raise ConfigError(f"{file}: {error.strerror}") from None
+            raise CommandError(f"{file}: {error.strerror}") from None
     if name not in SAMPLES:
         raise typer.BadParameter(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
     return sample(name, product=product, customer=customer)

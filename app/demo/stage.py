@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from app.errors import CommandError
 from app.signature import sign
-from config.errors import ConfigError
 from config.settings import Settings
 from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
@@ -45,14 +45,14 @@ class Stage:
         return httpx.post(f"{self.url}/webhooks/polar", content=body, headers=headers, timeout=10)
 
     def settled(self, webhook_id: str) -> Delivery:
-        """Return the delivery when it is settled; ConfigError if that takes too long."""
+        """Return the delivery when it is settled; CommandError if that takes too long."""
         deadline = time.monotonic() + _SETTLE_SECONDS
         while time.monotonic() < deadline:
             for one in self.deliveries.get([webhook_id]):
                 if one.status is not Status.WAITING:
                     return one
             time.sleep(0.005)
-        raise ConfigError(f"delivery {webhook_id} was not settled within {_SETTLE_SECONDS} seconds")
+        raise CommandError(f"delivery {webhook_id} was not settled within {_SETTLE_SECONDS} seconds")
 
     def balances(self) -> dict[str, float]:
         """Return the customer's balance at Polar, by meter."""
@@ -120,4 +120,4 @@ def _wait_for(url: str) -> None:
         except httpx.HTTPError:
             pass
         time.sleep(0.05)
-    raise ConfigError(f"{url} did not answer within {_START_SECONDS} seconds")
+    raise CommandError(f"{url} did not answer within {_START_SECONDS} seconds")

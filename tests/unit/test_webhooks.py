@@ -38,6 +38,12 @@ class MemoryRedis:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
         self.fault: Exception | None = None
+        self.connection_pool = self
+        self.disconnected = 0
+
+    async def disconnect(self) -> None:
+        """Count how often the pool was told to connect anew."""
+        self.disconnected += 1
 
     def register_script(self, _source: str) -> "MemoryRedis":
         """Return the script."""
@@ -367,3 +373,10 @@ def test_what_polar_signs_gets_2xx_whatever_is_in_it(event: dict[str, object]) -
     answer = receiver.deliver(json.dumps(event).encode())
     assert answer.status_code == 202
     assert bool(receiver.redis.stored) == (answer.json()["disposition"] == "accepted")
+
+
+def test_a_redis_that_became_a_replica_is_looked_up_anew(receiver: Receiver) -> None:
+    """After a fail-over the name leads to the new primary, but open connections do not."""
+    receiver.redis.fault = ReadOnlyError("You can't write against a read only replica.")
+    assert receiver.deliver(PAID).status_code == 503
+    assert receiver.redis.disconnected == 1
