@@ -1,5 +1,6 @@
 """The shell around the pure core: lease, plan, claim, ingest, settle, many deliveries at a time."""
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -168,7 +169,7 @@ def _tell(outcomes: Iterable[Outcome], accepted: Iterable[Grant], makers: Mappin
     for outcome in outcomes:
         grants = given.get(outcome.delivery_id, [])
         log.log(
-            _LEVELS[outcome.status],
+            _level(outcome),
             outcome.status.value,
             delivery=outcome.delivery_id,
             order=outcome.order_id or None,
@@ -179,4 +180,10 @@ def _tell(outcomes: Iterable[Outcome], accepted: Iterable[Grant], makers: Mappin
         )
 
 
-_LEVELS = {Status.WAITING: 30, Status.GRANTED: 20, Status.SKIPPED: 20, Status.FAILED: 40}
+def _level(outcome: Outcome) -> int:
+    if outcome.status is Status.FAILED:
+        return logging.ERROR
+    if outcome.status is Status.WAITING:
+        # Of a pause one line tells already; a delivery that alone goes wrong has none but this.
+        return logging.WARNING if outcome.strike else logging.DEBUG
+    return logging.INFO
