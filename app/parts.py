@@ -5,7 +5,9 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 
+import structlog
 import uvicorn
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
@@ -15,6 +17,8 @@ from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from workers.logs import configure_logging
 from workers.runtime import require_redis_url, worker_for
+
+log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048  # connections that wait while a receiver is started again
 _GRACE_SECONDS = 10  # for requests under way when told to stop
@@ -53,7 +57,8 @@ def run_receiver(app: Starlette, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes it on
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def run_worker(settings: Settings, *, burst: bool = False) -> None:
@@ -87,4 +92,5 @@ if __name__ == "__main__":
     try:
         _run(sys.argv[1], sys.argv[2:])
     except (ConfigError, RedisError) as error:
-        sys.exit(f"credits {sys.argv[1]}: {error}")
+        log.error("cannot start", reason=str(error))  # noqa: TRY400 - a user can mend it without a traceback
+        sys.exit(1)

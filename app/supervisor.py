@@ -68,7 +68,9 @@ def supervise(parts: Sequence[Part], tend: Callable[[], None] = lambda: None) ->
                 tend()
                 time.sleep(_LOOK_SECONDS)
         finally:
+            log.info("stopping: what is under way is finished first")
             _end(parts)
+            log.info("stopped")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def open_case(delivery: Leased, rules: Rules) -> Case:
     try:
         if delivery.type != ORDER_PAID:
             type_ = read_envelope(delivery.body).type
-            return Case(delivery=delivery, skip=f"no rule has the trigger {type_}")
+            return Case(delivery=delivery, skip=f"{type_} leads to no credit in this version")
         order = read_order(delivery.body)
     except UnreadableEventError as error:
         return Case(delivery=delivery, failure=str(error))
@@ -50,7 +50,7 @@ def conclude(case: Case, claim: Claim | None, makers: Mapping[str, str], done: I
         return _waiting(case, open_keys, done)
     refusals = {done.refused[key] for key in open_keys if key in done.refused}
     if refusals:
-        return _outcome(case, Status.FAILED, "; ".join(sorted(refusals)))
+        return _outcome(case, Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
     own = claim.delivery_id == case.delivery.id
     if own or any(makers[key] == case.delivery.id for key in open_keys):
         return _outcome(case, Status.GRANTED, _granted(case.plan, claim))

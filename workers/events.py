@@ -103,6 +103,9 @@ def _within(moment: datetime, start: datetime | None, end: datetime | None) -> b
 def _words(error: ValidationError) -> str:
     # Neither values nor more than a few problems: a body may be hostile, and reasons are listed.
     problems = error.errors(include_input=False, include_url=False, include_context=False)
-    shown = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:3]]
+    shown = [
+        f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg'].removeprefix('Value error, ')}"
+        for one in problems[:3]
+    ]
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""  # noqa: PLR2004 - as above
     return "the body cannot be read: " + "; ".join(shown) + more

@@ -176,7 +176,7 @@ def _tell(outcomes: Iterable[Outcome], accepted: Iterable[Grant], makers: Mappin
             customer=outcome.customer_id or None,
             credits=credits_text(grants) if grants else None,
             rules=sorted({rule for grant in grants for rule in grant.rules}) or None,
-            reason=outcome.reason or None,
+            reason=None if grants else outcome.reason or None,
         )
 
 

@@ -100,6 +100,6 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     """A pause of seconds is everyday life; an outage of minutes is not."""
     outage = Pauses(redis).outage()
     if outage is None:
-        return True, "takes events"
+        return True, "no outage"
     age = now - outage.since
     return age < _LONGEST_WAIT, f"away for {round(age.total_seconds())} s: {outage.reason}"

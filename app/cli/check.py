@@ -16,6 +16,8 @@ from config.settings import Settings
 from workers.health import durability_faults
 from workers.runtime import require_secrets, require_token, stores
 
+_SHORTEST_SECRET = 16  # Polar makes them of 32 random characters behind a prefix
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
@@ -31,13 +33,14 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask Polar.")] = False,
     json: Json = False,
 ) -> None:
-    """Check settings, rules and Redis, and show every problem at once; exit 1 on errors.
+    """Check settings, rules and Redis.
+
+    Shows every problem at once; exit status 1 on errors.
 
     Example: credits check --offline
     """
-    settings = settings_for("check", quiet=True)
     order = {"error": 0, "warning": 1, "ok": 2}
-    findings = sorted(_findings(settings, offline=offline), key=lambda one: order[one.level])
+    findings = sorted(_findings(offline=offline), key=lambda one: order[one.level])
     if json:
         print_json([asdict(one) for one in findings])
     else:
@@ -47,7 +50,13 @@ def check(
         raise typer.Exit(1)
 
 
-def _findings(settings: Settings, *, offline: bool) -> Iterator[Finding]:
+def _findings(*, offline: bool) -> Iterator[Finding]:
+    try:
+        settings = settings_for("check", quiet=True)
+    except ConfigError as error:
+        for problem in str(error).splitlines():
+            yield Finding(level="error", what="settings", detail=problem)
+        return
     yield from _settings(settings)
     yield from _rules(settings)
     yield from _redis(settings)
@@ -63,7 +72,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             yield Finding(level="error", what=what, detail=str(error))
         else:
             yield Finding(level="ok", what=what, detail="set")
-    yield Finding(level="ok", what="polar", detail=settings.polar_url)
+    for secret in settings.webhook_secrets:
+        if len(secret) < _SHORTEST_SECRET:
+            detail = "one is too short to be one of Polar's: was it cut off when it was copied?"
+            yield Finding(level="warning", what="secret", detail=detail)
+    yield Finding(level="ok", what="server", detail=settings.polar_url)
 
 
 def _rules(settings: Settings) -> Iterator[Finding]:

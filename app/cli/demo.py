@@ -38,7 +38,9 @@ class Scene:
 
 @root.command()
 def demo(json: Json = False) -> None:
-    """Run the main job for real: embedded Redis, receiver, worker, and a stand-in for Polar.
+    """Run the main job with a stand-in for Polar.
+
+    All else is real: embedded Redis, receiver and worker, each a process of its own.
 
     Example: credits demo
     """
@@ -47,7 +49,7 @@ def demo(json: Json = False) -> None:
         _print_opening(out)
     # A short path: a Unix socket's may have no more than some hundred bytes.
     with tempfile.TemporaryDirectory(prefix="credits-") as folder:
-        waiting = nullcontext() if json else out.status("starting Redis, receiver, worker, stand-in ...")
+        waiting = nullcontext() if json else out.status("working ...")
         with waiting, stage(Path(folder)) as running:
             scenes = []
             for scene in play(running):
@@ -80,10 +82,10 @@ def play(running: Stage) -> Iterator[Scene]:
 def _scene(running: Stage, title: str, webhook_id: str, body: bytes, expected: str) -> Scene:
     before = running.balances()
     response = running.post(webhook_id, body)
-    disposition = response.json()["disposition"]
-    answer = f"{response.status_code} {disposition}"
-    if disposition != "accepted":
-        return Scene(title=title, expected=expected, answer=answer, outcome="")
+    told = response.json()
+    answer = f"{response.status_code} {told.get('disposition') or told['error']}"
+    if answer != "202 accepted":
+        return Scene(title=title, expected=expected, answer=answer, outcome=told.get("detail", ""))
     done = running.settled(webhook_id)
     gained = {meter: round(now - before[meter]) for meter, now in running.balances().items()}
     gains = ", ".join(f"+{units} {meter}" for meter, units in gained.items() if units)
@@ -131,6 +133,6 @@ def _print_ending(out: Console, balances: dict[str, float], *, right: bool) -> N
         out.print(Text(f"  {meter:<20}{balances[meter]:>8,.0f}   ").append_text(verdict))
     if right:
         out.print(Text("\nEvery order was credited, none twice.", style="bold green"))
-        out.print("Next: write config/rules.yaml, set .env, and run `credits up` (README.md).")
+        out.print("Next: write config/rules.yaml, set .env, and run .venv/bin/credits up (README.md).")
     else:
         out.print(Text("\nSomething is wrong: see the lines marked BAD or NOT.", style="bold red"))

@@ -42,6 +42,8 @@ Since = Annotated[
     datetime | None,
     typer.Option("--since", metavar="SPAN", help="Only what came within, e.g. 24h.", parser=_moment_before),
 ]
+_WIDE = 130  # two ids, a time, a type, a status, and some room for the reason
+
 Type = Annotated[str | None, typer.Option("--type", help="Only this type, e.g. order.paid.")]
 
 
@@ -53,7 +55,9 @@ def deliveries(
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
     json: Json = False,
 ) -> None:
-    """List what arrived and what became of it, newest first.
+    """List what arrived and what became of it.
+
+    Newest first.
 
     Example: credits deliveries --status failed --since 24h
     """
@@ -62,10 +66,10 @@ def deliveries(
     if json:
         print_json([delivery_json(one) for one in found])
     elif found:
-        print_table(
-            ["received", "delivery", "type", "status", "order", "reason"],
-            [_row(one) for one in found],
-        )
+        # The order is the first to go where there is no room: `show` has it.
+        without = [] if console().width >= _WIDE else ["order"]
+        columns = [name for name in _row(found[0]) if name not in without]
+        print_table(columns, [[_row(one)[name] for name in columns] for one in found])
     else:
         console().print("no deliveries")
 
@@ -73,10 +77,10 @@ def deliveries(
 @root.command()
 def show(
     delivery: Annotated[str, typer.Argument(help="A delivery's id: Polar's webhook-id.")],
-    body: Annotated[bool, typer.Option("--body", help="Also what was sent, whole.")] = False,
+    body: Annotated[bool, typer.Option("--body", help="Also what was sent (as --json does).")] = False,
     json: Json = False,
 ) -> None:
-    """Show one delivery: what it was, what it came to, and every grant it led to.
+    """Show one delivery and every grant it led to.
 
     Example: credits show 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
@@ -98,7 +102,7 @@ def status(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless all is well.")] = False,
     json: Json = False,
 ) -> None:
-    """Show how things stand: workers, queue, what waits, what failed.
+    """Show how things stand: what runs, waits, failed.
 
     Example: credits status --strict
     """
@@ -128,7 +132,7 @@ def status(
         rows.append(["queue", "", f"{jobs} RQ jobs"])
         rows.append(["grants", "", f"{granted} confirmed by Polar"])
         rows.append(["last", "", ago(last) if last else "nothing has come yet"])
-        print_table(["", "", "now"], rows)
+        print_table(["", "", ""], rows)
     if strict and not well:
         raise typer.Exit(1)
 
@@ -152,9 +156,15 @@ def find(held: Stores, ids: list[str]) -> list[Delivery]:
     return found
 
 
-def _row(one: Delivery) -> list[Cell]:
-    order = one.order_id or "-"
-    return [ago(one.received_at), one.id, one.type or "?", status_text(one.status), order, one.reason]
+def _row(one: Delivery) -> dict[str, Cell]:
+    return {
+        "received": ago(one.received_at),
+        "delivery": one.id,
+        "type": one.type or "?",
+        "status": status_text(one.status),
+        "order": one.order_id or "-",
+        "reason": one.reason,
+    }
 
 
 def _print_delivery(one: Delivery, claim: Claim | None) -> None:
@@ -163,14 +173,14 @@ def _print_delivery(one: Delivery, claim: Claim | None) -> None:
         ["type", one.type or "no webhook that can be read"],
         ["status", status_text(one.status)],
         ["reason", one.reason or "-"],
-        ["received", f"{iso(one.received_at)} ({ago(one.received_at)})"],
-        ["settled", iso(one.settled_at) or "not yet"],
+        ["received", f"{_seconds(one.received_at)} ({ago(one.received_at)})"],
+        ["settled", _seconds(one.settled_at) if one.settled_at else "not yet"],
         ["attempts", str(one.attempts)],
         ["order", one.order_id or "-"],
         ["customer", one.customer_id or "-"],
     ]
     if claim:
-        rows.append(["frozen", f"{iso(claim.claimed_at)}, by delivery {claim.delivery_id}"])
+        rows.append(["claimed", f"{_seconds(claim.claimed_at)}, by delivery {claim.delivery_id}"])
         rows += [
             [
                 "granted" if grant.meter in claim.settled else "claimed",
@@ -179,6 +189,10 @@ def _print_delivery(one: Delivery, claim: Claim | None) -> None:
             for grant in claim.grants
         ]
     print_table(["", ""], rows)
+
+
+def _seconds(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _text(body: bytes) -> str:

@@ -16,6 +16,8 @@ from workers.records import Claim, Delivery, Status
 # Not a terminal: nobody measures, so nothing is cut.
 _PIPE_WIDTH = 240
 
+_NEVER_CUT = ("delivery", "received", "status", "is", "became")  # ids are there to be copied
+
 _COLOURS = {
     Status.WAITING: "yellow",
     Status.GRANTED: "green",
@@ -40,9 +42,9 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table without lines; cells are taken literally, whatever is in them."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
-        table.add_column(column, overflow="ellipsis" if column == "reason" else "fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _NEVER_CUT)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
     console().print(table)

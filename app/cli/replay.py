@@ -35,7 +35,9 @@ def replay(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Run stored deliveries again, oldest first, by today's rules. Nothing is credited twice.
+    """Run stored deliveries again by today's rules.
+
+    Oldest first. What was granted stays as it was; nothing is credited twice.
 
     Example: credits replay --failed --since 24h
     """
@@ -63,14 +65,17 @@ def prospect(delivery: Delivery, held: Stores, rules: Rules) -> str:
     )
     case = open_case(leased, rules)
     if case.plan is None:
-        return case.failure or f"skip: {case.skip}"
-    return _of_plan(held.ledger, case.plan.subject, credits_text(case.plan.grants), case.plan.skip)
+        return f"fail: {case.failure}" if case.failure else f"skip: {case.skip}"
+    plan = case.plan
+    nothing = f"fail: {plan.failure}" if plan.failure else f"skip: {plan.skip}"
+    otherwise = f"grant {credits_text(plan.grants)}" if plan.grants else nothing
+    return _of_plan(held.ledger, plan.subject, credits_text(plan.grants), otherwise)
 
 
-def _of_plan(ledger: Ledger, subject: str, planned: str, skip: str) -> str:
+def _of_plan(ledger: Ledger, subject: str, planned: str, otherwise: str) -> str:
     claim = ledger.find(subject)
     if claim is None:
-        return f"skip: {skip}" if skip else f"grant {planned}"
+        return otherwise
     frozen = credits_text(claim.grants)
     note = "" if frozen == planned else f" (today's rules say {planned}: left alone)"
     if claim.unsettled:

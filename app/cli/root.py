@@ -1,5 +1,6 @@
 """The root command and what its families share."""
 
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -9,11 +10,26 @@ from workers.logs import configure_logging
 
 root = typer.Typer(
     name="credits",
-    help="Turns paid Polar orders into usage credits, once, by rules you write in YAML.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("credit-granter"))
+        raise typer.Exit
+
+
+@root.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turns paid Polar orders into usage credits, once, by rules you write in YAML."""
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Log in JSON, one object a line.")]

@@ -25,9 +25,10 @@ Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="How many
 
 @root.command()
 def up(workers: Workers = 1, json: JsonLogs = False) -> None:
-    """Run everything: receiver, workers and, if REDIS_URL is unset, an embedded Redis.
+    """Run receiver and workers, with Redis if need be.
 
-    What dies is started again. Ctrl-C finishes what is under way and ends all.
+    If REDIS_URL is unset, an embedded, durable Redis is started too. What dies is started again;
+    Ctrl-C finishes what is under way and ends all.
 
     Example: credits up --workers 2
     """
@@ -59,6 +60,7 @@ def serve(json: JsonLogs = False) -> None:
     """
     settings = settings_for("receiver", json_logs=json)
     app = create_app(settings)
+    _warn_of_redis(require_redis_url(settings))
     with listen(settings) as listener:
         log.info("listening", url=url_of(listener))
         run_receiver(app, listener)

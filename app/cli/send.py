@@ -39,7 +39,9 @@ def send(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Sign a webhook with POLAR_WEBHOOK_SECRET and deliver it to a receiver.
+    """Sign a webhook and deliver it to a receiver.
+
+    Signed with the first of POLAR_WEBHOOK_SECRET, as Polar would.
 
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
