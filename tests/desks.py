@@ -24,7 +24,7 @@ NOWHERE = "http://127.0.0.1:9"
 STRANGER = some_id(999)  # a customer whom Polar does not know until a test says so
 NOBODY = TEN.replace("pack,", f"pack, products: [{some_id(1)}],")  # has that product
 TWENTY = TEN.replace("api_usage: 10", "api_usage: 20")
-_SHORT_LIVED = {keys.RULES, keys.READY}  # signs of life
+_SHORT_LIVED = {keys.BUDGET, keys.RULES, keys.READY}  # signs of life
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,13 @@ class GrantWorker(SimpleWorker):
         """Queue a drain job when something is due and none is queued; tell which rules are in force."""
         self._tick(
             keys=[keys.DUE, keys.RULES, *map(keys.deliveries, _PRUNED)],
-            args=[_SIGN_SECONDS, _in_force(self._rules), _milliseconds(self._retain), *wake_args()],
+            args=[
+                _SIGN_SECONDS,
+                _in_force(self._rules),
+                _milliseconds(self._retain),
+                keys.DELIVERY,
+                *wake_args(),
+            ],
         )
 
 

@@ -1,123 +1,34 @@
 """The embedded Redis: real servers, guardians and users, killed at the worst moments."""
 
-import fcntl
 import os
-import re
 import signal
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from config.errors import ConfigError
+from tests.embedding import (
+    SEVERAL_WATCHES_SECONDS,
+    guarded,
+    guardian_pid,
+    kill,
+    kill_guardian,
+    kill_server,
+    locked,
+    run_id,
+    said,
+    served,
+    server_pid,
+    user_process,
+)
+from tests.processes import eventually
 from workers import embedded, guardian
-from workers.embedded import EmbeddedError, EmbeddedRedis
-
-PATIENCE_SECONDS = 30  # only a test that fails waits this long
-SEVERAL_WATCHES_SECONDS = 0.7  # the guardian has looked around at least twice
-
-# A user in a process of its own: says which server it has got, and stays until its input ends.
-USER = """
-import sys
-from pathlib import Path
-from workers.embedded import EmbeddedRedis, ask
-with EmbeddedRedis(Path(sys.argv[1])) as server:
-    info = ask(server._socket, b"INFO server").decode()
-    print(info.partition("run_id:")[2].split()[0], flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Return a data folder that is not there yet; nothing may live in it after the test."""
-    data = tmp_path / "data"
-    yield data
-    if data.is_dir():
-        eventually(lambda: not guarded(data) and not served(data))
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def locked(file: Path) -> bool:
-    with embedded.locked(file, fcntl.LOCK_SH) as lock:
-        return lock is None
-
-
-def guarded(folder: Path) -> bool:
-    return locked(folder / "guardian.lock")
-
-
-def served(folder: Path) -> bool:
-    return locked(folder / "server.lock")
-
-
-def told(server: EmbeddedRedis, field: str) -> str:
-    """Return a field of the server's INFO, or nothing while no server answers."""
-    info = embedded.ask(server._socket, b"INFO server").decode()
-    return info.partition(f"\r\n{field}:")[2].partition("\r\n")[0]
-
-
-def run_id(server: EmbeddedRedis) -> str:
-    return told(server, "run_id")
-
-
-def server_pid(server: EmbeddedRedis) -> int:
-    return int(told(server, "process_id"))
-
-
-def guardian_pid(server: EmbeddedRedis) -> int:
-    """Return the parent of the server, which is the guardian that started it."""
-    pid = server_pid(server)
-    status = Path(f"/proc/{pid}/stat")
-    if status.exists():
-        return int(status.read_text().rpartition(")")[2].split()[1])
-    ps = ["/bin/ps", "-o", "ppid=", "-p", str(pid)]  # macOS has no /proc, small Linuxes have no ps
-    return int(subprocess.run(ps, capture_output=True, check=True).stdout)
-
-
-def kill(pid: int, goes: Callable[[], bool]) -> None:
-    os.kill(pid, signal.SIGKILL)
-    eventually(goes)
-
-
-def kill_guardian(server: EmbeddedRedis, folder: Path) -> None:
-    kill(guardian_pid(server), lambda: not guarded(folder))
-
-
-def kill_server(server: EmbeddedRedis) -> None:
-    before = run_id(server)
-    kill(server_pid(server), lambda: run_id(server) not in {"", before})
-
-
-@contextmanager
-def user_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a user in a process group of its own; it leaves when its input is closed."""
-    with subprocess.Popen(
-        [sys.executable, "-c", USER, str(folder)],
-        text=True,
-        start_new_session=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        yield process
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    return process.stdout.readline().strip()
+from workers.embedded import EmbeddedRedis
 
 
 def test_a_server_answers_that_keeps_all_it_is_given(folder: Path) -> None:
@@ -267,89 +178,3 @@ def test_a_server_that_hangs_is_killed_in_the_end(folder: Path, monkeypatch: pyt
     server._child.send_signal(signal.SIGSTOP)
     server.stop()
     assert server._child.wait() == -signal.SIGKILL
-
-
-def test_a_folder_that_is_open_to_others_is_refused(folder: Path) -> None:
-    folder.mkdir(mode=0o755)
-    with pytest.raises(EmbeddedError, match=rf"open to others.*chmod 700 {re.escape(str(folder))}"):
-        EmbeddedRedis(folder).__enter__()
-
-
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(ConfigError, match=r"File exists.*CREDITS_DATA_DIR"):
-        EmbeddedRedis(file).__enter__()
-
-
-@pytest.mark.parametrize("name", ["with space & 100%20 ü#?", "long" * 30])
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
-    data = tmp_path / name
-    with EmbeddedRedis(data) as server, Redis.from_url(server.url) as redis:
-        assert redis.ping()
-        assert len(os.fsencode(server._socket)) < 104
-    eventually(lambda: not guarded(data))
-    if server._socket.parent != data:
-        server._socket.parent.rmdir()
-
-
-def test_another_users_folder_for_the_socket_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever makes the folder in /tmp before us could answer in the server's place."""
-    monkeypatch.setattr(embedded, "_SHORT_PARENT", tmp_path)
-    server = EmbeddedRedis(tmp_path / ("long" * 30))
-    (tmp_path / "theirs").mkdir(mode=0o700)
-    server._socket.parent.symlink_to(tmp_path / "theirs")
-    with pytest.raises(EmbeddedError, match="open to others"):
-        server.__enter__()
-
-
-def test_a_server_that_cannot_start_is_quoted(folder: Path) -> None:
-    with EmbeddedRedis(folder):
-        pass
-    eventually(lambda: not served(folder))
-    for file in folder.glob("appendonlydir/*.incr.aof"):
-        file.write_bytes(b"garbage\r\n")
-    with pytest.raises(EmbeddedError, match=r"does not start(.|\n)*Bad file format"):
-        EmbeddedRedis(folder).__enter__()
-
-
-def test_the_log_does_not_grow_for_ever(folder: Path) -> None:
-    folder.mkdir(mode=0o700)
-    log = folder / "redis.log"
-    log.write_bytes(b"x" * 1_000_001)
-    with EmbeddedRedis(folder):
-        assert log.stat().st_size < 100_000
-
-
-@pytest.fixture
-def path_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that is all of the PATH, on a machine without a bundled server."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return tmp_path
-
-
-def install(path_folder: Path, name: str, version: str) -> Path:
-    program = path_folder / name
-    program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=00000000:0'\n")
-    program.chmod(0o755)
-    return program
-
-
-def test_a_server_on_the_path_serves_where_none_is_bundled(path_folder: Path) -> None:
-    redis = install(path_folder, "redis-server", "7.0.15")
-    assert embedded._find_server() == str(redis)
-
-
-def test_a_server_that_is_too_old_is_passed_over(path_folder: Path) -> None:
-    install(path_folder, "valkey-server", "6.2.14")
-    redis = install(path_folder, "redis-server", "8.2.0")
-    assert embedded._find_server() == str(redis)
-
-
-def test_without_any_server_the_user_reads_what_to_do(path_folder: Path, folder: Path) -> None:
-    install(path_folder, "redis-server", "6.2.14")
-    with pytest.raises(EmbeddedError, match=r"version 7 or newer.*Install redis-server, or set REDIS_URL"):
-        EmbeddedRedis(folder).__enter__()

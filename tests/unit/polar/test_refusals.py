@@ -1,16 +1,10 @@
-"""What each of Polar's answers means: recorded ones, and those of the world in between."""
-
-import json
-from collections.abc import Iterator
-from typing import Any
+"""What each of Polar's refusals means: recorded ones, and those of the world in between."""
 
 import httpx
 import pytest
 import respx
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.builders import CUSTOMER
+from tests.answers import EVENT, TOKEN, failure, recorded
 from tests.conftest import RESPONSES
 from workers.errors import (
     PolarBrokenError,
@@ -21,66 +15,6 @@ from workers.errors import (
     PolarUnreachableError,
 )
 from workers.polar import Polar, error_of
-
-URL = "https://polar.example"
-INGEST = "/v1/events/ingest"
-TOKEN = "polar_oat_s3cret"
-EVENT = {"name": "api_usage", "customer_id": CUSTOMER, "external_id": "key", "metadata": {"units": -10}}
-
-
-@pytest.fixture
-def polar() -> Iterator[Polar]:
-    """Yield a client; whoever asks for it mocks the answers."""
-    client = Polar(url=URL, token=TOKEN)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def api() -> Iterator[respx.MockRouter]:
-    """Yield what stands in Polar's place."""
-    with respx.mock(base_url=URL) as router:
-        yield router
-
-
-def recorded(name: str) -> httpx.Response:
-    answer = json.loads((RESPONSES / f"{name}.json").read_bytes())
-    return httpx.Response(answer["status"], headers=answer["headers"], json=answer["body"])
-
-
-def failure(
-    polar: Polar, api: respx.MockRouter, answer: httpx.Response | Exception, events: int = 1
-) -> PolarError:
-    api.post(INGEST).mock(side_effect=[answer])
-    with pytest.raises(PolarError) as caught:
-        polar.ingest([EVENT] * events)
-    assert TOKEN not in str(caught.value)
-    return caught.value
-
-
-@pytest.mark.parametrize("name", ["ingest_inserted", "ingest_duplicate"])
-def test_what_polar_has_or_has_had_is_a_success(polar: Polar, api: respx.MockRouter, name: str) -> None:
-    api.post(INGEST).mock(return_value=recorded(name))
-    polar.ingest([EVENT])
-
-
-def test_the_request_is_one_that_polar_takes(polar: Polar, api: respx.MockRouter) -> None:
-    route = api.post(INGEST).mock(return_value=recorded("ingest_inserted"))
-    polar.ingest([EVENT])
-    request = route.calls.last.request
-    assert json.loads(request.content) == {"events": [EVENT]}
-    assert request.headers["authorization"] == f"Bearer {TOKEN}"
-    assert request.headers["polar-version"] == "2026-10"
-    assert request.headers["content-type"] == "application/json"
-    assert request.headers["content-length"] == str(len(request.content))
-
-
-def test_a_base_url_with_a_path_keeps_it() -> None:
-    with respx.mock(base_url="https://host.example/polar") as api:
-        api.post(INGEST).mock(return_value=recorded("ingest_inserted"))
-        client = Polar(url="https://host.example/polar", token=TOKEN)
-        client.ingest([EVENT])
-        client.close()
 
 
 @pytest.mark.parametrize(
@@ -180,44 +114,6 @@ def test_a_redirect_is_not_followed_and_says_that_the_address_is_wrong(
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        b'{"inserted": 1, "duplicates": 0}',
-        b'{"inserted": 3, "duplicates": 0}',
-        b'{"inserted": 2, "duplicates": 2}',
-        b'{"inserted": 3, "duplicates": -1}',
-        b'{"inserted": "2", "duplicates": 0}',
-        b'{"inserted": 2.0, "duplicates": 0}',
-        b'{"inserted": true, "duplicates": true}',
-        b'{"inserted": null, "duplicates": 2}',
-        b'{"duplicates": 2}',
-        b"{}",
-        b"[]",
-        b"2",
-        b"null",
-        b"",
-        b"<html>It works!</html>",
-        b"\xff\xfe",
-        b'{"inserted": 2',
-    ],
-)
-def test_a_200_that_does_not_confirm_every_event_is_no_success(
-    polar: Polar, api: respx.MockRouter, content: bytes
-) -> None:
-    error = failure(polar, api, httpx.Response(200, content=content), events=2)
-    assert type(error) is PolarUnreachableError
-
-
-@pytest.mark.parametrize("counts", [(2, 0), (0, 2), (1, 1)])
-def test_inserted_and_duplicates_together_confirm(
-    polar: Polar, api: respx.MockRouter, counts: tuple[int, int]
-) -> None:
-    answer = httpx.Response(200, json=dict(zip(("inserted", "duplicates"), counts, strict=True)))
-    api.post(INGEST).mock(return_value=answer)
-    polar.ingest([EVENT, EVENT])
-
-
-@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         (None, 60),
@@ -286,64 +182,9 @@ class Refusing(httpx.BaseTransport):
         raise httpx.LocalProtocolError(f"Illegal header value {value!r}")
 
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["detail", "loc", "msg", "error", "error_description"]), inner)
-    ),
-    max_leaves=12,
-)
-PROBLEMS = st.fixed_dictionaries(
-    {},
-    optional={
-        "loc": JSON | st.lists(st.sampled_from(["body", "events", 0, 1, -1, None, True]), max_size=6),
-        "msg": JSON,
-    },
-)
-BODIES = JSON | st.fixed_dictionaries({"detail": st.lists(PROBLEMS | JSON, max_size=4)})
-
-
-@given(status=st.sampled_from([200, 201, 400, 401, 403, 413, 422, 429, 500, 502]), body=BODIES)
-def test_no_answer_whatever_its_form_is_more_than_an_error_of_polars(status: int, body: Any) -> None:
-    answer = httpx.Response(status, json=body)
-    client = Polar(url=URL, token=TOKEN, transport=httpx.MockTransport(lambda _request: answer))
-    with pytest.raises(PolarError) as caught:
-        client.ingest([EVENT])
-    client.close()
-    assert len(str(caught.value)) < 400
-
-
-@given(content=st.binary(), status=st.integers(200, 599))
-def test_no_bytes_in_an_answer_are_more_than_an_error_of_polars(content: bytes, status: int) -> None:
-    assert isinstance(error_of(httpx.Response(status, content=content)), PolarError)
-
-
 def test_long_words_of_polars_are_cut(polar: Polar, api: respx.MockRouter) -> None:
     detail = [{"loc": ["body", "events", 0, "name"], "msg": "no! " * 10_000}]
     error = failure(polar, api, httpx.Response(422, json={"detail": detail}))
     assert isinstance(error, PolarRefusedError)
     assert len(str(error)) < 400
     assert len(error.named[0]) < 400
-
-
-def test_balances_are_read_by_the_meters_name(polar: Polar, api: respx.MockRouter) -> None:
-    answer = recorded("customer_meters")
-    route = api.get("/v1/customer-meters/").mock(return_value=answer)
-    expected = {item["meter"]["name"]: item["balance"] for item in answer.json()["items"]}
-    assert polar.balances(CUSTOMER) == expected
-    assert len(expected) > 1
-    assert route.calls.last.request.url.params["customer_id"] == CUSTOMER
-
-
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"items": [{}]}', b'{"items": null}', b"<html>"])
-def test_balances_that_cannot_be_read_are_an_error_of_polars(
-    polar: Polar, api: respx.MockRouter, content: bytes
-) -> None:
-    api.get("/v1/customer-meters/").mock(return_value=httpx.Response(200, content=content))
-    with pytest.raises(PolarError):
-        polar.balances(CUSTOMER)

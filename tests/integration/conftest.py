@@ -1,0 +1,48 @@
+"""What the tests with real servers share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.main import create_app
+from tests.embedding import guarded, served
+from tests.processes import eventually
+from tests.receivers import OPS_TOKEN, settings_for
+from tests.servers import running
+from tests.stores import RETAIN
+from workers.deliveries import DeliveryStore
+from workers.ledger import Ledger
+
+
+@pytest.fixture
+def store(redis: Redis) -> DeliveryStore:
+    return DeliveryStore(redis)
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    return Ledger(redis, retain=RETAIN)
+
+
+@pytest.fixture(scope="module")
+def one_receiver(redis_url: str) -> Iterator[str]:
+    """Yield the base URL of a receiver that all tests share: what one sends must not harm the next."""
+    with running(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
+        yield url
+
+
+@pytest.fixture
+def receiver(one_receiver: str, redis: Redis) -> str:
+    """Return the base URL of the receiver, its Redis emptied."""
+    return one_receiver
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Return a data folder that is not there yet; nothing may live in it after the test."""
+    data = tmp_path / "data"
+    yield data
+    if data.is_dir():
+        eventually(lambda: not guarded(data) and not served(data))

@@ -1,0 +1,118 @@
+"""What a real Redis holds of a delivery when it was received, once or many times."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from tests.builders import order_webhook, some_id
+from tests.stores import QUEUE, accept, due_ms, ids_of, outcome
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.intake import Disposition
+from workers.ledger import Ledger
+from workers.pauses import Pauses
+from workers.queue import queue_length
+from workers.records import Status
+
+
+def test_an_accepted_delivery_is_stored_listed_due_and_queued(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    body = order_webhook(id=some_id(7))
+    assert accept(redis_url, "msg-1", body=body) == [Disposition.ACCEPTED]
+    (delivery,) = store.get(["msg-1"])
+    assert (delivery.type, delivery.status, delivery.attempts) == ("order.paid", Status.WAITING, 0)
+    assert abs((datetime.now(UTC) - delivery.received_at).total_seconds()) < 600
+    assert store.body("msg-1") == body
+    assert due_ms(redis, "msg-1") == redis.zscore(keys.deliveries(Status.WAITING), "msg-1")
+    assert queue_length(redis) == 1
+
+
+def test_the_queued_job_is_one_that_rq_can_read(redis: Redis, redis_url: str) -> None:
+    accept(redis_url, "msg-1")
+    (job,) = Queue("credits", connection=redis, serializer=JSONSerializer).jobs
+    assert job.func_name == "workers.jobs.drain"
+    assert (job.args, job.kwargs, job.is_queued) == ([], {}, True)
+    assert redis.ttl(f"rq:job:{job.id}") > 0
+
+
+def test_many_deliveries_need_one_job(redis: Redis, redis_url: str) -> None:
+    accept(redis_url, *(f"msg-{number}" for number in range(20)))
+    assert queue_length(redis) == 1
+
+
+def test_a_duplicate_changes_nothing(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+    accept(redis_url, "msg-1", body=b"first")
+    before = (redis.hgetall(keys.delivery("msg-1")), due_ms(redis, "msg-1"))
+    assert accept(redis_url, "msg-1", body=b"second") == [Disposition.DUPLICATE]
+    assert (redis.hgetall(keys.delivery("msg-1")), due_ms(redis, "msg-1")) == before
+    assert store.body("msg-1") == b"first"
+    assert queue_length(redis) == 1
+
+
+def test_a_duplicate_of_what_still_waits_is_queued_again_if_its_job_is_gone(
+    redis: Redis, redis_url: str
+) -> None:
+    accept(redis_url, "msg-1")
+    redis.delete(QUEUE)
+    assert accept(redis_url, "msg-1") == [Disposition.DUPLICATE]
+    assert queue_length(redis) == 1
+
+
+def test_a_duplicate_of_what_was_lost_from_the_due_ones_is_due_again(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "msg-1")
+    redis.delete(keys.DUE)
+    accept(redis_url, "msg-1")
+    assert ids_of(store.lease(10).deliveries) == ["msg-1"]
+
+
+def test_a_duplicate_of_what_a_worker_holds_stays_with_that_worker(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "msg-1")
+    store.lease(10)
+    accept(redis_url, "msg-1")
+    assert store.lease(10).deliveries == ()
+
+
+@pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
+def test_a_duplicate_of_what_is_settled_wakes_nobody(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status
+) -> None:
+    accept(redis_url, "msg-1")
+    ledger.settle([], [outcome(one, status) for one in store.lease(10).deliveries])
+    redis.delete(QUEUE)
+    assert accept(redis_url, "msg-1") == [Disposition.DUPLICATE]
+    assert (due_ms(redis, "msg-1"), queue_length(redis)) == (None, 0)
+
+
+def test_the_same_delivery_from_twenty_senders_at_once_is_accepted_once(redis: Redis, redis_url: str) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        answers = [one for (one,) in pool.map(lambda _: accept(redis_url, "msg-1"), range(20))]
+    assert answers.count(Disposition.ACCEPTED) == 1
+    assert answers.count(Disposition.DUPLICATE) == 19
+    assert (redis.zcard(keys.DUE), queue_length(redis)) == (1, 1)
+
+
+def test_during_a_pause_deliveries_are_stored_but_no_job_is_queued(redis: Redis, redis_url: str) -> None:
+    Pauses(redis).begin(60, "Polar answered 503")
+    assert accept(redis_url, "msg-1") == [Disposition.ACCEPTED]
+    assert (redis.zcard(keys.DUE), queue_length(redis)) == (1, 0)
+
+
+def test_a_body_of_any_bytes_comes_back_as_it_was(redis_url: str, redis: Redis, store: DeliveryStore) -> None:
+    body = bytes(range(256)) * 4
+    accept(redis_url, "msg-1", body=body)
+    assert store.body("msg-1") == body
+    assert store.lease(1).deliveries[0].body == body
+
+
+def test_the_body_of_an_unknown_delivery_is_nothing(store: DeliveryStore) -> None:
+    assert store.body("nobody") == b""
+    assert store.get(["nobody"]) == []

@@ -1,0 +1,122 @@
+"""Every key in Redis is known, and lives as long as it should."""
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import pytest
+from redis import Redis
+
+from tests.builders import order_webhook, some_id
+from tests.fakes import FakePolar
+from tests.stores import RETAIN, RULES, accept, check, let_leases_end, let_pause_end
+from workers import jobs, keys
+from workers.deliveries import DeliveryStore
+from workers.errors import PolarUnreachableError
+from workers.granting import Granter
+from workers.ledger import Ledger
+from workers.pauses import Pauses
+from workers.queue import GrantWorker
+from workers.records import Status
+
+NEVER, SOME_DAY = False, True
+
+KNOWN = {
+    r"credits:due": NEVER,
+    r"credits:audit": NEVER,
+    r"credits:rules": SOME_DAY,
+    r"credits:ready": SOME_DAY,
+    r"credits:pause": SOME_DAY,
+    r"credits:outage": SOME_DAY,
+    r"credits:probe": SOME_DAY,
+    r"credits:budget": SOME_DAY,
+    r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
+    r"credits:order:[0-9a-f-]{36}": NEVER,
+    r"rq:job:.+": SOME_DAY,
+    r"rq:results?:.+": SOME_DAY,
+    r"rq:worker:.+": SOME_DAY,
+    r"rq:workers(:credits)?": NEVER,
+    r"rq:queues": NEVER,
+    r"rq:queue:credits": NEVER,
+    r"rq:(finished|failed|wip|started|canceled|scheduled|deferred):credits": NEVER,
+    r"rq:(clean_registries|intermediate|suspended|executions?).*": SOME_DAY,
+}
+"""The keys that there may be, by what they look like; whether they must have a lifetime."""
+
+
+def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
+    """Return the keys that nobody knows, or that live longer (or shorter) than they should."""
+    known = dict(KNOWN)
+    for delivery in store.newest():
+        expires = delivery.status in {Status.GRANTED, Status.SKIPPED}
+        known[re.escape(keys.delivery(delivery.id))] = expires
+    found = []
+    for key in sorted(one.decode() for one in cast(list[bytes], redis.keys())):
+        lifetimes = [lives for form, lives in known.items() if re.fullmatch(form, key)]
+        expires = redis.ttl(key) != -1
+        if lifetimes != [expires]:
+            found.append(f"{key} ({'expires' if expires else 'lives for ever'})")
+    return found
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Put back the signal handlers that RQ's worker sets."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polar = FakePolar(known=lambda customer: customer != some_id(4))
+    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=RULES)
+    monkeypatch.setattr(jobs, "_granter", granter)
+
+    def work() -> list[str]:
+        with signals_kept():
+            GrantWorker(redis, rules=RULES, retain=RETAIN).work(burst=True, logging_level="WARNING")
+        return unaccounted(redis, store)
+
+    check(redis_url)
+    for number, body in enumerate(
+        [
+            order_webhook(id=some_id(1)),
+            order_webhook(id=some_id(1)),  # the same order by another delivery
+            order_webhook("order_paid_subscription_cancel_final_invoice", id=some_id(2)),
+            order_webhook(id=some_id(3)),
+            order_webhook(id=some_id(4), customer_id=some_id(4)),  # Polar does not know them
+            b"no event",
+        ]
+    ):
+        accept(redis_url, f"msg-{number}", body=body)
+    polar.script = [PolarUnreachableError("no answer")]
+    assert work() == []  # paused
+    assert store.counts()[Status.WAITING] > 0
+    let_pause_end(redis)
+    let_leases_end(redis)
+    accept(redis_url, "msg-0")
+    assert work() == []  # the probe, and on
+    let_leases_end(redis)
+    accept(redis_url, "msg-0", "msg-1", "msg-2", "msg-3")
+    assert work() == []
+    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 2, Status.SKIPPED: 2, Status.FAILED: 2}
+    assert redis.exists(keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE) == 0
+    store.reopen(["msg-4", "msg-5"])
+    let_leases_end(redis)
+    GrantWorker(redis, rules=RULES, retain=RETAIN).tick()
+    assert work() == []
+    assert store.counts()[Status.FAILED] == 2
+    assert ledger.granted() == 2
+
+
+def test_a_key_that_nobody_knows_is_noticed(redis: Redis, store: DeliveryStore) -> None:
+    redis.set("credits:leak", 1)
+    redis.set(keys.RULES, "for ever")
+    assert unaccounted(redis, store) == ["credits:leak (lives for ever)", "credits:rules (lives for ever)"]

@@ -1,0 +1,81 @@
+"""Who gets which deliveries to work on, and for how long."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import cast
+
+from redis import Redis
+
+from tests.stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
+from workers import keys
+from workers.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.queue import queue_length
+
+
+def test_a_lease_puts_its_deliveries_off_until_it_ends(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "msg-1")
+    before = now_ms(redis)
+    (leased,) = store.lease(10).deliveries
+    after = now_ms(redis)
+    assert (leased.id, leased.type, leased.strikes, leased.attempt) == ("msg-1", "order.paid", 0, 1)
+    # Redis counts whole milliseconds.
+    assert before - 1 <= cast(float, due_ms(redis, "msg-1")) - LEASE_SECONDS * 1000 <= after
+    assert store.lease(10).deliveries == ()
+
+
+def test_a_lease_that_ended_is_taken_over(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+    accept(redis_url, "msg-1")
+    store.lease(10)
+    let_leases_end(redis)
+    (again,) = store.lease(10).deliveries
+    assert again.attempt == 2
+    assert store.get(["msg-1"])[0].attempts == 2
+
+
+def test_the_longest_due_come_first_and_no_more_than_asked_for(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "a", "b", "c")
+    redis.zadd(keys.DUE, {"a": 30, "b": 20, "c": 10})
+    assert ids_of(store.lease(2).deliveries) == ["c", "b"]
+    assert ids_of(store.lease(2).deliveries) == ["a"]
+
+
+def test_what_is_due_later_is_not_taken(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+    accept(redis_url, "msg-1")
+    redis.zadd(keys.DUE, {"msg-1": now_ms(redis) + 60_000})
+    assert store.lease(10).deliveries == ()
+
+
+def test_a_full_share_wakes_another_worker(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+    accept(redis_url, "a", "b", "c")
+    redis.delete(QUEUE)
+    store.lease(2)
+    assert queue_length(redis) == 1
+    redis.delete(QUEUE)
+    store.lease(2)
+    assert queue_length(redis) == 0
+
+
+def test_two_workers_never_hold_the_same_delivery(redis: Redis, redis_url: str) -> None:
+    accept(redis_url, *(f"msg-{number}" for number in range(100)))
+    at_once = Barrier(8)
+
+    def take(_: int) -> list[str]:
+        at_once.wait()
+        return ids_of(DeliveryStore(redis).lease(15).deliveries)
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = [one for share in pool.map(take, range(8)) for one in share]
+    assert len(taken) == len(set(taken)) == 100
+
+
+def test_an_id_that_nothing_is_known_of_is_dropped(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "msg-1")
+    redis.zadd(keys.DUE, {"ghost": 1})
+    assert ids_of(store.lease(10).deliveries) == ["msg-1"]
+    assert due_ms(redis, "ghost") is None

@@ -1,0 +1,109 @@
+"""How workers wait for Polar, and how one of them probes for all."""
+
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+
+from tests.stores import accept, due_ms, ids_of, let_pause_end
+from workers import keys
+from workers.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.pauses import Pauses
+
+
+def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "msg-1")
+    due = due_ms(redis, "msg-1")
+    Pauses(redis).begin(60, "Polar answered 503")
+    assert store.lease(10).deliveries == ()
+    assert due_ms(redis, "msg-1") == due
+    assert store.get(["msg-1"])[0].attempts == 0
+
+
+def test_after_a_pause_one_worker_probes_and_the_others_wait_for_it(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "a", "b", "c", "d")
+    Pauses(redis).begin(60, "Polar answered 503")
+    let_pause_end(redis)
+    probe = store.lease(4)
+    assert probe.outages == 1
+    assert probe.deliveries
+    assert store.lease(4).deliveries == ()
+
+
+def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+    accept(redis_url, "a", "b", "c", "d")
+    pauses = Pauses(redis)
+    pauses.begin(60, "Polar answered 503")
+    let_pause_end(redis)
+    probed = ids_of(store.lease(4).deliveries)
+    pauses.over()
+    lease = store.lease(4)
+    assert lease.outages == 0
+    assert sorted(probed + ids_of(lease.deliveries)) == ["a", "b", "c", "d"]
+
+
+def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+    accept(redis_url, "a", "b")
+    pauses = Pauses(redis)
+    pauses.begin(60, "Polar answered 503")
+    let_pause_end(redis)
+    first = store.lease(1)
+    pauses.give_back()
+    second = store.lease(1)
+    assert (len(first.deliveries), len(second.deliveries), second.outages) == (1, 1, 1)
+
+
+def test_a_probe_that_finds_nothing_due_keeps_nobody_waiting(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    Pauses(redis).begin(60, "Polar answered 503")
+    let_pause_end(redis)
+    assert store.lease(10).deliveries == ()
+    accept(redis_url, "msg-1")
+    assert ids_of(store.lease(10).deliveries) == ["msg-1"]
+
+
+def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "msg-1")
+    Pauses(redis).begin(60, "Polar answered 503")
+    let_pause_end(redis)
+    store.lease(10)
+    assert 0 < redis.pttl(keys.PROBE) <= LEASE_SECONDS * 1000
+
+
+def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: Redis) -> None:
+    pauses = Pauses(redis)
+    pauses.begin(60, "Polar answered 429")
+    pauses.begin(5, "Polar answered 503")
+    standing = pauses.standing()
+    assert standing is not None
+    assert standing.reason == "Polar answered 429"
+    assert timedelta(seconds=5) < standing.left <= timedelta(seconds=60)
+    assert redis.hget(keys.OUTAGE, "pauses") == b"1"
+    pauses.begin(120, "Polar answered 401")
+    longer = pauses.standing()
+    assert longer is not None
+    assert longer.left > timedelta(seconds=60)
+
+
+def test_pauses_in_a_row_are_counted_until_polar_takes_something(redis: Redis, store: DeliveryStore) -> None:
+    pauses = Pauses(redis)
+    for _ in range(3):
+        pauses.begin(60, "Polar answered 503")
+        let_pause_end(redis)
+    assert redis.hget(keys.OUTAGE, "pauses") == b"3"
+    pauses.over()
+    assert redis.exists(keys.OUTAGE, keys.PROBE) == 0
+    assert pauses.standing() is None
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0001])
+def test_a_pause_of_next_to_nothing_is_one_all_the_same(redis: Redis, seconds: float) -> None:
+    Pauses(redis).begin(seconds, "Polar answered 429")
+    assert redis.hget(keys.OUTAGE, "pauses") == b"1"

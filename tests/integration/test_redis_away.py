@@ -1,0 +1,78 @@
+"""A receiver whose Redis is away, hangs, or has forgotten it."""
+
+from pathlib import Path
+
+import httpx
+from redis import Redis
+
+from app.main import create_app
+from tests.conftest import payload
+from tests.processes import eventually
+from tests.receivers import PAID, PATH, deliver, disposition, health, settings_for
+from tests.servers import running
+from workers.deliveries import DeliveryStore
+from workers.embedded import EmbeddedRedis
+from workers.records import Status
+
+
+def test_without_redis_it_starts_says_503_and_is_back_by_itself(tmp_path: Path) -> None:
+    embedded = EmbeddedRedis(tmp_path / "data")
+    with running(create_app(settings_for(embedded.url))) as url:
+        assert_away(url)
+        with embedded:
+            eventually(lambda: deliver(url, PAID).status_code == 202)
+            assert httpx.get(url + "/readyz").status_code == 200
+        embedded.await_end()
+        assert_away(url)
+        with embedded:
+            eventually(lambda: deliver(url, PAID, "msg-2").status_code == 202)
+            # What was answered 2xx has outlived the server that took it.
+            assert disposition(url, PAID, "msg-1") == "duplicate"
+
+
+def assert_away(url: str) -> None:
+    answer = deliver(url, PAID, "msg-0")
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert httpx.get(url + "/readyz").status_code == 503
+    assert httpx.get(url + "/livez").status_code == 200
+    assert (httpx.get(url + "/healthz").status_code, httpx.get(url + "/healthz").json()) == (
+        503,
+        {"status": "unwell"},
+    )
+    assert deliver(url, payload("customer_updated")).json()["disposition"] == "ignored"
+    assert httpx.post(url + PATH, content=PAID).status_code == 403
+
+
+def test_a_redis_that_hangs_is_answered_for_within_polars_patience(receiver: str, redis: Redis) -> None:
+    """The delivery may be stored or not by the time Redis goes on; sent again, it is there once."""
+    disposition(receiver, PAID, "msg-0")
+    redis.client_pause(60_000, all=False)
+    try:
+        assert deliver(receiver, PAID).status_code == 503
+    finally:
+        redis.client_unpause()
+    assert disposition(receiver, PAID) in {"accepted", "duplicate"}
+    assert DeliveryStore(redis).counts()[Status.WAITING] == 2
+
+
+def test_connections_that_redis_cut_are_made_anew(receiver: str, redis: Redis) -> None:
+    disposition(receiver, PAID, "msg-0")
+    redis.client_kill_filter(_type="normal", skipme=True)
+    eventually(lambda: deliver(receiver, PAID).status_code == 202)
+
+
+def test_a_redis_that_lost_its_scripts_is_given_them_again(receiver: str, redis: Redis) -> None:
+    disposition(receiver, PAID, "msg-0")
+    redis.script_flush()
+    assert disposition(receiver, PAID) == "accepted"
+
+
+def test_a_receiver_that_ends_leaves_no_connection_to_redis_open(redis: Redis, redis_url: str) -> None:
+    before = len(redis.client_list())
+    app = create_app(settings_for(redis_url))
+    with running(app) as url:
+        disposition(url, PAID)
+        health(url)
+        assert len(redis.client_list()) > before
+    eventually(lambda: len(redis.client_list()) <= before)

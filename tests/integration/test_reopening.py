@@ -1,0 +1,54 @@
+"""Settled deliveries that are taken again."""
+
+import pytest
+from redis import Redis
+
+from tests.stores import accept, due_ms, ids_of, let_leases_end, outcome, settled_story
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.ledger import Ledger
+from workers.records import Status
+
+
+@pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
+def test_a_settled_delivery_can_be_taken_again(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status
+) -> None:
+    settled_story(redis_url, store, ledger, status)
+    (again,) = store.reopen(["msg-1"])
+    assert (again.id, again.strikes, again.attempt) == ("msg-1", 0, 2)
+    assert store.counts()[Status.WAITING] == 1
+    assert store.counts()[status] == 0
+    assert redis.ttl(keys.delivery("msg-1")) == -1
+    assert store.lease(10).deliveries == ()  # it is in the caller's hands
+    let_leases_end(redis)
+    assert ids_of(store.lease(10).deliveries) == ["msg-1"]  # ... unless the caller is killed
+
+
+def test_reopening_forgets_the_strikes(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "msg-1")
+    (leased,) = store.lease(10).deliveries
+    ledger.settle([], [outcome(leased, Status.WAITING, "500", strike=True)])
+    assert store.reopen(["msg-1"])[0].strikes == 0
+    let_leases_end(redis)
+    assert store.lease(10).deliveries[0].strikes == 0
+
+
+def test_reopening_keeps_the_day_it_came(
+    redis_url: str, redis: Redis, store: DeliveryStore, ledger: Ledger
+) -> None:
+    settled_story(redis_url, store, ledger, Status.FAILED)
+    (before,) = store.get(["msg-1"])
+    store.reopen(["msg-1"])
+    assert store.oldest_waiting() == before.received_at
+
+
+def test_ids_that_are_unknown_are_left_out(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    settled_story(redis_url, store, ledger)
+    assert ids_of(store.reopen(["nobody", "msg-1", "no one"])) == ["msg-1"]
+    assert store.reopen([]) == ()
+    assert due_ms(redis, "nobody") is None

@@ -1,0 +1,128 @@
+"""What is written down of a delivery and its credits, together and once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+import pytest
+from redis import Redis
+
+from tests.builders import grant_of, some_id
+from tests.stores import RETAIN, accept, due_ms, let_leases_end, now_ms, outcome, plan_of, settled_story
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.grants import order_subject
+from workers.ledger import Ledger
+from workers.records import Status
+
+
+def test_settling_marks_ledger_delivery_and_audit_together(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    _, grant = settled_story(redis_url, store, ledger)
+    claim = ledger.find(grant.subject)
+    assert claim is not None
+    assert (set(claim.settled), claim.unsettled) == ({"api_usage"}, ())
+    (delivery,) = store.get(["msg-1"])
+    assert (delivery.status, delivery.reason) == (Status.GRANTED, "10 api_usage")
+    assert (delivery.order_id, delivery.customer_id) == (some_id(1), some_id(2))
+    assert delivery.settled_at == claim.settled["api_usage"]
+    ((_, entry),) = cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.AUDIT))
+    assert entry == {b"subject": grant.subject.encode(), b"meter": b"api_usage"}
+    assert ledger.granted() == 1
+    assert redis.exists(keys.DUE, keys.deliveries(Status.WAITING)) == 0
+    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 1, Status.SKIPPED: 0, Status.FAILED: 0}
+
+
+def test_a_second_settlement_adds_nothing(redis_url: str, store: DeliveryStore, ledger: Ledger) -> None:
+    leased, grant = settled_story(redis_url, store, ledger)
+    before = (ledger.find(grant.subject), store.get(["msg-1"]))
+    ledger.settle([grant], [outcome(leased, Status.FAILED, "too late")])
+    assert (ledger.find(grant.subject), store.get(["msg-1"])) == before
+    assert ledger.granted() == 1
+
+
+def test_of_twenty_settlements_at_once_one_is_written(
+    redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "msg-1")
+    (leased,) = store.lease(10).deliveries
+    grant = grant_of(1)
+    ledger.claim([(leased.id, plan_of(grant))])
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: ledger.settle([grant], [outcome(leased)]), range(20)))
+    assert ledger.granted() == 1
+
+
+@pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED])
+def test_a_settled_delivery_expires(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status
+) -> None:
+    settled_story(redis_url, store, ledger, status)
+    left = redis.ttl(keys.delivery("msg-1"))
+    assert RETAIN.total_seconds() - 600 < left <= RETAIN.total_seconds()
+
+
+def test_a_failed_delivery_and_the_ledger_never_expire(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    _, grant = settled_story(redis_url, store, ledger, Status.FAILED)
+    assert redis.ttl(keys.delivery("msg-1")) == -1
+    assert redis.ttl(grant.subject) == -1
+    assert redis.ttl(keys.deliveries(Status.FAILED)) == -1
+
+
+def test_what_is_put_off_waits_on_with_its_strike_and_reason(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "msg-1")
+    (leased,) = store.lease(10).deliveries
+    before = now_ms(redis)
+    ledger.settle([], [outcome(leased, Status.WAITING, "Polar answered 500", after_seconds=600, strike=True)])
+    due = cast(float, due_ms(redis, "msg-1"))
+    assert before - 1 <= due - 600_000 <= now_ms(redis)
+    assert store.get(["msg-1"])[0].reason == "Polar answered 500"
+    assert store.get(["msg-1"])[0].settled_at is None
+    let_leases_end(redis)
+    assert store.lease(10).deliveries[0].strikes == 1
+
+
+def test_who_has_slept_past_its_lease_has_no_say_in_what_becomes_of_it(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    """What Polar took is written down all the same: that is a fact."""
+    accept(redis_url, "msg-1")
+    (sleeper,) = store.lease(10).deliveries
+    grant = grant_of(1)
+    ledger.claim([(sleeper.id, plan_of(grant))])
+    let_leases_end(redis)
+    store.lease(10)
+    ledger.settle([grant], [outcome(sleeper, Status.FAILED, "I know no better")])
+    assert store.get(["msg-1"])[0].status is Status.WAITING
+    claim = ledger.find(grant.subject)
+    assert claim is not None
+    assert claim.unsettled == ()
+
+
+def test_settling_what_was_never_claimed_makes_no_half_of_a_claim(redis: Redis, ledger: Ledger) -> None:
+    ledger.settle([grant_of(1)], [])
+    assert ledger.find(order_subject(some_id(1))) is None
+    assert redis.exists(order_subject(some_id(1))) == 0
+
+
+def test_settling_a_delivery_that_is_gone_brings_nothing_back(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "msg-1")
+    (leased,) = store.lease(10).deliveries
+    redis.delete(keys.delivery("msg-1"))
+    ledger.settle([], [outcome(leased)])
+    assert redis.exists(keys.delivery("msg-1")) == 0
+
+
+@pytest.mark.parametrize("reason", ["", "ключ: 'quoted' \\ \"twice\"", "two\nlines", "\x00", "x" * 10_000])
+def test_a_reason_of_any_text_comes_back_as_it_was(
+    redis_url: str, store: DeliveryStore, ledger: Ledger, reason: str, redis: Redis
+) -> None:
+    accept(redis_url, "msg-1")
+    ledger.settle([], [outcome(one, Status.FAILED, reason) for one in store.lease(10).deliveries])
+    assert store.get(["msg-1"])[0].reason == reason

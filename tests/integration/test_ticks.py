@@ -1,0 +1,93 @@
+"""The worker's tick, and its signs of life."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from tests.stores import QUEUE, RETAIN, RULES, accept, let_pause_end, now_ms
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.pauses import Pauses
+from workers.queue import GrantWorker, queue_length, workers_alive
+from workers.records import Status
+
+
+@pytest.fixture
+def worker(redis: Redis) -> GrantWorker:
+    return GrantWorker(redis, rules=RULES, retain=RETAIN)
+
+
+def test_a_tick_queues_a_lost_job_again(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
+    accept(redis_url, "msg-1")
+    redis.delete(QUEUE)
+    worker.tick()
+    worker.tick()
+    assert queue_length(redis) == 1
+
+
+def test_a_tick_queues_nothing_while_nothing_is_due(
+    redis: Redis, redis_url: str, store: DeliveryStore, worker: GrantWorker
+) -> None:
+    worker.tick()
+    accept(redis_url, "msg-1")
+    store.lease(10)
+    redis.delete(QUEUE)
+    worker.tick()
+    assert queue_length(redis) == 0
+
+
+def test_a_tick_queues_nothing_during_a_pause(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
+    accept(redis_url, "msg-1")
+    redis.delete(QUEUE)
+    Pauses(redis).begin(60, "Polar answered 503")
+    worker.tick()
+    assert queue_length(redis) == 0
+    let_pause_end(redis)
+    worker.tick()
+    assert queue_length(redis) == 1
+
+
+def test_a_tick_tells_which_rules_are_in_force_for_a_while(redis: Redis, worker: GrantWorker) -> None:
+    worker.tick()
+    assert redis.get(keys.RULES) == f"1 rules, version {RULES.digest}".encode()
+    assert 0 < redis.ttl(keys.RULES) <= 60
+
+
+def test_a_tick_drops_from_the_lists_what_expired_but_nothing_that_is_kept(
+    redis: Redis, worker: GrantWorker
+) -> None:
+    """What came long ago and was replayed lately is still there, and is still listed."""
+    long_ago = now_ms(redis) - RETAIN.total_seconds() * 1000 - 1
+    of_late = long_ago + 60_000
+    redis.hset(keys.delivery("replayed"), "status", "granted")
+    for status in Status:
+        redis.zadd(keys.deliveries(status), {"expired": long_ago, "replayed": long_ago, "of late": of_late})
+    worker.tick()
+    left = {status: redis.zcard(keys.deliveries(status)) for status in Status}
+    assert left == {Status.WAITING: 3, Status.GRANTED: 2, Status.SKIPPED: 2, Status.FAILED: 3}
+
+
+def test_a_worker_is_alive_while_it_gives_signs_and_dead_when_it_says_so(
+    redis: Redis, worker: GrantWorker
+) -> None:
+    now = datetime.now(UTC)
+    assert workers_alive(redis, now) == 0
+    worker.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
+    worker.heartbeat()
+    assert workers_alive(redis, now) == 1
+    assert workers_alive(redis, now + timedelta(minutes=2)) == 0
+    worker.register_death()  # type: ignore[no-untyped-call]  # RQ has no types here
+    assert workers_alive(redis, now) == 0
+
+
+def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis) -> None:
+    class Foreign(GrantWorker):
+        """RQ's worker on another queue of the same Redis."""
+
+    foreign = Foreign(redis, rules=RULES, retain=RETAIN)
+    foreign.queues = [Queue("mail", connection=redis, serializer=JSONSerializer)]
+    foreign.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
+    assert workers_alive(redis, datetime.now(UTC)) == 0

@@ -1,0 +1,107 @@
+"""Receivers of webhooks for tests: one in memory without a socket, and the words to one that serves."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import httpx
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from app.signature import Verifier, sign
+from app.webhooks import WebhookEndpoint
+from config.settings import Settings
+from tests.conftest import payload
+from workers.intake import Intake
+
+SECRET = "whsec_testsecret"
+OPS_TOKEN = "ops_s3cret"
+PATH = "/webhooks/polar"
+ID = "4dab40bf-0dfb-422e-9031-6ceec1795535"
+PAID = payload("order_paid_purchase")
+
+# Polar's own patience: what is not answered by then counts as failed there.
+POLAR_SECONDS = 10
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def signed(body: bytes, delivery_id: str = ID) -> dict[str, str]:
+    return sign(SECRET, delivery_id, int(time.time()), body)
+
+
+class MemoryRedis:
+    """As much of Redis as intake asks for; its one script keeps bodies by their key."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+        self.fault: Exception | None = None
+        self.connection_pool = self
+        self.disconnected = 0
+
+    async def disconnect(self) -> None:
+        """Count how often the pool was told to connect anew."""
+        self.disconnected += 1
+
+    def register_script(self, _source: str) -> "MemoryRedis":
+        """Return the script."""
+        return self
+
+    async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> bytes:
+        """Accept a delivery: ``keys[0]`` is its own, ``args[2]`` its body."""
+        if self.fault:
+            raise self.fault
+        if keys[0] in self.stored:
+            return b"duplicate"
+        self.stored[keys[0]] = cast(bytes, args[2])
+        return b"accepted"
+
+
+class Receiver:
+    """An endpoint, and what it has stored."""
+
+    def __init__(self) -> None:
+        self.redis = MemoryRedis()
+        self.endpoint = WebhookEndpoint(Verifier([SECRET]), Intake(cast(Redis, self.redis)))
+        self.app = Starlette(routes=[Route(PATH, self.endpoint.answer, methods=["POST"])])
+
+    def ask(
+        self,
+        method: str = "POST",
+        *,
+        headers: dict[str, str] | RawHeaders | None = None,
+        content: bytes | AsyncIterator[bytes] = b"",
+    ) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+                return await client.request(method, PATH, headers=headers, content=content)
+
+        return asyncio.run(ask())
+
+    def deliver(self, body: bytes, delivery_id: str = ID) -> httpx.Response:
+        return self.ask(headers=signed(body, delivery_id), content=body)
+
+
+def settings_for(url: str, **others: str) -> Settings:
+    return Settings.model_validate({"REDIS_URL": url, "POLAR_WEBHOOK_SECRET": SECRET, **others})
+
+
+def deliver(url: str, body: bytes, delivery_id: str = "msg-1") -> httpx.Response:
+    return httpx.post(url + PATH, content=body, headers=signed(body, delivery_id), timeout=POLAR_SECONDS)
+
+
+def disposition(url: str, body: bytes, delivery_id: str = "msg-1") -> str:
+    answer = deliver(url, body, delivery_id)
+    assert answer.status_code == 202
+    assert answer.json()["delivery"] == delivery_id
+    return str(answer.json()["disposition"])
+
+
+def health(url: str, authorization: str | None = None) -> Any:
+    headers = {"Authorization": authorization} if authorization is not None else {}
+    answer = httpx.get(url + "/healthz", headers=headers)
+    assert answer.status_code == 503  # there is no worker in these tests
+    return answer.json()

@@ -1,0 +1,107 @@
+"""The stores on a real Redis for tests: receive, look inside, settle, and let time pass."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+
+from redis import Redis
+
+from tests.builders import grant_of, order_webhook, rule, rules_of, some_id
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.grants import Grant
+from workers.intake import Disposition, RawDelivery
+from workers.ledger import Ledger
+from workers.planning import Plan
+from workers.records import Leased, Outcome, Status
+from workers.runtime import intake_for
+
+RETAIN = timedelta(days=30)
+RULES = rules_of(rule("pack", {"api_usage": 10}))
+QUEUE = "rq:queue:credits"
+
+
+def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
+    """Receive deliveries in this order, each with an order of its own unless ``body`` is given."""
+
+    async def take_all() -> list[Disposition]:
+        intake = intake_for(url)
+        try:
+            return [
+                await intake.accept(
+                    RawDelivery(id=one, body=body or order_webhook(id=some_id(hash(one) % 10**9)))
+                )
+                for one in ids
+            ]
+        finally:
+            await intake.close()
+
+    return asyncio.run(take_all())
+
+
+def check(url: str) -> None:
+    """Ask a receiver's readiness."""
+
+    async def ask() -> None:
+        intake = intake_for(url)
+        try:
+            await intake.check()
+        finally:
+            await intake.close()
+
+    asyncio.run(ask())
+
+
+def due_ms(redis: Redis, delivery_id: str) -> float | None:
+    return redis.zscore(keys.DUE, delivery_id)
+
+
+def now_ms(redis: Redis) -> float:
+    seconds, microseconds = redis.time()
+    return seconds * 1000 + microseconds / 1000
+
+
+def let_leases_end(redis: Redis) -> None:
+    """Make everything due, as time would."""
+    for delivery_id in cast(list[bytes], redis.zrange(keys.DUE, 0, -1)):
+        redis.zadd(keys.DUE, {delivery_id: 1})
+
+
+def let_pause_end(redis: Redis) -> None:
+    """Take the pause away, as time would."""
+    redis.delete(keys.PAUSE)
+
+
+def ids_of(leased: Sequence[Leased]) -> list[str]:
+    return [one.id for one in leased]
+
+
+def outcome(delivery: Leased, status: Status = Status.GRANTED, reason: str = "", **others: float) -> Outcome:
+    return Outcome(
+        delivery_id=delivery.id,
+        attempt=delivery.attempt,
+        status=status,
+        reason=reason,
+        order_id=some_id(1),
+        customer_id=some_id(2),
+        after_seconds=others.get("after_seconds", 0),
+        strike=bool(others.get("strike", False)),
+    )
+
+
+def plan_of(*grants: Grant) -> Plan:
+    return Plan(subject=grants[0].subject, grants=grants)
+
+
+def settled_story(
+    redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status = Status.GRANTED
+) -> tuple[Leased, Grant]:
+    """Accept, lease, claim and settle one delivery of order 1."""
+    accept(redis_url, "msg-1")
+    (leased,) = store.lease(10).deliveries
+    grant = grant_of(1)
+    ledger.claim([(leased.id, plan_of(grant))])
+    accepted = [grant] if status is Status.GRANTED else []
+    ledger.settle(accepted, [outcome(leased, status, "10 api_usage")])
+    return leased, grant

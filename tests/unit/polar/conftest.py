@@ -1,0 +1,24 @@
+"""What the tests of the client for Polar share."""
+
+from collections.abc import Iterator
+
+import pytest
+import respx
+
+from tests.answers import TOKEN, URL
+from workers.polar import Polar
+
+
+@pytest.fixture
+def polar() -> Iterator[Polar]:
+    """Yield a client; whoever asks for it mocks the answers."""
+    client = Polar(url=URL, token=TOKEN)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def api() -> Iterator[respx.MockRouter]:
+    """Yield what stands in Polar's place."""
+    with respx.mock(base_url=URL) as router:
+        yield router

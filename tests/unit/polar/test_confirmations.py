@@ -1,0 +1,93 @@
+"""What is asked of Polar, and which answers are a success."""
+
+import json
+
+import httpx
+import pytest
+import respx
+
+from tests.answers import EVENT, INGEST, TOKEN, failure, recorded
+from tests.builders import CUSTOMER
+from workers.errors import PolarError, PolarUnreachableError
+from workers.polar import Polar
+
+
+@pytest.mark.parametrize("name", ["ingest_inserted", "ingest_duplicate"])
+def test_what_polar_has_or_has_had_is_a_success(polar: Polar, api: respx.MockRouter, name: str) -> None:
+    api.post(INGEST).mock(return_value=recorded(name))
+    polar.ingest([EVENT])
+
+
+def test_the_request_is_one_that_polar_takes(polar: Polar, api: respx.MockRouter) -> None:
+    route = api.post(INGEST).mock(return_value=recorded("ingest_inserted"))
+    polar.ingest([EVENT])
+    request = route.calls.last.request
+    assert json.loads(request.content) == {"events": [EVENT]}
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["polar-version"] == "2026-10"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["content-length"] == str(len(request.content))
+
+
+def test_a_base_url_with_a_path_keeps_it() -> None:
+    with respx.mock(base_url="https://host.example/polar") as api:
+        api.post(INGEST).mock(return_value=recorded("ingest_inserted"))
+        client = Polar(url="https://host.example/polar", token=TOKEN)
+        client.ingest([EVENT])
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"inserted": 1, "duplicates": 0}',
+        b'{"inserted": 3, "duplicates": 0}',
+        b'{"inserted": 2, "duplicates": 2}',
+        b'{"inserted": 3, "duplicates": -1}',
+        b'{"inserted": "2", "duplicates": 0}',
+        b'{"inserted": 2.0, "duplicates": 0}',
+        b'{"inserted": true, "duplicates": true}',
+        b'{"inserted": null, "duplicates": 2}',
+        b'{"duplicates": 2}',
+        b"{}",
+        b"[]",
+        b"2",
+        b"null",
+        b"",
+        b"<html>It works!</html>",
+        b"\xff\xfe",
+        b'{"inserted": 2',
+    ],
+)
+def test_a_200_that_does_not_confirm_every_event_is_no_success(
+    polar: Polar, api: respx.MockRouter, content: bytes
+) -> None:
+    error = failure(polar, api, httpx.Response(200, content=content), events=2)
+    assert type(error) is PolarUnreachableError
+
+
+@pytest.mark.parametrize("counts", [(2, 0), (0, 2), (1, 1)])
+def test_inserted_and_duplicates_together_confirm(
+    polar: Polar, api: respx.MockRouter, counts: tuple[int, int]
+) -> None:
+    answer = httpx.Response(200, json=dict(zip(("inserted", "duplicates"), counts, strict=True)))
+    api.post(INGEST).mock(return_value=answer)
+    polar.ingest([EVENT, EVENT])
+
+
+def test_balances_are_read_by_the_meters_name(polar: Polar, api: respx.MockRouter) -> None:
+    answer = recorded("customer_meters")
+    route = api.get("/v1/customer-meters/").mock(return_value=answer)
+    expected = {item["meter"]["name"]: item["balance"] for item in answer.json()["items"]}
+    assert polar.balances(CUSTOMER) == expected
+    assert len(expected) > 1
+    assert route.calls.last.request.url.params["customer_id"] == CUSTOMER
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"items": [{}]}', b'{"items": null}', b"<html>"])
+def test_balances_that_cannot_be_read_are_an_error_of_polars(
+    polar: Polar, api: respx.MockRouter, content: bytes
+) -> None:
+    api.get("/v1/customer-meters/").mock(return_value=httpx.Response(200, content=content))
+    with pytest.raises(PolarError):
+        polar.balances(CUSTOMER)

@@ -1,0 +1,69 @@
+"""YAML's aliases and merges: what they stand for, and where they end."""
+
+import pytest
+
+from config.rules import Trigger
+from tests.rulefiles import parse, problem, problems
+
+
+class TestAliases:
+    def test_and_merges_stand_for_their_text(self) -> None:
+        """An alias repeats a value, a merge fills in keys, and keys written out win."""
+        rules = parse("""\
+            version: 1
+            meters: {a: {}, b: {}, c: {}}
+            rules:
+              - &first
+                name: one
+                triggers: &triggers [purchase]
+                grant: &grant {a: 1, b: 2}
+              - {name: two, triggers: *triggers, grant: {b: 3, <<: *grant}}
+              - {<<: [{grant: {c: 9}}, *first], name: three}
+            """).rules
+
+        assert [rule.grant for rule in rules] == [{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"c": 9}]
+        assert {rule.triggers for rule in rules} == {frozenset({Trigger.PURCHASE})}
+
+    def test_bring_a_mistake_in_only_once(self) -> None:
+        """A mistake is reported where its text stands, however often that is used."""
+        assert problems("""\
+            version: 1
+            meters: {m: {}}
+            rules:
+              - {name: one, grant: &grant {m: nothing}}
+              - {name: two, grant: *grant}
+              - {name: three, grant: {<<: *grant}}
+            """) == ["rules.yaml:4:35: rules[0].grant.m: expected a number, found the text 'nothing'"]
+
+    @pytest.mark.parametrize(
+        "text", ["&all [*all]", "a: &all {<<: *all}", "a: &all {b: {c: [*all]}}", "a: &all {<<: [*all]}"]
+    )
+    def test_to_what_they_are_inside_of_are_refused(self, text: str) -> None:
+        """A value that contains itself would never end."""
+        assert "this refers to itself by an alias; write it out" in problem(text)
+
+    def test_that_multiply_are_refused(self) -> None:
+        """A billion laughs: nine lines that would stand for a billion values."""
+        lines = ["a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
+        lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+
+        assert problem("\n".join(lines)).endswith("with its aliases the file has over 100,000 values")
+
+    def test_that_multiply_by_merging_are_refused(self) -> None:
+        """Merges of merges are bounded as well, though few keys remain in the end."""
+        lines = ["a0: &a0 {x: 1}"]
+        lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 9)]
+
+        assert "with its aliases the file has over" in problem("\n".join(lines))
+
+    def test_in_long_chains_are_refused(self) -> None:
+        """A chain of aliases nests too, though no line of it does."""
+        lines = ["a0: &a0 [x]", *(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 2000))]
+
+        assert problem("\n".join(lines)).endswith("nested more than 20 deep")
+
+    def test_can_merge_mappings_only(self) -> None:
+        """A merge of anything else is a mistake at what was to be merged."""
+        assert problem("version: 1\nrules: []\n<<: 5\n") == (
+            "3:5: << can merge a mapping, or a list of mappings"
+        )

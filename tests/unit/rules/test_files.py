@@ -1,0 +1,112 @@
+"""A rules file that is right: what is read from it, and from where."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.errors import ConfigError
+from config.rules import DEFAULT_TRIGGERS, Meter, Rule, RulesError, Trigger, load_rules
+from tests.rulefiles import PRODUCT, WHOLE, one_rule, parse
+
+EXAMPLE = Path(__file__).parents[3] / "config" / "rules.yaml"
+
+
+class TestAFileThatIsRight:
+    def test_becomes_values(self) -> None:
+        """Everything in the file is found again in the values, amounts exactly as written."""
+        rules = parse(WHOLE)
+
+        assert rules.credit_from == datetime(2026, 11, 1, tzinfo=UTC)
+        assert rules.meters == {
+            "api_usage": Meter(name="api_usage", property="calls"),
+            "image_generations": Meter(name="image_generations"),
+        }
+        assert rules.rules == (
+            Rule(
+                name="starter-pack",
+                products=frozenset({PRODUCT}),
+                triggers=frozenset({Trigger.PURCHASE, Trigger.TRIAL_START}),
+                grant={"api_usage": Decimal(10), "image_generations": Decimal("0.1")},
+            ),
+        )
+
+    def test_defaults(self) -> None:
+        """What is left out means every product, the usual triggers, the property units."""
+        rules = parse("""\
+            version: 1
+            meters: {m: }
+            rules: [{name: a, grant: {m: 1}}]
+            """)
+
+        assert rules.credit_from is None
+        assert rules.meters["m"].property == "units"
+        assert rules.rules[0].products is None
+        assert rules.rules[0].triggers == DEFAULT_TRIGGERS
+        assert {Trigger.TRIAL_START, Trigger.SUBSCRIPTION_UPDATE}.isdisjoint(DEFAULT_TRIGGERS)
+
+    def test_may_have_no_rules(self) -> None:
+        """An empty list grants nothing, and is allowed."""
+        assert parse("version: 1\nrules: []\n").rules == ()
+
+    def test_digest_follows_the_text(self) -> None:
+        """The same text has the same digest, another text another one."""
+        assert parse(WHOLE).digest == parse(WHOLE).digest
+        assert parse(WHOLE).digest != parse(WHOLE + "# a comment\n").digest
+
+    def test_product_ids_become_lower_case(self) -> None:
+        """Polar's ids are in lower case; a pasted one in capitals is the same product."""
+        assert one_rule(f"{{name: a, products: [{PRODUCT.upper()}], grant: {{m: 1}}}}").products == frozenset(
+            {PRODUCT}
+        )
+
+    @given(st.uuids())
+    def test_any_unquoted_product_id_stays_a_text(self, product: UUID) -> None:
+        """However much an id looks like a number, it is read as it was written."""
+        assert one_rule(f"{{name: a, products: [{product}], grant: {{m: 1}}}}").products == frozenset(
+            {str(product)}
+        )
+
+    def test_as_shipped_names_a_product_that_no_one_has(self) -> None:
+        """The example that ships is right, and credits nobody."""
+        (rule,) = load_rules(EXAMPLE).rules
+
+        assert rule.products == frozenset({"00000000-0000-4000-8000-000000000000"})
+
+
+class TestLoading:
+    def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
+        """The message names the file and the variable that can point elsewhere."""
+        path = tmp_path / "rules.yaml"
+
+        with pytest.raises(ConfigError) as caught:
+            load_rules(path)
+
+        assert str(caught.value).startswith(f"{path}: there is no such file; ")
+        assert "CREDITS_RULES" in str(caught.value)
+
+    def test_a_folder_in_place_of_the_file_is_one_clear_line(self, tmp_path: Path) -> None:
+        """Whatever keeps the file from being read is said in the system's words."""
+        with pytest.raises(ConfigError, match=r"cannot be read \(.+\); mend that"):
+            load_rules(tmp_path)
+
+    def test_a_file_in_another_encoding_says_where(self, tmp_path: Path) -> None:
+        """The first byte that is not UTF-8 is pointed to."""
+        path = tmp_path / "rules.yaml"
+        path.write_bytes("version: 1\n# für alle\n".encode("latin-1"))
+
+        with pytest.raises(RulesError) as caught:
+            load_rules(path)
+
+        assert str(caught.value) == f"{path}:2:4: this is not UTF-8; save the file as UTF-8"
+
+    def test_a_file_as_windows_writes_it_is_read(self, tmp_path: Path) -> None:
+        """A byte order mark and carriage returns change nothing."""
+        path = tmp_path / "rules.yaml"
+        path.write_bytes(b"\xef\xbb\xbf" + WHOLE.replace("\n", "\r\n").encode())
+
+        assert load_rules(path).rules == parse(WHOLE).rules

@@ -1,0 +1,135 @@
+"""What a user is told of mistakes in a rules file: all of them, each where it stands."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.errors import ConfigError
+from config.rules import RulesError, parse_rules
+from tests.rulefiles import WHOLE, parse, problem, problems
+
+
+class TestEveryProblem:
+    def test_reads_as_the_contract_says(self) -> None:
+        """A problem is one line: file, line, column, path, what is wrong, what may be meant."""
+        text = WHOLE.replace("      api_usage: 10", "      api_usge: 10")
+
+        with pytest.raises(ConfigError) as caught:
+            parse_rules(text, "config/rules.yaml")
+
+        assert str(caught.value) == (
+            "config/rules.yaml:14:7: rules[0].grant.api_usge: "
+            "unknown meter 'api_usge'; did you mean 'api_usage'?"
+        )
+
+    def test_is_shown_in_the_order_of_the_file(self) -> None:
+        """All problems come at once, those of keys, values and what is missing alike."""
+        assert problems("""\
+            rules:
+              - name: a b
+                grant: {m: x, n: 1}
+              - triger: [purchase]
+                grant: {}
+              - starter
+            meters:
+              m: {property: order_id}
+            credit_from: 2026-11-01
+            verson: 1
+            """) == [
+            "rules.yaml:1:1: missing key 'version'",
+            "rules.yaml:2:11: rules[0].name: "
+            "expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, found the text 'a b'",
+            "rules.yaml:3:16: rules[0].grant.m: expected a number, found the text 'x'",
+            "rules.yaml:3:19: rules[0].grant.n: "
+            "unknown meter 'n'; declare it under `meters` (there now: 'm')",
+            "rules.yaml:4:5: rules[1]: missing key 'name'",
+            "rules.yaml:4:5: rules[1].triger: unknown key 'triger'; did you mean 'triggers'?",
+            "rules.yaml:5:12: rules[1].grant: grants nothing; name a meter and an amount",
+            "rules.yaml:6:5: rules[2]: expected a mapping with the keys "
+            "name, products, triggers, grant, found the text 'starter'",
+            "rules.yaml:8:17: meters.m.property: 'order_id' is written by the service itself, "
+            "as are granted_by, key, order_id, rules, reason",
+            "rules.yaml:9:14: credit_from: a date alone leaves the moment open; write 2026-11-01T00:00:00Z",
+            "rules.yaml:10:1: verson: unknown key 'verson'; did you mean 'version'?",
+        ]
+
+    def test_has_its_parts_for_machines(self) -> None:
+        """An error carries each problem's place as values."""
+        with pytest.raises(RulesError) as caught:
+            parse("version: 2\nrules: []\n")
+
+        (only,) = caught.value.problems
+        assert (only.file, only.line, only.column, only.path) == ("rules.yaml", 1, 10, "version")
+
+    @given(st.text(alphabet=" \n\t-:[]{},&*<!'\"|>#%@~=ab01.\x85\ufeff\u2028\\U", max_size=60))
+    def test_is_an_error_of_ours_whatever_the_file_says(self, text: str) -> None:
+        """No text ends in anything but rules or a list of well-formed problems."""
+        assert_rules_or_problems(text)
+
+    @given(
+        st.integers(0, len(WHOLE)),
+        st.integers(0, 12),
+        st.text(alphabet=" \n-:[]{}&*<'\"~10", max_size=3),
+    )
+    def test_is_found_in_a_file_that_was_damaged(self, at: int, cut: int, put: str) -> None:
+        """A slip of the editor ends in rules or in well-formed problems."""
+        assert_rules_or_problems(WHOLE[:at] + put + WHOLE[at + cut :])
+
+
+def rules_error(text: str) -> RulesError | None:
+    try:
+        parse_rules(text, "rules.yaml")
+    except RulesError as error:
+        return error
+    return None
+
+
+def assert_rules_or_problems(text: str) -> None:
+    error = rules_error(text)
+    if error is not None:
+        lines = str(error).split("\n")
+        assert len(lines) == len(error.problems) >= 1
+        assert all(line.startswith("rules.yaml:") for line in lines)
+        assert all(one.line >= 1 and one.column >= 1 for one in error.problems)
+
+
+class TestTheShapeOfTheFile:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "1:1: the file is empty; begin it with version: 1"),
+            ("# only a comment\n", "1:1: the file is empty; begin it with version: 1"),
+            ("- a\n", "1:1: expected a mapping with the keys version, credit_from, meters, rules"),
+            ("version: 1\nrules: []\n---\na: 1\n", "3:1: a second document begins here"),
+            ("version: 1\nrules:\n\t- name: a\n", "3:1: a tab cannot stand here; use spaces"),
+            ("version: 1\nrules: [\x07]\n", "2:9: a control character cannot stand here"),
+            ("version: 1\nrules: [a\n", "3:1: not valid YAML: expected ',' or ']'"),
+            ("version: 1\nrules: *gone\n", "2:8: not valid YAML: found undefined alias 'gone'"),
+            ('version: 1\nrules: "\\UFFFFFFFF"\n', "not valid YAML: a number here is out of range"),
+            ("%YAML 3.0\n---\na: 1\n", "1:1: not valid YAML: found incompatible YAML document"),
+            ("version: 1\nrules: !mine []\n", "2:8: rules: the tag '!mine' means nothing here"),
+            ("version: 1\nrules: []\n? [a]\n: 1\n", "3:3: a key must be a text"),
+            ("version: 1\nrules: {}\n", "2:8: rules: expected a list of rules, found a mapping"),
+            ("version: 1\nrules:\n", "2:7: rules: expected a list of rules, found nothing"),
+            ("version: 1\n", "1:1: missing key 'rules'"),
+            ("version: 2\nrules: []\n", "1:10: version: expected the number 1, found the number"),
+            ("version: '1'\nrules: []\n", "1:10: version: expected the number 1, found the text"),
+            ("version: 1\nrules: []\nversion: 1\n", "3:1: version: duplicate key 'version'; it is"),
+            ("version: 1\nrules: []\n1 2: 3\n", "3:1: ['1 2']: unknown key '1 2'; the keys here"),
+            ("version: 1\nrules: []\n" + "#" * 10**6, "1:1: longer than 1,000,000 characters"),
+        ],
+    )
+    def test_is_explained_where_it_is_wrong(self, text: str, message: str) -> None:
+        """A file that cannot be walked, or not as a whole, gets one clear line."""
+        assert message in problem(text)
+
+    @pytest.mark.parametrize("deep", ["[" * 5000, "a: {" * 5000, "- " * 5000])
+    def test_may_not_nest_without_end(self, deep: str) -> None:
+        """Nesting is refused long before it could exhaust the stack."""
+        assert problem(deep).endswith("nested more than 20 deep")
+
+    def test_names_the_line_of_a_duplicate_key(self) -> None:
+        """Of two equal keys the second is the problem, and the first is pointed to."""
+        assert problem(WHOLE + "    name: again\n") == (
+            "16:5: rules[0].name: duplicate key 'name'; it is first on line 10"
+        )

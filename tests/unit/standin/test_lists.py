@@ -1,0 +1,43 @@
+"""What the stand-in lets be read back."""
+
+from app.demo.polar import Polar
+from tests.standins import CUSTOMER, ask, event, ingest
+
+
+def test_events_can_be_read_back_but_for_their_external_id(polar: Polar) -> None:
+    ours = {"units": -10, "granted_by": "credit-granter"}
+    ingest(
+        polar, event(external_id="a", metadata=ours), event(name="image_generation", metadata=ours), event()
+    )
+
+    answer = ask(
+        polar,
+        "GET",
+        "/v1/events/",
+        params={"metadata[granted_by]": "credit-granter", "name": "api_usage", "customer_id": CUSTOMER},
+    ).json()
+
+    assert answer["pagination"] == {"total_count": 1, "max_page": 1}
+    (shown,) = answer["items"]
+    assert shown["metadata"] == ours
+    assert shown["customer"]["id"] == shown["customer_id"] == CUSTOMER
+    assert "external_id" not in shown
+
+
+def test_events_of_nobody_are_listed_without_a_customer(polar: Polar) -> None:
+    ingest(polar, event(customer_id=None, external_customer_id="nobody"))
+
+    (shown,) = ask(polar, "GET", "/v1/events/").json()["items"]
+
+    assert (shown["customer"], shown["external_customer_id"]) == (None, "nobody")
+
+
+def test_lists_come_in_pages_of_a_hundred_at_most(polar: Polar) -> None:
+    ingest(polar, *[event(metadata={"n": n}) for n in range(101)])
+
+    first = ask(polar, "GET", "/v1/events/", params={"limit": 1000}).json()
+    second = ask(polar, "GET", "/v1/events/", params={"limit": 1000, "page": 2}).json()
+
+    assert first["pagination"] == {"total_count": 101, "max_page": 2}
+    assert [item["metadata"]["n"] for item in first["items"] + second["items"]] == list(range(100, -1, -1))
+    assert ask(polar, "GET", "/v1/events/", params={"page": 0}).status_code == 422
