@@ -17,8 +17,10 @@ SEVERAL_WATCHES_SECONDS = 0.7  # the guardian has looked around at least twice
 
 # A user in a process of its own: says which server it has got, and stays until its input ends.
 USER = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are born deaf to it
 from workers.embedded import EmbeddedRedis, ask
 with EmbeddedRedis(Path(sys.argv[1])) as server:
     info = ask(server._socket, b"INFO server").decode()
