@@ -38,3 +38,13 @@ def test_when_it_is_used_up_everybody_waits_but_nobody_takes_it_for_an_outage(re
 def test_it_expires_when_it_is_whole_again(redis: Redis) -> None:
     Pauses(redis, requests_per_minute=60).take()
     assert 0 < redis.pttl(keys.BUDGET) <= 60_000
+
+
+def test_an_outage_that_begins_while_the_share_is_used_up_is_one_all_the_same(redis: Redis) -> None:
+    """Else nobody would probe after it, and all workers would ask at once."""
+    pauses = Pauses(redis, requests_per_minute=2)
+    assert [pauses.take(), pauses.take()] == [True, False]
+    pauses.begin(60, "Polar answered 429")
+    pauses.begin(60, "Polar answered 429")  # by a worker that asked at the same time
+    assert redis.hget(keys.OUTAGE, "pauses") == b"1"
+    assert pauses.outage() is not None

@@ -2,7 +2,8 @@
 -- KEYS: pause, outage, probe     ARGV: ms, reason
 redis.call('DEL', KEYS[3])
 local standing = redis.call('PTTL', KEYS[1])
-if standing < 0 then
+-- The first of an outage counts whatever stands: a pause for our share of the rate limit is no outage.
+if standing < 0 or redis.call('HEXISTS', KEYS[2], 'pauses') == 0 then
   redis.call('HINCRBY', KEYS[2], 'pauses', 1)
   redis.call('HSETNX', KEYS[2], 'since', text(clock()))
 end
