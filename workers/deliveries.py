@@ -1,17 +1,17 @@
 """The store of raw deliveries: what came, whose turn it is, and what became of it."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import merge
 from itertools import count, islice
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 from redis.typing import EncodableT
 
 from workers import keys
 from workers.queue import wake_args
-from workers.records import Delivery, Lease, Leased, Status
+from workers.records import Delivery, Lease, Leased, Status, moment_of
 from workers.scripts import lua
 
 # A killed worker's share is due again after this long. Longer than a round (10 s) and the last request
@@ -91,7 +91,7 @@ class DeliveryStore:
             list[tuple[bytes, float]],
             self._redis.zrange(keys.deliveries(Status.WAITING), 0, 0, withscores=True),
         )
-        return _moment(first[0][1]) if first else None
+        return moment_of(first[0][1]) if first else None
 
 
 def _leased(row: list[bytes]) -> Leased:
@@ -108,16 +108,12 @@ def _delivery(delivery_id: str, values: Sequence[bytes | None]) -> Delivery:
         type=texts["type"],
         status=Status(texts["status"]),
         reason=texts["reason"],
-        received_at=_moment(texts["received_at"]),
-        settled_at=_moment(texts["settled_at"]) if texts["settled_at"] else None,
+        received_at=moment_of(texts["received_at"]),
+        settled_at=moment_of(texts["settled_at"]) if texts["settled_at"] else None,
         attempts=int(texts["attempts"]),
         order_id=texts["order_id"] or None,
         customer_id=texts["customer_id"] or None,
     )
-
-
-def _moment(milliseconds: Any) -> datetime:
-    return datetime.fromtimestamp(float(milliseconds) / 1000, tz=UTC)
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -112,7 +112,7 @@ class Granter:
             return open_case(delivery, self.rules)
         except BaseTimeoutException:
             raise  # RQ's time limit for the job, not this delivery's fault
-        except Exception as error:
+        except Exception as error:  # a bug that one delivery meets must not stop the others
             log.exception("planning broke", delivery=delivery.id)
             words = f"planning broke: {type(error).__name__}: {error}"
             return Case(delivery=delivery, failure=words.encode(errors="replace").decode())

@@ -6,7 +6,7 @@ One hash a subject (``credits:order:<id>``): who, by which delivery, and a field
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from redis import Redis
@@ -14,7 +14,7 @@ from redis import Redis
 from workers import keys
 from workers.grants import Grant, Part
 from workers.planning import Plan
-from workers.records import Claim, Outcome
+from workers.records import Claim, Outcome, moment_of
 from workers.scripts import lua
 
 
@@ -76,14 +76,14 @@ def _claim_of(subject: str, flat: list[bytes]) -> Claim:
     return Claim(
         subject=subject,
         delivery_id=fields["delivery"],
-        claimed_at=_moment(fields["claimed_at"]),
+        claimed_at=moment_of(fields["claimed_at"]),
         grants=tuple(
             _grant(subject, fields["customer"], name, value)
             for name, value in sorted(fields.items())
             if name.startswith("grant:")
         ),
         settled={
-            name.removeprefix("settled:"): _moment(value)
+            name.removeprefix("settled:"): moment_of(value)
             for name, value in fields.items()
             if name.startswith("settled:")
         },
@@ -112,7 +112,3 @@ def _row(outcome: Outcome) -> dict[str, object]:
         "after_ms": round(outcome.after_seconds * 1000),
         "strike": outcome.strike,
     }
-
-
-def _moment(milliseconds: str) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, tz=UTC)

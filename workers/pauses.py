@@ -1,13 +1,14 @@
 """When Polar may be asked: the pause that all workers keep, and our share of the rate limit."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from redis import Redis
 from redis.typing import EncodableT
 
 from workers import keys
+from workers.records import moment_of
 from workers.scripts import lua
 
 
@@ -78,4 +79,4 @@ class Pauses:
         reason, since = found
         if reason is None or since is None:
             return None
-        return Outage(reason=reason.decode(), since=datetime.fromtimestamp(int(since) / 1000, tz=UTC))
+        return Outage(reason=reason.decode(), since=moment_of(since))

@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from workers.grants import Grant
+
+
+def moment_of(milliseconds: str | bytes | float) -> datetime:
+    """Return the moment that Redis keeps as milliseconds since the epoch."""
+    return datetime.fromtimestamp(float(milliseconds) / 1000, tz=UTC)
 
 
 class Status(StrEnum):

@@ -1,5 +1,6 @@
 """What a real Redis holds of a delivery when it was received, once or many times."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -12,11 +13,12 @@ from tests.builders import order_webhook, some_id
 from tests.stores import QUEUE, accept, due_ms, ids_of, outcome
 from workers import keys
 from workers.deliveries import DeliveryStore
-from workers.intake import Disposition
+from workers.intake import Disposition, RawDelivery
 from workers.ledger import Ledger
 from workers.pauses import Pauses
 from workers.queue import queue_length
 from workers.records import Status
+from workers.runtime import intake_for
 
 
 def test_an_accepted_delivery_is_stored_listed_due_and_queued(
@@ -116,3 +118,18 @@ def test_a_body_of_any_bytes_comes_back_as_it_was(redis_url: str, redis: Redis, 
 def test_the_body_of_an_unknown_delivery_is_nothing(store: DeliveryStore) -> None:
     assert store.body("nobody") == b""
     assert store.get(["nobody"]) == []
+
+
+def test_a_burst_waits_for_a_connection_and_is_accepted_whole(redis_url: str, redis: Redis) -> None:
+    """A 503 each would be 300 failed deliveries to Polar, which disables an endpoint after ten."""
+
+    async def burst() -> list[Disposition]:
+        intake = intake_for(redis_url)
+        body = order_webhook(id=some_id(1))
+        deliveries = [RawDelivery(id=f"msg-{number}", body=body) for number in range(300)]
+        answers = await asyncio.gather(*map(intake.accept, deliveries))
+        await intake.close()
+        return answers
+
+    assert asyncio.run(burst()) == [Disposition.ACCEPTED] * 300
+    assert redis.zcard(keys.DUE) == 300
