@@ -12,6 +12,7 @@ from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.pauses import Pauses
 from workers.queue import workers_alive
+from workers.rulebook import NOT_USED
 
 # A few retries and a pause fit into this; what waits longer wants a person.
 _LONGEST_WAIT = timedelta(minutes=5)
@@ -92,8 +93,11 @@ def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
 
 
 def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
+    """Rules in force are not enough: with their file broken, the next worker could not start."""
     in_force = cast(bytes | None, redis.get(keys.RULES))
-    return in_force is not None, in_force.decode() if in_force else "no worker has rules in force"
+    if in_force is None:
+        return False, "no worker has rules in force"
+    return NOT_USED.encode() not in in_force, in_force.decode()
 
 
 def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:

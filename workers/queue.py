@@ -13,9 +13,9 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat, utcparse
 from rq.worker_registration import get_keys
 
-from config.rules import Rules
 from workers import keys
 from workers.records import Status
+from workers.rulebook import Rulebook
 from workers.scripts import lua
 
 QUEUE = "credits"
@@ -68,7 +68,7 @@ _NOWHERE = Redis(single_connection_client=False)
 class GrantWorker(SimpleWorker):
     """RQ's in-process worker, with a tick: a fork for each job would cost a hundred times the job."""
 
-    def __init__(self, connection: Redis, *, rules: Rules, retain: timedelta) -> None:
+    def __init__(self, connection: Redis, *, rulebook: Rulebook, retain: timedelta) -> None:
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             connection=connection,
@@ -77,7 +77,7 @@ class GrantWorker(SimpleWorker):
             log_job_description=False,
         )
         self.log_result_lifespan = False
-        self._rules = rules
+        self._rulebook = rulebook
         self._retain = retain
         self._tick = connection.register_script(lua("tick"))
         self._next_tick = 0.0
@@ -96,21 +96,18 @@ class GrantWorker(SimpleWorker):
             self._next_tick = time.monotonic() + TICK_SECONDS
 
     def tick(self) -> None:
-        """Queue a drain job when something is due and none is queued; tell which rules are in force."""
+        """Queue a drain job if something is due and none is queued; take up changed rules, tell of them."""
+        self._rulebook.look()
         self._tick(
             keys=[keys.DUE, keys.RULES, *map(keys.deliveries, _PRUNED)],
             args=[
                 _SIGN_SECONDS,
-                _in_force(self._rules),
+                self._rulebook.in_force(),
                 _milliseconds(self._retain),
                 keys.DELIVERY,
                 *wake_args(),
             ],
         )
-
-
-def _in_force(rules: Rules) -> str:
-    return f"{len(rules.rules)} rules, version {rules.digest}"
 
 
 def _milliseconds(span: timedelta) -> int:

@@ -1,23 +1,33 @@
 """The worker's tick, and its signs of life."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from tests.stores import QUEUE, RETAIN, RULES, accept, let_pause_end, now_ms
+from tests.processes import TEN
+from tests.rulebooks import TWENTY, Watch, watch_in, write
+from tests.stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
 from workers import keys
 from workers.deliveries import DeliveryStore
+from workers.health import Check, examine
 from workers.pauses import Pauses
-from workers.queue import GrantWorker, queue_length, workers_alive
+from workers.queue import TICK_SECONDS, GrantWorker, queue_length, workers_alive
 from workers.records import Status
 
 
 @pytest.fixture
-def worker(redis: Redis) -> GrantWorker:
-    return GrantWorker(redis, rules=RULES, retain=RETAIN)
+def watch(tmp_path: Path) -> Watch:
+    """Return the rulebook of the worker, on its file."""
+    return watch_in(tmp_path)
+
+
+@pytest.fixture
+def worker(redis: Redis, watch: Watch) -> GrantWorker:
+    return GrantWorker(redis, rulebook=watch.rulebook, retain=RETAIN)
 
 
 def test_a_tick_queues_a_lost_job_again(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
@@ -50,10 +60,48 @@ def test_a_tick_queues_nothing_during_a_pause(redis: Redis, redis_url: str, work
     assert queue_length(redis) == 1
 
 
-def test_a_tick_tells_which_rules_are_in_force_for_a_while(redis: Redis, worker: GrantWorker) -> None:
+def test_a_tick_tells_which_rules_are_in_force_for_a_while(
+    redis: Redis, worker: GrantWorker, watch: Watch
+) -> None:
     worker.tick()
-    assert redis.get(keys.RULES) == f"1 rules, version {RULES.digest}".encode()
+    assert redis.get(keys.RULES) == f"1 rules, version {watch.version}".encode()
     assert 0 < redis.ttl(keys.RULES) <= 60
+
+
+def test_two_ticks_bring_changed_rules_into_force(redis: Redis, worker: GrantWorker, watch: Watch) -> None:
+    before = watch.version
+    write(watch.path, TWENTY)
+    two_ticks(worker, watch)
+    assert watch.version != before
+    assert rules_check(redis) == Check(name="rules", ok=True, detail=f"1 rules, version {watch.version}")
+
+
+def test_health_is_unwell_while_the_changed_file_is_broken(
+    redis: Redis, worker: GrantWorker, watch: Watch
+) -> None:
+    """The rules in force still credit, but no worker could start by the file."""
+    in_force = f"1 rules, version {watch.version}"
+    write(watch.path, "version: 1")
+    two_ticks(worker, watch)
+    found = rules_check(redis)
+    assert not found.ok
+    assert found.detail.startswith(f"{in_force}; the file is now broken or gone, and not used")
+    assert "credits check" in found.detail
+    write(watch.path, TEN)
+    two_ticks(worker, watch)
+    assert rules_check(redis) == Check(name="rules", ok=True, detail=in_force)
+
+
+def two_ticks(worker: GrantWorker, watch: Watch) -> None:
+    """Let as much time pass as there is between two ticks."""
+    worker.tick()
+    watch.clock.seconds += TICK_SECONDS
+    worker.tick()
+
+
+def rules_check(redis: Redis) -> Check:
+    (found,) = [one for one in examine(redis) if one.name == "rules"]
+    return found
 
 
 def test_a_tick_drops_from_the_lists_what_expired_but_nothing_that_is_kept(
@@ -83,11 +131,11 @@ def test_a_worker_is_alive_while_it_gives_signs_and_dead_when_it_says_so(
     assert workers_alive(redis, now) == 0
 
 
-def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis) -> None:
+def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis, watch: Watch) -> None:
     class Foreign(GrantWorker):
         """RQ's worker on another queue of the same Redis."""
 
-    foreign = Foreign(redis, rules=RULES, retain=RETAIN)
+    foreign = Foreign(redis, rulebook=watch.rulebook, retain=RETAIN)
     foreign.queues = [Queue("mail", connection=redis, serializer=JSONSerializer)]
     foreign.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
     assert workers_alive(redis, datetime.now(UTC)) == 0

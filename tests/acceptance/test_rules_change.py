@@ -1,0 +1,51 @@
+"""The rules file changes under a running worker, as its operator sees it."""
+
+import json
+from typing import Any
+
+from tests.builders import CUSTOMER
+from tests.desks import Desk, purchase
+from tests.processes import Running, eventually
+from tests.rulebooks import BROKEN, TWENTY
+from workers.health import Check, examine
+
+
+def test_a_running_worker_takes_up_changed_rules_and_keeps_to_them_when_the_file_breaks(desk: Desk) -> None:
+    with desk.credits.running("work") as worker:
+        assert credits_for_order(desk, 1) == 10
+        ten = rules_check(desk)
+
+        desk.rules(TWENTY)
+        eventually(lambda: rules_check(desk).detail != ten.detail)
+        twenty = rules_check(desk)
+        assert twenty.ok
+        assert credits_for_order(desk, 2) == 20
+        assert len(events(worker, "rules in force")) == 1
+
+        desk.rules(BROKEN)
+        eventually(lambda: not rules_check(desk).ok)
+        assert rules_check(desk).detail.startswith(f"{twenty.detail}; ")
+        assert desk.credits.json("status")["well"] is False
+        assert credits_for_order(desk, 3) == 20
+        (report,) = events(worker, "the rules file cannot be used")
+        assert any("grnat" in problem for problem in report["problems"])
+
+
+def rules_check(desk: Desk) -> Check:
+    (found,) = [one for one in examine(desk.redis) if one.name == "rules"]
+    return found
+
+
+def credits_for_order(desk: Desk, number: int) -> float:
+    """Receive a new paid order; return what its customer gets for it."""
+    before = desk.polar.balance(CUSTOMER, "api_usage")
+    desk.receive(purchase(number))
+    eventually(lambda: desk.polar.balance(CUSTOMER, "api_usage") != before)
+    return float(desk.polar.balance(CUSTOMER, "api_usage") - before)
+
+
+def events(worker: Running, name: str) -> list[dict[str, Any]]:
+    """Return what a running command has logged under this name."""
+    whole_lines = worker.said.rpartition("\n")[0].splitlines()
+    logged = [json.loads(line) for line in whole_lines if line.startswith("{")]
+    return [event for event in logged if event["event"] == name]
