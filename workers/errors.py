@@ -53,6 +53,10 @@ class PolarRateLimitedError(PolarError):
 class PolarDeniedError(PolarError):
     """Polar refuses the token, its scopes or the address: nothing can be granted until that is mended."""
 
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status  # 401 is the token, 403 its scopes, the rest the address
+
 
 class PolarRefusedError(PolarError):
     """Polar refuses the content; ``named`` maps an event's index in the request to Polar's words."""

@@ -1,6 +1,7 @@
 """The Polar API over httpx: one request in, an answer or an error of ``workers.errors`` out."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,8 @@ _RATE_LIMIT_SECONDS = 60.0  # Polar's Retry-After is always this; used where it 
 _REFUSED = {400, 413, 422}  # the content
 _DENIED = {401, 403, 404}  # token, scopes, or a base URL that is no Polar's
 _LONGEST_RETRY_AFTER_SECONDS = 3600  # more than an hour is a mistake somewhere
+_PER_PAGE = 100  # Polar gives no more
+_MOST_PAGES = 10  # of a list that is read whole; who has more than a thousand is told so
 _MOST_WORDS = 300  # of an answer that is shown to operators
 
 
@@ -55,6 +58,37 @@ class Polar:
             raise PolarUnreachableError(
                 f"Polar confirmed inserted={inserted!r} duplicates={duplicates!r} of {len(events)} events"
             )
+
+    def try_token(self) -> None:
+        """Raise the PolarError that an ingest would meet before its content matters; ingests nothing."""
+        # Polar takes an empty batch; a server that minds it has let the token pass all the same.
+        with suppress(PolarRefusedError):
+            self.ingest([])
+
+    def listed(self, path: str) -> tuple[list[Any], int]:
+        """Return the items of a list, and how many more Polar has than were read."""
+        items: list[Any] = []
+        page, last, total = 0, 1, 0
+        while page < min(last, _MOST_PAGES):
+            page += 1
+            answer = self._request("GET", path, params={"page": page, "limit": _PER_PAGE})
+            match answer:
+                case {"items": [*found], "pagination": {"total_count": int(total), "max_page": int(last)}}:
+                    items += found
+                case _:
+                    raise PolarUnreachableError(f"Polar's answer for {path} is no list")
+        return items, max(0, total - len(items))
+
+    def find(self, path: str) -> Any:
+        """Return what is at ``path``, or None where there is nothing."""
+        try:
+            return self._request("GET", path)
+        except PolarRefusedError:
+            return None  # no id that Polar could have given: its own are UUIDs of version 4
+        except PolarDeniedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
 
     def balances(self, customer_id: str) -> dict[str, float]:
         """Return the customer's balance by meter name; positive is credit left.
@@ -97,7 +131,7 @@ def error_of(response: httpx.Response) -> PolarError:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return PolarBrokenError(words)
     if status in _DENIED or response.has_redirect_location:
-        return PolarDeniedError(words)
+        return PolarDeniedError(words, status=status)
     return PolarUnreachableError(words)
 
 

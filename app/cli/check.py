@@ -1,9 +1,11 @@
 """``credits check``: everything that would keep credits from being granted, all at once."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
 
+import httpx
 import typer
 from redis.exceptions import RedisError
 from rich.text import Text
@@ -11,21 +13,14 @@ from rich.text import Text
 from app.cli.output import Cell, print_json, print_table
 from app.cli.root import Json, root, settings_for
 from config.errors import ConfigError
-from config.rules import RulesError, load_rules
+from config.rules import Rules, RulesError, load_rules
 from config.settings import Settings
+from workers.checking import Finding
 from workers.health import durability_faults
-from workers.runtime import require_secrets, require_token, stores
+from workers.runtime import polar_for, require_secrets, require_token, stores
+from workers.survey import survey
 
 _SHORTEST_SECRET = 16  # Polar makes them of 32 random characters behind a prefix
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing that was looked at, and what is to be said of it."""
-
-    level: Literal["error", "warning", "ok"]
-    what: str
-    detail: str
 
 
 @root.command()
@@ -33,11 +28,11 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask Polar.")] = False,
     json: Json = False,
 ) -> None:
-    """Check settings, rules and Redis.
+    """Check settings, rules and Redis, and at Polar the token, the meters and the products.
 
-    Shows every problem at once; exit status 1 on errors.
+    Shows every problem at once, the gravest first; exit status 1 on errors. Changes nothing.
 
-    Example: credits check --offline
+    Example: credits check
     """
     order = {"error": 0, "warning": 1, "ok": 2}
     findings = sorted(_findings(offline=offline), key=lambda one: order[one.level])
@@ -58,10 +53,10 @@ def _findings(*, offline: bool) -> Iterator[Finding]:
             yield Finding(level="error", what="settings", detail=problem)
         return
     yield from _settings(settings)
-    yield from _rules(settings)
+    rules = yield from _rules(settings)
     yield from _redis(settings)
-    if not offline:
-        yield Finding(level="warning", what="polar", detail="not asked: this version checks offline only")
+    if not offline and settings.access_token is not None:
+        yield from _polar(settings, rules)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -79,21 +74,24 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield Finding(level="ok", what="server", detail=settings.polar_url)
 
 
-def _rules(settings: Settings) -> Iterator[Finding]:
+def _rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
     try:
         rules = load_rules(settings.rules_path)
     except RulesError as error:
         for problem in error.problems:
             yield Finding(level="error", what="rules", detail=str(problem))
-        return
+        return None
     except ConfigError as error:
         yield Finding(level="error", what="rules", detail=str(error))
-        return
+        return None
     if not rules.rules:
         yield Finding(level="warning", what="rules", detail=f"{settings.rules_path} grants nothing")
     else:
         count = f"{len(rules.rules)} rules, {len(rules.meters)} meters"
         yield Finding(level="ok", what="rules", detail=f"{settings.rules_path}: {count}")
+    for doubt in rules.warnings:
+        yield Finding(level="warning", what="rules", detail=str(doubt))
+    return rules
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
@@ -108,6 +106,16 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     if not faults:
         where = "REDIS_URL" if settings.redis_url else f"embedded, in {settings.data_dir}"
         yield Finding(level="ok", what="redis", detail=where)
+
+
+def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
+    try:
+        with closing(polar_for(settings)) as polar:
+            yield from survey(polar, rules)
+    # A host that no name server could be asked for, or a proxy of the environment that wants a package.
+    except (httpx.InvalidURL, UnicodeError, ImportError) as error:
+        detail = f"{settings.polar_url} cannot be asked: {error}"
+        yield Finding(level="error", what="server", detail=detail)
 
 
 def _level_text(level: str) -> Text:

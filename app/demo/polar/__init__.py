@@ -28,8 +28,8 @@ from app.demo.polar.door import (
     turn_away,
 )
 from app.demo.polar.faults import CommitThenBreak, Fault, Garbage, RateLimited, Slow, Status
-from app.demo.polar.records import Customer, Meter, UserEvent, now
-from app.demo.polar.shapes import CustomerCreate, EventsIngest, Paging
+from app.demo.polar.records import Customer, Meter, Product, UserEvent, now
+from app.demo.polar.shapes import ById, CustomerCreate, EventsIngest, Paging
 from app.demo.polar.state import Polar, Received, StatementTooLargeError, Stored
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Garbage",
     "Meter",
     "Polar",
+    "Product",
     "RateLimited",
     "Received",
     "Slow",
@@ -56,6 +57,8 @@ def create_app(polar: Polar) -> Starlette:
             Route(INGEST, _ingest, methods=["POST"]),
             Route("/v1/events/", _list_events),
             Route("/v1/meters/", _list_meters),
+            Route("/v1/products/", _list_products),
+            Route("/v1/products/{id}", _get_product),
             Route("/v1/customer-meters/", _list_customer_meters),
             Route("/v1/customers/", _list_customers),
             Route("/v1/customers/", _create_customer, methods=["POST"]),
@@ -151,6 +154,23 @@ async def _list_meters(request: Request) -> Response:
     return _page(request, list(polar.meters.values()), _itself)
 
 
+async def _list_products(request: Request) -> Response:
+    """List the products, newest first."""
+    polar = _polar(request)
+    authorize(request, polar, "products:read", "products:write")
+    return _page(request, sorted(polar.products, key=lambda one: one.created_at, reverse=True), _itself)
+
+
+async def _get_product(request: Request) -> Response:
+    polar = _polar(request)
+    authorize(request, polar, "products:read", "products:write")
+    wanted = read(ById, request.path_params, "path").id
+    for product in polar.products:
+        if product.id == wanted:
+            return JSONResponse(product.model_dump(mode="json"))
+    raise _nowhere()
+
+
 async def _list_customer_meters(request: Request) -> Response:
     """List balances; a customer has none on a meter before the first event there."""
     polar = _polar(request)
@@ -180,7 +200,7 @@ async def _get_customer(request: Request) -> Response:
     for customer in polar.customers.values():
         if getattr(customer, field) == value:
             return JSONResponse(customer.model_dump(mode="json"))
-    raise RefusalError(404, {"error": "ResourceNotFound", "detail": "Not found"})
+    raise _nowhere()
 
 
 async def _create_customer(request: Request) -> Response:
@@ -189,6 +209,10 @@ async def _create_customer(request: Request) -> Response:
     create = read(CustomerCreate, parse_json(await request.body()), "body", "individual")
     customer = polar.add_customer(**create.model_dump())
     return JSONResponse(customer.model_dump(mode="json"), 201)
+
+
+def _nowhere() -> RefusalError:
+    return RefusalError(404, {"error": "ResourceNotFound", "detail": "Not found"})
 
 
 def _polar(request: Request) -> Polar:

@@ -1,4 +1,4 @@
-"""The shapes of what Polar shows: customers, meters, balances and events, field by field."""
+"""The shapes of what Polar shows: customers, meters, balances, events and products, field by field."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -55,27 +55,29 @@ class Customer(_Record):
 
 
 class Meter(_Record):
-    """A meter that sums one metadata property over the events that bear its name."""
+    """A meter: whatever it is, it is shown; it adds up only if it sums over the events of one name."""
 
     name: str
-    summed: str = Field("units", exclude=True)
     unit: Literal["scalar"] = "scalar"
     custom_label: None = None
     custom_multiplier: None = None
-    archived_at: None = None
+    filter: dict[str, Any]
+    aggregation: dict[str, str]
+    archived_at: datetime | None = None
 
-    @computed_field  # type: ignore[prop-decorator] # as above
     @property
-    def filter(self) -> dict[str, Any]:
-        """Return which events count."""
-        clause = {"property": "name", "operator": "eq", "value": self.name}
-        return {"conjunction": "and", "clauses": [clause]}
+    def summed(self) -> str:
+        """Return the metadata property that it is about; empty where it is about none."""
+        return self.aggregation.get("property", "")
 
-    @computed_field  # type: ignore[prop-decorator] # as above
-    @property
-    def aggregation(self) -> dict[str, str]:
-        """Return what is done with the events that count."""
-        return {"func": "sum", "property": self.summed}
+    def adds_up(self, name: str) -> bool:
+        """Say whether it sums over the events of that name."""
+        return self.filter == by_name(name) and self.aggregation["func"] == "sum"
+
+
+def by_name(name: str) -> dict[str, Any]:
+    """Return the filter that lets the events of one name pass."""
+    return {"conjunction": "and", "clauses": [{"property": "name", "operator": "eq", "value": name}]}
 
 
 class CustomerMeter(BaseModel):
@@ -110,3 +112,83 @@ class UserEvent(BaseModel):
     name: str
     source: Literal["user"] = "user"
     metadata: dict[str, Any]
+
+
+class _Price(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID4 = Field(default_factory=uuid4)
+    created_at: datetime = Field(default_factory=now)
+    modified_at: datetime | None = None
+    source: Literal["catalog"] = "catalog"
+    price_currency: str = "usd"
+    tax_behavior: None = None
+    is_archived: bool = False
+    product_id: UUID4
+
+
+class FixedPrice(_Price):
+    """An amount for each purchase or period."""
+
+    amount_type: Literal["fixed"] = "fixed"
+    type: Literal["one_time", "recurring"]
+    recurring_interval: str | None
+    price_amount: int
+
+
+class PricedMeter(BaseModel):
+    """What a price shows of its meter."""
+
+    id: UUID4
+    name: str
+    unit: Literal["scalar"] = "scalar"
+    custom_label: None = None
+    custom_multiplier: None = None
+
+
+class MeteredPrice(_Price):
+    """An amount for each unit on a meter."""
+
+    amount_type: Literal["metered_unit"] = "metered_unit"
+    unit_amount: str = "1"
+    cap_amount: None = None
+    meter_id: UUID4
+    meter: PricedMeter
+
+
+class CreditBenefit(_Record):
+    """Units on a meter that Polar itself gives with a product."""
+
+    type: Literal["meter_credit"] = "meter_credit"
+    description: str = "Credits"
+    selectable: bool = True
+    deletable: bool = True
+    is_deleted: bool = False
+    visibility: Literal["public"] = "public"
+    visibility_configurable: bool = False
+    properties: dict[str, Any]
+
+
+class Product(_Record):
+    """Something that the merchant sells, once or by the period; it is shown, and nobody can buy it here."""
+
+    name: str = "Product"
+    description: str | None = None
+    visibility: Literal["public"] = "public"
+    trial_interval: str | None = None
+    trial_interval_count: int | None = None
+    recurring_interval: str | None = None
+    recurring_interval_count: int | None = None
+    meter_interval: None = None
+    meter_interval_count: None = None
+    is_archived: bool = False
+    prices: list[FixedPrice | MeteredPrice] = []
+    benefits: list[CreditBenefit] = []
+    medias: list[Any] = []
+    attached_custom_fields: list[Any] = []
+
+    @computed_field  # type: ignore[prop-decorator] # as above
+    @property
+    def is_recurring(self) -> bool:
+        """Return whether it is sold by the period."""
+        return self.recurring_interval is not None

@@ -102,6 +102,12 @@ class CustomerCreate(BaseModel):
     email: Annotated[str, AfterValidator(_with_an_at_sign)]
 
 
+class ById(BaseModel):
+    """The path of one thing."""
+
+    id: UUID4
+
+
 class Paging(BaseModel):
     """Which part of a list is asked for."""
 

@@ -1,4 +1,4 @@
-"""What the stand-in for Polar knows: its customers, meters and events, and what they add up to."""
+"""What the stand-in for Polar knows: customers, meters, products, events, and what they add up to."""
 
 import time
 from collections import deque
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from app.demo.polar.faults import Fault
-from app.demo.polar.records import Customer, CustomerMeter, Meter, UserEvent
+from app.demo.polar.records import Customer, CustomerMeter, Meter, Product, UserEvent, by_name
 from app.demo.polar.shapes import EventCreate, EventCreateCustomer
 
 SCOPES = frozenset(
@@ -21,6 +21,7 @@ SCOPES = frozenset(
         "events:read",
         "events:write",
         "meters:read",
+        "products:read",
     }
 )
 WINDOW_SECONDS = 60  # of the rate limit
@@ -88,6 +89,7 @@ class Polar:
     clock: Callable[[], float] = time.monotonic
     customers: dict[str, Customer] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
+    products: list[Product] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list, init=False)
     received: list[Received] = field(default_factory=list, init=False)
     _external_ids: set[str] = field(default_factory=set, init=False)
@@ -106,10 +108,16 @@ class Polar:
         self.customers[str(customer.id)] = customer
         return customer
 
-    def add_meter(self, name: str, summed: str = "units") -> Meter:
-        """Make a meter that sums the metadata property ``summed`` over the events called ``name``."""
-        self.meters[name] = Meter(name=name, summed=summed)
+    def add_meter(self, name: str, summed: str = "units", **fields: Any) -> Meter:
+        """Make a meter that sums ``summed`` over the events called ``name``, but for what ``fields`` say."""
+        usual = {"filter": by_name(name), "aggregation": {"func": "sum", "property": summed}}
+        self.meters[name] = Meter.model_validate({"name": name, **usual, **fields})
         return self.meters[name]
+
+    def add_product(self, **fields: Any) -> Product:
+        """Put a product on sale; ValidationError if a field of it is none of Polar's forms."""
+        self.products.append(Product.model_validate(fields))
+        return self.products[-1]
 
     def admits(self) -> bool:
         """Count one request; say whether it is within the rate limit."""
@@ -131,7 +139,7 @@ class Polar:
 
     def ingest(self, batch: Sequence[EventCreate]) -> dict[str, int]:
         """Store all of ``batch`` but duplicates, or nothing: StatementTooLargeError."""
-        if sum(event.name in self.meters for event in batch) > MOST_METERED_ROWS:
+        if sum(self._is_metered(event.name) for event in batch) > MOST_METERED_ROWS:
             raise StatementTooLargeError
         if any(len(event.external_id or "") > MOST_EXTERNAL_ID_CHARACTERS for event in batch):
             raise StatementTooLargeError
@@ -167,14 +175,17 @@ class Polar:
         )
 
     def metered(self, customer: Customer, meter: Meter) -> list[Stored]:
-        """Return the customer's events that the meter's filter lets through."""
-        return [event for event in self.stored if event.sent["name"] == meter.name and event.is_of(customer)]
+        """Return the customer's events that the meter adds up."""
+        return [event for event in self.stored if meter.adds_up(event.sent["name"]) and event.is_of(customer)]
 
     def owner(self, event: Stored) -> Customer | None:
         """Return whose event it is; None while nobody bears its external customer id."""
         if "customer_id" in event.sent:
             return self.customers[event.sent["customer_id"]]
         return next((c for c in self.customers.values() if event.is_of(c)), None)
+
+    def _is_metered(self, name: str) -> bool:
+        return any(meter.adds_up(name) for meter in self.meters.values())
 
     def _store(self, event: EventCreate) -> bool:
         if event.external_id is not None:

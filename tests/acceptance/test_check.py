@@ -1,0 +1,182 @@
+"""``credits check`` as a user has it, with a Polar that answers over HTTP."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from tests.builders import CUSTOMER, some_id
+from tests.catalogues import ARCHIVED, goods
+from tests.desks import NOWHERE, Desk
+from tests.processes import Credits
+
+PACK, PLAN, GONE = some_id(1), some_id(2), some_id(3)
+
+SHOP = f"""\
+version: 1
+meters: {{api_usage: {{}}, images: {{}}}}
+rules:
+  - {{name: pack, products: [{PACK}], triggers: [purchase], grant: {{api_usage: 10}}}}
+  - {{name: plan, products: [{PLAN}, {GONE}], triggers: [subscription_cycle], grant: {{images: 5}}}}
+"""
+
+
+@pytest.fixture
+def shop(desk: Desk) -> Desk:
+    """Return a desk whose rules and whose organization agree, but for a product that is not there yet."""
+    desk.rules(SHOP)
+    desk.polar.add_meter("images")
+    desk.polar.add_product(**goods("Pack", product_id=PACK))
+    desk.polar.add_product(**goods("Plan", product_id=PLAN, every="month"))
+    return desk
+
+
+def findings(here: Credits, *args: str, status: int) -> list[tuple[str, str, str]]:
+    done = here.run("check", "--json", *args)
+    assert done.returncode == status, done.stdout + done.stderr
+    return [(one["level"], one["what"], one["detail"]) for one in json.loads(done.stdout)]
+
+
+def test_all_is_well_with_rules_and_an_organization_that_agree(shop: Desk) -> None:
+    shop.polar.add_product(**goods("Late", product_id=GONE))
+    found = findings(shop.credits, status=0)
+    assert {level for level, _, _ in found} == {"ok"}
+    assert [detail for _, what, detail in found if what == "scope"] == [
+        "events:write",
+        "meters:read",
+        "products:read",
+    ]
+    assert [what for _, what, _ in found].count("meter") == 2
+    assert [what for _, what, _ in found].count("product") == 3
+
+
+def test_it_changes_nothing(shop: Desk) -> None:
+    before = shop.memory()
+    findings(shop.credits, status=1)
+    assert shop.memory() == before
+    assert shop.polar.events == []
+    assert shop.polar.balance(CUSTOMER, "api_usage") == 0
+
+
+def test_everything_is_shown_at_once_the_gravest_first(shop: Desk) -> None:
+    shop.polar.scopes -= {"events:write"}
+    usage = shop.polar.add_meter("api_usage", "calls")
+    images = shop.polar.add_meter("images", archived_at=ARCHIVED)
+    shop.polar.add_product(**goods("Other", product_id=some_id(9), every="year", bills=[usage]))
+    shop.polar.add_product(**goods("Old", product_id=some_id(8), every="year", credits_on=[images]))
+    here = shop.credits.with_settings(POLAR_WEBHOOK_SECRET="short")
+
+    found = findings(here, status=1)
+
+    levels = [level for level, _, _ in found]
+    assert levels == sorted(levels, key=["error", "warning", "ok"].index)
+    grave = [(level, what) for level, what, _ in found if level != "ok"]
+    assert grave == [
+        ("error", "scope"),
+        ("error", "meter"),
+        ("error", "meter"),
+        ("error", "product"),
+        ("warning", "secret"),
+        ("warning", "product"),
+        ("warning", "product"),
+    ]
+    told = " ".join(detail for _, _, detail in found)
+    for words in (
+        "events:write is missing",
+        "sums 'calls' and not 'units'",
+        "'images' is archived",
+        f"{GONE} in rule plan: the token's organization has no such product",
+        "'Other' has a metered price on api_usage",
+        "'Old' has Polar's own Credits benefit on images",
+    ):
+        assert words in told
+
+
+def test_a_double_credit_is_a_warning_and_no_error(shop: Desk) -> None:
+    shop.polar.add_product(
+        **goods("Late", product_id=GONE, every="month", credits_on=[shop.polar.meters["images"]])
+    )
+    found = [one for one in findings(shop.credits, status=0) if one[0] != "ok"]
+    ((level, what, detail),) = found
+    assert (level, what) == ("warning", "product")
+    assert "and so does rule plan: customers are credited twice" in detail
+
+
+def test_people_are_shown_the_same_in_lines(shop: Desk) -> None:
+    done = shop.credits.run("check")
+    assert (done.returncode, done.stderr) == (1, "")
+    first = done.stdout.splitlines()[0].split()
+    assert first[:3] == ["error", "product", GONE]
+
+
+def test_rules_that_are_broken_leave_the_scopes_to_be_looked_at(shop: Desk) -> None:
+    shop.rules(SHOP.replace("images: 5", "image: 5"))
+    shop.polar.scopes -= {"products:read"}
+    found = findings(shop.credits, status=1)
+    assert [(level, what) for level, what, _ in found if level != "ok"] == [
+        ("error", "rules"),
+        ("warning", "scope"),
+    ]
+
+
+def test_a_token_of_another_server_is_one_error(shop: Desk) -> None:
+    shop.polar.token = "polar_oat_of-this-server"
+    found = findings(shop.credits, status=1)
+    assert [(level, what) for level, what, _ in found if level != "ok"] == [("error", "token")]
+    assert not {"meter", "product", "scope"} & {what for _, what, _ in found}
+
+
+@pytest.mark.parametrize(
+    ("server", "what", "words"),
+    [
+        (NOWHERE, "polar", "can it be reached from here?"),
+        ("the receiver's", "server", "Polar answered 404"),
+    ],
+)
+def test_a_server_that_is_no_polar_is_one_error(shop: Desk, server: str, what: str, words: str) -> None:
+    url = shop.url if server == "the receiver's" else server
+    found = findings(shop.credits.with_settings(POLAR_SERVER=url), status=1)
+    ((_, said_of, detail),) = [one for one in found if one[0] == "error"]
+    assert (said_of, words in detail) == (what, True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"POLAR_SERVER": "http://polar..example"},
+        {"POLAR_SERVER": "http://xn--"},
+        {"POLAR_SERVER": "http://polar\x7f.example"},
+        pytest.param(
+            {"ALL_PROXY": "socks5://127.0.0.1:9", "POLAR_SERVER": "http://polar.example"},
+            marks=pytest.mark.skipif(bool(find_spec("socksio")), reason="such a proxy can be used here"),
+        ),
+    ],
+    ids=str,
+)
+def test_a_server_that_cannot_even_be_asked_is_one_error(shop: Desk, settings: dict[str, str]) -> None:
+    found = findings(shop.credits.with_settings(**settings), status=1)
+    assert [(what, "cannot be asked: " in detail) for level, what, detail in found if level == "error"] == [
+        ("server", True)
+    ]
+
+
+def test_a_rate_limit_says_how_long_to_wait(shop: Desk) -> None:
+    shop.polar.requests_per_minute = 0
+    (error,) = [one for one in findings(shop.credits, status=1) if one[0] == "error"]
+    assert error[1:] == ("polar", "nothing can be granted: its rate limit is reached; check again in 60 s")
+
+
+def test_without_a_token_polar_is_not_asked(shop: Desk) -> None:
+    found = findings(shop.credits.with_settings(POLAR_ACCESS_TOKEN=""), status=1)
+    assert [what for level, what, _ in found if level == "error"] == ["token"]
+    assert shop.polar.received == []
+
+
+def test_offline_polar_is_not_asked(shop: Desk) -> None:
+    assert {level for level, _, _ in findings(shop.credits, "--offline", status=0)} == {"ok"}
+    assert shop.polar.received == []
+
+
+def test_a_redis_that_is_away_hides_nothing_of_polars(shop: Desk) -> None:
+    found = findings(shop.credits.with_settings(REDIS_URL="redis://127.0.0.1:9"), status=1)
+    assert [what for level, what, _ in found if level == "error"] == ["redis", "product"]

@@ -1,0 +1,106 @@
+"""Pure: which meter at Polar a meter of the rules means, and what keeps it from counting our credits."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from config.problems import listed, shown
+from config.rules import Meter
+from workers.catalogue import Clause, Filter, PolarMeter
+from workers.grants import GRANTED_BY
+
+_COMPARED_CHARACTERS = 128  # no event has a longer name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """A meter at Polar, what is wrong with it for certain, and what may be."""
+
+    meter: PolarMeter
+    faults: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def distance(self) -> tuple[int, int]:
+        """Return how far it is from being right; faults count before doubts."""
+        return len(self.faults), len(self.doubts)
+
+
+def closest(wanted: Meter, meters: Iterable[PolarMeter]) -> list[Match]:
+    """Return the meters that come closest to what the rules want: none if no filter looks for the name."""
+    matches = [_match(wanted, meter) for meter in meters]
+    # A filter without any name lets everything pass: good if all else is right, not meant otherwise.
+    meant = [one for one in matches if _looks_for(wanted, one.meter) or one.distance == (0, 0)]
+    nearest = min((one.distance for one in meant), default=None)
+    return [one for one in meant if one.distance == nearest]
+
+
+def close_name(wanted: Meter, meters: Iterable[PolarMeter]) -> str | None:
+    """Return the event name, of those that filters look for, that the rules may have meant."""
+    names = {
+        word[:_COMPARED_CHARACTERS]: str(clause.value)
+        for meter in meters
+        for clause in meter.filter.leaves()
+        if clause.property == "name" and clause.operator == "eq"
+        for word in (meter.name, str(clause.value))  # a rule is easily written with what people see
+    }
+    close = get_close_matches(wanted.name, names, n=1)
+    return names[close[0]] if close else None
+
+
+def _match(wanted: Meter, meter: PolarMeter) -> Match:
+    return Match(
+        meter=meter, faults=tuple(_faults(wanted, meter)), doubts=tuple(_doubts(wanted, meter.filter))
+    )
+
+
+def _faults(wanted: Meter, meter: PolarMeter) -> Iterator[str]:
+    make = f"make one that sums {shown(wanted.property)}"
+    found = meter.aggregation
+    if found.func != "sum":
+        yield f"aggregates by {found.func}, and only a sum can hold credit: {make}"
+    elif found.property != wanted.property:
+        found_property = shown(str(found.property))
+        yield f"sums {found_property} and not {shown(wanted.property)}: {make}, or say so in the rules"
+    if meter.archived_at is not None:
+        yield "is archived: take it out of the archive"
+
+
+def _doubts(wanted: Meter, node: Filter) -> Iterator[str]:
+    if _passes(wanted, node):
+        return
+    others = listed(str(clause) for clause in node.leaves() if not _holds(wanted, clause))
+    yield (
+        f"filters by more than the name ({others}), and our events may not pass: they have only the name and "
+        f"{wanted.property}, granted_by, key, order_id, rules; make one that filters by the name alone"
+    )
+
+
+def _looks_for(wanted: Meter, meter: PolarMeter) -> bool:
+    return any(
+        clause.property == "name" and clause.operator in {"eq", "like"} and _holds(wanted, clause)
+        for clause in meter.filter.leaves()
+    )
+
+
+def _passes(wanted: Meter, node: Clause | Filter) -> bool:
+    """Say whether each of our events passes for certain."""
+    if isinstance(node, Clause):
+        return _holds(wanted, node)
+    passes = [_passes(wanted, one) for one in node.clauses]
+    return not passes or (any(passes) if node.conjunction == "or" else all(passes))
+
+
+def _holds(wanted: Meter, clause: Clause) -> bool:
+    """Say whether a condition is met for certain: by what all of our events on the meter share."""
+    ours = {"name": wanted.name, "source": "user", "granted_by": GRANTED_BY}.get(clause.property)
+    if ours is None or not isinstance(clause.value, str):
+        return False
+    match clause.operator:
+        case "eq":
+            return clause.value == ours
+        case "ne":
+            return clause.value != ours
+        case "like":
+            return clause.value in ours
+    return False
