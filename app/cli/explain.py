@@ -1,0 +1,213 @@
+"""``credits explain``: why a webhook led to the credit that it did, or to none; touches nothing."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from redis.exceptions import RedisError
+from rich.text import Text
+
+from app.cli.output import (
+    Cell,
+    claims_rows,
+    console,
+    delivery_json,
+    grants_json,
+    iso,
+    literal,
+    number,
+    print_json,
+    print_table,
+    status_text,
+    utc,
+)
+from app.cli.root import Json, root, settings_for
+from app.errors import CommandError
+from config.rules import Rules, load_rules
+from config.settings import Settings
+from workers.cases import Case, credits_text, open_case, plain
+from workers.embedded import EmbeddedError
+from workers.events import ORDER_PAID, peek_type
+from workers.explaining import Explanation, explain
+from workers.grants import Grant, order_subject
+from workers.planning import Plan
+from workers.records import Delivery, Leased, Standing, Status
+from workers.runtime import Stores, stores
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_MOST_READ = 1_000  # bodies, one by one: a tenth of a second
+
+
+@root.command("explain")
+def explain_command(
+    what: Annotated[
+        str, typer.Argument(help="A file with a webhook's body, a delivery's id, or an order's.")
+    ],
+    json: Json = False,
+) -> None:
+    """Say why a webhook led to credit, or to none.
+
+    Shows what each rule makes of it, with the first condition that failed and what it saw. Touches nothing.
+
+    Example: credits explain 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
+    """
+    settings = settings_for("explain", quiet=True)
+    rules = load_rules(settings.rules_path)
+    body = _body(what)
+    if body is not None:
+        explanation, deliveries = _of_body(body, settings, rules), list[Delivery]()
+    else:
+        with _ledger(settings) as held:
+            explanation, deliveries = _of_id(what, held, rules)
+    if json:
+        print_json(_json(explanation, deliveries))
+    else:
+        _print(explanation, deliveries, f"{settings.rules_path}, version {rules.digest}")
+
+
+def _body(what: str) -> bytes | None:
+    """Return what is in the file ``what``; None if it is no file but an id."""
+    try:
+        return Path(what).read_bytes()
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise CommandError(f"{what}: {error.strerror}") from None
+
+
+def _of_body(body: bytes, settings: Settings, rules: Rules) -> Explanation:
+    case = _case("", peek_type(body) or "", body, rules)
+    try:
+        with _ledger(settings) as held:
+            standing = _standing(case, held)
+    except (RedisError, EmbeddedError) as error:
+        console(stderr=True).print(literal(f"by the rules alone, as the ledger cannot be asked: {error}"))
+        standing = _standing(case, None)
+    return explain(case, rules, standing)
+
+
+def _of_id(what: str, held: Stores | None, rules: Rules) -> tuple[Explanation, list[Delivery]]:
+    """Return what explains a delivery, or of an order's deliveries the one that tells of its payment."""
+    if held is None:
+        raise _unknown(what)
+    found = held.deliveries.get([what]) or [*held.deliveries.about(what), *_unsettled(what, held)]
+    if not found:
+        return _of_ledger(what, held), []
+    one = max(found, key=lambda each: (each.type == ORDER_PAID, each.received_at))
+    case = _case(one.id, one.type, held.deliveries.body(one.id), rules)
+    return explain(case, rules, _standing(case, held)), [one, *(each for each in found if each is not one)]
+
+
+def _unsettled(order_id: str, held: Stores) -> list[Delivery]:
+    """Return the waiting deliveries that speak of an order: nobody has read it out of them yet."""
+    newest = islice(held.deliveries.newest([Status.WAITING]), _MOST_READ)
+    return [one for one in newest if order_id.encode() in held.deliveries.body(one.id)]
+
+
+def _of_ledger(order_id: str, held: Stores) -> Explanation:
+    """Return what the ledger has of an order whose deliveries are no longer kept."""
+    standing = held.ledger.find(order_subject(order_id))
+    if not standing.claims:
+        raise _unknown(order_id)
+    outlook = "nothing: its delivery is no longer kept, and what was granted stands"
+    return Explanation(type=ORDER_PAID, fact=None, rules=(), plan=None, standing=standing, outlook=outlook)
+
+
+def _unknown(what: str) -> CommandError:
+    return CommandError(
+        f"{what} is no file, and nothing is known here of a delivery or an order of this id: "
+        "has its webhook come? `credits deliveries` lists what is kept"
+    )
+
+
+def _case(delivery_id: str, type_: str, body: bytes, rules: Rules) -> Case:
+    return open_case(Leased(id=delivery_id, type=type_, body=body, strikes=0, attempt=0), rules)
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Stores | None]:
+    """Yield the stores if there are any: a file can be explained where nothing was ever installed."""
+    if settings.redis_url is None and not settings.data_dir.exists():
+        yield None
+        return
+    with stores(settings) as held:
+        yield held
+
+
+def _standing(case: Case, held: Stores | None) -> Standing:
+    plan = case.plan or Plan(subject="")
+    if held is None:
+        return Standing(subject=plan.subject)
+    return held.ledger.look(plan)
+
+
+def _json(one: Explanation, deliveries: Sequence[Delivery]) -> dict[str, Any]:
+    fact, plan = one.fact, one.plan
+    return {
+        "type": one.type,
+        "trigger": fact.trigger if fact else None,
+        "moment": iso(fact.moment) if fact else None,
+        "order_id": plan.order_id if plan else None,
+        "customer_id": plan.customer_id if plan else None,
+        "product_id": fact.product_id if fact else None,
+        "refunded_amount": plan.refund.amount if plan and plan.refund else None,
+        "rules": [asdict(rule) for rule in one.rules],
+        "planned": [_planned_json(grant) for grant in _planned(one)],
+        "grants": [grant for claim in one.standing.claims for grant in grants_json(claim)],
+        "outlook": one.outlook,
+        "deliveries": [delivery_json(each) for each in deliveries],
+    }
+
+
+def _planned(one: Explanation) -> Sequence[Grant]:
+    return one.plan.grants if one.plan else ()
+
+
+def _planned_json(grant: Grant) -> dict[str, Any]:
+    return {
+        "key": grant.key,
+        "meter": grant.meter,
+        "credits": number(plain(grant.units)),
+        "rules": list(grant.rules),
+    }
+
+
+def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) -> None:
+    print_table(["", ""], [["type", one.type or "no webhook that can be read"], *_fact_rows(one)])
+    if one.rules:
+        console().print()
+        console().print(literal(rules_name))
+        rows: list[list[Cell]] = [[_sign(rule.matches), rule.rule, rule.because] for rule in one.rules]
+        print_table(["", "", ""], rows)
+    console().print()
+    rows = claims_rows(one.standing.claims)
+    rows += [["would be", f"{credits_text([grant])}, as {grant.key}"] for grant in _planned(one) if not rows]
+    rows += [["delivery", _delivery_text(each)] for each in deliveries]
+    print_table(["", ""], [*rows, ["if run now", one.outlook]])
+
+
+def _fact_rows(one: Explanation) -> Iterator[list[Cell]]:
+    if one.fact:
+        yield ["is", str(one.fact.trigger or "nothing that rules can name")]
+        yield ["happened", utc(one.fact.moment)]
+        yield ["product", one.fact.product_id or "-"]
+    if one.plan:
+        yield ["order", one.plan.order_id or "-"]
+        yield ["customer", one.plan.customer_id or "-"]
+    if one.plan and one.plan.refund:
+        share = float(one.plan.refund.share * 100)
+        yield ["refunded", f"{one.plan.refund.amount} all told, in cents: {share:.4g} % of what was paid"]
+
+
+def _sign(matches: bool) -> Text:
+    return Text("matches" if matches else "does not", style="green" if matches else "yellow")
+
+
+def _delivery_text(one: Delivery) -> Text:
+    received = f"{one.id}, received {utc(one.received_at)}: "
+    return Text.assemble(literal(received), status_text(one.status), literal(f" {one.reason}".rstrip()))

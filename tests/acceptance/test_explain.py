@@ -1,0 +1,273 @@
+"""``credits explain`` as a user types it: of a file, a delivery, an order; and it touches nothing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.builders import CUSTOMER, PRODUCT, order_webhook, some_id
+from tests.conftest import PAYLOADS, payload
+from tests.desks import NOBODY, NOWHERE, TWENTY, Desk, assert_one_clear_line, purchase
+from tests.processes import TEN, Credits
+from workers import keys
+
+PURCHASE = PAYLOADS / "order_paid_purchase.json"
+ORDER = json.loads(PURCHASE.read_text())["data"]["id"]
+KEY = f"credits:order:{ORDER}:api_usage"
+
+REVOKED = TEN.replace("10}", "10}, on_refund: revoke")
+PICKY = TEN.replace("pack,", "pack, when: order.net_amount > 5000 && order.currency == 'eur',")
+
+
+def shown(credits_: Credits, what: str) -> list[str]:
+    """Return the lines that ``explain`` prints, each with single spaces."""
+    done = credits_.run("explain", what)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+
+def refund(like: str, **data: Any) -> bytes:
+    """Return a refund of the order in PURCHASE."""
+    return order_webhook(like, id=ORDER, customer_id=CUSTOMER, **data)
+
+
+def everything(desk: Desk) -> dict[bytes, bytes]:
+    """Return all that Redis holds, RQ's own included."""
+    queues = cast(Iterator[bytes], desk.redis.scan_iter("rq:*"))
+    return desk.memory() | {name: cast(bytes, desk.redis.dump(name)) for name in queues}
+
+
+@pytest.fixture
+def nothing_there(alone: Credits) -> Iterator[Credits]:
+    """Yield the commands where there never was a Redis; they must leave it so."""
+    before = sorted(alone.folder.iterdir())
+    yield alone
+    assert sorted(alone.folder.iterdir()) == before
+
+
+class TestFile:
+    """A file is explained anywhere, by the rules; where there is a ledger, by that too."""
+
+    def test_is_explained_where_nothing_was_ever_installed(self, nothing_there: Credits) -> None:
+        lines = shown(nothing_there, str(PURCHASE))
+        for line in (
+            "type order.paid",
+            "is purchase",
+            f"product {PRODUCT}",
+            f"order {ORDER}",
+            f"customer {CUSTOMER}",
+            "matches pack gives 10 api_usage",
+            f"would be 10 api_usage, as {KEY}",
+            "if run now grant 10 api_usage",
+        ):
+            assert line in lines
+
+    def test_tells_a_machine_the_same(self, nothing_there: Credits) -> None:
+        assert nothing_there.json("explain", str(PURCHASE)) == {
+            "type": "order.paid",
+            "trigger": "purchase",
+            "moment": "2026-11-21T02:13:24.281381Z",
+            "order_id": ORDER,
+            "customer_id": CUSTOMER,
+            "product_id": PRODUCT,
+            "refunded_amount": None,
+            "rules": [{"rule": "pack", "matches": True, "because": "gives 10 api_usage"}],
+            "planned": [{"key": KEY, "meter": "api_usage", "credits": 10, "rules": ["pack"]}],
+            "grants": [],
+            "outlook": "grant 10 api_usage",
+            "deliveries": [],
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "outlook"),
+        [
+            ("order_paid_subscription_create", "grant 10 api_usage"),
+            (
+                "order_paid_subscription_cancel_final_invoice",
+                "skip: final invoice of an ended subscription: never credited",
+            ),
+            ("customer_created", "skip: no rule has the trigger customer.created"),
+            ("other_product_updated", "skip: product.updated leads to no credit: it is ignored"),
+            (
+                "order_refunded_full",
+                "nothing: this order has not been credited; when it is, this refund counts",
+            ),
+        ],
+    )
+    def test_of_any_kind_of_webhook_says_what_would_come_of_it(
+        self, nothing_there: Credits, name: str, outlook: str
+    ) -> None:
+        assert shown(nothing_there, str(PAYLOADS / f"{name}.json"))[-1] == f"if run now {outlook}"
+
+    def test_without_a_webhook_in_it_says_so(self, alone: Credits) -> None:
+        (alone.folder / "notes.txt").write_text("no event")
+        lines = shown(alone, "notes.txt")
+        assert lines[0] == "type no webhook that can be read"
+        assert lines[-1].startswith("if run now fail: the body cannot be read: ")
+
+    def test_is_explained_by_the_rules_alone_where_redis_is_away(self, alone: Credits) -> None:
+        here = alone.with_settings(REDIS_URL="redis://:open-sesame@127.0.0.1:9/0")
+        done = here.run("explain", str(PURCHASE))
+        assert done.returncode == 0
+        assert "by the rules alone, as the ledger cannot be asked" in done.stderr
+        assert "open-sesame" not in done.stderr
+        assert "grant 10 api_usage" in done.stdout
+        assert here.json("explain", str(PURCHASE))["outlook"] == "grant 10 api_usage"
+
+    def test_of_an_order_that_was_credited_says_so(self, desk: Desk) -> None:
+        desk.grant(PURCHASE.read_bytes())
+        one = desk.credits.json("explain", str(PURCHASE))
+        assert one["outlook"] == "nothing: 10 api_usage already granted"
+        assert [grant["key"] for grant in one["grants"]] == [KEY]
+
+    @pytest.mark.parametrize("text", [TEN.replace("grant", "grnat"), None], ids=["broken", "gone"])
+    def test_without_usable_rules_is_one_clear_line_for_each_problem(
+        self, alone: Credits, text: str | None
+    ) -> None:
+        rules = alone.folder / "rules.yaml"
+        rules.write_text(text) if text else rules.unlink()
+        done = alone.run("explain", str(PURCHASE))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert all("rules.yaml:" in line for line in done.stderr.splitlines())
+
+
+class TestDelivery:
+    """What came is explained by what stands for it, and by what today's rules say."""
+
+    def test_that_was_granted_shows_its_credit_and_the_rules_of_today(self, desk: Desk) -> None:
+        (granted,) = desk.grant(PURCHASE.read_bytes())
+        desk.rules(TWENTY)
+        lines = shown(desk.credits, granted)
+        assert "matches pack gives 20 api_usage" in lines
+        (line,) = [line for line in lines if line.startswith("granted ")]
+        assert line.endswith(f"10 api_usage by pack, as {KEY}")
+        assert not [line for line in lines if line.startswith("would be")]
+        outlook = "nothing: 10 api_usage already granted (today's rules say 20 api_usage: left alone)"
+        assert lines[-1] == f"if run now {outlook}"
+
+    def test_that_was_skipped_shows_the_first_condition_that_is_false(self, desk: Desk) -> None:
+        desk.rules(PICKY)
+        (skipped,) = desk.grant(purchase(1))
+        because = "order.net_amount > 5000 is false (order.net_amount is 1000)"
+        one = desk.credits.json("explain", skipped)
+        assert one["rules"] == [{"rule": "pack", "matches": False, "because": because}]
+        assert one["outlook"] == f"skip: rule pack: {because}"
+        assert f"does not pack {because}" in shown(desk.credits, skipped)
+
+    def test_that_was_skipped_shows_what_mended_rules_would_give(self, desk: Desk) -> None:
+        desk.rules(NOBODY)
+        (skipped,) = desk.grant(purchase(1))
+        desk.rules(TEN)
+        lines = shown(desk.credits, skipped)
+        assert f"would be 10 api_usage, as credits:order:{some_id(1)}:api_usage" in lines
+        (line,) = [line for line in lines if line.startswith("delivery ")]
+        assert line.endswith(f"skipped no rule names product {PRODUCT}")
+
+    def test_that_waits_is_told_beforehand(self, desk: Desk) -> None:
+        (waiting,) = desk.receive(purchase(1))
+        one = desk.credits.json("explain", waiting)
+        assert (one["outlook"], one["deliveries"][0]["status"]) == ("grant 10 api_usage", "waiting")
+
+    def test_that_waits_for_polar_shows_what_is_claimed_for_it(self, desk: Desk) -> None:
+        (waiting,) = desk.receive(PURCHASE.read_bytes())
+        desk.credits.with_settings(POLAR_SERVER=NOWHERE).run("work", "--burst")
+        for what in (waiting, ORDER):
+            one = desk.credits.json("explain", what)
+            assert [(grant["key"], grant["status"]) for grant in one["grants"]] == [(KEY, "claimed")]
+            assert [each["id"] for each in one["deliveries"]] == [waiting]
+            assert one["outlook"] == "grant 10 api_usage, as claimed before"
+        assert f"not taken by Polar yet 10 api_usage by pack, as {KEY}" in shown(desk.credits, ORDER)
+
+    def test_that_cannot_be_read_is_told_why(self, desk: Desk) -> None:
+        (failed,) = desk.grant(b"no event")
+        lines = shown(desk.credits, failed)
+        assert lines[0] == "type no webhook that can be read"
+        assert lines[-1].startswith("if run now fail: the body cannot be read: ")
+
+    def test_of_a_final_invoice_names_that_beside_each_rule(self, desk: Desk) -> None:
+        (skipped,) = desk.grant(payload("order_paid_subscription_cancel_final_invoice"))
+        reason = "final invoice of an ended subscription: never credited"
+        lines = shown(desk.credits, skipped)
+        assert "is nothing that rules can name" in lines
+        assert f"does not pack {reason}" in lines
+        assert lines[-1] == f"if run now skip: {reason}"
+
+    def test_of_a_refund_shows_how_much_and_what_it_took_back(self, desk: Desk) -> None:
+        desk.rules(REVOKED)
+        _, refunded = desk.grant(PURCHASE.read_bytes(), refund("order_refunded_partial"))
+        lines = shown(desk.credits, refunded)
+        assert "refunded 300 all told, in cents: 30 % of what was paid" in lines
+        assert any(
+            line.endswith(f"took back 3 api_usage by pack, as credits:refund:{ORDER}:300:api_usage")
+            for line in lines
+        )
+        assert lines[-1] == "if run now nothing: the refunded share has been taken back already"
+
+
+class TestOrder:
+    """An order is explained by the delivery that told of its payment, and all that came after."""
+
+    def test_that_nobody_has_read_yet_is_found_among_what_waits(self, desk: Desk) -> None:
+        waiting, _ = desk.receive(purchase(1), purchase(2))
+        one = desk.credits.json("explain", some_id(1))
+        assert (one["order_id"], [each["id"] for each in one["deliveries"]]) == (some_id(1), [waiting])
+
+    def test_that_was_paid_and_refunded_shows_both(self, desk: Desk) -> None:
+        desk.rules(REVOKED)
+        paid, partly, wholly = desk.grant(
+            PURCHASE.read_bytes(), refund("order_refunded_partial"), refund("order_refunded_full")
+        )
+        one = desk.credits.json("explain", ORDER)
+        assert (one["type"], one["trigger"], one["order_id"]) == ("order.paid", "purchase", ORDER)
+        assert sum(grant["credits"] for grant in one["grants"]) == 0
+        assert {grant["order_id"] for grant in one["grants"]} == {ORDER}
+        assert one["deliveries"][0]["id"] == paid
+        assert {each["id"] for each in one["deliveries"]} == {paid, partly, wholly}
+        assert one["outlook"] == "nothing: 10 api_usage already granted"
+        assert desk.polar.balance(CUSTOMER, "api_usage") == 0
+
+    def test_is_still_known_by_the_ledger_when_its_delivery_is_no_longer_kept(self, desk: Desk) -> None:
+        (granted,) = desk.grant(PURCHASE.read_bytes())
+        desk.redis.delete(keys.delivery(granted))
+        one = desk.credits.json("explain", ORDER)
+        assert (one["rules"], one["deliveries"], one["planned"]) == ([], [], [])
+        assert [(grant["key"], grant["credits"]) for grant in one["grants"]] == [(KEY, 10)]
+        lines = shown(desk.credits, ORDER)
+        assert any(line.endswith(f"10 api_usage by pack, as {KEY}") for line in lines)
+        assert lines[-1] == "if run now nothing: its delivery is no longer kept, and what was granted stands"
+
+
+def test_what_nobody_knows_is_one_clear_line(desk: Desk) -> None:
+    done = desk.credits.run("explain", some_id(7))
+    assert_one_clear_line(done, some_id(7), "is no file", "credits deliveries")
+
+
+def test_a_delivery_cannot_be_explained_while_redis_is_away(alone: Credits) -> None:
+    here = alone.with_settings(REDIS_URL="redis://127.0.0.1:9")
+    assert_one_clear_line(here.run("explain", some_id(7)), "Redis", "REDIS_URL")
+
+
+def test_an_argument_longer_than_any_name_is_one_clear_line(desk: Desk) -> None:
+    assert_one_clear_line(desk.credits.run("explain", "x" * 300), "is no file")
+
+
+def test_a_mistyped_file_brings_no_server_into_being(alone: Credits) -> None:
+    assert_one_clear_line(alone.run("explain", "gone.json"), "gone.json is no file")
+    assert [path.name for path in alone.folder.iterdir()] == ["rules.yaml"]
+
+
+def test_whatever_is_explained_stays_as_it_is(desk: Desk, tmp_path: Path) -> None:
+    desk.rules(REVOKED)
+    paid, refunded, broken, _ = desk.grant(
+        PURCHASE.read_bytes(), refund("order_refunded_partial"), b"no event", payload("customer_created")
+    )
+    (waiting,) = desk.receive(purchase(2))
+    later = tmp_path / "later.json"
+    later.write_bytes(refund("order_refunded_full"))
+    before, requests = everything(desk), len(desk.polar.received)
+    for what in (str(PURCHASE), str(later), paid, refunded, broken, waiting, ORDER, some_id(7)):
+        assert desk.credits.run("explain", what).returncode == (what == some_id(7))
+    assert everything(desk) == before
+    assert len(desk.polar.received) == requests

@@ -1,0 +1,73 @@
+"""PURE: why a webhook led to the credit that it did, or to none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.rules import Rules
+from workers.cases import Case, fact_of, plain
+from workers.errors import UnreadableEventError
+from workers.facts import Fact
+from workers.planning import Plan, Verdict, judge, never, why_not
+from workers.prospects import prospect
+from workers.records import Standing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleView:
+    """One rule before one webhook: whether it matches, and what it gives or what kept it from it."""
+
+    rule: str
+    matches: bool
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Everything that bears on the credit of one webhook."""
+
+    type: str
+    fact: Fact | None
+    """What it tells of; None for a refund, and for what rules cannot credit."""
+    rules: tuple[RuleView, ...]
+    plan: Plan | None
+    """What today's rules would grant if nothing had been granted yet, and the refund it tells of."""
+    standing: Standing
+    outlook: str
+    """What would come of it if it were run now."""
+
+
+def explain(case: Case, rules: Rules, standing: Standing) -> Explanation:
+    """Return all that bears on ``case``, given what stands for it."""
+    fact = None if case.failure or case.is_refund else _fact(case)
+    return Explanation(
+        type=case.delivery.type,
+        fact=fact,
+        rules=tuple(rule_views(fact, rules)) if fact else (),
+        plan=case.plan,
+        standing=standing,
+        outlook=prospect(case, standing),
+    )
+
+
+def rule_views(fact: Fact, rules: Rules) -> Sequence[RuleView]:
+    """Return what each rule makes of ``fact``, in the order of the file."""
+    if reason := never(fact, rules):
+        return [RuleView(rule=rule.name, matches=False, because=reason) for rule in rules.rules]
+    return [_view(judge(rule, fact), fact) for rule in rules.rules]
+
+
+def _view(verdict: Verdict, fact: Fact) -> RuleView:
+    name = verdict.rule.name
+    if verdict.failure:
+        return RuleView(rule=name, matches=False, because=f"fails: {verdict.failure}")
+    if verdict.obstacle is not None:
+        return RuleView(rule=name, matches=False, because=why_not(verdict, fact))
+    credits_ = ", ".join(f"{plain(units)} {meter}" for meter, units in verdict.amounts.items())
+    return RuleView(rule=name, matches=True, because=f"gives {credits_}")
+
+
+def _fact(case: Case) -> Fact | None:
+    try:
+        return fact_of(case.delivery.type, case.delivery.body)
+    except UnreadableEventError:  # the case says so already
+        return None
