@@ -12,7 +12,7 @@ from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachable
 from workers.events import peek_type
 from workers.grants import Grant
 from workers.planning import Plan
-from workers.records import Claim, Lease, Leased, Outcome, Status
+from workers.records import Claim, Lease, Leased, Outcome, Refund, Standing, Status, TakeBack, Taken
 
 Event = Mapping[str, Any]
 
@@ -54,6 +54,9 @@ class FakeStore:
         self._clock = clock
         self.deliveries: dict[str, Stored] = {}
         self.claims: dict[str, Claim] = {}
+        self.linked: dict[str, list[str]] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.taken: dict[str, Taken] = {}
         self.audit: list[str] = []
         self.pause: tuple[float, str] | None = None  # the last that began: seconds, reason
         self.outages = 0
@@ -93,25 +96,63 @@ class FakeStore:
             id=delivery_id, type=kept.type, body=kept.body, strikes=kept.strikes, attempt=kept.attempts
         )
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Claim | None]:
+    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
         """Freeze what is not frozen yet; return what is."""
-        for delivery_id, plan in plans:
-            if plan.grants:
-                claim = Claim(
-                    subject=plan.subject,
-                    delivery_id=delivery_id,
+        return [self._claim(delivery_id, plan) for delivery_id, plan in plans]
+
+    def _claim(self, delivery_id: str, plan: Plan) -> Standing:
+        seen = self.refunds.get(plan.subject)
+        if plan.refund and (
+            seen is None or (plan.refund.amount, plan.refund.share == 1) > (seen.amount, False)
+        ):
+            self.refunds[plan.subject] = plan.refund
+        subjects = dict.fromkeys(grant.subject for grant in plan.grants)
+        if plan.subject not in self.claims:
+            self._freeze(delivery_id, plan, [one for one in subjects if one not in self.claims])
+        return self.look(plan)
+
+    def look(self, plan: Plan) -> Standing:
+        """Return what is frozen of all that ``plan`` is about; touches nothing."""
+        subjects = [grant.subject for grant in plan.grants]
+        shown = dict.fromkeys([plan.subject, *self.linked.get(plan.subject, []), *subjects])
+        return Standing(
+            subject=plan.subject,
+            claims=tuple(self.claims[one] for one in shown if one in self.claims),
+            refund=self.refunds.get(plan.subject),
+            taken=self.taken.get(plan.subject, {}),
+        )
+
+    def _freeze(self, delivery_id: str, plan: Plan, subjects: Sequence[str]) -> None:
+        for subject in subjects and dict.fromkeys([plan.subject, *subjects]):
+            self.claims[subject] = Claim(
+                subject=subject,
+                delivery_id=delivery_id,
+                claimed_at=self._clock.now,
+                grants=tuple(grant for grant in plan.grants if grant.subject == subject),
+                order_id=plan.order_id,
+            )
+        self.linked[plan.subject] = [one for one in subjects if one != plan.subject]
+
+    def take_back(self, claims: Sequence[TakeBack]) -> None:
+        """Freeze what is taken back, unless something else has been meanwhile."""
+        for one in claims:
+            subject = one.grants[0].subject
+            if self.taken.get(one.subject, {}) == one.before and subject not in self.claims:
+                self.claims[subject] = Claim(
+                    subject=subject,
+                    delivery_id=one.delivery_id,
                     claimed_at=self._clock.now,
-                    grants=plan.grants,
-                    settled={},
+                    grants=one.grants,
+                    order_id=one.grants[0].order_id,
                 )
-                self.claims.setdefault(plan.subject, claim)
-        return [self.claims.get(plan.subject) for _, plan in plans]
+                self.taken[one.subject] = one.after
+                self.linked.setdefault(one.subject, []).append(subject)
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
         """Write down what was taken; what another has settled by now stands."""
         for grant in accepted:
-            claim = self.claims[grant.subject]
-            if grant.meter not in claim.settled:
+            claim = self.claims.get(grant.subject)
+            if claim and grant.meter not in claim.settled:
                 settled = {**claim.settled, grant.meter: self._clock.now}
                 self.claims[grant.subject] = replace(claim, settled=settled)
                 self.audit.append(grant.key)

@@ -1,9 +1,11 @@
 """Rules files for tests: one that is right, and what is found in others."""
 
+import json
 from textwrap import dedent
 
 import pytest
 
+from config.amounts import Amount
 from config.rules import Rule, Rules, RulesError, parse_rules
 
 PRODUCT = "5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11"
@@ -43,10 +45,39 @@ def problem(text: str) -> str:
     return line.removeprefix("rules.yaml:")
 
 
+def file_of(*rules: str) -> str:
+    """Return a file whose meters are m and n, and whose first rule stands on line 4."""
+    lines = "".join(f"- {rule}\n" for rule in rules)
+    return f"version: 1\nmeters: {{m: {{}}, n: {{}}}}\nrules:\n{lines}"
+
+
 def one_rule(rule: str) -> Rule:
-    (only,) = parse(f"version: 1\nmeters: {{m: {{}}}}\nrules:\n- {rule}\n").rules
+    (only,) = parse(file_of(rule)).rules
     return only
 
 
 def rule_problem(rule: str) -> str:
-    return problem(f"version: 1\nmeters: {{m: {{}}}}\nrules:\n- {rule}\n")
+    return problem(file_of(rule))
+
+
+def granting(amount: str, *keys: str) -> str:
+    """Return a rule that grants ``amount``, an expression, on m."""
+    return f"{{{', '.join(['name: a', *keys])}, grant: {{m: {json.dumps(amount)}}}}}"
+
+
+def asking(condition: str, *keys: str) -> str:
+    """Return a rule that applies when ``condition`` holds."""
+    return f"{{{', '.join(['name: a', *keys])}, when: {json.dumps(condition)}, grant: {{m: 1}}}}"
+
+
+def the_amount(rule: str) -> Amount:
+    return one_rule(rule).grant["m"]
+
+
+def complaint(rule: str) -> str:
+    """Return what the one problem of ``rule`` says, without where it is."""
+    return rule_problem(rule).split(": ", 1)[1].split(": ", 1)[1]
+
+
+def warnings(rule: str) -> list[str]:
+    return [one.message for one in parse(file_of(rule)).warnings]

@@ -6,19 +6,24 @@ from dataclasses import replace
 import pytest
 
 from config.rules import Rules
-from tests.builders import order_webhook, rule, rules_of, some_id
+from tests.builders import ORDER, order_webhook, rule, rules_of, some_id
 from tests.fakes import Clock, FakePolar, FakeStore, KilledError
 from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES, Granter
 from workers.grants import Grant
 from workers.planning import Plan
-from workers.records import Claim, Outcome, Status
+from workers.records import Outcome, Standing, Status, TakeBack
 
 TEN = rules_of(rule("pack", {"api_usage": 10}))
 TWENTY = rules_of(rule("pack", {"api_usage": 20}))
 NOBODY = rules_of()
 BOTH_METERS = rules_of(rule("pack", {"api_usage": 10, "images": 5}))
+HUNDRED = rules_of(rule("pack", {"api_usage": 100}, on_refund="revoke"))
+MIXED = rules_of(
+    rule("pack", {"api_usage": 100, "images": 8}, on_refund="revoke"), rule("gift", {"api_usage": 7})
+)
+KEPT = rules_of(rule("pack", {"api_usage": 100}))
 TOO_EXACT = rules_of(rule("much", {"api_usage": 10**11}), rule("little", {"api_usage": "0.00001"}))
 
 BROKEN = PolarBrokenError("Polar answered 500")
@@ -44,12 +49,23 @@ class Shop:
         """Return a worker that has just started, with the rules that are in force now."""
         store = self.store
         return Granter(
-            inbox=store, book=store, gate=store, polar=self.polar, rules=self.rules, jitter=lambda: 0.0
+            inbox=store,
+            book=store,
+            gate=store,
+            polar=self.polar,
+            rules=lambda: self.rules,
+            jitter=lambda: 0.0,
         )
 
     def receive(self, delivery_id: str, body: bytes) -> None:
         """Store a webhook as the receiver would."""
         self.store.accept(delivery_id, body)
+
+    def tell(self, body: bytes) -> Outcome:
+        """Receive one webhook, work on all that is due, and return what became of that one."""
+        delivery_id = f"msg-{len(self.store.deliveries) + 1}"
+        self.receive(delivery_id, body)
+        return self.work()[delivery_id]
 
     def work(self) -> dict[str, Outcome]:
         """Do one worker's share; return what became of each delivery in it."""
@@ -78,6 +94,18 @@ def purchases(count: int) -> list[bytes]:
     return [order_webhook(id=some_id(n), customer_id=some_id(n)) for n in range(1, count + 1)]
 
 
+def sold(rules: Rules = HUNDRED) -> Shop:
+    """Return a shop that has credited the usual order."""
+    shop = shop_with(order_webhook(), rules=rules)
+    assert shop.work()["msg-1"].status is Status.GRANTED
+    return shop
+
+
+def taken_back(shop: Shop) -> list[str]:
+    """Return the keys of what was taken back of the usual order, without what they all begin with."""
+    return [key.removeprefix(f"credits:refund:{ORDER}:") for key in shop.polar.events if ":refund:" in key]
+
+
 def crash(shop: Shop, work: Callable[[], object] | None = None) -> None:
     """Let a worker die in the midst of its work, and its lease run out."""
     with pytest.raises(KilledError):
@@ -85,16 +113,33 @@ def crash(shop: Shop, work: Callable[[], object] | None = None) -> None:
     shop.clock.advance(LEASE_SECONDS)
 
 
-class BookWith:
-    """A shop's book; ``before_settling`` happens first, to this worker alone."""
+def nothing() -> None:
+    """Let nothing happen."""
 
-    def __init__(self, shop: Shop, before_settling: Callable[[], object]) -> None:
+
+class BookWith:
+    """A shop's book; to this worker alone something happens before it takes back, or settles."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        before_taking_back: Callable[[], object] = nothing,
+        before_settling: Callable[[], object] = nothing,
+    ) -> None:
         self._store = shop.store
+        self._before_taking_back = before_taking_back
         self._before_settling = before_settling
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Claim | None]:
+    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
         """Claim as always."""
         return self._store.claim(plans)
+
+    def take_back(self, claims: Sequence[TakeBack]) -> None:
+        """Take back, if nothing keeps us from it; what happens before happens once."""
+        happens, self._before_taking_back = self._before_taking_back, nothing
+        happens()
+        self._store.take_back(claims)
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
         """Settle, if nothing keeps us from it."""
@@ -102,11 +147,30 @@ class BookWith:
         self._store.settle(accepted, outcomes)
 
 
-def work_but_before_settling(shop: Shop, happens: Callable[[], object]) -> None:
+def work_but_before_settling(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:
     """Do one worker's share; something happens between Polar's answer and the settlement."""
-    granter = replace(shop.granter, book=BookWith(shop, happens))
-    granter.run(shop.store.lease(MOST_DELIVERIES))
+    return _work_with(shop, BookWith(shop, before_settling=happens))
+
+
+def work_but_before_taking_back(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:
+    """Do one worker's share; something happens when it has worked out what a refund takes back."""
+    return _work_with(shop, BookWith(shop, before_taking_back=happens))
+
+
+def _work_with(shop: Shop, book: BookWith) -> dict[str, Outcome]:
+    outcomes = replace(shop.granter, book=book).run(shop.store.lease(MOST_DELIVERIES))
+    return {outcome.delivery_id: outcome for outcome in outcomes}
 
 
 def die() -> None:
     raise KilledError
+
+
+def end_well(shop: Shop) -> None:
+    """Let the world be well again; no delivery may be left waiting or fail when it is replayed."""
+    for _ in range(3):
+        shop.clock.advance(1_000)
+        shop.work()
+    failed = [id_ for id_, kept in shop.store.deliveries.items() if kept.status is Status.FAILED]
+    shop.replay(*failed)
+    assert {kept.status for kept in shop.store.deliveries.values()} <= {Status.GRANTED, Status.SKIPPED}

@@ -10,7 +10,7 @@ from redis import Redis
 from tests.builders import grant_of, order_webhook, rule, rules_of, some_id
 from workers import keys
 from workers.deliveries import DeliveryStore
-from workers.grants import Grant
+from workers.grants import Grant, order_subject
 from workers.intake import Disposition, RawDelivery
 from workers.ledger import Ledger
 from workers.planning import Plan
@@ -83,6 +83,7 @@ def outcome(delivery: Leased, status: Status = Status.GRANTED, reason: str = "",
         attempt=delivery.attempt,
         status=status,
         reason=reason,
+        subject=order_subject(some_id(1)),
         order_id=some_id(1),
         customer_id=some_id(2),
         after_seconds=others.get("after_seconds", 0),
@@ -91,7 +92,8 @@ def outcome(delivery: Leased, status: Status = Status.GRANTED, reason: str = "",
 
 
 def plan_of(*grants: Grant) -> Plan:
-    return Plan(subject=grants[0].subject, grants=grants)
+    first = grants[0]
+    return Plan(subject=first.subject, customer_id=first.customer_id, order_id=first.order_id, grants=grants)
 
 
 def settled_story(

@@ -1,68 +1,106 @@
 """PURE: one delivery on its way: what it says, what is planned and frozen for it, how it ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from config.rules import Rules
 from workers.errors import UnreadableEventError
-from workers.events import ORDER_PAID, Order, read_envelope, read_order
-from workers.grants import Grant
+from workers.events import (
+    CUSTOMER_CREATED,
+    ORDER_PAID,
+    ORDER_REFUNDED,
+    SUBSCRIPTION_CYCLED,
+    read_customer,
+    read_envelope,
+    read_order,
+    read_period,
+)
+from workers.facts import Fact, customer_fact, order_fact, period_fact
+from workers.grants import Grant, order_subject
 from workers.ingesting import Ingested
-from workers.planning import Plan, plan_order
-from workers.records import Claim, Leased, Outcome, Status
+from workers.planning import Plan, plan_for
+from workers.records import Claim, Leased, Outcome, Standing, Status
+from workers.refunds import nothing_to_take, refund_of
+
+_FACTS: Mapping[str, Callable[[bytes], Fact]] = {
+    ORDER_PAID: lambda body: order_fact(read_order(body)),
+    SUBSCRIPTION_CYCLED: lambda body: period_fact(read_period(body)),
+    CUSTOMER_CREATED: lambda body: customer_fact(read_customer(body)),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A delivery, the order that it tells of, and the plan for it; or why there is none."""
+    """A delivery and the plan for it; or why there is none."""
 
     delivery: Leased
-    order: Order | None = None
     plan: Plan | None = None
     skip: str = ""
     failure: str = ""
+
+    @property
+    def is_refund(self) -> bool:
+        """Say whether it tells of a refund: that credits nothing, and may take back."""
+        return self.delivery.type == ORDER_REFUNDED
 
 
 def open_case(delivery: Leased, rules: Rules) -> Case:
     """Read ``delivery`` and plan it by ``rules``."""
     try:
-        if delivery.type != ORDER_PAID:
+        if delivery.type == ORDER_REFUNDED:
+            return Case(delivery=delivery, plan=refund_plan(delivery.body))
+        fact = fact_of(delivery.type, delivery.body)
+        if fact is None:
             type_ = read_envelope(delivery.body).type
-            return Case(delivery=delivery, skip=f"{type_} leads to no credit in this version")
-        order = read_order(delivery.body)
+            return Case(delivery=delivery, skip=f"{type_} leads to no credit: it is ignored")
     except UnreadableEventError as error:
         return Case(delivery=delivery, failure=str(error))
-    return Case(delivery=delivery, order=order, plan=plan_order(order, rules))
+    return Case(delivery=delivery, plan=plan_for(fact, rules))
 
 
-def conclude(case: Case, claim: Claim | None, makers: Mapping[str, str], done: Ingested) -> Outcome:
-    """Return how ``case`` ends (or waits on), given what is frozen for it and what Polar took.
+def fact_of(type_: str, body: bytes) -> Fact | None:
+    """Return what a webhook tells of; None if rules cannot credit such a thing."""
+    read = _FACTS.get(type_)
+    return read(body) if read else None
+
+
+def refund_plan(body: bytes) -> Plan:
+    """Return the plan of an ``order.refunded``: it grants nothing, and notes the refund."""
+    order = read_order(body).view
+    return Plan(
+        subject=order_subject(order.id),
+        customer_id=order.customer_id,
+        order_id=order.id,
+        refund=refund_of(order),
+    )
+
+
+def conclude(case: Case, standing: Standing | None, makers: Mapping[str, str], done: Ingested) -> Outcome:
+    """Return how ``case`` ends (or waits on), given what stands for it and what Polar took.
 
     ``makers`` maps the key of each grant that was open to the delivery that made it.
     """
-    if case.failure:
-        return _outcome(case, Status.FAILED, case.failure)
-    if claim is None:
-        return _unclaimed(case)
-    open_keys = [grant.key for grant in claim.unsettled]
+    if case.failure or standing is None or case.plan is None:
+        return _outcome(case, Status.FAILED if case.failure else Status.SKIPPED, case.failure or case.skip)
+    open_keys = [grant.key for claim in standing.claims for grant in claim.unsettled]
     if any(key not in done.accepted and key not in done.refused for key in open_keys):
         return _waiting(case, open_keys, done)
     refusals = {done.refused[key] for key in open_keys if key in done.refused}
     if refusals:
         return _outcome(case, Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
-    own = claim.delivery_id == case.delivery.id
-    if own or any(makers[key] == case.delivery.id for key in open_keys):
-        return _outcome(case, Status.GRANTED, _granted(case.plan, claim))
-    when = f"{claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}"
-    return _outcome(
-        case, Status.SKIPPED, f"already granted: claimed by delivery {claim.delivery_id} at {when}"
-    )
+    mine = [claim for claim in standing.claims if _is_by(case, claim, makers)]
+    if mine:
+        text = credits_text([grant for claim in mine for grant in claim.grants])
+        return _outcome(case, Status.GRANTED, text + _differs(case, case.plan, standing, mine))
+    return _unclaimed(case, case.plan, standing)
 
 
-def credits_text(grants: Sequence[Grant]) -> str:
-    """Return credits as people read them: ``10 api_usage, 0.5 images``."""
-    return ", ".join(f"{plain(grant.units)} {grant.meter}" for grant in grants) or "nothing"
+def credits_text(grants: Iterable[Grant]) -> str:
+    """Return credits as people read them: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
+    given, taken = _by_meter(grants, 1), _by_meter(grants, -1)
+    texts = [given] if given else []
+    return "; ".join(texts + ([f"took back {taken}"] if taken else [])) or "nothing"
 
 
 def plain(units: Decimal) -> str:
@@ -71,12 +109,42 @@ def plain(units: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _unclaimed(case: Case) -> Outcome:
-    if case.plan is None:
-        return _outcome(case, Status.SKIPPED, case.skip)
-    if case.plan.failure:
-        return _outcome(case, Status.FAILED, case.plan.failure)
-    return _outcome(case, Status.SKIPPED, case.plan.skip)
+def _by_meter(grants: Iterable[Grant], sign: int) -> str:
+    units: dict[str, Decimal] = {}
+    for grant in grants:
+        if grant.units * sign > 0:
+            units[grant.meter] = units.get(grant.meter, Decimal(0)) + abs(grant.units)
+    # By meter: texts are compared, and claims come in another order than plans.
+    return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))
+
+
+def _is_by(case: Case, claim: Claim, makers: Mapping[str, str]) -> bool:
+    own = claim.delivery_id == case.delivery.id
+    return bool(claim.grants) and (
+        own or any(makers.get(grant.key) == case.delivery.id for grant in claim.unsettled)
+    )
+
+
+def _unclaimed(case: Case, plan: Plan, standing: Standing) -> Outcome:
+    """Return the end of a delivery that made nothing: what it is about was credited before, or is not."""
+    if case.is_refund:
+        return _outcome(case, Status.SKIPPED, nothing_to_take(standing, plan.refund))
+    if earlier := [claim for claim in standing.claims if claim.grants]:
+        return _outcome(case, Status.SKIPPED, _already(earlier[0], standing))
+    if plan.failure:
+        return _outcome(case, Status.FAILED, plan.failure)
+    return _outcome(case, Status.SKIPPED, plan.skip)
+
+
+def _already(claim: Claim, standing: Standing) -> str:
+    by = f"claimed by delivery {claim.delivery_id} at {_said(claim)}"
+    if standing.own is None:  # the fact itself is not credited, yet its customer is
+        return f"already granted to this customer by rule {', '.join(claim.grants[0].rules)}: {by}"
+    return f"already granted: {by}"
+
+
+def _said(claim: Claim) -> str:
+    return f"{claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
@@ -88,24 +156,28 @@ def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
     return _outcome(case, Status.WAITING, done.pause[1] if done.pause else "not sent yet")
 
 
-def _granted(plan: Plan | None, claim: Claim) -> str:
-    """Say what was granted and, where today's rules differ, that it stands all the same."""
-    frozen, planned = credits_text(claim.grants), credits_text(plan.grants if plan else ())
-    if frozen == planned:
-        return frozen
-    return f"{frozen}, as claimed at {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}; today's rules say {planned}"
+def _differs(case: Case, plan: Plan, standing: Standing, mine: Sequence[Claim]) -> str:
+    """Say, where today's rules differ from what is frozen, that it stands all the same."""
+    if case.is_refund or not any(grant.units > 0 for claim in mine for grant in claim.grants):
+        return ""  # rules have no say in a refund any more
+    others = {claim.subject for claim in standing.claims if claim not in mine}
+    frozen = credits_text([grant for claim in mine for grant in claim.grants if grant.units > 0])
+    planned = credits_text([grant for grant in plan.grants if grant.subject not in others])
+    return "" if frozen == planned else f", as claimed at {_said(mine[0])}; today's rules say {planned}"
 
 
 def _outcome(
     case: Case, status: Status, reason: str, *, after_seconds: float = 0, strike: bool = False
 ) -> Outcome:
+    plan = case.plan
     return Outcome(
         delivery_id=case.delivery.id,
         attempt=case.delivery.attempt,
         status=status,
         reason=reason,
-        order_id=case.order.id if case.order else "",
-        customer_id=case.order.customer_id if case.order else "",
+        subject=plan.subject if plan else "",
+        order_id=(plan.order_id or "") if plan else "",
+        customer_id=plan.customer_id if plan else "",
         after_seconds=after_seconds,
         strike=strike,
     )

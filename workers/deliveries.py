@@ -22,7 +22,8 @@ _PAGE = 200
 
 # What lists show; bodies are a hundred times larger.
 _SHOWN = (
-    "status", "type", "reason", "received_at", "settled_at", "attempts", "order_id", "customer_id"
+    "status", "type", "reason", "received_at", "settled_at", "attempts", "subject", "order_id",
+    "customer_id",
 )  # fmt: skip
 
 
@@ -54,6 +55,11 @@ class DeliveryStore:
             pipeline.hmget(keys.delivery(delivery_id), *_SHOWN)
         found = zip(ids, pipeline.execute(), strict=True)
         return [_delivery(delivery_id, values) for delivery_id, values in found if values[0]]
+
+    def about(self, order_id: str) -> list[Delivery]:
+        """Return the settled deliveries that told of an order."""
+        ids = cast(set[bytes], self._redis.smembers(keys.about(order_id)))
+        return self.get(sorted(id_.decode() for id_ in ids))
 
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery as it was signed."""
@@ -111,6 +117,7 @@ def _delivery(delivery_id: str, values: Sequence[bytes | None]) -> Delivery:
         received_at=moment_of(texts["received_at"]),
         settled_at=moment_of(texts["settled_at"]) if texts["settled_at"] else None,
         attempts=int(texts["attempts"]),
+        subject=texts["subject"] or None,
         order_id=texts["order_id"] or None,
         customer_id=texts["customer_id"] or None,
     )

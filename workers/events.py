@@ -3,21 +3,29 @@
 Shapes: Polar's OpenAPI (2026-10) and webhooks that a Polar server sent (``tests/payloads``).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic_core import from_json
 
 from workers.errors import UnreadableEventError
 
 ORDER_PAID = "order.paid"
+ORDER_REFUNDED = "order.refunded"
+SUBSCRIPTION_CYCLED = "subscription.cycled"
+CUSTOMER_CREATED = "customer.created"
 
 # What is stored; any other type is answered 2xx, counted and forgotten.
-STORED_TYPES = frozenset({ORDER_PAID, "order.refunded", "subscription.cycled", "customer.created"})
+STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTOMER_CREATED})
 
 # Ids are keys of the ledger: one spelling for each, whatever the sender's.
 Id = Annotated[str, AfterValidator(lambda text: str(UUID(text)))]
+
+Data = TypeVar("Data")
 
 
 class _View(BaseModel):
@@ -39,7 +47,7 @@ class Subscription(_View):
 
 
 class Order(_View):
-    """A paid order: what of it does not change decides what it is."""
+    """An order: what of it does not change decides what it is."""
 
     id: Id
     created_at: AwareDatetime
@@ -47,6 +55,11 @@ class Order(_View):
     customer_id: Id
     product_id: Id | None = None
     subscription: Subscription | None = None
+    status: str = "paid"
+    net_amount: int = 0
+    applied_balance_amount: int = 0
+    refunded_amount: NonNegativeInt = 0
+    """All refunds so far, in cents, without tax."""
 
     @property
     def is_trial_start(self) -> bool:
@@ -68,8 +81,32 @@ class Order(_View):
         )
 
 
-class _OrderWebhook(_View):
-    data: Order
+class Period(_View):
+    """The period that a subscription has begun: the id is the subscription's."""
+
+    id: Id
+    current_period_start: AwareDatetime
+    customer_id: Id
+    product_id: Id | None = None
+
+
+class Customer(_View):
+    """A customer."""
+
+    id: Id
+    created_at: AwareDatetime
+
+
+class _Webhook(_View, Generic[Data]):
+    data: Data
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read(Generic[Data]):
+    """A webhook's data: the view of it, and all that was sent, for expressions to look into."""
+
+    view: Data
+    raw: Mapping[str, Any]
 
 
 def peek_type(body: bytes) -> str | None:
@@ -88,12 +125,29 @@ def read_envelope(body: bytes) -> Envelope:
         raise UnreadableEventError(_words(error)) from None
 
 
-def read_order(body: bytes) -> Order:
+def read_order(body: bytes) -> Read[Order]:
     """Return the order of an ``order.*`` webhook; UnreadableEventError says what is wrong with it."""
+    return _read(body, _Webhook[Order])
+
+
+def read_period(body: bytes) -> Read[Period]:
+    """Return the period that a ``subscription.cycled`` webhook tells of, likewise."""
+    return _read(body, _Webhook[Period])
+
+
+def read_customer(body: bytes) -> Read[Customer]:
+    """Return the customer of a ``customer.*`` webhook, likewise."""
+    return _read(body, _Webhook[Customer])
+
+
+def _read(body: bytes, shape: type[_Webhook[Data]]) -> Read[Data]:
     try:
-        return _OrderWebhook.model_validate_json(body).data
+        whole = from_json(body, allow_inf_nan=False)
+        return Read(view=shape.model_validate(whole).data, raw=whole["data"])
     except ValidationError as error:
         raise UnreadableEventError(_words(error)) from None
+    except ValueError as error:
+        raise UnreadableEventError(f"the body cannot be read: {error}") from None
 
 
 def _within(moment: datetime, start: datetime | None, end: datetime | None) -> bool:

@@ -15,7 +15,8 @@ from workers.cases import Case, conclude, credits_text, open_case
 from workers.grants import Grant
 from workers.ingesting import Ingested, Ingestion
 from workers.planning import Plan
-from workers.records import Claim, Lease, Leased, Outcome, Status
+from workers.records import Lease, Leased, Outcome, Standing, Status, TakeBack
+from workers.refunds import take_back
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +38,12 @@ class Inbox(Protocol):
 class Book(Protocol):
     """Where grants are claimed and settled."""
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Claim | None]:
-        """Freeze each (delivery id, plan); return what is frozen."""
+    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
+        """Freeze each (delivery id, plan); return what stands."""
+        ...
+
+    def take_back(self, claims: Sequence[TakeBack]) -> None:
+        """Freeze what refunds take back, unless something else has been taken back meanwhile."""
         ...
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
@@ -82,7 +87,7 @@ class Granter:
     book: Book
     gate: Gate
     polar: Sink
-    rules: Rules
+    rules: Callable[[], Rules]
     jitter: Callable[[], float] = random.random
 
     def drain(self) -> None:
@@ -96,20 +101,21 @@ class Granter:
 
     def run(self, lease: Lease) -> list[Outcome]:
         """Plan, claim, ingest and settle what was leased; return what became of each delivery."""
-        cases = [self._open(delivery) for delivery in lease.deliveries]
-        claims = self._claim(cases)
-        grants, makers = _open_grants(cases, claims)
+        rules = self.rules()  # one version for all of them
+        cases = [self._open(delivery, rules) for delivery in lease.deliveries]
+        standings = self._claim(cases)
+        grants, makers = _open_grants(standings)
         done = self._ingest(grants, makers, lease)
-        outcomes = [conclude(case, claims.get(case.delivery.id), makers, done) for case in cases]
+        outcomes = [conclude(case, standings.get(case.delivery.id), makers, done) for case in cases]
         accepted = [grant for key, grant in grants.items() if key in done.accepted]
         self.book.settle(accepted, outcomes)
         self._heed(done, lease)
         _tell(outcomes, accepted, makers)
         return outcomes
 
-    def _open(self, delivery: Leased) -> Case:
+    def _open(self, delivery: Leased, rules: Rules) -> Case:
         try:
-            return open_case(delivery, self.rules)
+            return open_case(delivery, rules)
         except BaseTimeoutException:
             raise  # RQ's time limit for the job, not this delivery's fault
         except Exception as error:  # a bug that one delivery meets must not stop the others
@@ -117,13 +123,20 @@ class Granter:
             words = f"planning broke: {type(error).__name__}: {error}"
             return Case(delivery=delivery, failure=words.encode(errors="replace").decode())
 
-    def _claim(self, cases: Iterable[Case]) -> dict[str, Claim]:
-        """Return what is frozen, by delivery; a plan without grants may still find a claim."""
+    def _claim(self, cases: Iterable[Case]) -> dict[str, Standing]:
+        """Freeze what is planned, then what refunds take back of it; return what stands, by delivery."""
         plans = [(case.delivery.id, case.plan) for case in cases if case.plan is not None]
+        standings = self._standings(plans)
+        while due := [one for id_, standing in standings.items() if (one := take_back(standing, id_))]:
+            # What another has taken back meanwhile shows in the new standings, and is worked out anew.
+            self.book.take_back(due)
+            standings = self._standings(plans)
+        return standings
+
+    def _standings(self, plans: Sequence[tuple[str, Plan]]) -> dict[str, Standing]:
         if not plans:
             return {}
-        frozen = zip(plans, self.book.claim(plans), strict=True)
-        return {delivery_id: claim for (delivery_id, _), claim in frozen if claim is not None}
+        return {id_: standing for (id_, _), standing in zip(plans, self.book.claim(plans), strict=True)}
 
     def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], lease: Lease) -> Ingested:
         strikes = {delivery.id: delivery.strikes for delivery in lease.deliveries}
@@ -148,17 +161,15 @@ class Granter:
             self.gate.begin(seconds, reason)
 
 
-def _open_grants(
-    cases: Iterable[Case], claims: Mapping[str, Claim]
-) -> tuple[dict[str, Grant], dict[str, str]]:
+def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:
     """Return by key the grants that Polar has yet to confirm, and the first delivery of each."""
     grants: dict[str, Grant] = {}
     makers: dict[str, str] = {}
-    for case in cases:
-        if claim := claims.get(case.delivery.id):
+    for delivery_id, standing in standings.items():
+        for claim in standing.claims:
             for grant in claim.unsettled:
                 grants[grant.key] = grant
-                makers.setdefault(grant.key, case.delivery.id)
+                makers.setdefault(grant.key, delivery_id)
     return grants, makers
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 _ORDER = "credits:order:"
+_CYCLE = "credits:cycle:"
+_CUSTOMER = "credits:customer:"
+_REFUND = "credits:refund:"
 
 GRANTED_BY = "credit-granter"
 _LONGEST_TEXT = 500  # Polar's bound on a metadata value
@@ -13,21 +17,24 @@ _LONGEST_TEXT = 500  # Polar's bound on a metadata value
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One rule's share of a grant, in positive credits."""
+    """One rule's share of a grant, in credits; negative where it takes back."""
 
     rule: str
     units: Decimal
+    revocable: bool = False
+    """Whether a refund takes it back: frozen with the grant, whatever the rules say later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """Credits for one customer on one meter, from one business fact."""
+    """Credits for one customer on one meter, from one business fact; negative: taken back."""
 
     subject: str
     customer_id: str
     meter: str
     property_name: str
     parts: tuple[Part, ...]
+    order_id: str | None = None
 
     @property
     def key(self) -> str:
@@ -36,7 +43,7 @@ class Grant:
 
     @property
     def units(self) -> Decimal:
-        """Return the credits of all rules together, positive."""
+        """Return the credits of all rules together."""
         return sum((part.units for part in self.parts), Decimal(0))
 
     @property
@@ -50,9 +57,27 @@ def order_subject(order_id: str) -> str:
     return _ORDER + order_id
 
 
+def cycle_subject(subscription_id: str, period_start: datetime) -> str:
+    """Return the fact "this period of a subscription began"."""
+    return f"{_CYCLE}{subscription_id}:{int(period_start.timestamp())}"
+
+
+def customer_subject(customer_id: str, rule: str | None = None) -> str:
+    """Return the fact "this rule has credited this customer"; without a rule, "there is this customer"."""
+    return f"{_CUSTOMER}{customer_id}:{rule}" if rule else _CUSTOMER + customer_id
+
+
+def refund_subject(order_id: str, refunded_amount: int) -> str:
+    """Return the fact "of this order so much has been refunded, all told" (in cents)."""
+    return f"{_REFUND}{order_id}:{refunded_amount}"
+
+
 def order_of(subject: str) -> str | None:
-    """Return the order that a subject speaks of, if it speaks of one."""
-    return subject.removeprefix(_ORDER) if subject.startswith(_ORDER) else None
+    """Return the order that a subject is about, if its name says so."""
+    for prefix in (_ORDER, _REFUND):
+        if subject.startswith(prefix):
+            return subject.removeprefix(prefix).partition(":")[0]
+    return None
 
 
 def grant_key(subject: str, meter: str) -> str:
@@ -77,9 +102,11 @@ def _story(grant: Grant) -> Iterator[tuple[str, str]]:
     """By ``granted_by`` and ``key`` the ledger can be read back from Polar."""
     yield "granted_by", GRANTED_BY
     yield "key", grant.key
-    if order_id := order_of(grant.subject):
-        yield "order_id", order_id
+    if grant.order_id:
+        yield "order_id", grant.order_id
     yield "rules", ",".join(grant.rules)[:_LONGEST_TEXT]
+    if grant.subject.startswith(_REFUND):
+        yield "reason", "refund"
 
 
 def _number(units: Decimal) -> int | float:

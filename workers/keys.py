@@ -34,6 +34,11 @@ def delivery(delivery_id: str) -> str:
     return DELIVERY + delivery_id
 
 
+def about(order_id: str) -> str:
+    """Return the set of deliveries about an order. Expires like the last of them; never if that failed."""
+    return ABOUT + order_id
+
+
 def deliveries(status: str) -> str:
     """Return the deliveries of one status, scored by when they came (ms). Pruned like their hashes."""
     return DELIVERIES + status
@@ -41,3 +46,4 @@ def deliveries(status: str) -> str:
 
 DELIVERY = "credits:delivery:"
 DELIVERIES = "credits:deliveries:"
+ABOUT = "credits:about:"

@@ -1,92 +1,188 @@
-"""PURE: what the rules make of a paid order. Reads no clock and no store, logs nothing."""
+"""PURE: what the rules make of a fact. Reads no clock and no store, logs nothing."""
 
-from dataclasses import dataclass
-from datetime import UTC
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import IntEnum
 
+from config.amounts import AmountError, amount_of
+from config.conditions import ConditionError
 from config.rules import MOST_DIGITS, Rule, Rules, Trigger
-from workers.events import Order
-from workers.grants import Grant, Part, order_subject
+from workers.facts import Fact
+from workers.grants import Grant, Part, customer_subject
+from workers.records import Refund
+
+_MOST_NAMED = 3  # rules that came close are named in a reason; more would bury it
+
+
+class Obstacle(IntEnum):
+    """What keeps a rule from a fact: the greater, the closer it came."""
+
+    PRODUCT = 1
+    TRIGGER = 2
+    WINDOW = 3
+    CONDITION = 4
+    NOTHING_GIVEN = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What one rule makes of a fact: amounts by meter, an obstacle, or a failure to work it out."""
+
+    rule: Rule
+    amounts: dict[str, Decimal] = field(default_factory=dict)
+    obstacle: Obstacle | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The grants that a webhook leads to, or why there are none: a skip, or a failure to work them out."""
+    """The grants that a webhook leads to, or why there are none: a skip, or a failure to work them out.
+
+    Grants of a ``once_per`` rule have a subject of their own; all others have the plan's.
+    """
 
     subject: str
+    customer_id: str = ""
+    order_id: str | None = None
     grants: tuple[Grant, ...] = ()
+    refund: Refund | None = None
     skip: str = ""
     failure: str = ""
 
 
-def plan_order(order: Order, rules: Rules) -> Plan:
-    """Return what every matching rule grants for ``order``: one grant a meter, rules added up."""
-    subject = order_subject(order.id)
-    trigger = trigger_of(order)
-    reason = _never(order, rules, trigger)
-    if reason or trigger is None:
-        return Plan(subject=subject, skip=reason)
-    matching = [rule for rule in rules.rules if _matches(rule, order, trigger)]
-    if not matching:
-        return Plan(subject=subject, skip=_no_match(order, trigger, rules))
-    grants = _grants(subject, order.customer_id, matching, rules)
-    if failure := "; ".join(filter(None, map(_inexact, grants))):
-        return Plan(subject=subject, failure=failure)
-    return Plan(subject=subject, grants=grants)
+def plan_for(fact: Fact, rules: Rules) -> Plan:
+    """Return what every matching rule grants for ``fact``: one grant a subject and meter, rules added up."""
+    verdicts = [] if never(fact, rules) else [judge(rule, fact) for rule in rules.rules]
+    grants = tuple(_grants(fact, verdicts, rules))
+    failure = "; ".join([one.failure for one in verdicts if one.failure] + list(_inexact(grants)))
+    return Plan(
+        subject=fact.subject,
+        customer_id=fact.customer_id,
+        order_id=fact.order_id,
+        grants=() if failure else grants,
+        refund=fact.refund,
+        skip="" if grants or failure else (never(fact, rules) or _no_match(fact, verdicts)),
+        failure=failure,
+    )
 
 
-def trigger_of(order: Order) -> Trigger | None:
-    """Return what kind of paid order this is; None for a final invoice or a reason unknown to us."""
-    if order.is_final_invoice:
-        return None
-    if order.is_trial_start:
-        return Trigger.TRIAL_START
+def judge(rule: Rule, fact: Fact) -> Verdict:
+    """Return what ``rule`` makes of ``fact``, whatever other rules say."""
+    if obstacle := _obstacle(rule, fact):
+        return Verdict(rule=rule, obstacle=obstacle)
     try:
-        return Trigger(order.billing_reason)
-    except ValueError:
-        return None
+        if rule.when is not None and not rule.when.holds(fact.variables):
+            return Verdict(rule=rule, obstacle=Obstacle.CONDITION)
+    except ConditionError as error:
+        return Verdict(rule=rule, failure=f"rule {rule.name}, when: {error}")
+    amounts: dict[str, Decimal] = {}
+    for meter, amount in rule.grant.items():
+        try:
+            amounts[meter] = amount_of(amount, fact.variables)
+        except AmountError as error:
+            return Verdict(rule=rule, failure=f"rule {rule.name}, {meter}: {error}")
+    given = {meter: units for meter, units in amounts.items() if units}
+    return Verdict(rule=rule, amounts=given, obstacle=None if given else Obstacle.NOTHING_GIVEN)
 
 
-def _never(order: Order, rules: Rules, trigger: Trigger | None) -> str:
-    if order.is_final_invoice:
-        return "final invoice of an ended subscription: never credited"
-    if trigger is None:
-        return f"billing reason {order.billing_reason!r} is none that rules can name"
-    if rules.credit_from is not None and order.created_at < rules.credit_from:
-        created = order.created_at.astimezone(UTC)
-        return f"created {created:%Y-%m-%dT%H:%M:%SZ}, before credit_from"
+def never(fact: Fact, rules: Rules) -> str:
+    """Return why no rule at all can credit ``fact``; nothing if one could."""
+    if fact.never:
+        return fact.never
+    if rules.credit_from is not None and fact.moment < rules.credit_from:
+        return f"{_happened(fact)}, before credit_from"
     return ""
 
 
-def _matches(rule: Rule, order: Order, trigger: Trigger) -> bool:
-    return trigger in rule.triggers and (rule.products is None or order.product_id in rule.products)
+def why_not(verdict: Verdict, fact: Fact) -> str:
+    """Return what kept a rule from ``fact``, with the value that it saw."""
+    rule = verdict.rule
+    if verdict.obstacle is Obstacle.PRODUCT:
+        return f"not for product {fact.product_id or '(none)'}"
+    if verdict.obstacle is Obstacle.TRIGGER:
+        return f"not for the trigger {fact.trigger}"
+    if verdict.obstacle is Obstacle.WINDOW:
+        early = _is_early(rule, fact)
+        bound = (
+            f"before its from, {_said(rule.begins)}" if early else f"not before its until, {_said(rule.ends)}"
+        )
+        return f"{_happened(fact)}, {bound}"
+    if verdict.obstacle is Obstacle.CONDITION and rule.when is not None:
+        return rule.when.unmet(fact.variables)
+    return f"gives 0 {' and '.join(rule.grant)}"
 
 
-def _no_match(order: Order, trigger: Trigger, rules: Rules) -> str:
-    product = order.product_id or "(none)"
-    if any(rule.products is None or order.product_id in rule.products for rule in rules.rules):
-        return f"no rule for product {product} has the trigger {trigger}"
-    return f"no rule names product {product}"
+def _obstacle(rule: Rule, fact: Fact) -> Obstacle | None:
+    if rule.products is not None and fact.product_id not in rule.products:
+        return Obstacle.PRODUCT
+    if fact.trigger not in rule.triggers:
+        return Obstacle.TRIGGER
+    if _is_early(rule, fact) or (rule.ends is not None and fact.moment >= rule.ends):
+        return Obstacle.WINDOW
+    return None
 
 
-def _inexact(grant: Grant) -> str:
-    """Say so where rules add up to more digits than Polar's numbers keep; one rule alone cannot."""
-    if len(grant.units.normalize().as_tuple().digits) <= MOST_DIGITS:
-        return ""
-    return f"rules {', '.join(grant.rules)} add up to {grant.units:f} {grant.meter}: too many digits"
+def _is_early(rule: Rule, fact: Fact) -> bool:
+    return rule.begins is not None and fact.moment < rule.begins
 
 
-def _grants(subject: str, customer_id: str, matching: list[Rule], rules: Rules) -> tuple[Grant, ...]:
-    parts: dict[str, list[Part]] = {}
-    for rule in matching:
-        for meter, units in rule.grant.items():
-            parts.setdefault(meter, []).append(Part(rule=rule.name, units=units))
-    return tuple(
-        Grant(
+def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
+    closest = max((one.obstacle or 0 for one in verdicts), default=Obstacle.PRODUCT)
+    product = f"product {fact.product_id or '(none)'}"
+    if fact.trigger is Trigger.CUSTOMER and closest <= Obstacle.TRIGGER:
+        return f"no rule has the trigger {fact.trigger}"
+    if closest == Obstacle.PRODUCT:
+        return f"no rule names {product}"
+    if closest == Obstacle.TRIGGER:
+        return f"no rule for {product} has the trigger {fact.trigger}"
+    near = [one for one in verdicts if one.obstacle == closest]
+    named = [f"rule {one.rule.name}: {why_not(one, fact)}" for one in near[:_MOST_NAMED]]
+    more = [f"and {len(near) - _MOST_NAMED} more"] if len(near) > _MOST_NAMED else []
+    return "; ".join(named + more)
+
+
+def _inexact(grants: Sequence[Grant]) -> Iterator[str]:
+    """Say so where rules add up to more digits than Polar's numbers keep; one rule alone cannot.
+
+    What a full refund takes back goes there as a number of its own.
+    """
+    for grant in grants:
+        for parts in (grant.parts, [part for part in grant.parts if part.revocable]):
+            units = sum((part.units for part in parts), Decimal(0))
+            if len(units.normalize().as_tuple().digits) > MOST_DIGITS:
+                names = ", ".join(part.rule for part in parts)
+                yield f"rules {names} add up to {units:f} {grant.meter}: too many digits"
+                break
+
+
+def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[Grant]:
+    parts: dict[tuple[str, str], list[Part]] = {}
+    for one in verdicts:
+        for meter, units in one.amounts.items():
+            part = Part(rule=one.rule.name, units=units, revocable=one.rule.revokes)
+            parts.setdefault((_subject(one.rule, fact), meter), []).append(part)
+    for (subject, meter), shares in sorted(parts.items()):
+        yield Grant(
             subject=subject,
-            customer_id=customer_id,
+            customer_id=fact.customer_id,
             meter=meter,
             property_name=rules.meters[meter].property,
             parts=tuple(shares),
+            order_id=fact.order_id,
         )
-        for meter, shares in sorted(parts.items())
-    )
+
+
+def _subject(rule: Rule, fact: Fact) -> str:
+    if rule.once_per_customer or fact.subject == customer_subject(fact.customer_id):
+        return customer_subject(fact.customer_id, rule.name)
+    return fact.subject
+
+
+def _happened(fact: Fact) -> str:
+    return f"{'begun' if fact.trigger is Trigger.PERIOD else 'created'} {_said(fact.moment)}"
+
+
+def _said(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""

@@ -1,11 +1,16 @@
 """PURE: the values that pass between the stores and the core."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 
 from workers.grants import Grant
+
+Taken = Mapping[str, Mapping[str, Decimal]]
+"""What refunds took back of an order's credits so far: by meter, by rule, positive."""
 
 
 def moment_of(milliseconds: str | bytes | float) -> datetime:
@@ -60,24 +65,67 @@ class Delivery:
     received_at: datetime
     settled_at: datetime | None
     attempts: int
+    subject: str | None
     order_id: str | None
     customer_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A frozen plan, and which of its meters Polar has taken."""
+    """What is frozen for one subject, and which of its meters Polar has taken."""
 
     subject: str
     delivery_id: str
     claimed_at: datetime
-    grants: tuple[Grant, ...]
-    settled: Mapping[str, datetime]
+    grants: tuple[Grant, ...] = ()
+    settled: Mapping[str, datetime] = field(default_factory=dict)
+    order_id: str | None = None
 
     @property
     def unsettled(self) -> tuple[Grant, ...]:
         """Return the grants that Polar has not confirmed yet."""
         return tuple(grant for grant in self.grants if grant.meter not in self.settled)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refund:
+    """All refunds of an order so far: cents without tax, and the share of what was paid."""
+
+    amount: int
+    share: Fraction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """All that the ledger has for one business fact: its own claim, first, and those linked to it.
+
+    Linked are what ``once_per`` rules gave for it, and what refunds took back. ``refund`` is the highest
+    seen, even before anything was credited.
+    """
+
+    subject: str
+    claims: tuple[Claim, ...] = ()
+    refund: Refund | None = None
+    taken: Taken = field(default_factory=dict)
+
+    @property
+    def own(self) -> Claim | None:
+        """Return the claim of the fact itself: where it stands, the whole plan is frozen."""
+        return next((claim for claim in self.claims if claim.subject == self.subject), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeBack:
+    """Grants of less than nothing that a refund leads to, and what is taken with them, all told.
+
+    It holds only where ``before`` is what had been taken.
+    """
+
+    delivery_id: str
+    subject: str
+    grants: tuple[Grant, ...]
+    before: Taken
+    after: Taken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +136,7 @@ class Outcome:
     attempt: int
     status: Status
     reason: str = ""
+    subject: str = ""
     order_id: str = ""
     customer_id: str = ""
     after_seconds: float = 0

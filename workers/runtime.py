@@ -1,6 +1,6 @@
 """The composition root: from settings to the parts that receiver, worker, command line and tests use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import redis.asyncio
 from redis import Redis
 
 from config.errors import ConfigError
-from config.rules import Rules, load_rules
+from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
 from workers.deliveries import DeliveryStore
@@ -19,6 +19,7 @@ from workers.ledger import Ledger
 from workers.pauses import Pauses
 from workers.polar import Polar
 from workers.queue import GrantWorker
+from workers.rulebook import Rulebook
 
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
 RECEIVER_SECONDS = 3
@@ -70,8 +71,8 @@ def stores_in(connection: Redis, settings: Settings) -> Stores:
     )
 
 
-def granter_for(settings: Settings, stores: Stores, rules: Rules) -> Granter:
-    """Return what turns deliveries into credit; ConfigError without a token."""
+def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) -> Granter:
+    """Return what turns deliveries into credit by the rules of the moment; ConfigError without a token."""
     return Granter(
         inbox=stores.deliveries,
         book=stores.ledger,
@@ -119,9 +120,9 @@ def require_secrets(settings: Settings) -> tuple[str, ...]:
 def worker_for(settings: Settings, url: str) -> GrantWorker:
     """Return an RQ worker that is ready to work; ConfigError if it could not grant."""
     connection = connect(url)
-    rules = load_rules(settings.rules_path)
-    jobs.install(granter_for(settings, stores_in(connection, settings), rules))
-    return GrantWorker(connection, rules=rules, retain=settings.retain)
+    rulebook = Rulebook(settings.rules_path)
+    jobs.install(granter_for(settings, stores_in(connection, settings), rulebook.current))
+    return GrantWorker(connection, rulebook=rulebook, retain=settings.retain)
 
 
 def intake_for(url: str) -> Intake:

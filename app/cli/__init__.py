@@ -4,13 +4,13 @@ import sys
 
 from redis.exceptions import RedisError
 
-from app.cli import check, demo, look, replay, run, send
+from app.cli import check, demo, explain, look, replay, rules, run, send
 from app.cli.root import root
 from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError
 
-__all__ = ["check", "demo", "look", "main", "replay", "root", "run", "send"]
+__all__ = ["check", "demo", "explain", "look", "main", "replay", "root", "rules", "run", "send"]
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from app.cli.output import console, print_json
 from app.cli.root import Json, root
 from app.demo.stage import CUSTOMER, Stage, stage
-from app.samples import sample
+from config.samples import sample
 from workers.records import Status
 
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}

@@ -11,6 +11,7 @@ import typer
 from app.cli.output import (
     Cell,
     ago,
+    claims_rows,
     console,
     delivery_json,
     grants_json,
@@ -19,12 +20,11 @@ from app.cli.output import (
     print_json,
     print_table,
     status_text,
+    utc,
 )
 from app.cli.root import Json, root, settings_for
 from app.errors import CommandError
 from config.durations import parse_duration
-from workers.cases import credits_text
-from workers.grants import order_subject
 from workers.health import all_well, examine
 from workers.queue import queue_length
 from workers.records import Claim, Delivery, Status
@@ -86,13 +86,13 @@ def show(
     """
     with stores(settings_for("show", quiet=True)) as held:
         one = find(held, [delivery])[0]
-        claim = held.ledger.find(order_subject(one.order_id)) if one.order_id else None
+        claims = held.ledger.find(one.subject).claims if one.subject else ()
         raw = held.deliveries.body(delivery)
     if json:
-        grants = grants_json(claim, one.order_id) if claim else []
+        grants = [grant for claim in claims for grant in grants_json(claim)]
         print_json(delivery_json(one) | {"grants": grants, "body": _text(raw)})
         return
-    _print_delivery(one, claim)
+    _print_delivery(one, claims)
     if body:
         console().print(literal(_pretty(raw)), soft_wrap=True)
 
@@ -167,32 +167,20 @@ def _row(one: Delivery) -> dict[str, Cell]:
     }
 
 
-def _print_delivery(one: Delivery, claim: Claim | None) -> None:
+def _print_delivery(one: Delivery, claims: Sequence[Claim]) -> None:
     rows: list[list[Cell]] = [
         ["delivery", one.id],
         ["type", one.type or "no webhook that can be read"],
         ["status", status_text(one.status)],
         ["reason", one.reason or "-"],
-        ["received", f"{_seconds(one.received_at)} ({ago(one.received_at)})"],
-        ["settled", _seconds(one.settled_at) if one.settled_at else "not yet"],
+        ["received", f"{utc(one.received_at)} ({ago(one.received_at)})"],
+        ["settled", utc(one.settled_at) if one.settled_at else "not yet"],
         ["attempts", str(one.attempts)],
         ["order", one.order_id or "-"],
         ["customer", one.customer_id or "-"],
     ]
-    if claim:
-        rows.append(["claimed", f"{_seconds(claim.claimed_at)}, by delivery {claim.delivery_id}"])
-        rows += [
-            [
-                "granted" if grant.meter in claim.settled else "claimed",
-                f"{credits_text([grant])} by {', '.join(grant.rules)}, as {grant.key}",
-            ]
-            for grant in claim.grants
-        ]
+    rows += claims_rows(claims)
     print_table(["", ""], rows)
-
-
-def _seconds(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _text(body: bytes) -> str:

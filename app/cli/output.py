@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workers.cases import plain
+from workers.cases import credits_text, plain
+from workers.grants import Grant
 from workers.records import Claim, Delivery, Status
 
 # Not a terminal: nobody measures, so nothing is cut.
@@ -69,6 +70,28 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     return f"{seconds} s ago"
 
 
+def utc(moment: datetime) -> str:
+    """Return a moment to the second for people."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def claims_rows(claims: Sequence[Claim]) -> list[list[Cell]]:
+    """Return what is frozen: by whom, and a row for each grant with its key and when Polar took it."""
+    rows: list[list[Cell]] = []
+    last = ""
+    for claim in claims:
+        if claim.grants and claim.delivery_id != last:
+            rows.append(["claimed", f"{utc(claim.claimed_at)}, by delivery {claim.delivery_id}"])
+            last = claim.delivery_id
+        rows += [_grant_row(grant, claim.settled.get(grant.meter)) for grant in claim.grants]
+    return rows
+
+
+def _grant_row(grant: Grant, taken_at: datetime | None) -> list[Cell]:
+    words = f"{credits_text([grant])} by {', '.join(grant.rules)}, as {grant.key}"
+    return [f"granted {utc(taken_at)}" if taken_at else "not taken by Polar yet", words]
+
+
 def iso(moment: datetime | None) -> str | None:
     """Return a moment for machines."""
     return moment.isoformat().replace("+00:00", "Z") if moment else None
@@ -89,7 +112,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def grants_json(claim: Claim, order_id: str | None) -> list[dict[str, Any]]:
+def grants_json(claim: Claim) -> list[dict[str, Any]]:
     """Return the grants of one claim for machines."""
     return [
         {
@@ -98,7 +121,7 @@ def grants_json(claim: Claim, order_id: str | None) -> list[dict[str, Any]]:
             "meter": grant.meter,
             "credits": number(plain(grant.units)),
             "status": "granted" if grant.meter in claim.settled else "claimed",
-            "order_id": order_id,
+            "order_id": grant.order_id,
             "rules": list(grant.rules),
             "delivery": claim.delivery_id,
             "claimed_at": iso(claim.claimed_at),

@@ -13,9 +13,10 @@ from app.cli.output import Cell, console, literal, print_json, print_table, stat
 from app.cli.root import Json, root, settings_for
 from config.rules import Rules, load_rules
 from config.settings import Settings
-from workers.cases import credits_text, open_case
+from workers.cases import open_case
 from workers.granting import MOST_DELIVERIES
-from workers.ledger import Ledger
+from workers.planning import Plan
+from workers.prospects import prospect
 from workers.records import Delivery, Lease, Leased, Outcome, Status
 from workers.runtime import Stores, granter_for, require_token, stores
 
@@ -48,7 +49,7 @@ def replay(
     with stores(settings) as held:
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
         if dry_run or not chosen or not json:
-            _print_prospects([(one, prospect(one, held, rules)) for one in chosen], json=json)
+            _print_prospects([(one, outlook(one, held, rules)) for one in chosen], json=json)
         if dry_run or not chosen or not _agreed(len(chosen), yes=yes):
             return
         outcomes = _run(settings, held, rules, [one.id for one in chosen])
@@ -58,29 +59,13 @@ def replay(
         raise typer.Exit(1)
 
 
-def prospect(delivery: Delivery, held: Stores, rules: Rules) -> str:
+def outlook(delivery: Delivery, held: Stores, rules: Rules) -> str:
     """Say what a replay would come to; touches nothing."""
     leased = Leased(
         id=delivery.id, type=delivery.type, body=held.deliveries.body(delivery.id), strikes=0, attempt=0
     )
     case = open_case(leased, rules)
-    if case.plan is None:
-        return f"fail: {case.failure}" if case.failure else f"skip: {case.skip}"
-    plan = case.plan
-    nothing = f"fail: {plan.failure}" if plan.failure else f"skip: {plan.skip}"
-    otherwise = f"grant {credits_text(plan.grants)}" if plan.grants else nothing
-    return _of_plan(held.ledger, plan.subject, credits_text(plan.grants), otherwise)
-
-
-def _of_plan(ledger: Ledger, subject: str, planned: str, otherwise: str) -> str:
-    claim = ledger.find(subject)
-    if claim is None:
-        return otherwise
-    frozen = credits_text(claim.grants)
-    note = "" if frozen == planned else f" (today's rules say {planned}: left alone)"
-    if claim.unsettled:
-        return f"grant {credits_text(claim.unsettled)}, as claimed before{note}"
-    return f"nothing: {frozen} already granted{note}"
+    return prospect(case, held.ledger.look(case.plan or Plan(subject="")))
 
 
 def _statuses(failed: bool, skipped: bool, all_: bool) -> list[Status]:
@@ -113,7 +98,7 @@ def _agreed(count: int, *, yes: bool) -> bool:
 
 def _run(settings: Settings, held: Stores, rules: Rules, ids: Sequence[str]) -> list[Outcome]:
     """Run ``ids``, some hundreds at a time; during an outage what was not begun is left as it was."""
-    granter = granter_for(settings, held, rules)
+    granter = granter_for(settings, held, lambda: rules)
     outcomes: list[Outcome] = []
     for start in range(0, len(ids), MOST_DELIVERIES):
         if outage := _await_turn(held):

@@ -12,8 +12,8 @@ import typer
 from app.cli.output import console, literal, print_json
 from app.cli.root import Json, root, settings_for
 from app.errors import CommandError
-from app.samples import SAMPLES, sample
 from app.signature import WEBHOOK_ID, sign
+from config.samples import SAMPLES, sample
 from config.settings import Settings
 from workers.runtime import require_secrets
 

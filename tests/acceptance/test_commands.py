@@ -6,7 +6,7 @@ import pytest
 import typer.core
 
 from app.cli.root import root
-from app.samples import SAMPLES
+from config.samples import SAMPLES
 from tests.builders import CUSTOMER, some_id
 from tests.conftest import PAYLOADS, payload
 from tests.desks import NOBODY, NOWHERE, Desk, assert_one_clear_line, assert_wrong_use

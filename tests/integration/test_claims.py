@@ -13,7 +13,7 @@ from tests.stores import plan_of
 from workers.grants import order_subject
 from workers.ledger import Ledger
 from workers.planning import Plan
-from workers.records import Claim
+from workers.records import Standing
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:
@@ -53,7 +53,7 @@ def test_a_plan_without_grants_freezes_nothing_and_sees_what_is_frozen(ledger: L
 def test_of_twenty_claims_at_once_one_is_frozen_and_all_see_that_one(ledger: Ledger) -> None:
     at_once = Barrier(20)
 
-    def claim(number: int) -> Claim | None:
+    def claim(number: int) -> Standing:
         at_once.wait()
         return ledger.claim([(f"msg-{number}", plan_of(grant_of(1, number + 1)))])[0]
 

@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ from redis import Redis
 
 from tests.builders import order_webhook, some_id
 from tests.fakes import FakePolar
+from tests.rulebooks import watch_in
 from tests.stores import RETAIN, RULES, accept, check, let_leases_end, let_pause_end
 from workers import jobs, keys
 from workers.deliveries import DeliveryStore
@@ -73,15 +75,22 @@ def signals_kept() -> Iterator[None]:
 
 
 def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
-    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    redis: Redis,
+    redis_url: str,
+    store: DeliveryStore,
+    ledger: Ledger,
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    rulebook = watch_in(tmp_path).rulebook
     polar = FakePolar(known=lambda customer: customer != some_id(4))
-    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=RULES)
+    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: RULES)
     monkeypatch.setattr(jobs, "_granter", granter)
 
     def work() -> list[str]:
         with signals_kept():
-            GrantWorker(redis, rules=RULES, retain=RETAIN).work(burst=True, logging_level="WARNING")
+            GrantWorker(redis, rulebook=rulebook, retain=RETAIN).work(burst=True, logging_level="WARNING")
         return unaccounted(redis, store)
 
     check(redis_url)
@@ -110,7 +119,7 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
     assert redis.exists(keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE) == 0
     store.reopen(["msg-4", "msg-5"])
     let_leases_end(redis)
-    GrantWorker(redis, rules=RULES, retain=RETAIN).tick()
+    GrantWorker(redis, rulebook=rulebook, retain=RETAIN).tick()
     assert work() == []
     assert store.counts()[Status.FAILED] == 2
     assert ledger.granted() == 2

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,9 +15,10 @@ from app.demo.polar import create_app as create_polar
 from app.main import create_app
 from app.signature import sign
 from config.errors import ConfigError
-from tests.builders import order_webhook, rules_of, some_id
+from tests.builders import order_webhook, some_id
 from tests.conftest import PAYLOADS, payload
 from tests.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, settings_for, signed
+from tests.rulebooks import watch_in
 from tests.servers import running
 from workers import keys
 from workers.deliveries import DeliveryStore
@@ -104,9 +106,11 @@ def test_without_an_ops_token_nobody_is_an_operator(redis: Redis, redis_url: str
         assert health(url, "Bearer") == health(url, "Bearer None") == {"status": "unwell"}
 
 
-def test_the_whole_is_well_when_a_worker_lives_with_rules_in_force(redis: Redis, redis_url: str) -> None:
+def test_the_whole_is_well_when_a_worker_lives_with_rules_in_force(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
     """A receiver of its own: what another has just found out it may tell again for a while."""
-    worker = GrantWorker(redis, rules=rules_of(), retain=timedelta(days=30))
+    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=timedelta(days=30))
     worker.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
     worker.heartbeat()
     with running(create_app(settings_for(redis_url))) as url:

@@ -18,12 +18,12 @@ from tests.shops import (
     Shop,
     crash,
     die,
+    end_well,
     limited,
     work_but_before_settling,
 )
 from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarRefusedError
-from workers.records import Status
 
 
 def receive(number: int, copy: int) -> Callable[[Shop], None]:
@@ -115,13 +115,3 @@ def test_whatever_happens_an_order_is_credited_once_with_what_was_claimed_first(
 def claimed_by(shop: Shop, number: int) -> Decimal:
     claim = shop.store.claims.get(f"credits:order:{some_id(number)}")
     return sum((grant.units for grant in claim.grants), Decimal(0)) if claim else Decimal(0)
-
-
-def end_well(shop: Shop) -> None:
-    """Let the world be well again; no delivery may be left waiting or fail when it is replayed."""
-    for _ in range(3):
-        shop.clock.advance(1_000)
-        shop.work()
-    failed = [id_ for id_, kept in shop.store.deliveries.items() if kept.status is Status.FAILED]
-    shop.replay(*failed)
-    assert {kept.status for kept in shop.store.deliveries.values()} <= {Status.GRANTED, Status.SKIPPED}

@@ -1,11 +1,64 @@
--- Freeze each plan unless its subject is frozen already; return what stands frozen now.
--- ARGV: JSON [[subject, [field, value, ...]], ...]; no fields: only look
--- Returns one flat hash for each, empty where nothing stands
-local frozen = {}
-for i, claim in ipairs(cjson.decode(ARGV[1])) do
-  if #claim[2] > 0 and redis.call('EXISTS', claim[1]) == 0 then
-    redis.call('HSET', claim[1], 'claimed_at', text(clock()), unpack(claim[2]))
-  end
-  frozen[i] = redis.call('HGETALL', claim[1])
+-- Freeze each plan unless its fact is frozen already; return all that stands frozen now.
+-- ARGV: JSON [[subject, [refunded amount, share] or [], base fields, [[subject, fields], ...]], ...]
+-- Without base fields it only looks. Returns for each {the subject's hash, {linked subject, its hash}, ...}
+local now = text(clock())
+
+local function is_frozen(subject)
+  return redis.call('HEXISTS', subject, 'delivery') == 1
 end
-return frozen
+
+-- The highest refund is kept with the order, credited already or not.
+local function note(subject, amount, share)
+  local seen = redis.call('HGET', subject, 'refunded_amount')
+  if not seen or tonumber(amount) > tonumber(seen) or (amount == seen and share == '1/1') then
+    redis.call('HSET', subject, 'refunded_amount', amount, 'refunded_share', share)
+  end
+end
+
+local function freeze(subject, base, claims)
+  local own, linked = nil, {}
+  for _, claim in ipairs(claims) do
+    if claim[1] == subject then
+      own = claim[2]
+    elseif not is_frozen(claim[1]) then
+      redis.call('HSET', claim[1], 'claimed_at', now, unpack(claim[2]))
+      linked[#linked + 1] = claim[1]
+    end
+  end
+  if own or #linked > 0 then
+    redis.call('HSET', subject, 'claimed_at', now, unpack(own or base))
+  end
+  if #linked > 0 then
+    redis.call('HSET', subject, 'also', table.concat(linked, ' '))
+  end
+end
+
+local function standing(subject, claims)
+  local found, seen = { redis.call('HGETALL', subject) }, { [subject] = true }
+  local function add(linked)
+    if not seen[linked] then
+      seen[linked] = true
+      found[#found + 1] = { linked, redis.call('HGETALL', linked) }
+    end
+  end
+  for linked in string.gmatch(redis.call('HGET', subject, 'also') or '', '%S+') do
+    add(linked)
+  end
+  for _, claim in ipairs(claims) do
+    add(claim[1])
+  end
+  return found
+end
+
+local answer = {}
+for i, plan in ipairs(cjson.decode(ARGV[1])) do
+  local subject, refund, base, claims = unpack(plan)
+  if #refund > 0 then
+    note(subject, refund[1], refund[2])
+  end
+  if #base > 0 and not is_frozen(subject) then
+    freeze(subject, base, claims)
+  end
+  answer[i] = standing(subject, claims)
+end
+return answer

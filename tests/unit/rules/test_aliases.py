@@ -30,10 +30,10 @@ class TestAliases:
             version: 1
             meters: {m: {}}
             rules:
-              - {name: one, grant: &grant {m: nothing}}
+              - {name: one, grant: &grant {m: []}}
               - {name: two, grant: *grant}
               - {name: three, grant: {<<: *grant}}
-            """) == ["rules.yaml:4:35: rules[0].grant.m: expected a number, found the text 'nothing'"]
+            """) == ["rules.yaml:4:35: rules[0].grant.m: expected a number or an expression, found a list"]
 
     @pytest.mark.parametrize(
         "text", ["&all [*all]", "a: &all {<<: *all}", "a: &all {b: {c: [*all]}}", "a: &all {<<: [*all]}"]

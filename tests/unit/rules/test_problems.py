@@ -27,7 +27,7 @@ class TestEveryProblem:
         assert problems("""\
             rules:
               - name: a b
-                grant: {m: x, n: 1}
+                grant: {m: 0, n: 1}
               - triger: [purchase]
                 grant: {}
               - starter
@@ -39,14 +39,14 @@ class TestEveryProblem:
             "rules.yaml:1:1: missing key 'version'",
             "rules.yaml:2:11: rules[0].name: "
             "expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, found the text 'a b'",
-            "rules.yaml:3:16: rules[0].grant.m: expected a number, found the text 'x'",
+            "rules.yaml:3:16: rules[0].grant.m: expected more than 0, found the number '0'",
             "rules.yaml:3:19: rules[0].grant.n: "
             "unknown meter 'n'; declare it under `meters` (there now: 'm')",
             "rules.yaml:4:5: rules[1]: missing key 'name'",
             "rules.yaml:4:5: rules[1].triger: unknown key 'triger'; did you mean 'triggers'?",
             "rules.yaml:5:12: rules[1].grant: grants nothing; name a meter and an amount",
             "rules.yaml:6:5: rules[2]: expected a mapping with the keys "
-            "name, products, triggers, grant, found the text 'starter'",
+            "name, products, triggers, when, once_per, on_refund, from, until, grant, found the text 'starter'",
             "rules.yaml:8:17: meters.m.property: 'order_id' is written by the service itself, "
             "as are granted_by, key, order_id, rules, reason",
             "rules.yaml:9:14: credit_from: a date alone leaves the moment open; write 2026-11-01T00:00:00Z",

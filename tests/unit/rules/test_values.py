@@ -1,66 +1,11 @@
-"""Amounts, lists and times in a rules file."""
+"""Lists, words and times in a rules file."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.rulefiles import PRODUCT, one_rule, parse, problem, rule_problem
-
-
-def amount(text: str) -> Decimal:
-    return one_rule(f"{{name: a, grant: {{m: {text}}}}}").grant["m"]
-
-
-def amount_problem(text: str) -> str:
-    return rule_problem(f"{{name: a, grant: {{m: {text}}}}}").partition("m: ")[2]
-
-
-class TestAmounts:
-    @given(st.integers(1, 10**15 - 1), st.integers(0, 12))
-    def test_are_exact_and_survive_a_double(self, digits: int, decimals: int) -> None:
-        """What may be written comes back exactly, also after Polar stored it as a JSON number."""
-        written = Decimal(digits).scaleb(-decimals)
-        if written >= 10**12:
-            return
-        assert amount(f"{written:f}") == written
-        assert Decimal(repr(float(written))) == written
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("0", "expected more than 0, found the number '0'"),
-            ("0.000", "expected more than 0, found the number '0.000'"),
-            ("-5", "expected more than 0, found the number '-5'"),
-            ("1000000000000", "expected less than 1,000,000,000,000"),
-            ("0.0000000000001", "expected at least 0.000000000001"),
-            ("1.234567890123456", "has 16 significant digits; at most 15 stay exact"),
-            ("true", "expected a number, found the boolean 'true'"),
-            ("null", "expected a number, found nothing"),
-            ("", "expected a number, found nothing"),
-            ("'10'", "expected a number, found the text '10'"),
-            ("1000 * seats", "expected a number, found the text '1000 * seats'"),
-            ("1e3", "expected a number, found the text '1e3'"),
-            ("[1]", "expected a number, found a list"),
-            (".inf", "expected plain digits, such as 1000 or 0.5, found the number '.inf'"),
-            (".nan", "expected plain digits"),
-            ("010", "expected plain digits"),
-            ("0x10", "expected plain digits"),
-            ("1_000", "expected plain digits"),
-            ("1:30", "expected plain digits"),
-            ("!!int ten", "expected plain digits"),
-        ],
-    )
-    def test_that_are_none_are_refused(self, text: str, message: str) -> None:
-        """Nothing but plain positive digits is taken for an amount."""
-        assert message in amount_problem(text)
-
-    @pytest.mark.parametrize("text", ["999999999999", "999999999999.999", "0.000000000001", "1.50"])
-    def test_at_the_bounds_are_allowed(self, text: str) -> None:
-        """The largest and smallest amounts are read."""
-        assert amount(text) == Decimal(text)
+from config.rules import Trigger
+from tests.rulefiles import PRODUCT, one_rule, parse, problem, problems, rule_problem
 
 
 class TestListsInARule:
@@ -84,10 +29,78 @@ class TestListsInARule:
         """Products and triggers are lists of known things, none empty, nothing twice."""
         assert message in rule_problem(f"{{name: a, {rule}, grant: {{m: 1}}}}")
 
-    @pytest.mark.parametrize("key", ["when", "once_per", "on_refund", "from", "until"])
-    def test_keys_of_a_later_format_are_refused(self, key: str) -> None:
-        """A key that would narrow what is granted is never silently ignored."""
-        assert f"unknown key '{key}'" in rule_problem(f"{{name: a, {key}: x, grant: {{m: 1}}}}")
+    @pytest.mark.parametrize("trigger", Trigger)
+    def test_may_name_whatever_can_happen(self, trigger: Trigger) -> None:
+        """Orders by what they are, periods and new customers can all be named."""
+        rule = one_rule(f"{{name: a, triggers: [{trigger}], grant: {{m: 1}}}}")
+
+        assert rule.triggers == {trigger}
+
+
+class TestWordsInARule:
+    def test_say_once_and_what_refunds_do(self) -> None:
+        """once_per and on_refund are read from their words; left out they mean each time, and keep."""
+        once = one_rule("{name: a, once_per: customer, on_refund: keep, grant: {m: 1}}")
+        revoking = one_rule("{name: a, on_refund: revoke, grant: {m: 1}}")
+        usual = one_rule("{name: a, grant: {m: 1}}")
+
+        assert (once.once_per_customer, once.revokes) == (True, False)
+        assert (revoking.once_per_customer, revoking.revokes) == (False, True)
+        assert (usual.once_per_customer, usual.revokes) == (False, False)
+
+    @pytest.mark.parametrize(
+        ("key", "message"),
+        [
+            ("once_per: custmer", "rules[0].once_per: unknown word 'custmer'; did you mean 'customer'?"),
+            ("once_per: order", "rules[0].once_per: unknown word 'order'; it can only be customer"),
+            ("once_per: true", "rules[0].once_per: unknown word 'true'; it can only be customer"),
+            ("once_per:", "rules[0].once_per: expected customer, found nothing"),
+            ("once_per: [customer]", "rules[0].once_per: expected customer, found a list"),
+            ("on_refund: revok", "rules[0].on_refund: unknown word 'revok'; did you mean 'revoke'?"),
+            ("on_refund: take", "rules[0].on_refund: unknown word 'take'; it can be keep or revoke"),
+            ("on_refund: null", "rules[0].on_refund: expected keep or revoke, found nothing"),
+            ("on_refund: {}", "rules[0].on_refund: expected keep or revoke, found a mapping"),
+        ],
+    )
+    def test_are_those_that_there_are(self, key: str, message: str) -> None:
+        """Any other word is a mistake, and the message has those that can stand there."""
+        assert rule_problem(f"{{name: a, {key}, grant: {{m: 1}}}}").endswith(message)
+
+
+class TestTheTimeOfARule:
+    def test_begins_with_from_and_ends_before_until(self) -> None:
+        """Both are moments, in UTC; left out a rule has always been and never ends."""
+        rule = one_rule(
+            "{name: a, from: 2026-12-01T00:00:00+01:00, until: '2027-01-01 00:00Z', grant: {m: 1}}"
+        )
+        usual = one_rule("{name: a, grant: {m: 1}}")
+
+        assert rule.begins == datetime(2026, 11, 30, 23, tzinfo=UTC)
+        assert rule.ends == datetime(2027, 1, 1, tzinfo=UTC)
+        assert (usual.begins, usual.ends) == (None, None)
+
+    @pytest.mark.parametrize("until", ["2026-12-01T00:00:00Z", "2026-11-30T23:59:59Z"])
+    def test_is_no_time_at_all_unless_until_is_later(self, until: str) -> None:
+        """A rule that would end before it begins is a mistake at its `until`."""
+        assert rule_problem(
+            f"{{name: a, from: 2026-12-01T00:00:00Z, until: {until}, grant: {{m: 1}}}}"
+        ).endswith("rules[0].until: `until` is not after `from`: the rule would never apply")
+
+    def test_is_given_in_moments(self) -> None:
+        """A bound that is none is one problem, and the other is not measured against it."""
+        found = problems("""\
+            version: 1
+            meters: {m: {}}
+            rules:
+              - {name: a, from: 2026-12-01, until: 2026-11-01T00:00:00Z, grant: {m: 1}}
+              - {name: b, from: 2026-12-01T00:00:00Z, until: soon, grant: {m: 1}}
+            """)
+
+        assert found == [
+            "rules.yaml:4:21: rules[0].from: a date alone leaves the moment open; write 2026-12-01T00:00:00Z",
+            "rules.yaml:5:50: rules[1].until: "
+            "expected a time such as 2026-11-01T00:00:00Z, found the text 'soon'",
+        ]
 
 
 class TestCreditFrom:

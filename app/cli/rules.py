@@ -1,0 +1,28 @@
+"""``credits rules``: what can be had about the rules file."""
+
+import sys
+
+import typer
+
+from app.cli.root import Json, root
+from config.schema import schema_text
+
+_rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+root.add_typer(_rules, name="rules")
+
+
+@_rules.callback()
+def rules() -> None:
+    """Help with writing the rules file.
+
+    Example: credits rules schema
+    """
+
+
+@_rules.command()
+def schema(_json: Json = False) -> None:
+    """Print the JSON Schema of the rules file, for editors.
+
+    Example: credits rules schema > config/rules.schema.json
+    """
+    sys.stdout.write(schema_text())

@@ -1,0 +1,195 @@
+"""What rules cannot say together."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.conflicts import conflicts_between
+from config.problems import Place
+from config.rules import Rule, Trigger
+from tests.rulefiles import PRODUCT, file_of, one_rule, parse, problems, rule_problem
+from tests.strategies import CREATED, PRODUCTS
+
+OTHER_PRODUCT = "0b1c9f3e-2f66-4b0e-8a7e-5d3c1b2a4f55"
+
+
+class TestWithinARule:
+    @pytest.mark.parametrize(
+        ("keys", "message"),
+        [
+            (
+                "once_per: customer, on_refund: revoke",
+                "4:44: rules[0].on_refund: `on_refund: revoke` does not go with `once_per`: "
+                "that credit is no single order's",
+            ),
+            (
+                "triggers: [subscription.cycled], on_refund: revoke",
+                "4:57: rules[0].on_refund: `on_refund: revoke` does not go with the trigger subscription.cycled: "
+                "a period is no order: nothing of it is refunded",
+            ),
+            (
+                "on_refund: revoke, triggers: [purchase, customer.created]",
+                "4:24: rules[0].on_refund: `on_refund: revoke` does not go with the trigger customer.created: "
+                "a new customer has paid nothing that could be refunded",
+            ),
+            (
+                f"products: [{PRODUCT}], triggers: [customer.created, purchase]",
+                "4:23: rules[0].products: `products` does not go with the trigger customer.created: "
+                "a new customer has bought no product; make it a rule of its own",
+            ),
+            (
+                "triggers: [subscription_cycle, subscription.cycled]",
+                "4:23: rules[0].triggers: subscription_cycle does not go with subscription.cycled: "
+                "each billing cycle could be credited to 'm', 'n' by both; keep one of them",
+            ),
+        ],
+    )
+    def test_is_told_at_the_key_to_mend(self, keys: str, message: str) -> None:
+        """Both sides are named, and the place is that of the one to change."""
+        assert rule_problem(f"{{name: a, {keys}, grant: {{m: 1, n: 1}}}}") == message
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            "on_refund: keep, once_per: customer",
+            "on_refund: keep, triggers: [subscription.cycled]",
+            "on_refund: revoke, triggers: [purchase, subscription_update]",
+            "once_per: customer, triggers: [customer.created]",
+            "once_per: customer, triggers: [subscription_cycle, subscription.cycled]",
+            f"products: [{PRODUCT}], triggers: [subscription.cycled]",
+        ],
+    )
+    def test_goes_together_otherwise(self, keys: str) -> None:
+        """Nothing else is refused; a once_per rule credits a customer once, whatever triggers it has."""
+        assert one_rule(f"{{name: a, {keys}, grant: {{m: 1}}}}").name == "a"
+
+    def test_is_not_told_of_what_could_not_be_read(self) -> None:
+        """A trigger that is misspelt is one mistake, and not another at each key beside it."""
+        assert rule_problem(
+            f"{{name: a, products: [{PRODUCT}], triggers: [customer.created, purchas], grant: {{m: 1}}}}"
+        ).endswith("unknown trigger 'purchas'; did you mean 'purchase'?")
+
+
+def both(first: str, second: str) -> str:
+    return file_of(
+        f"{{name: paid, triggers: [subscription_cycle], {first}}}",
+        f"{{name: begun, triggers: [subscription.cycled], {second}}}",
+    )
+
+
+class TestBetweenRules:
+    def test_one_cycle_could_be_credited_twice(self) -> None:
+        """The later of the two is the problem; the other, its line and the meter are named."""
+        assert problems(both("grant: {m: 1}", "grant: {n: 1, m: 2}")) == [
+            "rules.yaml:5:3: rules[1]: rule 'paid' on line 4 credits subscription_cycle, this one "
+            "subscription.cycled: a billing cycle could be credited to 'm' by both; "
+            "keep one of them, or end one with `until` where the other begins with `from`"
+        ]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("", ""),
+            (f"products: [{PRODUCT}],", ""),
+            ("", f"products: [{PRODUCT}],"),
+            (f"products: [{PRODUCT}, {OTHER_PRODUCT}],", f"products: [{PRODUCT}],"),
+            ("when: seats > 1,", "when: seats == 1,"),
+            ("once_per: customer,", ""),
+            ("until: 2026-12-01T00:00:01Z,", "from: 2026-12-01T00:00:00Z,"),
+            ("from: 2026-12-01T00:00:00Z,", "until: 2026-12-01T00:00:01Z,"),
+            ("until: 2026-12-01T00:00:00Z,", "until: 2026-12-01T00:00:00Z,"),
+            ("from: 2026-12-01T00:00:00Z,", "from: 2027-12-01T00:00:00Z,"),
+        ],
+    )
+    def test_whatever_their_conditions(self, first: str, second: str) -> None:
+        """They meet where products, meters and times do, in whichever order they stand."""
+        assert len(problems(both(f"{first} grant: {{m: 1}}", f"{second} grant: {{m: 1}}"))) == 1
+        swapped = file_of(
+            f"{{name: begun, triggers: [subscription.cycled], {second} grant: {{m: 1}}}}",
+            f"{{name: paid, triggers: [purchase, subscription_cycle], {first} grant: {{m: 1}}}}",
+        )
+        assert "rule 'begun' on line 4 credits subscription.cycled, this one" in problems(swapped)[0]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (f"products: [{PRODUCT}], grant: {{m: 1}}", f"products: [{OTHER_PRODUCT}], grant: {{m: 1}}"),
+            ("grant: {m: 1}", "grant: {n: 1}"),
+            ("until: 2026-12-01T00:00:00Z, grant: {m: 1}", "from: 2026-12-01T00:00:00Z, grant: {m: 1}"),
+            ("from: 2026-12-01T00:00:00Z, grant: {m: 1}", "until: 2026-12-01T00:00:00Z, grant: {m: 1}"),
+        ],
+    )
+    def test_that_never_meet_are_fine(self, first: str, second: str) -> None:
+        """Other products, other meters, or one ending where the other begins: that is how to switch."""
+        assert len(parse(both(first, second)).rules) == 2
+
+    def test_that_credit_by_one_trigger_are_fine(self) -> None:
+        """What two rules grant for one event adds up, and is one credit."""
+        rule = "{name: NAME, triggers: [subscription.cycled, subscription_create], grant: {m: 1}}"
+
+        assert len(parse(file_of(rule.replace("NAME", "a"), rule.replace("NAME", "b"))).rules) == 2
+
+    def test_are_told_of_once_for_each_meter(self) -> None:
+        """A rule that meets many others is told of the first for each of its meters."""
+        paid = [
+            f"{{name: paid-{meter}-{i}, triggers: [subscription_cycle], grant: {{{meter}: 1}}}}"
+            for i in range(3)
+            for meter in ("m", "n")
+        ]
+        found = problems(
+            file_of(*paid, "{name: begun, triggers: [subscription.cycled], grant: {m: 1, n: 1}}")
+        )
+
+        assert [line.partition(" credits")[0] for line in found] == [
+            "rules.yaml:10:3: rules[6]: rule 'paid-m-0' on line 4",
+            "rules.yaml:10:3: rules[6]: rule 'paid-n-0' on line 5",
+        ]
+
+    @pytest.mark.parametrize(
+        "broken", ["from: soon,", "until: soon,", "products: [x],", "triggers: [x],", "from: 2026-12-01,"]
+    )
+    def test_are_not_told_of_what_could_not_be_read(self, broken: str) -> None:
+        """One mistake in a rule makes no other between it and its neighbours."""
+        begun = f"{{name: begun, triggers: [subscription.cycled], {broken} grant: {{m: 1}}}}"
+        if broken.startswith("triggers"):
+            begun = f"{{name: begun, {broken} grant: {{m: 1}}}}"
+        paid = "{name: paid, triggers: [subscription_cycle], grant: {m: 1}}"
+
+        assert len(problems(file_of(paid, begun))) == 1
+        assert len(problems(file_of(begun, paid))) == 1
+
+
+moments = st.none() | st.integers(2, 5).map(lambda day: CREATED.replace(day=day))
+cycle_rules = st.builds(
+    Rule,
+    name=st.just("a"),
+    products=st.none() | st.frozensets(st.sampled_from(PRODUCTS[:3]), min_size=1),
+    triggers=st.frozensets(st.sampled_from([Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD]), min_size=1),
+    begins=moments,
+    ends=moments,
+    grant=st.dictionaries(st.sampled_from("mn"), st.just(1), min_size=1),
+)
+
+
+def credits_(rule: Rule, trigger: Trigger, product: str, day: int, meter: str) -> bool:
+    """Return whether a rule credits a cycle of ``product`` on a day, whatever its condition."""
+    moment = CREATED.replace(day=day)
+    is_for_it = trigger in rule.triggers and (rule.products is None or product in rule.products)
+    begun = rule.begins is None or rule.begins <= moment
+    return is_for_it and begun and (rule.ends is None or moment < rule.ends) and meter in rule.grant
+
+
+class TestConflictsBetween:
+    @given(cycle_rules, cycle_rules)
+    def test_are_found_where_some_cycle_could_be_credited_by_both(self, one: Rule, other: Rule) -> None:
+        """Two rules are refused if and only if there is a cycle that both could credit to a meter."""
+        cycles = [(product, day, meter) for product in PRODUCTS[:3] for day in range(1, 7) for meter in "mn"]
+        ways = [(Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD), (Trigger.PERIOD, Trigger.SUBSCRIPTION_CYCLE)]
+        twice = any(
+            credits_(one, mine, *cycle) and credits_(other, theirs, *cycle)
+            for cycle in cycles
+            for mine, theirs in ways
+        )
+        placed = [(one, Place(line=1, column=1)), (other, Place(line=2, column=1))]
+
+        assert bool(list(conflicts_between(placed))) is twice

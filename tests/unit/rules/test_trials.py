@@ -1,0 +1,334 @@
+"""Expressions are tried on real webhooks when the file is read: what that finds, and what it leaves alone."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config.doubts import doubts
+from config.expressions import compile_expression
+from config.rules import Rule, Trigger
+from config.samples import recorded
+from config.trials import trial_webhook
+from tests.builders import fact_like
+from tests.conftest import PAYLOADS
+from tests.rulefiles import asking, complaint, granting, parse, problems, rule_problem, warnings
+from tests.unit.rules.test_expressions import NO_MIXING
+
+REAL = sorted(
+    path.stem
+    for kind in ("order_paid", "subscription_cycled", "customer_created")
+    for path in PAYLOADS.glob(f"{kind}*.json")
+    if ".headers" not in path.name and "final_invoice" not in path.name
+)
+
+
+def texts(text: str, value: Any) -> Iterator[str]:
+    """Yield a field and all below it as expressions name them."""
+    yield text
+    for key, each in value.items() if isinstance(value, dict) else ():
+        yield from texts(f'{text}["{key}"]', each)
+
+
+PERIOD, CUSTOMER = "triggers: [subscription.cycled]", "triggers: [customer.created]"
+
+
+class TestAmounts:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("order.net_amount * 0.12", f"on a purchase: '*' does not go with int and double; {NO_MIXING}"),
+            ("order.net_amount / 100.0", f"on a purchase: '/' does not go with int and double; {NO_MIXING}"),
+            ("order.currency", "on a purchase: it gives the text 'usd', which is no number"),
+            ("order.paid", "on a purchase: it gives true, which is no number"),
+            ("order.items", "on a purchase: it gives a value of type list, which is no number"),
+            ("order.metadata", "on a purchase: it gives a value of type object, which is no number"),
+            (
+                "order.created_at > timestamp('2026') ? 1 : 2",
+                "on a purchase: a text is no time such as 2026-11-01T00:00:00Z",
+            ),
+            ("has(order.metadata.x) ? 5 : order.currency", "on a purchase: it gives the text 'usd', which is no number"),
+        ],
+    )  # fmt: skip
+    def test_of_the_wrong_types_are_refused(self, text: str, message: str) -> None:
+        """What no customer's data can mend is the author's to mend, before anything starts."""
+        assert complaint(granting(text)) == message
+
+    def test_are_told_of_once_and_where_they_stand(self) -> None:
+        """One expression is one problem, for however many triggers it fails."""
+        assert rule_problem("name: a\n  grant:\n    m: order.net_amount * 0.12").startswith(
+            "6:8: rules[0].grant.m: on a purchase: "
+        )
+
+    @pytest.mark.parametrize(
+        ("triggers", "first"),
+        [
+            ("[subscription_update, trial_start]", "on a subscription_update"),
+            ("[subscription.cycled, purchase]", "on a purchase"),
+        ],
+    )
+    def test_name_the_first_trigger_that_shows_it(self, triggers: str, first: str) -> None:
+        """The message says which webhook it was tried on."""
+        assert complaint(granting("order.net_amount * 0.5", f"triggers: {triggers}")).startswith(first)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "order.metadata.credits * 2",
+            "int(product.metadata.credits)",
+            "double(order.metadata.rate) * 0.5",
+            "order.custom_field_data.size",
+            "subscription.metadata.plan == 'pro' ? 1 : 2",
+            "order.net_amount - 100000",
+            "order.discount_amount / 0",
+            "100 / order.discount_amount",
+            "order.net_amount * 1000000000000",
+            "int(order.product.name)",
+            "order.discount.amount",
+            "order.seats",
+            "double(order.net_amount) * 0.12",
+            "order.net_amount * 12 / 100",
+            "has(order.metadata.vip) ? order.net_amount : order.net_amount / 2",
+        ],
+    )
+    def test_that_depend_on_the_order_are_left_alone(self, text: str) -> None:
+        """Missing fields, nulls, what merchants and customers fill in, and the size of numbers."""
+        assert parse(f"version: 1\nmeters: {{m: {{}}}}\nrules: [{granting(text)}]\n").rules
+
+    @pytest.mark.parametrize(
+        ("text", "triggers", "what"),
+        [
+            ("order.net_amount", CUSTOMER, "order on a customer.created"),
+            ("order.net_amount / 100", PERIOD, "order on a subscription.cycled"),
+            (
+                "order.net_amount",
+                "triggers: [customer.created, subscription.cycled]",
+                "order on a customer.created or subscription.cycled",
+            ),
+            ("subscription.amount", CUSTOMER, "subscription on a customer.created"),
+            ("subscription.amount", "triggers: [purchase]", "subscription on a purchase"),
+            ("int(product.metadata.credits)", CUSTOMER, "product on a customer.created"),
+            ("seats * order.net_amount", CUSTOMER, "order on a customer.created"),
+        ],
+    )
+    def test_of_what_no_trigger_has_are_refused(self, text: str, triggers: str, what: str) -> None:
+        """An amount that could never be worked out would fail each delivery."""
+        message = f"there is no {what}: this amount can never be worked out"
+
+        assert complaint(granting(text, triggers)) == message
+
+    @pytest.mark.parametrize(
+        ("text", "triggers"),
+        [
+            ("order == null ? 5 : order.net_amount", CUSTOMER),
+            ("order.net_amount", "triggers: [purchase, customer.created]"),
+            ("subscription.amount", "triggers: [purchase, subscription_cycle]"),
+            ("seats * 100", CUSTOMER),
+        ],
+    )
+    def test_that_some_trigger_has_are_left_alone(self, text: str, triggers: str) -> None:
+        """It is enough that there are webhooks that it can be worked out on."""
+        assert parse(f"version: 1\nmeters: {{m: {{}}}}\nrules: [{granting(text, triggers)}]\n").rules
+
+
+class TestConditions:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("order.currency", "on a purchase: it gives the text 'usd', neither true nor false"),
+            ("order.net_amount", "on a purchase: it gives 1000, neither true nor false"),
+            ("order.paid && order.net_amount", "on a purchase: && joins what is true or false, nothing else"),
+            (
+                "order.net_amount > '500'",
+                "on a purchase: '>' does not go with int and text; int(...) makes a number of a text",
+            ),
+            (
+                "order.created_at > timestamp('2026-11-01T00:00:00Z')",
+                "on a purchase: '>' does not go with text and timestamp; timestamp(...) makes a time of a text",
+            ),
+            ("order.currency.matches('[')", "on a purchase: a text is no pattern such as ^[a-z]+$"),
+        ],
+    )
+    def test_of_the_wrong_types_are_refused(self, text: str, message: str) -> None:
+        """What is neither true nor false by its types would fail each delivery."""
+        assert complaint(asking(text)) == message
+
+    @pytest.mark.parametrize(
+        ("text", "triggers", "what"),
+        [
+            ("order.net_amount > 5", CUSTOMER, "order on a customer.created"),
+            ("has(order.discount)", PERIOD, "order on a subscription.cycled"),
+            ("subscription.status == 'active'", "triggers: [purchase]", "subscription on a purchase"),
+        ],
+    )
+    def test_that_are_never_true_are_refused(self, text: str, triggers: str, what: str) -> None:
+        """A rule that asks for what none of its webhooks has credits nobody, which nobody means."""
+        assert complaint(asking(text, triggers)) == f"there is no {what}: this is never true"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "order.metadata.campaign == 'launch'",
+            "order.metadata.vip",
+            "order.discount.code == 'X'",
+            "order.net_amount > 100000000",
+            "100 / order.discount_amount > 1",
+            "order == null",
+            "'false'",
+            "order.currency == 'eur'",
+        ],
+    )
+    def test_that_depend_on_the_order_are_left_alone(self, text: str) -> None:
+        """Missing fields and nulls make it false, and what is false here may be true elsewhere."""
+        text = "false" if text == "'false'" else text
+
+        assert parse(f"version: 1\nmeters: {{m: {{}}}}\nrules: [{asking(text)}]\n").rules
+
+    def test_are_one_problem_each_beside_those_of_amounts(self) -> None:
+        """All expressions of a rule are tried, whatever is wrong with others."""
+        found = problems("""\
+            version: 1
+            meters: {m: {}, n: {}}
+            rules:
+              - name: a
+                when: order.currency
+                grant: {m: order.paid, n: 1.5 * order.net_amount}
+            """)
+
+        assert [line.split(": ")[0:2] for line in found] == [
+            ["rules.yaml:5:11", "rules[0].when"],
+            ["rules.yaml:6:16", "rules[0].grant.m"],
+            ["rules.yaml:6:31", "rules[0].grant.n"],
+        ]
+
+    def test_are_not_tried_where_the_triggers_cannot_be_read(self) -> None:
+        """A misspelt trigger is one mistake: what the rule is for is not known."""
+        rule = granting("order.net_amount * 0.5", "triggers: [customer.created, purchas]")
+
+        assert "unknown trigger 'purchas'" in rule_problem(rule)
+
+
+class TestTheWebhooks:
+    @pytest.mark.parametrize("trigger", Trigger)
+    def test_are_real_ones_without_what_is_free(self, trigger: Trigger) -> None:
+        """There is one for each trigger, and no metadata or custom field in it, at any level."""
+        seen = json.dumps(trial_webhook(trigger).values)
+
+        assert '"metadata": {}' in seen
+        assert '"metadata": {"' not in seen
+        assert '"custom_field_data": {"' not in seen
+        assert json.loads(recorded(trigger.value))["data"]["id"] in seen
+
+
+class TestWarnings:
+    @pytest.mark.parametrize(
+        ("text", "triggers", "said"),
+        [
+            (
+                "order.net_ammount",
+                "triggers: [purchase]",
+                "no purchase that Polar sends has order.net_ammount; did you mean order.net_amount?",
+            ),
+            (
+                "subscription.seat * 5",
+                "triggers: [purchase, subscription_cycle]",
+                "no purchase or subscription_cycle that Polar sends has subscription.seat; "
+                "did you mean subscription.seats?",
+            ),
+            (
+                "order.customer.e_mail == 'x' ? 1 : 2",
+                "triggers: [purchase]",
+                "no purchase that Polar sends has order.customer.e_mail; did you mean order.customer.email?",
+            ),
+            ("order.xyz.abc", "triggers: [purchase]", "no purchase that Polar sends has order.xyz"),
+            (
+                "order.net_amount.abc",
+                "triggers: [purchase]",
+                "no purchase that Polar sends has order.net_amount.abc",
+            ),
+            ("customer.shoe_size", CUSTOMER, "no customer.created that Polar sends has customer.shoe_size"),
+        ],
+    )
+    def test_tell_of_fields_that_no_webhook_has(self, text: str, triggers: str, said: str) -> None:
+        """Polar may send new fields any day, so it is no mistake for certain."""
+        assert warnings(granting(text, triggers)) == [said]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "order.net_amount",
+            "order.metadata.anything.at.all",
+            "order.custom_field_data.size",
+            "has(order.tip) ? order.tip : 0",
+            "has(order.tip) ? order.tip.cents : 0",
+            "order.discount.code == 'x' ? 1 : 2",
+            "order.product_price.seat_tiers",
+            "order.seats",
+            "order.billing_address.country == 'DE' ? 1 : 2",
+            "subscription.amount",
+            "order.items.exists(i, i.label == 'x') ? 1 : 2",
+            "size('order.nothing') + seats",
+        ],
+    )
+    def test_do_not_tell_of_what_may_be_there(self, text: str) -> None:
+        """Free fields, nulls that may be objects, prices of other kinds, and what has(...) asks for."""
+        assert warnings(granting(text)) == []
+
+    @pytest.mark.parametrize("name", REAL)
+    def test_do_not_tell_of_any_field_that_was_ever_sent(self, name: str) -> None:
+        """Each field of each real webhook can be named without a warning."""
+        fact = fact_like(name)
+        assert fact.trigger is not None
+        rule = Rule(name="a", triggers=frozenset({fact.trigger}), grant={})
+        fields = [text for key, value in fact.variables.values.items() if value for text in texts(key, value)]
+
+        assert len(fields) > 15
+        assert [doubt for text in fields for doubt in doubts(compile_expression(text), rule)] == []
+
+    @pytest.mark.parametrize(
+        ("text", "triggers", "on"),
+        [
+            ("order.net_amount", "triggers: [purchase, customer.created]", ["customer.created"]),
+            ("order.net_amount", "triggers: [purchase, subscription.cycled]", ["subscription.cycled"]),
+            ("subscription.amount", "triggers: [subscription_cycle, customer.created]", ["customer.created"]),
+            ("subscription.amount", "triggers: [purchase, subscription_cycle]", []),
+            ("order == null ? 5 : order.net_amount", "triggers: [purchase, customer.created]", []),
+            (
+                "order.net_amount",
+                "triggers: [purchase, customer.created], when: order.net_amount > 5",
+                [],
+            ),
+            (
+                "order.net_amount",
+                "triggers: [purchase, customer.created], when: seats > 0",
+                ["customer.created"],
+            ),
+        ],
+    )
+    def test_tell_of_webhooks_that_would_fail_for_certain(
+        self, text: str, triggers: str, on: list[str]
+    ) -> None:
+        """An amount of an order is none of a new customer's, unless the condition keeps it from them."""
+        assert warnings(granting(text, triggers)) == [
+            f"on a {trigger} this amount cannot be worked out: "
+            "each would fail; give that trigger a rule of its own"
+            for trigger in on
+        ]
+
+    def test_have_their_place_and_refuse_nothing(self) -> None:
+        """A file with warnings is in force; each has its line, in the order of the file."""
+        rules = parse("""\
+            version: 1
+            meters: {m: {}}
+            rules:
+              - name: a
+                when: order.cash > 5
+                grant: {m: "order.net_ammount"}
+            """)
+
+        assert len(rules.rules) == 1
+        assert [str(one).partition(" that ")[0] for one in rules.warnings] == [
+            "rules.yaml:5:11: rules[0].when: no purchase or subscription_create or subscription_cycle",
+            "rules.yaml:6:16: rules[0].grant.m: no purchase or subscription_create or subscription_cycle",
+        ]

@@ -1,0 +1,85 @@
+"""PURE: what a webhook tells of, as rules see it: an order paid, a period begun, a customer created."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.expressions import Variables
+from config.rules import ORDER_TRIGGERS, Trigger
+from workers.events import Customer, Order, Period, Read
+from workers.grants import customer_subject, cycle_subject, order_subject
+from workers.records import Refund
+from workers.refunds import refund_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """What may be credited, once: ``subject`` says what it is, ``moment`` when it happened."""
+
+    subject: str
+    moment: datetime
+    customer_id: str
+    variables: Variables
+    trigger: Trigger | None = None
+    """None where no rule can name it; ``never`` says why."""
+    never: str = ""
+    product_id: str | None = None
+    order_id: str | None = None
+    refund: Refund | None = None
+    """What had been refunded already when it was told."""
+
+
+def order_fact(read: Read[Order]) -> Fact:
+    """Return the fact that an order was paid."""
+    order = read.view
+    trigger = trigger_of(order)
+    return Fact(
+        subject=order_subject(order.id),
+        moment=order.created_at,
+        customer_id=order.customer_id,
+        variables=Variables.of_order(read.raw),
+        trigger=trigger,
+        never="" if trigger else _never(order),
+        product_id=order.product_id,
+        order_id=order.id,
+        refund=refund_of(order),
+    )
+
+
+def period_fact(read: Read[Period]) -> Fact:
+    """Return the fact that a subscription's period began, paid or not."""
+    period = read.view
+    return Fact(
+        subject=cycle_subject(period.id, period.current_period_start),
+        moment=period.current_period_start,
+        customer_id=period.customer_id,
+        variables=Variables.of_subscription(read.raw),
+        trigger=Trigger.PERIOD,
+        product_id=period.product_id,
+    )
+
+
+def customer_fact(read: Read[Customer]) -> Fact:
+    """Return the fact that there is a new customer."""
+    customer = read.view
+    return Fact(
+        subject=customer_subject(customer.id),
+        moment=customer.created_at,
+        customer_id=customer.id,
+        variables=Variables.of_customer(read.raw),
+        trigger=Trigger.CUSTOMER,
+    )
+
+
+def trigger_of(order: Order) -> Trigger | None:
+    """Return what kind of paid order this is; None for a final invoice or a reason unknown to us."""
+    if order.is_final_invoice:
+        return None
+    if order.is_trial_start:
+        return Trigger.TRIAL_START
+    return next((one for one in ORDER_TRIGGERS if one.value == order.billing_reason), None)
+
+
+def _never(order: Order) -> str:
+    if order.is_final_invoice:
+        return "final invoice of an ended subscription: never credited"
+    return f"billing reason {order.billing_reason!r} is none that rules can name"
