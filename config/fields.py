@@ -4,31 +4,31 @@ Each reader takes one piece and returns its value, or raises PieceError with wor
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from config.pieces import Kind, Piece, Scalar, expected
-from config.problems import PieceError, shown
-from config.ruleset import MOST_DIGITS
+from config.problems import PieceError, listed, shown, unknown
+from config.ruleset import Trigger
 
-# Twelve digits before and twelve after the point: sums of amounts stay exact in 28 digits.
-_TOO_MANY_CREDITS = Decimal(10**12)
-_FEWEST_CREDITS = Decimal("0.000000000001")
+MAX_METER_CHARACTERS = 128  # Polar's limit on the name of an event
+MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata
+RESERVED_PROPERTIES = ("granted_by", "key", "order_id", "rules", "reason")  # written beside it
 
-_MAX_METER_CHARACTERS = 128  # Polar's limit on the name of an event
-_MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata
-_RESERVED_PROPERTIES = ("granted_by", "key", "order_id", "rules", "reason")  # written beside it
+ONCE_PER = ("customer",)
+ON_REFUND = ("keep", "revoke")
 
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and halves of characters
-_RULE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PRODUCT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
-_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_TIME = re.compile(
-    rf"{_DATE}[Tt ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)?"
-    r"(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2})?"
-)
+# Those that the schema for editors shares are written so that JavaScript reads them alike.
+CONTROLS = r"\x00-\x1f\x7f-\x9f"
+RULE_NAME = "[A-Za-z0-9._-]{1,64}"
+PRODUCT_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = rf"{_DATE}[Tt ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)?"
+_ZONE = "[Zz]|[+-][0-9]{2}:[0-9]{2}"
+MOMENT = f"{_TIME}({_ZONE})"
 _TIME_EXAMPLE = "2026-11-01T00:00:00Z"
+
+_UNWRITABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")  # and halves of characters
 
 
 def version(piece: Piece) -> int:
@@ -41,21 +41,21 @@ def version(piece: Piece) -> int:
 def rule_name(piece: Piece) -> str:
     """Return a rule's name: 1 to 64 characters that are safe in keys and on the command line."""
     name = _text(piece, "a name")
-    if not _RULE_NAME.fullmatch(name):
+    if not re.fullmatch(RULE_NAME, name):
         raise expected("1 to 64 of the characters A-Z a-z 0-9 . _ -", piece)
     return name
 
 
 def meter_name(piece: Piece) -> str:
     """Return a meter's name: 1 to 128 characters, none of them a control character."""
-    return _short_text(piece, "a meter's name", _MAX_METER_CHARACTERS)
+    return _short_text(piece, "a meter's name", MAX_METER_CHARACTERS)
 
 
 def property_name(piece: Piece) -> str:
     """Return the metadata key that a meter sums: 1 to 40 characters, none of the service's own."""
-    name = _short_text(piece, "a property's name", _MAX_PROPERTY_CHARACTERS)
-    if name in _RESERVED_PROPERTIES:
-        reserved = ", ".join(_RESERVED_PROPERTIES)
+    name = _short_text(piece, "a property's name", MAX_PROPERTY_CHARACTERS)
+    if name in RESERVED_PROPERTIES:
+        reserved = ", ".join(RESERVED_PROPERTIES)
         raise PieceError(piece.place, f"{shown(name)} is written by the service itself, as are {reserved}")
     return name
 
@@ -63,7 +63,7 @@ def property_name(piece: Piece) -> str:
 def product_id(piece: Piece) -> str:
     """Return a product's id in lower case."""
     # Whatever YAML takes it for, the text is what was written.
-    if not isinstance(piece, Scalar) or not _PRODUCT_ID.fullmatch(piece.text):
+    if not isinstance(piece, Scalar) or not re.fullmatch(PRODUCT_ID, piece.text):
         raise expected("a product's id, such as 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11", piece)
     return piece.text.lower()
 
@@ -76,7 +76,7 @@ def moment(piece: Piece) -> datetime:
     if re.fullmatch(_DATE, piece.text):
         hint = f"a date alone leaves the moment open; write {piece.text}T00:00:00Z"
         raise PieceError(piece.place, hint)
-    match = _TIME.fullmatch(piece.text)
+    match = re.fullmatch(f"{_TIME}(?P<zone>{_ZONE})?", piece.text)
     if match is None:
         raise expected(what, piece)
     if match["zone"] is None:
@@ -88,29 +88,30 @@ def moment(piece: Piece) -> datetime:
         raise PieceError(piece.place, f"there is no such time as {shown(piece.text)}") from None
 
 
-def amount(piece: Piece) -> Decimal:
-    """Return a positive number of credits, exactly as written."""
-    text = _scalar(piece, Kind.NUMBER, "a number").text
-    if not _PLAIN_NUMBER.fullmatch(text):
-        # 1_000, 0x10, 010 (eight), 1:30 (ninety), .inf: numbers to YAML, riddles to a reader.
-        raise expected("plain digits, such as 1000 or 0.5", piece)
-    digits = len(text.replace(".", "").strip("-0"))
-    if digits > MOST_DIGITS:
-        raise PieceError(
-            piece.place,
-            f"{shown(text)} has {digits} significant digits; at most {MOST_DIGITS} stay exact",
-        )
-    return _within_bounds(Decimal(text), piece)
+def trigger(piece: Piece) -> Trigger:
+    """Return what happened, in the words of a rule."""
+    words = [one.value for one in Trigger]
+    return Trigger(_word(piece, "trigger", words, what="a trigger", hint=f"the triggers are {listed(words)}"))
 
 
-def _within_bounds(credits_: Decimal, piece: Piece) -> Decimal:
-    if credits_ <= 0:
-        raise expected("more than 0", piece)
-    if credits_ < _FEWEST_CREDITS:
-        raise expected(f"at least {_FEWEST_CREDITS:f}", piece)
-    if credits_ >= _TOO_MANY_CREDITS:
-        raise expected(f"less than {_TOO_MANY_CREDITS:,}", piece)
-    return credits_
+def once_per(piece: Piece) -> bool:
+    """Return whether a rule applies once per customer: the one thing that can be said here."""
+    word = _word(piece, "word", ONCE_PER, what="customer", hint="it can only be customer")
+    return word == "customer"
+
+
+def on_refund(piece: Piece) -> bool:
+    """Return whether refunds take back what the rule granted."""
+    word = _word(piece, "word", ON_REFUND, what="keep or revoke", hint="it can be keep or revoke")
+    return word == "revoke"
+
+
+def _word(piece: Piece, kind: str, words: Sequence[str], *, what: str, hint: str) -> str:
+    if not isinstance(piece, Scalar) or piece.kind is Kind.NOTHING:
+        raise expected(what, piece)
+    if piece.text not in words:
+        raise PieceError(piece.place, unknown(kind, piece.text, words, hint))
+    return piece.text
 
 
 def _scalar(piece: Piece, kind: Kind, what: str) -> Scalar:

@@ -1,10 +1,10 @@
 """The plain pieces that a file is made of, each of which knows where it stands."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.problems import PieceError, Place, shown
+from config.problems import PieceError, Place, Report, listed, shown, unknown
 
 
 class Kind(StrEnum):
@@ -71,6 +71,21 @@ def entries_of(piece: Piece, what: str) -> Mapping[str, Entry]:
     if not isinstance(piece, Entries):
         raise expected(what, piece)
     return piece.entries
+
+
+def values_of(
+    piece: Piece, report: Report, *, allowed: Collection[str], required: Collection[str] = ()
+) -> dict[str, Piece]:
+    """Return the values of a mapping by their keys; those missing or unknown are noted in ``report``."""
+    entries = entries_of(piece, f"a mapping with the keys {listed(allowed)}")
+    for key in required:
+        if key not in entries:
+            report.add(piece.place, f"missing key {shown(key)}")
+    for key, entry in entries.items():
+        if key not in allowed:
+            hint = f"the keys here are {listed(allowed)}"
+            report.add(entry.key.place, unknown("key", key, allowed, hint))
+    return {key: entry.value for key, entry in entries.items()}
 
 
 def _found(piece: Piece) -> str:

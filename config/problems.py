@@ -65,25 +65,32 @@ class PieceError(Exception):
         self.place = place
 
 
+# By place and message: what an alias brings in twice is still one mistake.
+_Found = dict[tuple[int, int, str], Problem]
+
+
 class Report:
     """Collects the problems of one file, so that a user sees them all at once."""
 
     def __init__(self, file: str) -> None:
         """Begin without problems; ``file`` is the name to show."""
         self._file = file
-        # By place and message: what an alias brings in twice is still one mistake.
-        self._problems: dict[tuple[int, int, str], Problem] = {}
+        self._problems: _Found = {}
+        self._warnings: _Found = {}
 
     def add(self, place: Place, message: str) -> None:
         """Note one problem."""
+        self._note(self._problems, place, message)
+
+    def warn(self, place: Place, message: str) -> None:
+        """Note what is no mistake for certain."""
+        self._note(self._warnings, place, message)
+
+    def _note(self, found: _Found, place: Place, message: str) -> None:
         problem = Problem(
-            file=self._file,
-            line=place.line,
-            column=place.column,
-            path=place.path,
-            message=message,
+            file=self._file, line=place.line, column=place.column, path=place.path, message=message
         )
-        self._problems.setdefault((place.line, place.column, message), problem)
+        found.setdefault((place.line, place.column, message), problem)
 
     def read(self, reader: Callable[[Source], T], source: Source | None, default: Default) -> T | Default:
         """Return what ``reader`` makes of ``source``; ``default`` if absent or not readable.
@@ -105,7 +112,12 @@ class Report:
 
     def error(self) -> RulesError:
         """Return every problem noted as one error, in the order of the file."""
-        return RulesError(sorted(self._problems.values(), key=lambda one: (one.line, one.column)))
+        return RulesError(_in_order(self._problems))
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return every warning noted, in the order of the file."""
+        return _in_order(self._warnings)
 
 
 def shown(text: str) -> str:
@@ -124,6 +136,16 @@ def listed(words: Iterable[str]) -> str:
 
 def unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:
     """Return what to say of a word not in ``allowed``: the one it resembles, else ``otherwise``."""
-    close = get_close_matches(word[:_COMPARED_CHARACTERS], islice(allowed, _COMPARED_WORDS), n=1)
-    hint = f"did you mean {shown(close[0])}?" if close else otherwise
+    close = closest(word, allowed)
+    hint = f"did you mean {shown(close)}?" if close is not None else otherwise
     return f"unknown {what} {shown(word)}; {hint}"
+
+
+def closest(word: str, allowed: Iterable[str]) -> str | None:
+    """Return the one of ``allowed`` that ``word`` resembles, if any does."""
+    close = get_close_matches(word[:_COMPARED_CHARACTERS], islice(allowed, _COMPARED_WORDS), n=1)
+    return close[0] if close else None
+
+
+def _in_order(found: _Found) -> tuple[Problem, ...]:
+    return tuple(sorted(found.values(), key=lambda one: (one.line, one.column)))

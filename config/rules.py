@@ -1,23 +1,25 @@
-"""The schema of the rules file and its loader; the door to everything about rules."""
+"""The loader of the rules file; the door to everything about rules."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from config import fields
+from config.amounts import MOST_DIGITS
+from config.conflicts import conflicts_between
 from config.errors import ConfigError
-from config.pieces import Kind, Piece, Scalar, entries_of, expected, items_of
-from config.problems import PieceError, Place, Problem, Report, RulesError, listed, shown, unknown
-from config.ruleset import DEFAULT_TRIGGERS, MOST_DIGITS, Meter, Rule, Rules, Trigger
+from config.pieces import Kind, Piece, Scalar, entries_of, items_of, values_of
+from config.problems import Problem, Report, RulesError
+from config.rule_reader import RuleReader
+from config.ruleset import DEFAULT_TRIGGERS, ORDER_TRIGGERS, Meter, Rule, Rules, Trigger
 from config.yaml_source import place_in, read_yaml
 
 __all__ = [
     "DEFAULT_TRIGGERS",
     "MOST_DIGITS",
+    "ORDER_TRIGGERS",
     "Meter",
     "Problem",
     "Rule",
@@ -28,7 +30,8 @@ __all__ = [
     "parse_rules",
 ]
 
-T = TypeVar("T")
+FILE_KEYS = ("version", "credit_from", "meters", "rules")
+METER_KEYS = ("property",)
 
 _DIGEST_CHARACTERS = 12  # tells versions of one file apart in a log line
 
@@ -81,37 +84,20 @@ class _FileReader:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._names: dict[str, Place] = {}
         self._declared: Collection[str] | None = ()  # None: the meters cannot be read
 
     def file(self, piece: Piece, digest: str) -> Rules:
         read = self._report.read
-        values = self._values(
-            piece,
-            allowed=("version", "credit_from", "meters", "rules"),
-            required=("version", "rules"),
-        )
+        values = values_of(piece, self._report, allowed=FILE_KEYS, required=("version", "rules"))
         read(fields.version, values.get("version"), None)
         meters = read(self._meters, values.get("meters"), {})  # first: rules are checked against it
         return Rules(
             credit_from=read(fields.moment, values.get("credit_from"), None),
             meters=meters,
-            rules=read(self._all_rules, values.get("rules"), ()),
+            rules=read(self._rules, values.get("rules"), ()),
             digest=digest,
+            warnings=self._report.warnings,
         )
-
-    def _values(
-        self, piece: Piece, *, allowed: tuple[str, ...], required: tuple[str, ...] = ()
-    ) -> dict[str, Piece]:
-        entries = entries_of(piece, f"a mapping with the keys {listed(allowed)}")
-        for key in required:
-            if key not in entries:
-                self._report.add(piece.place, f"missing key {shown(key)}")
-        for key, entry in entries.items():
-            if key not in allowed:
-                hint = f"the keys here are {listed(allowed)}"
-                self._report.add(entry.key.place, unknown("key", key, allowed, hint))
-        return {key: entry.value for key, entry in entries.items()}
 
     def _meters(self, piece: Piece) -> dict[str, Meter]:
         self._declared = None
@@ -128,79 +114,14 @@ class _FileReader:
         meter = Meter(name=name)
         if isinstance(piece, Scalar) and piece.kind is Kind.NOTHING:
             return meter  # `api_usage:` with nothing behind it says as much as `api_usage: {}`
-        prop = self._values(piece, allowed=("property",)).get("property")
+        prop = values_of(piece, self._report, allowed=METER_KEYS).get("property")
         return replace(meter, property=self._report.read(fields.property_name, prop, meter.property))
 
-    def _all_rules(self, piece: Piece) -> tuple[Rule, ...]:
-        rules = [self._report.read(self._rule, item, None) for item in items_of(piece, "a list of rules")]
-        return tuple(rule for rule in rules if rule is not None)
-
-    def _rule(self, piece: Piece) -> Rule:
-        read = self._report.read
-        values = self._values(
-            piece, allowed=("name", "products", "triggers", "grant"), required=("name", "grant")
-        )
-        return Rule(
-            name=read(self._name, values.get("name"), ""),
-            products=read(self._products, values.get("products"), None),
-            triggers=read(self._triggers, values.get("triggers"), DEFAULT_TRIGGERS),
-            grant=read(self._grant, values.get("grant"), {}),
-        )
-
-    def _name(self, piece: Piece) -> str:
-        return _first_time("rule name", fields.rule_name(piece), piece.place, self._names)
-
-    def _products(self, piece: Piece) -> frozenset[str]:
-        return self._set("product", piece, fields.product_id, "every product")
-
-    def _triggers(self, piece: Piece) -> frozenset[Trigger]:
-        usual = listed(trigger for trigger in Trigger if trigger in DEFAULT_TRIGGERS)
-        return self._set("trigger", piece, _trigger, usual)
-
-    def _set(self, what: str, piece: Piece, read_item: Callable[[Piece], T], omitted: str) -> frozenset[T]:
-        items = items_of(piece, f"a list of {what}s")
-        if not items:
-            raise PieceError(piece.place, f"the list is empty; omit `{what}s` to mean {omitted}")
-        seen: dict[T, Place] = {}
-
-        def read_once(item: Piece) -> T:
-            return _first_time(what, read_item(item), item.place, seen)
-
-        for item in items:
-            self._report.read(read_once, item, None)
-        return frozenset(seen)
-
-    def _grant(self, piece: Piece) -> dict[str, Decimal]:
-        entries = entries_of(piece, "a mapping from meters to amounts")
-        if not entries:
-            raise PieceError(piece.place, "grants nothing; name a meter and an amount")
-        for entry in entries.values():
-            self._report.read(self._check_declared, entry.key, None)
-        return {
-            name: self._report.read(fields.amount, entry.value, Decimal()) for name, entry in entries.items()
-        }
-
-    def _check_declared(self, key: Scalar) -> None:
-        name = fields.meter_name(key)
-        if self._declared is not None and name not in self._declared:
-            have = listed(map(shown, self._declared)) or "none"
-            hint = f"declare it under `meters` (there now: {have})"
-            raise PieceError(key.place, unknown("meter", name, self._declared, hint))
-
-
-def _trigger(piece: Piece) -> Trigger:
-    if not isinstance(piece, Scalar):
-        raise expected("a trigger", piece)
-    words = [trigger.value for trigger in Trigger]
-    if piece.text not in words:
-        hint = f"the triggers are {listed(words)}"
-        raise PieceError(piece.place, unknown("trigger", piece.text, words, hint))
-    return Trigger(piece.text)
-
-
-def _first_time(what: str, value: T, place: Place, seen: dict[T, Place]) -> T:
-    if value in seen:
-        repeated = shown(str(value))
-        raise PieceError(place, f"duplicate {what} {repeated}; it is first on line {seen[value].line}")
-    seen[value] = place
-    return value
+    def _rules(self, piece: Piece) -> tuple[Rule, ...]:
+        reader = RuleReader(self._report, self._declared)
+        pieces = items_of(piece, "a list of rules")
+        read = ((self._report.read(reader.rule, item, None), item.place) for item in pieces)
+        placed = [(rule, place) for rule, place in read if rule is not None]
+        for place, words in conflicts_between(placed):
+            self._report.add(place, words)
+        return tuple(rule for rule, _ in placed)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 
-# Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
-MOST_DIGITS = 15
+from config.amounts import Amount
+from config.conditions import Condition
+from config.problems import Problem
 
 
 class Trigger(StrEnum):
-    """What a paid order is for, in the words of a rule."""
+    """What happened, in the words of a rule: a paid order by what it is for, a new period, a new customer."""
 
     PURCHASE = "purchase"
     """A product was bought once, without a subscription."""
@@ -31,6 +31,14 @@ class Trigger(StrEnum):
     SUBSCRIPTION_METER_CYCLE = "subscription_meter_cycle"
     """Metered usage beyond what the subscription includes was paid."""
 
+    PERIOD = "subscription.cycled"
+    """A subscription's period began, paid or not."""
+
+    CUSTOMER = "customer.created"
+    """There is a new customer."""
+
+
+ORDER_TRIGGERS = frozenset(set(Trigger) - {Trigger.PERIOD, Trigger.CUSTOMER})
 
 DEFAULT_TRIGGERS = frozenset({Trigger.PURCHASE, Trigger.SUBSCRIPTION_CREATE, Trigger.SUBSCRIPTION_CYCLE})
 
@@ -45,12 +53,21 @@ class Meter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """What one rule grants (credits by meter), and for which orders; no products means every."""
+    """What one rule grants (an amount by meter), and for what; no products means every.
+
+    It is for orders made, periods begun, customers created at or after ``begins`` and before ``ends``.
+    """
 
     name: str
-    products: frozenset[str] | None
-    triggers: frozenset[Trigger]
-    grant: Mapping[str, Decimal]
+    products: frozenset[str] | None = None
+    triggers: frozenset[Trigger] = DEFAULT_TRIGGERS
+    when: Condition | None = None
+    begins: datetime | None = None
+    ends: datetime | None = None
+    once_per_customer: bool = False
+    revokes: bool = False
+    """Whether refunds take back what it granted."""
+    grant: Mapping[str, Amount]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,3 +78,5 @@ class Rules:
     rules: tuple[Rule, ...]
     credit_from: datetime | None
     digest: str
+    warnings: tuple[Problem, ...] = ()
+    """What is no mistake for certain, yet worth a look."""

@@ -1,5 +1,6 @@
 """The only reader of the environment; names and meanings are the contract's."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,10 +22,16 @@ _POLAR_SERVERS = {
 def _polar_url(value: str) -> str:
     url = _POLAR_SERVERS.get(value, value)
     parts = _parts(url)
-    usable = parts is not None and parts.scheme in {"http", "https"}
+    usable = parts is not None and parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
     if not usable or any(mark in url for mark in "@?#"):
         raise ValueError("write production, sandbox, or a base URL such as http://127.0.0.1:9000")
     return url.rstrip("/")
+
+
+def _is_host(name: str) -> bool:
+    """Say whether ``name`` is an IPv6 address or made of labels that a name server could be asked for."""
+    label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
+    return ":" in name or re.fullmatch(rf"{label}(\.{label})*\.?", name) is not None
 
 
 def _redis_url(value: SecretStr) -> SecretStr:

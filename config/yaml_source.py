@@ -28,6 +28,8 @@ _KINDS = {
     "tag:yaml.org,2002:timestamp": Kind.TIME,
     "tag:yaml.org,2002:null": Kind.NOTHING,
 }
+_BARE_TAG = "!"  # `when: ! order.paid`: YAML drops the ! and with it what was meant
+_EXPRESSION = re.compile(r"&&|\|\||[=!<>]=|\bwhen:|[\w\"')\]] [<>*/%?] |\b(?:has|int|size)\(")
 _KNOWN_TAGS = {*_KINDS, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
 
 
@@ -56,8 +58,11 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             raise PieceError(self.place(), _TOO_DEEP)
+        is_bare = getattr(self.peek_event(), "tag", None) == _BARE_TAG  # type: ignore[no-untyped-call]  # stubs' gap
         node = super().compose_node(parent, index)
         self.depth -= 1
+        if node is not None and is_bare:
+            node.tag = _BARE_TAG
         return node
 
     def place(self) -> Place:
@@ -100,7 +105,14 @@ def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> PieceError:
         return PieceError(_place(mark), "a tab cannot stand here; use spaces")
     since = error.context_mark
     context = f" ({error.context}, from line {since.line + 1})" if since else ""
-    return PieceError(_place(mark), f"not valid YAML: {error.problem}{context}")
+    lines = [_line_at(text, one) for one in (mark, since) if one]
+    hint = "; if this is an expression, quote the whole of it" if any(map(_EXPRESSION.search, lines)) else ""
+    return PieceError(_place(mark), f"not valid YAML: {error.problem}{context}{hint}")
+
+
+def _line_at(text: str, mark: yaml.Mark) -> str:
+    end = text.find("\n", mark.index)
+    return text[text.rfind("\n", 0, mark.index) + 1 : end if end >= 0 else None]
 
 
 class _Expansion:
@@ -115,7 +127,8 @@ class _Expansion:
         place = _place(node.start_mark, path)
         self._enter(node, place)
         if node.tag not in _KNOWN_TAGS:
-            self._report.add(place, f"the tag {shown(node.tag)} means nothing here; remove it")
+            hint = "remove it, or quote the whole of an expression that begins with !"
+            self._report.add(place, f"the tag {shown(node.tag)} means nothing here; {hint}")
         piece = self._opened(node, place)
         self._open.remove(node)
         return piece

@@ -10,6 +10,11 @@ from config.rules import Rule, Rules, RulesError, parse_rules
 
 PRODUCT = "5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11"
 
+NO_MIXING = (
+    "CEL mixes no integers with decimals: write `* 12 / 100` for `* 0.12`, "
+    "or double(...) round the integer and a decimal such as 100.0"
+)
+
 WHOLE = f"""\
 version: 1
 credit_from: 2026-11-01T00:00:00Z

@@ -113,7 +113,7 @@ class TestExpressions:
         assert complaint(granting(text)) == message
 
     def test_that_might_look_at_a_webhook_are_left_alone(self) -> None:
-        """A variable's name anywhere, even in a string, keeps an expression from being taken for a constant."""
+        """With a variable's name anywhere in it, even in a string, it is not taken for a constant."""
         assert isinstance(the_amount(granting("size('seats')")), Expression)
         assert isinstance(the_amount(granting(".seats * 10")), Expression)
 

@@ -120,12 +120,13 @@ class TestHolding:
         [
             (
                 "order.net_amount > '5'",
-                "order.net_amount > '5': '>' does not go with int and text; int(...) makes a number of a text "
-                "(order.net_amount is 1000)",
+                "order.net_amount > '5': '>' does not go with int and text; "
+                "int(...) makes a number of a text (order.net_amount is 1000)",
             ),
             (
                 "order.currency",
-                "order.currency: it gives the text 'usd', neither true nor false (order.currency is the text 'usd')",
+                "order.currency: it gives the text 'usd', neither true nor false "
+                "(order.currency is the text 'usd')",
             ),
             (
                 "order.currency && order.paid",

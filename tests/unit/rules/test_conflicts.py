@@ -24,12 +24,14 @@ class TestWithinARule:
             ),
             (
                 "triggers: [subscription.cycled], on_refund: revoke",
-                "4:57: rules[0].on_refund: `on_refund: revoke` does not go with the trigger subscription.cycled: "
+                "4:57: rules[0].on_refund: "
+                "`on_refund: revoke` does not go with the trigger subscription.cycled: "
                 "a period is no order: nothing of it is refunded",
             ),
             (
                 "on_refund: revoke, triggers: [purchase, customer.created]",
-                "4:24: rules[0].on_refund: `on_refund: revoke` does not go with the trigger customer.created: "
+                "4:24: rules[0].on_refund: "
+                "`on_refund: revoke` does not go with the trigger customer.created: "
                 "a new customer has paid nothing that could be refunded",
             ),
             (

@@ -1,5 +1,6 @@
 """Expressions: what they see of a webhook, what they cannot be, and what is told of mistakes in them."""
 
+import contextlib
 import gc
 import json
 import sys
@@ -18,6 +19,7 @@ from config.expressions import (
 )
 from config.references import references_in
 from tests.conftest import payload
+from tests.rulefiles import NO_MIXING
 
 
 def data(name: str) -> Any:
@@ -140,10 +142,8 @@ class TestNothing:
 def _evaluate_all(expressions: list[Any], variables: Variables, times: int) -> None:
     for _ in range(times):
         for expression in expressions:
-            try:
+            with contextlib.suppress(EvaluationError):
                 expression.value(variables)
-            except EvaluationError:
-                pass
 
 
 def _references_to_none() -> int:
@@ -151,86 +151,93 @@ def _references_to_none() -> int:
     return sys.getrefcount(None)
 
 
-IN = "of the expression)"
 NAMED = "there are order, subscription, customer, product, seats, units; a text needs quotes"
-NO_MIXING = (
-    "CEL mixes no integers with decimals: write `* 12 / 100` for `* 0.12`, "
-    "or double(...) round the integer and a decimal such as 100.0"
-)
+IF_CUT = "if it has a #, quote the whole expression"
+MINUS = "to CEL a - is a minus: write ['...'] round a key that has one"
 CALLED = (
     "there are int, double, string, bool, size, has, timestamp, duration, matches, startsWith, endsWith, "
     "contains, exists, exists_one, all, filter, map, uint, dyn"
 )
 
 
+def mistake(text: str) -> str:
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(text)
+    return str(caught.value)
+
+
 class TestMistakes:
+    @pytest.mark.parametrize(
+        ("text", "message", "at"),
+        [
+            ("order.paid and seats > 1", "unexpected 'and'; CEL writes &&", 12),
+            ("order.paid or seats > 1", "unexpected 'or'; CEL writes ||", 12),
+            ("order.paid & order.x", "unexpected '&'; CEL writes &&", 12),
+            ("order.paid | order.x", "unexpected '|'; CEL writes ||", 12),
+            ("not order.paid", "unexpected 'order'; CEL writes !", 5),
+            ("order.currency = 'usd'", "unexpected '='; CEL writes ==", 16),
+            ("order.currency === 'usd'", "unexpected '='; CEL writes ==", 18),
+            ("order.currency is 'usd'", "unexpected 'is'; CEL writes ==", 16),
+            ("seats => 5", "unexpected '=>'; CEL writes >=", 7),
+            ("seats <> 5", "unexpected '>'; CEL writes !=", 8),
+            ("if order.paid then 5", "CEL has no if; it writes condition ? this : that", 1),
+            ("order.paid ? 5", "it ends too early", 15),
+            ("seats >", "it ends too early", 8),
+            ("order.metadata.depth >", "it ends too early", 23),
+            ("(seats > 5", "a ) is missing", 11),
+            ("order.items[0", "a ] is missing", 14),
+            ("seats > 5)", "unexpected ')'", 10),
+            ("1,000 * seats", "unexpected ','", 2),
+            ("$seats", "unexpected '$'", 1),
+            ("10 credits", "unexpected 'credits'", 4),
+            ("order.x == 'usd", f"the text that begins with ' is never closed; {IF_CUT}", 12),
+            ('"usd == order.x', f'the text that begins with " is never closed; {IF_CUT}', 1),
+            (
+                r"order.x.matches('\d')",
+                r"a \ in a text begins an escape; write it twice, or r before the quote",
+                17,
+            ),
+            ("order.currency == usd", f"unknown name 'usd'; {NAMED}", 19),
+            ("recursion > 5", f"unknown name 'recursion'; {NAMED}", 1),
+            ("oder.net_amount", "unknown name 'oder'; did you mean 'order'?", 5),
+            ("seat * 10", "unknown name 'seat'; did you mean 'seats'?", 1),
+            ("order.paid == True", "unknown name 'True'; CEL writes true", 15),
+            ("order.x == None", "unknown name 'None'; CEL writes null", 12),
+            ("order.my-key", f"unknown name 'key'; {MINUS}", 10),
+            ("len(order.items)", "unknown function 'len'; CEL writes size(...)", 4),
+            ("max(seats, 5)", "unknown function 'max'; CEL writes a > b ? a : b", 4),
+            ("order.x.startWith('a')", "unknown function 'startWith'; did you mean 'startsWith'?", 18),
+            ("now() > 5", f"unknown function 'now'; {CALLED}", 4),
+            ("seats + 1.5", f"'+' does not go with int and double; {NO_MIXING}", 7),
+            ("seats * 'x'", "'*' does not go with int and text; int(...) makes a number of a text", 7),
+            ("!seats", "'!' does not go with int", 1),
+            ("order.x in 'abc'", "'in' does not go with any value and text", 9),
+            ("seats ? 1 : 2", "? asks for something that is true or false", 7),
+            ("order.x ? 5 : 'a'", "? gives things of one type, not int here and text there", 9),
+            ("size(seats)", "'size' does not go with int", 5),
+            ("has(order)", "has(...) asks for a field, as in has(order.discount)", 5),
+            ("seats.x", "a value of type int has no fields", 6),
+            ("for + 1", "the word for cannot stand here", 1),
+            ("99999999999999999999", "this int is beyond what CEL can hold", 1),
+        ],
+    )
+    def test_are_told_in_words(self, text: str, message: str, at: int) -> None:
+        """What is wrong, what CEL writes instead, and at which character."""
+        assert mistake(text) == f"{message} (at character {at} of the expression)"
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("order.paid and seats > 1", f"unexpected 'and'; CEL writes && (at character 12 {IN}"),
-            ("order.paid or seats > 1", f"unexpected 'or'; CEL writes || (at character 12 {IN}"),
-            ("order.paid & order.x", f"unexpected '&'; CEL writes && (at character 12 {IN}"),
-            ("order.paid | order.x", f"unexpected '|'; CEL writes || (at character 12 {IN}"),
-            ("not order.paid", f"unexpected 'order'; CEL writes ! (at character 5 {IN}"),
-            ("order.currency = 'usd'", f"unexpected '='; CEL writes == (at character 16 {IN}"),
-            ("order.currency === 'usd'", f"unexpected '='; CEL writes == (at character 18 {IN}"),
-            ("order.currency is 'usd'", f"unexpected 'is'; CEL writes == (at character 16 {IN}"),
-            ("seats => 5", f"unexpected '=>'; CEL writes >= (at character 7 {IN}"),
-            ("seats <> 5", f"unexpected '>'; CEL writes != (at character 8 {IN}"),
-            ("if order.paid then 5", f"CEL has no if; it writes condition ? this : that (at character 1 {IN}"),
-            ("order.paid ? 5", f"it ends too early (at character 15 {IN}"),
-            ("seats >", f"it ends too early (at character 8 {IN}"),
-            ("(seats > 5", f"a ) is missing (at character 11 {IN}"),
-            ("order.items[0", f"a ] is missing (at character 14 {IN}"),
-            ("seats > 5)", f"unexpected ')' (at character 10 {IN}"),
-            ("1,000 * seats", f"unexpected ',' (at character 2 {IN}"),
-            ("$seats", f"unexpected '$' (at character 1 {IN}"),
-            ("10 credits", f"unexpected 'credits' (at character 4 {IN}"),
-            (
-                "order.currency == 'usd",
-                "the text that begins with ' is never closed; if it has a #, quote the whole expression "
-                f"(at character 19 {IN}",
-            ),
-            (
-                r"order.currency.matches('\d')",
-                rf"a \ in a text begins an escape; write it twice, or r before the quote (at character 24 {IN}",
-            ),
-            ("order.currency == usd", f"unknown name 'usd'; {NAMED} (at character 19 {IN}"),
-            ("oder.net_amount", f"unknown name 'oder'; did you mean 'order'? (at character 5 {IN}"),
-            ("seat * 10", f"unknown name 'seat'; did you mean 'seats'? (at character 1 {IN}"),
-            ("order.paid == True", f"unknown name 'True'; CEL writes true (at character 15 {IN}"),
-            ("order.x == None", f"unknown name 'None'; CEL writes null (at character 12 {IN}"),
-            (
-                "order.metadata.my-key",
-                f"unknown name 'key'; to CEL a - is a minus: write ['...'] round a key that has one (at character 19 {IN}",
-            ),
-            ("len(order.items)", f"unknown function 'len'; CEL writes size(...) (at character 4 {IN}"),
-            ("max(seats, 5)", f"unknown function 'max'; CEL writes a > b ? a : b (at character 4 {IN}"),
-            ("order.x.startWith('a')", f"unknown function 'startWith'; did you mean 'startsWith'? (at character 18 {IN}"),
-            ("now() > 5", f"unknown function 'now'; {CALLED} (at character 4 {IN}"),
-            ("seats + 1.5", f"'+' does not go with int and double; {NO_MIXING} (at character 7 {IN}"),
-            ("seats * 'x'", f"'*' does not go with int and text; int(...) makes a number of a text (at character 7 {IN}"),
-            ("!seats", f"'!' does not go with int (at character 1 {IN}"),
-            ("order.x in 'abc'", f"'in' does not go with any value and text (at character 9 {IN}"),
-            ("seats ? 1 : 2", f"? asks for something that is true or false (at character 7 {IN}"),
-            ("order.x ? 5 : 'a'", f"? gives things of one type, not int here and text there (at character 9 {IN}"),
-            ("size(seats)", f"'size' does not go with int (at character 5 {IN}"),
-            ("has(order)", f"has(...) asks for a field, as in has(order.discount) (at character 5 {IN}"),
-            ("seats.x", f"an int has no fields (at character 6 {IN}"),
-            ("99999999999999999999", f"this int is beyond what CEL can hold (at character 1 {IN}"),
-            ("seats >\n 5 and", f"unexpected 'and'; CEL writes && (at line 2, character 4 {IN}"),
-            ("order.metadata.depth >", f"it ends too early (at character 23 {IN}"),
+            ("seats >\n 5 and", "unexpected 'and'; CEL writes && (at line 2, character 4 of the expression)"),
+            ("\n\nnow()", f"unknown function 'now'; {CALLED} (at line 3, character 4 of the expression)"),
             ("(" * 99 + "1" + ")" * 99, "nested too deep; `x in [...]` says in one what many || say"),
             ("seats" + " + 1" * 99, "nested too deep; `x in [...]` says in one what many || say"),
             ("seats" + ".x" * 999, "longer than 2,000 characters"),
         ],
-    )  # fmt: skip
-    def test_are_told_in_words(self, text: str, message: str) -> None:
-        """What is wrong, where, and what CEL writes instead."""
-        with pytest.raises(ExpressionError) as caught:
-            compile_expression(text)
-
-        assert str(caught.value) == message
+    )
+    def test_of_long_expressions_are_found_too(self, text: str, message: str) -> None:
+        """Over several lines the line is named; what is beyond CEL's bounds is told as such."""
+        assert mistake(text) == message
 
     @pytest.mark.parametrize(
         ("text", "message", "cause"),

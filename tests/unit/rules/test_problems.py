@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from config.errors import ConfigError
 from config.rules import RulesError, parse_rules
-from tests.rulefiles import WHOLE, parse, problem, problems
+from tests.rulefiles import WHOLE, asking, file_of, granting, parse, problem, problems
+
+CEL = " \n\t'\"`\\+-*/%=!<>&|?:.,()[]{}$#@09aesxé\x00\x1b\x85\ud800\u2028\U0001f600"
+WORDS = [
+    "order", "seats", ".net_amount", ".metadata", ".x", "has(", "int(", "timestamp(", "size(", "[0]", "['a']",
+    "'a'", '"b', "1", "0.5", "0", "null", "true", " + ", " * ", " / ", " && ", " || ", " == ", " > ", " ? ",
+    " : ", "!", "-", "(", ")", "\n", "//", ".exists(i, i > 1)", "999999999999999",
+]  # fmt: skip
 
 
 class TestEveryProblem:
@@ -46,7 +53,8 @@ class TestEveryProblem:
             "rules.yaml:4:5: rules[1].triger: unknown key 'triger'; did you mean 'triggers'?",
             "rules.yaml:5:12: rules[1].grant: grants nothing; name a meter and an amount",
             "rules.yaml:6:5: rules[2]: expected a mapping with the keys "
-            "name, products, triggers, when, once_per, on_refund, from, until, grant, found the text 'starter'",
+            "name, products, triggers, when, once_per, on_refund, from, until, grant, "
+            "found the text 'starter'",
             "rules.yaml:8:17: meters.m.property: 'order_id' is written by the service itself, "
             "as are granted_by, key, order_id, rules, reason",
             "rules.yaml:9:14: credit_from: a date alone leaves the moment open; write 2026-11-01T00:00:00Z",
@@ -75,6 +83,12 @@ class TestEveryProblem:
         """A slip of the editor ends in rules or in well-formed problems."""
         assert_rules_or_problems(WHOLE[:at] + put + WHOLE[at + cut :])
 
+    @given(st.text(alphabet=CEL, max_size=40) | st.lists(st.sampled_from(WORDS), max_size=12).map("".join))
+    def test_is_found_in_any_expression(self, text: str) -> None:
+        """Whatever stands where an expression may, the file is in force or each problem is one line."""
+        for rule in (granting(text), asking(text)):
+            assert_rules_or_problems(file_of(rule))
+
 
 def rules_error(text: str) -> RulesError | None:
     try:
@@ -89,7 +103,7 @@ def assert_rules_or_problems(text: str) -> None:
     if error is not None:
         lines = str(error).split("\n")
         assert len(lines) == len(error.problems) >= 1
-        assert all(line.startswith("rules.yaml:") for line in lines)
+        assert all(line.startswith("rules.yaml:") and line.isprintable() for line in lines)
         assert all(one.line >= 1 and one.column >= 1 for one in error.problems)
 
 

@@ -54,7 +54,7 @@ class TestReferences:
             ("order.items[0].label", [("order", "items")]),
             ("order.items.exists(i, i.amount > 1)", [("order", "items")]),
             ("order.name.startsWith('order.x')", [("order", "name")]),
-            ("has(order.discount) && order.discount.code == 'a'", [("order", "discount"), ("order", "discount", "code")]),
+            ("has(order.x) && order.x.code == 'a'", [("order", "x"), ("order", "x", "code")]),
             ("order.a + order.a", [("order", "a")]),
             ("border.a + reorder + orders.b + x.order", []),
             ("'order.a' == \"seats\" // units", []),

@@ -79,7 +79,7 @@ FLOW = [
     f"{{name: a, products: [{PRODUCT.upper()}], grant: {{m: 1}}}}",
     "{name: '123', when: 'false', grant: {m: 1e3}}",
     "{name: a, when: \"order.paid\\n&& seats > 1\", grant: {m: 1}}",
-    "{name: a, from: 2026-12-01 00:00Z, until: '2026-12-01t00:00:00.123456+01:00', grant: {m: 1}}",
+    "{name: a, from: 2026-12-01 00:00Z, until: '2026-12-02t00:00:00.123456+01:00', grant: {m: 1}}",
     "{name: a, on_refund: revoke, grant: {m: 1}}",
     "{name: a, once_per: customer, on_refund: keep, triggers: [customer.created], grant: {m: 1}}",
     "{name: a, grant: {<<: {m: 1}, n: 2}}",
@@ -98,7 +98,7 @@ class TestWhatTheLoaderTakes:
     @pytest.mark.parametrize("text", FILES)
     def test_is_taken(self, text: str) -> None:
         """Every file that we show is right for the loader, and an editor underlines nothing in it."""
-        assert parse_rules(text, "rules.yaml")
+        parse_rules(text, "rules.yaml")
         assert complaints(text) == []
 
     @given(rule_sets(), st.booleans())
@@ -110,7 +110,7 @@ class TestWhatTheLoaderTakes:
             f"{line_of(one)}\n" for one in drawn
         )
 
-        assert parse_rules(text, "rules.yaml")
+        parse_rules(text, "rules.yaml")
         assert complaints(text) == []
 
 

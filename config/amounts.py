@@ -1,0 +1,60 @@
+"""What a rule grants on a meter: a number, or an expression that gives one; never with binary dust."""
+
+import math
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from config.expressions import Cause, EvaluationError, Expression, Variables
+from config.values import seen, value_words
+
+# Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
+MOST_DIGITS = 15
+
+# Twelve digits before the point: sums of amounts stay exact in 28 digits.
+TOO_MANY_CREDITS = Decimal(10**12)
+
+# A double's last digits are noise: what it was computed from has hundredths or thousandths.
+_STEP = Decimal("0.000000001")
+_EXACT = Context(prec=40)
+_KEPT = Context(prec=MOST_DIGITS, rounding=ROUND_HALF_EVEN)
+
+Amount = Decimal | Expression
+
+
+class AmountError(Exception):
+    """An amount cannot be worked out for a webhook: ``words`` say why, ``cause`` what kind of why."""
+
+    def __init__(self, expression: Expression, words: str, cause: Cause, values: str) -> None:
+        """Take what was to be worked out, and the values that it saw."""
+        super().__init__(f"{expression.in_words}: {words}" + (f" ({values})" if values else ""))
+        self.words = words
+        self.cause = cause
+
+
+def amount_of(amount: Amount, variables: Variables) -> Decimal:
+    """Return the credits, 0 or more; AmountError names expression and values if it cannot be."""
+    if isinstance(amount, Decimal):
+        return amount
+    try:
+        return _credits(amount.value(variables))
+    except EvaluationError as error:
+        raise AmountError(amount, str(error), error.cause, seen(amount, variables)) from None
+
+
+def exact(value: float) -> Decimal:
+    """Return a number of credits as it was meant: to 15 digits, of which 9 stand after the point."""
+    if isinstance(value, int):
+        return Decimal(value)
+    rounded = Decimal(repr(value)).quantize(_STEP, rounding=ROUND_HALF_EVEN, context=_EXACT)
+    return _KEPT.plus(rounded).normalize() + 0
+
+
+def _credits(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        cause = Cause.MISSING if value is None else Cause.MISMATCH
+        raise EvaluationError(f"it gives {value_words(value)}, which is no number", cause)
+    if not math.isfinite(value) or abs(value) >= TOO_MANY_CREDITS:
+        raise EvaluationError(f"it gives {value}; amounts stay below {TOO_MANY_CREDITS:,}", Cause.OTHER)
+    credits_ = exact(value)
+    if credits_ < 0:
+        raise EvaluationError(f"it gives {credits_:f}, and amounts cannot be negative", Cause.OTHER)
+    return credits_

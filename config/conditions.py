@@ -1,0 +1,71 @@
+"""A rule's ``when``: whether it holds for a webhook, and which part of it does not."""
+
+from dataclasses import dataclass, field
+
+from config.cel_words import kind_words
+from config.expressions import (
+    Cause,
+    EvaluationError,
+    Expression,
+    ExpressionError,
+    Variables,
+    compile_expression,
+)
+from config.references import conjuncts
+from config.values import seen, value_words
+
+
+class ConditionError(Exception):
+    """A condition is neither true nor false for a webhook, and not for want of a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition; ``parts`` are what its outermost ``&&`` join, for telling why."""
+
+    whole: Expression
+    parts: tuple[Expression, ...] = field(compare=False, repr=False)
+
+    def holds(self, variables: Variables) -> bool:
+        """Return whether it is true; where it meets a missing field or null it is false."""
+        return self._holds(self.whole, variables)
+
+    def unmet(self, variables: Variables) -> str:
+        """Return the first part that is false, where the whole is, and the values that it saw."""
+        failing = (part for part in self.parts if self._is_false(part, variables))
+        part = next(failing, self.whole)
+        values = seen(part, variables)
+        return f"{part.in_words} is false" + (f" ({values})" if values else "")
+
+    def _is_false(self, part: Expression, variables: Variables) -> bool:
+        try:
+            return not self._holds(part, variables)
+        except ConditionError:
+            return False  # && looks past it to one that is false
+
+    def _holds(self, expression: Expression, variables: Variables) -> bool:
+        try:
+            value = expression.value(variables)
+        except EvaluationError as error:
+            if error.cause is Cause.MISSING:
+                return False
+            raise self._error(str(error), variables) from None
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        raise self._error(f"it gives {value_words(value)}, neither true nor false", variables)
+
+    def _error(self, words: str, variables: Variables) -> ConditionError:
+        values = seen(self.whole, variables)
+        return ConditionError(f"{self.whole.in_words}: {words}" + (f" ({values})" if values else ""))
+
+
+def compile_condition(text: str) -> Condition:
+    """Return ``text`` compiled; ExpressionError says what is wrong with it."""
+    whole = compile_expression(text)
+    if whole.kind not in ("BOOL", "DYN"):
+        raise ExpressionError(f"it gives a value of type {kind_words(whole.kind)}, neither true nor false")
+    try:
+        parts = tuple(map(compile_expression, conjuncts(text)))
+    except ExpressionError:
+        parts = (whole,)  # some text that is no more CEL once it is taken apart
+    return Condition(whole, parts)

@@ -1,0 +1,64 @@
+"""What an expression's text refers to, and the parts that ``&&`` joins: for telling people why."""
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+_RAW = r"""[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
+_QUOTED = (
+    r"""(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}"""
+    r"""|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')"""
+)
+_SKIPPED = rf"{_RAW}|{_QUOTED}|//[^\n]*"  # strings and comments
+_NOT_CALLED = r"(?!\w|\s*\()"  # followed by a parenthesis it is a function's name
+_STEP = rf"""\s*(?:\.\s*(?:[A-Za-z_]\w*{_NOT_CALLED}|`[^`\n]*`)|\[\s*(?:"[^"\\\n]*"|'[^'\\\n]*')\s*\])"""
+_KEY = re.compile(r"""[A-Za-z_]\w*|`(?P<ticked>[^`]*)`|"(?P<double>[^"]*)"|'(?P<single>[^']*)'""")
+_JOINT = re.compile(rf"{_SKIPPED}|`[^`\n]*`|&&|\|\||[?(){{}}\[\]]", re.DOTALL)
+_PROBE = re.compile(rf"{_SKIPPED}|\bhas\s*\((?P<probed>[^()]*)\)", re.DOTALL)
+
+
+class Reference(NamedTuple):
+    """A field that an expression looks at: as it is written, and the keys that lead to it."""
+
+    text: str
+    keys: tuple[str, ...]
+
+
+def references_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
+    """Return the fields of the variables ``names`` that ``text`` looks at, each once, in its order."""
+    reference = rf"(?<![\w.`])(?P<name>{'|'.join(names)})(?!\w)(?P<steps>(?:{_STEP})*)"
+    found: dict[Reference, None] = {}
+    for match in re.finditer(rf"{_SKIPPED}|{reference}", text, re.DOTALL):
+        if match["name"]:
+            keys = (match["name"], *map(_key, _KEY.finditer(match["steps"])))
+            found[Reference(re.sub(r"\s*([.\[\]])\s*", r"\1", match[0]), keys)] = None
+    return tuple(found)
+
+
+def probed_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
+    """Return the fields that ``text`` asks for with ``has(...)``: they may well be absent."""
+    probes = (match["probed"] for match in _PROBE.finditer(text) if match["probed"])
+    return tuple(reference for probe in probes for reference in references_in(probe, names))
+
+
+def conjuncts(text: str) -> tuple[str, ...]:
+    """Return the parts that a ``&&`` outside of all brackets joins; ``text`` itself if it is not so."""
+    parts, begin, depth = [], 0, 0
+    for match in _JOINT.finditer(text):
+        mark = match[0]
+        depth += (mark in "([{") - (mark in ")]}")
+        if depth == 0 and mark in ("||", "?"):
+            return (text,)  # binds weaker than &&, or round it
+        if depth == 0 and mark == "&&":
+            parts.append(text[begin : match.start()])
+            begin = match.end()
+    return tuple(part.strip() for part in [*parts, text[begin:]])
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as it fits into a sentence."""
+    return " ".join(text.split())
+
+
+def _key(match: re.Match[str]) -> str:
+    return next((one for one in match.groups() if one is not None), match[0])

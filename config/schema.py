@@ -1,0 +1,139 @@
+"""The JSON Schema of the rules file, for editors; built from the loader's own words and limits.
+
+It knows less than the loader: neither what expressions mean, nor what rules say between them.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from config import fields
+from config.amounts import TOO_MANY_CREDITS
+from config.expression_fields import FEWEST_CREDITS
+from config.expressions import LONGEST
+from config.ruleset import DEFAULT_TRIGGERS, Trigger
+
+Schema = dict[str, Any]
+
+_TRIGGERS = {
+    Trigger.PURCHASE: "A product was bought once, without a subscription.",
+    Trigger.SUBSCRIPTION_CREATE: "A subscription began and its first period was paid.",
+    Trigger.TRIAL_START: "A trial began; its order is of nothing.",
+    Trigger.SUBSCRIPTION_CYCLE: "A further period was paid: a renewal, or the first one after a trial.",
+    Trigger.SUBSCRIPTION_UPDATE: "A change of plan, seats or interval was paid.",
+    Trigger.SUBSCRIPTION_METER_CYCLE: "Metered usage beyond what the subscription includes was paid.",
+    Trigger.PERIOD: "A subscription's period began, paid or not.",
+    Trigger.CUSTOMER: "There is a new customer.",
+}
+_CEL = "in CEL; it sees order, subscription, customer, product (null where absent), seats and units"
+
+
+def schema_text() -> str:
+    """Return the schema as it is printed, and kept beside the rules."""
+    return json.dumps(_file(), indent=2) + "\n"
+
+
+def _file() -> Schema:
+    keys = {
+        "version": {"description": "The version of this format.", "const": 1},
+        "credit_from": _moment("Orders, periods and customers from before this are never credited."),
+        "meters": {
+            "description": "Your meters in Polar, each by the event name that its filter looks for.",
+            **_mapping(fields.MAX_METER_CHARACTERS, _meter()),
+        },
+        "rules": {
+            "description": "Every rule that matches applies; what they grant on one meter adds up.",
+            "type": "array",
+            "items": _rule(),
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Rules of credit-granter",
+        "description": "Which paid orders, periods and new customers give which credits.",
+        **_object(keys, required=("version", "rules")),
+    }
+
+
+def _meter() -> Schema:
+    prop = {
+        "description": "The metadata property that the meter sums.",
+        "default": "units",
+        **_name(fields.MAX_PROPERTY_CHARACTERS),
+        "not": {"enum": list(fields.RESERVED_PROPERTIES)},
+    }
+    return {**_object({"property": prop}), "type": ["object", "null"]}
+
+
+def _rule() -> Schema:
+    keys = {
+        "name": {
+            "description": "It stands beside each credit. A once_per rule with another name is a new rule.",
+            "type": "string",
+            "pattern": f"^{fields.RULE_NAME}$",
+        },
+        "products": {
+            "description": "The products it is for, by their ids in Polar. Left out: every product.",
+            **_set({"type": "string", "pattern": f"^{fields.PRODUCT_ID}$"}),
+        },
+        "triggers": {
+            "description": "What it is for: paid orders by what they are, periods, new customers.",
+            "default": [one.value for one in Trigger if one in DEFAULT_TRIGGERS],
+            **_set({"oneOf": [{"const": one.value, "description": _TRIGGERS[one]} for one in Trigger]}),
+        },
+        "when": {
+            "description": f"A condition {_CEL}. A field that is missing makes it false.",
+            **_text(LONGEST),
+        },
+        "once_per": {"description": "Grant it once to each customer.", "enum": list(fields.ONCE_PER)},
+        "on_refund": {
+            "description": "Whether a refund takes back its share of what the rule granted.",
+            "default": "keep",
+            "enum": list(fields.ON_REFUND),
+        },
+        "from": _moment("For orders made, periods begun, customers created at or after this."),
+        "until": _moment("For orders made, periods begun, customers created before this."),
+        "grant": {
+            "description": "Meters, and how many credits on each.",
+            **_mapping(fields.MAX_METER_CHARACTERS, _amount()),
+            "minProperties": 1,
+        },
+    }
+    return _object(keys, required=("name", "grant"))
+
+
+def _amount() -> Schema:
+    least, most = float(FEWEST_CREDITS), int(TOO_MANY_CREDITS)
+    number = {"type": "number", "minimum": least, "exclusiveMaximum": most}
+    expression = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+    return {"description": f"More than 0: a number, or an expression {_CEL}.", "anyOf": [number, expression]}
+
+
+def _moment(description: str) -> Schema:
+    # No "format": editors hold it to RFC 3339, which is narrower than what is read.
+    return {
+        "description": f"{description} A time with its zone, such as 2026-11-01T00:00:00Z.",
+        "type": "string",
+        "pattern": f"^{fields.MOMENT}$",
+    }
+
+
+def _object(keys: dict[str, Schema], *, required: Sequence[str] = ()) -> Schema:
+    demand: Schema = {"required": list(required)} if required else {}
+    return {"type": "object", **demand, "properties": keys, "additionalProperties": False}
+
+
+def _mapping(most_characters: int, value: Schema) -> Schema:
+    return {"type": "object", "propertyNames": _name(most_characters), "additionalProperties": value}
+
+
+def _set(item: Schema) -> Schema:
+    return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
+
+
+def _name(most_characters: int) -> Schema:
+    return {**_text(most_characters), "pattern": f"^[^{fields.CONTROLS}]*$"}
+
+
+def _text(most_characters: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": most_characters}

@@ -1,0 +1,48 @@
+"""What is told of the values in a webhook: enough to see why, and nothing personal."""
+
+from collections.abc import Mapping
+
+from config.expressions import MISSING, Expression, Odd, Variables
+from config.problems import shown
+from config.references import Reference
+
+_MOST_SHOWN = 4
+
+# Wherever in a webhook these stand, they or what is below them is personal, or typed by a customer.
+_PERSONAL = frozenset(
+    {"billing_name", "public_name", "email", "tax_id", "avatar_url", "github_username", "billing_address",
+     "custom_field_data", "customer_cancellation_comment"}
+)  # fmt: skip
+_NAMES = (("customer", "name"), ("user", "name"))  # other things have names too
+
+
+def value_words(value: object) -> str:
+    """Return what stands in a webhook as people say it."""
+    if isinstance(value, str):
+        return "a text with an @ (not shown)" if "@" in value else f"the text {shown(value)}"
+    if isinstance(value, Odd):
+        return f"a value of type {value.kind}"
+    if isinstance(value, int | float):
+        return str(value).lower()  # true and false, as CEL and JSON write them
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "an object"
+    return "missing" if value is MISSING else "null"
+
+
+def seen(expression: Expression, variables: Variables) -> str:
+    """Return what an expression saw in a webhook: ``order.net_amount is 300``."""
+    first_ones = expression.references[:_MOST_SHOWN]
+    return ", ".join(f"{one.text} is {_seen(one, variables)}" for one in first_ones)
+
+
+def _seen(reference: Reference, variables: Variables) -> str:
+    value = variables.at(reference)
+    if isinstance(value, str) and _is_personal(reference):
+        return "a text (personal, not shown)"
+    return value_words(value)
+
+
+def _is_personal(reference: Reference) -> bool:
+    return not _PERSONAL.isdisjoint(reference.keys) or reference.keys[-2:] in _NAMES

@@ -1,0 +1,142 @@
+"""What is no mistake for certain, yet worth a look: the warnings of a rules file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config.doubts import doubts
+from config.expressions import compile_expression
+from config.rules import Rule
+from tests.builders import fact_like
+from tests.conftest import PAYLOADS
+from tests.rulefiles import granting, parse, warnings
+
+CUSTOMER = "triggers: [customer.created]"
+
+REAL = sorted(
+    path.stem
+    for kind in ("order_paid", "subscription_cycled", "customer_created")
+    for path in PAYLOADS.glob(f"{kind}*.json")
+    if ".headers" not in path.name and "final_invoice" not in path.name
+)
+
+
+def texts(text: str, value: Any) -> Iterator[str]:
+    """Yield a field and all below it as expressions name them."""
+    yield text
+    for key, each in value.items() if isinstance(value, dict) else ():
+        yield from texts(f'{text}["{key}"]', each)
+
+
+class TestWarnings:
+    @pytest.mark.parametrize(
+        ("text", "triggers", "said"),
+        [
+            (
+                "order.net_ammount",
+                "triggers: [purchase]",
+                "no purchase that Polar sends has order.net_ammount; did you mean order.net_amount?",
+            ),
+            (
+                "subscription.seat * 5",
+                "triggers: [purchase, subscription_cycle]",
+                "no purchase or subscription_cycle that Polar sends has subscription.seat; "
+                "did you mean subscription.seats?",
+            ),
+            (
+                "order.customer.e_mail == 'x' ? 1 : 2",
+                "triggers: [purchase]",
+                "no purchase that Polar sends has order.customer.e_mail; did you mean order.customer.email?",
+            ),
+            ("order.xyz.abc", "triggers: [purchase]", "no purchase that Polar sends has order.xyz"),
+            (
+                "order.net_amount.abc",
+                "triggers: [purchase]",
+                "no purchase that Polar sends has order.net_amount.abc",
+            ),
+            ("customer.shoe_size", CUSTOMER, "no customer.created that Polar sends has customer.shoe_size"),
+        ],
+    )
+    def test_tell_of_fields_that_no_webhook_has(self, text: str, triggers: str, said: str) -> None:
+        """Polar may send new fields any day, so it is no mistake for certain."""
+        assert warnings(granting(text, triggers)) == [said]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "order.net_amount",
+            "order.metadata.anything.at.all",
+            "order.custom_field_data.size",
+            "has(order.tip) ? order.tip : 0",
+            "has(order.tip) ? order.tip.cents : 0",
+            "order.discount.code == 'x' ? 1 : 2",
+            "order.product_price.seat_tiers",
+            "order.seats",
+            "order.billing_address.country == 'DE' ? 1 : 2",
+            "subscription.amount",
+            "order.items.exists(i, i.label == 'x') ? 1 : 2",
+            "size('order.nothing') + seats",
+        ],
+    )
+    def test_do_not_tell_of_what_may_be_there(self, text: str) -> None:
+        """Free fields, nulls that may be objects, prices of other kinds, and what has(...) asks for."""
+        assert warnings(granting(text)) == []
+
+    @pytest.mark.parametrize("name", REAL)
+    def test_do_not_tell_of_any_field_that_was_ever_sent(self, name: str) -> None:
+        """Each field of each real webhook can be named without a warning."""
+        fact = fact_like(name)
+        assert fact.trigger is not None
+        rule = Rule(name="a", triggers=frozenset({fact.trigger}), grant={})
+        fields = [text for key, value in fact.variables.values.items() if value for text in texts(key, value)]
+
+        assert len(fields) > 15
+        assert [doubt for text in fields for doubt in doubts(compile_expression(text), rule)] == []
+
+    @pytest.mark.parametrize(
+        ("text", "triggers", "on"),
+        [
+            ("order.net_amount", "triggers: [purchase, customer.created]", ["customer.created"]),
+            ("order.net_amount", "triggers: [purchase, subscription.cycled]", ["subscription.cycled"]),
+            ("subscription.amount", "triggers: [subscription_cycle, customer.created]", ["customer.created"]),
+            ("subscription.amount", "triggers: [purchase, subscription_cycle]", []),
+            ("order == null ? 5 : order.net_amount", "triggers: [purchase, customer.created]", []),
+            (
+                "order.net_amount",
+                "triggers: [purchase, customer.created], when: order.net_amount > 5",
+                [],
+            ),
+            (
+                "order.net_amount",
+                "triggers: [purchase, customer.created], when: seats > 0",
+                ["customer.created"],
+            ),
+        ],
+    )
+    def test_tell_of_webhooks_that_would_fail_for_certain(
+        self, text: str, triggers: str, on: list[str]
+    ) -> None:
+        """An amount of an order is none of a new customer's, unless the condition keeps it from them."""
+        assert warnings(granting(text, triggers)) == [
+            f"on a {trigger} this amount cannot be worked out: "
+            "each would fail; give that trigger a rule of its own"
+            for trigger in on
+        ]
+
+    def test_have_their_place_and_refuse_nothing(self) -> None:
+        """A file with warnings is in force; each has its line, in the order of the file."""
+        rules = parse("""\
+            version: 1
+            meters: {m: {}}
+            rules:
+              - name: a
+                when: order.cash > 5
+                grant: {m: "order.net_ammount"}
+            """)
+
+        assert len(rules.rules) == 1
+        assert [str(one).partition(" that ")[0] for one in rules.warnings] == [
+            "rules.yaml:5:11: rules[0].when: no purchase or subscription_create or subscription_cycle",
+            "rules.yaml:6:16: rules[0].grant.m: no purchase or subscription_create or subscription_cycle",
+        ]
