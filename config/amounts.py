@@ -4,7 +4,7 @@ import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from config.expressions import Cause, EvaluationError, Expression, Variables
-from config.values import seen, value_words
+from config.values import result_words, seen
 
 # Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
 MOST_DIGITS = 15
@@ -51,7 +51,7 @@ def exact(value: float) -> Decimal:
 def _credits(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float):
         cause = Cause.MISSING if value is None else Cause.MISMATCH
-        raise EvaluationError(f"it gives {value_words(value)}, which is no number", cause)
+        raise EvaluationError(f"it gives {result_words(value)}, which is no number", cause)
     if not math.isfinite(value) or abs(value) >= TOO_MANY_CREDITS:
         raise EvaluationError(f"it gives {value}; amounts stay below {TOO_MANY_CREDITS:,}", Cause.OTHER)
     credits_ = exact(value)

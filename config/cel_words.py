@@ -72,8 +72,8 @@ def compile_words(text: str, error: str, names: Collection[str]) -> str:
     return f"{_complaint(found['words'], text, at, names)} (at {where} of the expression)"
 
 
-def evaluation_words(error: str) -> str:
-    """Return why an expression has no value."""
+def evaluation_words(text: str, error: str) -> str:
+    """Return why ``text`` has no value; of what the webhook holds nothing is repeated."""
     if overload := _RUN_OVERLOAD.search(error):
         target = [overload["target"]] if overload["target"] else []
         return _mismatch(overload["name"], [*target, *overload["types"].split(", ")])
@@ -82,10 +82,16 @@ def evaluation_words(error: str) -> str:
     if "Iteration budget" in error:
         return "takes too many steps"
     if missing := re.search(r'Key not found in map : "?(.*?)"?$', error):
-        return f"there is no {shown(missing[1])}"
+        return f"there is no {shown(missing[1])}" if missing[1] in text else "there is no such key"
     if "Applying SELECT" in error:
         return "looks for a field in something that has none"
     return next((words for kind, words in ILL_FORMED.items() if kind in error), None) or _plain(error)
+
+
+def meets_null(error: str) -> bool:
+    """Return whether types did not go together because one of them is null."""
+    overload = _RUN_OVERLOAD.search(error)
+    return overload is not None and "null" in f"{overload['target']}, {overload['types']}"
 
 
 def kind_words(name: str) -> str:

@@ -12,7 +12,7 @@ from config.expressions import (
     compile_expression,
 )
 from config.references import conjuncts
-from config.values import seen, value_words
+from config.values import result_words, seen
 
 
 class ConditionError(Exception):
@@ -28,35 +28,41 @@ class Condition:
 
     def holds(self, variables: Variables) -> bool:
         """Return whether it is true; where it meets a missing field or null it is false."""
-        return self._holds(self.whole, variables)
+        try:
+            return _truth(self.whole, variables)
+        except EvaluationError:
+            # && is false where one part is, whatever befalls the others; and a part tells better what it met.
+            parts = [self._part(part, variables) for part in self.parts]
+        if fault := next((part for part in parts if isinstance(part, EvaluationError)), None):
+            if False in parts:
+                return False
+            raise self._error(str(fault), variables)
+        return all(parts)
 
     def unmet(self, variables: Variables) -> str:
         """Return the first part that is false, where the whole is, and the values that it saw."""
-        failing = (part for part in self.parts if self._is_false(part, variables))
+        failing = (part for part in self.parts if self._part(part, variables) is False)
         part = next(failing, self.whole)
         values = seen(part, variables)
         return f"{part.in_words} is false" + (f" ({values})" if values else "")
 
-    def _is_false(self, part: Expression, variables: Variables) -> bool:
+    def _part(self, part: Expression, variables: Variables) -> bool | EvaluationError:
         try:
-            return not self._holds(part, variables)
-        except ConditionError:
-            return False  # && looks past it to one that is false
-
-    def _holds(self, expression: Expression, variables: Variables) -> bool:
-        try:
-            value = expression.value(variables)
+            return _truth(part, variables)
         except EvaluationError as error:
-            if error.cause is Cause.MISSING:
-                return False
-            raise self._error(str(error), variables) from None
-        if value is None or isinstance(value, bool):
-            return bool(value)
-        raise self._error(f"it gives {value_words(value)}, neither true nor false", variables)
+            return False if error.cause is Cause.MISSING else error
 
     def _error(self, words: str, variables: Variables) -> ConditionError:
         values = seen(self.whole, variables)
         return ConditionError(f"{self.whole.in_words}: {words}" + (f" ({values})" if values else ""))
+
+
+def _truth(expression: Expression, variables: Variables) -> bool:
+    value = expression.value(variables)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    words = f"it gives {result_words(value)}, neither true nor false"
+    raise EvaluationError(words, Cause.MISMATCH)
 
 
 def compile_condition(text: str) -> Condition:

@@ -1,13 +1,15 @@
 """PURE: what rules cannot say together, within one of them or between two."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from config.problems import Place, listed, shown
 from config.ruleset import Rule, Trigger
 
 _SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+_RENEWAL = timedelta(hours=1)  # from a period's start to its order it takes seconds, in bad times minutes
 
 _BOTH = (Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD)
 _NO_ORDER = {
@@ -48,6 +50,25 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
                     yield place, _clash(mine, theirs, other, other_place, meters)
         for trigger in rule.triggers.intersection(_BOTH):
             earlier[trigger].append((rule, place))
+
+
+def doubtful_switches(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
+    """Yield where a rule for paid cycles takes over from one for begun periods, with renewals under way."""
+    for rule, place in placed:
+        for other, _ in placed if Trigger.SUBSCRIPTION_CYCLE in rule.triggers else ():
+            if Trigger.PERIOD in other.triggers and _hands_over(other, rule):
+                yield (
+                    place,
+                    f"this rule begins where rule {shown(other.name)} ends: a renewal whose period begins "
+                    "just before, and whose order is made just after, is credited by both; leave an hour",
+                )
+
+
+def _hands_over(earlier: Rule, later: Rule) -> bool:
+    if earlier.ends is None or later.begins is None or not _share_products(earlier, later):
+        return False
+    is_close = earlier.ends <= later.begins < earlier.ends + _RENEWAL
+    return is_close and not earlier.grant.keys().isdisjoint(later.grant)
 
 
 def _clash(mine: Trigger, theirs: Trigger, other: Rule, other_place: Place, meters: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from cel_expr_python import cel
 
-from config.cel_words import ILL_FORMED, compile_words, evaluation_words, kind_words
+from config.cel_words import ILL_FORMED, compile_words, evaluation_words, kind_words, meets_null
 from config.references import Reference, one_line, references_in
 
 LONGEST = 2_000  # characters; CEL bounds depth (32) and steps (10,000) itself
@@ -148,7 +148,7 @@ class Expression:
         try:
             result = self.program.eval(variables.activation)
         except RuntimeError as error:  # how the library tells of too many steps
-            raise EvaluationError(evaluation_words(str(error)), Cause.OTHER) from None
+            raise EvaluationError(evaluation_words(self.text, str(error)), Cause.OTHER) from None
         kind = result.type().name()
         if kind == cel.Type.ERROR.name():
             raise self._error(str(result.value()), variables)
@@ -157,8 +157,8 @@ class Expression:
         return cast(Value, result.value()) if kind in _READ else Odd(kind_words(kind))
 
     def _error(self, words: str, variables: Variables) -> EvaluationError:
-        said = evaluation_words(words)
-        if words.startswith("NOT_FOUND") or "null" in words:
+        said = evaluation_words(self.text, words)
+        if words.startswith("NOT_FOUND") or meets_null(words):
             return EvaluationError(said, Cause.MISSING)
         if any(kind in words for kind in ILL_FORMED):
             return EvaluationError(said, Cause.MISMATCH)
@@ -186,13 +186,13 @@ def compile_expression(text: str) -> Expression:
     return Expression(text, references_in(text, NAMES), program.return_type().name(), program)
 
 
-def _count(name: str, *holders: Any) -> int:
-    """Return the first count that is given: a renewal's order has none, its subscription does."""
-    for holder in holders:
-        count = holder.get(name) if isinstance(holder, Mapping) else None
-        if isinstance(count, int) and not isinstance(count, bool):
-            return count
-    return 1
+def _count(name: str, *holders: Any) -> Any:
+    """Return the first count that is given: a renewal's order has none, its subscription does.
+
+    One that is no number is given all the same: to credit for 1 instead would be to credit too little.
+    """
+    counts = (holder.get(name) for holder in holders if isinstance(holder, Mapping))
+    return next((count for count in counts if count is not None), 1)
 
 
 def _tamed(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import fields
 from config.amounts import MOST_DIGITS
-from config.conflicts import conflicts_between
+from config.conflicts import conflicts_between, doubtful_switches
 from config.errors import ConfigError
 from config.pieces import Kind, Piece, Scalar, entries_of, items_of, values_of
 from config.problems import Problem, Report, RulesError
@@ -124,4 +124,6 @@ class _FileReader:
         placed = [(rule, place) for rule, place in read if rule is not None]
         for place, words in conflicts_between(placed):
             self._report.add(place, words)
+        for place, words in doubtful_switches(placed):
+            self._report.warn(place, words)
         return tuple(rule for rule, _ in placed)

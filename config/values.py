@@ -31,6 +31,11 @@ def value_words(value: object) -> str:
     return "missing" if value is MISSING else "null"
 
 
+def result_words(value: object) -> str:
+    """Return what an expression gives; of a text nobody knows where it came from."""
+    return "a text" if isinstance(value, str) else value_words(value)
+
+
 def seen(expression: Expression, variables: Variables) -> str:
     """Return what an expression saw in a webhook: ``order.net_amount is 300``."""
     first_ones = expression.references[:_MOST_SHOWN]
@@ -39,8 +44,8 @@ def seen(expression: Expression, variables: Variables) -> str:
 
 def _seen(reference: Reference, variables: Variables) -> str:
     value = variables.at(reference)
-    if isinstance(value, str) and _is_personal(reference):
-        return "a text (personal, not shown)"
+    if isinstance(value, str | int | float) and _is_personal(reference):
+        return "there (personal, not shown)"
     return value_words(value)
 
 

@@ -1,6 +1,7 @@
 """A rule's ``when``: what may stand there, when it holds, and what is told where it does not."""
 
 from collections.abc import Mapping
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -125,12 +126,11 @@ class TestHolding:
             ),
             (
                 "order.currency",
-                "order.currency: it gives the text 'usd', neither true nor false "
-                "(order.currency is the text 'usd')",
+                "order.currency: it gives a text, neither true nor false (order.currency is the text 'usd')",
             ),
             (
                 "order.currency && order.paid",
-                "order.currency && order.paid: && joins what is true or false, nothing else "
+                "order.currency && order.paid: it gives a text, neither true nor false "
                 "(order.currency is the text 'usd', order.paid is true)",
             ),
             (
@@ -145,6 +145,23 @@ class TestHolding:
             holds(text)
 
         assert str(caught.value) == message
+
+    @pytest.mark.parametrize(
+        "parts", list(permutations(["order.gone == 1", "order.currency > 5", "order.paid"]))
+    )
+    def test_is_false_where_one_part_is_in_whatever_order(self, parts: tuple[str, ...]) -> None:
+        """What is missing decides, though another part has no answer."""
+        assert holds(" && ".join(parts)) is False
+
+    def test_is_an_error_also_beside_a_null_that_was_asked_for(self) -> None:
+        """A part that has no answer is not excused by the null that another part looks at."""
+        with pytest.raises(ConditionError, match="it gives a text"):
+            holds("order.discount == null && order.currency && seats > 0")
+
+    def test_is_an_error_for_a_bad_pattern_whatever_its_letters(self) -> None:
+        """The library's words repeat the pattern, and it may be annulled."""
+        with pytest.raises(ConditionError, match="no pattern"):
+            holds("'abc'.matches('(' + order.metadata.campaign + 'null')")
 
 
 outcomes = {

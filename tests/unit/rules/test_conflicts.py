@@ -125,6 +125,30 @@ class TestBetweenRules:
         """Other products, other meters, or one ending where the other begins: that is how to switch."""
         assert len(parse(both(first, second)).rules) == 2
 
+    @pytest.mark.parametrize(
+        ("begins", "words"),
+        [
+            ("2026-12-01T00:00:00Z", 1),
+            ("2026-12-01T00:59:59Z", 1),
+            ("2026-12-01T01:00:00Z", 0),
+            ("2026-11-30T00:00:00Z", None),
+        ],
+    )
+    def test_that_take_over_at_once_are_doubtful(self, begins: str, words: int | None) -> None:
+        """A renewal's order is made seconds after its period begins: around the switch both credit it."""
+        rules = (
+            "{name: begun, triggers: [subscription.cycled], until: 2026-12-01T00:00:00Z, grant: {m: 1}}",
+            f"{{name: paid, triggers: [subscription_cycle], from: {begins}, grant: {{m: 1}}}}",
+        )
+        if words is None:
+            assert "by both; keep one of them" in problems(file_of(*rules))[0]
+        else:
+            assert [str(one) for one in parse(file_of(*rules)).warnings] == [
+                "rules.yaml:5:3: rules[1]: this rule begins where rule 'begun' ends: a renewal "
+                "whose period begins just before, and whose order is made just after, "
+                "is credited by both; leave an hour"
+            ][:words]
+
     def test_that_credit_by_one_trigger_are_fine(self) -> None:
         """What two rules grant for one event adds up, and is one credit."""
         rule = "{name: NAME, triggers: [subscription.cycled, subscription_create], grant: {m: 1}}"

@@ -74,11 +74,19 @@ class TestWhatTheySee:
 
     @pytest.mark.parametrize(
         ("order", "subscription", "units"),
-        [(7, 3, 7), (None, 3, 3), (None, None, 1), (0, 3, 0), ("7", 3, 3), (True, None, 1)],
+        [(7, 3, 7), (None, 3, 3), (None, None, 1), (0, 3, 0)],
     )
-    def test_as_units_is_the_first_whole_number(self, order: Any, subscription: Any, units: int) -> None:
-        """Nothing but a number is a count; 0 is one."""
+    def test_as_units_is_the_first_that_is_given(self, order: Any, subscription: Any, units: int) -> None:
+        """Also 0 is given."""
         assert seen("units", Variables(order={"units": order}, subscription={"units": subscription})) == units
+
+    @pytest.mark.parametrize("units", ["7", [1], 2**70, 0.5])
+    def test_is_no_count_where_one_is_given_that_is_none(self, units: object) -> None:
+        """To take it for 1 would be to credit too little without a word."""
+        variables = Variables(order={"units": units, "net_amount": 5})
+        with pytest.raises(EvaluationError):
+            seen("units", variables)
+        assert seen("order.net_amount", variables) == 5
 
     @pytest.mark.parametrize(
         ("text", "value"),
