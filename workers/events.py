@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from workers.errors import UnreadableEventError
@@ -24,6 +24,9 @@ STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTO
 
 # Ids are keys of the ledger: one spelling for each, whatever the sender's.
 Id = Annotated[str, AfterValidator(lambda text: str(UUID(text)))]
+
+# It becomes part of a key.
+Cents = Annotated[int, Field(ge=-(10**15), le=10**15)]
 
 Data = TypeVar("Data")
 
@@ -56,10 +59,10 @@ class Order(_View):
     product_id: Id | None = None
     subscription: Subscription | None = None
     status: str = "paid"
-    net_amount: int = 0
-    applied_balance_amount: int = 0
-    refunded_amount: NonNegativeInt = 0
-    """All refunds so far, in cents, without tax."""
+    net_amount: Cents = 0
+    applied_balance_amount: Cents = 0
+    refunded_amount: Annotated[Cents, Field(ge=0)] = 0
+    """All refunds so far, without tax."""
 
     @property
     def is_trial_start(self) -> bool:

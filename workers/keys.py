@@ -35,7 +35,7 @@ def delivery(delivery_id: str) -> str:
 
 
 def about(order_id: str) -> str:
-    """Return the set of deliveries about an order. Expires like the last of them; never if that failed."""
+    """Return the set of deliveries about an order. Expires like the last of them; never if one failed."""
     return ABOUT + order_id
 
 

@@ -40,6 +40,7 @@ from workers.records import Delivery, Leased, Standing, Status
 from workers.runtime import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")
 _MOST_READ = 1_000  # bodies, one by one: a tenth of a second
 
 
@@ -104,9 +105,16 @@ def _of_id(what: str, held: Stores | None, rules: Rules) -> tuple[Explanation, l
 
 
 def _unsettled(order_id: str, held: Stores) -> list[Delivery]:
-    """Return the waiting deliveries that speak of an order: nobody has read it out of them yet."""
+    """Return the waiting deliveries about an order: nobody has noted yet what they are about."""
     newest = islice(held.deliveries.newest([Status.WAITING]), _MOST_READ)
-    return [one for one in newest if order_id.encode() in held.deliveries.body(one.id)]
+    return [one for one in newest if _is_about(order_id, one.type, held.deliveries.body(one.id))]
+
+
+def _is_about(order_id: str, type_: str, body: bytes) -> bool:
+    if order_id.encode() not in body:
+        return False
+    plan = _case("", type_, body, _NO_RULES).plan
+    return plan is not None and plan.order_id == order_id
 
 
 def _of_ledger(order_id: str, held: Stores) -> Explanation:

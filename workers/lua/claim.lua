@@ -21,12 +21,14 @@ local function freeze(subject, base, claims)
     if claim[1] == subject then
       own = claim[2]
     elseif not is_frozen(claim[1]) then
-      redis.call('HSET', claim[1], 'claimed_at', now, unpack(claim[2]))
+      redis.call('HSET', claim[1], 'claimed_at', now)
+      write(claim[1], claim[2])
       linked[#linked + 1] = claim[1]
     end
   end
   if own or #linked > 0 then
-    redis.call('HSET', subject, 'claimed_at', now, unpack(own or base))
+    redis.call('HSET', subject, 'claimed_at', now)
+    write(subject, own or base)
   end
   if #linked > 0 then
     redis.call('HSET', subject, 'also', table.concat(linked, ' '))

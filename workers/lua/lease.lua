@@ -16,12 +16,12 @@ local leased = { outages }
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, most)
 for _, id in ipairs(ids) do
   local key = ARGV[1] .. id
-  local found = redis.call('HMGET', key, 'type', 'body', 'strikes')
-  if found[1] then
+  local found = redis.call('HMGET', key, 'type', 'body', 'strikes', 'status')
+  if found[4] == 'waiting' then
     redis.call('ZADD', KEYS[1], text(now + ARGV[2]), id)
     leased[#leased + 1] = { id, found[1], found[2], found[3] or '0', redis.call('HINCRBY', key, 'attempts', 1) }
   else
-    redis.call('ZREM', KEYS[1], id) -- nothing is known of it any more
+    redis.call('ZREM', KEYS[1], id) -- settled, or nothing is known of it any more
     redis.call('ZREM', KEYS[5], id)
   end
 end

@@ -28,6 +28,14 @@ local function keep(key, status)
   end
 end
 
+-- Among the deliveries about an order; for as long as the last of them is kept, for ever if one failed.
+local function list(about, outcome)
+  redis.call('SADD', about, outcome.id)
+  if redis.call('SCARD', about) == 1 or redis.call('TTL', about) >= 0 or outcome.status == 'failed' then
+    keep(about, outcome.status)
+  end
+end
+
 local function conclude(key, outcome)
   redis.call('HSET', key, 'status', outcome.status, 'reason', outcome.reason, 'settled_at', text(now),
     'subject', outcome.subject, 'order_id', outcome.order_id, 'customer_id', outcome.customer_id)
@@ -36,8 +44,7 @@ local function conclude(key, outcome)
   redis.call('ZADD', ARGV[2] .. outcome.status, redis.call('HGET', key, 'received_at'), outcome.id)
   keep(key, outcome.status)
   if outcome.order_id ~= '' then
-    redis.call('SADD', ARGV[3] .. outcome.order_id, outcome.id)
-    keep(ARGV[3] .. outcome.order_id, outcome.status)
+    list(ARGV[3] .. outcome.order_id, outcome)
   end
 end
 

@@ -11,6 +11,13 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- Lua hands a command only so many arguments at once.
+local function write(key, fields)
+  for i = 1, #fields, 1000 do
+    redis.call('HSET', key, unpack(fields, i, math.min(i + 999, #fields)))
+  end
+end
+
 -- See to it that an RQ job to drain what is due is queued, unless everybody waits for Polar anyway.
 -- wake: {pause key, queue key, set of queues, job id, {job hash}}
 local function ensure_drain(wake)

@@ -18,7 +18,8 @@ for _, item in ipairs(cjson.decode(ARGV[1])) do
   if redis.call('EXISTS', refund) == 1 then
     link(order, refund)
   elseif (redis.call('HGET', order, 'taken') or '{}') == before then
-    redis.call('HSET', refund, 'claimed_at', now, unpack(fields))
+    redis.call('HSET', refund, 'claimed_at', now)
+    write(refund, fields)
     redis.call('HSET', order, 'taken', after)
     link(order, refund)
   end
