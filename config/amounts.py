@@ -35,7 +35,7 @@ def amount_of(amount: Amount, variables: Variables) -> Decimal:
     if isinstance(amount, Decimal):
         return amount
     try:
-        return _credits(amount.value(variables))
+        return _credits(amount, amount.value(variables))
     except EvaluationError as error:
         raise AmountError(amount, str(error), error.cause, seen(amount, variables)) from None
 
@@ -48,13 +48,15 @@ def exact(value: float) -> Decimal:
     return _KEPT.plus(rounded).normalize() + 0
 
 
-def _credits(value: object) -> Decimal:
+def _credits(expression: Expression, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float):
         cause = Cause.MISSING if value is None else Cause.MISMATCH
-        raise EvaluationError(f"it gives {result_words(value)}, which is no number", cause)
+        raise EvaluationError(f"it gives {result_words(value, expression)}, which is no number", cause)
     if not math.isfinite(value) or abs(value) >= TOO_MANY_CREDITS:
-        raise EvaluationError(f"it gives {value}; amounts stay below {TOO_MANY_CREDITS:,}", Cause.OTHER)
+        words = f"it gives {result_words(value, expression)}; amounts stay below {TOO_MANY_CREDITS:,}"
+        raise EvaluationError(words, Cause.OTHER)
     credits_ = exact(value)
     if credits_ < 0:
-        raise EvaluationError(f"it gives {credits_:f}, and amounts cannot be negative", Cause.OTHER)
+        words = f"it gives {result_words(credits_, expression)}, and amounts cannot be negative"
+        raise EvaluationError(words, Cause.OTHER)
     return credits_

@@ -61,7 +61,7 @@ def _truth(expression: Expression, variables: Variables) -> bool:
     value = expression.value(variables)
     if value is None or isinstance(value, bool):
         return bool(value)
-    words = f"it gives {result_words(value)}, neither true nor false"
+    words = f"it gives {result_words(value, expression)}, neither true nor false"
     raise EvaluationError(words, Cause.MISMATCH)
 
 

@@ -1,6 +1,7 @@
 """What is told of the values in a webhook: enough to see why, and nothing personal."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from config.expressions import MISSING, Expression, Odd, Variables
 from config.problems import shown
@@ -22,6 +23,8 @@ def value_words(value: object) -> str:
         return "a text with an @ (not shown)" if "@" in value else f"the text {shown(value)}"
     if isinstance(value, Odd):
         return f"a value of type {value.kind}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if isinstance(value, int | float):
         return str(value).lower()  # true and false, as CEL and JSON write them
     if isinstance(value, list):
@@ -31,9 +34,13 @@ def value_words(value: object) -> str:
     return "missing" if value is MISSING else "null"
 
 
-def result_words(value: object) -> str:
+def result_words(value: object, expression: Expression) -> str:
     """Return what an expression gives; of a text nobody knows where it came from."""
-    return "a text" if isinstance(value, str) else value_words(value)
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, int | float | Decimal) and any(map(_is_personal, expression.references)):
+        return "a number made of what is personal (not shown)"
+    return value_words(value)
 
 
 def seen(expression: Expression, variables: Variables) -> str:

@@ -113,11 +113,12 @@ class FakeStore:
 
     def look(self, plan: Plan) -> Standing:
         """Return what is frozen of all that ``plan`` is about; touches nothing."""
-        subjects = [grant.subject for grant in plan.grants]
-        shown = dict.fromkeys([plan.subject, *self.linked.get(plan.subject, []), *subjects])
+        subjects = dict.fromkeys(grant.subject for grant in plan.grants)
+        linked = [plan.subject, *self.linked.get(plan.subject, [])]
         return Standing(
             subject=plan.subject,
-            claims=tuple(self.claims[one] for one in shown if one in self.claims),
+            claims=tuple(self.claims[one] for one in linked if one in self.claims),
+            elsewhere=tuple(self.claims[one] for one in subjects if one in self.claims and one not in linked),
             refund=self.refunds.get(plan.subject),
             taken=self.taken.get(plan.subject, {}),
         )
@@ -137,7 +138,9 @@ class FakeStore:
         """Freeze what is taken back, unless something else has been meanwhile."""
         for one in claims:
             subject = one.grants[0].subject
-            if self.taken.get(one.subject, {}) == one.before and subject not in self.claims:
+            if subject in self.claims:
+                self._link(one.subject, subject)
+            elif self.taken.get(one.subject, {}) == one.before:
                 self.claims[subject] = Claim(
                     subject=subject,
                     delivery_id=one.delivery_id,
@@ -146,7 +149,12 @@ class FakeStore:
                     order_id=one.grants[0].order_id,
                 )
                 self.taken[one.subject] = one.after
-                self.linked.setdefault(one.subject, []).append(subject)
+                self._link(one.subject, subject)
+
+    def _link(self, order: str, refund: str) -> None:
+        linked = self.linked.setdefault(order, [])
+        if refund not in linked:
+            linked.append(refund)
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
         """Write down what was taken; what another has settled by now stands."""

@@ -7,18 +7,17 @@ from typing import cast
 
 from redis import Redis
 
-from tests.builders import grant_of, order_webhook, rule, rules_of, some_id
+from tests.builders import grant_of, order_webhook, some_id
 from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.grants import Grant, order_subject
 from workers.intake import Disposition, RawDelivery
 from workers.ledger import Ledger
 from workers.planning import Plan
-from workers.records import Leased, Outcome, Status
+from workers.records import Claim, Leased, Outcome, Standing, Status
 from workers.runtime import intake_for
 
 RETAIN = timedelta(days=30)
-RULES = rules_of(rule("pack", {"api_usage": 10}))
 QUEUE = "rq:queue:credits"
 
 
@@ -94,6 +93,12 @@ def outcome(delivery: Leased, status: Status = Status.GRANTED, reason: str = "",
 def plan_of(*grants: Grant) -> Plan:
     first = grants[0]
     return Plan(subject=first.subject, customer_id=first.customer_id, order_id=first.order_id, grants=grants)
+
+
+def claim_of(standing: Standing) -> Claim:
+    """Return the fact's own claim."""
+    assert standing.own is not None
+    return standing.own
 
 
 def settled_story(

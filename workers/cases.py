@@ -130,17 +130,19 @@ def _unclaimed(case: Case, plan: Plan, standing: Standing) -> Outcome:
     if case.is_refund:
         return _outcome(case, Status.SKIPPED, nothing_to_take(standing, plan.refund))
     if earlier := [claim for claim in standing.claims if claim.grants]:
-        return _outcome(case, Status.SKIPPED, _already(earlier[0], standing))
+        return _outcome(case, Status.SKIPPED, f"already granted: {_claimed(earlier[0])}")
     if plan.failure:
         return _outcome(case, Status.FAILED, plan.failure)
+    if standing.elsewhere:
+        rule = ", ".join(standing.elsewhere[0].grants[0].rules)
+        words = f"already granted to this customer by rule {rule}: {_claimed(standing.elsewhere[0])}"
+        return _outcome(case, Status.SKIPPED, words)
     return _outcome(case, Status.SKIPPED, plan.skip)
 
 
-def _already(claim: Claim, standing: Standing) -> str:
-    by = f"claimed by delivery {claim.delivery_id} at {_said(claim)}"
-    if standing.own is None:  # the fact itself is not credited, yet its customer is
-        return f"already granted to this customer by rule {', '.join(claim.grants[0].rules)}: {by}"
-    return f"already granted: {by}"
+def _claimed(claim: Claim) -> str:
+    sent = ", which Polar has not taken yet" if claim.unsettled else ""
+    return f"claimed by delivery {claim.delivery_id} at {_said(claim)}{sent}"
 
 
 def _said(claim: Claim) -> str:
@@ -160,7 +162,7 @@ def _differs(case: Case, plan: Plan, standing: Standing, mine: Sequence[Claim]) 
     """Say, where today's rules differ from what is frozen, that it stands all the same."""
     if case.is_refund or not any(grant.units > 0 for claim in mine for grant in claim.grants):
         return ""  # rules have no say in a refund any more
-    others = {claim.subject for claim in standing.claims if claim not in mine}
+    others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in mine}
     frozen = credits_text([grant for claim in mine for grant in claim.grants if grant.units > 0])
     planned = credits_text([grant for grant in plan.grants if grant.subject not in others])
     return "" if frozen == planned else f", as claimed at {_said(mine[0])}; today's rules say {planned}"

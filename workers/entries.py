@@ -12,6 +12,9 @@ from workers.records import Claim, Outcome, Refund, Standing, TakeBack, Taken, m
 
 _REVOKE = "revoke"
 
+Other = tuple[bytes, Sequence[bytes], int]
+"""A subject's hash as ``claim.lua`` returns it, and whether it is linked."""
+
 
 def claim_row(delivery_id: str, plan: Plan) -> list[object]:
     """Return a plan as ``claim.lua`` reads it."""
@@ -26,7 +29,8 @@ def claim_row(delivery_id: str, plan: Plan) -> list[object]:
 
 def look_row(plan: Plan) -> list[object]:
     """Return what makes ``claim.lua`` look at all that a plan is about, and touch nothing."""
-    return [plan.subject, [], [], [[subject, []] for subject in {grant.subject for grant in plan.grants}]]
+    subjects = dict.fromkeys(grant.subject for grant in plan.grants)
+    return [plan.subject, [], [], [[subject, []] for subject in subjects]]
 
 
 def take_back_row(one: TakeBack) -> list[object]:
@@ -35,16 +39,18 @@ def take_back_row(one: TakeBack) -> list[object]:
     return [one.subject, _taken_text(one.before), _taken_text(one.after), one.grants[0].subject, fields]
 
 
-def standing(
-    subject: str, flat: Sequence[bytes], linked: Sequence[tuple[bytes, Sequence[bytes]]]
-) -> Standing:
-    """Return what stands for ``subject`` by its hash and those linked to it."""
+def standing(subject: str, flat: Sequence[bytes], others: Sequence[Other]) -> Standing:
+    """Return what stands for ``subject`` by its hash, those linked to it, and those looked up beside it."""
     fields = _decoded(flat)
-    claims = [(subject, fields), *((name.decode(), _decoded(each)) for name, each in linked)]
+    read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
+    linked = [(subject, fields), *((name, each) for name, each, is_linked in read if is_linked)]
     amount = fields.get("refunded_amount")
     return Standing(
         subject=subject,
-        claims=tuple(_claim(name, each) for name, each in claims if "delivery" in each),
+        claims=tuple(_claim(name, each) for name, each in linked if "delivery" in each),
+        elsewhere=tuple(
+            _claim(name, each) for name, each, is_linked in read if not is_linked and "delivery" in each
+        ),
         refund=Refund(amount=int(amount), share=Fraction(fields["refunded_share"])) if amount else None,
         taken={
             meter: {rule: Decimal(units) for rule, units in rules.items()}

@@ -63,8 +63,8 @@ class Ledger:
     def _standings(self, rows: Sequence[Sequence[object]]) -> list[Standing]:
         found = self._claim(keys=[], args=[json.dumps(rows)])
         return [
-            entries.standing(str(row[0]), flat, linked)
-            for row, (flat, *linked) in zip(rows, found, strict=True)
+            entries.standing(str(row[0]), flat, others)
+            for row, (flat, *others) in zip(rows, found, strict=True)
         ]
 
     def granted(self) -> int:

@@ -1,9 +1,11 @@
 """PURE: what would come of a delivery if it were run now; for looking before leaping."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from workers.cases import Case, credits_text
+from workers.grants import Grant
 from workers.planning import Plan
 from workers.records import Claim, Refund, Standing
 from workers.refunds import nothing_to_take, take_back
@@ -17,12 +19,12 @@ def prospect(case: Case, standing: Standing) -> str:
         return f"fail: {case.failure}" if case.failure else f"skip: {case.skip}"
     told = _as_if_claimed(case.plan, replace(standing, refund=_highest(standing.refund, case.plan.refund)))
     taking = take_back(told, case.delivery.id)
-    texts = [] if case.is_refund else [_credit(case.plan, standing)]
-    if taking:
-        texts.append(credits_text(taking.grants))
-    elif case.is_refund:
-        texts.append(f"nothing: {nothing_to_take(told, case.plan.refund)}")
-    return "; ".join(texts)
+    going = [*_unsettled(standing, -1), *(taking.grants if taking else ())]
+    texts = [
+        _left(standing) if case.is_refund else _credit(case.plan, standing),
+        credits_text(going) if going else "",
+    ]
+    return "; ".join(filter(None, texts)) or f"nothing: {nothing_to_take(told, case.plan.refund)}"
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
@@ -37,30 +39,34 @@ def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
 
 
 def _credit(plan: Plan, standing: Standing) -> str:
-    planned = credits_text(plan.grants)
-    given = [grant for claim in standing.claims for grant in claim.grants if grant.units > 0]
-    if not given:
-        return _first_time(plan)
-    frozen = credits_text(given)
-    note = "" if frozen == planned else f" (today's rules say {planned}: left alone)"
-    if standing.own is None and (fresh := _fresh(plan, standing)):
-        return f"grant {fresh}; {frozen} already granted to this customer"
-    if unsettled := [one for claim in standing.claims for one in claim.unsettled if one.units > 0]:
-        return f"grant {credits_text(unsettled)}, as claimed before{note}"
-    return f"nothing: {frozen} already granted{note}"
+    frozen = [grant for claim in standing.claims for grant in claim.grants if grant.units > 0]
+    had = {claim.subject for claim in standing.elsewhere}
+    planned = [grant for grant in plan.grants if grant.subject not in had]
+    if not frozen:
+        return _first_time(plan, planned, standing.elsewhere)
+    differs = credits_text(frozen) != credits_text(planned)
+    note = f" (today's rules say {credits_text(planned)}: left alone)" if differs else ""
+    return (_left(standing) or f"nothing: {credits_text(frozen)} already granted") + note
 
 
-def _first_time(plan: Plan) -> str:
-    if plan.grants:
-        return f"grant {credits_text(plan.grants)}"
-    return f"fail: {plan.failure}" if plan.failure else f"skip: {plan.skip}"
+def _left(standing: Standing) -> str:
+    """Return what was claimed and is still to be sent; nothing if nothing is."""
+    left = _unsettled(standing, 1)
+    return f"grant {credits_text(left)}, as claimed before" if left else ""
 
 
-def _fresh(plan: Plan, standing: Standing) -> str:
-    """Return what is still free to be granted where the fact is not frozen, only its customer's bonus."""
-    frozen = {claim.subject for claim in standing.claims}
-    fresh = [grant for grant in plan.grants if grant.subject not in frozen]
-    return credits_text(fresh) if fresh else ""
+def _unsettled(standing: Standing, sign: int) -> list[Grant]:
+    return [one for claim in standing.claims for one in claim.unsettled if one.units * sign > 0]
+
+
+def _first_time(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]) -> str:
+    had = [grant for claim in elsewhere for grant in claim.grants]
+    note = f"{credits_text(had)} already granted to this customer" if had else ""
+    if planned:
+        return "; ".join(filter(None, [f"grant {credits_text(planned)}", note]))
+    if plan.failure:
+        return f"fail: {plan.failure}"
+    return f"nothing: {note}" if note else f"skip: {plan.skip}"
 
 
 def _highest(seen: Refund | None, told: Refund | None) -> Refund | None:

@@ -99,12 +99,14 @@ class Refund:
 class Standing:
     """All that the ledger has for one business fact: its own claim, first, and those linked to it.
 
-    Linked are what ``once_per`` rules gave for it, and what refunds took back. ``refund`` is the highest
-    seen, even before anything was credited.
+    Linked are what ``once_per`` rules gave for it, and what refunds took back. ``elsewhere`` are the
+    claims by which its customer had such a bonus for another fact: none of our business but to say so.
+    ``refund`` is the highest seen, even before anything was credited.
     """
 
     subject: str
     claims: tuple[Claim, ...] = ()
+    elsewhere: tuple[Claim, ...] = ()
     refund: Refund | None = None
     taken: Taken = field(default_factory=dict)
 

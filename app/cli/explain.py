@@ -36,7 +36,7 @@ from workers.events import ORDER_PAID, peek_type
 from workers.explaining import Explanation, explain
 from workers.grants import Grant, order_subject
 from workers.planning import Plan
-from workers.records import Delivery, Leased, Standing, Status
+from workers.records import Claim, Delivery, Leased, Standing, Status
 from workers.runtime import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -166,14 +166,20 @@ def _json(one: Explanation, deliveries: Sequence[Delivery]) -> dict[str, Any]:
         "refunded_amount": plan.refund.amount if plan and plan.refund else None,
         "rules": [asdict(rule) for rule in one.rules],
         "planned": [_planned_json(grant) for grant in _planned(one)],
-        "grants": [grant for claim in one.standing.claims for grant in grants_json(claim)],
+        "grants": [grant for claim in _claims(one) for grant in grants_json(claim)],
         "outlook": one.outlook,
         "deliveries": [delivery_json(each) for each in deliveries],
     }
 
 
+def _claims(one: Explanation) -> Sequence[Claim]:
+    return (*one.standing.claims, *one.standing.elsewhere)
+
+
 def _planned(one: Explanation) -> Sequence[Grant]:
-    return one.plan.grants if one.plan else ()
+    """Return what today's rules would grant, but for what the customer has had already."""
+    had = {claim.subject for claim in one.standing.elsewhere}
+    return [grant for grant in one.plan.grants if grant.subject not in had] if one.plan else ()
 
 
 def _planned_json(grant: Grant) -> dict[str, Any]:
@@ -193,8 +199,12 @@ def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) ->
         rows: list[list[Cell]] = [[_sign(rule.matches), rule.rule, rule.because] for rule in one.rules]
         print_table(["", "", ""], rows)
     console().print()
-    rows = claims_rows(one.standing.claims)
-    rows += [["would be", f"{credits_text([grant])}, as {grant.key}"] for grant in _planned(one) if not rows]
+    rows = claims_rows(_claims(one))
+    rows += [
+        ["would be", f"{credits_text([grant])}, as {grant.key}"]
+        for grant in _planned(one)
+        if not one.standing.claims
+    ]
     rows += [["delivery", _delivery_text(each)] for each in deliveries]
     print_table(["", ""], [*rows, ["if run now", one.outlook]])
 

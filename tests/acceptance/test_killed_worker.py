@@ -19,6 +19,7 @@ from app.main import create_app as create_receiver
 from tests.builders import order_webhook, some_id
 from tests.processes import Running, credits_in, eventually, living, post, some_polar
 from tests.servers import running
+from tests.stores import claim_of
 from workers.embedded import EmbeddedRedis
 from workers.grants import order_subject
 from workers.records import Claim, Delivery, Status
@@ -44,10 +45,10 @@ class Aftermath:
     """What was found when the first two workers had been killed, and when a third had worked."""
 
     polar: Polar
-    claims_before: dict[str, Claim | None]
+    claims_before: dict[str, Claim]
     events_before: list[str]
     deliveries: dict[str, Delivery]
-    claims: dict[str, Claim | None]
+    claims: dict[str, Claim]
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +93,8 @@ def _kill_worker(work: Running, *, when: Callable[[], bool]) -> None:
     eventually(lambda: not living([worker]))
 
 
-def _claims(held: Stores) -> dict[str, Claim | None]:
-    return {order_id: held.ledger.find(order_subject(order_id)) for order_id in (TAKEN, UNSENT)}
+def _claims(held: Stores) -> dict[str, Claim]:
+    return {order_id: claim_of(held.ledger.find(order_subject(order_id))) for order_id in (TAKEN, UNSENT)}
 
 
 def _external_ids(polar: Polar) -> list[str]:
@@ -102,8 +103,7 @@ def _external_ids(polar: Polar) -> list[str]:
 
 def test_the_workers_died_between_claim_and_settlement(aftermath: Aftermath) -> None:
     """The stories are worth nothing unless the kills came when they should."""
-    claims = [claim for claim in aftermath.claims_before.values() if claim]
-    assert [len(claim.unsettled) for claim in claims] == [1, 1]
+    assert [len(claim.unsettled) for claim in aftermath.claims_before.values()] == [1, 1]
     assert aftermath.events_before == [f"credits:order:{TAKEN}:api_usage"]
 
 
@@ -121,9 +121,7 @@ def test_a_credit_that_was_claimed_but_never_sent_is_given_by_the_next_worker(af
 
 @pytest.mark.parametrize("order_id", [TAKEN, UNSENT], ids=["taken", "unsent"])
 def test_each_order_has_one_event_at_polar_and_one_settled_claim(aftermath: Aftermath, order_id: str) -> None:
-    claim = aftermath.claims[order_id]
-    assert claim
-    assert not claim.unsettled
+    assert not aftermath.claims[order_id].unsettled
     assert _external_ids(aftermath.polar).count(f"credits:order:{order_id}:api_usage") == 1
 
 

@@ -1,4 +1,4 @@
-"""A credit, from the order to the customer's balance: the core in three steps, each a plain value.
+"""A credit, from the order to the customer's balance: the core in four steps, each a plain value.
 
 Nothing here reads a clock, a store or a network. The worker around it does, and so do the later chapters.
 """
@@ -10,8 +10,9 @@ from config.rules import parse_rules
 from tests.conftest import payload
 from tests.fakes import FakePolar
 from workers.events import read_order
+from workers.facts import order_fact
 from workers.grants import usage_event
-from workers.planning import plan_order
+from workers.planning import plan_for
 
 RULES = parse_rules(
     dedent("""\
@@ -28,19 +29,24 @@ RULES = parse_rules(
     "rules.yaml",
 )
 
-ORDER = read_order(payload("order_paid_purchase"))
+FACT = order_fact(read_order(payload("order_paid_purchase")))
 
 
-def test_rules_make_a_plan_of_an_order() -> None:
-    """A plan has one grant a meter; its key is the order and the meter, and nothing else."""
-    (grant,) = plan_order(ORDER, RULES).grants
+def test_a_webhook_tells_of_a_fact() -> None:
+    """What happened, to whom and when; its subject is what it can be credited by, once."""
+    assert (FACT.subject, FACT.trigger) == (f"credits:order:{FACT.order_id}", "purchase")
+
+
+def test_rules_make_a_plan_of_a_fact() -> None:
+    """A plan has one grant a meter; its key is the subject and the meter, and nothing else."""
+    (grant,) = plan_for(FACT, RULES).grants
     assert (grant.meter, grant.units) == ("api_usage", Decimal(10))
-    assert grant.key == f"credits:order:{ORDER.id}:api_usage"
+    assert grant.key == f"{FACT.subject}:api_usage"
 
 
 def test_a_grant_is_negative_usage() -> None:
     """Credits are positive everywhere else: on a meter that sums, credit is usage below nothing."""
-    (grant,) = plan_order(ORDER, RULES).grants
+    (grant,) = plan_for(FACT, RULES).grants
     event = usage_event(grant)
     assert event["metadata"]["units"] == -10
     assert event["external_id"] == grant.key
@@ -48,8 +54,8 @@ def test_a_grant_is_negative_usage() -> None:
 
 def test_sent_twice_it_counts_once() -> None:
     """Polar takes an ``external_id`` once and for ever, so in doubt we send again."""
-    (grant,) = plan_order(ORDER, RULES).grants
+    (grant,) = plan_for(FACT, RULES).grants
     polar = FakePolar()
     polar.ingest([usage_event(grant)])
     polar.ingest([usage_event(grant)])
-    assert polar.balance(ORDER.customer_id) == 10
+    assert polar.balance(FACT.customer_id) == 10

@@ -10,10 +10,11 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.builders import order_webhook, some_id
+from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.rulebooks import watch_in
-from tests.stores import RETAIN, RULES, accept, check, let_leases_end, let_pause_end
+from tests.stores import RETAIN, accept, check, let_leases_end, let_pause_end
 from workers import jobs, keys
 from workers.deliveries import DeliveryStore
 from workers.errors import PolarUnreachableError
@@ -24,6 +25,26 @@ from workers.queue import GrantWorker
 from workers.records import Status
 
 NEVER, SOME_DAY = False, True
+UUID = "[0-9a-f-]{36}"
+
+RULES = rules_of(
+    rule("pack", {"api_usage": 10}, on_refund="revoke"),
+    rule("bonus", {"api_usage": 50}, once_per="customer"),
+    rule("included", {"images": 3}, triggers=["subscription.cycled"]),
+    rule("welcome", {"api_usage": 25}, triggers=["customer.created"]),
+)
+STORY = [
+    order_webhook(id=some_id(1)),
+    order_webhook(id=some_id(1)),  # the same order by another delivery
+    order_webhook("order_paid_subscription_cancel_final_invoice", id=some_id(2)),
+    order_webhook(id=some_id(3)),
+    order_webhook(id=some_id(4), customer_id=some_id(4)),  # Polar does not know them
+    b"no event",
+    refund_webhook(300, id=some_id(1)),
+    refund_webhook(300, id=some_id(5)),  # of an order that never comes
+    payload("subscription_cycled"),
+    payload("customer_created"),
+]
 
 KNOWN = {
     r"credits:due": NEVER,
@@ -35,7 +56,10 @@ KNOWN = {
     r"credits:probe": SOME_DAY,
     r"credits:budget": SOME_DAY,
     r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
-    r"credits:order:[0-9a-f-]{36}": NEVER,
+    rf"credits:order:{UUID}": NEVER,
+    rf"credits:cycle:{UUID}:[0-9]+": NEVER,
+    rf"credits:customer:{UUID}(:[A-Za-z0-9._-]+)?": NEVER,
+    rf"credits:refund:{UUID}:[0-9]+": NEVER,
     r"rq:job:.+": SOME_DAY,
     r"rq:results?:.+": SOME_DAY,
     r"rq:worker:.+": SOME_DAY,
@@ -47,6 +71,8 @@ KNOWN = {
 }
 """The keys that there may be, by what they look like; whether they must have a lifetime."""
 
+SUBJECTS = {b"order", b"cycle", b"customer", b"refund"}
+
 
 def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
     """Return the keys that nobody knows, or that live longer (or shorter) than they should."""
@@ -54,6 +80,7 @@ def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
     for delivery in store.newest():
         expires = delivery.status in {Status.GRANTED, Status.SKIPPED}
         known[re.escape(keys.delivery(delivery.id))] = expires
+        known[re.escape(keys.about(delivery.order_id or ""))] = expires  # in this story all of one order do
     found = []
     for key in sorted(one.decode() for one in cast(list[bytes], redis.keys())):
         lifetimes = [lives for form, lives in known.items() if re.fullmatch(form, key)]
@@ -94,16 +121,7 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
         return unaccounted(redis, store)
 
     check(redis_url)
-    for number, body in enumerate(
-        [
-            order_webhook(id=some_id(1)),
-            order_webhook(id=some_id(1)),  # the same order by another delivery
-            order_webhook("order_paid_subscription_cancel_final_invoice", id=some_id(2)),
-            order_webhook(id=some_id(3)),
-            order_webhook(id=some_id(4), customer_id=some_id(4)),  # Polar does not know them
-            b"no event",
-        ]
-    ):
+    for number, body in enumerate(STORY):
         accept(redis_url, f"msg-{number}", body=body)
     polar.script = [PolarUnreachableError("no answer")]
     assert work() == []  # paused
@@ -115,14 +133,15 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
     let_leases_end(redis)
     accept(redis_url, "msg-0", "msg-1", "msg-2", "msg-3")
     assert work() == []
-    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 2, Status.SKIPPED: 2, Status.FAILED: 2}
+    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 5, Status.SKIPPED: 3, Status.FAILED: 2}
     assert redis.exists(keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE) == 0
     store.reopen(["msg-4", "msg-5"])
     let_leases_end(redis)
     GrantWorker(redis, rulebook=rulebook, retain=RETAIN).tick()
     assert work() == []
     assert store.counts()[Status.FAILED] == 2
-    assert ledger.granted() == 2
+    assert ledger.granted() == 6
+    assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
 
 
 def test_a_key_that_nobody_knows_is_noticed(redis: Redis, store: DeliveryStore) -> None:

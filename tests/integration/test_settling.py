@@ -7,7 +7,17 @@ import pytest
 from redis import Redis
 
 from tests.builders import grant_of, some_id
-from tests.stores import RETAIN, accept, due_ms, let_leases_end, now_ms, outcome, plan_of, settled_story
+from tests.stores import (
+    RETAIN,
+    accept,
+    claim_of,
+    due_ms,
+    let_leases_end,
+    now_ms,
+    outcome,
+    plan_of,
+    settled_story,
+)
 from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.grants import order_subject
@@ -19,8 +29,7 @@ def test_settling_marks_ledger_delivery_and_audit_together(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     _, grant = settled_story(redis_url, store, ledger)
-    claim = ledger.find(grant.subject)
-    assert claim is not None
+    claim = claim_of(ledger.find(grant.subject))
     assert (set(claim.settled), claim.unsettled) == ({"api_usage"}, ())
     (delivery,) = store.get(["msg-1"])
     assert (delivery.status, delivery.reason) == (Status.GRANTED, "10 api_usage")
@@ -98,14 +107,12 @@ def test_who_has_slept_past_its_lease_has_no_say_in_what_becomes_of_it(
     store.lease(10)
     ledger.settle([grant], [outcome(sleeper, Status.FAILED, "I know no better")])
     assert store.get(["msg-1"])[0].status is Status.WAITING
-    claim = ledger.find(grant.subject)
-    assert claim is not None
-    assert claim.unsettled == ()
+    assert claim_of(ledger.find(grant.subject)).unsettled == ()
 
 
 def test_settling_what_was_never_claimed_makes_no_half_of_a_claim(redis: Redis, ledger: Ledger) -> None:
     ledger.settle([grant_of(1)], [])
-    assert ledger.find(order_subject(some_id(1))) is None
+    assert ledger.find(order_subject(some_id(1))).claims == ()
     assert redis.exists(order_subject(some_id(1))) == 0
 
 

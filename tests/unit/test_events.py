@@ -1,21 +1,33 @@
 """What is read from webhooks: real ones, odd ones and hostile ones."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import order_like, order_webhook
+from tests.builders import order_like, order_webhook, webhook
 from tests.conftest import PAYLOADS, payload
 from workers.errors import UnreadableEventError
-from workers.events import ORDER_PAID, Order, peek_type, read_order
+from workers.events import (
+    ORDER_PAID,
+    Customer,
+    Order,
+    Period,
+    Read,
+    peek_type,
+    read_customer,
+    read_order,
+    read_period,
+)
 
 REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 PAID = [name for name in REAL if name.startswith("order_paid_")]
+FIELDS = sorted({*Order.model_fields, *Period.model_fields, *Customer.model_fields})
 ID = "2a9bd3c2-84d9-4be8-9a3d-b03af1044217"
 
 HOSTILE = [
@@ -40,9 +52,16 @@ json_values = st.recursive(
 )
 
 
-def reading_error(body: bytes) -> str:
+READERS: dict[str, Callable[[bytes], Read[Any]]] = {
+    "order": read_order,
+    "period": read_period,
+    "customer": read_customer,
+}
+
+
+def reading_error(body: bytes, read: Callable[[bytes], object] = read_order) -> str:
     with pytest.raises(UnreadableEventError) as caught:
-        read_order(body)
+        read(body)
     return str(caught.value)
 
 
@@ -77,9 +96,10 @@ def test_fields_that_we_do_not_know_are_no_obstacle() -> None:
 
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-def test_what_is_no_event_has_no_type_and_no_order(body: bytes) -> None:
+def test_what_is_no_event_has_no_type_and_tells_of_nothing(body: bytes) -> None:
     assert peek_type(body) is None
-    assert reading_error(body).startswith("the body cannot be read: ")
+    for read in READERS.values():
+        assert reading_error(body, read).startswith("the body cannot be read: ")
 
 
 @given(st.binary())
@@ -88,12 +108,48 @@ def test_any_bytes_are_an_event_or_unreadable(body: bytes) -> None:
     assert peek_type(body) is None
 
 
-@given(data=st.dictionaries(st.sampled_from(sorted(Order.model_fields)), json_values))
-def test_any_json_is_an_order_or_unreadable(data: dict[str, object]) -> None:
+@pytest.mark.parametrize("what", READERS)
+@given(data=st.dictionaries(st.sampled_from(FIELDS), json_values))
+def test_any_json_can_be_read_or_is_unreadable(what: str, data: dict[str, object]) -> None:
     body = json.dumps({"type": ORDER_PAID, "data": data}).encode()
     assert peek_type(body) == ORDER_PAID
     with suppress(UnreadableEventError):
-        assert isinstance(read_order(body), Order)
+        assert READERS[what](body).raw == json.loads(body)["data"]
+
+
+@pytest.mark.parametrize("what", READERS)
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_has_not_are_unreadable(what: str, number: str) -> None:
+    """No expression could make credits of them."""
+    body = b'{"type": "order.paid", "data": {"net_amount": ' + number.encode() + b"}}"
+    assert reading_error(body, READERS[what]).startswith("the body cannot be read: ")
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if name.startswith("subscription_cycled")])
+def test_every_real_period_is_read_as_it_was_sent(name: str) -> None:
+    sent, period = json.loads(payload(name))["data"], read_period(payload(name)).view
+    assert (period.id, period.customer_id, period.product_id) == (
+        sent["id"],
+        sent["customer_id"],
+        sent["product_id"],
+    )
+    assert period.current_period_start == datetime.fromisoformat(sent["current_period_start"])
+
+
+def test_a_real_customer_is_read_as_it_was_sent() -> None:
+    sent, customer = (
+        json.loads(payload("customer_created"))["data"],
+        read_customer(payload("customer_created")),
+    )
+    assert customer.view.id == sent["id"]
+    assert customer.view.created_at == datetime.fromisoformat(sent["created_at"])
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if name.startswith("order_refunded")])
+def test_every_real_refund_is_read_as_it_was_sent(name: str) -> None:
+    sent, order = json.loads(payload(name))["data"], read_order(payload(name)).view
+    fields = ("status", "net_amount", "applied_balance_amount", "refunded_amount")
+    assert [getattr(order, field) for field in fields] == [sent[field] for field in fields]
 
 
 @pytest.mark.parametrize(
@@ -107,12 +163,32 @@ def test_any_json_is_an_order_or_unreadable(data: dict[str, object]) -> None:
         ("created_at", "2026-11-21T02:13:24", "data.created_at"),
         ("created_at", "yesterday", "data.created_at"),
         ("billing_reason", None, "data.billing_reason"),
+        ("refunded_amount", -1, "data.refunded_amount"),
+        ("refunded_amount", None, "data.refunded_amount"),
+        ("net_amount", "much", "data.net_amount"),
         ("subscription", [], "data.subscription"),
         ("subscription", {"trial_end": "x"}, "data.subscription.trial_end"),
     ],
 )
 def test_what_cannot_be_read_is_named(field: str, value: Any, words: str) -> None:
     assert f"{words}: " in reading_error(order_webhook(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("what", "like", "field"),
+    [
+        ("period", "subscription_cycled", "id"),
+        ("period", "subscription_cycled", "customer_id"),
+        ("period", "subscription_cycled", "current_period_start"),
+        ("customer", "customer_created", "id"),
+        ("customer", "customer_created", "created_at"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, "", "x", [], {}], ids=repr)
+def test_what_a_period_or_a_customer_cannot_do_without_is_named(
+    what: str, like: str, field: str, value: object
+) -> None:
+    assert f"data.{field}: " in reading_error(webhook(like, **{field: value}), READERS[what])
 
 
 def test_a_reason_shows_neither_values_nor_a_hundred_problems() -> None:

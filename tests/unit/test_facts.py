@@ -3,6 +3,7 @@
 import calendar
 import json
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_any_other_type_tells_of_nothing_to_credit(type_: str) -> None:
 def test_an_order_read_after_its_refund_brings_that_along() -> None:
     refund = fact_like(refunded_amount=250, status="partially_refunded").refund
     assert refund is not None
-    assert (refund.amount, refund.share) == (250, 0.25)
+    assert (refund.amount, refund.share) == (250, Fraction(1, 4))
 
 
 @pytest.mark.parametrize(

@@ -65,13 +65,53 @@ def test_a_body_that_cannot_be_read_fails_with_the_reason(body: bytes) -> None:
     assert outcome.reason.startswith("the body cannot be read: ")
 
 
-@pytest.mark.parametrize("name", ["order_refunded_full", "subscription_cycled", "customer_created"])
-def test_a_type_that_no_rule_names_is_skipped(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("order_refunded_full", "this order has not been credited; when it is, this refund counts"),
+        ("subscription_cycled", "no rule for product 2a31c4dd-"),
+        ("customer_created", "no rule has the trigger customer.created"),
+    ],
+)
+def test_what_no_rule_is_for_is_skipped_and_says_so(name: str, reason: str) -> None:
     shop = shop_with(payload(name))
     outcome = shop.work()["msg-1"]
     assert outcome.status is Status.SKIPPED
-    assert outcome.reason.endswith(" leads to no credit in this version")
+    assert outcome.reason.startswith(reason)
     assert shop.polar.requests == []
+
+
+def test_a_type_that_is_not_stored_these_days_is_skipped() -> None:
+    """An older receiver, or a newer one, may have stored it."""
+    outcome = shop_with(payload("order_created_paid_purchase")).work()["msg-1"]
+    assert (outcome.status, outcome.reason) == (
+        Status.SKIPPED,
+        "order.created leads to no credit: it is ignored",
+    )
+
+
+def test_a_period_becomes_credit_once_whatever_order_follows() -> None:
+    line = rule("included", {"api_usage": 10}, triggers=["subscription.cycled"])
+    shop = shop_with(payload("subscription_cycled"), rules=rules_of(line))
+    outcome = shop.work()["msg-1"]
+    assert (outcome.status, outcome.reason, outcome.order_id) == (Status.GRANTED, "10 api_usage", "")
+    shop.receive("msg-2", payload("subscription_cycled"))
+    shop.receive("msg-3", payload("subscription_cycled_2"))  # the next period
+    shop.receive("msg-4", payload("order_paid_subscription_cycle"))
+    ends = [one.status for one in shop.work().values()]
+    assert ends == [Status.SKIPPED, Status.GRANTED, Status.SKIPPED]
+    assert shop.polar.balance(outcome.customer_id) == 20
+
+
+def test_one_amount_that_cannot_be_worked_out_fails_the_delivery_before_anything_is_granted() -> None:
+    lines = rule("pack", {"api_usage": 10}), rule("odd", {"images": "order.net_amount - 5000"})
+    shop = shop_with(order_webhook(), rules=rules_of(*lines))
+    outcome = shop.work()["msg-1"]
+    assert outcome.status is Status.FAILED
+    assert outcome.reason.startswith("rule odd, images: order.net_amount - 5000")
+    assert (shop.polar.requests, shop.store.claims) == ([], {})
+    shop.rules = TEN
+    assert shop.replay("msg-1")["msg-1"].status is Status.GRANTED
 
 
 def test_an_order_that_no_rule_matches_is_skipped_and_nothing_is_frozen() -> None:

@@ -7,28 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.rules import Rules
-from tests.builders import order_webhook, some_id
-from tests.fakes import KilledError
-from tests.shops import (
-    BROKEN,
-    NOBODY,
-    TEN,
-    TWENTY,
-    UNREACHABLE,
-    Shop,
-    crash,
-    die,
-    end_well,
-    limited,
-    work_but_before_settling,
-)
-from workers.deliveries import LEASE_SECONDS
-from workers.errors import PolarRefusedError
+from tests.builders import order_webhook, rule, rules_of, some_id, webhook
+from tests.mishaps import MISHAPS, Mishap
+from tests.shops import NOBODY, TEN, TWENTY, Shop, end_well
+from workers.records import Claim
+
+PACK = rule("pack", {"api_usage": 10})
+BONUS = rule("bonus", {"api_usage": 500}, once_per="customer")
+WELCOME = rule("welcome", {"api_usage": 3000}, triggers=["customer.created"])
+
+ANN, BEN = some_id(21), some_id(22)
+OWNERS = {1: ANN, 2: ANN, 3: BEN}
+"""Whose the orders are: the first two share a customer."""
 
 
-def receive(number: int, copy: int) -> Callable[[Shop], None]:
-    body = order_webhook(id=some_id(number), customer_id=some_id(number))
-    return lambda shop: shop.receive(f"msg-{number}-{copy}", body)
+def receive(delivery_id: str, body: bytes) -> Mishap:
+    return lambda shop: shop.receive(delivery_id, body)
 
 
 def put_in_force(rules: Rules) -> Callable[[Shop], None]:
@@ -38,80 +32,64 @@ def put_in_force(rules: Rules) -> Callable[[Shop], None]:
     return change
 
 
-def polar_meets(answer: BaseException) -> Callable[[Shop], None]:
-    def meet(shop: Shop) -> None:
-        shop.polar.script = [answer]
-        try:
-            shop.work()
-        except KilledError:
-            shop.clock.advance(LEASE_SECONDS)
-        shop.polar.script = []
-
-    return meet
-
-
-def lose_an_answer(shop: Shop) -> None:
-    shop.polar.loses_answers = 1
-    shop.work()
-    shop.polar.loses_answers = 0
-
-
-def die_before_settling(shop: Shop) -> None:
-    crash(shop, lambda: work_but_before_settling(shop, die))
-
-
-def sleep_past_the_lease(shop: Shop) -> None:
-    def meanwhile() -> None:
-        shop.clock.advance(LEASE_SECONDS)
-        shop.work()
-
-    work_but_before_settling(shop, meanwhile)
-
-
-def replay_all(shop: Shop) -> None:
-    shop.replay(*shop.store.deliveries)
-
-
-def wait(shop: Shop) -> None:
-    shop.clock.advance(7)
-
-
-ACTIONS: Mapping[str, Callable[[Shop], object]] = {
-    **{f"receive {number}/{copy}": receive(number, copy) for number in (1, 2, 3) for copy in (1, 2)},
-    "work": Shop.work,
-    "wait": wait,
+ACTIONS: Mapping[str, Mishap] = {
+    **{
+        f"order {number}/{copy}": receive(
+            f"order-{number}-{copy}", order_webhook(id=some_id(number), customer_id=owner)
+        )
+        for number, owner in OWNERS.items()
+        for copy in (1, 2)
+    },
+    **{
+        f"new {name}/{copy}": receive(f"{name}-{copy}", webhook("customer_created", id=customer_id))
+        for name, customer_id in (("Ann", ANN), ("Ben", BEN))
+        for copy in (1, 2)
+    },
     "10": put_in_force(TEN),
     "20": put_in_force(TWENTY),
     "nobody": put_in_force(NOBODY),
-    "killed at Polar": polar_meets(KilledError()),
-    "killed before settling": die_before_settling,
-    "away": polar_meets(UNREACHABLE),
-    "500": polar_meets(BROKEN),
-    "429": polar_meets(limited(5)),
-    "refused": polar_meets(PolarRefusedError("Polar answered 422", named={0: "no"})),
-    "answer lost": lose_an_answer,
-    "asleep": sleep_past_the_lease,
-    "replay": replay_all,
+    "bonus": put_in_force(rules_of(PACK, BONUS, WELCOME)),
+    "greater bonus": put_in_force(rules_of(BONUS.replace("500", "700"))),
+    **MISHAPS,
 }
+
+
+def units(claim: Claim) -> Decimal:
+    return sum((grant.units for grant in claim.grants), Decimal(0))
 
 
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=25))
-def test_whatever_happens_an_order_is_credited_once_with_what_was_claimed_first(story: list[str]) -> None:
+def test_whatever_happens_everything_is_credited_once_with_what_was_claimed_first(story: list[str]) -> None:
     shop = Shop(TEN)
     claimed: dict[str, Decimal] = {}
     for action in story:
         ACTIONS[action](shop)
         for subject, claim in shop.store.claims.items():
-            units = sum((grant.units for grant in claim.grants), Decimal(0))
-            assert claimed.setdefault(subject, units) == units
+            assert claimed.setdefault(subject, units(claim)) == units(claim)
     end_well(shop)
-    for number in (1, 2, 3):
-        frozen = claimed_by(shop, number)
-        assert shop.polar.balance(some_id(number)) == frozen
-        assert claimed.get(f"credits:order:{some_id(number)}", frozen) == frozen
+    assert claimed.items() <= {subject: units(claim) for subject, claim in shop.store.claims.items()}.items()
+    for customer_id in (ANN, BEN):
+        assert shop.polar.balance(customer_id) == frozen_for(shop, customer_id)
 
 
-def claimed_by(shop: Shop, number: int) -> Decimal:
-    claim = shop.store.claims.get(f"credits:order:{some_id(number)}")
-    return sum((grant.units for grant in claim.grants), Decimal(0)) if claim else Decimal(0)
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=25))
+def test_whatever_happens_a_customer_has_at_most_one_bonus_and_one_welcome(story: list[str]) -> None:
+    shop = Shop(rules_of(PACK, BONUS, WELCOME))
+    for action in story:
+        ACTIONS[action](shop)
+    end_well(shop)
+    for customer_id in (ANN, BEN):
+        given_ = sorted(
+            -event["metadata"]["units"]
+            for event in shop.polar.events.values()
+            if event["customer_id"] == customer_id and event["metadata"]["rules"] != "pack"
+        )
+        assert given_ in ([], [500], [700], [3000], [500, 3000], [700, 3000])
+
+
+def frozen_for(shop: Shop, customer_id: str) -> Decimal:
+    """Return what is frozen for a customer, by the grants and not by their keys."""
+    grants = [grant for claim in shop.store.claims.values() for grant in claim.grants]
+    return sum((grant.units for grant in grants if grant.customer_id == customer_id), Decimal(0))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 from tests.builders import CUSTOMER, Amount, grant_of, some_id
 from tests.fakes import shape_problem
 from tests.strategies import amounts
-from workers.grants import Grant, Part, grant_key, order_of, order_subject, usage_event
+from workers.grants import (
+    Grant,
+    Part,
+    customer_subject,
+    cycle_subject,
+    grant_key,
+    order_of,
+    order_subject,
+    refund_subject,
+    usage_event,
+)
 
 ORDER = some_id(1)
 
@@ -103,6 +114,62 @@ def test_a_grants_key_is_its_subject_and_its_meter() -> None:
     assert grant.key == grant_key(grant.subject, "images") == f"credits:order:{ORDER}:images"
 
 
-def test_only_an_orders_subject_has_an_order() -> None:
-    assert order_of(order_subject(ORDER)) == ORDER
-    assert order_of("credits:manual:gift") is None
+@pytest.mark.parametrize(
+    ("subject", "order_id"),
+    [
+        (order_subject(ORDER), ORDER),
+        (refund_subject(ORDER, 300), ORDER),
+        (cycle_subject(ORDER, datetime(2026, 11, 21, tzinfo=UTC)), None),
+        (customer_subject(CUSTOMER), None),
+        (customer_subject(CUSTOMER, "credits.order.bonus"), None),
+        ("credits:manual:gift", None),
+    ],
+)
+def test_only_an_orders_subjects_have_an_order(subject: str, order_id: str | None) -> None:
+    assert order_of(subject) == order_id
+
+
+# What is taken back, and what is no single order's
+
+
+def test_what_a_refund_takes_back_is_positive_usage_with_its_reason() -> None:
+    parts = (Part(rule="pack", units=Decimal("-2.5")), Part(rule="more", units=Decimal(-1)))
+    grant = replace(grant_of(), subject=refund_subject(ORDER, 300), parts=parts)
+    assert usage_event(grant) == {
+        "name": "api_usage",
+        "customer_id": CUSTOMER,
+        "external_id": f"credits:refund:{ORDER}:300:api_usage",
+        "metadata": {
+            "units": 3.5,
+            "granted_by": "credit-granter",
+            "key": f"credits:refund:{ORDER}:300:api_usage",
+            "order_id": ORDER,
+            "rules": "pack,more",
+            "reason": "refund",
+        },
+    }
+
+
+def test_a_bonus_says_which_order_brought_it() -> None:
+    grant = replace(grant_of(), subject=customer_subject(CUSTOMER, "bonus"))
+    event = usage_event(grant)
+    assert event["external_id"] == f"credits:customer:{CUSTOMER}:bonus:api_usage"
+    assert event["metadata"]["order_id"] == ORDER
+    assert "reason" not in event["metadata"]
+
+
+def test_what_has_no_order_names_none() -> None:
+    """Polar takes no null in metadata."""
+    start = datetime(2026, 11, 21, tzinfo=UTC)
+    grant = replace(grant_of(), subject=cycle_subject(some_id(5), start), order_id=None)
+    assert usage_event(grant)["metadata"] == {
+        "units": -10,
+        "granted_by": "credit-granter",
+        "key": f"credits:cycle:{some_id(5)}:1795219200:api_usage",
+        "rules": "rule-1",
+    }
+
+
+@given(st.lists(amounts, min_size=1, max_size=5))
+def test_what_is_taken_back_is_sent_as_exactly_as_what_is_granted(units: list[Decimal]) -> None:
+    assert sent(*[-one for one in units]) == sum(units)

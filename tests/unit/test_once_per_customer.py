@@ -47,7 +47,7 @@ def test_the_first_order_brings_the_bonus_and_the_second_does_not() -> None:
 def test_another_customer_has_a_bonus_of_their_own() -> None:
     shop = shop_with(order(1), order(2, some_id(9)), rules=BOTH)
     shop.work()
-    assert (shop.polar.balance(CUSTOMER), shop.polar.balance(some_id(9))) == (60, 60)
+    assert [shop.polar.balance(customer_id) for customer_id in (CUSTOMER, some_id(9))] == [60, 60]
 
 
 def test_two_rules_once_per_customer_are_two_bonuses() -> None:
@@ -111,12 +111,22 @@ def test_a_bonus_that_a_killed_worker_had_claimed_is_given_whatever_the_rules_sa
     assert [-shop.polar.events[key]["metadata"]["units"] for key in claimed] == [50, 10]
 
 
-def test_a_second_order_finishes_the_bonus_that_a_killed_worker_left() -> None:
-    """Whoever of the customer's comes first: nobody has to wait for the lease of the dead one."""
+def test_a_second_order_leaves_the_bonus_to_the_first_whose_worker_was_killed() -> None:
+    """It is the first order's: what becomes of that is no matter of the second."""
     shop = killed(shop_with(order(1), rules=BOTH))
     shop.store.deliveries["msg-1"].due = None
-    assert ends(shop.tell(order(2))) == (Status.GRANTED, "60 api_usage")
-    assert list(shop.polar.events) == [BONUS_KEY, f"credits:order:{some_id(2)}:api_usage"]
+    assert ends(shop.tell(order(2))) == (Status.GRANTED, "10 api_usage")
+    assert list(shop.polar.events) == [f"credits:order:{some_id(2)}:api_usage"]
+    assert ends(shop.replay("msg-1")["msg-1"]) == (Status.GRANTED, "60 api_usage")
+    assert shop.polar.balance(CUSTOMER) == 70
+
+
+def test_a_bonus_that_polar_refuses_fails_its_own_order_and_no_later_one() -> None:
+    shop = shop_with(order(1), rules=BOTH)
+    shop.polar.script = [PolarRefusedError("Polar answered 422", named={0: "metadata: no"})]
+    assert shop.work()["msg-1"].status is Status.FAILED
+    assert BONUS_KEY not in shop.polar.events
+    assert ends(shop.tell(order(2))) == (Status.GRANTED, "10 api_usage")
     assert ends(shop.replay("msg-1")["msg-1"]) == (Status.GRANTED, "60 api_usage")
     assert shop.polar.balance(CUSTOMER) == 70
 

@@ -67,8 +67,8 @@ def test_a_0_beside_something_is_left_out() -> None:
     )
     grants = plan_for(fact_like(net_amount=0), rules).grants
     assert [(grant.meter, grant.units, grant.rules) for grant in grants] == [
-        ("api_usage", 10, ("pack",)),
-        ("images", 3, ("by-money",)),
+        ("api_usage", Decimal(10), ("pack",)),
+        ("images", Decimal(3), ("by-money",)),
     ]
 
 

@@ -46,7 +46,7 @@ def test_a_rule_is_kept_back_by_one_obstacle_and_says_which(
 def test_of_several_obstacles_the_first_on_the_way_is_told() -> None:
     """Product, trigger, window, condition, amount: each is looked at when those before it are passed."""
     obstacles: dict[str, Any] = {}
-    on_the_way = (ELSEWHERE, RENEWALS, LATER, RICH, {})
+    on_the_way: list[dict[str, Any]] = [ELSEWHERE, RENEWALS, LATER, RICH, {}]
     for obstacle, more in reversed(list(zip(Obstacle, on_the_way, strict=True))):
         obstacles |= more
         (one,) = rules_of(rule("any", {"api_usage": "order.net_amount - 1000"}, **obstacles)).rules

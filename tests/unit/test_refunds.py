@@ -40,7 +40,7 @@ def test_a_real_refund_is_its_share_of_what_was_paid(name: str, amount: int, sha
         ({"refunded_amount": 999}, Fraction(999, 1000)),
         ({"refunded_amount": 1000}, Fraction(1)),
         ({"refunded_amount": 1001}, Fraction(1)),
-        ({"refunded_amount": 10**30}, Fraction(1)),
+        ({"refunded_amount": 10**15}, Fraction(1)),
         ({"refunded_amount": 1, "net_amount": 0}, Fraction(1)),
         ({"refunded_amount": 1, "net_amount": -700}, Fraction(1)),
         ({"refunded_amount": 1, "net_amount": 500, "applied_balance_amount": -500}, Fraction(1)),
@@ -139,8 +139,8 @@ def test_each_meter_is_taken_back_on_its_own() -> None:
     )
     taking = due(Standing(subject=SUBJECT, claims=(both,), refund=HALF))
     assert [(one.meter, one.property_name, one.units) for one in taking.grants] == [
-        ("api_usage", "units", -5),
-        ("seconds", "amount", -30),
+        ("api_usage", "units", Decimal(-5)),
+        ("seconds", "amount", Decimal(-30)),
     ]
 
 

@@ -106,7 +106,8 @@ def test_of_two_workers_that_work_out_a_refund_each_the_second_starts_anew() -> 
     outcome = work_but_before_taking_back(shop, another_takes_more)["msg-2"]
     assert (outcome.status, shop.status("msg-3")) == (Status.SKIPPED, Status.GRANTED)
     assert outcome.reason == "a later refund, of 500 all told, has been seen to already"
-    assert (shop.polar.balance(CUSTOMER), taken_back(shop)) == (50, ["500:api_usage"])
+    assert shop.polar.balance(CUSTOMER) == 50
+    assert taken_back(shop) == ["500:api_usage"]
 
 
 def test_of_two_workers_that_work_out_the_same_refund_one_takes_it() -> None:
@@ -119,7 +120,8 @@ def test_of_two_workers_that_work_out_the_same_refund_one_takes_it() -> None:
 
     work_but_before_taking_back(shop, another_does_it)
     assert shop.status("msg-2") is Status.GRANTED
-    assert (shop.polar.balance(CUSTOMER), taken_back(shop)) == (70, ["300:api_usage"])
+    assert shop.polar.balance(CUSTOMER) == 70
+    assert taken_back(shop) == ["300:api_usage"]
 
 
 def test_what_polar_refuses_to_take_back_fails_and_can_be_replayed() -> None:

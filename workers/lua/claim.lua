@@ -1,6 +1,7 @@
 -- Freeze each plan unless its fact is frozen already; return all that stands frozen now.
 -- ARGV: JSON [[subject, [refunded amount, share] or [], base fields, [[subject, fields], ...]], ...]
--- Without base fields it only looks. Returns for each {the subject's hash, {linked subject, its hash}, ...}
+-- Without base fields it only looks. Returns for each
+-- {the subject's hash, {another's subject, its hash, 1 if it hangs on this one, else 0}, ...}
 local now = text(clock())
 
 local function is_frozen(subject)
@@ -37,17 +38,17 @@ end
 
 local function standing(subject, claims)
   local found, seen = { redis.call('HGETALL', subject) }, { [subject] = true }
-  local function add(linked)
-    if not seen[linked] then
-      seen[linked] = true
-      found[#found + 1] = { linked, redis.call('HGETALL', linked) }
+  local function add(other, is_linked)
+    if not seen[other] then
+      seen[other] = true
+      found[#found + 1] = { other, redis.call('HGETALL', other), is_linked }
     end
   end
   for linked in string.gmatch(redis.call('HGET', subject, 'also') or '', '%S+') do
-    add(linked)
+    add(linked, 1)
   end
   for _, claim in ipairs(claims) do
-    add(claim[1])
+    add(claim[1], 0)
   end
   return found
 end

@@ -198,6 +198,7 @@ class TestWorkingOut:
             ("size(order.product.name) - 99", "order.product.name is the text 'Ada'"),
             ("size(order.custom_field_data.x) - 99", "order.custom_field_data.x is there (personal,"),
             ("order.custom_field_data.born - 99999999", "order.custom_field_data.born is there (personal,"),
+            ("order.custom_field_data.born * -1", "it gives a number made of what is personal"),
             ("order.custom_field_data.x", "it gives a text, which is no number"),
             ("{'DE': 2}[order.customer.name]", "{'DE': 2}[order.customer.name]: there is no such key ("),
         ],

@@ -1,0 +1,156 @@
+"""The ledger in memory does what the one in Redis does: unit tests stand on it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Protocol
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from tests.builders import fact_like, refund_webhook, rule, rules_of, some_id
+from tests.fakes import Clock, FakeStore
+from tests.stores import RETAIN
+from workers.cases import refund_plan
+from workers.granting import Book
+from workers.grants import Grant, order_subject
+from workers.ledger import Ledger
+from workers.planning import Plan, plan_for
+from workers.records import Claim, Refund, Standing
+from workers.refunds import take_back
+
+PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
+KEPT = rule("kept", {"api_usage": 100})
+BONUS = rule("bonus", {"api_usage": 50, "seconds": 1}, once_per="customer")
+SECOND = rule("second", {"images": 7}, once_per="customer")
+WELCOME = rule("welcome", {"api_usage": 25}, triggers=["customer.created"])
+FILES = [
+    rules_of(PACK, KEPT),
+    rules_of(PACK, BONUS, WELCOME),
+    rules_of(BONUS, SECOND),
+    rules_of(KEPT, SECOND, WELCOME.replace("welcome", "hello")),
+    rules_of(),
+]
+FACTS = [
+    fact_like(id=some_id(1)),
+    fact_like(id=some_id(1), refunded_amount=100),
+    fact_like(id=some_id(2)),
+    fact_like("customer_created"),
+]
+PLANS = [
+    *(plan_for(fact, rules) for fact in FACTS for rules in FILES),
+    *(
+        refund_plan(refund_webhook(cents, id=some_id(number)))
+        for cents in (0, 1, 333, 1000)
+        for number in (1, 2)
+    ),
+]
+
+_ANY_TIME = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class Readable(Book, Protocol):
+    """A ledger that can be looked into."""
+
+    def look(self, plan: Plan) -> Standing:
+        """Return what stands for all that ``plan`` is about."""
+        ...
+
+
+Step = Callable[[Readable], list[Standing]]
+
+
+def claims(batch: list[tuple[int, int]]) -> Step:
+    """Claim some plans at once, each by some delivery."""
+    return lambda book: book.claim([(f"msg-{number}", PLANS[at]) for number, at in batch])
+
+
+def looks(at: int) -> Step:
+    return lambda book: [book.look(PLANS[at])]
+
+
+def takes_back(shares: list[tuple[int, int, int]], *, stale: bool) -> Step:
+    """Freeze what refunds take back; stale: as it was worked out before anything was taken."""
+
+    def step(book: Readable) -> list[Standing]:
+        looked = [(f"msg-{number}", look(book, order), cents) for number, order, cents in shares]
+        told = [
+            (id_, replace(one, refund=share_of(cents), taken={} if stale else one.taken))
+            for id_, one, cents in looked
+        ]
+        book.take_back([due for id_, one in told if (due := take_back(one, id_))])
+        return [look(book, order) for _, order, _ in shares]
+
+    return step
+
+
+def look(book: Readable, order: int) -> Standing:
+    return book.look(Plan(subject=order_subject(some_id(order))))
+
+
+def share_of(cents: int) -> Refund:
+    return Refund(amount=cents, share=Fraction(cents, 1000))
+
+
+def settles(at: int, meters: set[str]) -> Step:
+    """Settle what stands open of a plan, and what may never have been claimed."""
+
+    def step(book: Readable) -> list[Standing]:
+        standing = book.look(PLANS[at])
+        open_ = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
+        book.settle([one for one in [*open_, *PLANS[at].grants] if one.meter in meters], [])
+        return [book.look(PLANS[at])]
+
+    return step
+
+
+_places = st.integers(0, len(PLANS) - 1)
+_ids = st.integers(1, 4)
+_orders = st.integers(1, 2)
+_cents = st.sampled_from([1, 333, 1000])
+_shares = st.lists(st.tuples(_ids, _orders, _cents), min_size=1, max_size=3)
+steps = st.one_of(
+    st.lists(st.tuples(_ids, _places), min_size=1, max_size=3).map(claims),
+    _places.map(looks),
+    st.builds(
+        takes_back, st.lists(st.tuples(_ids, _orders, _cents), min_size=1, max_size=3), stale=st.booleans()
+    ),
+    st.builds(settles, _places, st.sets(st.sampled_from(["api_usage", "images", "seconds"]))),
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(steps, max_size=12))
+def test_whatever_is_asked_of_them_both_ledgers_give_the_same_answers(
+    redis: Redis, story: list[Step]
+) -> None:
+    redis.flushall()
+    real, fake = Ledger(redis, retain=RETAIN), FakeStore(Clock())
+    for step in story:
+        assert timeless(step(real)) == timeless(step(fake))
+    for plan in PLANS:
+        assert timeless([real.look(plan)]) == timeless([fake.look(plan)])
+    assert real.granted() == len(fake.audit)
+
+
+def timeless(standings: list[Standing]) -> list[Standing]:
+    """Return the standings with the same moments everywhere, for these alone may differ."""
+    return [
+        replace(one, claims=tuple(map(_timeless, one.claims)), elsewhere=tuple(map(_timeless, one.elsewhere)))
+        for one in standings
+    ]
+
+
+def _timeless(claim: Claim) -> Claim:
+    return replace(claim, claimed_at=_ANY_TIME, settled=dict.fromkeys(claim.settled, _ANY_TIME))
+
+
+def test_the_plans_lead_to_all_kinds_of_claims() -> None:
+    """Sequences of nothing would prove nothing."""
+    grants: list[Grant] = [grant for plan in PLANS for grant in plan.grants]
+    assert {grant.subject.split(":")[1] for grant in grants} == {"order", "customer"}
+    assert any(part.revocable for grant in grants for part in grant.parts)
+    assert any(not plan.grants for plan in PLANS)
+    assert any(plan.refund for plan in PLANS)

@@ -1,0 +1,186 @@
+"""What refunds take back, in the ledger: noted when seen, frozen once, whoever comes at the same time."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from threading import Barrier
+
+import pytest
+from redis import Redis
+
+from tests.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of
+from tests.fakes import FakePolar
+from tests.shops import HUNDRED
+from tests.stores import claim_of
+from workers.cases import refund_plan
+from workers.deliveries import DeliveryStore
+from workers.granting import Granter
+from workers.grants import order_subject, refund_subject
+from workers.ledger import Ledger
+from workers.pauses import Pauses
+from workers.planning import Plan, plan_for
+from workers.records import Lease, Leased, Outcome, Refund, Standing, TakeBack
+from workers.refunds import take_back
+
+SUBJECT = order_subject(ORDER)
+MIXED = rules_of(
+    rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke"),
+    rule("more", {"api_usage": 100}, on_refund="revoke"),
+    rule("gift", {"api_usage": 7}),
+)
+
+
+def paid() -> Plan:
+    return plan_for(fact_like(), MIXED)
+
+
+def refund(cents: int) -> Plan:
+    return refund_plan(refund_webhook(cents))
+
+
+def taken_from(standing: Standing, delivery_id: str = "msg-2") -> TakeBack:
+    found = take_back(standing, delivery_id)
+    assert found is not None
+    return found
+
+
+def sold(ledger: Ledger) -> None:
+    ledger.claim([("msg-1", paid())])
+
+
+def take(ledger: Ledger, cents: int, delivery_id: str = "msg-2") -> Standing:
+    """See to a refund as a worker does; return what stands then."""
+    (standing,) = ledger.claim([(delivery_id, refund(cents))])
+    ledger.take_back([taken_from(standing, delivery_id)])
+    return ledger.find(SUBJECT)
+
+
+def test_what_is_taken_back_is_read_as_it_was_frozen(ledger: Ledger) -> None:
+    sold(ledger)
+    (before,) = ledger.claim([("msg-2", refund(333))])
+    due = taken_from(before)
+    ledger.take_back([due])
+    after = ledger.find(SUBJECT)
+    assert after.refund == Refund(amount=333, share=Fraction(333, 1000))
+    assert after.taken == due.after
+    assert after.taken == {
+        "api_usage": {"pack": Decimal("0.2331"), "more": Decimal("33.3")},
+        "images": {"pack": Decimal("2.997")},
+    }
+    assert after.own == before.own
+    (taken,) = [claim for claim in after.claims if claim.subject == refund_subject(ORDER, 333)]
+    assert (taken.grants, taken.delivery_id, taken.order_id) == (due.grants, "msg-2", ORDER)
+    assert taken.unsettled == taken.grants
+    assert take_back(after, "msg-3") is None
+
+
+def test_one_refund_after_the_other_adds_up_to_all(ledger: Ledger) -> None:
+    sold(ledger)
+    refunds = (1, 333, 999, 1000)
+    standing = [take(ledger, cents, f"msg-{cents}") for cents in refunds][-1]
+    taken: dict[str, Decimal] = {}
+    for claim in standing.claims[1:]:
+        for grant in claim.grants:
+            taken[grant.meter] = taken.get(grant.meter, Decimal(0)) - grant.units
+    assert taken == {"api_usage": Decimal("100.7"), "images": 9}
+    assert {claim.subject for claim in standing.claims} == {
+        SUBJECT,
+        *(refund_subject(ORDER, cents) for cents in refunds),
+    }
+
+
+def test_a_refund_before_its_order_is_noted_and_no_claim(redis: Redis, ledger: Ledger) -> None:
+    (early,) = ledger.claim([("msg-1", refund(300))])
+    assert (early.claims, early.refund) == ((), Refund(amount=300, share=Fraction(3, 10)))
+    assert redis.ttl(SUBJECT) == -1
+    (standing,) = ledger.claim([("msg-2", paid())])
+    assert claim_of(standing).delivery_id == "msg-2"
+    assert standing.refund == early.refund
+    ledger.take_back([taken_from(standing)])
+    assert ledger.find(SUBJECT).taken["images"] == {"pack": Decimal("2.7")}
+
+
+@pytest.mark.parametrize(
+    ("seen", "highest"),
+    [
+        ([300, 500], 500),
+        ([500, 300], 500),
+        ([90, 100], 100),  # by number, not by text
+        ([100, 90], 100),
+        ([500, 500], 500),
+        ([1000, 300], 1000),
+    ],
+)
+def test_the_highest_refund_is_the_one_that_stays(ledger: Ledger, seen: Sequence[int], highest: int) -> None:
+    *_, standing = [ledger.claim([("msg-1", refund(cents))])[0] for cents in seen]
+    assert standing.refund == Refund(amount=highest, share=Fraction(highest, 1000))
+
+
+@pytest.mark.parametrize("full_first", [False, True])
+def test_of_two_readings_of_one_sum_the_full_refund_stays(ledger: Ledger, *, full_first: bool) -> None:
+    """Rounding of taxes can leave a cent that Polar itself does not count."""
+    partly = replace(refund(999), refund=Refund(amount=999, share=Fraction(999, 1000)))
+    whole = replace(partly, refund=Refund(amount=999, share=Fraction(1)))
+    plans = (whole, partly) if full_first else (partly, whole)
+    *_, standing = ledger.claim([("msg-1", plan) for plan in plans])
+    assert standing.refund == whole.refund
+
+
+def test_what_was_worked_out_from_an_older_standing_is_passed_over(ledger: Ledger) -> None:
+    sold(ledger)
+    (old,) = ledger.claim([("msg-2", refund(300))])
+    newer = take(ledger, 500, "msg-3")
+    ledger.take_back([taken_from(old)])
+    assert ledger.find(SUBJECT) == newer
+
+
+def test_a_refund_is_frozen_once_whoever_repeats_it(ledger: Ledger) -> None:
+    sold(ledger)
+    (old,) = ledger.claim([("msg-2", refund(300))])
+    ledger.take_back([taken_from(old, "msg-2"), taken_from(old, "msg-3")])
+    once = ledger.find(SUBJECT)
+    ledger.take_back([taken_from(old, "msg-4")])
+    assert ledger.find(SUBJECT) == once
+    assert [claim.delivery_id for claim in once.claims] == ["msg-1", "msg-2"]
+
+
+def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_share(
+    redis: Redis, store: DeliveryStore, ledger: Ledger
+) -> None:
+    polar = FakePolar()
+    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: HUNDRED)
+    granter.run(lease("paid", "order.paid", order_webhook()))
+    at_once = Barrier(20)
+
+    def work(number: int) -> Outcome:
+        at_once.wait()
+        cents = 50 * (1 + number % 10)  # each refund is told twice; half of the order in the end
+        return granter.run(lease(f"msg-{number}", "order.refunded", refund_webhook(cents)))[0]
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(work, range(20)))
+    assert polar.balance(CUSTOMER) == 50
+    standing = ledger.find(SUBJECT)
+    assert standing.taken == {"api_usage": {"pack": 50}}
+    assert sum(-grant.units for claim in standing.claims[1:] for grant in claim.grants) == 50
+    assert all(not claim.unsettled for claim in standing.claims)
+    keys = [event["external_id"] for request in polar.requests for event in request]
+    assert set(keys) == {grant.key for claim in standing.claims for grant in claim.grants}
+    assert {one.status.value for one in outcomes} <= {"granted", "skipped"}
+
+
+def lease(delivery_id: str, type_: str, body: bytes) -> Lease:
+    return Lease(deliveries=(Leased(id=delivery_id, type=type_, body=body, strikes=0, attempt=1),))
+
+
+def test_settling_a_refund_leaves_its_order_as_it_was(ledger: Ledger) -> None:
+    sold(ledger)
+    standing = take(ledger, 300)
+    (refunded,) = [claim for claim in standing.claims if claim.subject != SUBJECT]
+    ledger.settle(refunded.grants, [])
+    after = ledger.find(SUBJECT)
+    assert after.own == standing.own
+    assert [claim.unsettled for claim in after.claims if claim.subject != SUBJECT] == [()]
+    assert ledger.granted() == len(refunded.grants)
