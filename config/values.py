@@ -23,10 +23,9 @@ def value_words(value: object) -> str:
         return "a text with an @ (not shown)" if "@" in value else f"the text {shown(value)}"
     if isinstance(value, Odd):
         return f"a value of type {value.kind}"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, int | float):
-        return str(value).lower()  # true and false, as CEL and JSON write them
+    if isinstance(value, int | float | Decimal):
+        # Booleans as CEL and JSON write them, credits without an exponent.
+        return f"{value:f}" if isinstance(value, Decimal) else str(value).lower()
     if isinstance(value, list):
         return "a list"
     if isinstance(value, Mapping):
