@@ -5,7 +5,6 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated
 
-import httpx
 import typer
 from redis.exceptions import RedisError
 from rich.text import Text
@@ -112,8 +111,7 @@ def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
     try:
         with closing(polar_for(settings)) as polar:
             yield from survey(polar, rules)
-    # A host that no name server could be asked for, or a proxy of the environment that wants a package.
-    except (httpx.InvalidURL, UnicodeError, ImportError) as error:
+    except ImportError as error:  # a proxy of the environment that wants a package
         detail = f"{settings.polar_url} cannot be asked: {error}"
         yield Finding(level="error", what="server", detail=detail)
 

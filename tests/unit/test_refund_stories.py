@@ -69,13 +69,19 @@ def plain_units(most: int, places: int) -> st.SearchStrategy[Decimal]:
 
 @st.composite
 def gives(draw: st.DrawFn) -> tuple[Give, ...]:
-    """Draw rules that come to no more than 15 digits; one alone may have all of them, and 12 places."""
+    """Draw rules that come to no more than 15 digits; one alone may have all of them, and 12 places.
+
+    Some add up to a round number, from which the last digits of each have gone.
+    """
     places = draw(st.integers(0, 12))
     count = draw(st.integers(1, 4))
     # Twelve digits before the point, fifteen in all.
     most = min(10**15, 10 ** (12 + places)) - 1
     units = draw(st.lists(plain_units(most // count, places), min_size=count, max_size=count))
     policies = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    if count > 1 and draw(st.booleans()):
+        units[-1] = Decimal(most + 1).scaleb(-places) - sum(units[:-1])
+        policies = [True] * count
     return tuple(Give(units=one, revokes=policy) for one, policy in zip(units, policies, strict=True))
 
 
