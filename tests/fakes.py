@@ -96,20 +96,25 @@ class FakeStore:
             id=delivery_id, type=kept.type, body=kept.body, strikes=kept.strikes, attempt=kept.attempts
         )
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
-        """Freeze what is not frozen yet; return what is."""
-        return [self._claim(delivery_id, plan) for delivery_id, plan in plans]
+    def claim(
+        self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
+    ) -> list[Standing]:
+        """Freeze what is not frozen yet, where the lease still holds; return what is."""
+        return [self._claim(id_, plan, (attempts or {}).get(id_)) for id_, plan in plans]
 
-    def _claim(self, delivery_id: str, plan: Plan) -> Standing:
+    def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
+        self._note(plan)
+        holds = attempt is None or self.deliveries[delivery_id].attempts == attempt
+        if holds and plan.subject not in self.claims:
+            self._freeze(delivery_id, plan)
+        return self.look(plan)
+
+    def _note(self, plan: Plan) -> None:
         seen = self.refunds.get(plan.subject)
         if plan.refund and (
             seen is None or (plan.refund.amount, plan.refund.share == 1) > (seen.amount, False)
         ):
             self.refunds[plan.subject] = plan.refund
-        subjects = dict.fromkeys(grant.subject for grant in plan.grants)
-        if plan.subject not in self.claims:
-            self._freeze(delivery_id, plan, [one for one in subjects if one not in self.claims])
-        return self.look(plan)
 
     def look(self, plan: Plan) -> Standing:
         """Return what is frozen of all that ``plan`` is about; touches nothing."""
@@ -123,7 +128,9 @@ class FakeStore:
             taken=self.taken.get(plan.subject, {}),
         )
 
-    def _freeze(self, delivery_id: str, plan: Plan, subjects: Sequence[str]) -> None:
+    def _freeze(self, delivery_id: str, plan: Plan) -> None:
+        wanted = dict.fromkeys(grant.subject for grant in plan.grants)
+        subjects = [one for one in wanted if one not in self.claims]
         for subject in subjects and dict.fromkeys([plan.subject, *subjects]):
             self.claims[subject] = Claim(
                 subject=subject,

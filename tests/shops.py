@@ -1,6 +1,6 @@
 """A whole service on fakes, and what may befall its workers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -131,9 +131,11 @@ class BookWith:
         self._before_taking_back = before_taking_back
         self._before_settling = before_settling
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
+    def claim(
+        self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
+    ) -> list[Standing]:
         """Claim as always."""
-        return self._store.claim(plans)
+        return self._store.claim(plans, attempts)
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
         """Take back, if nothing keeps us from it; what happens before happens once."""

@@ -137,6 +137,8 @@ def _unclaimed(case: Case, plan: Plan, standing: Standing) -> Outcome:
         rule = ", ".join(standing.elsewhere[0].grants[0].rules)
         words = f"already granted to this customer by rule {rule}: {_claimed(standing.elsewhere[0])}"
         return _outcome(case, Status.SKIPPED, words)
+    if plan.grants:  # and yet nothing was frozen
+        return _outcome(case, Status.WAITING, "another worker has taken it over")
     return _outcome(case, Status.SKIPPED, plan.skip)
 
 

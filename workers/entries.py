@@ -16,21 +16,22 @@ Other = tuple[bytes, Sequence[bytes], int]
 """A subject's hash as ``claim.lua`` returns it, and whether it is linked."""
 
 
-def claim_row(delivery_id: str, plan: Plan) -> list[object]:
-    """Return a plan as ``claim.lua`` reads it."""
+def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> list[object]:
+    """Return a plan as ``claim.lua`` reads it; without ``attempt`` whoever claims needs no lease."""
     by_subject = defaultdict(list)
     for grant in plan.grants:
         by_subject[grant.subject].append(grant)
     refund = [str(plan.refund.amount), _ratio(plan.refund.share)] if plan.refund else []
     base = _base(delivery_id, plan.customer_id, plan.subject, plan.order_id)
     claims = [[subject, _fields(delivery_id, grants)] for subject, grants in by_subject.items()]
-    return [plan.subject, refund, base, claims]
+    lease = [delivery_id, str(attempt)] if attempt is not None else []
+    return [plan.subject, refund, lease, base, claims]
 
 
 def look_row(plan: Plan) -> list[object]:
     """Return what makes ``claim.lua`` look at all that a plan is about, and touch nothing."""
     subjects = dict.fromkeys(grant.subject for grant in plan.grants)
-    return [plan.subject, [], [], [[subject, []] for subject in subjects]]
+    return [plan.subject, [], [], [], [[subject, []] for subject in subjects]]
 
 
 def take_back_row(one: TakeBack) -> list[object]:

@@ -38,8 +38,10 @@ class Inbox(Protocol):
 class Book(Protocol):
     """Where grants are claimed and settled."""
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
-        """Freeze each (delivery id, plan); return what stands."""
+    def claim(
+        self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
+    ) -> list[Standing]:
+        """Freeze each (delivery id, plan) whose lease, by its attempt, still holds; return what stands."""
         ...
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
@@ -125,18 +127,20 @@ class Granter:
 
     def _claim(self, cases: Iterable[Case]) -> dict[str, Standing]:
         """Freeze what is planned, then what refunds take back of it; return what stands, by delivery."""
-        plans = [(case.delivery.id, case.plan) for case in cases if case.plan is not None]
-        standings = self._standings(plans)
+        planned = [(case.delivery, case.plan) for case in cases if case.plan is not None]
+        standings = self._standings(planned)
         while due := [one for id_, standing in standings.items() if (one := take_back(standing, id_))]:
             # What another has taken back meanwhile shows in the new standings, and is worked out anew.
             self.book.take_back(due)
-            standings = self._standings(plans)
+            standings = self._standings(planned)
         return standings
 
-    def _standings(self, plans: Sequence[tuple[str, Plan]]) -> dict[str, Standing]:
-        if not plans:
+    def _standings(self, planned: Sequence[tuple[Leased, Plan]]) -> dict[str, Standing]:
+        if not planned:
             return {}
-        return {id_: standing for (id_, _), standing in zip(plans, self.book.claim(plans), strict=True)}
+        attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
+        standings = self.book.claim([(delivery.id, plan) for delivery, plan in planned], attempts)
+        return dict(zip(attempts, standings, strict=True))
 
     def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], lease: Lease) -> Ingested:
         strikes = {delivery.id: delivery.strikes for delivery in lease.deliveries}

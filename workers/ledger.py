@@ -5,7 +5,7 @@ One hash a subject (``credits:order:<id>``): who, by which delivery, and a field
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from redis import Redis
@@ -27,12 +27,17 @@ class Ledger:
         self._take_back = redis.register_script(lua("take_back"))
         self._settle = redis.register_script(lua("settle"))
 
-    def claim(self, plans: Sequence[tuple[str, Plan]]) -> list[Standing]:
+    def claim(
+        self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
+    ) -> list[Standing]:
         """Freeze each (delivery id, plan) unless its fact is frozen; return what stands now.
 
-        A plan without grants freezes nothing: it only looks, and notes its refund.
+        A plan without grants freezes nothing: it only looks, and notes its refund. Nor does the plan of
+        a delivery whose number in ``attempts`` is no more its last: another worker has it by now.
         """
-        return self._standings([entries.claim_row(delivery_id, plan) for delivery_id, plan in plans])
+        known = attempts or {}
+        rows = [entries.claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans]
+        return self._standings(rows)
 
     def look(self, plan: Plan) -> Standing:
         """Return what stands for all that ``plan`` is about; touches nothing."""
@@ -61,7 +66,7 @@ class Ledger:
         )
 
     def _standings(self, rows: Sequence[Sequence[object]]) -> list[Standing]:
-        found = self._claim(keys=[], args=[json.dumps(rows)])
+        found = self._claim(keys=[], args=[keys.DELIVERY, json.dumps(rows)])
         return [
             entries.standing(str(row[0]), flat, others)
             for row, (flat, *others) in zip(rows, found, strict=True)

@@ -10,7 +10,8 @@ from typing import cast
 from redis import Redis
 
 from tests.builders import CUSTOMER, grant_of, some_id
-from tests.stores import claim_of, plan_of
+from tests.stores import accept, claim_of, let_leases_end, plan_of
+from workers.deliveries import DeliveryStore
 from workers.grants import Part, order_subject
 from workers.ledger import Ledger
 from workers.planning import Plan
@@ -81,3 +82,18 @@ def test_reasons_and_claims_are_json_that_other_tools_can_read(redis: Redis, led
     ledger.claim([("msg-1", plan_of(replace(grant, parts=(*grant.parts, revocable))))])
     value = cast(bytes, redis.hget(order_subject(some_id(1)), "grant:api_usage"))
     assert json.loads(value) == ["units", [["rule-1", "0.5"], ["rule-2", "7", "revoke"]]]
+
+
+def test_who_has_slept_past_its_lease_freezes_nothing(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "msg-1")
+    (sleeper,) = store.lease(10).deliveries
+    let_leases_end(redis)
+    (holder,) = store.lease(10).deliveries
+    plan = plan_of(grant_of(1, 10))
+    assert ledger.claim([("msg-1", plan)], {"msg-1": sleeper.attempt})[0].claims == ()
+    assert redis.exists(order_subject(some_id(1))) == 0
+    assert claim_of(ledger.claim([("msg-1", plan)], {"msg-1": holder.attempt})[0]).delivery_id == "msg-1"
+    (frozen,) = ledger.claim([("msg-1", plan)], {"msg-1": sleeper.attempt})
+    assert claim_of(frozen).grants == plan.grants

@@ -13,7 +13,7 @@ from redis import Redis
 from tests.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of
 from tests.fakes import FakePolar
 from tests.shops import HUNDRED
-from tests.stores import claim_of
+from tests.stores import accept, claim_of
 from workers.cases import refund_plan
 from workers.deliveries import DeliveryStore
 from workers.granting import Granter
@@ -21,7 +21,7 @@ from workers.grants import order_subject, refund_subject
 from workers.ledger import Ledger
 from workers.pauses import Pauses
 from workers.planning import Plan, plan_for
-from workers.records import Lease, Leased, Outcome, Refund, Standing, TakeBack
+from workers.records import Lease, Outcome, Refund, Standing, TakeBack
 from workers.refunds import take_back
 
 SUBJECT = order_subject(ORDER)
@@ -147,17 +147,19 @@ def test_a_refund_is_frozen_once_whoever_repeats_it(ledger: Ledger) -> None:
 
 
 def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_share(
-    redis: Redis, store: DeliveryStore, ledger: Ledger
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     polar = FakePolar()
     granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: HUNDRED)
-    granter.run(lease("paid", "order.paid", order_webhook()))
+    accept(redis_url, "paid", body=order_webhook())
+    granter.run(store.lease(1))
+    for number in range(20):  # each refund is told twice; half of the order in the end
+        accept(redis_url, f"msg-{number}", body=refund_webhook(50 * (1 + number % 10)))
     at_once = Barrier(20)
 
     def work(number: int) -> Outcome:
         at_once.wait()
-        cents = 50 * (1 + number % 10)  # each refund is told twice; half of the order in the end
-        return granter.run(lease(f"msg-{number}", "order.refunded", refund_webhook(cents)))[0]
+        return granter.run(Lease(deliveries=store.reopen([f"msg-{number}"])))[0]
 
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(work, range(20)))
@@ -169,10 +171,6 @@ def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_
     keys = [event["external_id"] for request in polar.requests for event in request]
     assert set(keys) == {grant.key for claim in standing.claims for grant in claim.grants}
     assert {one.status.value for one in outcomes} <= {"granted", "skipped"}
-
-
-def lease(delivery_id: str, type_: str, body: bytes) -> Lease:
-    return Lease(deliveries=(Leased(id=delivery_id, type=type_, body=body, strikes=0, attempt=1),))
 
 
 def test_settling_a_refund_leaves_its_order_as_it_was(ledger: Ledger) -> None:

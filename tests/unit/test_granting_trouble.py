@@ -219,3 +219,16 @@ def test_a_sleepers_skip_by_old_rules_does_not_end_what_another_has_claimed_and_
     shop.clock.advance(60)
     shop.work()
     assert shop.polar.balance(CUSTOMER) == 10
+
+
+def test_a_sleeper_freezes_nothing_by_old_rules_that_another_has_skipped_by_new_ones() -> None:
+    """Else there would be a credit whose delivery says that there is none, and why."""
+    shop = shop_with(order_webhook())
+    lease = shop.store.lease(1)
+    shop.clock.advance(LEASE_SECONDS)
+    shop.rules = NOBODY
+    shop.work()
+    shop.rules = TEN
+    shop.granter.run(lease)
+    assert shop.status("msg-1") is Status.SKIPPED
+    assert (shop.store.claims, shop.polar.requests) == ({}, [])

@@ -173,7 +173,7 @@ def test_a_full_refund_takes_the_rest_to_the_last_digit() -> None:
 
 
 def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits() -> None:
-    """A thousand together, of which a partial refund takes steps of 15 digits: the last ones come at the end."""
+    """They are a thousand together, so a partial refund takes back steps of 15 digits."""
     parts = part("a", "0.000000000001"), part("b", "999.999999999999")
     assert shares(standing(*parts)) == {"b": Decimal("-499.99999999999")}
     assert shares(standing(*parts, refund=WHOLE)) == {one.rule: -one.units for one in parts}

@@ -1,11 +1,18 @@
 -- Freeze each plan unless its fact is frozen already; return all that stands frozen now.
--- ARGV: JSON [[subject, [refunded amount, share] or [], base fields, [[subject, fields], ...]], ...]
+-- ARGV: delivery prefix,
+--       JSON [[subject, [refunded amount, share] or [], [delivery, attempt] or [], base fields,
+--              [[subject, fields], ...]], ...]
 -- Without base fields it only looks. Returns for each
 -- {the subject's hash, {another's subject, its hash, 1 if it hangs on this one, else 0}, ...}
 local now = text(clock())
 
 local function is_frozen(subject)
   return redis.call('HEXISTS', subject, 'delivery') == 1
+end
+
+-- Who slept past its lease freezes nothing: another has the delivery, and maybe other rules.
+local function holds(lease)
+  return #lease == 0 or redis.call('HGET', ARGV[1] .. lease[1], 'attempts') == tostring(lease[2])
 end
 
 -- The highest refund is kept with the order, credited already or not.
@@ -54,12 +61,12 @@ local function standing(subject, claims)
 end
 
 local answer = {}
-for i, plan in ipairs(cjson.decode(ARGV[1])) do
-  local subject, refund, base, claims = unpack(plan)
+for i, plan in ipairs(cjson.decode(ARGV[2])) do
+  local subject, refund, lease, base, claims = unpack(plan)
   if #refund > 0 then
     note(subject, refund[1], refund[2])
   end
-  if #base > 0 and not is_frozen(subject) then
+  if #base > 0 and holds(lease) and not is_frozen(subject) then
     freeze(subject, base, claims)
   end
   answer[i] = standing(subject, claims)
