@@ -120,7 +120,7 @@ class Variables:
     @cached_property
     def activation(self) -> cel.Activation:
         """Return the variables as CEL reads them; converted once for all expressions."""
-        return _ENVIRONMENT.Activation({name: _tamed(value) for name, value in self.values.items()})
+        return _ENVIRONMENT.Activation(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +195,12 @@ def _count(name: str, *holders: Any) -> Any:
     return next((count for count in counts if count is not None), 1)
 
 
-def _tamed(value: Any) -> Any:
+def tamed(value: Any) -> Any:
     """Return a JSON value with the integers that CEL's 64 bits do not hold made doubles."""
     if isinstance(value, Mapping):
-        return {key: _tamed(each) for key, each in value.items()}
+        return {key: tamed(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_tamed(each) for each in value]
+        return [tamed(each) for each in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _GREATEST_INT:
         return float(value) if abs(value) < 10**300 else str(value)
     return value

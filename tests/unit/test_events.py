@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.expressions import Variables, compile_expression
 from tests.builders import order_like, order_webhook, webhook
 from tests.conftest import PAYLOADS, payload
 from workers.errors import UnreadableEventError
@@ -249,3 +250,11 @@ def test_only_a_cycles_order_can_be_a_final_invoice(reason: str) -> None:
 @pytest.mark.parametrize("reason", ["subscription_cycle", "subscription_update", "purchase"])
 def test_only_a_subscriptions_first_order_can_start_a_trial(reason: str) -> None:
     assert not order_like(TRIAL, billing_reason=reason).is_trial_start
+
+
+def test_an_integer_beyond_64_bits_is_a_decimal_to_expressions_and_spoils_no_other_field() -> None:
+    read = read_order(order_webhook(metadata={"huge": 2**63, "low": -(2**70), "fine": 2**63 - 1}))
+    assert read.raw["metadata"] == {"huge": 2.0**63, "low": -(2.0**70), "fine": 2**63 - 1}
+    assert [type(value) for value in read.raw["metadata"].values()] == [float, float, int]
+    expression = compile_expression("order.net_amount + order.metadata.fine % 10")
+    assert expression.value(Variables.of_order(read.raw)) == 1007

@@ -16,6 +16,7 @@ from config.expressions import (
     Odd,
     Variables,
     compile_expression,
+    tamed,
 )
 from config.references import references_in
 from tests.conftest import payload
@@ -83,7 +84,7 @@ class TestWhatTheySee:
     @pytest.mark.parametrize("units", ["7", [1], 2**70, 0.5])
     def test_is_no_count_where_one_is_given_that_is_none(self, units: object) -> None:
         """To take it for 1 would be to credit too little without a word."""
-        variables = Variables(order={"units": units, "net_amount": 5})
+        variables = Variables(order=tamed({"units": units, "net_amount": 5}))
         with pytest.raises(EvaluationError):
             seen("units", variables)
         assert seen("order.net_amount", variables) == 5
@@ -108,7 +109,7 @@ class TestWhatTheySee:
         """Integers are ints as far as CEL's go; what is no plain value is told by its kind."""
         order = {"yes": True, "whole": 2**63 - 1, "beyond": 2**63, "half": 0.5, "text": "a", "none": None}
         order |= {"list": [1, None], "at": "2026-11-21T02:13:24Z"}
-        found = seen(text, Variables(order=order))
+        found = seen(text, Variables(order=tamed(order)))
 
         assert found == value
         assert type(found) is type(value)
