@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from config.problems import Place, listed, shown
-from config.ruleset import Rule, Trigger
+from config.ruleset import DEFAULT_TRIGGERS, Rule, Trigger
 
 _SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -43,20 +43,24 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
     for rule, place in placed:
         said: set[str] = set()  # one word for each meter is enough to mend it
         for mine, theirs in (_BOTH, _BOTH[::-1]):
-            for other, other_place in earlier[theirs] if mine in rule.triggers else ():
+            for other, other_place in earlier[theirs] if _credits(rule, mine) else ():
                 meters = [meter for meter in rule.grant if meter in other.grant and meter not in said]
                 if meters and _share_products(rule, other) and _share_time(rule, other):
                     said.update(meters)
-                    yield place, _clash(mine, theirs, other, other_place, meters)
-        for trigger in rule.triggers.intersection(_BOTH):
+                    who = f"rule {shown(other.name)} on line {other_place.line}"
+                    both = (
+                        f"{who} credits {theirs}{_usual(other, theirs)}, this one {mine}{_usual(rule, mine)}"
+                    )
+                    yield place, f"{both}: {_clash(meters)}"
+        for trigger in () if rule.once_per_customer else rule.triggers.intersection(_BOTH):
             earlier[trigger].append((rule, place))
 
 
 def doubtful_switches(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
     """Yield where a rule for paid cycles takes over from one for begun periods, with renewals under way."""
     for rule, place in placed:
-        for other, _ in placed if Trigger.SUBSCRIPTION_CYCLE in rule.triggers else ():
-            if Trigger.PERIOD in other.triggers and _hands_over(other, rule):
+        for other, _ in placed if _credits(rule, Trigger.SUBSCRIPTION_CYCLE) else ():
+            if _credits(other, Trigger.PERIOD) and _hands_over(other, rule):
                 yield (
                     place,
                     f"this rule begins where rule {shown(other.name)} ends: a renewal whose period begins "
@@ -71,12 +75,20 @@ def _hands_over(earlier: Rule, later: Rule) -> bool:
     return is_close and not earlier.grant.keys().isdisjoint(later.grant)
 
 
-def _clash(mine: Trigger, theirs: Trigger, other: Rule, other_place: Place, meters: Sequence[str]) -> str:
+def _clash(meters: Sequence[str]) -> str:
     return (
-        f"rule {shown(other.name)} on line {other_place.line} credits {theirs}, this one {mine}: "
         f"a billing cycle could be credited to {listed(map(shown, meters))} by both; "
         "keep one of them, or end one with `until` where the other begins with `from`"
     )
+
+
+def _credits(rule: Rule, trigger: Trigger) -> bool:
+    """Return whether a rule credits each cycle by ``trigger``: a bonus once per customer is no cycle's."""
+    return trigger in rule.triggers and not rule.once_per_customer
+
+
+def _usual(rule: Rule, trigger: Trigger) -> str:
+    return " (by default)" if rule.triggers == DEFAULT_TRIGGERS and trigger in DEFAULT_TRIGGERS else ""
 
 
 def _share_products(one: Rule, other: Rule) -> bool:

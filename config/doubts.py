@@ -14,6 +14,9 @@ from config.trials import FREE, is_out_of_reach, trial_webhook
 # What may be below: nothing, for a number or a text; None where it cannot be told.
 Fields = Mapping[str, Union["Fields", None]]
 
+# Null where nobody sells by the seat, and on renewals the order's are null in any case.
+_COUNTS = [(holder, count) for holder in ("order", "subscription") for count in ("seats", "units")]
+
 # Prices and discounts have other fields for each of their kinds, and the samples do not have every kind.
 _OPEN = FREE | {"product_price", "price", "discount"}
 
@@ -23,14 +26,29 @@ def doubts(expression: Expression, rule: Rule) -> Iterator[str]:
     yield from _unknown_fields(expression, rule.triggers)
     if rule.when is None or expression != rule.when.whole:
         yield from _failures(expression, rule)
+        yield from _unguarded(expression, rule.when)
 
 
 def _failures(amount: Expression, rule: Rule) -> Iterator[str]:
     """Yield for which triggers an amount fails for certain, as what it looks at belongs to another."""
-    for trigger in (Trigger.PERIOD, Trigger.CUSTOMER):
-        if trigger in rule.triggers and is_out_of_reach(amount, trigger) and _holds(rule.when, trigger):
+    for trigger in sorted(rule.triggers):
+        if is_out_of_reach(amount, trigger) and _holds(rule.when, trigger):
             so = "each would fail; give that trigger a rule of its own"
             yield f"on a {trigger} this amount cannot be worked out: {so}"
+
+
+def _unguarded(amount: Expression, when: Condition | None) -> Iterator[str]:
+    """Yield what an amount looks at though it is often missing or null, and neither asks for it."""
+    asked = probed_in(amount.text, NAMES) + (when.whole.references if when else ())
+    for reference in amount.references:
+        if any(reference.keys == one.keys for one in asked):
+            continue
+        if reference.keys in _COUNTS:
+            instead = reference.keys[1]
+            yield f"{reference.text} is null on many orders, and such an order fails; write {instead} instead"
+        elif not FREE.isdisjoint(reference.keys[:-1]):
+            guard = "`when`" if "[" in reference.text else f"`when: has({reference.text})`"
+            yield f"a webhook without {reference.text} fails; guard it with {guard}"
 
 
 def _holds(condition: Condition | None, trigger: Trigger) -> bool:

@@ -88,9 +88,20 @@ def moment(piece: Piece) -> datetime:
         raise PieceError(piece.place, f"there is no such time as {shown(piece.text)}") from None
 
 
+_A_CYCLE = "a renewal that was paid is subscription_cycle"
+_OTHER_WORDS = {
+    "renewal": _A_CYCLE, "subscription_renewal": _A_CYCLE, "subscription_renew": _A_CYCLE,
+    "subscription.renewed": _A_CYCLE, "trial": "a trial's beginning is trial_start",
+    "refund": "refunds need no trigger but on_refund: revoke",
+    "order.refunded": "refunds need no trigger but on_refund: revoke",
+}  # fmt: skip
+
+
 def trigger(piece: Piece) -> Trigger:
     """Return what happened, in the words of a rule."""
     words = [one.value for one in Trigger]
+    if isinstance(piece, Scalar) and piece.text in _OTHER_WORDS:
+        raise PieceError(piece.place, f"unknown trigger {shown(piece.text)}; {_OTHER_WORDS[piece.text]}")
     return Trigger(_word(piece, "trigger", words, what="a trigger", hint=f"the triggers are {listed(words)}"))
 
 

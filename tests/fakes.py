@@ -104,10 +104,14 @@ class FakeStore:
 
     def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
         self._note(plan)
-        holds = attempt is None or self.deliveries[delivery_id].attempts == attempt
+        holds = attempt is None or self._has(delivery_id, attempt)
         if holds and plan.subject not in self.claims:
             self._freeze(delivery_id, plan)
         return self.look(plan)
+
+    def _has(self, delivery_id: str, attempt: int) -> bool:
+        kept = self.deliveries.get(delivery_id)  # it may have expired, or its Redis may be lost
+        return kept is not None and kept.attempts == attempt
 
     def _note(self, plan: Plan) -> None:
         seen = self.refunds.get(plan.subject)
@@ -172,8 +176,8 @@ class FakeStore:
                 self.claims[grant.subject] = replace(claim, settled=settled)
                 self.audit.append(grant.key)
         for outcome in outcomes:
-            kept = self.deliveries[outcome.delivery_id]
-            if kept.status is Status.WAITING and kept.attempts == outcome.attempt:
+            kept = self.deliveries.get(outcome.delivery_id)
+            if kept and kept.status is Status.WAITING and kept.attempts == outcome.attempt:
                 self._write(kept, outcome)
 
     def _write(self, kept: Stored, outcome: Outcome) -> None:

@@ -19,6 +19,8 @@ class RuleView:
     rule: str
     matches: bool
     because: str
+    fails: bool = False
+    """Whether it cannot be told: then the whole delivery fails."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,8 @@ def rule_views(fact: Fact, rules: Rules) -> Sequence[RuleView]:
 def _view(verdict: Verdict, fact: Fact) -> RuleView:
     name = verdict.rule.name
     if verdict.failure:
-        return RuleView(rule=name, matches=False, because=f"fails: {verdict.failure}")
+        words = verdict.failure.removeprefix(f"rule {name}, ")
+        return RuleView(rule=name, matches=False, because=words, fails=True)
     if verdict.obstacle is not None:
         return RuleView(rule=name, matches=False, because=why_not(verdict, fact))
     credits_ = ", ".join(f"{plain(units)} {meter}" for meter, units in verdict.amounts.items())

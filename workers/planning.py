@@ -138,9 +138,17 @@ def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
     if closest == Obstacle.TRIGGER:
         return f"no rule for {product} has the trigger {fact.trigger}"
     near = [one for one in verdicts if one.obstacle == closest]
-    named = [f"rule {one.rule.name}: {why_not(one, fact)}" for one in near[:_MOST_NAMED]]
+    unnamed = fact.product_id is not None and _is_unnamed(fact, verdicts)
+    named = [f"no rule names {product}"] if unnamed else []
+    named += [f"rule {one.rule.name}: {why_not(one, fact)}" for one in near[:_MOST_NAMED]]
     more = [f"and {len(near) - _MOST_NAMED} more"] if len(near) > _MOST_NAMED else []
     return "; ".join(named + more)
+
+
+def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
+    """Say whether rules name products, and not this one: a slip in an id looks like that."""
+    named = [one.rule.products for one in verdicts if one.rule.products is not None]
+    return bool(named) and not any(fact.product_id in products for products in named)
 
 
 def _inexact(grants: Sequence[Grant]) -> Iterator[str]:

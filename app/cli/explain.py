@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,12 +29,13 @@ from app.cli.output import (
 )
 from app.cli.root import Json, root, settings_for
 from app.errors import CommandError
+from config.errors import ConfigError
 from config.rules import Rules, load_rules
 from config.settings import Settings
 from workers.cases import Case, credits_text, open_case, plain
 from workers.embedded import EmbeddedError
 from workers.events import ORDER_PAID, peek_type
-from workers.explaining import Explanation, explain
+from workers.explaining import Explanation, RuleView, explain
 from workers.grants import Grant, order_subject
 from workers.planning import Plan
 from workers.records import Claim, Delivery, Leased, Standing, Status
@@ -58,8 +60,8 @@ def explain_command(
     Example: credits explain 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
     settings = settings_for("explain", quiet=True)
-    rules = load_rules(settings.rules_path)
     body = _body(what)
+    rules = load_rules(settings.rules_path) if body is not None else _rules_if_any(settings)
     if body is not None:
         explanation, deliveries = _of_body(body, settings, rules), list[Delivery]()
     else:
@@ -69,6 +71,16 @@ def explain_command(
         print_json(_json(explanation, deliveries))
     else:
         _print(explanation, deliveries, f"{settings.rules_path}, version {rules.digest}")
+
+
+def _rules_if_any(settings: Settings) -> Rules:
+    """Return the rules in the file, or none if it is broken: what came of a delivery does not hang on it."""
+    try:
+        return load_rules(settings.rules_path)
+    except ConfigError as error:
+        first = str(error).partition("\n")[0]
+        console(stderr=True).print(literal(f"without rules, as they cannot be used: {first}"), soft_wrap=True)
+        return _NO_RULES
 
 
 def _body(what: str) -> bytes | None:
@@ -101,7 +113,7 @@ def _of_id(what: str, held: Stores | None, rules: Rules) -> tuple[Explanation, l
         return _of_ledger(what, held), []
     one = max(found, key=lambda each: (each.type == ORDER_PAID, each.received_at))
     case = _case(one.id, one.type, held.deliveries.body(one.id), rules)
-    return explain(case, rules, _standing(case, held)), [one, *(each for each in found if each is not one)]
+    return explain(case, rules, _standing(case, held)), sorted(found, key=lambda each: each.received_at)
 
 
 def _unsettled(order_id: str, held: Stores) -> list[Delivery]:
@@ -196,7 +208,7 @@ def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) ->
     if one.rules:
         console().print()
         console().print(literal(rules_name))
-        rows: list[list[Cell]] = [[_sign(rule.matches), rule.rule, rule.because] for rule in one.rules]
+        rows: list[list[Cell]] = [[_sign(rule), rule.rule, rule.because] for rule in one.rules]
         print_table(["", "", ""], rows)
     console().print()
     rows = claims_rows(_claims(one))
@@ -205,8 +217,18 @@ def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) ->
         for grant in _planned(one)
         if not one.standing.claims
     ]
+    if len(one.standing.claims) > 1:
+        rows.append(["all in all", _sums(one.standing.claims)])
     rows += [["delivery", _delivery_text(each)] for each in deliveries]
     print_table(["", ""], [*rows, ["if run now", one.outlook]])
+
+
+def _sums(claims: Sequence[Claim]) -> str:
+    """Return what all claims together come to, on each meter."""
+    sums: dict[str, Decimal] = {}
+    for grant in (grant for claim in claims for grant in claim.grants):
+        sums[grant.meter] = sums.get(grant.meter, Decimal(0)) + grant.units
+    return ", ".join(f"{plain(units)} {meter}" for meter, units in sums.items())
 
 
 def _fact_rows(one: Explanation) -> Iterator[list[Cell]]:
@@ -222,8 +244,10 @@ def _fact_rows(one: Explanation) -> Iterator[list[Cell]]:
         yield ["refunded", f"{one.plan.refund.amount} all told, in cents: {share:.4g} % of what was paid"]
 
 
-def _sign(matches: bool) -> Text:
-    return Text("matches" if matches else "does not", style="green" if matches else "yellow")
+def _sign(rule: RuleView) -> Text:
+    if rule.fails:
+        return Text("fails", style="red")
+    return Text("matches" if rule.matches else "does not", style="green" if rule.matches else "yellow")
 
 
 def _delivery_text(one: Delivery) -> Text:

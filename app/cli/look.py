@@ -94,7 +94,8 @@ def show(
         return
     _print_delivery(one, claims)
     if body:
-        console().print(literal(_pretty(raw)), soft_wrap=True)
+        for line in _pretty(raw).splitlines():
+            console().print(literal(line), soft_wrap=True)
 
 
 @root.command()
@@ -118,7 +119,8 @@ def status(
         print_json(
             {
                 "well": well,
-                "checks": {one.name: {"ok": one.ok, "detail": one.detail} for one in checks},
+                "checks": {one.name: {"ok": one.ok, "detail": one.detail} for one in checks}
+                | {"failed": {"ok": not counts[Status.FAILED], "detail": f"{counts[Status.FAILED]} failed"}},
                 "deliveries": {status.value: count for status, count in counts.items()},
                 "grants": granted,
                 "queued_jobs": jobs,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workers.cases import credits_text, plain
+from workers.cases import plain
 from workers.grants import Grant
 from workers.records import Claim, Delivery, Status
 
@@ -88,8 +88,9 @@ def claims_rows(claims: Sequence[Claim]) -> list[list[Cell]]:
 
 
 def _grant_row(grant: Grant, taken_at: datetime | None) -> list[Cell]:
-    words = f"{credits_text([grant])} by {', '.join(grant.rules)}, as {grant.key}"
-    return [f"granted {utc(taken_at)}" if taken_at else "not taken by Polar yet", words]
+    done = "granted" if grant.units > 0 else "taken back"
+    words = f"{plain(abs(grant.units))} {grant.meter} by {', '.join(grant.rules)}, as {grant.key}"
+    return [f"{done} {utc(taken_at)}" if taken_at else f"to be {done}, not at Polar yet", words]
 
 
 def iso(moment: datetime | None) -> str | None:

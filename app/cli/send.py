@@ -4,7 +4,7 @@ import json as json_module
 import time
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import typer
@@ -32,10 +32,13 @@ def send(
         str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
     ] = None,
     product: Annotated[
-        str | None, typer.Option("--product", help="Put this product into the sample.")
+        UUID | None, typer.Option("--product", help="Put this product into the sample.")
     ] = None,
     customer: Annotated[
-        str | None, typer.Option("--customer", help="Put this customer into the sample.")
+        UUID | None, typer.Option("--customer", help="Put this customer into the sample.")
+    ] = None,
+    order: Annotated[
+        UUID | None, typer.Option("--order", help="Put this order into the sample, e.g. one to refund.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -48,7 +51,7 @@ def send(
     settings = settings_for("send", quiet=True)
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
         raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
-    body = _body(file, sample_name, product, customer)
+    body = _body(file, sample_name, product, customer, order)
     target = url or f"http://{settings.host}:{settings.port}/webhooks/polar"
     response = deliver(settings, target, webhook_id or str(uuid4()), body)
     _print(response, json=json)
@@ -70,9 +73,13 @@ def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx
         raise CommandError(f"no answer from {url}: {error}; is `credits up` running there?") from None
 
 
-def _body(file: Path | None, name: str | None, product: str | None, customer: str | None) -> bytes:
+def _body(
+    file: Path | None, name: str | None, product: UUID | None, customer: UUID | None, order: UUID | None
+) -> bytes:
     if (file is None) == (name is None):
         raise typer.BadParameter("give a file or --sample NAME, one of the two")
+    if file is not None and (product or customer or order):
+        raise typer.BadParameter("--product, --customer and --order change a sample; a file is sent as it is")
     if file is not None:
         try:
             return file.read_bytes()
@@ -80,7 +87,8 @@ def _body(file: Path | None, name: str | None, product: str | None, customer: st
             raise CommandError(f"{file}: {error.strerror}") from None
     if name not in SAMPLES:
         raise typer.BadParameter(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
-    return sample(name, product=product, customer=customer)
+    ids = {"product": product, "customer": customer, "order": order}
+    return sample(name, **{key: str(value) for key, value in ids.items() if value})
 
 
 def _print(response: httpx.Response, *, json: bool) -> None:

@@ -29,12 +29,15 @@ def recorded(name: str) -> str:
     return (files("config.samples") / f"{SAMPLES[name]}.json").read_text(encoding="utf-8")
 
 
-def sample(name: str, *, product: str | None = None, customer: str | None = None) -> bytes:
+def sample(
+    name: str, *, product: str | None = None, customer: str | None = None, order: str | None = None
+) -> bytes:
     """Return the body of sample ``name``: fresh ids, and all its times moved so that it is from now."""
     text = recorded(name)
     body = json.loads(text)
     data = body["data"]
-    replaced = {data["id"]: str(uuid4())}
+    is_order = body["type"].startswith("order.")
+    replaced = {data["id"]: order if order and is_order else str(uuid4())}
     if subscription := data.get("subscription"):
         replaced[subscription["id"]] = str(uuid4())
     if product and data.get("product_id"):

@@ -36,6 +36,8 @@ def test_the_help_of_every_command_shows_an_example(alone: Credits, command: str
         (["deliveries", "--limit", "0"], "--limit"),
         (["send"], "give a file or --sample NAME"),
         (["send", "rules.yaml", "--sample", "purchase"], "give a file or --sample NAME"),
+        (["send", "rules.yaml", "--customer", CUSTOMER], "a file is sent as it is"),
+        (["send", "--sample", "purchase", "--product", "foo"], "Invalid value for '--product'"),
         (["send", "--sample", "gift"], "no sample 'gift'; there are purchase,"),
         (["replay"], "name deliveries, or say --failed, --skipped or --all"),
         (["replay", "some-id", "--failed"], "name deliveries, or say --failed, --skipped or --all"),
@@ -185,3 +187,9 @@ def test_without_a_receiver_send_says_so(alone: Credits) -> None:
 
 def test_send_names_a_file_that_is_not_there(alone: Credits) -> None:
     assert_one_clear_line(alone.run("send", "gone.json"), "gone.json: No such file or directory")
+
+
+def test_send_refunds_the_order_that_it_is_told(desk: Desk) -> None:
+    done = desk.credits.run("send", "--sample", "order.refunded", "--order", some_id(1), "--id", "one")
+    assert done.returncode == 0
+    assert json.loads(desk.credits.json("show", "one")["body"])["data"]["id"] == some_id(1)

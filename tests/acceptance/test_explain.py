@@ -73,7 +73,7 @@ class TestFile:
             "customer_id": CUSTOMER,
             "product_id": PRODUCT,
             "refunded_amount": None,
-            "rules": [{"rule": "pack", "matches": True, "because": "gives 10 api_usage"}],
+            "rules": [{"rule": "pack", "matches": True, "because": "gives 10 api_usage", "fails": False}],
             "planned": [{"key": KEY, "meter": "api_usage", "credits": 10, "rules": ["pack"]}],
             "grants": [],
             "outlook": "grant 10 api_usage",
@@ -152,7 +152,7 @@ class TestDelivery:
         (skipped,) = desk.grant(purchase(1))
         because = "order.net_amount > 5000 is false (order.net_amount is 1000)"
         one = desk.credits.json("explain", skipped)
-        assert one["rules"] == [{"rule": "pack", "matches": False, "because": because}]
+        assert one["rules"] == [{"rule": "pack", "matches": False, "because": because, "fails": False}]
         assert one["outlook"] == f"skip: rule pack: {because}"
         assert f"does not pack {because}" in shown(desk.credits, skipped)
 
@@ -178,7 +178,7 @@ class TestDelivery:
             assert [(grant["key"], grant["status"]) for grant in one["grants"]] == [(KEY, "claimed")]
             assert [each["id"] for each in one["deliveries"]] == [waiting]
             assert one["outlook"] == "grant 10 api_usage, as claimed before"
-        assert f"not taken by Polar yet 10 api_usage by pack, as {KEY}" in shown(desk.credits, ORDER)
+        assert f"to be granted, not at Polar yet 10 api_usage by pack, as {KEY}" in shown(desk.credits, ORDER)
 
     def test_that_cannot_be_read_is_told_why(self, desk: Desk) -> None:
         (failed,) = desk.grant(b"no event")
@@ -200,10 +200,26 @@ class TestDelivery:
         lines = shown(desk.credits, refunded)
         assert "refunded 300 all told, in cents: 30 % of what was paid" in lines
         assert any(
-            line.endswith(f"took back 3 api_usage by pack, as credits:refund:{ORDER}:300:api_usage")
-            for line in lines
+            line.endswith(f"3 api_usage by pack, as credits:refund:{ORDER}:300:api_usage") for line in lines
         )
         assert lines[-1] == "if run now nothing: the refunded share has been taken back already"
+
+    def test_is_told_without_rules_while_their_file_is_broken(self, desk: Desk) -> None:
+        """What came of it does not hang on today's file."""
+        (granted,) = desk.grant(PURCHASE.read_bytes())
+        desk.rules("version: 2\n")
+        done = desk.credits.run("explain", granted)
+        assert done.returncode == 0
+        assert done.stderr.startswith("without rules, as they cannot be used: ")
+        assert f"10 api_usage by pack, as {KEY}" in done.stdout
+
+    def test_whose_rule_cannot_be_worked_out_says_which_and_why(self, desk: Desk) -> None:
+        desk.rules(TEN.replace("api_usage: 10", 'api_usage: "int(order.metadata.n)"'))
+        (failed,) = desk.grant(PURCHASE.read_bytes())
+        why = "api_usage: int(order.metadata.n): there is no 'n' (order.metadata.n is missing)"
+        lines = shown(desk.credits, failed)
+        assert f"fails pack {why}" in lines
+        assert lines[-1] == f"if run now fail: rule pack, {why}"
 
 
 class TestOrder:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from threading import Barrier
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -136,7 +137,7 @@ def test_what_was_worked_out_from_an_older_standing_is_passed_over(ledger: Ledge
     assert ledger.find(SUBJECT) == newer
 
 
-def test_a_refund_is_frozen_once_whoever_repeats_it(ledger: Ledger) -> None:
+def test_a_refund_is_frozen_once_whoever_repeats_it(redis: Redis, ledger: Ledger) -> None:
     sold(ledger)
     (old,) = ledger.claim([("msg-2", refund(300))])
     ledger.take_back([taken_from(old, "msg-2"), taken_from(old, "msg-3")])
@@ -144,6 +145,23 @@ def test_a_refund_is_frozen_once_whoever_repeats_it(ledger: Ledger) -> None:
     ledger.take_back([taken_from(old, "msg-4")])
     assert ledger.find(SUBJECT) == once
     assert [claim.delivery_id for claim in once.claims] == ["msg-1", "msg-2"]
+    also = cast(bytes, redis.hget(SUBJECT, "also"))
+    assert also.decode().split() == [refund_subject(ORDER, 300)]
+
+
+def test_a_refund_that_is_frozen_and_hangs_on_no_order_is_hung_on_its_own_again(
+    redis: Redis, ledger: Ledger
+) -> None:
+    """A ledger may have been put together from what Polar has; no worker may go round over it for ever."""
+    sold(ledger)
+    whole = take(ledger, 300)
+    redis.hdel(SUBJECT, "also", "taken")
+    (torn,) = ledger.claim([("msg-3", refund(300))])
+    assert [claim.subject for claim in torn.claims] == [SUBJECT]
+    ledger.take_back([taken_from(torn, "msg-3")])
+    mended = ledger.find(SUBJECT)
+    assert mended.claims == whole.claims
+    assert take_back(mended, "msg-4") is None
 
 
 def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_share(

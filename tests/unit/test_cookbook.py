@@ -70,7 +70,8 @@ def test_every_rule_of_a_recipe_is_seen_to_give_credit(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
 def test_no_recipe_is_doubtful(recipe: Recipe) -> None:
-    assert recipe.rules.warnings == ()
+    if recipe.title != "When nothing is credited":  # there are rules that fail, to show how they do
+        assert recipe.rules.warnings == ()
 
 
 def test_there_are_a_dozen_situations_or_more() -> None:

@@ -88,7 +88,7 @@ def test_one_rule_that_fails_fails_the_whole_and_the_others_still_say_what_they_
     )
     assert told.rules == (
         RuleView(rule="pack", matches=True, because="gives 10 api_usage"),
-        RuleView(rule="seats", matches=False, because=f"fails: {failure}"),
+        RuleView(rule="seats", matches=False, because=failure.removeprefix("rule seats, "), fails=True),
     )
     assert (told.plan.failure if told.plan else "", told.outlook) == (failure, f"fail: {failure}")
 

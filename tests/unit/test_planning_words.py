@@ -85,6 +85,7 @@ def test_the_rules_that_came_closest_are_named_and_those_farther_off_are_not() -
         rule("richer", {"api_usage": 1}, when="order.net_amount > 9000"),
     )
     assert reason == (
+        f"no rule names product {PRODUCT}; "
         "rule rich: order.net_amount >= 5000 is false (order.net_amount is 1000); "
         "rule richer: order.net_amount > 9000 is false (order.net_amount is 1000)"
     )

@@ -14,7 +14,8 @@ end
 
 local function put_off(key, outcome)
   redis.call('ZADD', KEYS[1], text(now + outcome.after_ms), outcome.id)
-  redis.call('HSET', key, 'reason', outcome.reason)
+  redis.call('HSET', key, 'reason', outcome.reason,
+    'subject', outcome.subject, 'order_id', outcome.order_id, 'customer_id', outcome.customer_id)
   if outcome.strike then
     redis.call('HINCRBY', key, 'strikes', 1)
   end

@@ -96,7 +96,6 @@ class TestBetweenRules:
             ("", f"products: [{PRODUCT}],"),
             (f"products: [{PRODUCT}, {OTHER_PRODUCT}],", f"products: [{PRODUCT}],"),
             ("when: seats > 1,", "when: seats == 1,"),
-            ("once_per: customer,", ""),
             ("until: 2026-12-01T00:00:01Z,", "from: 2026-12-01T00:00:00Z,"),
             ("from: 2026-12-01T00:00:00Z,", "until: 2026-12-01T00:00:01Z,"),
             ("until: 2026-12-01T00:00:00Z,", "until: 2026-12-01T00:00:00Z,"),
@@ -117,12 +116,14 @@ class TestBetweenRules:
         [
             (f"products: [{PRODUCT}], grant: {{m: 1}}", f"products: [{OTHER_PRODUCT}], grant: {{m: 1}}"),
             ("grant: {m: 1}", "grant: {n: 1}"),
+            ("once_per: customer, grant: {m: 1}", "grant: {m: 1}"),
+            ("grant: {m: 1}", "once_per: customer, grant: {m: 1}"),
             ("until: 2026-12-01T00:00:00Z, grant: {m: 1}", "from: 2026-12-01T00:00:00Z, grant: {m: 1}"),
             ("from: 2026-12-01T00:00:00Z, grant: {m: 1}", "until: 2026-12-01T00:00:00Z, grant: {m: 1}"),
         ],
     )
     def test_that_never_meet_are_fine(self, first: str, second: str) -> None:
-        """Other products, other meters, or one ending where the other begins: that is how to switch."""
+        """Other products or meters, a bonus once per customer, or one that ends where the other begins."""
         assert len(parse(both(first, second)).rules) == 2
 
     @pytest.mark.parametrize(
@@ -148,6 +149,12 @@ class TestBetweenRules:
                 "whose period begins just before, and whose order is made just after, "
                 "is credited by both; leave an hour"
             ][:words]
+
+    def test_are_told_which_trigger_nobody_wrote(self) -> None:
+        """Who leaves `triggers` out may not think of renewals."""
+        begun = "{name: begun, triggers: [subscription.cycled], grant: {m: 1}}"
+        (problem,) = problems(file_of("{name: usual, grant: {m: 1}}", begun))
+        assert "rule 'usual' on line 4 credits subscription_cycle (by default), this one" in problem
 
     def test_that_credit_by_one_trigger_are_fine(self) -> None:
         """What two rules grant for one event adds up, and is one credit."""
