@@ -10,6 +10,9 @@ from workers.grants import customer_subject, cycle_subject, order_subject
 from workers.records import Refund
 from workers.refunds import refund_of
 
+# Of all triggers of orders the trial's start alone is no billing reason of Polar's.
+_REASONS = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
@@ -76,7 +79,7 @@ def trigger_of(order: Order) -> Trigger | None:
         return None
     if order.is_trial_start:
         return Trigger.TRIAL_START
-    return next((one for one in ORDER_TRIGGERS if one.value == order.billing_reason), None)
+    return _REASONS.get(order.billing_reason)
 
 
 def _never(order: Order) -> str:

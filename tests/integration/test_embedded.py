@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from tests.embedding import (
     SEVERAL_WATCHES_SECONDS,
@@ -50,7 +51,16 @@ def test_what_was_written_survives_a_server_that_is_killed(folder: Path) -> None
         for number in range(300):
             redis.set(f"key:{number}", number)
         kill_server(server)
+        eventually(lambda: has_loaded(redis))
         assert redis.dbsize() == 300
+
+
+def has_loaded(redis: Redis) -> bool:
+    """Say whether a server that was started again answers by now: it reads its files first."""
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
 
 
 def test_the_server_stays_for_a_second_user_and_goes_after_the_last(folder: Path) -> None:

@@ -56,7 +56,9 @@ def test_a_final_invoice_is_never_credited(products: list[str] | None) -> None:
     assert (plan.grants, plan.skip) == ((), "final invoice of an ended subscription: never credited")
 
 
-@pytest.mark.parametrize("reason", ["", "gift", "Purchase", "order.paid", "subscription.cycled"])
+@pytest.mark.parametrize(
+    "reason", ["", "gift", "Purchase", "order.paid", "trial_start", "subscription.cycled"]
+)
 def test_a_billing_reason_unknown_to_us_is_skipped_and_named(reason: str) -> None:
     plan = plan_for(fact_like(billing_reason=reason), all_embracing())
     assert not plan.grants
