@@ -66,6 +66,8 @@ def run_worker(settings: Settings, *, burst: bool = False) -> None:
     worker = worker_for(settings, require_redis_url(settings))
     level = "DEBUG" if settings.log_level == "debug" else "WARNING"
     worker.work(burst=burst, logging_level=level)
+    while burst and worker.has_more():
+        worker.work(burst=True, logging_level=level)
 
 
 def _end_with_parent() -> None:

@@ -95,6 +95,11 @@ class GrantWorker(SimpleWorker):
             self.tick()
             self._next_tick = time.monotonic() + TICK_SECONDS
 
+    def has_more(self) -> bool:
+        """Say whether something is due after a burst: a job that cannot be run leaves it behind."""
+        self.tick()
+        return self.queues[0].count > 0
+
     def tick(self) -> None:
         """Queue a drain job if something is due and none is queued; take up changed rules, tell of them."""
         self._rulebook.look()

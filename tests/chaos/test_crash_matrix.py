@@ -1,0 +1,264 @@
+"""A crash at every boundary: whoever dies there, whenever, an ordinary worker brings it to one credit.
+
+The order of these stories crosses every script that touches credit: two meters, a bonus of the
+customer's, and a refund that came before it. Real processes die by ``os._exit``; what they leave is
+searched for how long it may lie, and then made due, as time would.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from starlette.applications import Starlette
+
+from app.demo.polar import Polar, create_app
+from app.signature import sign
+from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
+from tests.chaos.deaths import DEATHS, DOWN, Death, before
+from tests.doomed import doomed
+from tests.fates import DIED, Fate
+from tests.processes import SECRET, Credits, credits_in, eventually, some_polar
+from tests.servers import running
+from tests.stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
+from workers import keys
+from workers.deliveries import DeliveryStore
+from workers.records import Status
+
+RULES = """\
+version: 1
+meters: {api_usage: {}, images: {}}
+rules:
+  - {name: pack, grant: {api_usage: 100, images: 8}, on_refund: revoke}
+  - {name: bonus, once_per: customer, grant: {api_usage: 50}}
+"""
+
+NO_RULES = "version: 1\nmeters: {api_usage: {}, images: {}}\nrules: []\n"
+
+PURCHASE, REFUND = "msg-purchase", "msg-refund"
+PURCHASED, REFUNDED = order_webhook(id=ORDER), refund_webhook(300)
+
+ONE_CREDIT = {
+    f"credits:order:{ORDER}:api_usage": -100,
+    f"credits:order:{ORDER}:images": -8,
+    f"credits:customer:{CUSTOMER}:bonus:api_usage": -50,
+    f"credits:refund:{ORDER}:300:api_usage": 30,
+    f"credits:refund:{ORDER}:300:images": 2.4,
+}
+
+TWO_MINUTES_MS = 120_000
+FOR_EVER = -1  # what Redis says of a key that does not expire
+
+WORK = ("work", "--burst")
+REPLAY = ("replay", PURCHASE, "--yes")
+
+Organization = tuple[Starlette, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """A Polar that serves, and the commands, on a Redis that is empty at first."""
+
+    redis: Redis
+    polar: Polar
+    credits: Credits
+
+    def receive(self, delivery_id: str, body: bytes) -> str:
+        """Let a webhook come; return what a receiver makes of it."""
+        (disposition,) = accept(self.credits.settings["REDIS_URL"], delivery_id, body=body)
+        return disposition.value
+
+    def follow(self, rules: str) -> None:
+        """Write the rules anew."""
+        (self.credits.folder / "rules.yaml").write_text(rules)
+
+    def work(self) -> None:
+        """Let an ordinary worker do what is due."""
+        done = self.credits.run(*WORK)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def organization() -> Iterator[Organization]:
+    """Yield a server that all tests share, each with a Polar of its own behind it."""
+    app = create_app(some_polar())
+    with running(app) as url:
+        yield app, url
+
+
+@pytest.fixture
+def shop(organization: Organization, redis: Redis, redis_url: str, tmp_path: Path) -> Shop:
+    """Return a shop to which a refund has come, but not yet its order; nobody has worked."""
+    app, url = organization
+    polar = app.state.polar = some_polar()
+    polar.add_meter("images")
+    shop = Shop(redis=redis, polar=polar, credits=credits_in(tmp_path, url, rules=RULES, REDIS_URL=redis_url))
+    shop.receive(REFUND, REFUNDED)
+    return shop
+
+
+@pytest.fixture
+def due(shop: Shop) -> Shop:
+    """Return a shop to which the order has come as well."""
+    shop.receive(PURCHASE, PURCHASED)
+    return shop
+
+
+@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS)
+def test_a_worker_that_dies_anywhere_leaves_all_that_the_next_one_needs(due: Shop, death: Death) -> None:
+    lead_up_to(death, due)
+    command = REPLAY if death.in_replay else WORK
+    with doomed(due.credits, Fate.DIE, death.boundary, *command) as dying:
+        assert dying.process.wait(60) == DIED, dying.said
+    if death.events is not None:
+        assert len(due.polar.events) == death.events
+    assert_due_within_two_minutes(due.redis)
+    let_time_pass(due.redis)
+    due.work()
+    assert_one_credit(due)
+
+
+def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_has_done_enough(
+    shop: Shop,
+) -> None:
+    assert_receiver_dies(shop, before("app.webhooks:WebhookEndpoint._accepted"))
+    shop.work()
+    assert_one_credit(shop)
+    assert shop.receive(PURCHASE, PURCHASED) == "duplicate"  # Polar had no answer, and sends it again
+    shop.work()
+    assert_one_credit(shop)
+
+
+def test_a_receiver_that_dies_before_it_stored_the_delivery_has_not_said_that_it_did(shop: Shop) -> None:
+    assert_receiver_dies(shop, before("workers.intake:Intake.accept"))
+    assert not shop.redis.exists(keys.delivery(PURCHASE))
+    assert shop.receive(PURCHASE, PURCHASED) == "accepted"  # Polar had no answer, and sends it again
+    shop.work()
+    assert_one_credit(shop)
+
+
+def test_a_queue_that_was_emptied_by_hand_costs_nobody_a_credit(due: Shop) -> None:
+    assert due.redis.delete(QUEUE, *jobs_of(due.redis)) == 2
+    due.work()
+    assert_one_credit(due)
+
+
+def test_a_job_whose_hash_expired_costs_nobody_a_credit(due: Shop) -> None:
+    assert due.redis.delete(*jobs_of(due.redis)) == 1
+    with due.credits.running("work"):
+        eventually(lambda: is_idle(due.redis))
+    assert_one_credit(due)
+
+
+def test_a_burst_works_on_what_is_due_though_the_only_job_has_lost_its_hash(due: Shop) -> None:
+    due.redis.delete(*jobs_of(due.redis))
+    due.work()
+    assert is_idle(due.redis)
+
+
+def test_a_job_that_this_version_does_not_know_costs_nobody_a_credit(shop: Shop) -> None:
+    """While it waits, no other is queued: the tick sees to that once it is gone."""
+    queue = Queue("credits", connection=shop.redis, serializer=JSONSerializer)
+    shop.redis.delete(QUEUE)
+    unknown = queue.enqueue("workers.jobs.of_another_version")
+    shop.receive(PURCHASE, PURCHASED)
+    assert queue.job_ids == [unknown.id]
+    with shop.credits.running("work"):
+        eventually(lambda: is_idle(shop.redis))
+    assert_one_credit(shop)
+
+
+FROZEN = ("delivery leased", "claim written", "request allowed", "answer received")
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_worker_frozen_past_its_lease_gives_nothing_more_when_it_wakes(due: Shop, name: str) -> None:
+    with doomed(due.credits, Fate.FREEZE, DEATHS[name].boundary, *WORK) as frozen:
+        _, status = os.waitpid(frozen.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), frozen.said
+        assert_due_within_two_minutes(due.redis)
+        let_time_pass(due.redis)
+        let_rq_forget(due.redis)
+        due.work()
+        assert_one_credit(due)
+        assert frozen.stop(signal.SIGCONT) == 0, frozen.said
+    assert_one_credit(due)
+
+
+def lead_up_to(death: Death, shop: Shop) -> None:
+    """Let happen what must have been for this death."""
+    if death.in_outage:
+        shop.polar.faults.extend(DOWN * 100)  # a slow worker may ask again once its pause is over
+        shop.work()
+        shop.polar.faults.clear()
+        let_time_pass(shop.redis)
+    if death.in_replay:  # a delivery that was skipped: nothing but the replay knows that it is due again
+        shop.follow(NO_RULES)
+        shop.work()
+        shop.follow(RULES)
+    shop.polar.faults.extend(death.answers)
+
+
+def assert_receiver_dies(shop: Shop, death: Death) -> None:
+    """Let a receiver take the purchase and die of it, without an answer."""
+    headers = sign(SECRET, PURCHASE, int(time.time()), PURCHASED)
+    with doomed(shop.credits, Fate.DIE, death.boundary, "serve") as dying:
+        url = f"{dying.url()}/webhooks/polar"
+        with pytest.raises(httpx.TransportError):
+            httpx.post(url, content=PURCHASED, headers=headers, timeout=30)
+        assert dying.process.wait(60) == DIED, dying.said
+
+
+def jobs_of(redis: Redis) -> list[bytes]:
+    """Return the keys of RQ's jobs."""
+    return list(redis.scan_iter("rq:job:*"))
+
+
+def is_idle(redis: Redis) -> bool:
+    return redis.zcard(keys.DUE) == 0
+
+
+def let_time_pass(redis: Redis) -> None:
+    """Let leases, pauses and probes end, as time would."""
+    let_leases_end(redis)
+    let_pause_end(redis)
+    redis.delete(keys.PROBE)
+
+
+def let_rq_forget(redis: Redis) -> None:
+    """Take away whatever RQ knows of workers and jobs, as an hour would."""
+    redis.delete(*redis.scan_iter("rq:*"))
+
+
+def assert_due_within_two_minutes(redis: Redis) -> None:
+    """Nothing that waits is forgotten, nor put off, nor held up for longer."""
+    waiting = cast(list[bytes], redis.zrange(keys.deliveries(Status.WAITING), 0, -1))
+    due = dict(cast(list[tuple[bytes, float]], redis.zrange(keys.DUE, 0, -1, withscores=True)))
+    assert set(due) == set(waiting)
+    held_up_ms = [redis.pttl(name) for name in (keys.PAUSE, keys.PROBE)]
+    assert FOR_EVER not in held_up_ms
+    soon_ms = now_ms(redis) + TWO_MINUTES_MS - sum(max(0, each) for each in held_up_ms)
+    assert all(moment_ms < soon_ms for moment_ms in due.values())
+
+
+def assert_one_credit(shop: Shop) -> None:
+    """At Polar, in the ledger and in the audit trail there is each credit once, and nothing is left to do."""
+    assert len(shop.polar.events) == len(ONE_CREDIT)
+    assert {one["external_id"]: one["metadata"]["units"] for one in shop.polar.events} == ONE_CREDIT
+    trail = cast(list[tuple[bytes, dict[bytes, bytes]]], shop.redis.xrange(keys.AUDIT))
+    audited = [f"{one[b'subject'].decode()}:{one[b'meter'].decode()}" for _, one in trail]
+    assert sorted(audited) == sorted(ONE_CREDIT)
+    purchase, refund = DeliveryStore(shop.redis).get([PURCHASE, REFUND])
+    assert purchase.status is Status.GRANTED
+    # Who worked on both at once has taken something back for the refund, who had it first has not.
+    assert refund.status in {Status.GRANTED, Status.SKIPPED}
+    assert is_idle(shop.redis)
+    assert shop.redis.zcard(keys.deliveries(Status.WAITING)) == 0
