@@ -93,7 +93,7 @@ def conclude(case: Case, standing: Standing | None, makers: Mapping[str, str], d
     if mine:
         text = credits_text([grant for claim in mine for grant in claim.grants])
         return _outcome(case, Status.GRANTED, text + _differs(case, case.plan, standing, mine))
-    return _unclaimed(case, case.plan, standing)
+    return _unclaimed(case, case.plan, standing, done)
 
 
 def credits_text(grants: Iterable[Grant]) -> str:
@@ -125,25 +125,26 @@ def _is_by(case: Case, claim: Claim, makers: Mapping[str, str]) -> bool:
     )
 
 
-def _unclaimed(case: Case, plan: Plan, standing: Standing) -> Outcome:
+def _unclaimed(case: Case, plan: Plan, standing: Standing, done: Ingested) -> Outcome:
     """Return the end of a delivery that made nothing: what it is about was credited before, or is not."""
     if case.is_refund:
         return _outcome(case, Status.SKIPPED, nothing_to_take(standing, plan.refund))
     if earlier := [claim for claim in standing.claims if claim.grants]:
-        return _outcome(case, Status.SKIPPED, f"already granted: {_claimed(earlier[0])}")
+        return _outcome(case, Status.SKIPPED, f"already granted: {_claimed(earlier[0], done)}")
     if plan.failure:
         return _outcome(case, Status.FAILED, plan.failure)
     if standing.elsewhere:
         rule = ", ".join(standing.elsewhere[0].grants[0].rules)
-        words = f"already granted to this customer by rule {rule}: {_claimed(standing.elsewhere[0])}"
+        words = f"already granted to this customer by rule {rule}: {_claimed(standing.elsewhere[0], done)}"
         return _outcome(case, Status.SKIPPED, words)
     if plan.grants:  # and yet nothing was frozen
         return _outcome(case, Status.WAITING, "another worker has taken it over")
     return _outcome(case, Status.SKIPPED, plan.skip)
 
 
-def _claimed(claim: Claim) -> str:
-    sent = ", which Polar has not taken yet" if claim.unsettled else ""
+def _claimed(claim: Claim, done: Ingested) -> str:
+    left = any(grant.key not in done.accepted for grant in claim.unsettled)
+    sent = ", which Polar has not taken yet" if left else ""
     return f"claimed by delivery {claim.delivery_id} at {_said(claim)}{sent}"
 
 

@@ -241,3 +241,11 @@ def test_the_customer_of_the_claim_stands_though_a_later_delivery_names_another(
     shop.work()
     assert shop.polar.balance(CUSTOMER) == 10
     assert shop.polar.balance(some_id(9)) == 0
+
+
+def test_the_second_delivery_of_an_order_in_one_lease_says_no_more_than_who_claimed_it() -> None:
+    """By then Polar has taken what the first one claimed: nothing is left to be told of."""
+    outcome = shop_with(order_webhook(), order_webhook()).work()["msg-2"]
+    assert outcome.status is Status.SKIPPED
+    assert outcome.reason.startswith("already granted: claimed by delivery msg-1 at ")
+    assert outcome.reason.endswith("Z")

@@ -1,0 +1,15 @@
+"""What the model shares: stories of thousands of steps write no log."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Let nothing be logged."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()

@@ -1,0 +1,65 @@
+"""A Polar whose moods last until they change, and who remembers what it was first told under each key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tests.fakes import Event, FakePolar
+from tests.shops import BROKEN, DENIED, UNREACHABLE, limited
+from workers.errors import PolarError
+
+
+class Mood(StrEnum):
+    """How Polar answers, or whether it is asked at all."""
+
+    FINE = "fine"
+    AWAY = "away"
+    BROKEN = "500"
+    LIMITED = "429"
+    DENIED = "401"
+    SILENT = "takes everything and then breaks the connection"
+    SPENT = "is not asked: our share of its rate limit is used up"
+
+
+_ANSWERS: Mapping[Mood, PolarError] = {
+    Mood.AWAY: UNREACHABLE,
+    Mood.BROKEN: BROKEN,
+    Mood.LIMITED: limited(5),
+    Mood.DENIED: DENIED,
+}
+
+
+@dataclass(kw_only=True)
+class MoodyPolar(FakePolar):
+    """Polar, with customers whom it does not know for a while or whose events it stumbles over."""
+
+    mood: Mood = Mood.FINE
+    strangers: set[str] = field(default_factory=set)
+    stumbles: set[str] = field(default_factory=set)
+    blamed: set[str] = field(default_factory=set)
+    """Whose events it has ever had reason to refuse."""
+    first_told: dict[str, Event] = field(default_factory=dict)
+    contradictions: list[tuple[Event, Event]] = field(default_factory=list)
+    """What it was told under a key, and what under the same key later."""
+
+    def __post_init__(self) -> None:
+        self.known = lambda customer_id: customer_id not in self.strangers
+        self.breaks_at = lambda event: event["customer_id"] in self.stumbles
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        """Take all of ``events`` or none, as the mood is."""
+        for event in events:
+            first = self.first_told.setdefault(event["external_id"], event)
+            if first != event:
+                self.contradictions.append((first, event))
+        if error := _ANSWERS.get(self.mood):
+            raise error
+        super().ingest(events)
+        if self.mood is Mood.SILENT:
+            raise UNREACHABLE
+
+    def heal(self) -> None:
+        """Be well, and know everybody."""
+        self.mood = Mood.FINE
+        self.strangers.clear()
+        self.stumbles.clear()

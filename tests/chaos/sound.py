@@ -1,0 +1,79 @@
+"""What holds even where Redis may lose everything: no credit counts twice, and no delivery is nowhere."""
+
+import os
+import sys
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis.stateful import invariant
+
+from tests.chaos.story import Story
+from tests.chaos.world import BONUSES, KEYS
+from tests.fakes import Event
+from workers.records import Status
+
+_LONGEST_WAIT_SECONDS = 810  # the last retry of an event over which Polar stumbles
+
+
+def length(examples: int) -> settings:
+    """Return how long to look: as long as ``make test`` has time for, unless the environment says more."""
+    return settings(
+        max_examples=int(os.environ.get("MODEL_EXAMPLES", examples)),
+        stateful_step_count=int(os.environ.get("MODEL_STEPS", "50")),
+        print_blob=True,
+    )
+
+
+class Sound(Story):
+    """A story in which these promises are kept after every step, and all is well when the world is."""
+
+    @invariant()
+    def polar_has_only_keys_of_the_contract(self) -> None:
+        """As they are spelled there."""
+        assert self.service.polar.events.keys() <= KEYS
+
+    @invariant()
+    def nothing_is_credited_twice_by_what_the_events_say(self) -> None:
+        """Whatever their keys: an order on a meter, a rule's bonus for a customer."""
+        times = Counter(map(_meaning, self.service.polar.events.values()))
+        assert set(times.values()) <= {1}, times
+
+    @invariant()
+    def no_delivery_is_nowhere(self) -> None:
+        """It waits and its turn will come, or it has come to an end."""
+        kept = self.service.store.deliveries
+        assert kept.keys() == self.accepted.keys() - self.expired
+        for one in kept.values():
+            assert (one.due is not None) == (one.status is Status.WAITING)
+            assert (
+                one.due is None or (one.due - self.service.clock.now).total_seconds() <= _LONGEST_WAIT_SECONDS
+            )
+
+    def all_is_well(self) -> None:
+        """Say what must hold when everything is over."""
+        self.check_invariants_now()
+        assert Status.WAITING not in {one.status for one in self.service.store.deliveries.values()}
+
+    def check_invariants_now(self) -> None:
+        """Look once more, for the end is no step."""
+        self.polar_has_only_keys_of_the_contract()
+        self.nothing_is_credited_twice_by_what_the_events_say()
+        self.no_delivery_is_nowhere()
+
+    def teardown(self) -> None:
+        """Let all be well and see that it is, unless something was wrong before."""
+        try:
+            if sys.exc_info()[0] is None:
+                self.let_all_be_well()
+                self.all_is_well()
+        finally:
+            self.stop()
+
+
+def _meaning(event: Event) -> tuple[str, ...]:
+    data = event["metadata"]
+    if data.get("reason") == "refund":
+        return (event["external_id"],)  # each refund of an order takes its own share
+    if "order_id" in data and data["rules"] not in BONUSES:
+        return data["order_id"], event["name"]
+    return event["customer_id"], data["rules"], event["name"]

@@ -1,0 +1,139 @@
+"""What can happen to the whole service, as the rules of a state machine; what must hold is said elsewhere."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from tests.chaos.polar import Mood
+from tests.chaos.workers import Service, Stop, Worker
+from tests.chaos.world import CUSTOMERS, FILES, REFUNDS, TOLD, Told
+from workers.deliveries import LEASE_SECONDS
+from workers.granting import MOST_DELIVERIES
+from workers.records import Status
+
+NAMES = "ABC"
+
+_names = st.sampled_from(NAMES)
+_copies = st.sampled_from("ab")
+_stops = st.sampled_from(Stop)
+_customers = st.sampled_from(sorted(CUSTOMERS))
+_seconds = st.sampled_from([1, 7, LEASE_SECONDS, 1000])
+
+
+class Story(RuleBasedStateMachine):
+    """Webhooks, workers, Polar's moods and changing rules, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.service = Service()
+        self.workers = {name: Worker(self.service) for name in NAMES}
+        self.files = {"usual"}
+        self.accepted: dict[str, Told] = {}
+        self.expired: set[str] = set()
+
+    @rule(name=st.sampled_from(sorted(TOLD)), copy=_copies)
+    def tell(self, name: str, copy: str) -> None:
+        """A webhook comes: for the first time, under a new id, or again under the old one."""
+        self._accept(f"{name}/{copy}", TOLD[name])
+
+    @rule(name=st.sampled_from(sorted(REFUNDS)), copy=_copies)
+    def refund(self, name: str, copy: str) -> None:
+        """A refund is told, maybe before its order or before a smaller one."""
+        self._accept(f"{name}/{copy}", REFUNDS[name])
+
+    def _accept(self, delivery_id: str, told: Told) -> None:
+        self.service.store.accept(delivery_id, told.body)
+        self.accepted[delivery_id] = told
+        self.expired.discard(delivery_id)
+
+    @rule(name=_names, to=_stops)
+    def work(self, name: str, to: Stop) -> None:
+        """A worker goes on, or takes what is due, and comes so far."""
+        worker = self.workers[name]
+        if not worker.is_busy:
+            worker.begin(self.service.store.lease(MOST_DELIVERIES))
+        worker.go_on(to)
+
+    @rule(name=_names)
+    def work_to_the_end(self, name: str) -> None:
+        """A worker does its share."""
+        self.work(name, Stop.END)
+
+    @precondition(lambda self: any(one.is_busy for one in self.workers.values()))
+    @rule(name=_names)
+    def kill(self, name: str) -> None:
+        """A worker dies where it stands."""
+        self.workers[name].kill()
+
+    @precondition(lambda self: self.service.store.deliveries)
+    @rule(name=_names, to=_stops, data=st.data())
+    def replay(self, name: str, to: Stop, data: st.DataObject) -> None:
+        """An operator replays one delivery or all of them, whatever became of them."""
+        worker, store = self.workers[name], self.service.store
+        if not worker.is_busy:
+            chosen = data.draw(st.sampled_from(["all", *sorted(store.deliveries)]), "which")
+            worker.begin(store.reopen(*(store.deliveries if chosen == "all" else [chosen])))
+        worker.go_on(to)
+
+    @rule(seconds=_seconds)
+    def wait(self, seconds: int) -> None:
+        """Time passes; leases and pauses may end."""
+        self.service.clock.advance(seconds)
+
+    @rule(mood=st.sampled_from([Mood.FINE, *Mood]))
+    def change_mood(self, mood: Mood) -> None:
+        """Polar answers otherwise from now on."""
+        self.service.polar.mood = mood
+
+    @rule(name=_customers, data=st.data())
+    def trouble_or_not(self, name: str, data: st.DataObject) -> None:
+        """Polar does not know a customer, or stumbles over all that is the customer's; or no more."""
+        polar = self.service.polar
+        data.draw(st.sampled_from([polar.strangers, polar.stumbles]), "trouble").symmetric_difference_update(
+            {CUSTOMERS[name]}
+        )
+        polar.blamed |= polar.strangers | polar.stumbles
+
+    @rule(name=_names, file=st.sampled_from(sorted(FILES)))
+    def change_rules(self, name: str, file: str) -> None:
+        """A worker takes up another rules file; the others may not have seen it yet."""
+        self.workers[name].file = FILES[file]
+        self.files.add(file)
+
+    @rule()
+    def expire(self) -> None:
+        """What was settled long ago is forgotten, unless a worker sleeps upon it."""
+        held = {id_ for worker in self.workers.values() for id_ in worker.holds}
+        kept = self.service.store.deliveries
+        settled = {id_ for id_, one in kept.items() if one.status in (Status.GRANTED, Status.SKIPPED)}
+        for delivery_id in settled - held:
+            del kept[delivery_id]
+            self.expired.add(delivery_id)
+
+    def let_all_be_well(self) -> None:
+        """Polar is well; who sleeps wakes up late, when others have done the work; nothing is left to do."""
+        self.service.polar.heal()
+        self._work_off()
+        for worker in self.workers.values():
+            worker.go_on()
+        self._work_off()
+        kept = self.service.store.deliveries
+        self._replay([id_ for id_, one in kept.items() if one.status is Status.FAILED])
+
+    def _work_off(self) -> None:
+        for _ in range(3):
+            self.service.clock.advance(1000)
+            last = Worker(self.service)
+            last.file = self.workers["A"].file
+            last.begin(self.service.store.lease(MOST_DELIVERIES))
+            last.go_on()
+
+    def _replay(self, ids: list[str]) -> None:
+        last = Worker(self.service)
+        last.file = self.workers["A"].file
+        last.begin(self.service.store.reopen(*ids))
+        last.go_on()
+
+    def stop(self) -> None:
+        """End every worker, so that no thread is left."""
+        for worker in self.workers.values():
+            worker.kill()
