@@ -54,7 +54,8 @@ class Plan:
 
 def plan_for(fact: Fact, rules: Rules) -> Plan:
     """Return what every matching rule grants for ``fact``: one grant a subject and meter, rules added up."""
-    verdicts = [] if never(fact, rules) else [judge(rule, fact) for rule in rules.rules]
+    reason = never(fact, rules)
+    verdicts = [] if reason else [judge(rule, fact) for rule in rules.rules]
     grants = tuple(_grants(fact, verdicts, rules))
     failure = "; ".join([one.failure for one in verdicts if one.failure] + list(_inexact(grants)))
     return Plan(
@@ -63,7 +64,7 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
         order_id=fact.order_id,
         grants=() if failure else grants,
         refund=fact.refund,
-        skip="" if grants or failure else (never(fact, rules) or _no_match(fact, verdicts)),
+        skip="" if grants or failure else (reason or _no_match(fact, verdicts)),
         failure=failure,
     )
 

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -67,6 +67,8 @@ def explain_command(
     else:
         with _ledger(settings) as held:
             explanation, deliveries = _of_id(what, held, rules)
+    if rules is _NO_RULES:
+        explanation = replace(explanation, outlook="not told: the rules cannot be used")
     if json:
         print_json(_json(explanation, deliveries))
     else:

@@ -212,6 +212,8 @@ class TestDelivery:
         assert done.returncode == 0
         assert done.stderr.startswith("without rules, as they cannot be used: ")
         assert f"10 api_usage by pack, as {KEY}" in done.stdout
+        last = " ".join(done.stdout.splitlines()[-1].split())
+        assert last == "if run now not told: the rules cannot be used"
 
     def test_whose_rule_cannot_be_worked_out_says_which_and_why(self, desk: Desk) -> None:
         desk.rules(TEN.replace("api_usage: 10", 'api_usage: "int(order.metadata.n)"'))
