@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
 
 from app.demo.polar import Customer, Meter, Polar, create_app
 from tests.conftest import RESPONSES
+from workers.polar import Polar as Client
 
 CUSTOMER = "2be1e608-32d5-4adb-aa15-bf61ea0cfb0b"
 INGEST = "/v1/events/ingest"
@@ -41,6 +44,20 @@ def ask(polar: Polar, method: str, path: str, *, token: str | None = TOKEN, **kw
             return await client.request(method, path, headers=headers, **kwargs)
 
     return asyncio.run(request())
+
+
+@contextmanager
+def client_of(polar: Polar) -> Iterator[Client]:
+    """Yield our own client of ``polar``."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path, headers = request.url.raw_path.decode(), dict(request.headers)
+        got = ask(polar, request.method, path, token=None, headers=headers, content=request.content)
+        return httpx.Response(got.status_code, headers=got.headers, content=got.content)
+
+    transport = httpx.MockTransport(answer)
+    with closing(Client(url="http://polar.example", token=TOKEN, transport=transport)) as client:
+        yield client
 
 
 def ingest(polar: Polar, *events: dict[str, Any]) -> httpx.Response:

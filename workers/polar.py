@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from workers.errors import (
-    PolarBrokenError,
-    PolarDeniedError,
-    PolarError,
-    PolarRateLimitedError,
-    PolarRefusedError,
-    PolarUnreachableError,
-)
+from workers.answers import error_of
+from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
+from workers.lists import Listing, Page, Row, pages
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
 
@@ -22,13 +20,8 @@ API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
 # phases together stay within the 20 s that a lease allows for.
 _TIMEOUT = httpx.Timeout(connect=4.0, write=5.0, read=10.0, pool=1.0)
 
-_RATE_LIMIT_SECONDS = 60.0  # Polar's Retry-After is always this; used where it is missing
-_REFUSED = {400, 413, 422}  # the content
-_DENIED = {401, 403, 404}  # token, scopes, or a base URL that is no Polar's
-_LONGEST_RETRY_AFTER_SECONDS = 3600  # more than an hour is a mistake somewhere
 _PER_PAGE = 100  # Polar gives no more
 _MOST_PAGES = 10  # of a list that is read whole; who has more than a thousand is told so
-_MOST_WORDS = 300  # of an answer that is shown to operators
 
 
 class Polar:
@@ -65,30 +58,72 @@ class Polar:
         with suppress(PolarRefusedError):
             self.ingest([])
 
-    def listed(self, path: str) -> tuple[list[Any], int]:
+    def listed(self, path: str) -> tuple[list[Row], int]:
         """Return the items of a list, and how many more Polar has than were read."""
-        items: list[Any] = []
-        page, last, total = 0, 1, 0
-        while page < min(last, _MOST_PAGES):
-            page += 1
-            answer = self._request("GET", path, params={"page": page, "limit": _PER_PAGE})
-            match answer:
-                case {"items": [*found], "pagination": {"total_count": int(total), "max_page": int(last)}}:
-                    items += found
-                case _:
-                    raise PolarUnreachableError(f"Polar's answer for {path} is no list")
+        items: list[Row] = []
+        total = 0
+        for page in islice(pages(partial(self.page, Listing(path=path))), _MOST_PAGES):
+            items += page.items
+            total = page.total
         return items, max(0, total - len(items))
+
+    def page(self, listing: Listing, number: int = 1) -> Page:
+        """Return one page of a list; who reads them all paces the requests (``workers.lists.pages``)."""
+        params = {**listing.wanted, "page": number, "limit": _PER_PAGE}
+        answer = self._request("GET", listing.path, params=params)
+        match answer:
+            case {"items": [*rows], "pagination": {"total_count": int(total), "max_page": int(last)}}:
+                if all(isinstance(row, dict) for row in rows):
+                    return Page(items=rows, total=total, last=last)
+        raise PolarUnreachableError(f"Polar's answer for {listing.path} is no list")
 
     def find(self, path: str) -> Any:
         """Return what is at ``path``, or None where there is nothing."""
         try:
-            return self._request("GET", path)
+            found = self._request("GET", path)
         except PolarRefusedError:
             return None  # no id that Polar could have given: its own are UUIDs of version 4
         except PolarDeniedError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
+        if found is None:
+            raise PolarUnreachableError(f"Polar's answer for {path} is null")
+        return found
+
+    def customer(self, customer_id: str) -> Row | None:
+        """Return the customer, or None where Polar knows nobody by this id.
+
+        Source: ``GET /v1/customers/{id}``.
+        """
+        found = self.find(f"/v1/customers/{_step(customer_id)}")
+        return None if found is None else _customer(found)
+
+    def customer_by_external_id(self, external_id: str) -> Row | None:
+        """Return the customer by the merchant's own id, or None; Polar finds none whose id has a slash.
+
+        Source: ``GET /v1/customers/external/{external_id}``.
+        """
+        found = self.find(f"/v1/customers/external/{_step(external_id)}")
+        return None if found is None else _customer(found)
+
+    def customers_by_email(self, email: str) -> list[Row]:
+        """Return the customers with exactly this address, whatever its case; at Polar there is one at most.
+
+        Source: ``GET /v1/customers/``.
+        """
+        found = self.page(Listing(path="/v1/customers/", wanted={"email": email})).items
+        # A server that does not know the filter lists everybody.
+        return [_customer(one) for one in found if str(one.get("email")).lower() == email.lower()]
+
+    def create_customer(self, *, email: str, name: str | None = None, external_id: str | None = None) -> Row:
+        """Create a customer; PolarRefusedError, in Polar's words, for a bad address or what another has.
+
+        Source: ``POST /v1/customers/``.
+        """
+        given = {"email": email, "name": name, "external_id": external_id}
+        body = {field: value for field, value in given.items() if value is not None}
+        return _customer(self._request("POST", "/v1/customers/", success=HTTPStatus.CREATED, json=body))
 
     def balances(self, customer_id: str) -> dict[str, float]:
         """Return the customer's balance by meter name; positive is credit left.
@@ -107,12 +142,12 @@ class Polar:
         """Close the connections."""
         self._client.close()
 
-    def _request(self, method: str, path: str, **kwargs: Any) -> Any:
+    def _request(self, method: str, path: str, *, success: int = HTTPStatus.OK, **kwargs: Any) -> Any:
         try:
             response = self._client.request(method, path, **kwargs)
         except httpx.HTTPError as error:
             raise PolarUnreachableError(f"no answer from Polar: {_kind(error)}") from error
-        if response.status_code != HTTPStatus.OK:
+        if response.status_code != success:
             raise error_of(response)
         try:
             return response.json()
@@ -120,19 +155,16 @@ class Polar:
             raise PolarUnreachableError("Polar's answer is not JSON") from None
 
 
-def error_of(response: httpx.Response) -> PolarError:
-    """Return what an answer other than 200 means."""
-    status = response.status_code
-    words = f"Polar answered {status}{_words(response)}"
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return PolarRateLimitedError(words, retry_after_seconds=_retry_after(response))
-    if status in _REFUSED:
-        return PolarRefusedError(words, named=_named(response))
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return PolarBrokenError(words)
-    if status in _DENIED or response.has_redirect_location:
-        return PolarDeniedError(words, status=status)
-    return PolarUnreachableError(words)
+def _customer(found: Any) -> Row:
+    match found:
+        case {"id": str()}:
+            return dict(found)
+    raise PolarUnreachableError("Polar's answer is no customer")
+
+
+def _step(text: str) -> str:
+    """Return ``text`` as one step of a path; left as they are, "." and ".." would be taken for ways."""
+    return quote(text, safe="").replace(".", "%2E")
 
 
 def _is_count(value: Any) -> bool:
@@ -143,49 +175,3 @@ def _kind(error: httpx.HTTPError) -> str:
     # Its text would show the header that is no header: the token.
     silent = isinstance(error, httpx.LocalProtocolError) or not str(error)
     return type(error).__name__ if silent else f"{type(error).__name__}: {error}"
-
-
-def _retry_after(response: httpx.Response) -> float:
-    try:
-        seconds = float(response.headers["retry-after"])
-    except (KeyError, ValueError):
-        return _RATE_LIMIT_SECONDS
-    return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_SECONDS else _RATE_LIMIT_SECONDS
-
-
-def _body(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _words(response: httpx.Response) -> str:
-    body = _body(response)
-    words = body.get("error_description") or body.get("detail") or body.get("error") or ""
-    if isinstance(words, list):
-        words = "; ".join(_problem(one) for one in words if isinstance(one, dict))
-    return f": {_storable(str(words))}" if words else ""
-
-
-def _named(response: httpx.Response) -> dict[int, str]:
-    """Return what Polar says of each event that it names: ``loc`` is ["body", "events", 37, ...]."""
-    named: dict[int, str] = {}
-    detail = _body(response).get("detail")
-    for one in detail if isinstance(detail, list) else []:
-        match one:
-            case {"loc": ["body", "events", int(index), *_]}:
-                named.setdefault(index, _storable(_problem(one)))
-    return named
-
-
-def _storable(words: str) -> str:
-    """Bound what is not ours; half a surrogate pair would be no text for Redis."""
-    return words[:_MOST_WORDS].encode(errors="replace").decode()
-
-
-def _problem(one: Mapping[str, Any]) -> str:
-    loc = one.get("loc")
-    place = ".".join(str(step) for step in loc[3:]) if isinstance(loc, list) else ""
-    return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))

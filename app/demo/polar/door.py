@@ -62,6 +62,12 @@ def _refused_length(request: Request) -> Response | None:
     return None
 
 
+def polar_of(request: Request) -> Polar:
+    """Return the organization that is asked."""
+    polar: Polar = request.app.state.polar
+    return polar
+
+
 def authorize(request: Request, polar: Polar, *scopes: str) -> None:
     """Let pass who brings the token, if it has one of ``scopes``; else RefusalError, 401 or 403."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -109,6 +115,11 @@ def read(shape: type[Shape], value: Any, *where: str) -> Shape:
 def invalid(detail: Sequence[Mapping[str, Any]], error: str = "RequestValidationError") -> RefusalError:
     """Return the refusal of a request whose content is wrong in the ways of ``detail``."""
     return RefusalError(422, {"error": error, "detail": detail})
+
+
+def nowhere() -> RefusalError:
+    """Return the refusal of a request for what is not there."""
+    return RefusalError(404, {"error": "ResourceNotFound", "detail": "Not found"})
 
 
 def turn_away(_request: Request, error: Exception) -> Response:

@@ -4,10 +4,9 @@ Polar itself is FastAPI with pydantic, so models of the same names and field ord
 which entries a bad event gets, where each one points, and what it says.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import ceil
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
     UUID4,
@@ -19,10 +18,6 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import PydanticCustomError
-
-MOST_PER_PAGE = 100  # Polar gives no more, whatever is asked for
-
-Row = TypeVar("Row")
 
 
 def problems(error: ValidationError, *where: str) -> list[dict[str, Any]]:
@@ -106,19 +101,3 @@ class ById(BaseModel):
     """The path of one thing."""
 
     id: UUID4
-
-
-class Paging(BaseModel):
-    """Which part of a list is asked for."""
-
-    page: int = Field(1, ge=1)
-    limit: int = Field(10, ge=1)
-
-    def envelope(self, rows: Sequence[Row], show: Callable[[Row], BaseModel]) -> dict[str, Any]:
-        """Return one page of ``rows``, each as ``show`` makes it, and how many there are."""
-        size = min(self.limit, MOST_PER_PAGE)
-        start = (self.page - 1) * size
-        return {
-            "items": [show(row).model_dump(mode="json") for row in rows[start : start + size]],
-            "pagination": {"total_count": len(rows), "max_page": ceil(len(rows) / size)},
-        }

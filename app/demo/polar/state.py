@@ -1,5 +1,6 @@
-"""What the stand-in for Polar knows: customers, meters, products, events, and what they add up to."""
+"""What the stand-in for Polar knows, and what its events add up to."""
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from app.demo.polar.faults import Fault
+from app.demo.polar.history import Order, WebhookDelivery, WebhookEvent
 from app.demo.polar.records import Customer, CustomerMeter, Meter, Product, UserEvent, by_name
 from app.demo.polar.shapes import EventCreate, EventCreateCustomer
 
@@ -21,7 +23,9 @@ SCOPES = frozenset(
         "events:read",
         "events:write",
         "meters:read",
+        "orders:read",
         "products:read",
+        "webhooks:read",
     }
 )
 WINDOW_SECONDS = 60  # of the rate limit
@@ -90,6 +94,8 @@ class Polar:
     customers: dict[str, Customer] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     products: list[Product] = field(default_factory=list)
+    orders: dict[str, Order] = field(default_factory=dict)
+    deliveries: list[WebhookDelivery] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list, init=False)
     received: list[Received] = field(default_factory=list, init=False)
     _external_ids: set[str] = field(default_factory=set, init=False)
@@ -118,6 +124,19 @@ class Polar:
         """Put a product on sale; ValidationError if a field of it is none of Polar's forms."""
         self.products.append(Product.model_validate(fields))
         return self.products[-1]
+
+    def add_order(self, **fields: Any) -> Order:
+        """Make an order known, in place of the one with its id; ValidationError if it is none of Polar's."""
+        order = Order.model_validate(fields)
+        self.orders[str(order.id)] = order
+        return order
+
+    def add_delivery(self, webhook_id: UUID | str, body: bytes, **fields: Any) -> WebhookDelivery:
+        """Make an attempt to deliver a webhook known, a failed one but for what ``fields`` say."""
+        event = {"id": webhook_id, "payload": body.decode(), "type": json.loads(body)["type"]}
+        webhook = WebhookEvent.model_validate(event)
+        self.deliveries.append(WebhookDelivery.model_validate({"webhook_event": webhook, **fields}))
+        return self.deliveries[-1]
 
     def admits(self) -> bool:
         """Count one request; say whether it is within the rate limit."""

@@ -1,5 +1,6 @@
 """No answer of any form is more than an error of Polar's."""
 
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.answers import EVENT, TOKEN, URL
+from workers.answers import error_of
 from workers.errors import PolarError
-from workers.polar import Polar, error_of
+from workers.lists import Listing
+from workers.polar import Polar
 
 JSON = st.recursive(
     st.none()
@@ -48,3 +51,21 @@ def test_no_answer_whatever_its_form_is_more_than_an_error_of_polars(status: int
 @given(content=st.binary(), status=st.integers(200, 599))
 def test_no_bytes_in_an_answer_are_more_than_an_error_of_polars(content: bytes, status: int) -> None:
     assert isinstance(error_of(httpx.Response(status, content=content)), PolarError)
+
+
+PAGINATION = st.fixed_dictionaries({"total_count": JSON, "max_page": JSON})
+LISTS = st.fixed_dictionaries({"items": JSON | st.lists(JSON, max_size=3), "pagination": JSON | PAGINATION})
+
+
+@given(body=JSON | LISTS)
+def test_whatever_a_list_looks_like_it_is_a_page_of_rows_or_an_error_of_polars(body: Any) -> None:
+    answer = httpx.Response(200, json=body)
+    with closing(
+        Polar(url=URL, token=TOKEN, transport=httpx.MockTransport(lambda _request: answer))
+    ) as client:
+        try:
+            page = client.page(Listing(path="/v1/orders/"))
+        except PolarError:
+            return
+    assert page.items == body["items"]
+    assert all(isinstance(row, dict) for row in page.items)

@@ -22,10 +22,14 @@ PRODUCT = "/v1/products/f3d8007d-1d09-44a2-8b6c-7593294be9c5"
 
 
 def page(request: httpx.Request, total: int) -> httpx.Response:
-    """Answer as Polar does: numbers from 1 to ``total`` in pages."""
+    """Answer as Polar does: the rows 1 to ``total`` in pages."""
     number, size = int(request.url.params["page"]), int(request.url.params["limit"])
-    items = list(range(1, total + 1))[(number - 1) * size : number * size]
+    items = rows(total)[(number - 1) * size : number * size]
     return listing(items, total=total, last=-(-total // size))
+
+
+def rows(total: int) -> list[dict[str, int]]:
+    return [{"number": number} for number in range(1, total + 1)]
 
 
 def listing(items: Any, *, total: Any, last: Any) -> httpx.Response:
@@ -37,7 +41,7 @@ def test_a_list_is_read_to_its_end_a_hundred_at_a_time(
     polar: Polar, api: respx.MockRouter, total: int, requests: int
 ) -> None:
     route = api.get("/v1/meters/").mock(side_effect=lambda request: page(request, total))
-    assert polar.listed("/v1/meters/") == (list(range(1, total + 1)), 0)
+    assert polar.listed("/v1/meters/") == (rows(total), 0)
     assert route.call_count == requests
     assert {call.request.url.params["limit"] for call in route.calls} == {"100"}
 
@@ -75,6 +79,8 @@ def test_recorded_meters_and_products_can_be_read(polar: Polar, api: respx.MockR
         listing({}, total=1, last=1),
         listing([], total="many", last=1),
         listing([], total=1, last=None),
+        listing([7], total=1, last=1),
+        listing([{}, None], total=2, last=1),
     ],
 )
 def test_an_answer_that_is_no_list_is_an_error_of_polars(

@@ -6,6 +6,7 @@ import respx
 
 from tests.answers import EVENT, TOKEN, failure, recorded
 from tests.conftest import RESPONSES
+from workers.answers import error_of
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -14,7 +15,7 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.polar import Polar, error_of
+from workers.polar import Polar
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """What the stand-in lets be read back."""
 
+from typing import Any
+
+import pytest
+
 from app.demo.polar import Polar
 from tests.standins import CUSTOMER, ask, event, ingest
 
@@ -41,3 +45,44 @@ def test_lists_come_in_pages_of_a_hundred_at_most(polar: Polar) -> None:
     assert first["pagination"] == {"total_count": 101, "max_page": 2}
     assert [item["metadata"]["n"] for item in first["items"] + second["items"]] == list(range(100, -1, -1))
     assert ask(polar, "GET", "/v1/events/", params={"page": 0}).status_code == 422
+
+
+YEARS = [{"timestamp": f"{year}-01-01T00:00:00Z", "metadata": {"year": year}} for year in (2021, 2020, 2022)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "years"),
+    [
+        ({}, [2022, 2021, 2020]),
+        ({"sorting": "-timestamp"}, [2022, 2021, 2020]),
+        ({"sorting": "timestamp"}, [2020, 2021, 2022]),
+        ({"start_timestamp": "2021-01-01T00:00:00Z"}, [2022]),
+        ({"end_timestamp": "2022-01-01T00:00:00Z"}, [2021, 2020]),
+        ({"source": "user"}, [2022, 2021, 2020]),
+        ({"source": "system"}, []),
+        ({"metadata[year]": "2020"}, [2020]),
+        ({"metadata[year]": ["2020", "2022"]}, [2022, 2020]),
+        ({"metadata[year]": "2020", "metadata[month]": "1"}, []),
+        ({"name": ["api_usage", "other"]}, [2022, 2021, 2020]),
+    ],
+    ids=str,
+)
+def test_events_are_found_by_when_they_were_and_what_they_say(
+    polar: Polar, asked: dict[str, Any], years: list[int]
+) -> None:
+    ingest(polar, *(event(**fields) for fields in YEARS))
+
+    rows = ask(polar, "GET", "/v1/events/", params=asked).json()["items"]
+
+    assert [row["metadata"]["year"] for row in rows] == years
+
+
+def test_metadata_are_compared_as_the_texts_that_json_has_for_them(polar: Polar) -> None:
+    ingest(polar, event(metadata={"trial": True, "units": -1.5}))
+
+    def count(**params: str) -> int:
+        total: int = ask(polar, "GET", "/v1/events/", params=params).json()["pagination"]["total_count"]
+        return total
+
+    assert count(**{"metadata[trial]": "true", "metadata[units]": "-1.5"}) == 1
+    assert count(**{"metadata[trial]": "True"}) == 0

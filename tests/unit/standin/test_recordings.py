@@ -8,8 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.demo.polar import Polar
+from app.demo.polar import Polar, WebhookDelivery
+from tests.builders import some_id
 from tests.standins import ask, event, ingest, recorded
+
+EVENT = b'{"type": "order.paid"}'
 
 
 def agree(answer: httpx.Response, record: dict[str, Any]) -> None:
@@ -109,6 +112,27 @@ def test_balances_are_shown_in_the_recorded_form(polar: Polar) -> None:
     assert without_made_up(answer["items"]) == without_made_up(record["body"]["items"])
     assert answer["pagination"] == record["body"]["pagination"]
     assert answer["items"][0].keys() == record["body"]["items"][0].keys()
+
+
+@pytest.mark.parametrize("name", ["orders_page_1", "orders_page_2", "orders_limit_too_large"])
+def test_recorded_pages_of_orders_get_the_recorded_answer(polar: Polar, name: str) -> None:
+    for item in recorded("orders_limit_too_large")["body"]["items"]:
+        polar.add_order(**item)
+
+    agree(replayed(polar, recorded(name)), recorded(name))
+
+
+@pytest.mark.parametrize("name", ["webhook_deliveries", "webhook_deliveries_failed"])
+def test_recorded_attempts_to_deliver_get_the_recorded_answer(polar: Polar, name: str) -> None:
+    """Of the older ones there is just the number in the recordings."""
+    failed, all_of_them = 49, 161
+    for item in recorded(name)["body"]["items"]:
+        polar.deliveries.append(WebhookDelivery.model_validate(item))
+    for number in range(all_of_them - len(polar.deliveries)):
+        succeeded = number >= failed - len(recorded(name)["body"]["items"])
+        polar.add_delivery(some_id(number), EVENT, succeeded=succeeded, created_at="2026-11-20T00:00:00Z")
+
+    agree(replayed(polar, recorded(name)), recorded(name))
 
 
 def without_made_up(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
