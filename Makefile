@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help:  ## what can be made
@@ -16,7 +17,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "credit-granter needs Python 3.11 or newer; found none on the PATH" >&2; exit 1; }
 	@echo "Installing into $(VENV) (once; about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) --require-hashes --only-binary :all: --requirement constraints.txt
+	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 .PHONY: install
@@ -28,7 +30,7 @@ demo: $(VENV)/installed  ## run the main job for real, with a stand-in for Polar
 
 .PHONY: test
 test: $(VENV)/installed  ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: check
 check: $(VENV)/installed  ## format, lint, types, import contracts
@@ -52,12 +54,24 @@ test-all:  ## every test on Python 3.11, 3.12 and 3.13 (from the PATH, else from
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$v || exit 1; done
 
 .PHONY: lock
-lock:  ## write constraints.txt anew from the newest allowed versions
+lock:  ## write constraints.txt anew: the newest allowed versions, with the hash of each of their files
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@{ echo '# Written by `make lock`: what CI and the Makefile install.'; \
-		.venv-lock/bin/pip freeze --exclude-editable; } > constraints.txt
-	@rm -rf .venv-lock
+	@.venv-lock/bin/pip install --quiet --disable-pip-version-check 'uv<1'
+	@{ echo '# Written by `make lock`: what CI and the Makefile install, on every platform and Python.'; \
+		.venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --extra dev \
+			--generate-hashes --no-header --no-annotate pyproject.toml; } > .venv-lock/constraints.txt
+	@mv .venv-lock/constraints.txt constraints.txt && rm -rf .venv-lock
+
+.PHONY: bench
+bench: $(VENV)/installed  ## measure everything, side by side, into docs/performance.md (ten minutes)
+	@$(BIN)/python -m bench --write
+
+.PHONY: audit
+audit:  ## ask for known vulnerabilities in what constraints.txt names
+	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit<3'
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
+	@rm -rf .venv-audit
 
 .PHONY: clean
 clean:  ## remove what was installed and built

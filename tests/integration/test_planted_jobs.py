@@ -1,0 +1,109 @@
+"""Whoever can write to Redis can queue a job there; no worker of ours runs what it names."""
+
+import json
+import os
+import pickle  # to plant what we do not read
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from structlog.testing import capture_logs
+
+from tests.rulebooks import watch_in
+from tests.stores import QUEUE, RETAIN
+from workers import jobs
+from workers.queue import DRAIN, GrantWorker
+from workers.steady import work_in_a_burst
+
+
+class Harmful:
+    """What makes a folder as soon as it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        """Return what pickle calls."""
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """Return the folder that is there once planted code has run."""
+    return tmp_path / "harm"
+
+
+@pytest.fixture
+def work(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return what lets a worker do all that is queued."""
+    monkeypatch.setattr(jobs, "_granter", Idle())
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own stay
+    rulebook = watch_in(tmp_path).rulebook
+    return lambda: work_in_a_burst(lambda: GrantWorker(redis, rulebook=rulebook, retain=RETAIN))
+
+
+class Idle:
+    """A granter that has nothing to do, and knows how often it was asked."""
+
+    asked = 0
+
+    def drain(self) -> None:
+        """Do nothing."""
+        type(self).asked += 1
+
+
+def plant(redis: Redis, data: bytes, **others: str) -> str:
+    """Queue a job as RQ would, of this data."""
+    job_id = uuid4().hex
+    fields = {"origin": "credits", "created_at": f"{datetime.now(UTC):%FT%TZ}", "status": "queued", **others}
+    flat = [piece for pair in fields.items() for piece in pair]
+    redis.hset(f"rq:job:{job_id}", "data", zlib.compress(data), items=flat)
+    redis.rpush(QUEUE, job_id)
+    return job_id
+
+
+def named(function: str, *args: str) -> bytes:
+    return json.dumps([function, None, args, {}]).encode()
+
+
+def test_a_pickled_job_is_not_unpickled(redis: Redis, mark: Path, work: Callable[[], None]) -> None:
+    plant(redis, pickle.dumps(Harmful(mark)))
+    work()
+    assert not mark.exists()
+    assert Queue("credits", connection=redis, serializer=JSONSerializer).is_empty()
+
+
+def test_a_job_that_names_another_function_is_refused_and_told_of(
+    redis: Redis, mark: Path, work: Callable[[], None]
+) -> None:
+    job_id = plant(redis, named("os.mkdir", str(mark)))
+    with capture_logs() as logs:
+        work()
+    assert not mark.exists()
+    assert not Job.exists(job_id, connection=redis)
+    assert [(one["event"], one["job"]) for one in logs] == [("not our job: refused", job_id)]
+
+
+@pytest.mark.parametrize("field", ["success_callback_name", "failure_callback_name", "webhooks"])
+def test_our_own_job_with_somebody_elses_callbacks_is_refused(
+    redis: Redis, work: Callable[[], None], *, field: str
+) -> None:
+    value = '[{"url": "http://127.0.0.1:9", "job_status": "finished"}]' if field == "webhooks" else "os.mkdir"
+    job_id = plant(redis, named(DRAIN), **{field: value})
+    work()
+    assert not Job.exists(job_id, connection=redis)
+
+
+def test_our_own_job_is_run(redis: Redis, work: Callable[[], None]) -> None:
+    before = Idle.asked
+    job_id = plant(redis, named(DRAIN))
+    work()
+    assert Idle.asked == before + 1
+    assert Job.fetch(job_id, connection=redis, serializer=JSONSerializer).is_finished
