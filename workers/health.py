@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.pauses import Pauses
 from workers.queue import workers_alive
+from workers.redis_check import redis_findings
+from workers.redis_words import words_of
 from workers.rulebook import NOT_USED
 
 # A few retries and a pause fit into this; what waits longer wants a person.
@@ -54,29 +56,15 @@ def _ask(
     try:
         ok, detail = question(redis, now)
     except (RedisError, OSError) as error:
-        ok, detail = False, f"Redis: {error}"
+        ok, detail = False, f"Redis: {words_of(error)}"
     return Check(name=name, ok=ok, detail=detail)
 
 
 def _redis(redis: Redis, _now: datetime) -> tuple[bool, str]:
     """Redis must keep what it is given: on disk, and when memory is short."""
-    faults = durability_faults(redis)
-    redis.set(keys.READY, 1, ex=10)
-    return not faults, "; ".join(faults) or "takes writes, keeps them"
-
-
-def durability_faults(redis: Redis) -> list[str]:
-    """Return in words what could make this server lose what it was given."""
-    faults = []
-    if redis.info("persistence").get("aof_enabled") != 1:
-        faults.append("appendonly is off: a restart loses what was accepted (set appendonly yes)")
-    try:
-        policy = cast(dict[str, str], redis.config_get("maxmemory-policy"))["maxmemory-policy"]
-    except (ResponseError, KeyError):
-        return faults  # a managed server that does not show its settings
-    if policy != "noeviction":
-        faults.append(f"maxmemory-policy is {policy}: it may drop the ledger (set noeviction)")
-    return faults
+    found = redis_findings(redis)
+    well = all(one.level != "error" for one in found)
+    return well, "; ".join(one.detail for one in found) or "takes writes, keeps them"
 
 
 def _workers(redis: Redis, now: datetime) -> tuple[bool, str]:

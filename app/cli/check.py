@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from redis.exceptions import RedisError
 from rich.text import Text
 
 from app.cli.output import Cell, print_json, print_table
@@ -15,7 +14,7 @@ from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
 from config.settings import Settings
 from workers.checking import Finding
-from workers.health import durability_faults
+from workers.redis_check import redis_findings
 from workers.runtime import polar_for, require_secrets, require_token, stores
 from workers.survey import survey
 
@@ -71,6 +70,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             detail = "one is too short to be one of Polar's: was it cut off when it was copied?"
             yield Finding(level="warning", what="secret", detail=detail)
     yield Finding(level="ok", what="server", detail=settings.polar_url)
+    detail = (
+        "set" if settings.alert_url else "CREDITS_ALERT_URL is not set: nobody is told of failed deliveries"
+    )
+    yield Finding(level="ok", what="alerts", detail=detail)
 
 
 def _rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
@@ -96,13 +99,11 @@ def _rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         with stores(settings) as held:
-            faults = durability_faults(held.redis)
-    except (ConfigError, RedisError, OSError) as error:
-        yield Finding(level="error", what="redis", detail=str(error))
-        return
-    for fault in faults:
-        yield Finding(level="error", what="redis", detail=fault)
-    if not faults:
+            found = redis_findings(held.redis)
+    except ConfigError as error:
+        found = [Finding(level="error", what="redis", detail=str(error))]
+    yield from found
+    if not found:
         where = "REDIS_URL" if settings.redis_url else f"embedded, in {settings.data_dir}"
         yield Finding(level="ok", what="redis", detail=where)
 

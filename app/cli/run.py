@@ -6,16 +6,18 @@ from typing import Annotated
 
 import structlog
 import typer
-from redis.exceptions import RedisError
 
 from app.cli.root import JsonLogs, root, settings_for
 from app.main import create_app
-from app.parts import listen, run_receiver, run_worker, url_of
+from app.parts import run_worker
+from app.receiver import listen, run_receiver, url_of
 from app.supervisor import Part, supervise
+from config.errors import ConfigError
 from config.rules import load_rules
 from config.settings import Settings
 from workers.embedded import EmbeddedRedis
-from workers.health import durability_faults
+from workers.reconciling import NEEDS_CREDIT_FROM
+from workers.redis_check import redis_findings
 from workers.runtime import connect, require_redis_url, require_secrets, require_token
 
 log = structlog.get_logger(__name__)
@@ -40,7 +42,7 @@ def up(workers: Workers = 1, json: JsonLogs = False) -> None:
 
         def run(env: Mapping[str, str]) -> list[Part]:
             receiver = Part(name="receiver", args=parts, env=env, pass_fds=[listener.fileno()])
-            return [receiver, *_worker_parts(workers, env)]
+            return [receiver, *_worker_parts(settings, workers, env)]
 
         log.info("listening", url=url_of(listener), workers=workers)
         if settings.redis_url is not None:
@@ -83,17 +85,21 @@ def work(
         run_worker(settings, burst=True)
         return
     _warn_of_redis(url)
-    supervise(_worker_parts(workers, _environment(url, json=json)))
+    supervise(_worker_parts(settings, workers, _environment(url, json=json)))
 
 
 def _require_granting(settings: Settings) -> None:
     """Fail now, in one line, rather than in every worker."""
     require_token(settings)
-    load_rules(settings.rules_path)
+    rules = load_rules(settings.rules_path)
+    if settings.reconcile_every and rules.credit_from is None:
+        raise ConfigError(NEEDS_CREDIT_FROM)
 
 
-def _worker_parts(count: int, env: Mapping[str, str]) -> list[Part]:
-    return [Part(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
+def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[Part]:
+    workers = [Part(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
+    reconciler = Part(name="reconciler", args=["reconciler"], env=env)
+    return [*workers, reconciler] if settings.reconcile_every else workers
 
 
 def _environment(redis_url: str, *, json: bool) -> dict[str, str]:
@@ -101,9 +107,7 @@ def _environment(redis_url: str, *, json: bool) -> dict[str, str]:
 
 
 def _warn_of_redis(url: str) -> None:
-    try:
-        with connect(url) as redis:
-            for fault in durability_faults(redis):
-                log.warning("this Redis may lose what it is given", fault=fault)
-    except (RedisError, OSError) as error:
-        log.warning("Redis is away", reason=str(error))
+    with connect(url) as redis:
+        for found in redis_findings(redis):
+            tell = log.error if found.level == "error" else log.warning
+            tell("Redis needs a look", fault=found.detail)

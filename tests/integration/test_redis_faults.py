@@ -1,0 +1,146 @@
+"""Servers set up as operators set theirs up: what could lose credits is named, with what to do."""
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.redis_servers import CERTIFICATES, OURS, Server, behind_tls, own_redis
+from workers.redis_check import COMMANDS, redis_findings
+
+FEW = 100  # blocks on a disk: full after some tens of KB
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with own_redis(tmp_path) as started:
+        yield started
+
+
+def found(url: str) -> list[tuple[str, str]]:
+    """Return level and words of each finding."""
+    with Redis.from_url(url, socket_timeout=1) as redis:
+        return [(one.level, one.detail) for one in redis_findings(redis)]
+
+
+def user(server: Server, *commands: str, keys: Sequence[str] = OURS) -> str:
+    return server.add_user("shop", "s3cret", commands, keys)
+
+
+def test_a_server_that_keeps_what_it_is_given_is_well(server: Server) -> None:
+    assert found(server.url) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "level", "words"),
+    [
+        ("appendonly", "no", "error", "and it takes no snapshots: a restart loses everything"),
+        ("maxmemory-policy", "allkeys-lru", "error", "maxmemory-policy is allkeys-lru"),
+        ("maxmemory", "1", "error", "its memory is full"),
+        ("min-replicas-to-write", "1", "error", "fewer replicas"),
+        ("appendfsync", "no", "warning", "appendfsync is no"),
+    ],
+)
+def test_a_setting_that_could_lose_credits_is_named(
+    server: Server, name: str, value: str, level: str, words: str
+) -> None:
+    with server.asked() as redis:
+        redis.config_set(name, value)
+    ((found_level, detail),) = found(server.url)
+    assert (found_level, words in detail) == (level, True), detail
+
+
+def test_snapshots_alone_lose_the_last_minutes(server: Server) -> None:
+    with server.asked() as redis:
+        redis.config_set("appendonly", "no")
+        redis.config_set("save", "3600 1")
+    ((_, detail),) = found(server.url)
+    assert "since the last snapshot" in detail
+
+
+def test_memory_that_is_nearly_full_is_a_warning_before_it_is_an_error(server: Server) -> None:
+    with server.asked() as redis:
+        redis.setrange("filler", 20_000_000, ".")  # so much that what else comes and goes is nothing
+        redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.05))
+    ((level, detail),) = found(server.url)
+    assert level == "warning"
+    assert "nearly full" in detail
+
+
+@pytest.mark.parametrize(
+    ("read_only", "words"), [("yes", "read-only replica"), ("no", "overwrites what we write")]
+)
+def test_a_replica_is_named_whether_it_takes_writes_or_not(
+    server: Server, read_only: str, words: str
+) -> None:
+    with server.asked() as redis:
+        redis.config_set("replica-read-only", read_only)
+        redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+    ((level, detail),) = found(server.url)
+    assert (level, words in detail) == ("error", True), detail
+
+
+def test_a_full_disk_is_named_as_long_as_it_is_full(tmp_path: Path) -> None:
+    with own_redis(tmp_path, disk_blocks=FEW) as server:
+        server.fill_disk()
+        ((level, detail),) = found(server.url)
+    assert level == "error"
+    assert "it cannot write to its disk" in detail
+    assert "MISCONF" in detail
+
+
+def test_a_server_that_is_away_is_one_line(server: Server) -> None:
+    server.kill()
+    ((level, detail),) = found(server.url)
+    assert (level, "it cannot be reached" in detail) == ("error", True), detail
+
+
+def test_a_wrong_password_is_named_without_showing_it(server: Server) -> None:
+    user(server, "+@all")
+    ((level, detail),) = found(server.url_of("shop", "wr0ng"))
+    assert (level, "refuses the user or the password" in detail) == ("error", True), detail
+    assert "wr0ng" not in detail
+
+
+def test_commands_that_a_user_may_not_run_are_named_all_at_once(server: Server) -> None:
+    url = user(server, "+@all", "-hset", "-zadd", "-set")
+    ((level, detail),) = found(url)
+    assert level == "error"
+    assert detail == "its user may not run hset, set, zadd (ACL: +hset +set +zadd)"
+
+
+def test_keys_that_a_user_may_not_use_are_named(server: Server) -> None:
+    ((level, detail),) = found(user(server, "+@all", keys=["credits:*"]))
+    assert (level, detail) == ("error", "its user may not use keys that begin with rq: (ACL: ~rq:*)")
+
+
+def test_a_user_who_may_run_no_scripts_is_told_so(server: Server) -> None:
+    ((level, detail),) = found(user(server, "+@all", "-@scripting"))
+    assert (level, "evalsha" in detail) == ("error", True), detail
+
+
+def test_a_server_that_hides_what_it_is_leaves_us_in_doubt_and_no_more(server: Server) -> None:
+    assert found(user(server, "+@all", "-config")) == []
+    ((level, detail),) = found(user(server, "+@all", "-@dangerous"))
+    assert (level, "may not run info" in detail) == ("warning", True), detail
+
+
+def test_every_command_of_our_scripts_is_one_that_is_asked_for() -> None:
+    scripts = [one.read_text() for one in (files("workers") / "lua").iterdir()]
+    used = {name for script in scripts for name in re.findall(r"redis\.call\('([A-Z]+)'", script)}
+    assert {name.lower() for name in used} <= set(COMMANDS)
+
+
+def test_tls_works_with_a_ca_of_ones_own_in_the_url(server: Server) -> None:
+    with behind_tls(server) as port:
+        assert found(f"rediss://localhost:{port}/0?ssl_ca_certs={CERTIFICATES / 'ca.pem'}") == []
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_and_says_how_to_name_its_ca(server: Server) -> None:
+    with behind_tls(server) as port:
+        ((level, detail),) = found(f"rediss://localhost:{port}/0")
+    assert level == "error"
+    assert "ssl_ca_certs=" in detail

@@ -1,0 +1,279 @@
+"""``credits up`` on a Redis that dies, is demoted or is full: 503 to Polar meanwhile, and back by itself."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from app.demo.polar import Polar, create_app
+from app.signature import sign
+from tests.builders import CUSTOMER, order_webhook, some_id
+from tests.processes import SECRET, Credits, Running, credits_in, eventually, some_polar
+from tests.redis_servers import DURABLE, Server, name_in, own_redis
+from tests.servers import running
+from tests.stores import let_leases_end
+from workers.redis_check import COMMANDS as CHECKED_FOR
+
+POLAR_SECONDS = 10  # its patience with us
+AWAY, BACK = "Redis is away: waiting for it", "Redis is back"
+
+Trouble = Callable[[Server], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A running ``credits up``, and the Polar that it talks to."""
+
+    up: Running
+    url: str
+    polar: Polar
+    credits: Credits
+
+    def deliver(self, order_number: int) -> int:
+        """Deliver a paid order once, as Polar does; return the answer's status."""
+        body, delivery_id = order_webhook(id=some_id(order_number)), f"msg-{order_number}"
+        headers = sign(SECRET, delivery_id, int(time.time()), body)
+        url = f"{self.url}/webhooks/polar"
+        return httpx.post(url, content=body, headers=headers, timeout=POLAR_SECONDS).status_code
+
+    def is_credited_for(self, order_number: int) -> None:
+        """Deliver until it is accepted; return when Polar has the credit."""
+        eventually(lambda: self.deliver(order_number) == 202)
+        eventually(lambda: self.keys().count(f"credits:order:{some_id(order_number)}:api_usage") == 1)
+
+    def keys(self) -> list[str]:
+        return [event["external_id"] for event in self.polar.events]
+
+    def balance(self) -> float:
+        return float(self.polar.balance(CUSTOMER, "api_usage"))
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return what it logged of this kind."""
+        whole_lines = self.up.said.rpartition("\n")[0].splitlines()
+        lines = [json.loads(line) for line in whole_lines if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def waits(self) -> bool:
+        """Say whether its worker knows that Redis is away."""
+        return len(self.said(AWAY)) > len(self.said(BACK))
+
+
+@contextmanager
+def service_on(redis_url: str, folder: Path) -> Iterator[Service]:
+    """Run ``credits up``; at the end nothing of it may have died, nor shown a traceback."""
+    polar = some_polar()
+    with running(create_app(polar)) as polar_url:
+        credits_ = credits_in(folder, polar_url, REDIS_URL=redis_url)
+        with credits_.running("up") as up:
+            yield Service(up=up, url=up.url(), polar=polar, credits=credits_)
+        assert "Traceback" not in up.said
+        assert "died" not in up.said
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with own_redis(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def service(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield one service that goes through all of the troubles: the next is none the worse for the last."""
+    with service_on(server.url, tmp_path_factory.mktemp("service")) as started:
+        yield started
+
+
+@contextmanager
+def killed(server: Server) -> Iterator[None]:
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def demoted(server: Server) -> Iterator[None]:
+    with server.asked() as redis:
+        redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+        yield
+        redis.replicaof("NO", "ONE")
+
+
+@contextmanager
+def out_of_memory(server: Server) -> Iterator[None]:
+    with server.asked() as redis:
+        redis.config_set("maxmemory", 1)
+        yield
+        redis.config_set("maxmemory", 0)
+
+
+TROUBLES = pytest.mark.parametrize(
+    ("number", "trouble"),
+    [(1, killed), (2, demoted), (3, out_of_memory), (4, killed)],
+    ids=["killed", "demoted", "out of memory", "killed again"],
+)
+
+
+@TROUBLES
+def test_an_outage_is_lived_through_by_the_same_processes(
+    service: Service, server: Server, number: int, trouble: Trouble
+) -> None:
+    service.is_credited_for(number)
+    parts = service.up.part("receiver"), service.up.part("worker")
+    before = len(service.said(AWAY))
+    with trouble(server):
+        eventually(service.waits)
+        assert service.deliver(number + 100) == 503
+    service.is_credited_for(number + 100)
+    eventually(lambda: not service.waits())
+    assert (service.up.part("receiver"), service.up.part("worker")) == parts
+    assert len(service.said(AWAY)) == before + 1
+    assert all(line["reason"] for line in service.said(AWAY))
+
+
+def test_outages_leave_one_worker_registered_and_no_ghosts(service: Service, server: Server) -> None:
+    for _ in range(3):
+        with demoted(server):
+            eventually(service.waits)
+        eventually(lambda: not service.waits())
+    with server.asked() as redis:
+        assert redis.scard("rq:workers") == redis.scard("rq:workers:credits") == 1
+        assert len(redis.keys("rq:worker:*")) == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thinking:
+    """Polar takes the events, and thinks about its answer until the test lets it."""
+
+    asked: Event = field(default_factory=Event)
+    released: Event = field(default_factory=Event)
+
+    async def __call__(self, answer: Callable[[], Response]) -> Response:
+        """Take them, wait, then answer."""
+        given = answer()
+        self.asked.set()
+        while not self.released.is_set():
+            await asyncio.sleep(0.01)
+        return given
+
+
+@pytest.mark.parametrize("trouble", [killed, demoted])
+def test_a_job_under_way_loses_nothing_and_credits_once(
+    service: Service, server: Server, trouble: Trouble
+) -> None:
+    number = 21 if trouble is killed else 22
+    before, thinking = service.balance(), Thinking()
+    service.polar.faults.append(thinking)
+    assert service.deliver(number) == 202
+    eventually(thinking.asked.is_set)
+    with trouble(server):
+        thinking.released.set()
+        eventually(service.waits)
+    with server.asked() as redis:
+        key = f"credits:delivery:msg-{number}"
+        assert redis.hget(key, "status") == b"waiting"
+        let_leases_end(redis)
+        eventually(lambda: redis.hget(key, "status") == b"granted")
+    assert service.balance() == before + 10
+
+
+def test_a_name_that_leads_to_another_server_after_a_fail_over_is_followed(tmp_path: Path) -> None:
+    name = name_in(tmp_path)
+    with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
+        name.symlink_to(old.path)
+        with service_on(f"unix://{name}", tmp_path) as service:
+            service.is_credited_for(1)
+            with old.asked() as redis:
+                redis.replicaof("127.0.0.1", 1)
+            eventually(service.waits)
+            name.unlink()
+            name.symlink_to(new.path)
+            service.is_credited_for(2)
+        with new.asked() as redis:
+            assert redis.exists(f"credits:order:{some_id(2)}") == 1
+
+
+@pytest.mark.parametrize("fsync", ["everysec", "always"])
+def test_a_full_disk_is_lived_through_whether_redis_refuses_writes_or_ends(
+    tmp_path: Path, fsync: str
+) -> None:
+    with (
+        own_redis(tmp_path, *DURABLE[:3], fsync, disk_blocks=200) as server,
+        service_on(server.url, tmp_path) as service,
+    ):
+        service.is_credited_for(1)
+        server.fill_disk()
+        eventually(service.waits)
+        assert service.deliver(2) == 503
+        server.make_room()
+        service.is_credited_for(2)
+        assert service.deliver(1) == 202
+        assert service.balance() == 20
+
+
+COMMANDS = ["check --offline", "status", "deliveries", "explain msg-1", "replay --all --yes", "work --burst"]
+
+# Of each client, and of this test.
+OF_EVERYBODY = {
+    *("hello", "auth", "info", "evalsha", "script|load", "config|get", "replicaof", "acl|setuser", "acl|log"),
+    *("client|setinfo", "client|setname", "client|list", "client|maint_notifications"),
+}
+
+# What docs/operations.md shows for a user of our own.
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+
+# The line that the documents give.
+(ACL,) = re.findall(r"^ACL SETUSER .* resetchannels (.+)$", OPERATIONS.read_text(), re.MULTILINE)
+
+
+def test_a_user_who_may_do_no_more_than_we_need_runs_all_of_it(tmp_path: Path) -> None:
+    with own_redis(tmp_path) as server:
+        url = server.add_user("credits", "s3cret", ACL.split())
+        with service_on(url, tmp_path) as service:
+            service.is_credited_for(1)
+            with demoted(server):
+                eventually(service.waits)
+            service.is_credited_for(2)
+            eventually(lambda: not service.waits())
+            assert "s3cret" not in service.up.said
+            assert "Warning" not in service.up.said
+            for command in COMMANDS:
+                done = service.credits.run(*command.split())
+                assert (done.returncode, done.stderr) == (0, ""), command
+        with server.asked() as redis:
+            denied = {one["object"] for one in redis.acl_log()}
+            used = {name.removeprefix("cmdstat_") for name in redis.info("commandstats")}
+    assert denied <= {"config|get", "client|list"}  # what they would tell is left out
+    assert used - OF_EVERYBODY <= set(CHECKED_FOR)
+
+
+def test_a_service_that_starts_before_its_redis_waits_for_it(tmp_path: Path) -> None:
+    with own_redis(tmp_path) as server:
+        server.kill()
+        polar = some_polar()
+        with running(create_app(polar)) as polar_url:
+            credits_ = credits_in(tmp_path, polar_url, REDIS_URL=server.url)
+            with credits_.running("up") as up:
+                eventually(lambda: AWAY in up.said)
+                server.start()
+                service = Service(up=up, url=up.url(), polar=polar, credits=credits_)
+                service.is_credited_for(1)
+                eventually(lambda: not service.waits())
+
+
+def test_a_burst_does_not_wait_for_a_redis_that_is_away(tmp_path: Path) -> None:
+    with own_redis(tmp_path) as server:
+        server.kill()
+        done = credits_in(tmp_path, "http://127.0.0.1:9", REDIS_URL=server.url).run("work", "--burst")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "Redis" in line

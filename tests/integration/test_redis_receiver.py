@@ -1,0 +1,101 @@
+"""A receiver and its connections to Redis: a crowd during an outage, and the first delivery after it."""
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.main import create_app
+from tests.processes import eventually
+from tests.receivers import OPS_TOKEN, PAID, deliver, settings_for
+from tests.redis_servers import Server, name_in, own_redis
+from tests.servers import running
+
+CROWD = 120  # more than there are connections
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with own_redis(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def url(server: Server) -> Iterator[str]:
+    with running(create_app(settings_for(server.url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as base:
+        yield base
+
+
+def crowd(url: str, name: str) -> list[int]:
+    """Deliver many at once, each answered within Polar's patience; return the statuses."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        return list(pool.map(lambda n: deliver(url, PAID, f"{name}-{n}").status_code, range(CROWD)))
+
+
+def detail(url: str) -> str:
+    answer = httpx.get(url + "/healthz", headers={"Authorization": f"Bearer {OPS_TOKEN}"}, timeout=30)
+    return str(answer.json()["checks"]["redis"]["detail"])
+
+
+def test_a_crowd_at_a_redis_that_hangs_is_answered_in_time_and_taken_at_once_when_it_goes_on(
+    url: str, server: Server
+) -> None:
+    crowd(url, "before")
+    server.send(signal.SIGSTOP)
+    try:
+        assert set(crowd(url, "during")) == {503}
+    finally:
+        server.send(signal.SIGCONT)
+    assert set(crowd(url, "after")) == {202}
+
+
+def test_no_delivery_is_sent_down_a_connection_that_redis_has_cut(url: str, server: Server) -> None:
+    assert set(crowd(url, "open")) == {202}
+    with server.asked() as redis:
+        redis.client_kill_filter(_type="normal", skipme=True)
+    assert set(crowd(url, "cut")) == {202}
+
+
+def test_the_first_delivery_after_a_restart_is_taken(url: str, server: Server) -> None:
+    assert set(crowd(url, "up")) == {202}
+    server.kill()
+    assert set(crowd(url, "down")) == {503}
+    server.start()
+    assert set(crowd(url, "again")) == {202}
+
+
+def test_a_crowd_opens_no_more_connections_than_there_may_be(url: str, server: Server) -> None:
+    crowd(url, "many")
+    with server.asked() as redis:
+        assert len(redis.client_list()) <= 55  # the pool's 50, health's, and this one
+
+
+def test_healthz_follows_a_name_that_leads_to_another_server(tmp_path: Path) -> None:
+    name = name_in(tmp_path)
+    with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
+        name.symlink_to(old.path)
+        with running(create_app(settings_for(f"unix://{name}", CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
+            assert detail(url) == "takes writes, keeps them"
+            with old.asked() as redis:
+                redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+            name.unlink()
+            name.symlink_to(new.path)
+            eventually(lambda: "read-only replica" in detail(url))
+            eventually(lambda: detail(url) == "takes writes, keeps them")
+
+
+def test_a_receiver_that_nobody_posts_to_is_ready_again_after_a_fail_over(tmp_path: Path) -> None:
+    """A load balancer that heeds readiness would never let the webhook through that mends it."""
+    name = name_in(tmp_path)
+    with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
+        name.symlink_to(old.path)
+        with running(create_app(settings_for(f"unix://{name}"))) as url:
+            assert httpx.get(url + "/readyz").status_code == 200
+            with old.asked() as redis:
+                redis.replicaof("127.0.0.1", 1)
+            name.unlink()
+            name.symlink_to(new.path)
+            eventually(lambda: httpx.get(url + "/readyz").status_code == 200)

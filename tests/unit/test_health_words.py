@@ -1,0 +1,112 @@
+"""What a server says of itself, in words: each fault by itself, and none where all is well."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisGoneError
+from redis.exceptions import TimeoutError as RedisSlowError
+
+from workers.redis_words import doubts_in, faults_in, words_of
+
+GOOD = {
+    "redis_version": "7.2.4",
+    "aof_enabled": 1,
+    "maxmemory_policy": "noeviction",
+    "maxmemory": 0,
+    "used_memory": 1000,
+    "role": "master",
+    "cluster_enabled": 0,
+}
+SHOWN = {"save": "3600 1", "appendfsync": "everysec"}
+
+
+def said(info: Mapping[str, Any], settings: Mapping[str, str] = SHOWN) -> list[str]:
+    """Return faults and doubts of a server that is good but for this."""
+    both = {**GOOD, **info}
+    return [*faults_in(both, settings), *doubts_in(both, settings)]
+
+
+@pytest.mark.parametrize("settings", [SHOWN, {}, {"appendfsync": "always", "save": ""}])
+def test_nothing_is_said_of_a_good_server_whether_it_shows_its_settings_or_not(
+    settings: Mapping[str, str],
+) -> None:
+    assert said({}, settings) == []
+
+
+def test_nothing_is_made_up_of_a_server_that_tells_little() -> None:
+    assert list(faults_in({"aof_enabled": 1}, {})) == []
+    assert list(doubts_in({"aof_enabled": 1}, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("info", "settings", "words"),
+    [
+        ({"aof_enabled": 0}, {"save": ""}, "a restart loses everything"),
+        ({"aof_enabled": 0}, SHOWN, "since the last snapshot"),
+        ({"aof_enabled": 0}, {}, "since the last snapshot"),
+        ({"aof_enabled": 0, "rdb_last_bgsave_status": "err"}, SHOWN, "its last snapshot failed"),
+        ({"maxmemory_policy": "allkeys-lru"}, SHOWN, "allkeys-lru: it may drop the ledger (set noeviction)"),
+        ({"maxmemory_policy": "volatile-ttl"}, SHOWN, "volatile-ttl"),
+        ({"role": "slave", "slave_read_only": 0}, SHOWN, "its primary overwrites what we write"),
+        ({"cluster_enabled": 1}, SHOWN, "without cluster mode"),
+        ({"redis_version": "6.0.16"}, SHOWN, "6.0.16 is too old"),
+        ({}, {"appendfsync": "no"}, "appendfsync is no"),
+        ({"maxmemory": 1000, "used_memory": 900}, SHOWN, "90% of maxmemory"),
+    ],
+)
+def test_each_fault_is_named_with_what_to_do(
+    info: Mapping[str, Any], settings: Mapping[str, str], words: str
+) -> None:
+    (line,) = said(info, settings)
+    assert words in line
+    assert line.endswith(")")
+
+
+def test_a_server_with_several_faults_names_them_all() -> None:
+    assert len(said({"aof_enabled": 0, "maxmemory_policy": "allkeys-lru", "cluster_enabled": 1})) == 3
+
+
+def test_memory_is_nearly_full_from_nine_tenths_and_leaves_out_what_redis_leaves_out() -> None:
+    assert said({"maxmemory": 1000, "used_memory": 899}) == []
+    assert said({"maxmemory": 1000, "used_memory": 950, "mem_not_counted_for_evict": 100}) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ReadOnlyError("You can't write against a read only replica."), "read-only replica"),
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "memory is full"),
+        (ResponseError("MISCONF Errors writing to the AOF file: Disk is full"), "cannot write to its disk"),
+        (ResponseError("Command # 1 (HSET a) of pipeline caused error: MISCONF"), "cannot write to its disk"),
+        (ResponseError("Error running script: 79: -READONLY You can't write"), "read-only replica"),
+        (ResponseError("Error running script: 79: -OOM command not allowed"), "memory is full"),
+        (ResponseError("NOREPLICAS Not enough good replicas to write."), "fewer replicas"),
+        (ResponseError("UNBLOCKED force unblock from blocking operation"), "no longer the primary"),
+        (BusyLoadingError("Redis is loading the dataset in memory"), "still loading"),
+        (AuthenticationError("Authentication required."), "refuses the user or the password"),
+        (NoPermissionError("User x has no permissions to run the 'hset' command"), "see its ACL"),
+        (ClusterDownError("The cluster is down"), "cluster is down"),
+        (MasterDownError("Link with MASTER is down"), "lost its primary"),
+        (RedisSlowError("Timeout reading from socket"), "does not answer in time"),
+        (RedisGoneError("Error 111 connecting to localhost:6379. Connection refused."), "cannot be reached"),
+        (RedisGoneError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "ssl_ca_certs="),
+        (RedisGoneError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not speak TLS"),
+        (FileNotFoundError("redis.sock"), "cannot be reached"),
+        (ResponseError("BUSY Redis is busy running a script."), "refuses what we ask"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_each_refusal_is_explained_and_keeps_redis_own_words(error: Exception, words: str) -> None:
+    assert words in words_of(error)
+    assert words_of(error).endswith(f": {error}")

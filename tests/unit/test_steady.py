@@ -1,0 +1,65 @@
+"""A worker that waits for Redis: what it says of an outage, and how it is told to stop in one."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis.exceptions import ConnectionError as RedisGoneError
+from structlog.testing import capture_logs
+
+from workers import steady
+from workers.queue import GrantWorker
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Leave the signals as they were."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def tell_to_stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Away:
+    """A Redis that is never there; at one of the tries something else comes to pass, too."""
+
+    def __init__(self, *, at_try: int = 0, happens: Callable[[], None] = lambda: None) -> None:
+        self._tries = 0
+        self._at_try = at_try
+        self._happens = happens
+
+    def __call__(self) -> GrantWorker:
+        """Try to build a worker."""
+        self._tries += 1
+        if self._tries == self._at_try:
+            self._happens()
+        raise RedisGoneError("Connection refused.")
+
+
+def test_an_outage_is_told_once_however_often_redis_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "_LONGEST_WAIT_SECONDS", 0.001)
+    with capture_logs() as logs:
+        steady.work_until_told(Away(at_try=20, happens=tell_to_stop))
+    (line,) = logs
+    assert line["event"] == "Redis is away: waiting for it"
+    assert "Connection refused." in line["reason"]
+
+
+def test_sigterm_ends_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own time limit is shorter than this wait."""
+    monkeypatch.setattr(steady, "_FIRST_WAIT_SECONDS", 1000.0)
+    in_a_moment = threading.Timer(0.1, tell_to_stop)
+    steady.work_until_told(Away(at_try=1, happens=in_a_moment.start))
+    in_a_moment.join()
+
+
+def test_a_burst_raises_what_keeps_it_from_redis() -> None:
+    with pytest.raises(RedisGoneError):
+        steady.work_in_a_burst(Away())

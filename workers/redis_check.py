@@ -1,0 +1,94 @@
+"""Asks a Redis server whether it takes what it is given, keeps it, and lets us do what we must."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
+
+from workers import keys
+from workers.checking import Finding
+from workers.redis_words import doubts_in, faults_in, words_of
+from workers.scripts import lua
+
+_READY_SECONDS = 10
+
+# All that we and RQ run, in scripts or without.
+COMMANDS = (
+    "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
+    "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "multi", "persist",
+    "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
+    "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
+    "zremrangebyscore", "zrevrangebyscore",
+)  # fmt: skip
+_ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
+_PREFIXES = ("credits:", "rq:")
+
+
+def redis_findings(redis: Redis) -> list[Finding]:
+    """Return what is wrong with a server, errors and warnings; one that is away is one error."""
+    try:
+        return list(_findings(redis))
+    except (RedisError, OSError) as error:
+        return [_error(words_of(error))]
+
+
+def _findings(redis: Redis) -> Iterator[Finding]:
+    info, settings = _info(redis), _settings(redis)
+    missing = [_error(words) for words in _missing_permissions(redis)]
+    yield from missing
+    try:
+        redis.set(keys.READY, 1, ex=_READY_SECONDS)
+    except NoPermissionError as error:
+        if not missing:
+            yield _error(words_of(error))
+    except ResponseError as error:
+        if isinstance(error, ReadOnlyError):  # after a fail-over the name may lead to another server
+            redis.connection_pool.disconnect()
+        yield _error(words_of(error))
+    if info is None:
+        detail = "its user may not run info, so whether it keeps what it is given is not seen (ACL: +info)"
+        yield Finding(level="warning", what="redis", detail=detail)
+        return
+    yield from map(_error, faults_in(info, settings))
+    for doubt in doubts_in(info, settings):
+        yield Finding(level="warning", what="redis", detail=doubt)
+
+
+def _info(redis: Redis) -> dict[str, object] | None:
+    try:
+        return cast(dict[str, object], redis.info())
+    except NoPermissionError:
+        return None
+
+
+def _settings(redis: Redis) -> dict[str, str]:
+    """Return what INFO does not tell; nothing where the server, managed by others, hides it."""
+    try:
+        return {
+            name: value
+            for asked in ("save", "appendfsync")
+            for name, value in cast(dict[str, str], redis.config_get(asked)).items()
+        }
+    except ResponseError:
+        return {}
+
+
+def _missing_permissions(redis: Redis) -> Iterator[str]:
+    """Yield what this user may not do, all at once: as it works it would meet one after the other."""
+    ask = redis.register_script(lua("permissions"))
+    denied = {prefix: _names(ask(args=[prefix, *COMMANDS])) for prefix in _PREFIXES}
+    closed = [prefix for prefix in _PREFIXES if set(denied[prefix]) >= _ON_KEYS]
+    for prefix in closed:
+        yield f"its user may not use keys that begin with {prefix} (ACL: ~{prefix}*)"
+    names = sorted({name for prefix in _PREFIXES if prefix not in closed for name in denied[prefix]})
+    if names:
+        yield f"its user may not run {', '.join(names)} (ACL: {' '.join(f'+{name}' for name in names)})"
+
+
+def _names(answer: list[bytes]) -> list[str]:
+    return [name.decode() for name in answer]
+
+
+def _error(detail: str) -> Finding:
+    return Finding(level="error", what="redis", detail=detail)

@@ -1,0 +1,118 @@
+"""What a Redis server says of itself or refuses, in words: what that means for credits, and what to do.
+
+Pure, and the one place of these words: the log at start-up, ``credits check`` and ``/healthz`` share them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - Redis's own, and no relative of Python's
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,  # noqa: A004
+)
+
+_OLDEST = (6, 2)  # what we have seen our scripts and RQ work with
+_NEARLY_FULL = 0.9  # time to look after it, and it is not refusing yet
+
+_READ_ONLY = "it is a read-only replica, so it takes no writes (point REDIS_URL at the primary)"
+_FULL = "its memory is full, so it takes no writes (raise maxmemory, or see what fills it)"
+_CLUSTER = "it is a cluster, whose nodes have some keys each (use a server without cluster mode)"
+_GONE = "it cannot be reached (is it up, and REDIS_URL right?)"
+_DENIED = "it refuses the user or the password (see REDIS_URL)"
+
+# By what stands somewhere in its words: of a pipeline or, before Redis 7, of a script they begin with others.
+_BY_MARK = {
+    "MISCONF": "it cannot write to its disk, so it takes no writes (make room; its log says more)",
+    "UNBLOCKED": "it is no longer the primary (wait for the fail-over, or point REDIS_URL at the new one)",
+    "NOREPLICAS": "it takes no writes, for it has fewer replicas than min-replicas-to-write asks for",
+    "-READONLY": _READ_ONLY,
+    "-OOM": _FULL,
+    "CERTIFICATE_VERIFY_FAILED": (
+        "its certificate is not trusted (rediss://...?ssl_ca_certs=/path/to/ca.pem names a CA of your own)"
+    ),
+    "WRONG_VERSION_NUMBER": "it does not speak TLS (write redis:// in REDIS_URL, not rediss://)",
+}
+
+_BY_CLASS: Mapping[type[Exception], str] = {
+    ReadOnlyError: _READ_ONLY,
+    OutOfMemoryError: _FULL,
+    BusyLoadingError: "it is still loading its data (wait: it answers when it is done)",
+    AuthenticationError: _DENIED,
+    AuthorizationError: _DENIED,
+    NoPermissionError: "its user may not do what we need (see its ACL)",
+    AskError: _CLUSTER,
+    ClusterCrossSlotError: _CLUSTER,
+    MasterDownError: "it is a replica that has lost its primary (point REDIS_URL at the primary)",
+    ClusterDownError: "its cluster is down",
+    TimeoutError: "it does not answer in time",
+    ConnectionError: _GONE,
+    OSError: _GONE,
+}
+
+
+def words_of(error: Exception) -> str:
+    """Say what an error of Redis means and what to do, with Redis's own words."""
+    text = str(error)
+    by_mark = [words for mark, words in _BY_MARK.items() if mark in text]
+    by_class = [words for kind, words in _BY_CLASS.items() if isinstance(error, kind)]
+    meaning, *_ = [*by_mark, *by_class, "it refuses what we ask of it"]
+    return f"{meaning}: {text}"
+
+
+def faults_in(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
+    """Yield what could make a server lose what it was given; ``settings`` are empty where it hides them."""
+    if info.get("cluster_enabled") == 1:
+        yield _CLUSTER
+    if info.get("role") == "slave" and info.get("slave_read_only") == 0:
+        yield "it is a replica: its primary overwrites what we write to it (point REDIS_URL at the primary)"
+    if _version(info) < _OLDEST:
+        yield f"its version {info.get('redis_version')} is too old (6.2 or newer is needed)"
+    if info.get("aof_enabled") != 1:
+        yield _without_aof(info, settings)
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield f"maxmemory-policy is {policy}: it may drop the ledger (set noeviction)"
+
+
+def doubts_in(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is well today, and may not be so for long."""
+    if info.get("aof_enabled") == 1 and settings.get("appendfsync") == "no":
+        yield (
+            "appendfsync is no: a power failure loses what was accepted in the last half minute "
+            "(set appendfsync everysec, or always)"
+        )
+    most = int(info.get("maxmemory", 0))
+    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+    if most and _NEARLY_FULL <= used / most < 1:
+        yield (
+            f"its memory is nearly full, {used / most:.0%} of maxmemory: full, it takes no writes "
+            "(raise maxmemory, or see what fills it)"
+        )
+
+
+def _without_aof(info: Mapping[str, Any], settings: Mapping[str, str]) -> str:
+    if settings.get("save") == "":
+        loses = "and it takes no snapshots: a restart loses everything, the ledger included"
+    elif info.get("rdb_last_bgsave_status", "ok") != "ok":
+        loses = "and its last snapshot failed: a restart loses what was accepted since the one before"
+    else:
+        loses = "so a restart loses what was accepted since the last snapshot, minutes or hours"
+    return f"appendonly is off, {loses} (set appendonly yes)"
+
+
+def _version(info: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return (7, 2) of 7.2.4; the newest of all where it says none."""
+    try:
+        return tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    except (KeyError, ValueError):
+        return (99,)

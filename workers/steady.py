@@ -1,0 +1,150 @@
+"""A worker at work, whatever becomes of Redis: it says once that Redis is away, and once that it is back.
+
+RQ's own loop ends when Redis goes away, or waits for up to a minute and is then registered nowhere. This
+one waits a few seconds at most, connects anew (the name may lead to another server by then) and registers
+again under its old name, so that no ghosts gather.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import structlog
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import DequeueTimeout, StopRequested
+from rq.job import Job
+from rq.worker import WorkerStatus
+
+from workers.queue import GrantWorker
+from workers.redis_words import words_of
+
+log = structlog.get_logger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.2  # a restart takes no longer
+_LONGEST_WAIT_SECONDS = 3.0  # how late we may be when Redis is back
+
+
+def work_until_told(build: Callable[[], GrantWorker]) -> None:
+    """Work until SIGTERM or SIGINT, through every outage of Redis."""
+    stop, outage = _Stop(), _Outage()
+    worker: GrantWorker | None = None
+    with suppress(StopRequested):
+        while not stop.told:
+            try:
+                worker = worker or build()
+                _register(worker)
+                while not stop.told:
+                    _work_once(worker, stop, worker.dequeue_timeout)
+                    outage.over()
+            except RedisError as error:
+                if worker:
+                    worker.connection.connection_pool.disconnect()
+                outage.wait(error, stop)
+    if worker and not outage.lasts:
+        _leave(worker)
+
+
+def work_in_a_burst(build: Callable[[], GrantWorker]) -> None:
+    """Work until nothing is due; RedisError if Redis is away, as whoever wanted a burst waits for it."""
+    stop = _Stop()
+    with suppress(StopRequested):
+        worker = build()
+        _register(worker)
+        try:
+            while not stop.told and (_work_once(worker, stop, None) or worker.has_more()):
+                pass
+        finally:
+            _leave(worker)
+
+
+def _register(worker: GrantWorker) -> None:
+    _unregister(worker)  # else RQ would take what an outage left of it for another of its name
+    worker.register_birth()  # type: ignore[no-untyped-call] # RQ has types here and there
+    worker.set_state(WorkerStatus.IDLE)
+
+
+def _leave(worker: GrantWorker) -> None:
+    with suppress(RedisError):  # RQ forgets who gives no sign
+        _unregister(worker)
+
+
+def _unregister(worker: GrantWorker) -> None:
+    worker.register_death()  # type: ignore[no-untyped-call]
+
+
+def _work_once(worker: GrantWorker, stop: "_Stop", wait_seconds: int | None) -> bool:
+    """Do one job, if one comes in time."""
+    worker.check_for_suspension(burst=wait_seconds is None)
+    if worker.should_run_maintenance_tasks:
+        worker.run_maintenance_tasks()  # type: ignore[no-untyped-call]
+    worker.heartbeat()
+    found = _next_job(worker, wait_seconds)
+    if found is None:
+        return False
+    with stop.put_off():
+        worker.execute_job(*found)
+    return True
+
+
+def _next_job(worker: GrantWorker, wait_seconds: int | None) -> tuple[Job, Queue] | None:
+    try:
+        return worker.queue_class.dequeue_any(
+            worker.queues, wait_seconds, connection=worker.connection, serializer=worker.serializer
+        )
+    except DequeueTimeout:
+        return None
+
+
+class _Stop:
+    """SIGTERM and SIGINT: heeded at once where we wait, and after the job where we work."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self._busy = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._tell)
+
+    def _tell(self, _number: int, _frame: FrameType | None) -> None:
+        first, self.told = not self.told, True
+        if first and not self._busy:
+            raise StopRequested
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """Let the block end first."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+
+class _Outage:
+    """How long Redis has been away, and what is said of it."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._next_wait_seconds = _FIRST_WAIT_SECONDS
+
+    @property
+    def lasts(self) -> bool:
+        """Say whether Redis is away."""
+        return self._began is not None
+
+    def wait(self, error: RedisError, stop: _Stop) -> None:
+        """Wait before the next try: a little longer each time, and not at all when told to stop."""
+        if self._began is None:
+            self._began = time.monotonic()
+            log.warning("Redis is away: waiting for it", reason=words_of(error))
+        if not stop.told:
+            time.sleep(self._next_wait_seconds)
+        self._next_wait_seconds = min(2 * self._next_wait_seconds, _LONGEST_WAIT_SECONDS)
+
+    def over(self) -> None:
+        """Redis takes what we write and lets us wait for jobs."""
+        if self._began is not None:
+            log.info("Redis is back", away_seconds=round(time.monotonic() - self._began, 1))
+            self._began, self._next_wait_seconds = None, _FIRST_WAIT_SECONDS
