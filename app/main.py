@@ -19,10 +19,11 @@ def create_app(settings: Settings) -> Starlette:
     It starts without Redis, and answers 503 until Redis is there.
     """
     url = require_redis_url(settings)
+    redis = connect(url, timeout_seconds=RECEIVER_SECONDS)  # first: it knows an URL that cannot be used
     intake = intake_for(url)
     webhooks = WebhookEndpoint(Verifier(require_secrets(settings)), intake)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
-    health = HealthEndpoints(intake, connect(url, timeout_seconds=RECEIVER_SECONDS), token)
+    health = HealthEndpoints(intake, redis, token)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

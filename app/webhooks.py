@@ -1,26 +1,20 @@
 """``POST /webhooks/polar``: read, verify, accept, answer."""
 
-import asyncio
 from collections import Counter
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from app.refusals import Refusals
 from app.signature import InvalidSignatureError, Verifier
+from app.uploads import MOST_BYTES, BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.errors import StoreUnavailableError
 from workers.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)
 
-MOST_BYTES = 1024 * 1024  # of a body; Polar's own are some 5 KB
-_READ_SECONDS = 10  # Polar itself would have given up
-_MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
 _RETRY_SECONDS = 5  # Polar has a schedule of its own; this is for whoever else asks
-
-
-class BodyTooLargeError(Exception):
-    """The request's body passes ``MOST_BYTES``."""
 
 
 class WebhookEndpoint:
@@ -29,18 +23,19 @@ class WebhookEndpoint:
     def __init__(self, verifier: Verifier, intake: Intake) -> None:
         self._verifier = verifier
         self._intake = intake
+        self._uploads = Uploads()
+        self._refusals = Refusals()
         self.counts: Counter[str] = Counter()
 
     async def answer(self, request: Request) -> Response:
         """Answer as the contract's HTTP table says."""
         try:
-            async with asyncio.timeout(_READ_SECONDS):
-                body = await _read(request)
+            body = await self._uploads.read(request)
             delivery_id = self._verifier.verify(request.headers, body)
             disposition = await self._intake.accept(RawDelivery(id=delivery_id, body=body))
         except BodyTooLargeError:
             return self._refuse(413, "body_too_large", f"more than {MOST_BYTES} bytes", close=True)
-        except (ClientDisconnect, TimeoutError):
+        except IncompleteBodyError:
             return self._refuse(400, "incomplete", "the sender hung up, or took too long", close=True)
         except InvalidSignatureError as error:
             return self._refuse(403, "invalid_signature", str(error))
@@ -60,21 +55,6 @@ class WebhookEndpoint:
         headers = {"Connection": "close"} if close else {}
         if status == 503:  # noqa: PLR2004 - the number is the name
             headers["Retry-After"] = str(_RETRY_SECONDS)
-        elif status == 403:  # noqa: PLR2004
-            log.warning("refused", detail=detail)
+        else:
+            self._refusals.tell(detail)
         return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)
-
-
-async def _read(request: Request) -> bytes:
-    """Return the body, unless it is too large: then the rest of it is not read."""
-    announced = request.headers.get("content-length", "0")
-    if len(announced) > _MOST_DIGITS or (
-        announced.isascii() and announced.isdigit() and int(announced) > MOST_BYTES
-    ):
-        raise BodyTooLargeError
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise BodyTooLargeError
-    return bytes(body)

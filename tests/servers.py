@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,16 +12,21 @@ from starlette.types import ASGIApp
 _POLL_SECONDS = 0.01
 
 
-@contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
+def running(app: ASGIApp) -> AbstractContextManager[str]:
     """Serve ``app`` from a thread while the block runs; yields its base URL.
 
     A request that is still being answered at the end gets one second, then is cancelled.
     """
-    server = uvicorn.Server(
-        # Logging is pytest's; a lifespan that fails is to be seen; web sockets are nobody's here.
+    # Logging is pytest's; a lifespan that fails is to be seen; web sockets are nobody's here.
+    return running_as(
         uvicorn.Config(app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1)
     )
+
+
+@contextmanager
+def running_as(config: uvicorn.Config) -> Iterator[str]:
+    """Serve from a thread as ``config`` says, likewise."""
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -1,15 +1,21 @@
-"""How we log: structlog for us and for the libraries below, one line an event, for people or machines."""
+"""How we log: structlog for us and for the libraries below, one line an event, for people or machines.
+
+Whatever somebody else's words hold, they stay within their line, and tell no terminal what to do.
+"""
 
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from io import StringIO
+from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor
 
-# Their information is our debugging: RQ tells of every job, httpx of every request.
-_CHATTY = ("rq.worker", "rq.job", "rq.scheduler", "httpx", "httpcore", "uvicorn.error")
+# Their information is our debugging: RQ tells of every job, httpx of every request. uvicorn's warnings
+# are of what strangers send, one line each: app.refusals tells of that, in few.
+_LIBRARIES = dict.fromkeys(("rq.worker", "rq.job", "rq.scheduler", "httpx", "httpcore"), "WARNING")
+_LIBRARIES["uvicorn.error"] = "ERROR"
 
 
 def configure_logging(log_format: Literal["console", "json"] | None, level: str, *, process: str) -> None:
@@ -35,8 +41,8 @@ def configure_logging(log_format: Literal["console", "json"] | None, level: str,
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
+    for name, usual in _LIBRARIES.items():
+        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else usual)
 
 
 def _rendering(*, pretty: bool) -> Sequence[Processor]:
@@ -44,20 +50,40 @@ def _rendering(*, pretty: bool) -> Sequence[Processor]:
     if pretty:
         return [
             without_meta,
-            # A plain traceback: the rich one shows local variables, and secrets among them.
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
+            _within_its_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback),
         ]
     return [
         without_meta,
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
+        structlog.processors.JSONRenderer(),  # all but printable ASCII is escaped
     ]
 
 
-def _without_nothing(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _without_nothing(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Leave out what is None, so that callers need not."""
     return {name: value for name, value in event.items() if value is not None}
+
+
+def _within_its_line(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Make each text fit to be shown: before there are colours, which are control characters too."""
+    return {name: value if name == "exc_info" else _shown(value) for name, value in event.items()}
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, str):
+        return _escaped(value)
+    text = repr(value)  # as the renderer would show it
+    return value if text.isprintable() else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` with what is not printable written as Python writes it."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _write_traceback(out: TextIO, error: ExcInfo) -> None:
+    """Write a plain traceback, for the rich one shows local variables; indented, as no event's line is."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, error)
+    out.write("\n".join(f"    {_escaped(line)}" for line in written.getvalue().split("\n")))

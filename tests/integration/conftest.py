@@ -7,10 +7,11 @@ import pytest
 from redis import Redis
 
 from app.main import create_app
+from app.receiver import serving
 from tests.embedding import guarded, served
 from tests.processes import eventually
 from tests.receivers import OPS_TOKEN, settings_for
-from tests.servers import running
+from tests.servers import running_as
 from tests.stores import RETAIN
 from workers.deliveries import DeliveryStore
 from workers.ledger import Ledger
@@ -29,7 +30,7 @@ def ledger(redis: Redis) -> Ledger:
 @pytest.fixture(scope="module")
 def one_receiver(redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver that all tests share: what one sends must not harm the next."""
-    with running(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
+    with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
 
 

@@ -1,49 +1,16 @@
-"""Strangers on the wire: no bytes end the receiver or keep it from its work."""
+"""Strangers on the wire: no bytes end the receiver, make it log a fault, or keep it from its work."""
 
-import select
-import socket
-from contextlib import suppress
-from urllib.parse import urlsplit
+from contextlib import ExitStack
 
 import httpx
 import pytest
 from redis import Redis
 
-from app.webhooks import MOST_BYTES
+from app.uploads import MOST_BYTES
 from tests.receivers import PAID, PATH, disposition, signed
+from tests.wires import post_with, raw, statuses, wire_to
 
-# For an answer to what is no whole request, if there is one.
-MOMENT_SECONDS = 0.2
-
-
-def raw(url: str, request: bytes, *, hang_up: bool = True) -> bytes:
-    """Send these very bytes and no more; return all that comes back until the server closes.
-
-    Who hangs up gives the server a moment first: it keeps its answer from who has gone.
-    """
-    parts = urlsplit(url)
-    answer = b""
-    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=30) as wire:
-        try:
-            wire.sendall(request)
-            if hang_up:
-                select.select([wire], [], [], MOMENT_SECONDS)
-                with suppress(OSError):  # it may have closed already
-                    wire.shutdown(socket.SHUT_WR)
-            while part := wire.recv(65_536):
-                answer += part
-        except (ConnectionResetError, BrokenPipeError):
-            pass  # it had heard enough
-    return answer
-
-
-def post_with(*headers: bytes, body: bytes = b"") -> bytes:
-    return b"\r\n".join([b"POST /webhooks/polar HTTP/1.1", b"Host: x", *headers, b"", body])
-
-
-def statuses(answer: bytes) -> list[int]:
-    return [int(line.split()[1]) for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
-
+CHUNKED = [b"Transfer-Encoding: chunked"]
 
 GARBAGE = {
     "nothing": b"",
@@ -75,21 +42,44 @@ GARBAGE = {
     "length and chunks": post_with(b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
     "less than announced": post_with(b"Content-Length: 1000", body=b"{"),
     "more than announced": post_with(b"Content-Length: 2", body=b"{}GET / garbage\r\n\r\n"),
-    "a chunk of no size": post_with(b"Transfer-Encoding: chunked", body=b"zz\r\nabc\r\n"),
-    "a chunk of vast size": post_with(b"Transfer-Encoding: chunked", body=b"f" * 30 + b"\r\nabc"),
-    "a chunk that is cut off": post_with(b"Transfer-Encoding: chunked", body=b"ff\r\nabc"),
+    "a chunk of no size": post_with(*CHUNKED, body=b"zz\r\nabc\r\n"),
+    "a chunk of vast size": post_with(*CHUNKED, body=b"f" * 30 + b"\r\nabc"),
+    "a chunk that is cut off": post_with(*CHUNKED, body=b"ff\r\nabc"),
     "an unknown encoding": post_with(b"Transfer-Encoding: rot13", body=b"abc"),
     "an upgrade": post_with(b"Upgrade: websocket", b"Connection: upgrade", b"Content-Length: 0"),
     "an expectation": post_with(b"Expect: 100-continue", b"Content-Length: 10"),
     "a null in the body": post_with(b"Content-Length: 3", body=b"\x00\x00\x00"),
+    "an older HTTP": b"GET /livez HTTP/1.0\r\n\r\n",
+    "a whole address": b"GET http://elsewhere/livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "everything": b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a tunnel": b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01",
+    "two hosts": b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "a host of bytes": b"GET /livez HTTP/1.1\r\nHost: \xff[::\r\n\r\n",
+    "a null in the path": b"GET /livez%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two slashes": b"GET //elsewhere/..%2f HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a header of 60 KB": post_with(b"A: " + b"a" * 60_000, b"Content-Length: 0"),
+    "two hundred headers": post_with(*[b"A: b"] * 200, b"Content-Length: 0"),
+    "a forged origin": post_with(b"X-Forwarded-For: [::1, \xff:99999999999", b"X-Forwarded-Proto: \xff"),
+    "a long remark on a chunk": post_with(*CHUNKED, body=b"1;a=" + b"b" * 30_000 + b"\r\nx\r\n0\r\n\r\n"),
+    "a long trailer": post_with(*CHUNKED, body=b"0\r\nA: " + b"b" * 30_000 + b"\r\n\r\n"),
+    "many at once": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 50,
+    "garbage after a request": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n\x00\x01\r\n\r\n",
+    "a bad chunk for who takes no body": post_with(*CHUNKED, body=b"zz\r\n", path=b"/livez"),
+    "a bad chunk for nobody": post_with(*CHUNKED, body=b"zz\r\n", path=b"/nowhere"),
+    "a bad chunk of far too much": post_with(*CHUNKED, b"Content-Length: 9999999", body=b"zz\r\n"),
+    "a bad chunk after an answer": (post_with(*CHUNKED, path=b"/livez"), b"zz\r\n"),
+    "a bad chunk after a refusal": (post_with(*CHUNKED, path=b"/nowhere"), b"5\r\nabcde\r\nzz\r\n"),
+    "a bad chunk after a HEAD": b"HEAD / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "garbage after an answer": (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00\x01\r\n\r\n"),
+    "a bad chunk while one is read": (post_with(*CHUNKED, body=b"1\r\n{\r\n"), b"zz\r\n"),
 }
 
 
-@pytest.mark.parametrize("request_bytes", GARBAGE.values(), ids=GARBAGE.keys())
-def test_no_garbage_gives_a_500_or_ends_the_receiver(
-    receiver: str, redis: Redis, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("sent", GARBAGE.values(), ids=GARBAGE.keys())
+def test_no_garbage_gives_a_500_or_a_traceback_or_ends_the_receiver(
+    receiver: str, redis: Redis, sent: bytes | tuple[bytes, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = raw(receiver, request_bytes)
+    answer = raw(receiver, *([sent] if isinstance(sent, bytes) else sent))
     assert all(status < 500 for status in statuses(answer)), answer[:200]
     assert [one for one in caplog.records if one.exc_info] == []
     assert redis.keys() == []
@@ -105,15 +95,13 @@ def test_a_good_signature_over_half_a_body_stores_nothing(receiver: str, redis: 
 
 def test_a_sender_that_dribbles_keeps_nobody_waiting(receiver: str) -> None:
     """A hundred slow senders hold their connections while another is served."""
-    parts = urlsplit(receiver)
-    address = (str(parts.hostname), int(parts.port or 0))
-    slow = [socket.create_connection(address, timeout=30) for _ in range(100)]
-    for wire in slow:
-        wire.sendall(post_with(b"Content-Length: 1000", body=b"{"))
-    assert disposition(receiver, PAID) == "accepted"
-    for wire in slow:
-        wire.sendall(b" ")
-        wire.close()
+    with ExitStack() as slow:
+        wires = [slow.enter_context(wire_to(receiver)) for _ in range(100)]
+        for wire in wires:
+            wire.sendall(post_with(b"Content-Length: 1000", body=b"{"))
+        assert disposition(receiver, PAID) == "accepted"
+        for wire in wires:
+            wire.sendall(b" ")
     assert disposition(receiver, PAID) == "duplicate"
 
 
@@ -125,7 +113,7 @@ def chunks(size_bytes: int) -> bytes:
 def test_too_large_a_body_in_chunks_is_answered_before_it_ends(receiver: str, redis: Redis) -> None:
     """Nothing more is sent after the byte too many: who still waits for the end answers never."""
     body = chunks(MOST_BYTES) + b"1\r\nx\r\n"
-    answer = raw(receiver, post_with(b"Transfer-Encoding: chunked", body=body), hang_up=False)
+    answer = raw(receiver, post_with(*CHUNKED, body=body), hang_up=False)
     assert statuses(answer) == [413]
     assert b"\r\nconnection: close\r\n" in answer.lower()
     assert redis.keys() == []
@@ -139,7 +127,7 @@ def test_too_large_an_announced_body_is_answered_before_it_comes(receiver: str) 
 def test_two_mebibytes_in_chunks_that_are_sent_all_the_same_do_no_harm(receiver: str, redis: Redis) -> None:
     """The answer may be lost to the sender, who did not stop to read it."""
     body = chunks(2 * MOST_BYTES) + b"0\r\n\r\n"
-    answer = raw(receiver, post_with(b"Transfer-Encoding: chunked", body=body))
+    answer = raw(receiver, post_with(*CHUNKED, body=body))
     assert statuses(answer) in ([413], [])
     assert redis.keys() == []
     assert disposition(receiver, PAID) == "accepted"

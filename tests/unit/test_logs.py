@@ -2,12 +2,13 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -106,11 +107,18 @@ def test_libraries_tell_their_doings_only_to_who_debugs(
 ) -> None:
     configure_logging("json", "info", process="worker")
     logging.getLogger(library).info("I did this")
-    logging.getLogger(library).warning("I could not do that")
+    logging.getLogger(library).error("I could not do that")
     assert [one["event"] for one in records(capsys.readouterr().err)] == ["I could not do that"]
     configure_logging("json", "debug", process="worker")
     logging.getLogger(library).info("I did this")
     assert [one["event"] for one in records(capsys.readouterr().err)] == ["I did this"]
+
+
+def test_uvicorn_does_not_complain_of_each_stranger(capsys: pytest.CaptureFixture[str]) -> None:
+    """It warns of each request that is no HTTP: a flood of them would fill the disk."""
+    configure_logging("json", "info", process="receiver")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert records(capsys.readouterr().err) == []
 
 
 def test_without_a_terminal_and_a_format_it_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,20 +145,122 @@ def test_configuring_twice_does_not_log_twice(capsys: pytest.CaptureFixture[str]
     assert len(records(capsys.readouterr().err)) == 1
 
 
+# Whatever a terminal or a reader of lines might obey: controls, ends of lines, marks that turn text about.
+MARKS = "\n\r\x00\x07\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\udc9b\ud800"
+HOSTILE = st.text(st.sampled_from(MARKS) | st.characters(codec=None), max_size=20)
+FORGED = "\n2026-11-21T10:00:00Z [info     ] granted   \x1b[2K delivery=x\u202e"
+
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | HOSTILE | st.binary() | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HOSTILE, inner, max_size=3),
     max_leaves=5,
 )
 
+each_example_reads_anew = hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300
+)
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # each example reads anew
-@given(event=st.text(), value=ANYTHING)
+
+class Speaker:
+    """Something whose description is somebody else's."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def __repr__(self) -> str:
+        return self._words
+
+
+def log_everywhere(event: str, value: object) -> None:
+    """Say it as we do, and as libraries do."""
+    structlog.get_logger("ours").info(event, value=value)
+    logging.getLogger("theirs").warning("%s", event)
+    logging.getLogger("theirs").warning("of %s", value)
+
+
+def fail_saying(words: str) -> None:
+    raise ValueError(words)
+
+
+def raise_and_log(words: str) -> None:
+    try:
+        fail_saying(words)
+    except ValueError:
+        structlog.get_logger("ours").exception("broke")
+        logging.getLogger("theirs").exception("broke")
+
+
+@each_example_reads_anew
+@given(event=HOSTILE, value=ANYTHING | HOSTILE.map(Speaker))
+@example(event=FORGED, value=FORGED)
+@example(event=FORGED, value=Speaker(FORGED))
 def test_whatever_is_logged_is_one_object_on_one_line(
     capsys: pytest.CaptureFixture[str], event: str, value: object
 ) -> None:
     configure_logging("json", "info", process="worker")
-    structlog.get_logger().info(event, value=value)
-    logging.getLogger("theirs").warning("%s", event)
-    ours, theirs = records(capsys.readouterr().err)
+    log_everywhere(event, value)
+    written = capsys.readouterr().err
+    ours, theirs, _ = records(written)
     assert ours["event"] == theirs["event"] == event
+    assert_plain(written)
+
+
+@each_example_reads_anew
+@given(event=HOSTILE, value=ANYTHING | HOSTILE.map(Speaker))
+@example(event=FORGED, value=FORGED)
+@example(event=FORGED, value=Speaker(FORGED))
+def test_for_people_too_whatever_is_logged_is_one_line_that_no_terminal_obeys(
+    capsys: pytest.CaptureFixture[str], event: str, value: object
+) -> None:
+    configure_logging("console", "info", process="worker")
+    log_everywhere(event, value)
+    written = capsys.readouterr().err
+    assert len(written.splitlines()) == 3
+    assert_plain(written)
+
+
+@each_example_reads_anew
+@given(words=HOSTILE)
+@example(words=FORGED)
+def test_the_words_of_an_error_cannot_pass_for_another_line(
+    capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """A traceback has lines of its own for people: all but the first stand aside."""
+    configure_logging("console", "info", process="worker")
+    raise_and_log(words)
+    written = capsys.readouterr().err
+    assert_plain(written)
+    assert sum(not line.startswith("    ") for line in written.splitlines()) == 2
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_plain_words_stay_as_they_are(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["console", "json"]
+) -> None:
+    """Letters of any language are no danger."""
+    configure_logging(log_format, "info", process="worker")
+    structlog.get_logger().info("Größe 大きさ", customer="größte-Kundin", rules=["a", "b"])
+    written = capsys.readouterr().err
+    if log_format == "json":
+        assert records(written)[0]["event"] == "Größe 大きさ"
+    else:
+        assert "Größe 大きさ" in written
+        assert "customer=größte-Kundin" in written
+        assert "rules=['a', 'b']" in written
+
+
+def test_on_a_terminal_the_colours_are_ours_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    configure_logging(None, "info", process="worker")
+    structlog.get_logger().info("\x1b[31mred", value="\x1b[31mred")
+    logging.getLogger("theirs").warning("\x1b[31mred")
+    written = capsys.readouterr().err
+    assert "\x1b[" in written
+    assert "\x1b[31mred" not in written
+
+
+def assert_plain(written: str) -> None:
+    """Check that what is written holds no character but printable ones and ends of lines."""
+    assert [one for one in written if not (one.isprintable() or one == "\n")] == []

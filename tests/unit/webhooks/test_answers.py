@@ -6,6 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from structlog.testing import capture_logs
 
 from app.signature import sign
 from tests.builders import order_webhook
@@ -162,6 +163,29 @@ def test_every_answer_is_counted_by_what_it_was(receiver: Receiver) -> None:
         "invalid_signature": 1,
         "unavailable": 1,
     }
+
+
+def test_a_flood_of_forgeries_is_counted_but_hardly_logged(receiver: Receiver) -> None:
+    with capture_logs() as lines:
+        for number in range(50):
+            receiver.ask(
+                headers=sign("whsec_other", f"forged-{number}", int(time.time()), PAID), content=PAID
+            )
+    assert receiver.endpoint.counts == {"invalid_signature": 50}
+    assert [line["event"] for line in lines] == ["refused"]
+
+
+def test_of_what_is_refused_nothing_is_repeated(receiver: Receiver) -> None:
+    headers = {
+        "webhook-id": "ann@example.com",
+        "webhook-timestamp": "soon\x1b[31m",
+        "webhook-signature": "v1,x",
+    }
+    with capture_logs() as lines:
+        receiver.ask(headers=signed(PAID) | headers, content=b"ann@example.com")
+    assert lines == [
+        {"event": "refused", "detail": "malformed webhook-timestamp", "times": 1, "log_level": "warning"}
+    ]
 
 
 def test_a_redis_that_became_a_replica_is_looked_up_anew(receiver: Receiver) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from app.webhooks import MOST_BYTES
+from app.uploads import MOST_BYTES
 from tests.receivers import PAID, PATH, Receiver, signed
 
 

@@ -1,0 +1,63 @@
+"""Bodies on their way: how large one may be, how long it may take, and how much memory all may hold."""
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+MOST_BYTES = 1024 * 1024  # of a body; Polar's own are some 5 KB
+MOST_BYTES_AT_ONCE = 64 * MOST_BYTES  # of all that are not whole yet, and so not known to be Polar's
+_READ_SECONDS = 10  # Polar itself would have given up
+_MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
+
+
+class BodyTooLargeError(Exception):
+    """The request's body passes ``MOST_BYTES``."""
+
+
+class IncompleteBodyError(Exception):
+    """The sender hung up, or took too long."""
+
+
+class Uploads:
+    """Reads bodies; when all together hold too much memory, the one begun first has taken too long.
+
+    Not the last one: then whoever sends without end would keep Polar's webhooks out.
+    """
+
+    def __init__(self) -> None:
+        self._bytes: dict[asyncio.Timeout, int] = {}  # of each that is not whole, by when it began
+
+    async def read(self, request: Request) -> bytes:
+        """Return the body, unless it is too large: then the rest of it is not read."""
+        if _is_too_much(request.headers.get("content-length", "0")):
+            raise BodyTooLargeError
+        try:
+            async with asyncio.timeout(_READ_SECONDS) as patience:
+                try:
+                    return await self._read(request, patience)
+                finally:
+                    self._bytes.pop(patience, None)
+        except (ClientDisconnect, TimeoutError):
+            raise IncompleteBodyError from None
+
+    async def _read(self, request: Request, patience: asyncio.Timeout) -> bytes:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise BodyTooLargeError
+            self._bytes[patience] = len(body)
+            if sum(self._bytes.values()) > MOST_BYTES_AT_ONCE:
+                self._make_room()
+        return bytes(body)
+
+    def _make_room(self) -> None:
+        oldest = next(iter(self._bytes))
+        del self._bytes[oldest]
+        if not oldest.expired():
+            oldest.reschedule(0)
+
+
+def _is_too_much(length: str) -> bool:
+    # What is no number at all is not believed; the body itself is counted.
+    return len(length) > _MOST_DIGITS or (length.isascii() and length.isdigit() and int(length) > MOST_BYTES)

@@ -1,0 +1,112 @@
+"""The receiver's connections: none lasts, and there are never so many that Polar finds the door shut."""
+
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from redis import Redis
+
+from app import connections as door
+from app.main import create_app
+from app.receiver import serving
+from tests.processes import credits_in, eventually, post
+from tests.receivers import OPS_TOKEN, PAID, disposition, settings_for
+from tests.servers import running_as
+from tests.wires import heard, is_closed, post_with, wire_to
+from workers.deliveries import DeliveryStore
+from workers.records import Status
+
+SHORT_SECONDS = 0.3
+
+
+@pytest.fixture
+def url(redis: Redis, redis_url: str) -> Iterator[str]:
+    """Yield the base URL of a receiver as it is run."""
+    with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
+        yield url
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_REQUEST_SECONDS", SHORT_SECONDS)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_MOST_CONNECTIONS", 3)
+
+
+def dribble(wire: socket.socket) -> bool:
+    """Send one byte more; say whether the server has closed."""
+    try:
+        wire.send(b"a")
+    except OSError:
+        return True
+    return is_closed(wire)
+
+
+BEGINNINGS = {
+    "nothing": b"",
+    "half a request line": b"POST /webh",
+    "headers without an end": b"POST /webhooks/polar HTTP/1.1\r\nHost: x\r\nA: ",
+    "a body for who takes none": post_with(b"Content-Length: 1000000", path=b"/livez"),
+    "a body for nobody": post_with(b"Content-Length: 1000000", path=b"/nowhere"),
+    "a body in chunks": post_with(b"Transfer-Encoding: chunked", body=b"fffff\r\n"),
+    "a second request that is half": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /liv",
+}
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS.keys())
+def test_who_dribbles_is_hung_up_on(url: str, impatient: None, beginning: bytes) -> None:
+    with wire_to(url) as wire:
+        wire.sendall(beginning)
+        eventually(lambda: dribble(wire))
+
+
+def test_who_says_nothing_is_hung_up_on(url: str, impatient: None) -> None:
+    with wire_to(url) as wire:
+        assert heard(wire) == b""
+
+
+def test_the_one_who_takes_longest_makes_room_for_who_comes(url: str, small: None) -> None:
+    with ExitStack() as stack:
+        idle = [stack.enter_context(wire_to(url)) for _ in range(3)]
+        stack.enter_context(wire_to(url))
+        eventually(lambda: is_closed(idle[0]))
+        assert not is_closed(idle[1])
+        assert not is_closed(idle[2])
+
+
+def test_whoever_holds_all_connections_does_not_keep_polar_out(url: str, small: None, redis: Redis) -> None:
+    with ExitStack() as stack:
+        for number in range(20):
+            stack.enter_context(wire_to(url)).sendall(post_with(b"Content-Length: 1000", body=b"{"))
+            assert disposition(url, PAID, f"msg-{number}") == "accepted"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lowers another process's limit")
+def test_a_receiver_with_few_files_outlives_a_crowd_and_polar_gets_in(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """More come at once than files can be opened: some find the door shut, but not for long."""
+    credits_ = credits_in(tmp_path, "http://127.0.0.1:9", REDIS_URL=redis_url)
+    with credits_.running("serve") as serve, ExitStack() as crowd:
+        url = serve.url()
+        resource.prlimit(serve.pid, resource.RLIMIT_NOFILE, (150, 150))
+        for _ in range(200):
+            crowd.enter_context(wire_to(url))
+        with httpx.Client(base_url=url) as polar:
+            assert eventually(lambda: _post(polar))
+        assert DeliveryStore(redis).counts()[Status.WAITING] == 1
+
+
+def _post(polar: httpx.Client) -> str:
+    try:
+        return post(polar, PAID)
+    except httpx.TransportError:  # it comes again
+        return ""

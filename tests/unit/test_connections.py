@@ -1,0 +1,213 @@
+"""When a connection's time begins anew, and how many there may be; sockets are in the integration tests."""
+
+import asyncio
+import resource
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from starlette.applications import Starlette
+from uvicorn.server import ServerState
+
+from app import connections
+from app.connections import Connection, most_connections, raise_file_limit
+from app.receiver import serving
+
+REQUEST_SECONDS = 20
+
+
+class Timer:
+    """A call that is to be made later."""
+
+    def __init__(self, due: float, call: Callable[[], object]) -> None:
+        self.due, self.call, self.cancelled = due, call, False
+
+    def cancel(self) -> None:
+        """Make no call."""
+        self.cancelled = True
+
+
+class Loop:
+    """An event loop whose time passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[Timer] = []
+
+    def time(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def call_later(self, seconds: float, call: Callable[..., object], *args: object) -> Timer:
+        """Set a timer."""
+        self.timers.append(Timer(self.now + seconds, lambda: call(*args)))
+        return self.timers[-1]
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and call what is due."""
+        self.now += seconds
+        due = [timer for timer in self.timers if timer.due <= self.now and not timer.cancelled]
+        self.timers = [timer for timer in self.timers if timer.due > self.now]
+        for timer in due:
+            timer.call()
+
+
+class Transport:
+    """A connection to nobody."""
+
+    def __init__(self) -> None:
+        self.state = "open"
+
+    def abort(self) -> None:
+        """Close without a word."""
+        self.state = "aborted"
+
+    def close(self) -> None:
+        """Close when all is written; here somebody never reads it."""
+        self.state = "closing"
+
+    def is_closing(self) -> bool:
+        """Say whether it is to be closed."""
+        return self.state != "open"
+
+    def get_extra_info(self, _name: str) -> None:
+        """Know nothing of either side."""
+
+
+class Door:
+    """A server's connections."""
+
+    def __init__(self) -> None:
+        self.loop, self.state = Loop(), ServerState()
+        self.config = serving(Starlette())
+
+    def connect(self) -> tuple[Connection, Transport]:
+        """Return a new connection and what is below it."""
+        transport = Transport()
+        loop = cast(asyncio.AbstractEventLoop, self.loop)
+        connection = Connection(self.config, self.state, {}, _loop=loop)
+        connection.connection_made(cast(asyncio.Transport, transport))
+        return connection, transport
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def test_a_connection_without_an_answer_ends_after_a_while(door: Door) -> None:
+    _, transport = door.connect()
+    door.loop.advance(REQUEST_SECONDS - 1)
+    assert transport.state == "open"
+    door.loop.advance(1)
+    assert transport.state == "aborted"
+
+
+@pytest.mark.parametrize("line", [b"GET /livez HTTP/1.1", b"GET / HTTP/1.1\r\nA: bcdef"])
+def test_what_is_sent_does_not_prolong_it(door: Door, line: bytes) -> None:
+    connection, transport = door.connect()
+    for byte in line[:REQUEST_SECONDS]:
+        door.loop.advance(1)
+        connection.data_received(bytes([byte]))
+    door.loop.advance(1)
+    assert transport.state == "aborted"
+
+
+def test_after_each_answer_the_time_begins_anew(door: Door) -> None:
+    """Who is served again and again is no dribbler; uvicorn itself ends who asks nothing more for 5 s."""
+    connection, transport = door.connect()
+    for _ in range(10):
+        door.loop.advance(REQUEST_SECONDS - 1)
+        connection.on_response_complete()
+        connection.data_received(b"G")  # of the next request
+    assert transport.state == "open"
+    door.loop.advance(REQUEST_SECONDS)
+    assert transport.state == "aborted"
+
+
+def test_who_does_not_read_a_last_answer_is_not_waited_for(door: Door) -> None:
+    connection, transport = door.connect()
+    transport.close()
+    connection.on_response_complete()
+    door.loop.advance(REQUEST_SECONDS)
+    assert transport.state == "aborted"
+
+
+def test_who_does_not_read_while_more_is_to_be_written_is_not_waited_for(door: Door) -> None:
+    connection, transport = door.connect()
+    connection.pause_writing()
+    door.loop.advance(REQUEST_SECONDS)
+    assert transport.state == "aborted"
+
+
+def test_of_a_connection_that_has_ended_no_timer_is_left(door: Door) -> None:
+    connection, _ = door.connect()
+    connection.on_response_complete()
+    connection.connection_lost(None)
+    assert [timer for timer in door.loop.timers if not timer.cancelled] == []
+
+
+def test_the_one_that_takes_longest_makes_room(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer makes a connection young again."""
+    monkeypatch.setattr(connections, "_MOST_CONNECTIONS", 2)
+    first, first_transport = door.connect()
+    door.loop.advance(1)
+    _, second_transport = door.connect()
+    door.loop.advance(1)
+    first.on_response_complete()
+    door.loop.advance(1)
+    door.connect()
+    assert (first_transport.state, second_transport.state) == ("open", "aborted")
+    door.connect()
+    assert first_transport.state == "aborted"
+    assert len(door.state.connections) == 2
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, now: int, most: int) -> list[tuple[int, int]]:
+    """Pretend these limits of open files; return what they are set to."""
+    current = [(now, most)]
+
+    def change(_: int, to: tuple[int, int]) -> None:
+        current.append(to)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: current[-1])
+    monkeypatch.setattr(resource, "setrlimit", change)
+    return current
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(20_000, 1000), (1100, 1000), (1024, 924), (256, 156), (64, 1), (-1, 1000)]
+)
+def test_connections_leave_some_files_for_redis(
+    monkeypatch: pytest.MonkeyPatch, files: int, most: int
+) -> None:
+    limits(monkeypatch, resource.RLIM_INFINITY if files < 0 else files, files)
+    assert most_connections() == most
+
+
+@pytest.mark.parametrize(
+    ("now", "most", "raised"),
+    [
+        (1024, 4096, (4096, 4096)),
+        (4096, 4096, (4096, 4096)),
+        (256, resource.RLIM_INFINITY, (10_240, resource.RLIM_INFINITY)),
+        (20_000, resource.RLIM_INFINITY, (20_000, resource.RLIM_INFINITY)),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_may_be(
+    monkeypatch: pytest.MonkeyPatch, now: int, most: int, raised: tuple[int, int]
+) -> None:
+    current = limits(monkeypatch, now, most)
+    raise_file_limit()
+    assert current[-1] == raised
+
+
+def test_a_system_that_does_not_raise_the_limit_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    limits(monkeypatch, 256, 512)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    raise_file_limit()
+    assert most_connections() == 156

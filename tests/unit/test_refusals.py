@@ -1,0 +1,66 @@
+"""How refusals are told: at once, but not so often that strangers fill the log."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from app.refusals import Refusals
+
+QUIET_SECONDS = 10
+
+
+class Stopwatch:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds so far."""
+        return self.seconds
+
+
+def told(*moments: tuple[float, str]) -> list[tuple[str, int]]:
+    """Return what is told of refusals at these moments: reason and how many times."""
+    stopwatch = Stopwatch()
+    with capture_logs() as lines:
+        refusals = Refusals(stopwatch)
+        for stopwatch.seconds, reason in moments:
+            refusals.tell(reason)
+    assert {line["log_level"] for line in lines} <= {"warning"}
+    assert {line["event"] for line in lines} <= {"refused"}
+    return [(line["detail"], line["times"]) for line in lines]
+
+
+def test_the_first_refusal_is_told_at_once() -> None:
+    assert told((0, "stale")) == [("stale", 1)]
+
+
+def test_those_that_follow_soon_are_told_together_with_the_next_one_later() -> None:
+    flood = [(second, "stale") for second in range(10)]
+    assert told(*flood) == [("stale", 1)]
+    assert told(*flood, (10, "stale")) == [("stale", 1), ("stale", 10)]
+
+
+def test_each_reason_is_told_for_itself() -> None:
+    """A flood of forgeries hides nothing else."""
+    assert told((0, "forged"), (1, "stale"), (2, "forged")) == [("forged", 1), ("stale", 1)]
+
+
+def test_after_a_quiet_time_a_refusal_is_told_at_once_again() -> None:
+    assert told((0, "stale"), (100, "stale"), (200, "stale")) == [("stale", 1)] * 3
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.sampled_from("ab")), min_size=1, max_size=50))
+def test_however_many_there_are_a_reason_is_told_once_in_ten_seconds_and_none_is_counted_twice(
+    waits: list[tuple[float, str]],
+) -> None:
+    moments, now = [], 0.0
+    for wait, reason in waits:
+        now += wait
+        moments.append((now, reason))
+    lines = told(*moments)
+    for reason in {reason for _, reason in waits}:
+        times = [count for one, count in lines if one == reason]
+        assert 1 <= len(times) <= 1 + now // QUIET_SECONDS
+        assert sum(times) <= len([one for _, one in waits if one == reason])
