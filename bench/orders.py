@@ -1,0 +1,50 @@
+"""The webhooks that are measured with: one real renewal, as many times as needed, each of another order."""
+
+import time
+from collections.abc import Iterator, Sequence
+from uuid import uuid4
+
+from app.signature import sign
+from config.samples import recorded
+
+PATH = "/webhooks/polar"
+SECRET = "whsec_of-the-bench"  # noqa: S105 - nobody else's
+
+_RENEWAL = recorded("subscription_cycle")
+_ORDER = "93e3408a-a637-4ec7-8e92-5913a24fad4d"  # whose ids are replaced by fresh ones
+_CUSTOMER = "def721d3-2354-4cfa-8da8-d7f93d0b698f"
+_IGNORED = _RENEWAL.replace('"order.paid"', '"order.updated"', 1).encode()
+
+BODY_BYTES = len(_RENEWAL)
+
+
+def paid_orders(count: int) -> Iterator[bytes]:
+    """Yield the bodies of ``count`` webhooks, each of an order and a customer of its own."""
+    for _ in range(count):
+        yield _RENEWAL.replace(_ORDER, str(uuid4())).replace(_CUSTOMER, str(uuid4())).encode()
+
+
+def ignored(count: int) -> Iterator[bytes]:
+    """Yield the bodies of webhooks that lead to no credit."""
+    for _ in range(count):
+        yield _IGNORED
+
+
+def requests_with(bodies: Iterator[bytes]) -> Sequence[bytes]:
+    """Return whole HTTP requests, signed now: they are good for five minutes."""
+    return [request_with(body) for body in bodies]
+
+
+def request_with(body: bytes) -> bytes:
+    """Return the request that Polar would make with ``body``, but for its name."""
+    signed = sign(SECRET, str(uuid4()), int(time.time()), body)
+    headers = {
+        "host": "127.0.0.1",
+        "accept": "*/*",
+        "user-agent": "polar.sh webhooks",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        **signed,
+    }
+    lines = [f"POST {PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

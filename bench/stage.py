@@ -1,0 +1,181 @@
+"""The stage: a durable Redis, the stand-in for Polar, and what runs between them, each its own process."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from redis import Redis
+from rq import Queue
+from rq.worker_registration import get_keys
+
+from bench.orders import SECRET
+from workers.embedded import EmbeddedRedis
+from workers.queue import QUEUE
+
+RULES = """\
+version: 1
+meters: {api_usage: {}}
+rules:
+  - {name: pack, triggers: [subscription_cycle], grant: {api_usage: 10}}
+"""
+
+POLAR_LATENCY_MS = 30
+_UNLIMITED = 100_000  # requests a minute; the most that our settings take
+_PATIENCE_SECONDS = 60
+_POLL_SECONDS = 0.002
+
+
+class StageError(Exception):
+    """A process did not come up, or did not do what is measured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Where everything is."""
+
+    folder: Path
+    redis_url: str
+    polar_url: str
+    environment: Mapping[str, str]
+
+    @contextmanager
+    def process(self, *args: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run ``python -m args`` while the block runs; its output goes where a service manager's would."""
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-m", *args],
+                env={**self.environment, **environment},
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+    @contextmanager
+    def receiver(self) -> Iterator[tuple[int, int]]:
+        """Run our receiver; yield its port and process id."""
+        port = free_port()
+        with self.process("app", "serve", PORT=str(port)) as process:
+            self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/readyz"))
+            yield port, process.pid
+
+    @contextmanager
+    def rival(self, app: str, *, http: str = "h11", **environment: str) -> Iterator[tuple[int, int]]:
+        """Run one of the rivals' applications, by the same server as ours."""
+        port = free_port()
+        options = [f"--port={port}", f"--http={http}", "--no-access-log", "--log-level=warning"]
+        with self.process("uvicorn", f"bench.rivals:{app}", *options, **environment) as process:
+            self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/"))
+            yield port, process.pid
+
+    @contextmanager
+    def workers(self, count: int = 1) -> Iterator[None]:
+        """Run our workers."""
+        before = self._registered(QUEUE)
+        with self.process("app", "work", f"--workers={count}") as process:
+            self.await_up(process, lambda: len(self._registered(QUEUE) - before) == count)
+            yield
+
+    @contextmanager
+    def rq_worker(self, kind: str, queue: str) -> Iterator[None]:
+        """Run one of RQ's own workers."""
+        before = self._registered(queue)
+        options = ["--url", self.redis_url, "--worker-class", kind]
+        with self.process("rq.cli", "worker", *options, queue) as process:
+            self.await_up(process, lambda: len(self._registered(queue) - before) == 1)
+            yield
+
+    def await_up(self, process: subprocess.Popen[bytes], holds: Callable[[], bool]) -> None:
+        """Return as soon as ``holds``; StageError if the process has ended, or after a minute."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not holds():
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = (self.folder / "log").read_text(errors="replace")
+                raise StageError(f"{process.args!r} did not come up; it said: {said[-2000:]}")
+            time.sleep(_POLL_SECONDS)
+
+    def _registered(self, queue: str) -> set[str]:
+        """Return the workers that RQ knows; who was ended early may still be among them."""
+        with self.redis() as redis:
+            return set(get_keys(queue=Queue(queue, connection=redis)))
+
+    def redis(self) -> Redis:
+        """Return a client."""
+        return Redis.from_url(self.redis_url)
+
+    def taken(self, least: int = 0) -> dict[str, float]:
+        """Return what Polar has taken as soon as that is so much."""
+        answer = httpx.get(f"{self.polar_url}/taken", params={"least": least}, timeout=None)  # noqa: S113
+        return {name: float(value) for name, value in answer.json().items()}
+
+
+@contextmanager
+def stage(
+    *, polar_latency_ms: int = POLAR_LATENCY_MS, polar_per_minute: int = _UNLIMITED, share: int = _UNLIMITED
+) -> Iterator[Stage]:
+    """Yield a stage of its own, of which nothing is left afterwards."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        embedded = EmbeddedRedis(folder / "redis")
+        with embedded:
+            made = _set(folder, embedded.url, free_port(), share)
+            polar_port = made.polar_url.rpartition(":")[2]
+            with made.process(
+                "bench.polar", polar_port, str(polar_latency_ms), str(polar_per_minute)
+            ) as polar:
+                made.await_up(polar, lambda: answers(f"{made.polar_url}/taken?least=0"))
+                yield made
+        embedded.await_end()
+
+
+def _set(folder: Path, redis_url: str, polar_port: int, share: int) -> Stage:
+    rules = folder / "rules.yaml"
+    rules.write_text(RULES)
+    polar_url = f"http://127.0.0.1:{polar_port}"
+    ours = {
+        "POLAR_ACCESS_TOKEN": "polar_oat_of-the-bench",
+        "POLAR_WEBHOOK_SECRET": SECRET,
+        "POLAR_SERVER": polar_url,
+        "REDIS_URL": redis_url,
+        "CREDITS_RULES": str(rules),
+        "CREDITS_DATA_DIR": str(folder / "redis"),
+        "CREDITS_POLAR_REQUESTS_PER_MINUTE": str(share),
+    }
+    rivals = {"BENCH_REDIS": redis_url, "BENCH_POLAR": polar_url, "BENCH_QUEUE": "bench"}
+    passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment = {**passed_on, "HOME": str(folder), **ours, **rivals}
+    return Stage(folder=folder, redis_url=redis_url, polar_url=polar_url, environment=environment)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Say whether a server is there, and well."""
+    try:
+        return httpx.get(url, timeout=_PATIENCE_SECONDS).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.HTTPError:
+        return False
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used; nothing where the system does not tell."""
+    try:
+        ticks: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    except OSError:
+        return float("nan")
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
