@@ -1,10 +1,12 @@
-"""``/livez``, ``/readyz``, ``/healthz``: for load balancers, and for whoever is called at night."""
+"""``/livez``, ``/readyz``, ``/healthz``, ``/metrics``: for machines that watch, and for people at night."""
 
 import asyncio
 import hmac
 import time
 
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from redis import Redis
+from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from workers.errors import StoreUnavailableError
 from workers.health import Check, all_well, examine
 from workers.intake import Intake
+from workers.metrics import exposition
 
 _FRESH_SECONDS = 1.0
 
@@ -47,6 +50,16 @@ class HealthEndpoints:
         if self._is_operator(request):
             answer["checks"] = {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}
         return JSONResponse(answer, status_code=200 if well else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """How things stand, in numbers; for operators only, and for others there is no such page."""
+        if not self._is_operator(request):
+            return JSONResponse({"error": "not_found"}, status_code=404)
+        try:
+            text = await run_in_threadpool(exposition, self._redis)
+        except (RedisError, OSError):
+            return JSONResponse({"error": "unavailable"}, status_code=503)
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -37,6 +37,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/livez", health.livez),
             Route("/readyz", health.readyz),
             Route("/healthz", health.healthz),
+            Route("/metrics", health.metrics),
         ],
         lifespan=lifespan,
     )

@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - Redis's own, and no relative of Python's
+    RedisError,
+    TimeoutError,  # noqa: A004
+)
 
 from workers import keys
 from workers.deliveries import DeliveryStore
@@ -30,16 +34,20 @@ class Check:
 
 
 def examine(redis: Redis, now: datetime | None = None) -> list[Check]:
-    """Ask every question; a Redis that does not answer is one of the answers."""
+    """Ask every question; a Redis that does not answer is one of the answers, and is asked no more."""
     moment = now or datetime.now(UTC)
-    questions: list[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]]] = [
-        ("redis", _redis),
-        ("workers", _workers),
-        ("waiting", _waiting),
-        ("rules", _rules),
-        ("polar", _polar),
-    ]
-    return [_ask(name, question, redis, moment) for name, question in questions]
+    checks: list[Check] = []
+    for name, question in _QUESTIONS:
+        try:
+            ok, detail = question(redis, moment)
+        except (ConnectionError, TimeoutError, OSError) as error:
+            # Each further question would wait as long as this one did, and whoever asks us gives up.
+            away = f"Redis: {words_of(error)}"
+            return checks + [Check(name=left, ok=False, detail=away) for left, _ in _QUESTIONS[len(checks) :]]
+        except RedisError as error:
+            ok, detail = False, f"Redis: {words_of(error)}"
+        checks.append(Check(name=name, ok=ok, detail=detail))
+    return checks
 
 
 def all_well(checks: Iterable[Check]) -> bool:
@@ -47,21 +55,9 @@ def all_well(checks: Iterable[Check]) -> bool:
     return all(check.ok for check in checks)
 
 
-def _ask(
-    name: str,
-    question: Callable[[Redis, datetime], tuple[bool, str]],
-    redis: Redis,
-    now: datetime,
-) -> Check:
-    try:
-        ok, detail = question(redis, now)
-    except (RedisError, OSError) as error:
-        ok, detail = False, f"Redis: {words_of(error)}"
-    return Check(name=name, ok=ok, detail=detail)
-
-
 def _redis(redis: Redis, _now: datetime) -> tuple[bool, str]:
     """Redis must keep what it is given: on disk, and when memory is short."""
+    redis.ping()  # raises where it is away: a finding would not, and the other questions be asked
     found = redis_findings(redis)
     well = all(one.level != "error" for one in found)
     return well, "; ".join(one.detail for one in found) or "takes writes, keeps them"
@@ -95,3 +91,12 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
         return True, "no outage"
     age = now - outage.since
     return age < _LONGEST_WAIT, f"away for {round(age.total_seconds())} s: {outage.reason}"
+
+
+_QUESTIONS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (
+    ("redis", _redis),
+    ("workers", _workers),
+    ("waiting", _waiting),
+    ("rules", _rules),
+    ("polar", _polar),
+)

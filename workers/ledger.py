@@ -41,22 +41,36 @@ class Ledger:
 
     def look(self, plan: Plan) -> Standing:
         """Return what stands for all that ``plan`` is about; touches nothing."""
-        return self._standings([entries.look_row(plan)])[0]
+        return self.look_all([plan])[0]
+
+    def look_all(self, plans: Sequence[Plan]) -> list[Standing]:
+        """Return what stands for each of ``plans``, likewise; for one that is about nothing, nothing."""
+        asked = [plan for plan in plans if plan.subject]
+        found = iter(self._standings([entries.look_row(plan) for plan in asked]) if asked else [])
+        return [next(found) if plan.subject else Standing(subject="") for plan in plans]
 
     def find(self, subject: str) -> Standing:
         """Return what stands for ``subject``."""
         return self.look(Plan(subject=subject))
 
+    def find_all(self, subjects: Sequence[str]) -> list[Standing]:
+        """Return what stands for each of ``subjects``."""
+        return self.look_all([Plan(subject=subject) for subject in subjects])
+
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze what refunds take back; what was worked out from an older standing is passed over."""
+        """Freeze what is taken back; what was worked out from an older standing is passed over."""
         self._take_back(keys=[], args=[json.dumps([entries.take_back_row(one) for one in claims])])
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
-        """Write down in one step what Polar has taken and what became of the deliveries."""
-        self._settle(
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+        """Write down in one step what Polar has taken and what became of the deliveries.
+
+        Returns those deliveries that another has by now: of them nothing was written.
+        """
+        lost = self._settle(
             keys=[keys.DUE, keys.AUDIT],
             args=[
                 keys.DELIVERY,
+                keys.BODY,
                 keys.DELIVERIES,
                 keys.ABOUT,
                 int(self._retain.total_seconds()),
@@ -64,9 +78,10 @@ class Ledger:
                 json.dumps([entries.outcome_row(outcome) for outcome in outcomes]),
             ],
         )
+        return {delivery_id.decode() for delivery_id in lost}
 
     def _standings(self, rows: Sequence[Sequence[object]]) -> list[Standing]:
-        found = self._claim(keys=[], args=[keys.DELIVERY, json.dumps(rows)])
+        found = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
         return [
             entries.standing(str(row[0]), flat, others)
             for row, (flat, *others) in zip(rows, found, strict=True)

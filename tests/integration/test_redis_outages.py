@@ -41,7 +41,10 @@ class Service:
 
     def deliver(self, order_number: int) -> int:
         """Deliver a paid order once, as Polar does; return the answer's status."""
-        body, delivery_id = order_webhook(id=some_id(order_number)), f"msg-{order_number}"
+        return self.send(f"msg-{order_number}", order_webhook(id=some_id(order_number)))
+
+    def send(self, delivery_id: str, body: bytes) -> int:
+        """Deliver whatever it is, with a good signature; return the answer's status."""
         headers = sign(SECRET, delivery_id, int(time.time()), body)
         url = f"{self.url}/webhooks/polar"
         return httpx.post(url, content=body, headers=headers, timeout=POLAR_SECONDS).status_code
@@ -249,6 +252,9 @@ def test_a_user_who_may_do_no_more_than_we_need_runs_all_of_it(tmp_path: Path) -
             for command in COMMANDS:
                 done = service.credits.run(*command.split())
                 assert (done.returncode, done.stderr) == (0, ""), command
+            assert service.send("msg-unreadable", b"no webhook") == 202
+            eventually(lambda: service.credits.json("show", "msg-unreadable")["status"] == "failed")
+            assert service.credits.run("replay", "--all", "--dry-run").returncode == 0
         with server.asked() as redis:
             denied = {one["object"] for one in redis.acl_log()}
             used = {name.removeprefix("cmdstat_") for name in redis.info("commandstats")}

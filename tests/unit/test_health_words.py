@@ -1,9 +1,10 @@
 """What a server says of itself, in words: each fault by itself, and none where all is well."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from redis import Redis
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -17,6 +18,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisGoneError
 from redis.exceptions import TimeoutError as RedisSlowError
 
+from workers.health import examine
 from workers.redis_words import doubts_in, faults_in, words_of
 
 GOOD = {
@@ -110,3 +112,21 @@ def test_memory_is_nearly_full_from_nine_tenths_and_leaves_out_what_redis_leaves
 def test_each_refusal_is_explained_and_keeps_redis_own_words(error: Exception, words: str) -> None:
     assert words in words_of(error)
     assert words_of(error).endswith(f": {error}")
+
+
+class Hanging:
+    """A Redis that gives no answer, each time after a while."""
+
+    asked = 0
+
+    def ping(self) -> None:
+        self.asked += 1
+        raise RedisSlowError("Timeout reading from socket")
+
+
+def test_a_redis_that_gives_no_answer_is_asked_once() -> None:
+    hanging = Hanging()
+    checks = examine(cast(Redis, hanging))
+    assert [one.name for one in checks] == ["redis", "workers", "waiting", "rules", "polar"]
+    assert all(not one.ok and "Timeout reading" in one.detail for one in checks)
+    assert hanging.asked == 1
