@@ -151,7 +151,7 @@ class FakeStore:
             subject = one.grants[0].subject
             if subject in self.claims:
                 self._link(one.subject, subject)
-            elif self.taken.get(one.subject, {}) == one.before:
+            elif self._is_as_worked_out(one):
                 self.claims[subject] = Claim(
                     subject=subject,
                     delivery_id=one.delivery_id,
@@ -159,15 +159,20 @@ class FakeStore:
                     grants=one.grants,
                     order_id=one.grants[0].order_id,
                 )
-                self.taken[one.subject] = one.after
+                taken = {**self.taken.get(one.subject, {}), **one.after}
+                self.taken[one.subject] = {meter: rules for meter, rules in taken.items() if rules}
                 self._link(one.subject, subject)
+
+    def _is_as_worked_out(self, one: TakeBack) -> bool:
+        taken = self.taken.get(one.subject, {})
+        return all(taken.get(meter, {}) == one.before.get(meter, {}) for meter in {**one.before, **one.after})
 
     def _link(self, order: str, refund: str) -> None:
         linked = self.linked.setdefault(order, [])
         if refund not in linked:
             linked.append(refund)
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
         """Write down what was taken; what another has settled by now stands."""
         for grant in accepted:
             claim = self.claims.get(grant.subject)
@@ -175,10 +180,14 @@ class FakeStore:
                 settled = {**claim.settled, grant.meter: self._clock.now}
                 self.claims[grant.subject] = replace(claim, settled=settled)
                 self.audit.append(grant.key)
+        lost = set()
         for outcome in outcomes:
             kept = self.deliveries.get(outcome.delivery_id)
             if kept and kept.status is Status.WAITING and kept.attempts == outcome.attempt:
                 self._write(kept, outcome)
+            else:
+                lost.add(outcome.delivery_id)
+        return lost
 
     def _write(self, kept: Stored, outcome: Outcome) -> None:
         kept.reason = outcome.reason

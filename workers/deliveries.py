@@ -1,30 +1,33 @@
 """The store of raw deliveries: what came, whose turn it is, and what became of it."""
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from heapq import merge
-from itertools import count, islice
+from itertools import chain, count, islice, takewhile
 from typing import cast
 
 from redis import Redis
 from redis.typing import EncodableT
 
 from workers import keys
+from workers.bodies import pack, unpack
+from workers.grants import order_of, order_subject
 from workers.queue import wake_args
-from workers.records import Delivery, Lease, Leased, Status, moment_of
+from workers.records import Delivery, Lease, Leased, Status, milliseconds_of, moment_of
 from workers.scripts import lua
 
 # A killed worker's share is due again after this long. Longer than a round (10 s) and the last request
 # in it (20 s) may take; short enough that credit comes within the minute all the same.
 LEASE_SECONDS = 40
 
+# What the reason of a delivery begins with that failed and was put to rest.
+DISMISSED = "dismissed: "
+
 _PAGE = 200
 
-# What lists show; bodies are a hundred times larger.
-_SHOWN = (
-    "status", "type", "reason", "received_at", "settled_at", "attempts", "subject", "order_id",
-    "customer_id",
-)  # fmt: skip
+# The first arguments of scripts that take deliveries by name.
+_TAKING: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, LEASE_SECONDS * 1000)
 
 
 class DeliveryStore:
@@ -34,42 +37,66 @@ class DeliveryStore:
         self._redis = redis
         self._lease = redis.register_script(lua("lease"))
         self._reopen = redis.register_script(lua("reopen"))
+        self._put = redis.register_script(lua("put"))
+        self._dismiss = redis.register_script(lua("dismiss"))
 
     def lease(self, most: int) -> Lease:
         """Take up to ``most`` deliveries that are due, for ``LEASE_SECONDS``; none during a pause."""
         outages, *taken = self._lease(
             keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.deliveries(Status.WAITING)],
-            args=[keys.DELIVERY, LEASE_SECONDS * 1000, most, *wake_args()],
+            args=[keys.DELIVERY, keys.BODY, LEASE_SECONDS * 1000, most, *wake_args()],
         )
         return Lease(deliveries=tuple(map(_leased, taken)), outages=outages)
 
     def reopen(self, ids: Sequence[str]) -> tuple[Leased, ...]:
         """Take these deliveries whatever became of them; unknown ids are left out."""
-        args: list[EncodableT] = [keys.DELIVERY, keys.DELIVERIES, LEASE_SECONDS * 1000, *ids]
-        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=args)))
+        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*_TAKING, *ids])))
+
+    def put(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
+        """Store deliveries (id, type, body) that no receiver took, and take them; a known one is run again.
+
+        The caller works on them itself; if it is killed, a worker does once the lease ends.
+        """
+        args = [piece for id_, type_, body in rows for piece in (id_, type_, pack(body))]
+        return tuple(map(_leased, self._put(keys=[keys.DUE], args=[*_TAKING, *args])))
+
+    def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
+        """Put those of ``ids`` that failed to rest: skipped, with their reason, and kept for ``retain``."""
+        rows = [
+            [one.id, [keys.about(id_) for id_ in (one.order_id, one.customer_id) if id_]]
+            for one in self.get(ids)
+        ]
+        self._dismiss(
+            keys=[keys.deliveries(Status.FAILED), keys.deliveries(Status.SKIPPED)],
+            args=[keys.DELIVERY, keys.BODY, int(retain.total_seconds()), DISMISSED, json.dumps(rows)],
+        )
 
     def get(self, ids: Sequence[str]) -> list[Delivery]:
         """Return those of ``ids`` that are known, in the same order."""
         pipeline = self._redis.pipeline(transaction=False)
         for delivery_id in ids:
-            pipeline.hmget(keys.delivery(delivery_id), *_SHOWN)
+            pipeline.hgetall(keys.delivery(delivery_id))
         found = zip(ids, pipeline.execute(), strict=True)
-        return [_delivery(delivery_id, values) for delivery_id, values in found if values[0]]
+        return [_delivery(delivery_id, fields) for delivery_id, fields in found if b"status" in fields]
 
     def about(self, order_id: str) -> list[Delivery]:
-        """Return the settled deliveries that told of an order."""
-        ids = cast(set[bytes], self._redis.smembers(keys.about(order_id)))
-        return self.get(sorted(id_.decode() for id_ in ids))
+        """Return the settled deliveries that told of an order: whose plan was frozen, and all others."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zrange(keys.about(order_id), 0, -1)
+        pipeline.hget(order_subject(order_id), "delivery")
+        others, first = pipeline.execute()
+        found = self.get(sorted(id_.decode() for id_ in {*others, *([first] if first else [])}))
+        return [one for one in found if one.status is not Status.WAITING]
 
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery as it was signed."""
-        return cast(bytes | None, self._redis.hget(keys.delivery(delivery_id), "body")) or b""
+        return unpack(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")
 
     def newest(
         self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None
     ) -> Iterator[Delivery]:
         """Yield deliveries of these statuses that came since, newest first, read page by page."""
-        oldest = "-inf" if since is None else str(_milliseconds(since))
+        oldest = "-inf" if since is None else str(milliseconds_of(since))
         pages = [self._ids(status, oldest) for status in statuses]
         ids = merge(*pages, key=lambda row: row[1], reverse=True)
         while page := [row[0].decode() for row in islice(ids, _PAGE)]:
@@ -103,25 +130,36 @@ class DeliveryStore:
 def _leased(row: list[bytes]) -> Leased:
     delivery_id, type_, body, strikes, attempt = row
     return Leased(
-        id=delivery_id.decode(), type=type_.decode(), body=body, strikes=int(strikes), attempt=int(attempt)
+        id=delivery_id.decode(),
+        type=type_.decode(),
+        body=unpack(body),
+        strikes=int(strikes),
+        attempt=int(attempt),
     )
 
 
-def _delivery(delivery_id: str, values: Sequence[bytes | None]) -> Delivery:
-    texts = {name: (value or b"").decode() for name, value in zip(_SHOWN, values, strict=True)}
+def _delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
+    subject = fields.get(b"subject", b"").decode()
     return Delivery(
         id=delivery_id,
-        type=texts["type"],
-        status=Status(texts["status"]),
-        reason=texts["reason"],
-        received_at=moment_of(texts["received_at"]),
-        settled_at=moment_of(texts["settled_at"]) if texts["settled_at"] else None,
-        attempts=int(texts["attempts"]),
-        subject=texts["subject"] or None,
-        order_id=texts["order_id"] or None,
-        customer_id=texts["customer_id"] or None,
+        type=fields[b"type"].decode(),
+        status=Status(fields[b"status"].decode()),
+        reason=_reason(fields),
+        received_at=moment_of(fields[b"received_at"]),
+        settled_at=_moment(fields.get(b"settled_at")),
+        attempts=int(fields[b"attempts"]),
+        subject=subject or None,
+        order_id=order_of(subject),
+        customer_id=fields.get(b"customer_id", b"").decode() or None,
+        erased_at=_moment(fields.get(b"erased_at")),
     )
 
 
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _reason(fields: Mapping[bytes, bytes]) -> str:
+    """Return the reason, which a script has cut into pieces, maybe within a letter."""
+    names = chain([b"reason"], (b"reason:%d" % number for number in count(2)))
+    return b"".join(fields[name] for name in takewhile(fields.__contains__, names)).decode()
+
+
+def _moment(value: bytes | None) -> datetime | None:
+    return moment_of(value) if value else None

@@ -1,16 +1,23 @@
-"""PURE: how the ledger's values are written in Redis, and read back."""
+"""PURE: how the ledger's values are written in Redis, and read back.
 
-import json
+A hash is a sixth of the size while each of its fields and values has at most 64 bytes: hence texts that
+are short, and repeat nothing that the key or another field has. ``grant:api_usage`` is
+``pack=10 first=50:revoke``: by rule the credits, and what a refund takes back.
+"""
+
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 from workers.grants import Grant, Part, order_of
 from workers.planning import Plan
-from workers.records import Claim, Outcome, Refund, Standing, TakeBack, Taken, moment_of
+from workers.records import Claim, Outcome, Refund, Standing, TakeBack, moment_of
 
-_REVOKE = "revoke"
+_GRANT, _SETTLED, _PROPERTY, _TAKEN = "grant:", "settled:", "property:", "taken:"
+_REASON = "reason"
+_REVOKE = ":revoke"
+_USUAL_PROPERTY = "units"  # is not written; what rules take for usual may change, this may not
 
 Other = tuple[bytes, Sequence[bytes], int]
 """A subject's hash as ``claim.lua`` returns it, and whether it is linked."""
@@ -35,9 +42,12 @@ def look_row(plan: Plan) -> list[object]:
 
 
 def take_back_row(one: TakeBack) -> list[object]:
-    """Return what a refund takes back as ``take_back.lua`` reads it."""
-    fields = _fields(one.delivery_id, one.grants)
-    return [one.subject, _taken_text(one.before), _taken_text(one.after), one.grants[0].subject, fields]
+    """Return what is taken back as ``take_back.lua`` reads it."""
+    changes = [
+        [_TAKEN + meter, _taken_text(one.before.get(meter, {})), _taken_text(one.after.get(meter, {}))]
+        for meter in {**one.before, **one.after}
+    ]
+    return [one.subject, changes, one.grants[0].subject, _fields(one.delivery_id, one.grants)]
 
 
 def standing(subject: str, flat: Sequence[bytes], others: Sequence[Other]) -> Standing:
@@ -48,14 +58,14 @@ def standing(subject: str, flat: Sequence[bytes], others: Sequence[Other]) -> St
     amount = fields.get("refunded_amount")
     return Standing(
         subject=subject,
-        claims=tuple(_claim(name, each) for name, each in linked if "delivery" in each),
+        claims=tuple(claim(name, each) for name, each in linked if "delivery" in each),
         elsewhere=tuple(
-            _claim(name, each) for name, each, is_linked in read if not is_linked and "delivery" in each
+            claim(name, each) for name, each, is_linked in read if not is_linked and "delivery" in each
         ),
         refund=Refund(amount=int(amount), share=Fraction(fields["refunded_share"])) if amount else None,
         taken={
-            meter: {rule: Decimal(units) for rule, units in rules.items()}
-            for meter, rules in json.loads(fields.get("taken", "{}")).items()
+            meter: {part.rule: part.units for part in _parts(text)}
+            for meter, text in _by_meter(fields, _TAKEN).items()
         },
     )
 
@@ -83,45 +93,55 @@ def _base(delivery_id: str, customer_id: str, subject: str, order_id: str | None
 def _fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
     first = grants[0]
     fields = _base(delivery_id, first.customer_id, first.subject, first.order_id)
+    if first.reason:
+        fields += [_REASON, first.reason]
     for grant in grants:
-        parts = [[part.rule, str(part.units), *([_REVOKE] if part.revocable else [])] for part in grant.parts]
-        fields += [f"grant:{grant.meter}", json.dumps([grant.property_name, parts])]
+        fields += [_GRANT + grant.meter, " ".join(map(_part_text, grant.parts))]
+        if grant.property_name != _USUAL_PROPERTY:
+            fields += [_PROPERTY + grant.meter, grant.property_name]
     return fields
 
 
-def _claim(subject: str, fields: dict[str, str]) -> Claim:
+def claim(subject: str, fields: Mapping[str, str]) -> Claim:
+    """Return what is frozen for ``subject`` by its hash."""
     order_id = order_of(subject) or fields.get("order")
+    properties = _by_meter(fields, _PROPERTY)
     return Claim(
         subject=subject,
         delivery_id=fields["delivery"],
         claimed_at=moment_of(fields["claimed_at"]),
         grants=tuple(
-            _grant(subject, fields["customer"], order_id, name, value)
-            for name, value in sorted(fields.items())
-            if name.startswith("grant:")
+            Grant(
+                subject=subject,
+                customer_id=fields["customer"],
+                meter=meter,
+                property_name=properties.get(meter, _USUAL_PROPERTY),
+                parts=_parts(text),
+                order_id=order_id,
+                reason=fields.get(_REASON, ""),
+            )
+            for meter, text in sorted(_by_meter(fields, _GRANT).items())
         ),
-        settled={
-            name.removeprefix("settled:"): moment_of(value)
-            for name, value in fields.items()
-            if name.startswith("settled:")
-        },
+        settled={meter: moment_of(moment) for meter, moment in _by_meter(fields, _SETTLED).items()},
         order_id=order_id,
     )
 
 
-def _grant(subject: str, customer_id: str, order_id: str | None, name: str, value: str) -> Grant:
-    property_name, parts = json.loads(value)
-    return Grant(
-        subject=subject,
-        customer_id=customer_id,
-        meter=name.removeprefix("grant:"),
-        property_name=property_name,
-        parts=tuple(
-            Part(rule=rule, units=Decimal(units), revocable=_REVOKE in policy)
-            for rule, units, *policy in parts
-        ),
-        order_id=order_id,
-    )
+def _by_meter(fields: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): text for name, text in fields.items() if name.startswith(prefix)}
+
+
+def _parts(text: str) -> tuple[Part, ...]:
+    return tuple(map(_part, text.split()))
+
+
+def _part(text: str) -> Part:
+    rule, _, units = text.partition("=")
+    return Part(rule=rule, units=Decimal(units.removesuffix(_REVOKE)), revocable=units.endswith(_REVOKE))
+
+
+def _part_text(part: Part) -> str:
+    return f"{part.rule}={part.units:f}" + (_REVOKE if part.revocable else "")
 
 
 def _decoded(flat: Sequence[bytes]) -> dict[str, str]:
@@ -132,11 +152,6 @@ def _ratio(share: Fraction) -> str:
     return f"{share.numerator}/{share.denominator}"
 
 
-def _taken_text(taken: Taken) -> str:
+def _taken_text(rules: Mapping[str, Decimal]) -> str:
     """Return always the same text for the same amounts: it is compared in Redis."""
-    texts = {
-        meter: {rule: f"{units.normalize():f}" for rule, units in rules.items()}
-        for meter, rules in taken.items()
-        if rules
-    }
-    return json.dumps(texts, sort_keys=True)
+    return " ".join(f"{rule}={units.normalize():f}" for rule, units in sorted(rules.items()))

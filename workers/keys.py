@@ -22,8 +22,21 @@ PROBE = "credits:probe"
 # A stream, one entry a settled grant, in order: the audit trail. Lives for ever.
 AUDIT = "credits:audit"
 
+# A hash: by customer, the newest of their facts in the ledger, without `credits:`; its field `before` names
+# the one before it. Lives for ever, as they do.
+CUSTOMERS = "credits:customers"
+
 # The rules that workers have in force, told anew at each tick. Expires soon after the last worker.
 RULES = "credits:rules"
+
+# What failed and waits, as people were last told. Lives for ever: it is four small numbers.
+ALERTS = "credits:alerts"
+
+# Since when workers have looked without a gap, and Polar has been as it is. Expires soon after the last.
+WATCH = "credits:watch"
+
+# Stands from a round of the reconciler until the next one is due. Expires then.
+RECONCILED = "credits:reconciled"
 
 # Written by readiness probes to see that Redis takes writes. Expires in seconds.
 READY = "credits:ready"
@@ -34,9 +47,22 @@ def delivery(delivery_id: str) -> str:
     return DELIVERY + delivery_id
 
 
-def about(order_id: str) -> str:
-    """Return the set of deliveries about an order. Expires like the last of them; never if one failed."""
-    return ABOUT + order_id
+def body(delivery_id: str) -> str:
+    """Return what was sent, packed. Lives as long as its delivery, unless it is erased before."""
+    return BODY + delivery_id
+
+
+def about(id_: str) -> str:
+    """Return the settled deliveries about an order, or a customer, that no entry of the ledger names.
+
+    Scored by when they expire (ms; inf if failed). Expires like the last of them.
+    """
+    return ABOUT + id_
+
+
+def hush(kind: str) -> str:
+    """Return what stands while people are not told of this kind of trouble again. Expires in minutes."""
+    return f"credits:hush:{kind}"
 
 
 def deliveries(status: str) -> str:
@@ -45,5 +71,6 @@ def deliveries(status: str) -> str:
 
 
 DELIVERY = "credits:delivery:"
+BODY = "credits:body:"
 DELIVERIES = "credits:deliveries:"
 ABOUT = "credits:about:"

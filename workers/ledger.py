@@ -67,7 +67,7 @@ class Ledger:
         Returns those deliveries that another has by now: of them nothing was written.
         """
         lost = self._settle(
-            keys=[keys.DUE, keys.AUDIT],
+            keys=[keys.DUE, keys.AUDIT, keys.PAUSE, keys.OUTAGE, keys.PROBE],
             args=[
                 keys.DELIVERY,
                 keys.BODY,

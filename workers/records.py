@@ -10,12 +10,17 @@ from fractions import Fraction
 from workers.grants import Grant
 
 Taken = Mapping[str, Mapping[str, Decimal]]
-"""What refunds took back of an order's credits so far: by meter, by rule, positive."""
+"""What was taken back of an order's credits so far: by meter, by rule, positive."""
 
 
 def moment_of(milliseconds: str | bytes | float) -> datetime:
     """Return the moment that Redis keeps as milliseconds since the epoch."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, tz=UTC)
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Return a moment as Redis keeps it."""
+    return int(moment.timestamp() * 1000)
 
 
 class Status(StrEnum):
@@ -68,6 +73,8 @@ class Delivery:
     subject: str | None
     order_id: str | None
     customer_id: str | None
+    erased_at: datetime | None = None
+    """When its body was erased: it can no more be run, nor read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +95,33 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One grant of the ledger: made by which delivery, frozen when, taken by Polar when (None: not yet)."""
+
+    grant: Grant
+    delivery_id: str
+    claimed_at: datetime
+    granted_at: datetime | None
+
+    @property
+    def status(self) -> str:
+        """Return ``granted`` once Polar has taken it; ``claimed`` until then."""
+        return "granted" if self.granted_at else "claimed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Refund:
     """All refunds of an order so far: cents without tax, and the share of what was paid."""
 
     amount: int
     share: Fraction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revoke:
+    """Somebody wants an order's credits back: those on one meter, or (None) on all."""
+
+    meter: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,9 +147,9 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeBack:
-    """Grants of less than nothing that a refund leads to, and what is taken with them, all told.
+    """Grants of less than nothing that a refund leads to, or a person; what is taken with them, all told.
 
-    It holds only where ``before`` is what had been taken.
+    It holds only where ``before`` is what had been taken on these meters.
     """
 
     delivery_id: str

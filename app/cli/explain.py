@@ -18,6 +18,7 @@ from app.cli.output import (
     claims_rows,
     console,
     delivery_json,
+    erased_text,
     grants_json,
     iso,
     literal,
@@ -113,9 +114,19 @@ def _of_id(what: str, held: Stores | None, rules: Rules) -> tuple[Explanation, l
     found = held.deliveries.get([what]) or [*held.deliveries.about(what), *_unsettled(what, held)]
     if not found:
         return _of_ledger(what, held), []
-    one = max(found, key=lambda each: (each.type == ORDER_PAID, each.received_at))
+    one = max(found, key=lambda each: (not each.erased_at, each.type == ORDER_PAID, each.received_at))
+    told = sorted(found, key=lambda each: each.received_at)
+    if one.erased_at:
+        return _of_erased(one, held), told
     case = _case(one.id, one.type, held.deliveries.body(one.id), rules)
-    return explain(case, rules, _standing(case, held)), sorted(found, key=lambda each: each.received_at)
+    return explain(case, rules, _standing(case, held)), told
+
+
+def _of_erased(one: Delivery, held: Stores) -> Explanation:
+    """Return what is left to say: what came of it, and what the ledger has."""
+    standing = held.ledger.find(one.subject or "")
+    outlook = f"nothing: {erased_text(one)} (credits forget), and what was granted stands"
+    return Explanation(type=one.type, fact=None, rules=(), plan=None, standing=standing, outlook=outlook)
 
 
 def _unsettled(order_id: str, held: Stores) -> list[Delivery]:

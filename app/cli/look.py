@@ -14,6 +14,7 @@ from app.cli.output import (
     claims_rows,
     console,
     delivery_json,
+    erased_text,
     grants_json,
     iso,
     literal,
@@ -90,10 +91,11 @@ def show(
         raw = held.deliveries.body(delivery)
     if json:
         grants = [grant for claim in claims for grant in grants_json(claim)]
-        print_json(delivery_json(one) | {"grants": grants, "body": _text(raw)})
+        gone = {"body": None if one.erased_at else _text(raw), "body_erased_at": iso(one.erased_at)}
+        print_json(delivery_json(one) | {"grants": grants} | gone)
         return
     _print_delivery(one, claims)
-    if body:
+    if body and not one.erased_at:
         for line in _pretty(raw).splitlines():
             console().print(literal(line), soft_wrap=True)
 
@@ -181,6 +183,8 @@ def _print_delivery(one: Delivery, claims: Sequence[Claim]) -> None:
         ["order", one.order_id or "-"],
         ["customer", one.customer_id or "-"],
     ]
+    if one.erased_at:
+        rows.append(["erased", f"{erased_text(one)} (credits forget): it can no more be replayed"])
     rows += claims_rows(claims)
     print_table(["", ""], rows)
 

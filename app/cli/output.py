@@ -89,8 +89,14 @@ def claims_rows(claims: Sequence[Claim]) -> list[list[Cell]]:
 
 def _grant_row(grant: Grant, taken_at: datetime | None) -> list[Cell]:
     done = "granted" if grant.units > 0 else "taken back"
-    words = f"{plain(abs(grant.units))} {grant.meter} by {', '.join(grant.rules)}, as {grant.key}"
+    by = ", ".join(grant.rules) or "hand"
+    words = f"{plain(abs(grant.units))} {grant.meter} by {by}, as {grant.key}"
     return [f"{done} {utc(taken_at)}" if taken_at else f"to be {done}, not at Polar yet", words]
+
+
+def erased_text(one: Delivery) -> str:
+    """Return that a delivery's body is gone, and since when; nothing if it is there."""
+    return f"body erased on {one.erased_at:%Y-%m-%d}" if one.erased_at else ""
 
 
 def iso(moment: datetime | None) -> str | None:

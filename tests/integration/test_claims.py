@@ -1,6 +1,5 @@
 """The first claim of an order freezes its plan, whoever comes at the same time."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -76,12 +75,29 @@ def test_a_claim_of_a_thousand_meters_is_frozen_whole(ledger: Ledger) -> None:
     assert len(claim_of(standing).grants) == 1000
 
 
-def test_reasons_and_claims_are_json_that_other_tools_can_read(redis: Redis, ledger: Ledger) -> None:
+def test_a_claim_is_plain_text_that_people_can_read_in_redis(redis: Redis, ledger: Ledger) -> None:
     grant = grant_of(1, "0.5")
-    revocable = Part(rule="rule-2", units=Decimal(7), revocable=True)
-    ledger.claim([("msg-1", plan_of(replace(grant, parts=(*grant.parts, revocable))))])
-    value = cast(bytes, redis.hget(order_subject(some_id(1)), "grant:api_usage"))
-    assert json.loads(value) == ["units", [["rule-1", "0.5"], ["rule-2", "7", "revoke"]]]
+    revocable = Part(rule="rule-2", units=Decimal("7E+3"), revocable=True)
+    seconds = grant_of(1, 3, meter="seconds")  # whose property is `amount`
+    ledger.claim([("msg-1", plan_of(replace(grant, parts=(*grant.parts, revocable)), seconds))])
+    entry = cast(dict[bytes, bytes], redis.hgetall(order_subject(some_id(1))))
+    assert entry.pop(b"claimed_at").isdigit()
+    assert entry == {
+        b"delivery": b"msg-1",
+        b"customer": CUSTOMER.encode(),
+        b"grant:api_usage": b"rule-1=0.5 rule-2=7000:revoke",
+        b"grant:seconds": b"rule-1=3",
+        b"property:seconds": b"amount",
+    }
+
+
+def test_what_hangs_on_an_order_is_named_in_short(redis: Redis, ledger: Ledger) -> None:
+    bonuses = [f"credits:customer:{CUSTOMER}:{'long-' * 12}{number}" for number in (1, 2)]
+    grants = [replace(grant_of(1), subject=subject) for subject in bonuses]
+    (standing,) = ledger.claim([("msg-1", plan_of(grant_of(1), *grants))])
+    assert [claim.subject for claim in standing.claims] == [order_subject(some_id(1)), *bonuses]
+    also = cast(bytes, redis.hget(order_subject(some_id(1)), "also"))
+    assert also.decode().split() == [f"customer:{'long-' * 12}{number}" for number in (1, 2)]
 
 
 def test_who_has_slept_past_its_lease_freezes_nothing(

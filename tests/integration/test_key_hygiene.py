@@ -4,13 +4,14 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
 import pytest
 from redis import Redis
 
-from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.rulebooks import watch_in
@@ -20,9 +21,23 @@ from workers.deliveries import DeliveryStore
 from workers.errors import PolarUnreachableError
 from workers.granting import Granter
 from workers.ledger import Ledger
+from workers.manual import ManualGrant, ManualRevoke
 from workers.pauses import Pauses
 from workers.queue import GrantWorker
 from workers.records import Status
+
+BY_HAND = (
+    ManualGrant(
+        key="beta",
+        customer=CUSTOMER,
+        customer_id=CUSTOMER,
+        meter="images",
+        property_name="units",
+        units=Decimal(5),
+        reason="why not",
+    ),
+    ManualRevoke(order_id=some_id(1), customer_id=CUSTOMER),
+)
 
 NEVER, SOME_DAY = False, True
 UUID = "[0-9a-f-]{36}"
@@ -49,17 +64,24 @@ STORY = [
 KNOWN = {
     r"credits:due": NEVER,
     r"credits:audit": NEVER,
+    r"credits:customers": NEVER,
     r"credits:rules": SOME_DAY,
+    r"credits:alerts": NEVER,
+    r"credits:watch": SOME_DAY,
+    r"credits:hush:(failed|stuck|polar|well)": SOME_DAY,
     r"credits:ready": SOME_DAY,
     r"credits:pause": SOME_DAY,
     r"credits:outage": SOME_DAY,
     r"credits:probe": SOME_DAY,
     r"credits:budget": SOME_DAY,
     r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
+    rf"credits:about:{UUID}": SOME_DAY,  # in this story; for ever where one failed that claimed nothing
     rf"credits:order:{UUID}": NEVER,
     rf"credits:cycle:{UUID}:[0-9]+": NEVER,
     rf"credits:customer:{UUID}(:[A-Za-z0-9._-]+)?": NEVER,
     rf"credits:refund:{UUID}:[0-9]+": NEVER,
+    rf"credits:manual:beta:{UUID}:images": NEVER,
+    rf"credits:revoke:{UUID}:api_usage": NEVER,
     r"rq:job:.+": SOME_DAY,
     r"rq:results?:.+": SOME_DAY,
     r"rq:worker:.+": SOME_DAY,
@@ -71,7 +93,7 @@ KNOWN = {
 }
 """The keys that there may be, by what they look like; whether they must have a lifetime."""
 
-SUBJECTS = {b"order", b"cycle", b"customer", b"refund"}
+SUBJECTS = {b"order", b"cycle", b"customer", b"refund", b"revoke"}
 
 
 def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
@@ -80,7 +102,7 @@ def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
     for delivery in store.newest():
         expires = delivery.status in {Status.GRANTED, Status.SKIPPED}
         known[re.escape(keys.delivery(delivery.id))] = expires
-        known[re.escape(keys.about(delivery.order_id or ""))] = expires  # in this story all of one order do
+        known[re.escape(keys.body(delivery.id))] = expires
     found = []
     for key in sorted(one.decode() for one in cast(list[bytes], redis.keys())):
         lifetimes = [lives for form, lives in known.items() if re.fullmatch(form, key)]
@@ -141,6 +163,11 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
     assert work() == []
     assert store.counts()[Status.FAILED] == 2
     assert ledger.granted() == 6
+    store.put([one.delivery() for one in BY_HAND])
+    assert unaccounted(redis, store) == []
+    let_leases_end(redis)
+    assert work() == []
+    assert ledger.granted() == 8
     assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
 
@@ -17,9 +18,10 @@ from workers.cases import refund_plan
 from workers.granting import Book
 from workers.grants import Grant, order_subject
 from workers.ledger import Ledger
+from workers.manual import ManualGrant, ManualRevoke
 from workers.planning import Plan, plan_for
-from workers.records import Claim, Refund, Standing
-from workers.refunds import take_back
+from workers.records import Claim, Refund, Revoke, Standing
+from workers.revoking import take_backs
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
 KEPT = rule("kept", {"api_usage": 100})
@@ -32,6 +34,23 @@ FILES = [
     rules_of(BONUS, SECOND),
     rules_of(KEPT, SECOND, WELCOME.replace("welcome", "hello")),
     rules_of(),
+]
+BY_HAND = [
+    ManualGrant(
+        key="beta",
+        customer="user%3A1",
+        customer_id=some_id(number),
+        meter="api usage: 1%",
+        property_name="amount",
+        units=Decimal(5),
+        reason="why not",
+    )
+    for number in (1, 2)
+]
+REVOKED = [
+    ManualRevoke(order_id=some_id(number), customer_id=some_id(9), meter=meter)
+    for number in (1, 2)
+    for meter in (None, "images")
 ]
 FACTS = [
     fact_like(id=some_id(1)),
@@ -46,6 +65,8 @@ PLANS = [
         for cents in (0, 1, 333, 1000)
         for number in (1, 2)
     ),
+    *(one.plan() for one in BY_HAND),
+    *(one.plan() for one in REVOKED),
 ]
 
 _ANY_TIME = datetime(2026, 11, 21, tzinfo=UTC)
@@ -71,8 +92,8 @@ def looks(at: int) -> Step:
     return lambda book: [book.look(PLANS[at])]
 
 
-def takes_back(shares: list[tuple[int, int, int]], *, stale: bool) -> Step:
-    """Freeze what refunds take back; stale: as it was worked out before anything was taken."""
+def takes_back(shares: list[tuple[int, int, int]], by_hand: set[str | None], *, stale: bool) -> Step:
+    """Freeze what is taken back, after refunds and by hand; stale: worked out before anything was taken."""
 
     def step(book: Readable) -> list[Standing]:
         looked = [(f"msg-{number}", look(book, order), cents) for number, order, cents in shares]
@@ -80,7 +101,8 @@ def takes_back(shares: list[tuple[int, int, int]], *, stale: bool) -> Step:
             (id_, replace(one, refund=share_of(cents), taken={} if stale else one.taken))
             for id_, one, cents in looked
         ]
-        book.take_back([due for id_, one in told if (due := take_back(one, id_))])
+        plans = [Plan(subject="", revoke=Revoke(meter=meter)) for meter in by_hand] or [Plan(subject="")]
+        book.take_back([due for plan in plans for id_, one in told for due in take_backs(plan, one, id_)])
         return [look(book, order) for _, order, _ in shares]
 
     return step
@@ -115,9 +137,11 @@ steps = st.one_of(
     st.lists(st.tuples(_ids, _places), min_size=1, max_size=3).map(claims),
     _places.map(looks),
     st.builds(
-        takes_back, st.lists(st.tuples(_ids, _orders, _cents), min_size=1, max_size=3), stale=st.booleans()
+        takes_back, _shares, st.sets(st.sampled_from([None, "api_usage", "images"])), stale=st.booleans()
     ),
-    st.builds(settles, _places, st.sets(st.sampled_from(["api_usage", "images", "seconds"]))),
+    st.builds(
+        settles, _places, st.sets(st.sampled_from(["api_usage", "images", "seconds", "api usage: 1%"]))
+    ),
 )
 
 
@@ -150,7 +174,8 @@ def _timeless(claim: Claim) -> Claim:
 def test_the_plans_lead_to_all_kinds_of_claims() -> None:
     """Sequences of nothing would prove nothing."""
     grants: list[Grant] = [grant for plan in PLANS for grant in plan.grants]
-    assert {grant.subject.split(":")[1] for grant in grants} == {"order", "customer"}
+    assert {grant.subject.split(":")[1] for grant in grants} == {"order", "customer", "manual"}
     assert any(part.revocable for grant in grants for part in grant.parts)
     assert any(not plan.grants for plan in PLANS)
     assert any(plan.refund for plan in PLANS)
+    assert any(plan.revoke for plan in PLANS)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from threading import Barrier
 from typing import cast
 
@@ -10,9 +9,9 @@ import pytest
 from redis import Redis
 
 from config.rules import Rules
-from tests.builders import CUSTOMER, ORDER, fact_like, rule, rules_of, some_id
+from tests.builders import CUSTOMER, fact_like, rule, rules_of, some_id
 from tests.stores import claim_of
-from workers.grants import Part, customer_subject, order_subject
+from workers.grants import customer_subject, order_subject
 from workers.ledger import Ledger
 from workers.planning import Plan, plan_for
 from workers.records import Standing
@@ -137,23 +136,3 @@ def test_a_look_touches_nothing(redis: Redis, ledger: Ledger, what: str, *, froz
 
 def dump(redis: Redis) -> dict[bytes, bytes]:
     return {name: cast(bytes, redis.dump(name)) for name in cast(list[bytes], redis.keys())}
-
-
-def test_what_was_frozen_before_a_fact_could_have_several_keys_is_read_as_ever(
-    redis: Redis, ledger: Ledger
-) -> None:
-    """Entries never expire: those of the first version have neither policies nor links."""
-    redis.hset(
-        order_subject(ORDER),
-        mapping={
-            "delivery": "msg-1",
-            "customer": CUSTOMER,
-            "claimed_at": "1795219200000",
-            "grant:api_usage": '["units", [["pack", "10"]]]',
-            "settled:api_usage": "1795219201000",
-        },
-    )
-    claim = claim_of(ledger.find(order_subject(ORDER)))
-    (grant,) = claim.grants
-    assert grant.parts == (Part(rule="pack", units=Decimal(10), revocable=False),)
-    assert (grant.order_id, claim.unsettled) == (ORDER, ())

@@ -105,7 +105,7 @@ def test_who_has_slept_past_its_lease_has_no_say_in_what_becomes_of_it(
     ledger.claim([(sleeper.id, plan_of(grant))])
     let_leases_end(redis)
     store.lease(10)
-    ledger.settle([grant], [outcome(sleeper, Status.FAILED, "I know no better")])
+    assert ledger.settle([grant], [outcome(sleeper, Status.FAILED, "I know no better")]) == {"msg-1"}
     assert store.get(["msg-1"])[0].status is Status.WAITING
     assert claim_of(ledger.find(grant.subject)).unsettled == ()
 
@@ -122,8 +122,45 @@ def test_settling_a_delivery_that_is_gone_brings_nothing_back(
     accept(redis_url, "msg-1")
     (leased,) = store.lease(10).deliveries
     redis.delete(keys.delivery("msg-1"))
-    ledger.settle([], [outcome(leased)])
+    assert ledger.settle([], [outcome(leased)]) == {"msg-1"}
     assert redis.exists(keys.delivery("msg-1")) == 0
+
+
+def test_those_are_named_that_are_anothers_by_now_and_only_those(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "slept over", "ours", "put off")
+    leased = {one.id: one for one in store.lease(10).deliveries}
+    store.reopen(["slept over"])
+    lost = ledger.settle(
+        [],
+        [
+            outcome(leased["slept over"]),
+            outcome(leased["ours"]),
+            outcome(leased["put off"], Status.WAITING, "later"),
+        ],
+    )
+    assert lost == {"slept over"}
+    assert ledger.settle([], [outcome(leased["ours"])]) == {"ours"}  # it is settled
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("x" * 200, "y"), ("x" * 200, ""), ("short", "z" * 65), ("x" * 128, "z" * 64), ("ж" * 100, "ü" * 33)],
+)
+def test_another_reason_leaves_nothing_of_the_first(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, *, first: str, second: str
+) -> None:
+    """Long ones are kept in pieces."""
+    accept(redis_url, "msg-1")
+    ledger.settle([], [outcome(one, Status.WAITING, first) for one in store.lease(10).deliveries])
+    let_leases_end(redis)
+    ledger.settle([], [outcome(one, Status.SKIPPED, second) for one in store.lease(10).deliveries])
+    assert store.get(["msg-1"])[0].reason == second
+    store.reopen(["msg-1"])
+    assert store.get(["msg-1"])[0].reason == ""
+    fields = cast(list[bytes], redis.hkeys(keys.delivery("msg-1")))
+    assert not [name for name in fields if name.startswith(b"reason")]
 
 
 @pytest.mark.parametrize("reason", ["", "ключ: 'quoted' \\ \"twice\"", "two\nlines", "\x00", "x" * 10_000])

@@ -1,4 +1,5 @@
 -- Freeze each plan unless its fact is frozen already; return all that stands frozen now.
+-- KEYS: customers
 -- ARGV: delivery prefix,
 --       JSON [[subject, [refunded amount, share] or [], [delivery, attempt] or [], base fields,
 --              [[subject, fields], ...]], ...]
@@ -23,6 +24,17 @@ local function note(subject, amount, share)
   end
 end
 
+-- Each fact names the one before it of the same customer: all of them are found from the newest on. All
+-- subjects begin with `credits:`; that is left out.
+local function list(subject)
+  local customer = redis.call('HGET', subject, 'customer')
+  local before = redis.call('HGET', KEYS[1], customer)
+  if before then
+    redis.call('HSET', subject, 'before', before)
+  end
+  redis.call('HSET', KEYS[1], customer, string.sub(subject, #'credits:' + 1))
+end
+
 local function freeze(subject, base, claims)
   local own, linked = nil, {}
   for _, claim in ipairs(claims) do
@@ -31,12 +43,13 @@ local function freeze(subject, base, claims)
     elseif not is_frozen(claim[1]) then
       redis.call('HSET', claim[1], 'claimed_at', now)
       write(claim[1], claim[2])
-      linked[#linked + 1] = claim[1]
+      linked[#linked + 1] = link_to(claim[1])
     end
   end
   if own or #linked > 0 then
     redis.call('HSET', subject, 'claimed_at', now)
     write(subject, own or base)
+    list(subject)
   end
   if #linked > 0 then
     redis.call('HSET', subject, 'also', table.concat(linked, ' '))
@@ -51,8 +64,8 @@ local function standing(subject, claims)
       found[#found + 1] = { other, redis.call('HGETALL', other), is_linked }
     end
   end
-  for linked in string.gmatch(redis.call('HGET', subject, 'also') or '', '%S+') do
-    add(linked, 1)
+  for link in string.gmatch(redis.call('HGET', subject, 'also') or '', '%S+') do
+    add(linked_by(link, subject), 1)
   end
   for _, claim in ipairs(claims) do
     add(claim[1], 0)

@@ -1,16 +1,22 @@
 -- Write down, together, what Polar took and what became of the deliveries.
--- KEYS: due, audit
+-- KEYS: due, audit, pause, outage, probe
 -- ARGV: delivery prefix, body prefix, prefix of the sets by status, prefix of the sets by what they tell of,
 --       retention s, JSON [[subject, meter], ...],
 --       JSON [{id, attempt, status, reason, subject, order_id, customer_id, after_ms, strike}, ...]
 -- Returns the deliveries that somebody else has by now: nothing was written of these.
 local now = clock()
-for _, grant in ipairs(cjson.decode(ARGV[6])) do
+local accepted = cjson.decode(ARGV[6])
+for _, grant in ipairs(accepted) do
   -- A claim that was lost with its Redis is not put together again from half of it.
   if redis.call('HEXISTS', grant[1], 'delivery') == 1
     and redis.call('HSETNX', grant[1], 'settled:' .. grant[2], text(now)) == 1 then
     redis.call('XADD', KEYS[2], '*', 'subject', grant[1], 'meter', grant[2])
   end
+end
+
+-- What Polar takes is the end of an outage, whoever sent it; unless somebody has met the next one meanwhile.
+if #accepted > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
+  redis.call('DEL', KEYS[4], KEYS[5])
 end
 
 -- The order is not written down: its id is in the subject.

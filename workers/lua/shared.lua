@@ -18,6 +18,55 @@ local function write(key, fields)
   end
 end
 
+-- A value of more than 64 bytes makes a hash several times as large: a long reason goes on in `reason:2`, ...
+local function write_reason(key, reason)
+  local pieces = math.ceil(#reason / 64)
+  for i = 1, pieces do
+    redis.call('HSET', key, i == 1 and 'reason' or 'reason:' .. i, string.sub(reason, 64 * i - 63, 64 * i))
+  end
+  while redis.call('HDEL', key, pieces == 0 and 'reason' or 'reason:' .. pieces + 1) == 1 do
+    pieces = pieces + 1
+  end
+end
+
+-- What hangs on a fact is named there in short, without the id that the fact has itself (its customer's, or
+-- the order's): `credits:customer:<id>:bonus` is `customer:bonus`. Long values cost Redis a multiple.
+-- A meter may have spaces in its name, and they stand between the links.
+local function link_to(subject)
+  local kind, rest = string.match(subject, '^credits:(%a+):[^:]+(.*)$')
+  return kind .. string.gsub(rest, '[%s%%]', function(char)
+    return string.format('%%%02X', string.byte(char))
+  end)
+end
+
+local function linked_by(link, subject)
+  local kind, rest = string.match(link, '^(%a+)(.*)$')
+  local id = kind == 'customer' and redis.call('HGET', subject, 'customer')
+    or string.match(subject, '^credits:%a+:([^:]+)')
+  return 'credits:' .. kind .. ':' .. id .. string.gsub(rest, '%%(%x%x)', function(code)
+    return string.char(tonumber(code, 16))
+  end)
+end
+
+-- Take a delivery, settled or not, as if it were due; the caller works on it itself. Nil where there is no body.
+-- KEYS: due     ARGV: delivery prefix, body prefix, prefix of the sets by status, lease ms
+local function take_over(id)
+  local key, body = ARGV[1] .. id, redis.call('GET', ARGV[2] .. id)
+  local found = redis.call('HMGET', key, 'type', 'status', 'received_at')
+  if not found[1] or not body then
+    return nil
+  end
+  redis.call('ZREM', ARGV[3] .. found[2], id)
+  redis.call('ZADD', ARGV[3] .. 'waiting', found[3], id)
+  redis.call('ZADD', KEYS[1], text(clock() + ARGV[4]), id)
+  redis.call('HSET', key, 'status', 'waiting', 'strikes', 0)
+  redis.call('HDEL', key, 'settled_at')
+  write_reason(key, '')
+  redis.call('PERSIST', key)
+  redis.call('PERSIST', ARGV[2] .. id)
+  return { id, found[1], body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
+end
+
 -- See to it that an RQ job to drain what is due is queued, unless everybody waits for Polar anyway.
 -- wake: {pause key, queue key, set of queues, job id, {job hash}}
 local function ensure_drain(wake)

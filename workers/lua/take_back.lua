@@ -1,26 +1,41 @@
--- Freeze what refunds take back, unless another worker has taken something since it was worked out.
--- ARGV: JSON [[order's subject, taken before, taken after, refund's subject, fields], ...]
+-- Freeze what is taken back, unless another worker has taken something since it was worked out.
+-- ARGV: JSON [[order's subject, [[field, taken before, taken after], ...], subject of the taking, fields], ...]
 local now = text(clock())
 
 -- From here on whoever comes to the order sees to this refund as well.
-local function link(order, refund)
-  local also = redis.call('HGET', order, 'also') or ''
-  for linked in string.gmatch(also, '%S+') do
-    if linked == refund then
+local function hang(order, refund)
+  local also, link = redis.call('HGET', order, 'also'), link_to(refund)
+  for linked in string.gmatch(also or '', '%S+') do
+    if linked == link then
       return
     end
   end
-  redis.call('HSET', order, 'also', also .. ' ' .. refund)
+  redis.call('HSET', order, 'also', also and also .. ' ' .. link or link)
+end
+
+local function is_as_worked_out(order, changes)
+  for _, change in ipairs(changes) do
+    if (redis.call('HGET', order, change[1]) or '') ~= change[2] then
+      return false
+    end
+  end
+  return true
 end
 
 for _, item in ipairs(cjson.decode(ARGV[1])) do
-  local order, before, after, refund, fields = unpack(item)
+  local order, changes, refund, fields = unpack(item)
   if redis.call('EXISTS', refund) == 1 then
-    link(order, refund)
-  elseif (redis.call('HGET', order, 'taken') or '{}') == before then
+    hang(order, refund)
+  elseif is_as_worked_out(order, changes) then
     redis.call('HSET', refund, 'claimed_at', now)
     write(refund, fields)
-    redis.call('HSET', order, 'taken', after)
-    link(order, refund)
+    for _, change in ipairs(changes) do
+      if change[3] == '' then
+        redis.call('HDEL', order, change[1])
+      else
+        redis.call('HSET', order, change[1], change[3])
+      end
+    end
+    hang(order, refund)
   end
 end

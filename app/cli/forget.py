@@ -1,0 +1,116 @@
+"""``credits forget``: erase what was sent about a customer."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.output import Cell, ago, console, literal, print_json, print_table, status_text
+from app.cli.root import Json, root, settings_for
+from workers.audit import Audit
+from workers.forgetting import MOST_READ, Forgetting
+from workers.records import Delivery, Status
+from workers.runtime import stores
+
+
+def _customer_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no customer's id at Polar, such as 99130a7b-29f6-…") from None
+
+
+@root.command()
+def forget(
+    *,
+    customer: Annotated[
+        str, typer.Option("--customer", metavar="ID", help="Whose, by Polar's id.", parser=_customer_id)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Erase the stored bodies of the webhooks about a customer.
+
+    With them go name, e-mail and address; the rest of each delivery (ids, times, reasons) stays, and so does
+    the ledger: money needs both. What is erased cannot be replayed. What still waits needs its body to be
+    granted and is left, with exit status 1; what Polar sends later is stored anew: then say it again.
+
+    Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
+    """
+    with stores(settings_for("forget", quiet=True)) as held:
+        forgetting = Forgetting(held.redis, held.deliveries, Audit(held.redis, held.ledger))
+        waiting = forgetting.waiting(customer)  # first: what is settled meanwhile is in the other list
+        unread = max(0, held.deliveries.counts()[Status.WAITING] - MOST_READ)
+        found = forgetting.settled(customer)
+        if found and not json:
+            _print(found)
+        if found and not _agreed(len(found), yes=yes):
+            return
+        erased = forgetting.erase([one.id for one in found])
+        left_in_log = forgetting.rewrite_log() if erased else ""
+        waiting = forgetting.still_waiting([*waiting, *found])  # some are run again while we ask
+    _tell(customer, erased, waiting, left_in_log=left_in_log, unread=unread, json=json)
+    if waiting or unread or left_in_log:
+        raise typer.Exit(1)
+
+
+def _agreed(count: int, *, yes: bool) -> bool:
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{count} bodies would be erased for ever; say --yes")
+    return typer.confirm(f"Erase {count} bodies for ever?")
+
+
+def _print(found: Sequence[Delivery]) -> None:
+    rows: list[list[Cell]] = [
+        [ago(one.received_at), one.id, one.type, status_text(one.status), one.order_id or "-"]
+        for one in found
+    ]
+    print_table(["received", "delivery", "type", "status", "order"], rows)
+
+
+def _tell(
+    customer: str,
+    erased: Sequence[str],
+    waiting: Sequence[Delivery],
+    *,
+    left_in_log: str,
+    unread: int,
+    json: bool,
+) -> None:
+    ids = [one.id for one in waiting]
+    if json:
+        print_json(
+            {
+                "customer_id": customer,
+                "erased": list(erased),
+                "waiting": ids,
+                "unread": unread,
+                "append_only_file": left_in_log or None,
+            }
+        )
+    elif erased:
+        console().print(f"{len(erased)} bodies erased")
+    elif not waiting:
+        console().print("nothing to erase")
+    for words in _left(ids, left_in_log, unread):
+        console(stderr=True).print(literal(words), soft_wrap=True)
+
+
+def _left(waiting: Sequence[str], left_in_log: str, unread: int) -> list[str]:
+    """Return what is still there, and what to do about it."""
+    texts = []
+    if waiting:
+        named = ", ".join(waiting)
+        texts.append(f"left, as they wait to be granted: {named}; say it again once they are settled")
+    if unread:
+        texts.append(f"{unread} more deliveries wait and were not looked into: say it again later")
+    if left_in_log:
+        texts.append(
+            f"the append-only file of Redis still has what was erased: {left_in_log}; "
+            "run BGREWRITEAOF on the server"
+        )
+    return texts

@@ -1,0 +1,136 @@
+"""``credits forget``, and how the other commands speak of what was erased."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.builders import CUSTOMER, order_webhook, some_id, webhook
+from tests.conftest import payload
+from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
+from tests.processes import Credits
+from workers import keys
+
+PURCHASE = payload("order_paid_purchase")
+ORDER = json.loads(PURCHASE)["data"]["id"]
+TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+@pytest.fixture
+def forgotten(desk: Desk) -> str:
+    """Return a granted delivery whose body is erased."""
+    (granted,) = desk.grant(PURCHASE)
+    desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
+    return granted
+
+
+def test_every_body_about_a_customer_is_erased_and_the_credits_stay(desk: Desk) -> None:
+    theirs = desk.grant(purchase(1), purchase(1), purchase(2), webhook("customer_created", id=CUSTOMER))
+    (other,) = desk.grant(strangers_purchase())
+    told = desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
+    assert (sorted(told.pop("erased")), told.pop("customer_id")) == (sorted(theirs), CUSTOMER)
+    assert told == {"waiting": [], "unread": 0, "append_only_file": None}
+    for one in theirs:
+        assert desk.credits.json("show", one)["body"] is None
+    assert json.loads(desk.credits.json("show", other)["body"])["data"]["customer_id"] == STRANGER
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+    assert len(desk.credits.json("show", theirs[0])["grants"]) == 1
+
+
+def test_neither_redis_nor_its_files_have_anything_of_the_person_any_more(desk: Desk) -> None:
+    (granted,) = desk.grant(PURCHASE)
+    folder = Path(cast(dict[str, str], desk.redis.config_get("dir"))["dir"])
+    stored = cast(bytes, desk.redis.get(keys.body(granted)))
+
+    def is_on_disk() -> bool:
+        return any(stored in file.read_bytes() for file in folder.glob("appendonlydir/*"))
+
+    assert is_on_disk()
+    desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
+    assert not is_on_disk()
+    assert not any(b"Lovelace" in value or stored in value for value in desk.memory().values())
+
+
+def test_people_see_what_is_erased(desk: Desk) -> None:
+    (granted,) = desk.grant(purchase(1))
+    done = desk.credits.run("forget", "--customer", CUSTOMER.upper(), "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert granted in done.stdout
+    assert done.stdout.splitlines()[-1] == "1 bodies erased"
+    again = desk.credits.run("forget", "--customer", CUSTOMER)
+    assert (again.returncode, again.stdout) == (0, "nothing to erase\n")
+
+
+def test_off_a_terminal_it_wants_a_yes_and_touches_nothing_without(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    before = desk.memory()
+    done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
+    assert_wrong_use(done, "1 bodies would be erased for ever; say --yes")
+    assert desk.memory() == before
+
+
+@pytest.mark.parametrize("what", ["ada@example.com", "usr_d920e2ae68", ""])
+def test_a_customer_is_named_by_polars_id(alone: Credits, what: str) -> None:
+    assert_wrong_use(alone.run("forget", "--customer", what), "is no customer's id at Polar")
+
+
+def test_what_waits_is_left_to_be_granted_and_named(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    (waiting,) = desk.receive(purchase(2))
+    done = desk.credits.run("forget", "--customer", CUSTOMER, "--yes")
+    assert done.returncode == 1
+    assert done.stderr == f"left, as they wait to be granted: {waiting}; say it again once they are settled\n"
+    assert desk.credits.run("work", "--burst").returncode == 0
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+    assert desk.credits.json("forget", "--customer", CUSTOMER, "--yes")["erased"] == [waiting]
+
+
+def test_show_says_when_the_body_was_erased(desk: Desk, forgotten: str) -> None:
+    one = desk.credits.json("show", forgotten)
+    assert (one["status"], one["body"], one["customer_id"]) == ("granted", None, CUSTOMER)
+    assert one["body_erased_at"].startswith(TODAY)
+    for args in ([], ["--body"]):
+        assert f"body erased on {TODAY}" in desk.credits.run("show", forgotten, *args).stdout
+
+
+@pytest.mark.parametrize("by", ["delivery", "order"])
+def test_explain_says_so_and_what_was_granted(desk: Desk, forgotten: str, by: str) -> None:
+    what = {"delivery": forgotten, "order": ORDER}[by]
+    one = desk.credits.json("explain", what)
+    assert [grant["credits"] for grant in one["grants"]] == [10]
+    assert one["outlook"] == f"nothing: body erased on {TODAY} (credits forget), and what was granted stands"
+    assert f"body erased on {TODAY}" in desk.credits.run("explain", what).stdout
+
+
+def test_explain_prefers_a_delivery_that_can_be_read(desk: Desk, forgotten: str) -> None:
+    (later,) = desk.grant(PURCHASE)
+    one = desk.credits.json("explain", ORDER)
+    assert [each["id"] for each in one["deliveries"]] == [forgotten, later]
+    assert one["rules"][0]["matches"]
+
+
+def test_replay_says_of_a_named_one_that_its_body_is_erased(desk: Desk, forgotten: str) -> None:
+    for args in ([], ["--dry-run"]):
+        done = desk.credits.run("replay", forgotten, "--yes", *args)
+        assert_one_clear_line(done, "cannot be run again", forgotten, f"body erased on {TODAY}")
+
+
+def test_replay_of_many_leaves_out_what_is_erased(desk: Desk) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    (granted,) = desk.grant(purchase(1))
+    desk.credits.json("forget", "--customer", STRANGER, "--yes")
+    desk.polar.add_customer(STRANGER)
+    done = desk.credits.run("replay", "--all", "--yes", "--json")
+    assert done.returncode == 0
+    assert [one["id"] for one in json.loads(done.stdout)] == [granted]
+    assert done.stderr == "1 left out: their bodies were erased (credits forget)\n"
+    assert desk.status_of(failed)[0] == "failed"
+
+
+def test_what_polar_tells_later_is_stored_anew(desk: Desk, forgotten: str) -> None:
+    (later,) = desk.grant(order_webhook(id=some_id(2)))
+    assert desk.credits.json("show", later)["body"] is not None
+    assert desk.credits.json("forget", "--customer", CUSTOMER, "--yes")["erased"] == [later]
+    assert desk.credits.json("show", forgotten)["body"] is None

@@ -1,0 +1,167 @@
+"""The ledger read as a list of grants: the newest, one order's, one customer's."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import cast
+
+import pytest
+from redis import Redis
+
+from tests.builders import CUSTOMER, ORDER, fact_like, grant_of, refund_webhook, rule, rules_of, some_id
+from tests.stores import plan_of
+from workers import keys
+from workers.audit import Audit
+from workers.cases import refund_plan
+from workers.grants import Grant, order_subject
+from workers.ledger import Ledger
+from workers.planning import plan_for
+from workers.records import Entry
+from workers.refunds import take_back
+
+PACK = rule("pack", {"api_usage": 10, "images": "0.5"}, on_refund="revoke")
+BONUS = rule("bonus", {"seconds": 50}, once_per="customer")
+WELCOME = rule("welcome", {"api_usage": 25}, triggers=["customer.created"])
+ALL = rules_of(PACK, BONUS, WELCOME)
+ANOTHER = some_id(99)
+
+
+@pytest.fixture
+def audit(redis: Redis, ledger: Ledger) -> Audit:
+    return Audit(redis, ledger)
+
+
+def sell(ledger: Ledger, *numbers: int, customer_id: str = CUSTOMER) -> list[Grant]:
+    """Claim and settle orders of these numbers, one credit each."""
+    grants = [grant_of(number, 1, customer_id=customer_id) for number in numbers]
+    ledger.claim([(f"msg-{number}", plan_of(one)) for number, one in zip(numbers, grants, strict=True)])
+    ledger.settle(grants, [])
+    return grants
+
+
+def keys_of(entries: list[Entry]) -> list[str]:
+    return [entry.grant.key for entry in entries]
+
+
+def test_an_entry_has_all_that_is_told_of_a_grant(ledger: Ledger, audit: Audit) -> None:
+    plan = plan_for(fact_like(), rules_of(PACK))
+    ledger.claim([("msg-1", plan)])
+    ledger.settle([grant for grant in plan.grants if grant.meter == "images"], [])
+    claimed, granted = audit.of_order(ORDER)
+    assert (granted.grant.key, granted.grant.customer_id) == (f"credits:order:{ORDER}:images", CUSTOMER)
+    assert (granted.grant.units, granted.grant.rules) == (Decimal("0.5"), ("pack",))
+    assert (granted.grant.order_id, granted.delivery_id, granted.status) == (ORDER, "msg-1", "granted")
+    assert granted.granted_at is not None
+    assert datetime.now(UTC) - granted.granted_at < timedelta(minutes=10)
+    assert (claimed.grant.meter, claimed.status, claimed.granted_at) == ("api_usage", "claimed", None)
+
+
+def test_the_newest_are_what_polar_has_taken_newest_first_over_several_pages(
+    ledger: Ledger, audit: Audit
+) -> None:
+    first = sell(ledger, *range(1, 301))
+    second = sell(ledger, *range(301, 451), customer_id=ANOTHER)
+    ledger.claim([("msg-0", plan_of(grant_of(999)))])  # and not settled
+    assert keys_of(list(audit.newest())) == [one.key for one in (*first, *second)][::-1]
+
+
+def test_the_newest_since_a_moment_leave_out_what_was_granted_before(
+    redis: Redis, ledger: Ledger, audit: Audit
+) -> None:
+    (old, new) = sell(ledger, 1, 2)
+    now = datetime.now(UTC)
+    redis.delete(keys.AUDIT)
+    for grant, moment in ((old, now - timedelta(hours=2)), (new, now - timedelta(hours=1))):
+        entry = {"subject": grant.subject, "meter": grant.meter}
+        redis.xadd(keys.AUDIT, entry, id=f"{int(moment.timestamp() * 1000)}-0")  # type: ignore[arg-type]  # the stub's dict is invariant
+    assert keys_of(list(audit.newest(since=now - timedelta(minutes=90)))) == [new.key]
+    assert keys_of(list(audit.newest(since=now - timedelta(hours=3)))) == [new.key, old.key]
+    assert list(audit.newest(since=now)) == []
+
+
+def test_an_order_tells_its_bonus_and_what_refunds_took_back(ledger: Ledger, audit: Audit) -> None:
+    ledger.claim([("paid", plan_for(fact_like(), ALL))])
+    (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
+    taken = take_back(standing, "refunded")
+    assert taken is not None
+    ledger.take_back([taken])
+    told = [(one.grant.meter, one.grant.units, one.delivery_id) for one in audit.of_order(ORDER)]
+    assert sorted(told) == [
+        ("api_usage", -10, "refunded"),
+        ("api_usage", 10, "paid"),
+        ("images", Decimal("-0.5"), "refunded"),
+        ("images", Decimal("0.5"), "paid"),
+        ("seconds", 50, "paid"),
+    ]
+
+
+def test_of_an_order_that_nobody_knows_there_is_nothing(audit: Audit) -> None:
+    assert audit.of_order(some_id(1)) == []
+
+
+def test_a_customer_has_all_of_their_grants_and_nobody_elses(ledger: Ledger, audit: Audit) -> None:
+    plans = [
+        plan_for(fact_like("customer_created", id=CUSTOMER), ALL),
+        plan_for(fact_like(), ALL),
+        plan_for(fact_like(id=some_id(1)), ALL),
+    ]
+    for number, plan in enumerate(plans):
+        ledger.claim([(f"msg-{number}", plan)])
+        sell(ledger, 50 + number, customer_id=ANOTHER)
+    entries = list(audit.of_customer(CUSTOMER))
+    planned = {grant.key for plan in plans for grant in plan.grants}
+    assert sorted(keys_of(entries)) == sorted(planned)
+    assert [one.delivery_id for one in entries] == ["msg-2"] * 2 + ["msg-1"] * 3 + ["msg-0"]
+    assert len(list(audit.of_customer(ANOTHER))) == 3
+
+
+@pytest.mark.parametrize("count", [1, 199, 200, 201, 450])
+def test_a_customer_of_many_orders_has_each_once_newest_first(
+    ledger: Ledger, audit: Audit, count: int
+) -> None:
+    sold = sell(ledger, *range(count))
+    assert keys_of(list(audit.of_customer(CUSTOMER))) == [one.key for one in sold][::-1]
+
+
+def test_of_a_customer_who_has_nothing_there_is_nothing(ledger: Ledger, audit: Audit) -> None:
+    sell(ledger, 1)
+    assert list(audit.of_customer(ANOTHER)) == []
+
+
+def test_an_order_that_is_claimed_again_is_listed_once(redis: Redis, ledger: Ledger, audit: Audit) -> None:
+    for number in (1, 2, 1, 2):
+        ledger.claim([(f"msg-{number}", plan_of(grant_of(number)))])
+    assert len(list(audit.of_customer(CUSTOMER))) == 2
+    assert cast(bytes, redis.hget(keys.CUSTOMERS, CUSTOMER)).decode() == f"order:{some_id(2)}"
+    assert cast(bytes, redis.hget(order_subject(some_id(2)), "before")).decode() == f"order:{some_id(1)}"
+    assert redis.hexists(order_subject(some_id(1)), "before") is False
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_a_ledger_that_somebody_laid_hands_on_is_read_to_an_end_all_the_same(
+    redis: Redis, ledger: Ledger, audit: Audit, gone: int
+) -> None:
+    """What was taken out and is claimed anew names one that names it: a ring."""
+    sell(ledger, 1, 2, 3)
+    redis.delete(order_subject(some_id(gone)))
+    assert len(list(audit.of_customer(CUSTOMER))) < 3
+    sell(ledger, gone)
+    assert order_subject(some_id(gone)) in {one.grant.subject for one in audit.of_customer(CUSTOMER)}
+
+
+def test_an_entry_of_the_trail_without_its_claim_is_passed_over(
+    redis: Redis, ledger: Ledger, audit: Audit
+) -> None:
+    lost, kept = sell(ledger, 1, 2)
+    redis.delete(lost.subject)
+    assert keys_of(list(audit.newest())) == [kept.key]
+
+
+def test_reading_touches_nothing(redis: Redis, ledger: Ledger, audit: Audit) -> None:
+    sell(ledger, 1, 2)
+    before = {name: redis.dump(name) for name in cast(list[bytes], redis.keys())}
+    assert list(audit.newest())
+    assert list(audit.of_customer(CUSTOMER))
+    assert audit.of_order(some_id(1)) == list(audit.of_customer(CUSTOMER))[-1:]
+    assert {name: redis.dump(name) for name in cast(list[bytes], redis.keys())} == before
+    assert replace(grant_of(1), parts=grant_of(1, 1).parts) == audit.of_order(some_id(1))[0].grant

@@ -1,0 +1,230 @@
+"""What is stored about a customer: all of it is found, and erased where nobody needs it any more."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from tests.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
+from tests.conftest import payload
+from tests.fakes import FakePolar
+from tests.stores import accept, let_leases_end
+from workers import keys
+from workers.audit import Audit
+from workers.bodies import pack
+from workers.deliveries import DeliveryStore
+from workers.forgetting import Forgetting
+from workers.granting import MOST_DELIVERIES, Granter
+from workers.ledger import Ledger
+from workers.pauses import Pauses
+from workers.records import Status
+
+RULES = rules_of(
+    rule("pack", {"api_usage": 10}, on_refund="revoke"),
+    rule("bonus", {"api_usage": 50}, once_per="customer"),
+    rule("included", {"images": 3}, triggers=["subscription.cycled"]),
+    rule("welcome", {"api_usage": 25}, triggers=["customer.created"]),
+)
+REFUSED, ANOTHER = some_id(4), some_id(5)
+
+# Of the usual customer: everything that can come of a delivery, and all that is stored of them.
+THEIRS = {
+    "granted": order_webhook(id=some_id(1)),
+    "granted before": order_webhook(id=some_id(1)),
+    "with a bonus": order_webhook(id=some_id(2)),
+    "skipped": order_webhook("order_paid_subscription_cancel_final_invoice", customer_id=CUSTOMER),
+    "refund": refund_webhook(300, id=some_id(1)),
+    "refund of an order that never came": refund_webhook(300, id=some_id(3)),
+    "period": webhook("subscription_cycled", customer_id=CUSTOMER),
+    "created": webhook("customer_created", id=CUSTOMER),
+}
+OTHERS = {
+    "another's": order_webhook(id=some_id(7), customer_id=ANOTHER),
+    "refused by Polar": order_webhook(id=some_id(6), customer_id=REFUSED),
+    "no event": b"no event",
+}
+
+
+@pytest.fixture
+def forgetting(redis: Redis, store: DeliveryStore, ledger: Ledger) -> Forgetting:
+    return Forgetting(redis, store, Audit(redis, ledger))
+
+
+@pytest.fixture
+def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) -> None:
+    """Let everything come and be settled."""
+    for name, body in {**THEIRS, **OTHERS}.items():
+        accept(redis_url, name, body=body)
+    polar = FakePolar(known=lambda customer: customer != REFUSED)
+    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: RULES)
+    granter.run(store.lease(MOST_DELIVERIES))
+    assert store.counts()[Status.WAITING] == 0
+
+
+def names(forgetting: Forgetting, customer_id: str = CUSTOMER) -> set[str]:
+    return {one.id for one in forgetting.settled(customer_id)}
+
+
+@pytest.mark.usefixtures("settled")
+def test_all_that_is_stored_about_a_customer_is_found_and_nothing_else(forgetting: Forgetting) -> None:
+    assert names(forgetting) == set(THEIRS)
+    assert names(forgetting, REFUSED) == {"refused by Polar"}
+    assert names(forgetting, some_id(8)) == set()
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_is_erased_keeps_all_but_its_body(store: DeliveryStore, forgetting: Forgetting) -> None:
+    before = {one.id: one for one in store.newest()}
+    assert set(forgetting.erase(sorted(THEIRS))) == set(THEIRS)
+    for one in store.newest():
+        if one.id in THEIRS:
+            assert one.erased_at is not None
+            assert store.body(one.id) == b""
+            assert (one.status, one.reason) == (before[one.id].status, before[one.id].reason)
+            assert (one.order_id, one.customer_id) == (before[one.id].order_id, CUSTOMER)
+        else:
+            assert (one, store.body(one.id)) == (before[one.id], OTHERS[one.id])
+    assert names(forgetting) == set()
+
+
+@pytest.mark.usefixtures("settled")
+def test_nothing_of_the_person_is_left_in_redis(redis: Redis, forgetting: Forgetting) -> None:
+    """Neither in a reason nor in a job nor in a list."""
+    forgetting.erase(sorted(THEIRS))
+    left = [cast(bytes, redis.dump(name)) for name in cast(list[bytes], redis.keys())]
+    for personal in (b"Lovelace", b"@example.com", b"usr_", *map(pack, THEIRS.values())):
+        assert not any(personal in value for value in left)
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_ledger_stays_as_it_was(redis: Redis, ledger: Ledger, forgetting: Forgetting) -> None:
+    audit = Audit(redis, ledger)
+    before = (list(audit.newest()), list(audit.of_customer(CUSTOMER)))
+    forgetting.erase(sorted(THEIRS))
+    assert (list(audit.newest()), list(audit.of_customer(CUSTOMER))) == before
+    assert len(before[0]) > 4
+
+
+@pytest.mark.usefixtures("settled")
+def test_erasing_twice_tells_the_first_time(store: DeliveryStore, forgetting: Forgetting) -> None:
+    forgetting.erase(["granted"])
+    (before,) = store.get(["granted"])
+    assert forgetting.erase(["granted", "nobody"]) == []
+    assert store.get(["granted", "nobody"]) == [before]
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_was_erased_cannot_be_taken_again(store: DeliveryStore, forgetting: Forgetting) -> None:
+    forgetting.erase(["refused by Polar"])
+    assert store.reopen(["refused by Polar"]) == ()
+    assert store.get(["refused by Polar"])[0].status is Status.FAILED
+    assert store.lease(MOST_DELIVERIES).deliveries == ()
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_same_delivery_once_more_is_a_duplicate_and_stores_nothing(
+    redis_url: str, store: DeliveryStore, forgetting: Forgetting
+) -> None:
+    forgetting.erase(["granted"])
+    accept(redis_url, "granted", body=THEIRS["granted"])
+    assert store.body("granted") == b""
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_was_erased_expires_when_it_would_have(redis: Redis, forgetting: Forgetting) -> None:
+    before = redis.pttl(keys.delivery("skipped"))
+    forgetting.erase(["skipped"])
+    assert 0 < redis.pttl(keys.delivery("skipped")) <= before
+    assert redis.exists(keys.body("skipped")) == 0
+
+
+def test_what_waits_is_found_by_its_body_and_keeps_it(
+    redis: Redis, redis_url: str, store: DeliveryStore, forgetting: Forgetting
+) -> None:
+    for name, body in {**THEIRS, **OTHERS}.items():
+        accept(redis_url, name, body=body)
+    store.lease(2)
+    assert {one.id for one in forgetting.waiting(CUSTOMER)} == set(THEIRS)
+    assert forgetting.settled(CUSTOMER) == []
+    assert forgetting.erase(sorted(THEIRS)) == []
+    let_leases_end(redis)
+    bodies = {one.id: one.body for one in store.lease(MOST_DELIVERIES).deliveries}
+    assert bodies == {**THEIRS, **OTHERS}
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_is_run_again_at_this_moment_waits(store: DeliveryStore, forgetting: Forgetting) -> None:
+    store.reopen(["granted"])
+    assert names(forgetting) == set(THEIRS) - {"granted"}
+    assert [one.id for one in forgetting.waiting(CUSTOMER)] == ["granted"]
+
+
+def test_many_bodies_are_erased_in_shares(redis: Redis, forgetting: Forgetting) -> None:
+    ids = [f"msg-{number}" for number in range(1201)]
+    for one in ids:
+        redis.hset(keys.delivery(one), "status", "skipped")
+        redis.set(keys.body(one), pack(payload("order_paid_purchase")))
+    assert forgetting.erase(ids) == ids
+    assert redis.keys("credits:body:*") == []
+
+
+def log_files(redis: Redis) -> Iterator[bytes]:
+    folder = Path(cast(dict[str, str], redis.config_get("dir"))["dir"])
+    return (file.read_bytes() for file in folder.glob("appendonlydir/*.aof"))
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_was_erased_is_gone_from_the_append_only_file_too(redis: Redis, forgetting: Forgetting) -> None:
+    stored = cast(bytes, redis.get(keys.body("granted")))
+    assert any(stored in file for file in log_files(redis))
+    forgetting.erase(sorted(THEIRS))
+    assert any(stored in file for file in log_files(redis))
+    assert forgetting.rewrite_log() == ""
+    assert not any(stored in file for file in log_files(redis))
+
+
+def test_a_rewriting_that_began_before_is_awaited_and_followed_by_another(
+    redis: Redis, forgetting: Forgetting
+) -> None:
+    before = redis.info("persistence")["aof_base_size"]
+    redis.set("credits:test", "x" * 2_000_000)
+    redis.bgrewriteaof()
+    redis.delete("credits:test")
+    assert forgetting.rewrite_log() == ""
+    assert redis.info("persistence")["aof_base_size"] < before + 1_000_000
+
+
+def test_a_server_that_lets_nobody_rewrite_is_named(forgetting: Forgetting, redis: Redis) -> None:
+    """As some managed ones do."""
+
+    class Managed:
+        def info(self, _section: str) -> dict[str, object]:
+            raise ResponseError("unknown command 'INFO'")
+
+    forgetting._redis = cast(Redis, Managed())
+    assert "unknown command 'INFO'" in forgetting.rewrite_log()
+
+
+def test_without_an_append_only_file_there_is_nothing_to_rewrite(
+    forgetting: Forgetting, redis: Redis
+) -> None:
+    redis.config_set("appendonly", "no")
+    try:
+        assert forgetting.rewrite_log() == ""
+    finally:
+        redis.config_set("appendonly", "yes")
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_is_run_again_while_somebody_is_asked_is_named_as_waiting(
+    store: DeliveryStore, forgetting: Forgetting
+) -> None:
+    found = forgetting.settled(CUSTOMER)
+    store.reopen(["granted"])
+    erased = forgetting.erase([one.id for one in found])
+    assert set(erased) == set(THEIRS) - {"granted"}
+    assert [one.id for one in forgetting.still_waiting(found)] == ["granted"]
+    assert store.body("granted") == THEIRS["granted"]

@@ -1,0 +1,73 @@
+"""Reads the ledger as a list of grants: the newest, one order's, one customer's; never the whole of it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import cast
+
+from redis import Redis
+
+from workers import keys
+from workers.grants import order_subject
+from workers.ledger import Ledger
+from workers.records import Claim, Entry, milliseconds_of
+from workers.scripts import lua
+
+_PAGE = 200
+
+
+class Audit:
+    """Grants in Redis, page by page."""
+
+    def __init__(self, redis: Redis, ledger: Ledger) -> None:
+        self._redis = redis
+        self._ledger = ledger
+        self._walk = redis.register_script(lua("walk"))
+
+    def newest(self, *, since: datetime | None = None) -> Iterator[Entry]:
+        """Yield what Polar has taken, newest first."""
+        last, first = "+", "-" if since is None else str(milliseconds_of(since))
+        while page := self._page(last, first):
+            subjects = dict.fromkeys(subject for _, subject, _ in page)
+            standings = zip(subjects, self._ledger.find_all(list(subjects)), strict=True)
+            claims = {subject: standing.own for subject, standing in standings}
+            for _, subject, meter in page:
+                if claim := claims[subject]:
+                    yield from (entry for entry in _entries([claim]) if entry.grant.meter == meter)
+            last = f"({page[-1][0]}"
+
+    def of_order(self, order_id: str) -> list[Entry]:
+        """Return all that was claimed for an order, and taken back: in that order."""
+        return list(_entries(self._ledger.find(order_subject(order_id)).claims))
+
+    def of_customer(self, customer_id: str) -> Iterator[Entry]:
+        """Yield all that was claimed for a customer, what was claimed last first."""
+        after, seen = "", set[str]()
+        while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
+            for standing in self._ledger.find_all(subjects):
+                yield from _entries(standing.claims)
+            # No chain leads back, unless somebody has laid hands on the ledger.
+            seen.update(subjects)
+            after = subjects[-1]
+
+    def _page(self, last: str, first: str) -> list[tuple[str, str, str]]:
+        """Return ids, subjects and meters of the trail."""
+        rows = cast(
+            list[tuple[bytes, dict[bytes, bytes]]],
+            self._redis.xrevrange(keys.AUDIT, last, first, count=_PAGE),
+        )
+        return [(id_.decode(), row[b"subject"].decode(), row[b"meter"].decode()) for id_, row in rows]
+
+    def _facts(self, customer_id: str, after: str) -> list[str]:
+        subjects = self._walk(keys=[keys.CUSTOMERS], args=[customer_id, after, _PAGE])
+        return list(dict.fromkeys(subject.decode() for subject in subjects))
+
+
+def _entries(claims: Iterable[Claim]) -> Iterator[Entry]:
+    for claim in claims:
+        for grant in claim.grants:
+            yield Entry(
+                grant=grant,
+                delivery_id=claim.delivery_id,
+                claimed_at=claim.claimed_at,
+                granted_at=claim.settled.get(grant.meter),
+            )
