@@ -14,6 +14,7 @@ from app.signature import Verifier, sign
 from app.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.conftest import payload
+from workers.bodies import unpack
 from workers.intake import Intake
 
 SECRET = "whsec_testsecret"
@@ -49,13 +50,17 @@ class MemoryRedis:
         """Return the script."""
         return self
 
-    async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> bytes:
-        """Accept a delivery: ``keys[0]`` is its own, ``args[2]`` its body."""
+    async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> list[bytes]:
+        """Accept deliveries: an id, a type and a body for each, behind two prefixes and their number."""
         if self.fault:
             raise self.fault
-        if keys[0] in self.stored:
+        end = 3 + 3 * cast(int, args[2])
+        return [self._accept(f"{args[0]}{args[i]}", cast(bytes, args[i + 2])) for i in range(3, end, 3)]
+
+    def _accept(self, key: str, body: bytes) -> bytes:
+        if key in self.stored:
             return b"duplicate"
-        self.stored[keys[0]] = cast(bytes, args[2])
+        self.stored[key] = unpack(body)
         return b"accepted"
 
 

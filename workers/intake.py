@@ -1,19 +1,34 @@
-"""The receiver's only door: a verified delivery is stored and queued in one round trip, or not at all."""
+"""The receiver's only door: a verified delivery is stored and queued in one round trip, or not at all.
 
+Deliveries that arrive while a round trip is under way share the next one (group commit): Redis writes its
+log to disk once for all of them. A lone one waits for nobody.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, RedisError
+from redis.typing import EncodableT
 
 from workers import keys
+from workers.bodies import pack
 from workers.errors import StoreUnavailableError
 from workers.events import STORED_TYPES, peek_type
 from workers.queue import wake_args
 from workers.records import Status
+from workers.redis_words import words_of
 from workers.scripts import lua
 
 _READY_SECONDS = 10  # a readiness probe's mark; it only has to be written
+
+# Some milliseconds of Redis's time: everybody else waits meanwhile.
+_MOST_TOGETHER = 100
+_MOST_BYTES_TOGETHER = 1024 * 1024
 
 
 class Disposition(StrEnum):
@@ -35,12 +50,23 @@ class RawDelivery:
     body: bytes
 
 
+class _Held(NamedTuple):
+    """A delivery that waits for its round trip, its body packed."""
+
+    id: str
+    type: str
+    body: bytes
+    turn: asyncio.Future[Disposition]
+
+
 class Intake:
     """Stores deliveries in Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._accept = redis.register_script(lua("accept"))
+        self._waiting: deque[_Held] = deque()
+        self._storing: asyncio.Task[None] | None = None
 
     async def accept(self, delivery: RawDelivery) -> Disposition:
         """Store and queue ``delivery``; StoreUnavailableError if Redis did not confirm that."""
@@ -48,28 +74,71 @@ class Intake:
         type_ = peek_type(delivery.body) or ""
         if type_ and type_ not in STORED_TYPES:
             return Disposition.IGNORED
-        try:
-            answer: bytes = await self._accept(
-                keys=[keys.delivery(delivery.id), keys.DUE, keys.deliveries(Status.WAITING)],
-                args=[delivery.id, type_, delivery.body, *wake_args()],
-            )
-        except (RedisError, OSError) as error:
-            await self._look_again(error)
-            raise StoreUnavailableError(str(error)) from error
-        return Disposition(answer.decode())
+        held = _Held(delivery.id, type_, pack(delivery.body), asyncio.get_running_loop().create_future())
+        self._waiting.append(held)
+        if self._storing is None or self._storing.done():
+            self._storing = asyncio.create_task(self._store())
+        return await held.turn
 
-    async def _look_again(self, error: Exception) -> None:
-        """After a fail-over the name leads to another server, but open connections do not."""
-        if isinstance(error, ReadOnlyError):
+    async def _store(self) -> None:
+        """Store what waits, and what comes meanwhile."""
+        while self._waiting:
+            together = list(self._take())
+            try:
+                answers = await self._store_together(together)
+            except (RedisError, OSError) as error:
+                unavailable = await self._unavailable(error)
+                # Who waited behind them is not to wait for the next one to fail: Polar's patience is 10 s.
+                _refuse([*together, *self._waiting], unavailable)
+                self._waiting.clear()
+            except BaseException as error:  # the receiver ends, or a bug: nobody is to wait for ever
+                _refuse([*together, *self._waiting], StoreUnavailableError(f"not stored: {error!r}"))
+                self._waiting.clear()
+                raise
+            else:
+                for held, answer in zip(together, answers, strict=True):
+                    if not held.turn.done():  # its sender may have gone; it is stored all the same
+                        held.turn.set_result(Disposition(answer.decode()))
+
+    def _take(self) -> Iterator[_Held]:
+        """Take from what waits as much as Redis can store without keeping others waiting for long."""
+        size = 0
+        for _ in range(_MOST_TOGETHER):
+            if not self._waiting or size > _MOST_BYTES_TOGETHER:
+                return
+            held = self._waiting.popleft()
+            size += len(held.body)
+            yield held
+
+    async def _store_together(self, together: Sequence[_Held]) -> list[bytes]:
+        flat: list[EncodableT] = [piece for held in together for piece in (held.id, held.type, held.body)]
+        answers: list[bytes] = await self._accept(
+            keys=[keys.DUE, keys.deliveries(Status.WAITING)],
+            args=[keys.DELIVERY, keys.BODY, len(together), *flat, *wake_args()],
+        )
+        return answers
+
+    async def _unavailable(self, error: Exception) -> StoreUnavailableError:
+        """Return why nothing can be stored; after a fail-over, leave the server that is primary no more."""
+        # The name leads to another one by then, but open connections do not. Redis 6 tells of it in the
+        # words of a script's error alone.
+        if isinstance(error, ReadOnlyError) or "-READONLY" in str(error):
             await self._redis.connection_pool.disconnect()
+        return StoreUnavailableError(words_of(error))
 
     async def check(self) -> None:
         """See that Redis takes writes; StoreUnavailableError says why it does not."""
         try:
             await self._redis.set(keys.READY, 1, ex=_READY_SECONDS)
         except (RedisError, OSError) as error:
-            raise StoreUnavailableError(str(error)) from error
+            raise await self._unavailable(error) from error
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+def _refuse(all_held: Iterable[_Held], error: StoreUnavailableError) -> None:
+    for held in all_held:
+        if not held.turn.done():
+            held.turn.set_exception(error)

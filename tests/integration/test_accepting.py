@@ -1,6 +1,7 @@
 """What a real Redis holds of a delivery when it was received, once or many times."""
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from tests.builders import order_webhook, some_id
 from tests.stores import QUEUE, accept, due_ms, ids_of, outcome
 from workers import keys
 from workers.deliveries import DeliveryStore
+from workers.errors import StoreUnavailableError
 from workers.intake import Disposition, RawDelivery
 from workers.ledger import Ledger
 from workers.pauses import Pauses
@@ -133,3 +135,82 @@ def test_a_burst_waits_for_a_connection_and_is_accepted_whole(redis_url: str, re
 
     assert asyncio.run(burst()) == [Disposition.ACCEPTED] * 300
     assert redis.zcard(keys.DUE) == 300
+
+
+Raw = list[RawDelivery]
+
+
+def accept_at_once(url: str, deliveries: Raw) -> list[Disposition | BaseException]:
+    """Receive deliveries at one moment; return what became of each, in their order."""
+
+    async def take_all() -> list[Disposition | BaseException]:
+        intake = intake_for(url)
+        try:
+            return await asyncio.gather(*map(intake.accept, deliveries), return_exceptions=True)
+        finally:
+            await intake.close()
+
+    return asyncio.run(take_all())
+
+
+def some_deliveries(count: int, body: bytes | None = None) -> Raw:
+    return [
+        RawDelivery(id=f"msg-{number}", body=body or order_webhook(id=some_id(number)))
+        for number in range(count)
+    ]
+
+
+def scripts_run(redis: Redis) -> int:
+    return int(redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+def test_deliveries_that_come_at_one_moment_share_round_trips(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    deliveries = some_deliveries(250)
+    before = scripts_run(redis)
+    assert accept_at_once(redis_url, deliveries) == [Disposition.ACCEPTED] * 250
+    assert scripts_run(redis) - before <= 5
+    assert [store.body(one.id) for one in deliveries] == [one.body for one in deliveries]
+    assert len(store.lease(1000).deliveries) == 250
+
+
+def test_of_one_delivery_twice_at_one_moment_the_first_is_stored(
+    redis_url: str, store: DeliveryStore
+) -> None:
+    twice = [RawDelivery(id="msg-1", body=order_webhook(id=some_id(number))) for number in (1, 2)]
+    assert accept_at_once(redis_url, twice) == [Disposition.ACCEPTED, Disposition.DUPLICATE]
+    assert store.body("msg-1") == twice[0].body
+
+
+def test_large_bodies_at_one_moment_are_all_stored(redis_url: str, store: DeliveryStore) -> None:
+    noise = os.urandom(300_000)
+    deliveries = some_deliveries(12, noise)
+    assert accept_at_once(redis_url, deliveries) == [Disposition.ACCEPTED] * 12
+    assert all(store.body(one.id) == noise for one in deliveries)
+
+
+def test_what_redis_refuses_is_refused_to_each_that_waited(redis: Redis, redis_url: str) -> None:
+    redis.set(keys.DUE, "no sorted set")
+    refused = accept_at_once(redis_url, some_deliveries(250))
+    assert [type(one) for one in refused] == [StoreUnavailableError] * 250
+    redis.delete(keys.DUE)
+
+
+def test_a_sender_that_is_gone_leaves_those_beside_it_their_answers(
+    redis_url: str, store: DeliveryStore
+) -> None:
+    async def take_all() -> list[Disposition | BaseException]:
+        intake = intake_for(redis_url)
+        turns = [asyncio.ensure_future(intake.accept(one)) for one in some_deliveries(3)]
+        await asyncio.sleep(0)
+        turns[1].cancel()
+        try:
+            return await asyncio.gather(*turns, return_exceptions=True)
+        finally:
+            await intake.close()
+
+    first, gone, last = asyncio.run(take_all())
+    assert (first, last) == (Disposition.ACCEPTED, Disposition.ACCEPTED)
+    assert isinstance(gone, asyncio.CancelledError)
+    assert len(store.lease(10).deliveries) >= 2

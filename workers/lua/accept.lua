@@ -1,17 +1,32 @@
--- Store a delivery and see that it will be drained.
--- KEYS: delivery, due, waiting     ARGV: id, type, body, wake...
-local wake = wake_from(4)
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  if redis.call('HGET', KEYS[1], 'status') == 'waiting' then
-    redis.call('ZADD', KEYS[2], 'NX', text(clock()), ARGV[1])
-    ensure_drain(wake)
-  end
-  return 'duplicate'
-end
+-- Store deliveries and see that they will be drained.
+-- KEYS: due, waiting     ARGV: delivery prefix, body prefix, how many, {id, type, body}..., wake...
+-- Returns "accepted" or "duplicate" for each
+local last = 3 + 3 * ARGV[3]
 local now = text(clock())
-redis.call('HSET', KEYS[1], 'type', ARGV[2], 'body', ARGV[3], 'status', 'waiting',
-  'received_at', now, 'attempts', 0)
-redis.call('ZADD', KEYS[2], now, ARGV[1])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-ensure_drain(wake)
-return 'accepted'
+local to_drain = false
+
+local function accept(id, type, body)
+  local key = ARGV[1] .. id
+  if redis.call('EXISTS', key) == 1 then
+    if redis.call('HGET', key, 'status') == 'waiting' then
+      redis.call('ZADD', KEYS[1], 'NX', now, id)
+      to_drain = true
+    end
+    return 'duplicate'
+  end
+  redis.call('HSET', key, 'type', type, 'status', 'waiting', 'received_at', now, 'attempts', 0)
+  redis.call('SET', ARGV[2] .. id, body)
+  redis.call('ZADD', KEYS[1], now, id)
+  redis.call('ZADD', KEYS[2], now, id)
+  to_drain = true
+  return 'accepted'
+end
+
+local answers = {}
+for i = 4, last, 3 do
+  answers[#answers + 1] = accept(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+end
+if to_drain then
+  ensure_drain(wake_from(last + 1))
+end
+return answers
