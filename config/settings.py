@@ -45,6 +45,18 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _alert_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value().strip()
+    parts = _parts(url)
+    usable = parts is not None and parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
+    if not usable or "@" in url or " " in url or not (url.isascii() and url.isprintable()):
+        raise ValueError(
+            "write an http:// or https:// URL without user and password, such as Slack or Discord give for "
+            "an incoming webhook"
+        )
+    return SecretStr(url)
+
+
 def _parts(url: str) -> SplitResult | None:
     """Return the parts of a URL with a host and, if any, a real port; its text may hold a secret."""
     try:
@@ -96,6 +108,12 @@ class Settings(BaseSettings):
         None, ge=2, le=100_000, validation_alias="CREDITS_POLAR_REQUESTS_PER_MINUTE"
     )
     ops_token: SecretStr | None = Field(None, validation_alias="CREDITS_OPS_TOKEN")
+    alert_url: Annotated[SecretStr, AfterValidator(_alert_url)] | None = Field(
+        None, validation_alias="CREDITS_ALERT_URL"
+    )
+    reconcile_every: Annotated[timedelta | None, BeforeValidator(_span)] = Field(
+        None, validation_alias="CREDITS_RECONCILE_EVERY"
+    )
     retain: Annotated[timedelta, BeforeValidator(_span)] = Field(
         timedelta(days=30), validation_alias="CREDITS_RETAIN"
     )

@@ -1,0 +1,57 @@
+"""People are told by a running ``credits up``, and nothing of it shows their URL."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.demo.polar import create_app
+from tests.builders import order_webhook, some_id
+from tests.chats import Chat, chat
+from tests.conftest import payload
+from tests.desks import Desk, assert_one_clear_line, strangers_purchase
+from tests.processes import Credits, credits_in, eventually, post, some_polar
+from tests.servers import running
+from workers import keys
+
+
+@pytest.fixture
+def room() -> Iterator[Chat]:
+    with chat() as opened:
+        yield opened
+
+
+def test_a_parked_delivery_is_told_while_others_are_credited(tmp_path: Path, room: Chat) -> None:
+    polar = some_polar()
+    with running(create_app(polar)) as polar_url:
+        credits_ = credits_in(tmp_path, polar_url, CREDITS_ALERT_URL=room.url, LOG_LEVEL="debug")
+        with credits_.running("up", "--workers", "2") as up, httpx.Client(base_url=up.url()) as client:
+            post(client, payload("order_paid_purchase"))
+            post(client, strangers_purchase())
+            (told,) = eventually(lambda: room.posted)
+            eventually(lambda: "people were told" in up.said)
+            post(client, order_webhook(id=some_id(2)))
+            eventually(lambda: len(polar.events) == 2)
+    assert told["text"] == told["content"]
+    assert told["text"].startswith("credit-granter: 1 delivery failed, 1 in all: ")
+    assert (told["service"], told["kind"], told["failed"]) == ("credit-granter", "failed", 1)
+    assert "Customer not found." in told["reasons"][0]
+    assert room.kinds == ["failed"]
+    assert room.secret not in up.said
+
+
+def test_a_burst_ends_when_people_have_heard(desk: Desk, room: Chat) -> None:
+    """There may be no worker for long after it."""
+    desk.receive(strangers_purchase())
+    done = desk.credits.with_settings(CREDITS_ALERT_URL=room.url).run("work", "--burst")
+    assert done.returncode == 0
+    assert room.kinds == ["failed"]
+    assert desk.redis.hget(keys.ALERTS, "known") == b"1"
+
+
+def test_a_url_that_cannot_be_used_is_one_clear_line_without_it(alone: Credits, room: Chat) -> None:
+    here = alone.with_settings(CREDITS_ALERT_URL=f"chat.example.com/{room.secret}")
+    done = here.run("status")
+    assert_one_clear_line(done, "CREDITS_ALERT_URL", "http")
+    assert room.secret not in done.stderr

@@ -1,0 +1,158 @@
+"""Tells people at ``CREDITS_ALERT_URL``: looks at each tick, lets one worker of all speak, and posts."""
+
+import atexit
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+
+import httpx
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from workers import keys
+from workers.alerts import Kind, View, due, message
+from workers.deliveries import DeliveryStore
+from workers.records import Status, moment_of
+from workers.scripts import lua
+
+log = structlog.get_logger(__name__)
+
+_HUSH_SECONDS = 600  # nobody wants to hear of one kind of trouble more often
+_GAP_SECONDS = 240  # longer than the longest job keeps a worker from looking, shorter than what is told
+_TIMEOUT_SECONDS = 5
+_MOST_REASONS = 3
+
+_TROUBLES = (Kind.STUCK, Kind.POLAR)
+_KEYS = [
+    keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
+    keys.AUDIT, *map(keys.hush, Kind),
+]  # fmt: skip
+
+
+class Alerter:
+    """One worker's eye on how things stand for all of them, and its voice."""
+
+    def __init__(self, redis: Redis, *, url: str) -> None:
+        self._redis = redis
+        self._url = url
+        self._deliveries = DeliveryStore(redis)
+        self._watch = redis.register_script(lua("watch"))
+        self._voice = threading.Thread()
+        atexit.register(self.finish)
+
+    def look(self) -> None:
+        """Tell people what is due, unless another worker does; takes one round trip where nothing is."""
+        view = _view(json.loads(self._watch(keys=_KEYS, args=[_GAP_SECONDS])))
+        kinds = due(view)
+        # While one hangs there is none behind it: another worker may have better luck, or this one later.
+        if kinds and not self._voice.is_alive():
+            self._speak([kind for kind in kinds if self._may_tell(kind)], view)
+
+    def finish(self) -> None:
+        """Give a message that is under way as long as an answer may take."""
+        if self._voice.is_alive():
+            self._voice.join(_TIMEOUT_SECONDS)
+
+    def _may_tell(self, kind: Kind) -> bool:
+        return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_HUSH_SECONDS))
+
+    def _speak(self, kinds: Iterable[Kind], view: View) -> None:
+        messages = {kind: message(kind, view, self._reasons(kind, view)) for kind in kinds}
+        if not messages:
+            return
+        # Apart, for the URL may hang; a daemon, for a worker that is told to stop waits for it no longer
+        # than ``finish`` does.
+        self._voice = threading.Thread(target=self._tell, args=(messages, view), daemon=True)
+        try:
+            self._voice.start()
+        except RuntimeError as error:  # the system has no more threads
+            log.error("people were not told", kinds=list(messages), reason=str(error))  # noqa: TRY400 - no bug
+
+    def _reasons(self, kind: Kind, view: View) -> list[str]:
+        if kind is Kind.FAILED:
+            newest = self._deliveries.newest([Status.FAILED])
+            return list(dict.fromkeys(one.reason for one in islice(newest, _MOST_REASONS)))
+        return [view.away_reason] if kind is Kind.POLAR else []
+
+    def _tell(self, messages: Mapping[Kind, Mapping[str, Any]], view: View) -> None:
+        for kind, words in messages.items():
+            try:
+                post(self._url, words)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on
+                # The same is due again when the hush is over, and not before.
+                log.error("people were not told", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - the URL
+                continue
+            log.info("people were told", kind=kind.value)
+            with suppress(RedisError):  # then they are told again
+                self._note(kind, view)
+
+    def _note(self, kind: Kind, view: View) -> None:
+        """Write down what people know now: where a worker dies before, another tells them."""
+        if kind is Kind.FAILED:
+            self._redis.hset(keys.ALERTS, "known", view.parked)
+        elif kind is Kind.WELL:
+            self._redis.hdel(keys.ALERTS, *view.told)
+        else:
+            self._redis.hset(keys.ALERTS, kind.value, 1)
+
+
+def _view(answer: Mapping[str, Any]) -> View:
+    return View(
+        now=moment_of(answer["now"]),
+        same_since=moment_of(answer["same_since"]),
+        failed=answer["failed"],
+        parked=answer["parked"],
+        known=answer["known"],
+        waiting=answer["waiting"],
+        oldest_waiting=_moment(answer.get("oldest_waiting")),
+        last_credit=_moment(answer.get("last_credit")),
+        away_since=_moment(answer.get("away_since")),
+        away_reason=answer.get("away_reason", ""),
+        told=_marked(_TROUBLES, answer["told"]),
+        hushed=_marked(Kind, answer["hushed"]),
+    )
+
+
+def _moment(milliseconds: str | None) -> datetime | None:
+    return None if milliseconds is None else moment_of(milliseconds)
+
+
+def _marked(kinds: Iterable[Kind], marks: Iterable[int]) -> frozenset[Kind]:
+    return frozenset(kind for kind, mark in zip(kinds, marks, strict=True) if mark)
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """What is posted would be got from elsewhere, and nobody told."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Let a redirect be the error that it is."""
+
+
+def post(url: str, words: Mapping[str, Any]) -> None:
+    """Post JSON once; raises whatever goes wrong, anything but a 2xx included.
+
+    Not by httpx: at LOG_LEVEL=debug that logs the URL. It lends its certificates.
+    """
+    request = Request(  # noqa: S310 - the settings take http and https alone
+        url,
+        data=json.dumps(words).encode(),
+        headers={"Content-Type": "application/json", "User-Agent": "credit-granter"},
+    )
+    opener = build_opener(HTTPSHandler(context=httpx.create_ssl_context()), _NoRedirect)
+    opener.open(request, timeout=_TIMEOUT_SECONDS).close()
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong without the text of the error, which may show the URL."""
+    if isinstance(error, HTTPError):
+        return f"CREDITS_ALERT_URL answered {error.code}"
+    cause = error.reason if isinstance(error, URLError) else error
+    name = type(cause if isinstance(cause, Exception) else error).__name__
+    return f"CREDITS_ALERT_URL did not answer: {name}"

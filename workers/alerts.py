@@ -1,0 +1,133 @@
+"""PURE: when people are told without asking, and in what words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+# As long as health waits before it calls the whole unwell: a few retries and a pause fit into it.
+LONGEST_WAIT = timedelta(minutes=5)
+
+_MOST_LETTERS = 200  # of a reason; three of them fit into what any chat takes
+
+
+class Kind(StrEnum):
+    """What people are told of."""
+
+    FAILED = "failed"
+    """Deliveries were parked since the last time."""
+    STUCK = "stuck"
+    """Deliveries wait, and nothing is credited."""
+    POLAR = "polar"
+    """Polar has taken nothing for too long: it is away, or refuses the token."""
+    WELL = "well"
+    """What was told of as stuck, or as Polar's, is over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """How things stand for all workers together, and what people know of it.
+
+    ``parked`` counts all that ever failed, ``known`` those that people were told of; ``away_since`` is
+    when an outage began.
+    ``same_since`` is how long workers have looked without a gap while Polar was as it is now: after a
+    night without workers, or an outage, what waits has its five minutes before it counts as stuck.
+    """
+
+    now: datetime
+    same_since: datetime
+    failed: int = 0
+    parked: int = 0
+    known: int = 0
+    waiting: int = 0
+    oldest_waiting: datetime | None = None
+    last_credit: datetime | None = None
+    away_since: datetime | None = None
+    away_reason: str = ""
+    told: frozenset[Kind] = frozenset()
+    hushed: frozenset[Kind] = frozenset()
+
+    @property
+    def untold(self) -> int:
+        """Return how many deliveries failed that nobody was told of; what was mended meanwhile is no news."""
+        return min(self.failed, self.parked - self.known)
+
+    def is_long_ago(self, *moments: datetime | None) -> bool:
+        """Say whether each of these moments, of those that are known, is so long ago that it is told."""
+        return all(self.now - one >= LONGEST_WAIT for one in moments if one is not None)
+
+
+def due(view: View) -> tuple[Kind, ...]:
+    """Return what people are to be told now: each trouble once, and when it is over."""
+    kinds = [Kind.FAILED] if view.untold > 0 else []
+    trouble = _trouble(view)
+    if trouble is None and view.told:
+        kinds.append(Kind.WELL)
+    if trouble and trouble not in view.told and view.is_long_ago(view.same_since, view.away_since):
+        kinds.append(trouble)
+    return tuple(kind for kind in kinds if kind not in view.hushed)
+
+
+def _trouble(view: View) -> Kind | None:
+    if view.away_since is not None:
+        return Kind.POLAR
+    # Credits that flow are no trouble, however long the queue: after an outage it takes its time.
+    waits = view.oldest_waiting is not None
+    return Kind.STUCK if waits and view.is_long_ago(view.oldest_waiting, view.last_credit) else None
+
+
+def message(kind: Kind, view: View, reasons: Sequence[str]) -> Mapping[str, Any]:
+    """Return what is posted: Slack shows ``text``, Discord ``content``, and programs read the rest."""
+    shown = [_shown(reason) for reason in reasons]
+    what, advice = _words(kind, view)
+    told = ": ".join([what, "; ".join(shown)] if shown else [what]).rstrip(".")
+    words = f"credit-granter: {told}. {advice}".strip()
+    return {
+        "text": words,
+        "content": words,
+        "service": "credit-granter",
+        "kind": kind.value,
+        "failed": view.failed,
+        "waiting": view.waiting,
+        "oldest_waiting_seconds": _seconds(view.now, view.oldest_waiting),
+        "reasons": shown,
+    }
+
+
+def _words(kind: Kind, view: View) -> tuple[str, str]:
+    """Return what has happened and what to do."""
+    wait = f"{_deliveries(view.waiting)} {'waits' if view.waiting == 1 else 'wait'}"
+    match kind:
+        case Kind.FAILED:
+            what = f"{_deliveries(view.untold)} failed, {view.failed} in all"
+            return (
+                what,
+                "Mend what `credits deliveries --status failed` shows, then `credits replay --failed`.",
+            )
+        case Kind.STUCK:
+            oldest = _minutes(view.now, view.oldest_waiting)
+            return f"{wait}, the oldest for {oldest} min, and nothing is credited", "See `credits status`."
+        case Kind.POLAR:
+            away = _minutes(view.now, view.away_since)
+            return f"Polar has taken nothing for {away} min, and {wait}", "See `credits status`."
+        case Kind.WELL:
+            return f"well again; {wait}, {view.failed} failed", ""
+
+
+def _deliveries(count: int) -> str:
+    return f"{count} {'delivery' if count == 1 else 'deliveries'}"
+
+
+def _shown(reason: str) -> str:
+    """Return a reason without addresses, and without what a chat would take for a call to somebody."""
+    return re.sub(r"\S*@\S*", "...", reason).replace("<", "‹")[:_MOST_LETTERS]  # noqa: RUF001 - it only looks like it
+
+
+def _seconds(now: datetime, then: datetime | None) -> int | None:
+    return None if then is None else max(0, round((now - then).total_seconds()))
+
+
+def _minutes(now: datetime, then: datetime | None) -> int:
+    return (_seconds(now, then) or 0) // 60
