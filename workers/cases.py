@@ -19,9 +19,11 @@ from workers.events import (
 from workers.facts import Fact, customer_fact, order_fact, period_fact
 from workers.grants import Grant, order_subject
 from workers.ingesting import Ingested
+from workers.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
 from workers.planning import Plan, plan_for
 from workers.records import Claim, Leased, Outcome, Standing, Status
-from workers.refunds import nothing_to_take, refund_of
+from workers.refunds import refund_of
+from workers.revoking import nothing_to_take
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
     ORDER_PAID: lambda body: order_fact(read_order(body)),
@@ -40,9 +42,14 @@ class Case:
     failure: str = ""
 
     @property
-    def is_refund(self) -> bool:
-        """Say whether it tells of a refund: that credits nothing, and may take back."""
-        return self.delivery.type == ORDER_REFUNDED
+    def takes_back(self) -> bool:
+        """Say whether it credits nothing, and may take back."""
+        return self.delivery.type in {ORDER_REFUNDED, MANUAL_REVOKE}
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Say whether somebody wants credits granted that no webhook tells of."""
+        return self.delivery.type == MANUAL_GRANT
 
 
 def open_case(delivery: Leased, rules: Rules) -> Case:
@@ -50,6 +57,8 @@ def open_case(delivery: Leased, rules: Rules) -> Case:
     try:
         if delivery.type == ORDER_REFUNDED:
             return Case(delivery=delivery, plan=refund_plan(delivery.body))
+        if delivery.type in BY_HAND:
+            return Case(delivery=delivery, plan=BY_HAND[delivery.type](delivery.body))
         fact = fact_of(delivery.type, delivery.body)
         if fact is None:
             type_ = read_envelope(delivery.body).type
@@ -89,11 +98,23 @@ def conclude(case: Case, standing: Standing | None, makers: Mapping[str, str], d
     refusals = {done.refused[key] for key in open_keys if key in done.refused}
     if refusals:
         return _outcome(case, Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
+    if case.is_by_hand and (words := other_amount(case, standing)):
+        return _outcome(case, Status.FAILED, words)
     mine = [claim for claim in standing.claims if _is_by(case, claim, makers)]
     if mine:
         text = credits_text([grant for claim in mine for grant in claim.grants])
         return _outcome(case, Status.GRANTED, text + _differs(case, case.plan, standing, mine))
     return _unclaimed(case, case.plan, standing, done)
+
+
+def other_amount(case: Case, standing: Standing) -> str:
+    """Return why what is asked by hand cannot be: its key stands for another amount; nothing if it can."""
+    if case.plan is None or standing.own is None:
+        return ""
+    frozen, asked = credits_text(standing.own.grants), credits_text(case.plan.grants)
+    if frozen == asked:
+        return ""
+    return f"by this key {frozen} was granted at {_said(standing.own)}; another amount needs another key"
 
 
 def credits_text(grants: Iterable[Grant]) -> str:
@@ -127,8 +148,8 @@ def _is_by(case: Case, claim: Claim, makers: Mapping[str, str]) -> bool:
 
 def _unclaimed(case: Case, plan: Plan, standing: Standing, done: Ingested) -> Outcome:
     """Return the end of a delivery that made nothing: what it is about was credited before, or is not."""
-    if case.is_refund:
-        return _outcome(case, Status.SKIPPED, nothing_to_take(standing, plan.refund))
+    if case.takes_back:
+        return _outcome(case, Status.SKIPPED, nothing_to_take(plan, standing))
     if earlier := [claim for claim in standing.claims if claim.grants]:
         return _outcome(case, Status.SKIPPED, f"already granted: {_claimed(earlier[0], done)}")
     if plan.failure:
@@ -163,7 +184,7 @@ def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
 
 def _differs(case: Case, plan: Plan, standing: Standing, mine: Sequence[Claim]) -> str:
     """Say, where today's rules differ from what is frozen, that it stands all the same."""
-    if case.is_refund or not any(grant.units > 0 for claim in mine for grant in claim.grants):
+    if case.takes_back or not any(grant.units > 0 for claim in mine for grant in claim.grants):
         return ""  # rules have no say in a refund any more
     others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in mine}
     frozen = credits_text([grant for claim in mine for grant in claim.grants if grant.units > 0])

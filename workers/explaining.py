@@ -29,7 +29,7 @@ class Explanation:
 
     type: str
     fact: Fact | None
-    """What it tells of; None for a refund, and for what rules cannot credit."""
+    """What it tells of; None for a refund, for what is done by hand, and for what rules cannot credit."""
     rules: tuple[RuleView, ...]
     plan: Plan | None
     """What today's rules would grant if nothing had been granted yet, and the refund it tells of."""
@@ -40,7 +40,7 @@ class Explanation:
 
 def explain(case: Case, rules: Rules, standing: Standing) -> Explanation:
     """Return all that bears on ``case``, given what stands for it."""
-    fact = None if case.failure or case.is_refund else _fact(case)
+    fact = None if case.failure or case.takes_back else _fact(case)
     return Explanation(
         type=case.delivery.type,
         fact=fact,

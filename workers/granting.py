@@ -16,12 +16,12 @@ from workers.grants import Grant
 from workers.ingesting import Ingested, Ingestion
 from workers.planning import Plan
 from workers.records import Lease, Leased, Outcome, Standing, Status, TakeBack
-from workers.refunds import take_back
+from workers.revoking import take_backs
 
 log = structlog.get_logger(__name__)
 
 # The grants of one lease go in one request or two: a month's renewals take minutes.
-MOST_DELIVERIES = 250
+MOST_DELIVERIES = 500
 
 # A drain gives way after this, so that nobody waits long for a worker that is told to stop.
 _DRAIN_SECONDS = 5.0
@@ -45,11 +45,11 @@ class Book(Protocol):
         ...
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze what refunds take back, unless something else has been taken back meanwhile."""
+        """Freeze what is taken back, unless something else has been taken back meanwhile."""
         ...
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
-        """Write down what Polar took and what became of the deliveries."""
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+        """Write down what Polar took and what became of the deliveries, but for those returned: others'."""
         ...
 
 
@@ -102,7 +102,7 @@ class Granter:
             self.run(lease)
 
     def run(self, lease: Lease) -> list[Outcome]:
-        """Plan, claim, ingest and settle what was leased; return what became of each delivery."""
+        """Plan, claim, ingest and settle what was leased; return what became of what was still ours."""
         rules = self.rules()  # one version for all of them
         cases = [self._open(delivery, rules) for delivery in lease.deliveries]
         standings = self._claim(cases)
@@ -110,7 +110,9 @@ class Granter:
         done = self._ingest(grants, makers, lease)
         outcomes = [conclude(case, standings.get(case.delivery.id), makers, done) for case in cases]
         accepted = [grant for key, grant in grants.items() if key in done.accepted]
-        self.book.settle(accepted, outcomes)
+        if lost := self.book.settle(accepted, outcomes):
+            # Their story is another's to tell.
+            outcomes = [one for one in outcomes if one.delivery_id not in lost]
         self._heed(done, lease)
         _tell(outcomes, accepted, makers)
         return outcomes
@@ -126,10 +128,10 @@ class Granter:
             return Case(delivery=delivery, failure=words.encode(errors="replace").decode())
 
     def _claim(self, cases: Iterable[Case]) -> dict[str, Standing]:
-        """Freeze what is planned, then what refunds take back of it; return what stands, by delivery."""
+        """Freeze what is planned, then what is taken back of it; return what stands, by delivery."""
         planned = [(case.delivery, case.plan) for case in cases if case.plan is not None]
         standings = self._standings(planned)
-        while due := [one for id_, standing in standings.items() if (one := take_back(standing, id_))]:
+        while due := [one for each, plan in planned for one in take_backs(plan, standings[each.id], each.id)]:
             # What another has taken back meanwhile shows in the new standings, and is worked out anew.
             self.book.take_back(due)
             standings = self._standings(planned)

@@ -10,9 +10,14 @@ _ORDER = "credits:order:"
 _CYCLE = "credits:cycle:"
 _CUSTOMER = "credits:customer:"
 _REFUND = "credits:refund:"
+_MANUAL = "credits:manual:"
+_REVOKE = "credits:revoke:"
+
+# Stands where the name of a rule does if a person gave: no rule can have it.
+BY_HAND = ""
 
 GRANTED_BY = "credit-granter"
-_LONGEST_TEXT = 500  # Polar's bound on a metadata value
+LONGEST_TEXT = 500  # Polar's bound on a metadata value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +40,8 @@ class Grant:
     property_name: str
     parts: tuple[Part, ...]
     order_id: str | None = None
+    reason: str = ""
+    """What a person said why; Polar is told."""
 
     @property
     def key(self) -> str:
@@ -48,8 +55,8 @@ class Grant:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Return the names of the rules that gave a share."""
-        return tuple(part.rule for part in self.parts)
+        """Return the names of the rules that gave a share: none where a person did."""
+        return tuple(part.rule for part in self.parts if part.rule != BY_HAND)
 
 
 def order_subject(order_id: str) -> str:
@@ -72,17 +79,40 @@ def refund_subject(order_id: str, refunded_amount: int) -> str:
     return f"{_REFUND}{order_id}:{refunded_amount}"
 
 
+def manual_subject(key: str, customer: str, meter: str) -> str:
+    """Return the fact "somebody gave this customer, named so, credits on this meter, under this key"."""
+    return f"{_MANUAL}{key}:{customer}:{meter}"
+
+
+def manual_delivery(subject: str) -> str:
+    """Return the id of the delivery by which such a fact is granted."""
+    return "manual-" + subject.removeprefix(_MANUAL)
+
+
+def revoke_subject(order_id: str, meter: str) -> str:
+    """Return the fact "somebody took back what was left of an order's credits on this meter"."""
+    return f"{_REVOKE}{order_id}:{meter}"
+
+
 def order_of(subject: str) -> str | None:
     """Return the order that a subject is about, if its name says so."""
-    for prefix in (_ORDER, _REFUND):
+    for prefix in (_ORDER, _REFUND, _REVOKE):
         if subject.startswith(prefix):
             return subject.removeprefix(prefix).partition(":")[0]
     return None
 
 
 def grant_key(subject: str, meter: str) -> str:
-    """Return the key under which ``subject`` can be credited on ``meter`` once and never again."""
-    return f"{subject}:{meter}"
+    """Return the key under which ``subject`` can be credited on ``meter`` once and never again.
+
+    What is done by hand is done to one meter: it is in the subject already.
+    """
+    return subject if subject.startswith((_MANUAL, _REVOKE)) else f"{subject}:{meter}"
+
+
+def subject_of(key: str, meter: str) -> str:
+    """Return the subject of a grant on ``meter`` that has this key."""
+    return key if key.startswith((_MANUAL, _REVOKE)) else key.removesuffix(f":{meter}")
 
 
 def usage_event(grant: Grant) -> dict[str, Any]:
@@ -104,9 +134,16 @@ def _story(grant: Grant) -> Iterator[tuple[str, str]]:
     yield "key", grant.key
     if grant.order_id:
         yield "order_id", grant.order_id
-    yield "rules", ",".join(grant.rules)[:_LONGEST_TEXT]
-    if grant.subject.startswith(_REFUND):
-        yield "reason", "refund"
+    if grant.rules:  # Polar takes no empty text
+        yield "rules", ",".join(grant.rules)[:LONGEST_TEXT]
+    if reason := grant.reason or _usual_reason(grant.subject):
+        yield "reason", reason
+
+
+def _usual_reason(subject: str) -> str:
+    if subject.startswith(_REFUND):
+        return "refund"
+    return "revoke" if subject.startswith(_REVOKE) else ""
 
 
 def _number(units: Decimal) -> int | float:

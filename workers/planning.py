@@ -11,7 +11,7 @@ from config.conditions import ConditionError
 from config.rules import MOST_DIGITS, Rule, Rules, Trigger
 from workers.facts import Fact
 from workers.grants import Grant, Part, customer_subject
-from workers.records import Refund
+from workers.records import Refund, Revoke
 
 _MOST_NAMED = 3  # rules that came close are named in a reason; more would bury it
 
@@ -48,6 +48,7 @@ class Plan:
     order_id: str | None = None
     grants: tuple[Grant, ...] = ()
     refund: Refund | None = None
+    revoke: Revoke | None = None
     skip: str = ""
     failure: str = ""
 

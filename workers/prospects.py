@@ -4,27 +4,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workers.cases import Case, credits_text
+from workers.cases import Case, credits_text, other_amount
 from workers.grants import Grant
 from workers.planning import Plan
 from workers.records import Claim, Refund, Standing
-from workers.refunds import nothing_to_take, take_back
+from workers.revoking import nothing_to_take, take_backs
 
 _NO_TIME = datetime.min.replace(tzinfo=UTC)  # of a claim that is only imagined
 
 
 def prospect(case: Case, standing: Standing) -> str:
     """Say what a run would come to, given what stands."""
+    if case.is_by_hand and (words := other_amount(case, standing)):
+        return f"fail: {words}"
     if case.plan is None:
         return f"fail: {case.failure}" if case.failure else f"skip: {case.skip}"
     told = _as_if_claimed(case.plan, replace(standing, refund=_highest(standing.refund, case.plan.refund)))
-    taking = take_back(told, case.delivery.id)
-    going = [*_unsettled(standing, -1), *(taking.grants if taking else ())]
+    taking = take_backs(case.plan, told, case.delivery.id)
+    going = [*_unsettled(standing, -1), *(grant for one in taking for grant in one.grants)]
     texts = [
-        _left(standing) if case.is_refund else _credit(case.plan, standing),
+        _left(standing) if case.takes_back else _credit(case.plan, standing),
         credits_text(going) if going else "",
     ]
-    return "; ".join(filter(None, texts)) or f"nothing: {nothing_to_take(told, case.plan.refund)}"
+    return "; ".join(filter(None, texts)) or f"nothing: {nothing_to_take(case.plan, told)}"
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:

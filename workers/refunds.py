@@ -33,7 +33,7 @@ def take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
     subject = refund_subject(claim.order_id, refund.amount)
     if any(one.subject == subject for one in standing.claims):
         return None  # this very refund has taken its share
-    after = {grant.meter: dict(_targets(grant, refund.share)) for grant in claim.grants}
+    after = {grant.meter: _raised(standing.taken, grant, refund.share) for grant in claim.grants}
     grants = tuple(_clawbacks(claim, subject, standing.taken, after))
     if not grants:
         return None
@@ -76,6 +76,13 @@ def _clawbacks(claim: Claim, subject: str, before: Taken, after: Taken) -> Itera
                 parts=parts,
                 order_id=claim.order_id,
             )
+
+
+def _raised(taken: Taken, grant: Grant, share: Fraction) -> dict[str, Decimal]:
+    """Return what will have been taken, by rule: never less than before, for a person may have taken more."""
+    before = dict(taken.get(grant.meter, {}))
+    targets = {rule: max(units, before.get(rule, units)) for rule, units in _targets(grant, share)}
+    return before | targets
 
 
 def _targets(grant: Grant, share: Fraction) -> Iterator[tuple[str, Decimal]]:

@@ -1,0 +1,129 @@
+"""``credits grant``: credits by hand, before any purchase, for one customer or a file of them."""
+
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.grant_words import print_done, print_offers
+from app.cli.output import console, literal
+from app.cli.root import Json, root, settings_for
+from app.cli.running import agreed, progress, run_all
+from app.errors import CommandError
+from config.rules import load_rules
+from workers.giving import Giver
+from workers.runtime import granter_for, polar_for, stores
+from workers.tables import COLUMNS, read_table
+from workers.turns import Turns
+from workers.wishes import Wish, WishReader
+
+_MOST_PROBLEMS = 100  # a screenful or two: who has more has the wrong file
+
+_OPTIONS = {"customer_id": "--customer", "external_customer_id": "--external-customer", "email": "--email"}
+
+
+@root.command()
+def grant(
+    *,
+    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Who, by Polar's id.")] = "",
+    external_customer: Annotated[
+        str, typer.Option("--external-customer", metavar="ID", help="Who, by your own id.")
+    ] = "",
+    email: Annotated[str, typer.Option("--email", metavar="E", help="Who, by e-mail address.")] = "",
+    meter: Annotated[str, typer.Option("--meter", metavar="M", help="One of the rules' meters.")] = "",
+    units: Annotated[str, typer.Option("--units", metavar="N", help="How many credits: 1000, 0.5.")] = "",
+    key: Annotated[
+        str, typer.Option("--key", metavar="K", help="What it is for; once a customer and meter.")
+    ] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; Polar shows it with the event.")] = "",
+    create: Annotated[bool, typer.Option("--create", help="Create the customer if missing.")] = False,
+    name: Annotated[str, typer.Option("--name", help="With --create: their name.")] = "",
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once, from a table.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Grant credits by hand: before any purchase, to one customer or to many.
+
+    The key says what they are for. Under one key a customer, named in one way, is credited on a meter once:
+    to say it again does no harm, another amount is refused. A file has a first line with the columns
+    customer_id, external_customer_id or email, then meter, units, key and, if you like, reason; for --create
+    also email and name. It is checked whole before anything is granted, and can be run again after an
+    interruption. On a terminal you are asked first.
+
+    Example: credits grant --email ada@example.com --meter api_usage --units 500 --key beta-2026
+
+    Example: credits grant --from beta-testers.csv --create --dry-run
+    """
+    settings = settings_for("grant", quiet=True)
+    rules = load_rules(settings.rules_path)
+    reader = WishReader(meters=rules.meters, creates=create)
+    given = dict(
+        zip(COLUMNS, (customer, external_customer, email, name, meter, units, key, reason), strict=True)
+    )
+    wishes = [_one(given, reader)] if file is None else _many(file, given, reader)
+    with closing(polar_for(settings)) as polar, stores(settings) as held:
+        giver = Giver(held=held, polar=polar, turns=Turns(pauses=held.pauses))
+        with progress("looking for customers", json=json) as tell:
+            offers, problems = giver.look(wishes, creates=create, done=tell)
+        if problems:
+            raise _refusal(problems)
+        if dry_run or not json:
+            print_offers(offers, json=json, single=file is None)
+        todo = [offer for offer in offers if not offer.is_done]
+        if dry_run or (todo and not _agreed(yes=yes)):
+            return
+        with progress("creating customers", json=json or not any(offer.newcomer for offer in todo)) as tell:
+            created = giver.create(todo, tell)
+        granter = granter_for(settings, held, lambda: rules)
+        outcomes, trouble = run_all(giver.grant(todo, created, granter), len(todo), json=json)
+        standings = giver.standings([wish.subject for wish in wishes])
+    reasons = {outcome.delivery_id: outcome.reason for outcome in outcomes}
+    done = print_done(offers, standings, reasons, json=json, single=file is None)
+    if trouble:
+        console(stderr=True).print(literal(trouble), soft_wrap=True)
+    if trouble or not done:
+        raise typer.Exit(1)
+
+
+def _one(given: dict[str, str], reader: WishReader) -> Wish:
+    read = reader.read(given)
+    if isinstance(read, list):
+        raise typer.BadParameter("; ".join(map(_as_options, read)))
+    return read
+
+
+def _as_options(problem: str) -> str:
+    """Return what is wrong in the words of the options, which are not quite those of a table."""
+    return re.sub(r"\b(external_customer_id|customer_id|email$)", lambda found: _OPTIONS[found[0]], problem)
+
+
+def _many(file: Path, given: dict[str, str], reader: WishReader) -> list[Wish]:
+    if beside := [column for column, text in given.items() if text]:
+        raise typer.BadParameter(f"with --from everything is in the file: leave out {', '.join(beside)}")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+    table = read_table(content, str(file), reader)
+    if table.problems:
+        raise _refusal(table.problems)
+    return table.wishes
+
+
+def _refusal(problems: Sequence[str]) -> CommandError:
+    shown = list(problems[:_MOST_PROBLEMS])
+    if len(problems) > _MOST_PROBLEMS:
+        shown.append(f"... and {len(problems) - _MOST_PROBLEMS} more")
+    return CommandError("\n".join([*shown, "nothing was granted"]) if len(shown) > 1 else shown[0])
+
+
+def _agreed(*, yes: bool) -> bool:
+    # In a script the command is taken at its word: the keys keep a second time from doing harm.
+    return agreed("grant these credits", yes=yes or not sys.stdin.isatty())

@@ -1,0 +1,103 @@
+"""How grants by hand are shown: what would come of them, and what did."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from app.cli.output import Cell, console, grants_json, literal, number, print_json, print_table
+from app.cli.running import print_some
+from workers.cases import plain
+from workers.offers import Offer
+from workers.records import Standing
+
+
+def print_offers(offers: Sequence[Offer], *, json: bool, single: bool) -> None:
+    """Show what a run would come to; ``single``: it was asked for by options, not by a file."""
+    if json:
+        rows = [_planned_json(offer) for offer in offers]
+        print_json(rows[0] if single else rows)
+        return
+    table: list[list[Cell]] = [
+        [offer.wish.customer.text, offer.wish.key, offer.would, offer.wish.place]
+        for offer in offers
+        if single or not offer.is_done  # of a file that is run again only the rest is news
+    ]
+    if table:
+        print_some(["customer", "key", "would", "" if single else "line"], table)
+    if not single:
+        print_table(["", ""], [["", words] for words in _sums(offers)])
+
+
+def print_done(
+    offers: Sequence[Offer],
+    standings: Mapping[str, Standing],
+    reasons: Mapping[str, str],
+    *,
+    json: bool,
+    single: bool,
+) -> bool:
+    """Show what came of each, by the ledger; return whether Polar has them all."""
+    rows = [_done_json(offer, standings[offer.wish.subject], reasons) for offer in offers]
+    left = [row for row in rows if row["status"] != "granted"]
+    if json:
+        print_json(rows[0] if single else rows)
+        return not left
+    granted = sum(not offer.is_done for offer in offers) - len(left)
+    already = sum(offer.is_done for offer in offers)
+    counts = {"granted": granted, "already granted": already, "not granted": len(left)}
+    console().print(", ".join(f"{count} {words}" for words, count in counts.items() if count))
+    if left:
+        table: list[list[Cell]] = [[row["key"], row["status"], row["reason"] or "-"] for row in left]
+        print_some(["key", "is", "reason"], table)
+    elif single:
+        console().print(literal(f"as {rows[0]['key']}, to customer {rows[0]['customer_id']}"), soft_wrap=True)
+    return not left
+
+
+def _sums(offers: Sequence[Offer]) -> Iterator[str]:
+    """Yield what all of it comes to."""
+    todo = [offer for offer in offers if not offer.is_done]
+    yield f"{len(todo)} to grant: {_total(todo)}"
+    if len(todo) < len(offers):
+        yield f"{len(offers) - len(todo)} already granted"
+    if missing := {offer.wish.customer for offer in todo if offer.newcomer}:
+        yield f"{len(missing)} customers to create"
+
+
+def _total(offers: Sequence[Offer]) -> str:
+    totals: dict[str, Decimal] = {}
+    for offer in offers:
+        name = offer.wish.meter.name
+        totals[name] = totals.get(name, Decimal(0)) + offer.wish.units
+    return ", ".join(f"{plain(total)} {name}" for name, total in sorted(totals.items())) or "nothing"
+
+
+def _planned_json(offer: Offer) -> dict[str, Any]:
+    found = grants_json(offer.claim) if offer.claim else [_asked_json(offer, "planned")]
+    return found[0] | {"customer": offer.wish.customer.text, "would": offer.would}
+
+
+def _done_json(offer: Offer, standing: Standing, reasons: Mapping[str, str]) -> dict[str, Any]:
+    found = grants_json(standing.own) if standing.own else [_asked_json(offer, "waiting")]
+    is_there = found[0]["status"] == "granted"
+    left = "begun, and not at Polar yet" if standing.own else "not begun"
+    why = None if is_there else reasons.get(offer.wish.delivery_id, left)
+    more = {"customer": offer.wish.customer.text, "already_granted": offer.is_done, "reason": why}
+    return found[0] | more
+
+
+def _asked_json(offer: Offer, status: str) -> dict[str, Any]:
+    """Return a grant that is not in the ledger yet, in the form of those that are."""
+    wish = offer.wish
+    return {
+        "key": wish.subject,
+        "customer_id": offer.customer_id,
+        "meter": wish.meter.name,
+        "credits": number(plain(wish.units)),
+        "status": status,
+        "order_id": None,
+        "rules": [],
+        "delivery": wish.delivery_id,
+        "claimed_at": None,
+        "granted_at": None,
+    }

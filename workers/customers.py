@@ -1,0 +1,91 @@
+"""Finds at Polar the customers whom somebody has named, and creates those who are missing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from http import HTTPStatus
+
+from workers.errors import PolarDeniedError
+from workers.lists import Listing, Row
+from workers.polar import Polar
+from workers.turns import Turns
+from workers.wishes import Kind, Name, Newcomer
+
+_EVERYBODY = Listing(path="/v1/customers/")
+
+# So many are asked for one by one; for more, the list of all customers is read if that takes fewer requests.
+_MOST_ONE_BY_ONE = 20
+
+# Of those who are not in the list so many are looked for once more: somebody may have left while it was read.
+_MOST_LOOKED_FOR_AGAIN = 50
+
+Ids = dict[Name, str]
+"""Polar's id of each customer that there is."""
+
+
+class Customers:
+    """The customers of one organization."""
+
+    def __init__(self, polar: Polar, turns: Turns) -> None:
+        self._polar = polar
+        self._turns = turns
+
+    def find(self, names: Sequence[Name], done: Callable[[int, int], object]) -> Ids:
+        """Return the ids of those who are there; ``done`` is told how much of how much was asked."""
+        found: Ids = {}
+        left = list(dict.fromkeys(names))
+        if len(left) > _MOST_ONE_BY_ONE:
+            found = self._find_in_list(left, done)
+            left = [name for name in left if name not in found]
+            if found and len(left) > _MOST_LOOKED_FOR_AGAIN:
+                return found
+        for number, name in enumerate(left):
+            done(number, len(left))
+            if (customer_id := self._find_one(name)) is not None:
+                found[name] = customer_id
+        return found
+
+    def create(self, newcomer: Newcomer) -> str:
+        """Create a customer and return their id; PolarRefusedError says in Polar's words why not."""
+        create = partial(
+            self._polar.create_customer,
+            email=newcomer.email,
+            name=newcomer.name,
+            external_id=newcomer.external_id,
+        )
+        return str(self._turns.ask(create)["id"])
+
+    def _find_in_list(self, names: Sequence[Name], done: Callable[[int, int], object]) -> Ids:
+        """Look through the list of all; return nothing where that would take longer than one by one."""
+        wanted, found = set(names), Ids()
+        for number, page in enumerate(self._turns.read(self._polar, _EVERYBODY)):
+            if page.last > len(names):
+                return {}
+            done(number, page.last)
+            found |= {name: str(row["id"]) for row in page.items for name in _names(row) if name in wanted}
+            if len(found) == len(wanted):
+                break
+        return found
+
+    def _find_one(self, name: Name) -> str | None:
+        try:
+            row = self._turns.ask(partial(self._ask, name))
+        except PolarDeniedError as error:
+            if name.kind is Kind.ID and error.status == HTTPStatus.FORBIDDEN:
+                return name.text  # a token that may only ingest: Polar looks at the id when it is used
+            raise
+        return str(row["id"]) if row else None
+
+    def _ask(self, name: Name) -> Row | None:
+        match name.kind:
+            case Kind.ID:
+                return self._polar.customer(name.text)
+            case Kind.EXTERNAL:
+                return self._polar.customer_by_external_id(name.text)
+            case Kind.EMAIL:
+                return next(iter(self._polar.customers_by_email(name.text)), None)
+
+
+def _names(row: Row) -> Iterator[Name]:
+    yield Name(Kind.ID, str(row.get("id")))
+    yield Name(Kind.EXTERNAL, str(row.get("external_id")))
+    yield Name(Kind.EMAIL, str(row.get("email")).lower())

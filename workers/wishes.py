@@ -1,0 +1,210 @@
+"""PURE: credits that somebody asks for by hand: options or a row, read, or every fault of it named."""
+
+import re
+import string
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+from urllib.parse import quote
+from uuid import UUID
+
+from config.amounts import MOST_DIGITS, TOO_MANY_CREDITS
+from config.expression_fields import FEWEST_CREDITS
+from config.fields import CONTROLS
+from config.problems import listed, shown, unknown
+from config.rules import Meter
+from workers.grants import LONGEST_TEXT, manual_delivery, manual_subject
+from workers.manual import KEY, ManualGrant
+
+_UNWRITABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+# What parts a key, or Redis' words, is written as %3A; all else that a keyboard has stays as it is.
+_HARMLESS = "".join(set(string.punctuation) - set(":%"))
+
+
+class Kind(StrEnum):
+    """What a customer is named by; the words are a table's columns."""
+
+    ID = "customer_id"
+    EXTERNAL = "external_customer_id"
+    EMAIL = "email"
+
+
+class Name(NamedTuple):
+    """A customer as somebody named them."""
+
+    kind: Kind
+    text: str
+
+    @property
+    def in_key(self) -> str:
+        """Return the name as a part of a grant's key: always the same for the same customer."""
+        return quote(self.text, safe=_HARMLESS)
+
+
+class Newcomer(NamedTuple):
+    """Whom to create where the customer is missing."""
+
+    email: str
+    name: str | None
+    external_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """Credits asked for; ``place`` is where (a line of a file), nothing for options."""
+
+    place: str = ""
+    customer: Name
+    newcomer: Newcomer | None
+    meter: Meter
+    units: Decimal
+    key: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """Return the business fact that it would become."""
+        return manual_subject(self.key, self.customer.in_key, self.meter.name)
+
+    @property
+    def delivery_id(self) -> str:
+        """Return the id of the delivery by which it is granted."""
+        return manual_delivery(self.subject)
+
+    def for_customer(self, customer_id: str) -> ManualGrant:
+        """Return it as it is granted to the customer who was meant."""
+        return ManualGrant(
+            key=self.key,
+            customer=self.customer.in_key,
+            customer_id=customer_id,
+            meter=self.meter.name,
+            property_name=self.meter.property,
+            units=self.units,
+            reason=self.reason,
+        )
+
+
+class WishError(Exception):
+    """What is asked for cannot be; its text says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WishReader:
+    """Reads wishes by the meters of the rules; ``creates``: customers who are missing may be created."""
+
+    meters: Mapping[str, Meter]
+    creates: bool = False
+
+    def read(self, fields: Mapping[str, str], place: str = "") -> Wish | list[str]:
+        """Return what is asked for, or all that is wrong with it; a field that is empty was not given."""
+        given = {name: text.strip() for name, text in fields.items() if text.strip()}
+        if problems := list(self._problems(given)):
+            return problems
+        wish = Wish(
+            place=place,
+            customer=self._customer(given),
+            newcomer=_newcomer(given) if self.creates else None,
+            meter=self.meters[given["meter"]],
+            units=_units(given["units"]),
+            key=given["key"],
+            reason=given.get("reason", ""),
+        )
+        if len(wish.subject) > LONGEST_TEXT:
+            return [
+                f"the customer's name is too long for a key at Polar ({LONGEST_TEXT}): use their {Kind.ID}"
+            ]
+        return wish
+
+    def _problems(self, given: Mapping[str, str]) -> Iterator[str]:
+        if bad := [name for name, text in given.items() if _UNWRITABLE.search(text)]:
+            yield f"control characters in {listed(bad)}"
+            return
+        checks: list[Callable[[Mapping[str, str]], object]] = [self._customer, self._meter]
+        for check in (*checks, _units_given, _key_given, _reason_given):
+            try:
+                check(given)
+            except WishError as error:
+                yield str(error)
+
+    def _meter(self, given: Mapping[str, str]) -> None:
+        name = given.get("meter", "")
+        if not name:
+            raise WishError("meter is missing")
+        if name not in self.meters:
+            otherwise = f"the rules file declares {listed(self.meters) or 'none'}"
+            raise WishError(unknown("meter", name, self.meters, otherwise))
+
+    def _customer(self, given: Mapping[str, str]) -> Name:
+        named = [kind for kind in Kind if kind in given]
+        if self.creates and named == [Kind.EXTERNAL, Kind.EMAIL]:
+            named = [Kind.EXTERNAL]  # the address is for one who is to be created
+        if len(named) != 1:
+            raise WishError(f"name the customer by one of {', '.join(Kind)}")
+        (kind,) = named
+        if Kind.EMAIL in given:
+            _email(given[Kind.EMAIL])
+        if "name" in given and not self.creates:
+            raise WishError("a name is only for customers who are to be created (--create)")
+        return Name(kind, _READ[kind](given[kind]))
+
+
+def _newcomer(given: Mapping[str, str]) -> Newcomer | None:
+    """Return whom to create; nobody who was named by an id of Polar's, for Polar gives those itself."""
+    if Kind.EMAIL not in given:
+        return None
+    return Newcomer(given[Kind.EMAIL], given.get("name"), given.get(Kind.EXTERNAL))
+
+
+def _id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise WishError(f"{shown(text)} is no customer's id at Polar, such as 99130a7b-29f6-...") from None
+
+
+def _email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise WishError(f"{shown(text)} is no e-mail address")
+    return text.lower()  # to Polar these are the same customer: nobody is credited twice for a capital
+
+
+_READ: Mapping[Kind, Callable[[str], str]] = {Kind.ID: _id, Kind.EXTERNAL: str, Kind.EMAIL: _email}
+
+
+def _units_given(given: Mapping[str, str]) -> None:
+    _units(given.get("units", ""))
+
+
+def _units(text: str) -> Decimal:
+    """Return a positive number of credits that Polar keeps exactly."""
+    if not text:
+        raise WishError("units are missing")
+    if "," in text:
+        raise WishError(f"units {shown(text)}: write plain digits and a decimal point, such as 1000 or 1.5")
+    if not _NUMBER.fullmatch(text):
+        raise WishError(f"units {shown(text)}: expected plain digits, such as 1000 or 0.5")
+    units = Decimal(text)
+    if units <= 0:
+        raise WishError(f"units {shown(text)}: expected more than 0 (credits revoke takes back)")
+    if not FEWEST_CREDITS <= units < TOO_MANY_CREDITS:
+        raise WishError(f"units {shown(text)}: expected {FEWEST_CREDITS:f} to less than {TOO_MANY_CREDITS:,}")
+    if len(units.normalize().as_tuple().digits) > MOST_DIGITS:
+        raise WishError(f"units {shown(text)}: at most {MOST_DIGITS} digits stay exact")
+    return units.normalize() + 0
+
+
+def _key_given(given: Mapping[str, str]) -> None:
+    key = given.get("key", "")
+    if not key:
+        raise WishError("key is missing: it keeps these credits from being granted twice")
+    if not re.fullmatch(KEY, key):
+        raise WishError(f"key {shown(key)}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+
+
+def _reason_given(given: Mapping[str, str]) -> None:
+    if len(given.get("reason", "")) > LONGEST_TEXT:
+        raise WishError(f"the reason is longer than the {LONGEST_TEXT} characters that Polar takes")
