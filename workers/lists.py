@@ -5,7 +5,7 @@ we read. A list is safe where rows only ever come: each that comes before the pl
 the rest back by one, so that one row is read twice. One that went would pull a row past us, unread.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -78,8 +78,8 @@ def events(*, metadata: Mapping[str, str], before: datetime, after: datetime | N
     return Listing(path="/v1/events/", wanted=wanted)
 
 
-def failed_webhooks(*, since: datetime, before: datetime) -> Listing:
-    """Return the attempts to deliver a webhook that failed; Polar lists the newest first, always.
+def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) -> Listing:
+    """Return the attempts to deliver a webhook of these types that failed; Polar lists the newest first.
 
     Of each ``webhook_event`` the ``id`` is the webhook's own and ``payload`` its body (null once it is
     archived). A later attempt of the same may have arrived.
@@ -90,6 +90,7 @@ def failed_webhooks(*, since: datetime, before: datetime) -> Listing:
         path="/v1/webhooks/deliveries",
         wanted={
             "succeeded": "false",
+            "event_type": tuple(sorted(types)),
             "start_timestamp": _said(since),
             "end_timestamp": _said(before),
         },

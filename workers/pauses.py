@@ -38,6 +38,7 @@ class Pauses:
         self._redis = redis
         self._pause = redis.register_script(lua("pause"))
         self._take = redis.register_script(lua("take"))
+        self._spare = redis.register_script(lua("spare"))
 
     def take(self) -> bool:
         """Take one request from our share of the rate limit; if it is used up, everybody waits a little."""
@@ -47,6 +48,11 @@ class Pauses:
             "our share of Polar's rate limit is used up",
         ]
         return bool(self._take(keys=[keys.BUDGET, keys.PAUSE], args=args))
+
+    def spare_in(self, *, take: bool) -> timedelta:
+        """Return how soon a request that can wait may be made; if that is now, take it from our share."""
+        args: list[EncodableT] = [self._burst, self._interval_ms, int(take)]
+        return timedelta(milliseconds=self._spare(keys=[keys.BUDGET, keys.PAUSE], args=args))
 
     def begin(self, seconds: float, reason: str) -> None:
         """Let everybody wait; a longer pause that stands already holds."""

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 
 import redis.asyncio
 from redis import Redis
+from redis.exceptions import RedisError
 
 from config.errors import ConfigError
 from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
+from workers.alerting import Alerter
 from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
 from workers.granting import Granter
 from workers.intake import Intake
 from workers.ledger import Ledger
+from workers.mending import Mender
 from workers.pauses import Pauses
 from workers.polar import Polar
 from workers.queue import GrantWorker
+from workers.reconciling import Reconciler
 from workers.rulebook import Rulebook
+from workers.turns import Turns
 
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
 RECEIVER_SECONDS = 3
@@ -57,8 +62,18 @@ def stores(settings: Settings) -> Iterator[Stores]:
 
 
 def connect(url: str, *, timeout_seconds: float = _WORKER_SECONDS) -> Redis:
-    """Return a client for workers and commands, or with less patience for a receiver."""
-    return Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
+    """Return a client for workers and commands, or with less patience for a receiver; it connects later.
+
+    ConfigError if the URL's options (``?name=value``) are none that redis-py knows.
+    """
+    try:
+        client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
+        client.connection_pool.make_connection()  # it is only built: else it would fail at the first command
+    except (TypeError, ValueError, RedisError) as error:
+        raise ConfigError(
+            f"REDIS_URL: its options, after the question mark, cannot be used: {error}"
+        ) from None
+    return client
 
 
 def stores_in(connection: Redis, settings: Settings) -> Stores:
@@ -80,6 +95,12 @@ def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) 
         polar=polar_for(settings),
         rules=rules,
     )
+
+
+def mender_for(stores: Stores, polar: Polar) -> Mender:
+    """Return what finds at ``polar`` and grants what never came."""
+    turns = Turns(pauses=stores.pauses)
+    return Mender(store=stores.deliveries, ledger=stores.ledger, polar=polar, turns=turns)
 
 
 def polar_for(settings: Settings) -> Polar:
@@ -122,7 +143,30 @@ def worker_for(settings: Settings, url: str) -> GrantWorker:
     connection = connect(url)
     rulebook = Rulebook(settings.rules_path)
     jobs.install(granter_for(settings, stores_in(connection, settings), rulebook.current))
-    return GrantWorker(connection, rulebook=rulebook, retain=settings.retain)
+    tell = _teller_for(settings, connection)
+    return GrantWorker(connection, rulebook=rulebook, retain=settings.retain, tell=tell)
+
+
+def reconciler_for(settings: Settings, url: str) -> Reconciler:
+    """Return what reconciles every so often; ConfigError if it could not."""
+    if settings.reconcile_every is None:
+        raise ConfigError("CREDITS_RECONCILE_EVERY is not set: write how often, as in 6h")
+    connection, rulebook = connect(url), Rulebook(settings.rules_path)
+    held = stores_in(connection, settings)
+    return Reconciler(
+        redis=connection,
+        mender=mender_for(held, polar_for(settings)),
+        granter=granter_for(settings, held, rulebook.current),
+        rulebook=rulebook,
+        every=settings.reconcile_every,
+    )
+
+
+def _teller_for(settings: Settings, connection: Redis) -> Callable[[], None]:
+    """Return what tells people of trouble at each tick, if they want to be told."""
+    if settings.alert_url is None:
+        return lambda: None
+    return Alerter(connection, url=settings.alert_url.get_secret_value()).look
 
 
 def intake_for(url: str) -> Intake:

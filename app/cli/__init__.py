@@ -4,13 +4,46 @@ import sys
 
 from redis.exceptions import RedisError
 
-from app.cli import check, demo, explain, look, replay, rules, run, send
+from app.cli import (
+    backfill,
+    check,
+    demo,
+    dismiss,
+    explain,
+    forget,
+    grant,
+    look,
+    recover,
+    replay,
+    revoke,
+    rules,
+    run,
+    send,
+)
 from app.cli.root import root
 from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError
+from workers.redis_words import words_of
 
-__all__ = ["check", "demo", "explain", "look", "main", "replay", "root", "rules", "run", "send"]
+__all__ = [
+    "backfill",
+    "check",
+    "demo",
+    "dismiss",
+    "explain",
+    "forget",
+    "grant",
+    "look",
+    "main",
+    "recover",
+    "replay",
+    "revoke",
+    "root",
+    "rules",
+    "run",
+    "send",
+]
 
 
 def main() -> None:
@@ -20,4 +53,4 @@ def main() -> None:
     except (CommandError, ConfigError, GranterError) as error:
         sys.exit(f"credits: {error}")
     except RedisError as error:
-        sys.exit(f"credits: Redis: {error} (is REDIS_URL right, and the server up?)")
+        sys.exit(f"credits: Redis: {words_of(error)}")

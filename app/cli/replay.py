@@ -1,26 +1,25 @@
 """``credits replay``: run stored deliveries again, here and now, whatever the workers do."""
 
-import sys
-import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from app.cli.look import Since, Type, find, select
-from app.cli.output import Cell, console, literal, print_json, print_table, status_text
+from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
 from app.cli.root import Json, root, settings_for
+from app.cli.running import agreed, is_unfinished, print_outcomes, run_all
+from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.settings import Settings
 from workers.cases import open_case
-from workers.granting import MOST_DELIVERIES
+from workers.deliveries import DISMISSED
 from workers.planning import Plan
 from workers.prospects import prospect
-from workers.records import Delivery, Lease, Leased, Outcome, Status
+from workers.records import Delivery, Leased, Outcome, Status
 from workers.runtime import Stores, granter_for, require_token, stores
-
-_LONGEST_SAT_OUT = timedelta(seconds=5)
+from workers.turns import Turns, run_in_turn
 
 
 @root.command()
@@ -50,12 +49,11 @@ def replay(
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
         if dry_run or not chosen or not json:
             _print_prospects([(one, outlook(one, held, rules)) for one in chosen], json=json)
-        if dry_run or not chosen or not _agreed(len(chosen), yes=yes):
+        if dry_run or not chosen or not agreed(f"replay {len(chosen)} deliveries", yes=yes):
             return
-        outcomes = _run(settings, held, rules, [one.id for one in chosen])
-    _print_outcomes(outcomes, json=json)
-    unfinished = any(one.status in {Status.FAILED, Status.WAITING} for one in outcomes)
-    if unfinished or len(outcomes) < len(chosen):
+        outcomes, trouble = _run(settings, held, rules, [one.id for one in chosen], json=json)
+    print_outcomes(outcomes, trouble, json=json)
+    if trouble or is_unfinished(outcomes) or len(outcomes) < len(chosen):
         raise typer.Exit(1)
 
 
@@ -84,38 +82,26 @@ def _chosen(
     if bool(ids) == bool(statuses):
         raise typer.BadParameter("name deliveries, or say --failed, --skipped or --all")
     if ids:
-        return sorted(find(held, list(dict.fromkeys(ids))), key=lambda one: one.received_at)
-    return list(select(held, statuses, type_=type_, since=since))[::-1]
+        named = sorted(find(held, list(dict.fromkeys(ids))), key=lambda one: one.received_at)
+        if erased := [f"{one.id}: {erased_text(one)}" for one in named if one.erased_at]:
+            raise CommandError(f"cannot be run again: {', '.join(erased)} (credits forget)")
+        return named
+    found = list(select(held, statuses, type_=type_, since=since))[::-1]
+    # What was dismissed may have been seen to in another way: it is run again by its name alone.
+    found = [one for one in found if not one.reason.startswith(DISMISSED)]
+    kept = [one for one in found if not one.erased_at]
+    if len(kept) < len(found):
+        words = f"{len(found) - len(kept)} left out: their bodies were erased (credits forget)"
+        console(stderr=True).print(literal(words))
+    return kept
 
 
-def _agreed(count: int, *, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{count} deliveries would be replayed; say --yes (or --dry-run)")
-    return typer.confirm(f"Replay {count} deliveries?")
-
-
-def _run(settings: Settings, held: Stores, rules: Rules, ids: Sequence[str]) -> list[Outcome]:
-    """Run ``ids``, some hundreds at a time; during an outage what was not begun is left as it was."""
-    granter = granter_for(settings, held, lambda: rules)
-    outcomes: list[Outcome] = []
-    for start in range(0, len(ids), MOST_DELIVERIES):
-        if outage := _await_turn(held):
-            console(stderr=True).print(literal(f"{len(ids) - start} left as they were: {outage}"))
-            break
-        taken = held.deliveries.reopen(ids[start : start + MOST_DELIVERIES])
-        outcomes += granter.run(Lease(deliveries=taken))
-    return outcomes
-
-
-def _await_turn(held: Stores) -> str:
-    """Sit out a short pause, as our share of the rate limit brings; return why a long one stands."""
-    while pause := held.pauses.standing():
-        if pause.left > _LONGEST_SAT_OUT:
-            return f"Polar is not asked for {round(pause.left.total_seconds())} s more: {pause.reason}"
-        time.sleep(pause.left.total_seconds())
-    return ""
+def _run(
+    settings: Settings, held: Stores, rules: Rules, ids: Sequence[str], *, json: bool
+) -> tuple[list[Outcome], str]:
+    granter, turns = granter_for(settings, held, lambda: rules), Turns(pauses=held.pauses)
+    batches = run_in_turn(ids, held.deliveries.reopen, turns=turns, granter=granter, store=held.deliveries)
+    return run_all(batches, len(ids), json=json)
 
 
 def _print_prospects(prospects: Sequence[tuple[Delivery, str]], *, json: bool) -> None:
@@ -128,23 +114,3 @@ def _print_prospects(prospects: Sequence[tuple[Delivery, str]], *, json: bool) -
         print_table(["delivery", "is", "order", "would"], rows)
     else:
         console().print("nothing to replay")
-
-
-def _print_outcomes(outcomes: Sequence[Outcome], *, json: bool) -> None:
-    if json:
-        print_json([_outcome_json(one) for one in outcomes])
-        return
-    rows: list[list[Cell]] = [
-        [one.delivery_id, status_text(one.status), one.order_id or "-", one.reason] for one in outcomes
-    ]
-    print_table(["delivery", "became", "order", "reason"], rows)
-
-
-def _outcome_json(one: Outcome) -> dict[str, Any]:
-    return {
-        "id": one.delivery_id,
-        "status": one.status.value,
-        "reason": one.reason,
-        "order_id": one.order_id or None,
-        "customer_id": one.customer_id or None,
-    }

@@ -1,0 +1,167 @@
+"""``credits backfill``: grant what paid orders at Polar were never credited."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.output import Cell, ago, console, iso, literal, number, print_json, print_table
+from app.cli.root import Json, root, settings_for
+from app.cli.running import (
+    agreed,
+    counted,
+    is_unfinished,
+    moment,
+    outcome_json,
+    print_outcomes,
+    print_some,
+    progress,
+    run_all,
+)
+from config.rules import Rules, load_rules
+from workers.backfilling import Left, Missing
+from workers.cases import credits_text, plain
+from workers.mending import Backlog
+from workers.records import Outcome
+from workers.runtime import granter_for, mender_for, polar_for, stores
+
+_NO_CREDIT_FROM = (
+    "the rules have no credit_from: orders that somebody else credited before you went live would be "
+    "credited again"
+)
+
+
+@root.command()
+def backfill(
+    *,
+    since: Annotated[
+        datetime, typer.Option("--since", metavar="WHEN", help="Paid since: 7d, or a time.", parser=moment)
+    ],
+    until: Annotated[
+        datetime | None,
+        typer.Option("--until", metavar="WHEN", help="Only created before: 1d, or a time.", parser=moment),
+    ] = None,
+    assume_current: Annotated[
+        bool,
+        typer.Option("--assume-current", help="Take today's seats and the like for those of then."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Read paid orders from Polar and grant what is missing.
+
+    For webhooks that never came. An order may be paid three weeks after it was created and does not say
+    when: those created up to three weeks before are looked at too. Each is planned by today's rules as its
+    webhook would have been; nothing is credited twice. Polar shows subscriptions as they are today: where
+    an amount rests on that, the order is listed and left, unless you say --assume-current. Run it again to
+    go on after an interruption. With --yes and no terminal it says nothing where there was nothing to do.
+
+    Example: credits backfill --since 7d --dry-run
+    """
+    settings = settings_for("backfill", quiet=True)
+    rules = load_rules(settings.rules_path)
+    now = datetime.now(UTC)
+    if since >= (end := min(until or now, now)):
+        raise typer.BadParameter("--until must be later than --since")
+    with closing(polar_for(settings)) as polar, stores(settings) as held:
+        mender = mender_for(held, polar)
+        with progress("reading orders", json=json) as tell:
+            backlog = mender.look(
+                rules, since=since, until=end, now=now, assume_current=assume_current, tell=tell
+            )
+        if not json and not (yes and backlog.is_empty and not sys.stdout.isatty()):
+            _print(backlog, rules)
+        count = len(backlog.review.missing) + len(backlog.begun)
+        if dry_run or not (count and agreed(f"grant what {counted(count, 'order')} missed", yes=yes)):
+            count = 0
+        batches = mender.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
+        outcomes, trouble = run_all(batches, count, json=json)
+    _tell(backlog, rules, outcomes, trouble, json=json)
+    if trouble or is_unfinished(outcomes) or (backlog.review.failing and not dry_run):
+        raise typer.Exit(1)
+
+
+def _tell(backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str, *, json: bool) -> None:
+    if json:
+        rows = [outcome_json(one) for one in outcomes]
+        print_json(_json(backlog, rules) | {"outcomes": rows, "trouble": trouble or None})
+    else:
+        print_outcomes(outcomes, trouble)
+
+
+def _print(backlog: Backlog, rules: Rules) -> None:
+    review = backlog.review
+    for words in _warnings(backlog, rules):
+        console(stderr=True).print(literal(words), soft_wrap=True)
+    if review.missing:
+        rows: list[list[Cell]] = [
+            [ago(one.created_at), one.order_id, one.would] for one in review.missing.values()
+        ]
+        print_some(["created", "order", "would"], rows)
+    _print_left("rests on what the subscription is today", review.unsure)
+    _print_left("cannot be worked out", review.failing)
+    print_table(["orders", ""], [[str(count), words] for count, words in _counts(backlog) if count])
+
+
+def _print_left(why: str, left: Iterable[Left]) -> None:
+    if rows := [[one.order_id, one.why] for one in left]:
+        print_some(["order", why], rows)
+
+
+def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
+    review = backlog.review
+    yield review.read, "read"
+    yield len(review.missing), f"missing: {_total(review.missing.values())}"
+    yield len(backlog.begun), "begun by an earlier backfill, to be finished"
+    yield review.granted, "granted already"
+    yield backlog.waiting, "left: their webhooks wait in the inbox"
+    yield backlog.claimed, "left: claimed by a delivery, and not at Polar yet"
+    yield backlog.settled, "left: their deliveries were dismissed"
+    yield len(review.unsure), "left: say --assume-current to grant them by what Polar shows today"
+    yield len(review.failing), "left: cannot be worked out"
+    yield backlog.parked, "left: cannot be worked out, and their deliveries failed for it already"
+    for reason, count in review.skipped.most_common():
+        yield count, f"not for credit: {reason}"
+
+
+def _total(missing: Iterable[Missing]) -> str:
+    return credits_text(grant for one in missing for grant in one.grants)
+
+
+def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
+    return [_NO_CREDIT_FROM] if backlog.review.missing and rules.credit_from is None else []
+
+
+def _json(backlog: Backlog, rules: Rules) -> dict[str, Any]:
+    review = backlog.review
+    return {
+        "read": review.read,
+        "missing": [_missing_json(one) for one in review.missing.values()],
+        "begun": list(backlog.begun),
+        "granted": review.granted,
+        "waiting": backlog.waiting,
+        "claimed": backlog.claimed,
+        "dismissed": backlog.settled,
+        "unsure": [{"order_id": one.order_id, "rests_on": one.why} for one in review.unsure],
+        "failing": [{"order_id": one.order_id, "reason": one.why} for one in review.failing],
+        "parked": backlog.parked,
+        "skipped": [{"reason": why, "orders": count} for why, count in review.skipped.most_common()],
+        "warnings": _warnings(backlog, rules),
+    }
+
+
+def _missing_json(one: Missing) -> dict[str, Any]:
+    return {
+        "order_id": one.order_id,
+        "customer_id": one.customer_id,
+        "created_at": iso(one.created_at),
+        "would": one.would,
+        "grants": [
+            {"key": grant.key, "meter": grant.meter, "credits": number(plain(grant.units))}
+            for grant in one.grants
+        ],
+    }

@@ -1,0 +1,119 @@
+"""What commands share that run deliveries: they ask first, show how far they are, tell what came of it."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.progress import Progress
+
+from app.cli.output import Cell, console, literal, print_json, print_table, status_text
+from config.durations import parse_duration
+from workers.errors import PolarError
+from workers.records import Outcome, Status
+
+MOST_SHOWN = 50  # rows of one kind: who has more reads them with --json
+
+
+def moment(text: str) -> datetime:
+    """Return the moment that an option names: so long ago, or a time with its zone."""
+    try:
+        return datetime.now(UTC) - parse_duration(text)
+    except ValueError as error:
+        try:
+            named = datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(f"{error}, or a time as in 2026-11-01T00:00:00Z") from None
+    if named.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} is in no time zone; write it as in 2026-11-01T00:00:00Z")
+    return named
+
+
+def agreed(what: str, *, yes: bool) -> bool:
+    """Ask whether ``what`` is to be done, unless it was said beforehand; a script has to say it."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"this would {what}; say --yes (or --dry-run)")
+    return typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True)
+
+
+def counted(count: int, what: str) -> str:
+    """Return so many of something, as people say it."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+@contextmanager
+def progress(what: str, *, json: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal while the block runs; yields what is told (how many, of how many) are done."""
+    shown = sys.stderr.isatty() and not json
+    with Progress(console=console(stderr=True), disable=not shown, transient=True) as bars:
+        task = bars.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=max(done, total))
+
+        yield tell
+
+
+def run_all(batches: Iterable[list[Outcome]], count: int, *, json: bool) -> tuple[list[Outcome], str]:
+    """Run all batches of ``count`` deliveries; return what became of them, and what kept us from the rest."""
+    outcomes: list[Outcome] = []
+    with progress("granting", json=json or not count) as tell:
+        tell(0, count)
+        try:
+            for batch in batches:
+                outcomes += batch
+                tell(len(outcomes), count)
+        except PolarError as error:
+            return outcomes, f"{count - len(outcomes)} not done: {error}; run it again to go on"
+    return outcomes, ""
+
+
+def print_outcomes(outcomes: Sequence[Outcome], trouble: str, *, json: bool = False) -> None:
+    """Say what became of each; of very many people see only those that were not granted."""
+    if json:
+        print_json([outcome_json(one) for one in outcomes])
+    else:
+        _print_outcomes(outcomes)
+    if trouble:
+        console(stderr=True).print(literal(trouble), soft_wrap=True)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    told = outcomes
+    if len(outcomes) > MOST_SHOWN:
+        counts = Counter(one.status.value for one in outcomes)
+        console().print(", ".join(f"{count} {status}" for status, count in counts.items()))
+        told = [one for one in outcomes if one.status is not Status.GRANTED]
+    if told:
+        rows: list[list[Cell]] = [
+            [one.delivery_id, status_text(one.status), one.order_id or "-", one.reason] for one in told
+        ]
+        print_some(["delivery", "became", "order", "reason"], rows)
+
+
+def print_some(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """Print a table, and how many rows of it are left out."""
+    print_table(columns, rows[:MOST_SHOWN])
+    if len(rows) > MOST_SHOWN:
+        console().print(f"... and {len(rows) - MOST_SHOWN} more: --json has all")
+
+
+def outcome_json(one: Outcome) -> dict[str, Any]:
+    """Return what became of a delivery for machines."""
+    return {
+        "id": one.delivery_id,
+        "status": one.status.value,
+        "reason": one.reason,
+        "order_id": one.order_id or None,
+        "customer_id": one.customer_id or None,
+    }
+
+
+def is_unfinished(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether some failed or still wait."""
+    return any(one.status in {Status.FAILED, Status.WAITING} for one in outcomes)

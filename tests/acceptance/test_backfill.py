@@ -1,0 +1,173 @@
+"""``credits backfill`` as a user types it: orders whose webhook never came are granted, others left alone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from app.demo.polar import Slow
+from tests.builders import CUSTOMER, some_id
+from tests.desks import Desk, assert_one_clear_line, assert_wrong_use
+from tests.processes import TEN, Credits, eventually, post
+from tests.sales import sell
+from tests.stores import claim_of
+from tests.terminals import at_a_terminal
+from workers.backfilling import delivery_id_of
+from workers.deliveries import DeliveryStore
+from workers.grants import order_subject
+from workers.records import Status
+
+SINCE = ("backfill", "--since", "7d")
+SEATS = TEN.replace("api_usage: 10", "api_usage: 10 * seats")
+RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
+
+
+def lost(desk: Desk, number: int, like: str = "order_paid_purchase", **data: Any) -> bytes:
+    """Let an order be paid whose webhook does not come; return that."""
+    return sell(desk.polar, number, like, **data)
+
+
+def balance(desk: Desk) -> float:
+    return float(desk.polar.balance(CUSTOMER, "api_usage"))
+
+
+def test_what_never_came_is_shown_first_then_granted_as_a_delivery_like_any_other(desk: Desk) -> None:
+    desk.grant(lost(desk, 1))
+    lost(desk, 2)
+    before = desk.memory()
+    for args in (["--dry-run"], []):
+        done = desk.credits.run(*SINCE, *args)
+        assert done.returncode == (0 if args else 2)  # a script has to say --yes
+        assert some_id(2) in done.stdout
+        assert "grant 10 api_usage" in done.stdout
+        assert some_id(1) not in done.stdout
+    assert desk.memory() == before
+    done = desk.credits.run(*SINCE, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"backfill-{some_id(2)}  granted" in done.stdout
+    shown = desk.credits.json("show", delivery_id_of(some_id(2)))
+    assert (shown["type"], shown["status"], shown["reason"]) == ("order.paid", "granted", "10 api_usage")
+    assert desk.credits.run("replay", delivery_id_of(some_id(2)), "--yes").returncode == 0
+    assert balance(desk) == 20
+
+
+def test_on_a_terminal_it_asks_and_shows_how_far_it_is(desk: Desk) -> None:
+    lost(desk, 1)
+    code, shown = at_a_terminal(desk.credits, *SINCE, answer="n")
+    assert (code, balance(desk)) == (0, 0)
+    assert "Grant what 1 order missed?" in shown
+    assert "reading orders" in shown
+    code, shown = at_a_terminal(desk.credits, *SINCE, answer="y")
+    assert (code, balance(desk)) == (0, 10)
+    assert "granting" in shown
+
+
+def test_after_a_lost_redis_nothing_is_credited_twice(desk: Desk) -> None:
+    desk.grant(*(lost(desk, n) for n in (1, 2, 3)))
+    lost(desk, 4)
+    desk.redis.flushall()
+    told = desk.credits.json(*SINCE, "--yes")
+    assert len(told["missing"]) == len(told["outcomes"]) == 4
+    assert (balance(desk), len(desk.polar.events)) == (40, 4)
+    assert desk.credits.json(*SINCE, "--yes")["granted"] == 4
+
+
+def test_in_cron_it_is_quiet_when_there_was_nothing(desk: Desk) -> None:
+    desk.grant(lost(desk, 1))
+    lost(desk, 2, status="refunded", refunded_amount=1000)
+    done = desk.credits.run(*SINCE, "--yes")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_all_that_was_found_is_told_to_machines(desk: Desk) -> None:
+    desk.grant(lost(desk, 1))
+    desk.receive(lost(desk, 2))
+    lost(desk, 3)
+    lost(desk, 4, status="refunded", refunded_amount=1000)
+    told = desk.credits.json(*SINCE, "--dry-run")
+    assert (told["read"], told["granted"], told["waiting"], told["claimed"]) == (4, 1, 1, 0)
+    assert told["skipped"] == [{"reason": "refunded by now", "orders": 1}]
+    (missing,) = told["missing"]
+    assert (missing["order_id"], missing["customer_id"]) == (some_id(3), CUSTOMER)
+    assert missing["grants"] == [
+        {"key": f"{order_subject(some_id(3))}:api_usage", "meter": "api_usage", "credits": 10}
+    ]
+    assert "credit_from" in told["warnings"][0]
+    assert told["outcomes"] == []
+
+
+def test_amounts_that_rest_on_todays_subscription_wait_for_assume_current(desk: Desk) -> None:
+    desk.rules(SEATS)
+    lost(desk, 1, RENEWAL)
+    done = desk.credits.run(*SINCE, "--yes")
+    assert (done.returncode, "--assume-current" in done.stdout, balance(desk)) == (0, True, 0)
+    told = desk.credits.json(*SINCE, "--assume-current", "--yes")
+    assert (told["unsure"], balance(desk)) == ([], 50)
+
+
+def test_an_order_that_cannot_be_worked_out_is_named_and_is_no_success(desk: Desk) -> None:
+    desk.rules(TEN.replace("api_usage: 10", "api_usage: int(order.metadata.credits)"))
+    lost(desk, 1)
+    done = desk.credits.run(*SINCE, "--yes")
+    assert done.returncode == 1
+    assert some_id(1) in done.stdout
+    assert "order.metadata.credits" in done.stdout
+
+
+def test_killed_in_the_middle_it_is_run_again_and_goes_on(desk: Desk) -> None:
+    store = DeliveryStore(desk.redis)
+    for number in (1, 2, 3):
+        lost(desk, number)
+    with desk.credits.running(*SINCE, "--yes") as killed:
+        desk.polar.faults.append(Slow(3600))  # for the ingest; lists come as always
+        eventually(lambda: not desk.polar.faults and store.counts()[Status.WAITING] == 3)
+        killed.process.kill()
+        killed.process.wait()
+    told = desk.credits.json(*SINCE, "--yes")
+    assert (len(told["begun"]), told["missing"]) == (3, [])
+    assert {one["status"] for one in told["outcomes"]} == {"granted"}
+    assert (balance(desk), store.counts()[Status.WAITING]) == (30, 0)
+
+
+def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: Desk) -> None:
+    bodies = [lost(desk, number) for number in range(1, 31)]
+    with desk.credits.running("work"), desk.credits.running(*SINCE, "--yes") as backfilling:
+        with httpx.Client(base_url=desk.url) as client:
+            ids = [post(client, body) for body in bodies]
+        assert backfilling.process.wait(60) == 0, backfilling.said
+        store = DeliveryStore(desk.redis)
+        eventually(lambda: all(one.status is not Status.WAITING for one in store.get(ids)))
+    assert (balance(desk), len(desk.polar.events)) == (300, 30)
+    with desk.credits.stores() as held:
+        for number in range(1, 31):
+            assert not claim_of(held.ledger.find(order_subject(some_id(number)))).unsettled
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "Missing option '--since'"),
+        (("--since", "yesterday"), "is no span of time"),
+        (("--since", "2026-11-01T00:00:00"), "is in no time zone"),
+        (("--since", "7d", "--until", "8d"), "--until must be later than --since"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_wrong_use(alone: Credits, args: tuple[str, ...], words: str) -> None:
+    assert_wrong_use(alone.run("backfill", *args), words)
+
+
+def test_times_are_spans_or_moments(desk: Desk) -> None:
+    lost(desk, 1, days_ago=1)
+    lost(desk, 2, days_ago=3)
+    week, two_days = ((datetime.now(UTC) - timedelta(days=days)).isoformat() for days in (7, 2))
+    told = desk.credits.json("backfill", "--since", week, "--until", two_days, "--dry-run")
+    assert [one["order_id"] for one in told["missing"]] == [some_id(2)]
+
+
+def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+    desk.polar.scopes -= {"orders:read"}
+    assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "403", "the scope orders:read")
+    assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*SINCE), "POLAR_ACCESS_TOKEN")
+    desk.rules("version: 1\nrules: [}\n")
+    assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "rules.yaml:2")

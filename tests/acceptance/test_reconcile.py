@@ -1,0 +1,30 @@
+"""``CREDITS_RECONCILE_EVERY`` as an operator sets it: what never came is granted by itself."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.builders import CUSTOMER
+from tests.desks import Desk, assert_one_clear_line
+from tests.processes import TEN, eventually
+from tests.sales import sell
+
+BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
+CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")
+
+
+def test_beside_the_workers_a_process_grants_what_never_came(desk: Desk) -> None:
+    desk.rules(CREDIT_FROM)
+    sell(desk.polar, 1)
+    with desk.credits.with_settings(CREDITS_RECONCILE_EVERY="1s").running("work") as working:
+        assert working.part("reconciler")
+        eventually(lambda: desk.polar.balance(CUSTOMER, "api_usage") == 10)
+        sell(desk.polar, 2)
+        eventually(lambda: desk.polar.balance(CUSTOMER, "api_usage") == 20)
+        eventually(lambda: working.said.count('"reconciled"') == 2)
+
+
+def test_without_credit_from_nothing_starts_and_the_reason_is_said(desk: Desk) -> None:
+    every = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="6h")
+    for command in ("work", "up"):
+        assert_one_clear_line(every.run(command), "CREDITS_RECONCILE_EVERY", "credit_from")
+    wrong = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="often")
+    assert_one_clear_line(wrong.run("work"), "CREDITS_RECONCILE_EVERY", "no span of time")

@@ -1,0 +1,66 @@
+"""``credits recover`` as a user types it: what Polar failed to deliver becomes a delivery as if it had."""
+
+import json
+
+from tests.builders import CUSTOMER, some_id
+from tests.conftest import payload
+from tests.desks import Desk, assert_one_clear_line, assert_wrong_use
+from tests.processes import TEN
+from tests.sales import sell
+
+SINCE = ("recover", "--since", "24h")
+WELCOME = TEN + "  - {name: welcome, triggers: [customer.created], grant: {api_usage: 5}}\n"
+
+
+def test_what_never_reached_us_is_shown_first_and_then_runs_under_its_own_id(desk: Desk) -> None:
+    desk.rules(WELCOME)
+    created = payload("customer_created")
+    desk.polar.add_delivery(some_id(1), sell(desk.polar, 1))
+    desk.polar.add_delivery(some_id(1), sell(desk.polar, 1))  # its second attempt
+    desk.polar.add_delivery(some_id(2), created)
+    desk.polar.add_delivery(some_id(3), payload("customer_updated"))
+    desk.polar.add_customer(json.loads(created)["data"]["id"])
+    before = desk.memory()
+    told = desk.credits.json(*SINCE, "--dry-run")
+    assert {one["id"]: one["type"] for one in told["lost"]} == {
+        some_id(1): "order.paid",
+        some_id(2): "customer.created",
+    }
+    assert (desk.memory(), desk.polar.events) == (before, [])
+    done = desk.credits.run(*SINCE)
+    assert (done.returncode, "--yes" in done.stderr) == (2, True)
+    done = desk.credits.run(*SINCE, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert desk.status_of(some_id(1)) == ("granted", "10 api_usage")
+    assert desk.status_of(some_id(2)) == ("granted", "5 api_usage")
+    again = desk.credits.run(*SINCE, "--yes")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert len(desk.polar.events) == 2
+
+
+def test_what_reached_us_is_left_alone_and_what_comes_later_is_a_duplicate(desk: Desk) -> None:
+    (known,) = desk.grant(sell(desk.polar, 1))
+    desk.polar.add_delivery(known, sell(desk.polar, 1))
+    assert desk.credits.json(*SINCE, "--yes")["lost"] == []
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 10
+
+
+def test_an_event_that_cannot_be_read_ends_failed_and_what_is_none_is_named(desk: Desk) -> None:
+    desk.polar.add_delivery(some_id(1), b'{"type": "order.paid", "data": {}}')
+    slack = desk.polar.add_delivery(some_id(2), b'{"type": "order.paid"}').webhook_event
+    desk.polar.deliveries[-1] = desk.polar.deliveries[-1].model_copy(
+        update={"webhook_event": slack.model_copy(update={"payload": '{"blocks": []}'})}
+    )
+    done = desk.credits.run(*SINCE, "--yes")
+    assert done.returncode == 1
+    assert "its body is no event" in done.stdout
+    assert desk.status_of(some_id(1))[0] == "failed"
+    told = desk.credits.json(*SINCE, "--yes")
+    assert told["lost"] == []
+    assert [one["id"] for one in told["unusable"]] == [some_id(2)]
+
+
+def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+    desk.polar.scopes -= {"webhooks:read"}
+    assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "403", "the scope webhooks:read")
+    assert_wrong_use(desk.credits.run("recover"), "Missing option '--since'")

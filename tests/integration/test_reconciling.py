@@ -1,0 +1,136 @@
+"""The reconciler on a real Redis: one round at a time over all hosts, and a word where it matters."""
+
+from collections.abc import Iterator, MutableMapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from config.rules import parse_rules
+from tests.builders import some_id
+from tests.processes import TEN
+from tests.rulebooks import write
+from tests.sales import Mending, mending_at, sell
+from workers import keys
+from workers.backfilling import delivery_id_of
+from workers.reconciling import Reconciler
+from workers.records import Status
+from workers.rulebook import Rulebook
+
+SIX_HOURS = timedelta(hours=6)
+BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
+CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")
+RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
+
+
+@pytest.fixture
+def mending(redis: Redis) -> Iterator[Mending]:
+    """Yield what mends where nothing has come and nothing is lost yet."""
+    with mending_at(redis) as opened:
+        yield opened
+
+
+def reconciler(
+    mending: Mending, folder: Path, rules: str = CREDIT_FROM, every: timedelta = SIX_HOURS
+) -> Reconciler:
+    """Return a host's reconciler, just started."""
+    mending.rules = parse_rules(rules, "rules.yaml")
+    return Reconciler(
+        redis=mending.redis,
+        mender=mending.mender,
+        granter=mending.granter,
+        rulebook=Rulebook(write(folder / "rules.yaml", rules)),
+        every=every,
+    )
+
+
+def told_by(one: Reconciler) -> list[MutableMapping[str, Any]]:
+    """Return what it says of a round, but for what is said of each delivery."""
+    with capture_logs() as logs:
+        one.look()
+    return [line for line in logs if "delivery" not in line]
+
+
+def test_what_never_came_is_granted_at_the_first_round_and_told_in_one_line(
+    mending: Mending, tmp_path: Path
+) -> None:
+    sell(mending.polar, 1)
+    sell(mending.polar, 2, days_ago=20)
+    (line,) = told_by(reconciler(mending, tmp_path))
+    assert line == {"event": "reconciled", "log_level": "info", "granted": 2, "credits": "20 api_usage"}
+    assert mending.balance() == 20
+
+
+def test_a_round_with_nothing_to_do_says_nothing(mending: Mending, tmp_path: Path) -> None:
+    mending.deliver(sell(mending.polar, 1))
+    sell(mending.polar, 2, status="refunded", refunded_amount=1000)
+    assert told_by(reconciler(mending, tmp_path)) == []
+
+
+def test_over_all_hosts_one_round_is_held_until_the_next_is_due(mending: Mending, tmp_path: Path) -> None:
+    one, other = (reconciler(mending, tmp_path) for _ in range(2))
+    told_by(one)
+    sell(mending.polar, 1)
+    assert told_by(one) == told_by(other) == []
+    assert mending.balance() == 0
+    assert mending.redis.pttl(keys.RECONCILED) <= SIX_HOURS.total_seconds() * 1000
+    mending.redis.delete(keys.RECONCILED)  # as time would
+    assert told_by(other)
+    assert mending.balance() == 10
+
+
+def test_a_short_interval_has_its_round_as_soon_as_it_is_over(mending: Mending, tmp_path: Path) -> None:
+    told_by(reconciler(mending, tmp_path, every=timedelta(seconds=90)))
+    assert 0 < mending.redis.pttl(keys.RECONCILED) <= 90_000
+
+
+def test_a_round_that_polar_breaks_off_is_tried_again_soon(mending: Mending, tmp_path: Path) -> None:
+    mending.polar.scopes -= {"orders:read"}
+    (line,) = told_by(reconciler(mending, tmp_path))
+    assert (line["event"], line["log_level"]) == ("reconciling broke off", "warning")
+    assert "orders:read" in str(line["reason"])
+    assert 0 < mending.redis.pttl(keys.RECONCILED) <= 300_000
+
+
+def test_what_a_person_must_look_at_is_named_and_never_assumed(mending: Mending, tmp_path: Path) -> None:
+    sell(mending.polar, 1, RENEWAL)
+    rules = CREDIT_FROM.replace("api_usage: 10", "api_usage: 10 * seats")
+    (line,) = told_by(reconciler(mending, tmp_path, rules))
+    assert (line["log_level"], line["rest_on_today"]) == ("warning", [f"{some_id(1)}: seats"])
+    assert mending.balance() == 0
+
+
+def test_what_polar_refuses_is_named_once_and_is_a_failed_delivery_from_then_on(
+    mending: Mending, tmp_path: Path
+) -> None:
+    sell(mending.polar, 1, customer_id=some_id(999))
+    one = reconciler(mending, tmp_path)
+    (line,) = told_by(one)
+    assert line["log_level"] == "warning"
+    assert str(line["not_granted"]).startswith(f"['{some_id(1)}: refused by Polar")
+    assert mending.store.get([delivery_id_of(some_id(1))])[0].status is Status.FAILED
+    mending.redis.delete(keys.RECONCILED)
+    assert told_by(one) == []
+
+
+def test_a_rule_that_is_new_is_never_applied_to_what_came_before_it_by_itself(
+    mending: Mending, tmp_path: Path
+) -> None:
+    nobody = CREDIT_FROM.replace("pack,", f"pack, products: [{some_id(1)}],")
+    mending.rules = parse_rules(nobody, "rules.yaml")
+    assert mending.deliver(sell(mending.polar, 1)) is Status.SKIPPED
+    assert told_by(reconciler(mending, tmp_path)) == []
+    assert mending.balance() == 0
+
+
+def test_rules_that_have_lost_their_credit_from_grant_nothing_by_themselves(
+    mending: Mending, tmp_path: Path
+) -> None:
+    sell(mending.polar, 1)
+    (line,) = told_by(reconciler(mending, tmp_path, TEN))
+    assert (line["event"], line["log_level"]) == ("not reconciling", "error")
+    assert "credit_from" in str(line["reason"])
+    assert mending.balance() == 0

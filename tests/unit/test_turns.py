@@ -1,0 +1,97 @@
+"""What can wait takes its turn: it waits while there is no room, and asks again where Polar hiccups."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from tests.shops import BROKEN, DENIED, UNREACHABLE, limited
+from workers.errors import PolarDeniedError, PolarUnreachableError
+from workers.pauses import Pause, Pauses
+from workers.turns import Turns
+
+
+class Room:
+    """Pauses that have room for a request after these seconds, one after the other."""
+
+    def __init__(self, *seconds: float, pause: Pause | None = None) -> None:
+        self._seconds = list(seconds)
+        self._pause = pause
+        self.asked: list[bool] = []
+
+    def spare_in(self, *, take: bool) -> timedelta:
+        """Return the next wait; none when there is no more."""
+        self.asked.append(take)
+        return timedelta(seconds=self._seconds.pop(0) if self._seconds else 0)
+
+    def standing(self) -> Pause | None:
+        """Return the pause that stands."""
+        return self._pause
+
+
+def turns_in(room: Room) -> tuple[Turns, list[float]]:
+    slept: list[float] = []
+    return Turns(pauses=cast(Pauses, room), sleep=slept.append), slept
+
+
+def answers(*given: object) -> Callable[[], object]:
+    """Return a request that meets these one after the other; an error is raised."""
+    left = list(given)
+
+    def request() -> object:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return request
+
+
+def test_where_there_is_room_nobody_waits() -> None:
+    turns, slept = turns_in(Room())
+    assert turns.ask(answers("well")) == "well"
+    assert slept == []
+
+
+def test_where_there_is_none_it_is_waited_for_and_then_taken() -> None:
+    room = Room(0.4, 2)
+    turns, slept = turns_in(room)
+    assert turns.ask(answers("well")) == "well"
+    assert slept == [0.4, 2]
+    assert room.asked == [True, True, True]
+
+
+def test_to_wait_without_asking_takes_nothing() -> None:
+    room = Room()
+    turns_in(room)[0].wait(take=False)
+    assert room.asked == [False]
+
+
+def test_what_is_held_up_for_minutes_gives_up_and_says_why() -> None:
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
+    turns, slept = turns_in(Room(60, 60, 60, pause=pause))
+    with pytest.raises(PolarUnreachableError, match="Polar answered 500"):
+        turns.ask(answers())
+    assert slept == [60, 60]
+
+
+def test_a_rate_limit_is_waited_for_as_long_as_polar_says() -> None:
+    turns, slept = turns_in(Room())
+    assert turns.ask(answers(limited(60), "well")) == "well"
+    assert slept == [60]
+
+
+def test_a_hiccup_is_asked_again_and_an_outage_given_up() -> None:
+    turns, slept = turns_in(Room())
+    assert turns.ask(answers(BROKEN, UNREACHABLE, "well")) == "well"
+    assert slept == [1, 5]
+    with pytest.raises(PolarUnreachableError):
+        turns.ask(answers(*[UNREACHABLE] * 4))
+
+
+def test_a_refused_token_is_not_asked_with_again() -> None:
+    turns, slept = turns_in(Room())
+    with pytest.raises(PolarDeniedError):
+        turns.ask(answers(DENIED))
+    assert slept == []

@@ -1,0 +1,98 @@
+"""The reconciler: a backfill that nobody has to think of, every so often, on one host at a time."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from config.rules import Rules
+from workers import keys
+from workers.cases import credits_text
+from workers.errors import PolarError
+from workers.granting import Granter
+from workers.mending import Backlog, Mender
+from workers.records import Outcome, Status
+from workers.redis_words import words_of
+from workers.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+
+NEEDS_CREDIT_FROM = (
+    "CREDITS_RECONCILE_EVERY needs credit_from in the rules: without it orders that somebody else credited "
+    "before you went live would be credited again"
+)
+
+_LOOK_SECONDS = 2.0  # how late a round may be, and how soon a changed rules file is noticed
+_LEAST_LOOKED_BACK = timedelta(days=2)  # an outage over a weekend's night is still found at the next round
+_TRY_AGAIN = timedelta(minutes=5)  # after a round that Polar did not let us finish
+_LONGEST_ROUND = timedelta(minutes=10)  # should its host die, another begins after this at the earliest
+_MOST_NAMED = 10  # orders in one line of the log; `credits backfill --dry-run` names them all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciler:
+    """Looks back every so often, and grants what is missing."""
+
+    redis: Redis
+    mender: Mender
+    granter: Granter
+    rulebook: Rulebook
+    every: timedelta
+
+    def work(self) -> None:
+        """Work until the process ends, through every outage of Redis."""
+        is_away = False
+        while True:
+            try:
+                self.look()
+                is_away = False
+            except RedisError as error:
+                if not is_away:
+                    log.warning("Redis is away: waiting for it", reason=words_of(error))
+                is_away = True
+                self.redis.connection_pool.disconnect()
+            time.sleep(_LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Do a round if it is time for one, and nobody else has begun it."""
+        self.rulebook.look()
+        if not self.redis.set(keys.RECONCILED, 1, nx=True, px=max(self.every, _LONGEST_ROUND)):
+            return
+        next_in = self.every
+        try:
+            self._round(self.rulebook.current())
+        except PolarError as error:
+            log.warning("reconciling broke off", reason=str(error))
+            next_in = min(self.every, _TRY_AGAIN)
+        self.redis.pexpire(keys.RECONCILED, next_in)
+
+    def _round(self, rules: Rules) -> None:
+        if rules.credit_from is None:
+            log.error("not reconciling", reason=NEEDS_CREDIT_FROM)
+            return
+        now = datetime.now(UTC)
+        since = now - max(2 * self.every, _LEAST_LOOKED_BACK)
+        backlog = self.mender.look(rules, since=since, until=now, now=now, only_untold=True)
+        outcomes = [one for batch in self.mender.grant(backlog, self.granter) for one in batch]
+        if outcomes or not backlog.is_empty:
+            _tell(backlog, outcomes)
+
+
+def _tell(backlog: Backlog, outcomes: list[Outcome]) -> None:
+    granted = {one.order_id for one in outcomes if one.status is Status.GRANTED}
+    missing = [one for order_id, one in backlog.review.missing.items() if order_id in granted]
+    told: dict[str, Any] = {
+        "granted": len(granted) or None,
+        "credits": credits_text(grant for one in missing for grant in one.grants) if missing else None,
+        "not_granted": [f"{one.order_id}: {one.reason}" for one in outcomes if one.order_id not in granted],
+        "cannot_be_worked_out": [f"{one.order_id}: {one.why}" for one in backlog.review.failing],
+        "rest_on_today": [f"{one.order_id}: {one.why}" for one in backlog.review.unsure],
+    }
+    named = {name: what[:_MOST_NAMED] if isinstance(what, list) else what for name, what in told.items()}
+    is_wrong = any(isinstance(what, list) and what for what in named.values())
+    tell = log.warning if is_wrong else log.info
+    tell("reconciled", **{name: what for name, what in named.items() if what})

@@ -1,0 +1,85 @@
+"""PURE: which webhooks Polar failed to deliver that never reached us, in its list of failed attempts."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from workers.bodies import pack
+from workers.events import STORED_TYPES, peek_type
+from workers.lists import Row
+
+_NO_BODY = "Polar has archived it, and its body with it"
+_NO_EVENT = "its body is no event: it may be for an endpoint of another format"
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(pattern=r"^[!-~]{1,200}$")  # it becomes the delivery's, as the receiver would take it
+    created_at: AwareDatetime
+    type: str
+    payload: str | None = None
+    succeeded: bool | None = None
+
+
+class _Attempt(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    webhook_event: _Event
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """A webhook that never reached us; its id is the one that it would have come with."""
+
+    id: str
+    type: str
+    made_at: datetime
+    packed: bytes
+
+
+@dataclass(kw_only=True)
+class Search:
+    """What was found so far: webhooks by their ids, and those that cannot be taken, with the reason."""
+
+    lost: dict[str, Lost] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+
+    def add(self, rows: Sequence[Row], known: Callable[[Sequence[str]], Collection[str]]) -> None:
+        """Take in a page of attempts; ``known`` returns those of some ids that have reached us."""
+        events = {event.id: event for row in rows if (event := _event(row)) and _is_wanted(event)}
+        new = [id_ for id_ in events if id_ not in self.lost and id_ not in self.unusable]
+        reached = known(new) if new else ()
+        for id_ in new:
+            if id_ not in reached:
+                self._take(events[id_])
+
+    @property
+    def oldest_first(self) -> list[Lost]:
+        """Return them in the order in which they were made: what they tell of happened so."""
+        return sorted(self.lost.values(), key=lambda one: (one.made_at, one.id))
+
+    def _take(self, event: _Event) -> None:
+        if event.payload is None:
+            self.unusable[event.id] = _NO_BODY
+            return
+        body = event.payload.encode(errors="replace")
+        type_ = peek_type(body)
+        if type_ is None:
+            self.unusable[event.id] = _NO_EVENT
+        elif type_ in STORED_TYPES:
+            self.lost[event.id] = Lost(id=event.id, type=type_, made_at=event.created_at, packed=pack(body))
+
+
+def _event(row: Row) -> _Event | None:
+    try:
+        return _Attempt.model_validate(row).webhook_event
+    except ValidationError:
+        return None  # a kind of attempt that we do not know
+
+
+def _is_wanted(event: _Event) -> bool:
+    """Say whether it could credit something; of what a later attempt brought, nothing is lost."""
+    return event.type in STORED_TYPES and event.succeeded is not True

@@ -1,0 +1,89 @@
+"""What can wait takes its turn: behind live webhooks, within our share of Polar's rate limit, in batches."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from workers.deliveries import DeliveryStore
+from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
+from workers.granting import MOST_DELIVERIES, Granter
+from workers.lists import Listing, Page, pages
+from workers.pauses import Pauses
+from workers.polar import Polar
+from workers.records import Lease, Leased, Outcome, Status
+
+# Twice the window of Polar's rate limit, and of the longest pause of our own.
+_LONGEST_WAIT = timedelta(minutes=2)
+
+# A gateway that hiccups is well again by then.
+_RETRY_SECONDS = (1.0, 5.0, 15.0)
+
+Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """When what can wait may be asked of Polar."""
+
+    pauses: Pauses
+    sleep: Callable[[float], object] = time.sleep
+
+    def ask(self, request: Callable[[], Answer]) -> Answer:
+        """Make one request when it is its turn; again, where Polar was busy or away for a moment."""
+        for seconds in _RETRY_SECONDS:
+            self.wait(take=True)
+            try:
+                return request()
+            except PolarRateLimitedError as error:
+                self.sleep(error.retry_after_seconds)
+            except (PolarBrokenError, PolarUnreachableError):
+                self.sleep(seconds)
+        self.wait(take=True)
+        return request()
+
+    def read(self, polar: Polar, listing: Listing) -> Iterator[Page]:
+        """Yield a list of Polar's page by page, each when it is its turn."""
+        return pages(lambda number: self.ask(partial(polar.page, listing, number)))
+
+    def wait(self, *, take: bool) -> None:
+        """Wait until there is room for a request; ``take``: it is made next, and counts."""
+        waited = timedelta(0)
+        while left := self.pauses.spare_in(take=take):
+            waited += left
+            if waited > _LONGEST_WAIT:
+                raise PolarUnreachableError(self._why_not())
+            self.sleep(left.total_seconds())
+
+    def _why_not(self) -> str:
+        pause = self.pauses.standing()
+        return f"Polar is not asked for now: {pause.reason if pause else 'live webhooks go first'}"
+
+
+def run_in_turn(
+    items: Sequence[Item],
+    take: Callable[[Sequence[Item]], tuple[Leased, ...]],
+    *,
+    turns: Turns,
+    granter: Granter,
+    store: DeliveryStore,
+) -> Iterator[list[Outcome]]:
+    """Take deliveries, some hundreds at a time, and run them; yield what became of them.
+
+    PolarUnreachableError if Polar takes nothing: what was not begun is left as it was.
+    """
+    for start in range(0, len(items), MOST_DELIVERIES):
+        turns.wait(take=False)
+        outcomes = granter.run(Lease(deliveries=take(items[start : start + MOST_DELIVERIES])))
+        held_up = [one for one in outcomes if one.status is Status.WAITING and not one.strike]
+        yield [one for one in outcomes if one not in held_up]
+        if held_up:
+            turns.wait(take=False)
+            taken = store.reopen([one.delivery_id for one in held_up])
+            outcomes = granter.run(Lease(deliveries=taken))
+            yield outcomes
+            if all(one.status is Status.WAITING for one in outcomes):
+                raise PolarUnreachableError(f"Polar takes nothing now: {held_up[0].reason}")
