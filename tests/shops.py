@@ -67,6 +67,10 @@ class Shop:
         self.receive(delivery_id, body)
         return self.work()[delivery_id]
 
+    def look(self, plans: Sequence[Plan]) -> list[Standing]:
+        """Return what is frozen of all that each plan is about."""
+        return [self.store.look(plan) for plan in plans]
+
     def work(self) -> dict[str, Outcome]:
         """Do one worker's share; return what became of each delivery in it."""
         outcomes = self.granter.run(self.store.lease(MOST_DELIVERIES))
@@ -143,10 +147,10 @@ class BookWith:
         happens()
         self._store.take_back(claims)
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
         """Settle, if nothing keeps us from it."""
         self._before_settling()
-        self._store.settle(accepted, outcomes)
+        return self._store.settle(accepted, outcomes)
 
 
 def work_but_before_settling(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:

@@ -12,10 +12,13 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
-# Their information is our debugging: RQ tells of every job, httpx of every request. uvicorn's warnings
-# are of what strangers send, one line each: app.refusals tells of that, in few.
-_LIBRARIES = dict.fromkeys(("rq.worker", "rq.job", "rq.scheduler", "httpx", "httpcore"), "WARNING")
+# Their information is our debugging: RQ tells of every job. uvicorn's warnings are of what strangers send, one
+# line each: app.refusals tells of that, in few.
+_LIBRARIES = dict.fromkeys(("rq.worker", "rq.job", "rq.scheduler"), "WARNING")
 _LIBRARIES["uvicorn.error"] = "ERROR"
+
+# They tell of every request, with its URL; customers' addresses stand in some.
+_NEVER_TALKATIVE = ("httpx", "httpcore")
 
 
 def configure_logging(log_format: Literal["console", "json"] | None, level: str, *, process: str) -> None:
@@ -43,6 +46,8 @@ def configure_logging(log_format: Literal["console", "json"] | None, level: str,
     root.setLevel(level.upper())
     for name, usual in _LIBRARIES.items():
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else usual)
+    for name in _NEVER_TALKATIVE:
+        logging.getLogger(name).setLevel("WARNING")
 
 
 def _rendering(*, pretty: bool) -> Sequence[Processor]:

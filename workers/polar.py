@@ -49,7 +49,8 @@ class Polar:
         inserted, duplicates = counts.get("inserted"), counts.get("duplicates", 0)
         if not _is_count(inserted) or not _is_count(duplicates) or inserted + duplicates != len(events):
             raise PolarUnreachableError(
-                f"Polar confirmed inserted={inserted!r} duplicates={duplicates!r} of {len(events)} events"
+                f"Polar confirmed inserted={_said(inserted)} duplicates={_said(duplicates)} "
+                f"of {len(events)} events"
             )
 
     def try_token(self) -> None:
@@ -165,6 +166,10 @@ def _customer(found: Any) -> Row:
 def _step(text: str) -> str:
     """Return ``text`` as one step of a path; left as they are, "." and ".." would be taken for ways."""
     return quote(text, safe="").replace(".", "%2E")
+
+
+def _said(count: Any) -> str:
+    return str(count) if _is_count(count) or count is None else "(no number)"
 
 
 def _is_count(value: Any) -> bool:

@@ -48,3 +48,30 @@ def test_an_outage_that_begins_while_the_share_is_used_up_is_one_all_the_same(re
     pauses.begin(60, "Polar answered 429")  # by a worker that asked at the same time
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
     assert pauses.outage() is not None
+
+
+@pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
+def test_what_can_wait_leaves_half_of_it_to_what_is_live(redis: Redis, requests_per_minute: int) -> None:
+    pauses = Pauses(redis, requests_per_minute=requests_per_minute)
+    taken = 0
+    while not pauses.spare_in(take=True):
+        taken += 1
+    most = max(1, requests_per_minute // 4)
+    assert most <= taken <= most + 1  # a slow machine may gain one on the way
+    assert pauses.standing() is None  # nobody else waits for it
+    if requests_per_minute > 3:
+        assert pauses.take()
+
+
+def test_what_can_wait_may_look_without_taking(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=2)
+    assert not any(pauses.spare_in(take=False) for _ in range(5))
+    assert not pauses.spare_in(take=True)
+    assert 0 < pauses.spare_in(take=False).total_seconds() <= 60
+
+
+def test_what_can_wait_sits_out_a_pause_like_everybody(redis: Redis) -> None:
+    pauses = Pauses(redis)
+    pauses.begin(30, "Polar answered 500")
+    assert 25 < pauses.spare_in(take=True).total_seconds() <= 30
+    assert not redis.exists(keys.BUDGET)

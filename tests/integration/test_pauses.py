@@ -5,10 +5,15 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
+from tests.fakes import FakePolar
+from tests.shops import TEN
 from tests.stores import accept, due_ms, ids_of, let_pause_end
 from workers import keys
 from workers.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.granting import Granter
+from workers.ledger import Ledger
 from workers.pauses import Pauses
+from workers.records import Lease, Status
 
 
 def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
@@ -107,3 +112,26 @@ def test_pauses_in_a_row_are_counted_until_polar_takes_something(redis: Redis, s
 def test_a_pause_of_next_to_nothing_is_one_all_the_same(redis: Redis, seconds: float) -> None:
     Pauses(redis).begin(seconds, "Polar answered 429")
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
+
+
+def test_a_credit_that_polar_takes_ends_the_outage_whoever_sent_it(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    """A replay may grant all that waited: then no worker is left to find out that Polar is back."""
+    accept(redis_url, "msg-1")
+    Pauses(redis).begin(60, "Polar answered 503")
+    let_pause_end(redis)
+    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=FakePolar(), rules=lambda: TEN)
+    assert [one.status for one in granter.run(Lease(deliveries=store.reopen(["msg-1"])))] == [Status.GRANTED]
+    assert Pauses(redis).outage() is None
+
+
+def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    """Another worker has met the outage meanwhile, and after its pause one is to ask alone."""
+    accept(redis_url, "msg-1")
+    lease = store.lease(10)
+    Pauses(redis).begin(60, "Polar answered 503")
+    Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=FakePolar(), rules=lambda: TEN).run(lease)
+    assert Pauses(redis).outage() is not None

@@ -119,6 +119,24 @@ def test_too_large_a_body_in_chunks_is_answered_before_it_ends(receiver: str, re
     assert redis.keys() == []
 
 
+def in_chunks_of(size_bytes: int, body: bytes) -> bytes:
+    """Return a signed webhook that is sent in chunks."""
+    headers = [f"{name}: {value}".encode() for name, value in signed(body, f"msg-{size_bytes}").items()]
+    pieces = [body[i : i + size_bytes] for i in range(0, len(body), size_bytes)]
+    sent = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return post_with(*CHUNKED, *headers, body=sent + b"0\r\n\r\n")
+
+
+def test_a_body_in_more_pieces_than_anybody_means_is_given_up(receiver: str, redis: Redis) -> None:
+    """Each costs the parser as much as a whole request: a megabyte a second would keep Polar out."""
+    assert statuses(raw(receiver, in_chunks_of(1, PAID))) == []
+    assert redis.keys() == []
+
+
+def test_a_body_in_a_few_hundred_pieces_is_taken(receiver: str) -> None:
+    assert statuses(raw(receiver, in_chunks_of(8, PAID))) == [202]
+
+
 def test_too_large_an_announced_body_is_answered_before_it_comes(receiver: str) -> None:
     request = post_with(b"Content-Length: %d" % (MOST_BYTES + 1))
     assert statuses(raw(receiver, request, hang_up=False)) == [413]

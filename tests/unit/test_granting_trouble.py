@@ -1,6 +1,7 @@
 """Workers that die or sleep and a Polar that is away: nobody loses credit, nobody gets it twice."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.builders import CUSTOMER, order_webhook, some_id
 from tests.fakes import KilledError
@@ -190,6 +191,19 @@ def test_a_sleeper_that_wakes_when_all_is_done_changes_nothing() -> None:
     assert shop.status("msg-1") is Status.GRANTED
     assert shop.polar.balance(CUSTOMER) == 10
     assert len(shop.store.audit) == 1
+
+
+def test_a_sleeper_tells_nothing_of_what_is_anothers_by_now() -> None:
+    """Its words were not written down: a log that had them would contradict what stands."""
+    shop = shop_with(order_webhook(id=some_id(1)), order_webhook(id=some_id(2)), rules=NOBODY)
+
+    def another_takes_the_first() -> None:
+        shop.replay("msg-1")
+
+    with capture_logs() as told:
+        outcomes = work_but_before_settling(shop, another_takes_the_first)
+    assert list(outcomes) == ["msg-2"]
+    assert [one["delivery"] for one in told] == ["msg-1", "msg-2"]  # the first by the other
 
 
 def test_a_sleepers_skip_by_old_rules_does_not_undo_anothers_credit() -> None:

@@ -25,7 +25,7 @@ OURS = {"granted_by": "credit-granter"}
 
 ORDERS = orders(created_after=SINCE, created_before=BEGUN)
 EVENTS = events(metadata=OURS, after=SINCE, before=BEGUN)
-WEBHOOKS = failed_webhooks(since=SINCE, before=BEGUN)
+WEBHOOKS = failed_webhooks(since=SINCE, before=BEGUN, types=["order.paid", "customer.created"])
 
 BY_CURSOR = {"items": [], "pagination": {"has_next_page": True}}  # Polar's other form of a list of events
 
@@ -76,6 +76,8 @@ def test_failed_webhooks_are_asked_for_up_to_the_moment_of_beginning(
     """Polar lists the newest first: without that bound each new failure would shift the pages."""
     assert asked_for(polar, api, WEBHOOKS) == [
         ("end_timestamp", "2026-11-21T12:30:15.000250+00:00"),
+        ("event_type", "customer.created"),
+        ("event_type", "order.paid"),
         ("limit", "100"),
         ("page", "2"),
         ("start_timestamp", "2026-11-01T00:00:00+00:00"),
