@@ -32,19 +32,19 @@ class Audit:
             claims = {subject: standing.own for subject, standing in standings}
             for _, subject, meter in page:
                 if claim := claims[subject]:
-                    yield from (entry for entry in _entries([claim]) if entry.grant.meter == meter)
+                    yield from (entry for entry in entries_of([claim]) if entry.grant.meter == meter)
             last = f"({page[-1][0]}"
 
     def of_order(self, order_id: str) -> list[Entry]:
         """Return all that was claimed for an order, and taken back: in that order."""
-        return list(_entries(self._ledger.find(order_subject(order_id)).claims))
+        return list(entries_of(self._ledger.find(order_subject(order_id)).claims))
 
     def of_customer(self, customer_id: str) -> Iterator[Entry]:
         """Yield all that was claimed for a customer, what was claimed last first."""
         after, seen = "", set[str]()
         while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
             for standing in self._ledger.find_all(subjects):
-                yield from _entries(standing.claims)
+                yield from entries_of(standing.claims)
             # No chain leads back, unless somebody has laid hands on the ledger.
             seen.update(subjects)
             after = subjects[-1]
@@ -62,7 +62,8 @@ class Audit:
         return list(dict.fromkeys(subject.decode() for subject in subjects))
 
 
-def _entries(claims: Iterable[Claim]) -> Iterator[Entry]:
+def entries_of(claims: Iterable[Claim]) -> Iterator[Entry]:
+    """Yield the grants of ``claims``, one by one."""
     for claim in claims:
         for grant in claim.grants:
             yield Entry(

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from workers.audit import entries_of
 from workers.cases import plain
 from workers.grants import Grant
-from workers.records import Claim, Delivery, Status
+from workers.records import Claim, Delivery, Entry, Status
 
 # Not a terminal: nobody measures, so nothing is cut.
 _PIPE_WIDTH = 240
@@ -121,21 +122,24 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
 
 def grants_json(claim: Claim) -> list[dict[str, Any]]:
     """Return the grants of one claim for machines."""
-    return [
-        {
-            "key": grant.key,
-            "customer_id": grant.customer_id,
-            "meter": grant.meter,
-            "credits": number(plain(grant.units)),
-            "status": "granted" if grant.meter in claim.settled else "claimed",
-            "order_id": grant.order_id,
-            "rules": list(grant.rules),
-            "delivery": claim.delivery_id,
-            "claimed_at": iso(claim.claimed_at),
-            "granted_at": iso(claim.settled.get(grant.meter)),
-        }
-        for grant in claim.grants
-    ]
+    return [entry_json(one) for one in entries_of([claim])]
+
+
+def entry_json(one: Entry) -> dict[str, Any]:
+    """Return a grant for machines; its credits are negative where they were taken back."""
+    grant = one.grant
+    return {
+        "key": grant.key,
+        "customer_id": grant.customer_id,
+        "meter": grant.meter,
+        "credits": number(plain(grant.units)),
+        "status": one.status,
+        "order_id": grant.order_id,
+        "rules": list(grant.rules),
+        "delivery": one.delivery_id,
+        "claimed_at": iso(one.claimed_at),
+        "granted_at": iso(one.granted_at),
+    }
 
 
 def number(text: str) -> int | float:

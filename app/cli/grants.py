@@ -1,0 +1,84 @@
+"""``credits grants``: the ledger, as a list."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from app.cli.output import Cell, ago, console, entry_json, print_json, print_table
+from app.cli.root import Json, root, settings_for
+from app.cli.running import moment
+from workers.audit import Audit
+from workers.cases import plain
+from workers.records import Entry
+from workers.runtime import stores
+
+
+@root.command()
+def grants(
+    *,
+    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Only of this customer.")] = "",
+    order: Annotated[str, typer.Option("--order", metavar="ID", help="Only of this order.")] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", metavar="WHEN", help="Only since: 24h, or a time.", parser=moment),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print for spreadsheets.")] = False,
+    json: Json = False,
+) -> None:
+    """List what was granted and taken back.
+
+    Newest first. Of an order or a customer also what is claimed, and not at Polar yet.
+
+    Example: credits grants --customer 99130a7b-29f6-4003-9a81-21b0361c7186
+    """
+    if as_csv and json:
+        raise typer.BadParameter("--csv and --json do not go together")
+    with stores(settings_for("grants", quiet=True)) as held:
+        found = list(islice(_chosen(Audit(held.redis, held.ledger), customer, order, since), limit))
+    if json:
+        print_json([entry_json(one) for one in found])
+    elif as_csv:
+        _print_csv(found)
+    elif found:
+        print_table(["granted", "credits", "meter", "by", "customer", "key"], [_row(one) for one in found])
+    else:
+        console().print("no grants")
+
+
+def _chosen(audit: Audit, customer: str, order: str, since: datetime | None) -> Iterator[Entry]:
+    if customer and order:
+        raise typer.BadParameter("--customer and --order do not go together")
+    if order:
+        found = iter(audit.of_order(order)[::-1])
+    elif customer:
+        found = audit.of_customer(customer)
+    else:
+        return audit.newest(since=since)
+    return (one for one in found if since is None or (one.granted_at or one.claimed_at) >= since)
+
+
+def _row(one: Entry) -> list[Cell]:
+    return [
+        ago(one.granted_at) if one.granted_at else "not at Polar yet",
+        plain(one.grant.units),
+        one.grant.meter,
+        ", ".join(one.grant.rules) or "hand",
+        one.grant.customer_id,
+        one.grant.key,
+    ]
+
+
+def _print_csv(found: list[Entry]) -> None:
+    """Print a row a grant, named as in --json; several rules are separated by spaces."""
+    rows = [entry_json(one) for one in found]
+    names = ["key", "customer_id", "meter", "credits", "status", "order_id", "rules", "delivery",
+             "claimed_at", "granted_at"]  # fmt: skip
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"rules": " ".join(row["rules"])} for row in rows)

@@ -1,0 +1,81 @@
+"""``credits grants`` as a user types it."""
+
+import csv
+
+from tests.builders import CUSTOMER, refund_webhook, some_id
+from tests.desks import Desk, assert_wrong_use, purchase, strangers_purchase
+
+REVOCABLE = """\
+version: 1
+meters: {api_usage: {}}
+rules: [{name: pack, grant: {api_usage: 10}, on_refund: revoke}]
+"""
+
+
+def keys_of(desk: Desk, *args: str) -> list[str]:
+    return [one["key"] for one in desk.credits.json("grants", *args)]
+
+
+def order_key(number: int) -> str:
+    return f"credits:order:{some_id(number)}:api_usage"
+
+
+def test_what_was_granted_is_listed_newest_first(desk: Desk) -> None:
+    assert desk.credits.run("grants").stdout == "no grants\n"
+    desk.grant(purchase(1))
+    (delivery,) = desk.grant(purchase(2))
+    assert keys_of(desk) == [order_key(2), order_key(1)]
+    newest, _ = desk.credits.json("grants")
+    granted_at, claimed_at = newest.pop("granted_at"), newest.pop("claimed_at")
+    assert claimed_at <= granted_at
+    assert newest == {
+        "key": order_key(2),
+        "customer_id": CUSTOMER,
+        "meter": "api_usage",
+        "credits": 10,
+        "status": "granted",
+        "order_id": some_id(2),
+        "rules": ["pack"],
+        "delivery": delivery,
+    }
+    assert order_key(2) in desk.credits.run("grants").stdout
+
+
+def test_they_are_chosen_by_customer_order_time_and_number(desk: Desk) -> None:
+    desk.grant(purchase(1), purchase(2))
+    assert set(keys_of(desk, "--customer", CUSTOMER)) == {order_key(1), order_key(2)}
+    assert keys_of(desk, "--customer", some_id(8)) == []
+    assert keys_of(desk, "--order", some_id(1)) == [order_key(1)]
+    assert len(keys_of(desk, "--since", "1h")) == 2
+    assert keys_of(desk, "--since", "2100-01-01T00:00:00Z") == []
+    assert keys_of(desk, "--order", some_id(1), "--since", "2100-01-01T00:00:00Z") == []
+    assert len(keys_of(desk, "--limit", "1")) == 1
+
+
+def test_what_was_taken_back_is_negative(desk: Desk) -> None:
+    desk.rules(REVOCABLE)
+    desk.grant(purchase(1), refund_webhook(300, id=some_id(1)))
+    taken, granted = desk.credits.json("grants", "--order", some_id(1))
+    assert granted["credits"] == 10
+    assert taken["credits"] < 0
+    assert taken["key"].startswith(f"credits:refund:{some_id(1)}:300:")
+
+
+def test_what_polar_refused_is_claimed_for_its_order_and_nowhere_else(desk: Desk) -> None:
+    desk.grant(strangers_purchase())
+    (claimed,) = desk.credits.json("grants", "--order", some_id(9))
+    assert (claimed["status"], claimed["granted_at"]) == ("claimed", None)
+    assert "not at Polar yet" in desk.credits.run("grants", "--order", some_id(9)).stdout
+    assert keys_of(desk) == []
+
+
+def test_a_spreadsheet_gets_the_same(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    (row,) = csv.DictReader(desk.credits.run("grants", "--csv").stdout.splitlines())
+    (told,) = desk.credits.json("grants")
+    assert row == {name: str(value) for name, value in (told | {"rules": "pack"}).items()}
+
+
+def test_questions_that_contradict_each_other_are_wrong_use(desk: Desk) -> None:
+    assert_wrong_use(desk.credits.run("grants", "--csv", "--json"), "do not go together")
+    assert_wrong_use(desk.credits.run("grants", "--customer", "a", "--order", "b"), "do not go together")
