@@ -32,9 +32,9 @@ class Connection(H11Protocol):
     The oldest goes, not whoever comes: so who holds all of them does not keep Polar out.
     """
 
-    # Of uvicorn's H11Protocol this relies on connections, conn, cycle.disconnected, cycle.message_event,
-    # headers, loop, transport, on_response_complete and send_400_response, as they are in 0.38 to 0.54;
-    # tests/integration/test_connections.py and test_strangers.py fail where they are not.
+    # Of uvicorn's H11Protocol this relies on connections, conn, cycle (disconnected, message_event,
+    # response_complete), headers, loop, transport, on_response_complete and send_400_response, as they are in
+    # 0.38 to 0.54; tests/integration/test_connections.py and test_strangers.py fail where they are not.
 
     refusals: ClassVar = Refusals()
     _turns: ClassVar = itertools.count()  # the loop's time is too coarse to tell who is oldest
@@ -54,6 +54,11 @@ class Connection(H11Protocol):
         """Read what came, as long as it is a request that somebody may mean."""
         for start in range(0, len(data), _HELPING_BYTES):
             if self.transport.is_closing():
+                return
+            if self._is_answering():
+                # The parser would keep all of it for later, and read it in one go, uncounted. Nobody whom we
+                # know sends one request behind the other.
+                self.give_up("a request came before the last one was answered")
                 return
             helping = data[start : start + _HELPING_BYTES]
             super().data_received(helping)
@@ -87,6 +92,11 @@ class Connection(H11Protocol):
         self.refusals.tell(reason)
         self.connections.discard(self)  # uvicorn does so only when the transport is closed
         self.transport.abort()
+
+    def _is_answering(self) -> bool:
+        if self.cycle is None:
+            return False
+        return self.conn.their_state is h11.DONE and not self.cycle.response_complete
 
     def _is_in_chunks(self) -> bool:
         if self.cycle is None:  # no request has come yet

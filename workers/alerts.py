@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-# As long as health waits before it calls the whole unwell: a few retries and a pause fit into it.
+# A few retries and a pause fit into this; what waits longer wants a person.
 LONGEST_WAIT = timedelta(minutes=5)
 
 _MOST_LETTERS = 200  # of a reason; three of them fit into what any chat takes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import cast
 
 from redis import Redis
@@ -13,15 +13,13 @@ from redis.exceptions import (
 )
 
 from workers import keys
+from workers.alerts import LONGEST_WAIT
 from workers.deliveries import DeliveryStore
 from workers.pauses import Pauses
 from workers.queue import workers_alive
 from workers.redis_check import redis_findings
 from workers.redis_words import words_of
 from workers.rulebook import NOT_USED
-
-# A few retries and a pause fit into this; what waits longer wants a person.
-_LONGEST_WAIT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +71,7 @@ def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
     if oldest is None:
         return True, "nothing waits"
     age = now - oldest
-    return age < _LONGEST_WAIT, f"the oldest waits for {round(age.total_seconds())} s"
+    return age < LONGEST_WAIT, f"the oldest waits for {round(age.total_seconds())} s"
 
 
 def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
@@ -90,7 +88,7 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     if outage is None:
         return True, "no outage"
     age = now - outage.since
-    return age < _LONGEST_WAIT, f"away for {round(age.total_seconds())} s: {outage.reason}"
+    return age < LONGEST_WAIT, f"away for {round(age.total_seconds())} s: {outage.reason}"
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (

@@ -138,9 +138,13 @@ def test_a_new_failure_is_told_though_old_ones_went_meanwhile(
     tick(alerter)
     let_hush_end(redis)
     tick(alerter)
+    park("msg-5")
+    let_hush_end(redis)
+    tick(alerter)
     assert [one["text"].split(":")[1].strip() for one in room.posted] == [
         "3 deliveries failed, 3 in all",
         "1 delivery failed, 2 in all",
+        "1 delivery failed, 3 in all",
     ]
 
 

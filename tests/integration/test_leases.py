@@ -10,6 +10,7 @@ from tests.stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
 from workers import keys
 from workers.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.queue import queue_length
+from workers.records import Status
 
 
 def test_a_lease_puts_its_deliveries_off_until_it_ends(
@@ -76,6 +77,9 @@ def test_an_id_that_nothing_is_known_of_is_dropped(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
-    redis.zadd(keys.DUE, {"ghost": 1})
+    for name in (keys.DUE, keys.deliveries(Status.WAITING)):
+        redis.zadd(name, {"ghost": 1})
     assert ids_of(store.lease(10).deliveries) == ["msg-1"]
     assert due_ms(redis, "ghost") is None
+    # Else the oldest that waits would be one that never came, and everybody told of it for ever.
+    assert redis.zrange(keys.deliveries(Status.WAITING), 0, -1) == [b"msg-1"]

@@ -7,7 +7,7 @@ from redis import Redis
 
 from tests.fakes import FakePolar
 from tests.shops import TEN
-from tests.stores import accept, due_ms, ids_of, let_pause_end
+from tests.stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
 from workers import keys
 from workers.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.granting import Granter
@@ -80,6 +80,20 @@ def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
     let_pause_end(redis)
     store.lease(10)
     assert 0 < redis.pttl(keys.PROBE) <= LEASE_SECONDS * 1000
+
+
+def test_a_probe_is_the_smaller_the_longer_polar_is_away(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    """What is too much for it at once gets through in the end."""
+    accept(redis_url, *(f"msg-{number}" for number in range(8)))
+    pauses, sizes = Pauses(redis), []
+    for _ in range(5):
+        pauses.begin(60, "Polar answered 500")
+        let_pause_end(redis)
+        sizes.append(len(store.lease(8).deliveries))
+        let_leases_end(redis)
+    assert sizes == [4, 2, 1, 1, 1]
 
 
 def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: Redis) -> None:

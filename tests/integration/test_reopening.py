@@ -20,6 +20,7 @@ def test_a_settled_delivery_can_be_taken_again(
     assert store.counts()[Status.WAITING] == 1
     assert store.counts()[status] == 0
     assert redis.ttl(keys.delivery("msg-1")) == -1
+    assert redis.ttl(keys.body("msg-1")) == -1
     assert store.lease(10).deliveries == ()  # it is in the caller's hands
     let_leases_end(redis)
     assert ids_of(store.lease(10).deliveries) == ["msg-1"]  # ... unless the caller is killed

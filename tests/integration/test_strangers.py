@@ -133,6 +133,13 @@ def test_a_body_in_more_pieces_than_anybody_means_is_given_up(receiver: str, red
     assert redis.keys() == []
 
 
+def test_crumbs_behind_another_request_are_given_up_as_well(receiver: str, redis: Redis) -> None:
+    """The parser keeps what comes too early, and reads all of it in one go."""
+    first = b"GET /livez HTTP/1.1\r\nHost: receiver\r\n\r\n"
+    raw(receiver, first + in_chunks_of(1, PAID))
+    assert redis.keys() == []
+
+
 def test_a_body_in_a_few_hundred_pieces_is_taken(receiver: str) -> None:
     assert statuses(raw(receiver, in_chunks_of(8, PAID))) == [202]
 

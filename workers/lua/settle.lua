@@ -14,11 +14,6 @@ for _, grant in ipairs(accepted) do
   end
 end
 
--- What Polar takes is the end of an outage, whoever sent it; unless somebody has met the next one meanwhile.
-if #accepted > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('DEL', KEYS[4], KEYS[5])
-end
-
 -- The order is not written down: its id is in the subject.
 local function tell(key, outcome)
   write_reason(key, outcome.reason)
@@ -86,5 +81,9 @@ for _, outcome in ipairs(cjson.decode(ARGV[7])) do
   else
     conclude(key, outcome)
   end
+end
+-- What Polar takes is the end of an outage, whoever sent it; unless somebody has met the next one meanwhile.
+if #accepted > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
+  redis.call('DEL', KEYS[4], KEYS[5])
 end
 return lost

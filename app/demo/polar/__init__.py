@@ -12,13 +12,22 @@ from starlette.routing import Route
 
 from app.demo.polar import catalogue, customers, past, usage
 from app.demo.polar.door import INGEST, Gate, RefusalError, turn_away
-from app.demo.polar.faults import CommitThenBreak, Fault, Garbage, RateLimited, Slow, Status
+from app.demo.polar.faults import (
+    CommitThenBreak,
+    CommitThenWait,
+    Fault,
+    Garbage,
+    RateLimited,
+    Slow,
+    Status,
+)
 from app.demo.polar.history import Order, WebhookDelivery
 from app.demo.polar.records import Customer, Meter, Product
 from app.demo.polar.state import Polar, Received
 
 __all__ = [
     "CommitThenBreak",
+    "CommitThenWait",
     "Customer",
     "Fault",
     "Garbage",

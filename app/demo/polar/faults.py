@@ -73,6 +73,19 @@ class CommitThenBreak:
         return Cut(status_code=answer().status_code)
 
 
+@dataclass(frozen=True)
+class CommitThenWait:
+    """The events are stored at once; the answer comes only after ``seconds``, waited for or not."""
+
+    seconds: float
+
+    async def __call__(self, answer: Answer) -> Response:
+        """Ask Polar, then wait."""
+        response = answer()
+        await asyncio.sleep(self.seconds)
+        return response
+
+
 class Cut(Response):
     """The answer that never comes; ``status_code`` is what it would have been."""
 
