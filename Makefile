@@ -62,6 +62,10 @@ lock:  ## write constraints.txt anew: the newest allowed versions, with the hash
 			--generate-hashes --no-header --no-annotate pyproject.toml; } > .venv-lock/constraints.txt
 	@mv .venv-lock/constraints.txt constraints.txt && rm -rf .venv-lock
 
+.PHONY: chaos
+chaos: $(VENV)/installed  ## storms on real processes, twenty seeds of 2,000 orders (CHAOS_SEED=n begins elsewhere); an hour or two
+	@CHAOS_SEEDS=$${CHAOS_SEEDS:-20} CHAOS_ORDERS=$${CHAOS_ORDERS:-2000} $(BIN)/python -m pytest tests/chaos/test_storm.py -s --timeout 0
+
 .PHONY: bench
 bench: $(VENV)/installed  ## measure everything, side by side, into docs/performance.md (ten minutes)
 	@$(BIN)/python -m bench --write

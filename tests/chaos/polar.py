@@ -31,20 +31,21 @@ _ANSWERS: Mapping[Mood, PolarError] = {
 
 @dataclass(kw_only=True)
 class MoodyPolar(FakePolar):
-    """Polar, with customers whom it does not know for a while or whose events it stumbles over."""
+    """Polar, with customers whom it does not know for a while, and events that it stumbles over."""
 
     mood: Mood = Mood.FINE
     strangers: set[str] = field(default_factory=set)
     stumbles: set[str] = field(default_factory=set)
-    blamed: set[str] = field(default_factory=set)
-    """Whose events it has ever had reason to refuse."""
+    """Customers and meters."""
+    ever_strangers: set[str] = field(default_factory=set)
+    ever_stumbled: set[str] = field(default_factory=set)
     first_told: dict[str, Event] = field(default_factory=dict)
     contradictions: list[tuple[Event, Event]] = field(default_factory=list)
     """What it was told under a key, and what under the same key later."""
 
     def __post_init__(self) -> None:
         self.known = lambda customer_id: customer_id not in self.strangers
-        self.breaks_at = lambda event: event["customer_id"] in self.stumbles
+        self.breaks_at = lambda event: not self.stumbles.isdisjoint({event["customer_id"], event["name"]})
 
     def ingest(self, events: Sequence[Event]) -> None:
         """Take all of ``events`` or none, as the mood is."""
@@ -57,6 +58,13 @@ class MoodyPolar(FakePolar):
         super().ingest(events)
         if self.mood is Mood.SILENT:
             raise UNREACHABLE
+
+    def trouble(self, *, strangers: set[str], stumbles: set[str]) -> None:
+        """Know these customers no more, or know them again; likewise with what it stumbles over."""
+        self.strangers ^= strangers
+        self.stumbles ^= stumbles
+        self.ever_strangers |= self.strangers
+        self.ever_stumbled |= self.stumbles
 
     def heal(self) -> None:
         """Be well, and know everybody."""

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections import Counter
+from itertools import islice
 
 from hypothesis import settings
 from hypothesis.stateful import invariant
 
-from tests.chaos.story import Story
-from tests.chaos.world import BONUSES, KEYS
+from tests.chaos.cast import BONUSES, KEYS
+from tests.chaos.plots import Plots
 from tests.fakes import Event
 from workers.records import Status
 
@@ -21,24 +21,46 @@ def length(examples: int) -> settings:
         max_examples=int(os.environ.get("MODEL_EXAMPLES", examples)),
         stateful_step_count=int(os.environ.get("MODEL_STEPS", "50")),
         print_blob=True,
+        derandomize=False,  # on CI too: a bug once found has a story of its own, others are still to be met
     )
 
 
-class Sound(Story):
+class Sound(Plots):
     """A story in which these promises are kept after every step, and all is well when the world is."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanings: set[tuple[str, ...]] = set()
+        self._seen = 0
+
     @invariant()
+    def what_is_promised_holds(self) -> None:
+        """Look after every step."""
+        self.check()
+        self.service.diary.close()
+        self._seen = len(self.service.polar.events)
+
+    @property
+    def new_events(self) -> dict[str, Event]:
+        """Return by key what has come to Polar since the last look: it forgets and changes nothing."""
+        return dict(islice(self.service.polar.events.items(), self._seen, None))
+
+    def check(self) -> None:
+        """Look at each promise."""
+        self.polar_has_only_keys_of_the_contract()
+        self.nothing_is_credited_twice_by_what_the_events_say()
+        self.no_delivery_is_nowhere()
+
     def polar_has_only_keys_of_the_contract(self) -> None:
         """As they are spelled there."""
-        assert self.service.polar.events.keys() <= KEYS
+        assert self.new_events.keys() <= KEYS
 
-    @invariant()
     def nothing_is_credited_twice_by_what_the_events_say(self) -> None:
         """Whatever their keys: an order on a meter, a rule's bonus for a customer."""
-        times = Counter(map(_meaning, self.service.polar.events.values()))
-        assert set(times.values()) <= {1}, times
+        for event in self.new_events.values():
+            assert _meaning(event) not in self.meanings
+            self.meanings.add(_meaning(event))
 
-    @invariant()
     def no_delivery_is_nowhere(self) -> None:
         """It waits and its turn will come, or it has come to an end."""
         kept = self.service.store.deliveries
@@ -51,14 +73,8 @@ class Sound(Story):
 
     def all_is_well(self) -> None:
         """Say what must hold when everything is over."""
-        self.check_invariants_now()
+        self.check()  # once more: the end is no step
         assert Status.WAITING not in {one.status for one in self.service.store.deliveries.values()}
-
-    def check_invariants_now(self) -> None:
-        """Look once more, for the end is no step."""
-        self.polar_has_only_keys_of_the_contract()
-        self.nothing_is_credited_twice_by_what_the_events_say()
-        self.no_delivery_is_nowhere()
 
     def teardown(self) -> None:
         """Let all be well and see that it is, unless something was wrong before."""
@@ -72,8 +88,8 @@ class Sound(Story):
 
 def _meaning(event: Event) -> tuple[str, ...]:
     data = event["metadata"]
-    if data.get("reason") == "refund":
-        return (event["external_id"],)  # each refund of an order takes its own share
+    if "reason" in data:
+        return (event["external_id"],)  # each refund of an order takes its own share, and a person the rest
     if "order_id" in data and data["rules"] not in BONUSES:
         return data["order_id"], event["name"]
     return event["customer_id"], data["rules"], event["name"]

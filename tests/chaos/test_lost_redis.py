@@ -4,7 +4,6 @@ import pytest
 from hypothesis.stateful import rule
 
 from tests.chaos.sound import Sound, length
-from tests.fakes import FakeStore
 
 
 class LostRedis(Sound):
@@ -13,10 +12,12 @@ class LostRedis(Sound):
     @rule()
     def lose_redis(self) -> None:
         """Deliveries, ledger and pauses are gone; workers and Polar go on."""
-        self.service.store = FakeStore(self.service.clock)
+        self.service.renew()
         self.accepted.clear()
         self.expired.clear()
 
 
-LostRedis.TestCase.settings = length(60)
-TestLostRedis = pytest.mark.usefixtures("quiet")(LostRedis.TestCase)
+LostRedis.TestCase.settings = length(40)
+_quiet = pytest.mark.usefixtures("quiet")
+_patient = pytest.mark.timeout(600)  # a failure takes minutes to be made short
+TestLostRedis = _patient(_quiet(LostRedis.TestCase))
