@@ -104,7 +104,7 @@ def _words(kind: Kind, view: View) -> tuple[str, str]:
             what = f"{_deliveries(view.untold)} failed, {view.failed} in all"
             return (
                 what,
-                "Mend what `credits deliveries --status failed` shows, then `credits replay --failed`.",
+                "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it.",
             )
         case Kind.STUCK:
             oldest = _minutes(view.now, view.oldest_waiting)

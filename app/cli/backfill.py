@@ -104,7 +104,10 @@ def _print(backlog: Backlog, rules: Rules) -> None:
         print_some(["created", "order", "would"], rows)
     _print_left("rests on what the subscription is today", review.unsure)
     _print_left("cannot be worked out", review.failing)
-    print_table(["orders", ""], [[str(count), words] for count, words in _counts(backlog) if count])
+    if counts := [[str(count), words] for count, words in _counts(backlog) if count]:
+        print_table(["orders", ""], counts)
+    else:
+        console().print("Polar has no paid orders of that time")
 
 
 def _print_left(why: str, left: Iterable[Left]) -> None:

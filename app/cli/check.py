@@ -10,10 +10,12 @@ from rich.text import Text
 
 from app.cli.output import Cell, print_json, print_table
 from app.cli.root import Json, root, settings_for
+from app.cli.running import counted
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
 from config.settings import Settings
 from workers.checking import Finding
+from workers.reconciling import NEEDS_CREDIT_FROM
 from workers.redis_check import redis_findings
 from workers.runtime import polar_for, require_secrets, require_token, stores
 from workers.survey import survey
@@ -89,8 +91,10 @@ def _rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
     if not rules.rules:
         yield Finding(level="warning", what="rules", detail=f"{settings.rules_path} grants nothing")
     else:
-        count = f"{len(rules.rules)} rules, {len(rules.meters)} meters"
+        count = f"{counted(len(rules.rules), 'rule')}, {counted(len(rules.meters), 'meter')}"
         yield Finding(level="ok", what="rules", detail=f"{settings.rules_path}: {count}")
+    if settings.reconcile_every and rules.credit_from is None:
+        yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
     for doubt in rules.warnings:
         yield Finding(level="warning", what="rules", detail=str(doubt))
     return rules

@@ -109,7 +109,8 @@ def status(
 
     Example: credits status --strict
     """
-    with stores(settings_for("status", quiet=True)) as held:
+    settings = settings_for("status", quiet=True)
+    with stores(settings) as held:
         checks = examine(held.redis)
         counts = held.deliveries.counts()
         newest = next(held.deliveries.newest(), None)
@@ -134,6 +135,7 @@ def status(
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
         rows.append(["deliveries", "ok" if not counts[Status.FAILED] else "NOT OK", kept])
         rows.append(["queue", "", f"{jobs} RQ jobs"])
+        rows.append(["store", "", "REDIS_URL" if settings.redis_url else f"embedded, in {settings.data_dir}"])
         rows.append(["grants", "", f"{granted} confirmed by Polar"])
         rows.append(["last", "", ago(last) if last else "nothing has come yet"])
         print_table(["", "", ""], rows)

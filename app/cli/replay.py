@@ -9,7 +9,7 @@ import typer
 from app.cli.look import Since, Type, find, select
 from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
 from app.cli.root import Json, root, settings_for
-from app.cli.running import agreed, is_unfinished, print_outcomes, run_all
+from app.cli.running import agreed, counted, is_unfinished, print_outcomes, run_all
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.settings import Settings
@@ -49,7 +49,7 @@ def replay(
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
         if dry_run or not chosen or not json:
             _print_prospects([(one, outlook(one, held, rules)) for one in chosen], json=json)
-        if dry_run or not chosen or not agreed(f"replay {len(chosen)} deliveries", yes=yes):
+        if dry_run or not chosen or not agreed(f"replay {counted(len(chosen), 'delivery')}", yes=yes):
             return
         outcomes, trouble = _run(settings, held, rules, [one.id for one in chosen], json=json)
     print_outcomes(outcomes, trouble, json=json)

@@ -43,7 +43,8 @@ def agreed(what: str, *, yes: bool) -> bool:
 
 def counted(count: int, what: str) -> str:
     """Return so many of something, as people say it."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    many = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{count} {what if count == 1 else many}"
 
 
 @contextmanager

@@ -171,3 +171,7 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
     assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*SINCE), "POLAR_ACCESS_TOKEN")
     desk.rules("version: 1\nrules: [}\n")
     assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "rules.yaml:2")
+
+
+def test_where_polar_has_no_orders_it_says_so(desk: Desk) -> None:
+    assert desk.credits.run("backfill", "--since", "7d").stdout == "Polar has no paid orders of that time\n"

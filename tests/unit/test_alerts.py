@@ -160,7 +160,7 @@ def test_a_message_has_words_for_people_and_numbers_for_programs() -> None:
     assert message(Kind.FAILED, seen, [reason]) == {
         "text": (words := (
             f"credit-granter: 2 deliveries failed, 5 in all: {reason} "
-            "Mend what `credits deliveries --status failed` shows, then `credits replay --failed`."
+            "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it."
         )),
         "content": words,
         "service": "credit-granter",
