@@ -132,7 +132,7 @@ class GrantWorker(SimpleWorker):
         """Queue a drain job if something is due and none is queued; take up changed rules; tell people."""
         self._rulebook.look()
         self._tick(
-            keys=[keys.DUE, keys.RULES, *map(keys.deliveries, _PRUNED)],
+            keys=[keys.DUE, keys.RULES, keys.OUTAGE, *map(keys.deliveries, _PRUNED)],
             args=[
                 _SIGN_SECONDS,
                 self._rulebook.in_force(),

@@ -139,3 +139,18 @@ def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis, watch
     foreign.queues = [Queue("mail", connection=redis, serializer=JSONSerializer)]
     foreign.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
     assert workers_alive(redis, datetime.now(UTC)) == 0
+
+
+def test_an_outage_that_nobody_waits_for_any_more_is_over(redis: Redis, worker: GrantWorker) -> None:
+    """Who met it was credited by a worker that was on its way; nothing is left to ask Polar with."""
+    Pauses(redis).begin(60, "Polar answered 502")
+    worker.tick()
+    assert Pauses(redis).outage() is None
+    assert Pauses(redis).standing() is not None  # whoever comes next waits all the same
+
+
+def test_an_outage_that_somebody_waits_for_goes_on(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
+    accept(redis_url, "msg-1")
+    Pauses(redis).begin(60, "Polar answered 502")
+    worker.tick()
+    assert Pauses(redis).outage() is not None
