@@ -121,8 +121,7 @@ def test_an_event_that_polar_stumbles_over_is_parked_at_the_sixth_time(story: Ex
     assert story.service.store.deliveries["new Ann/a"].status is Status.FAILED
 
 
-def test_who_waits_for_two_events_waits_for_the_one_that_takes_longer(story: Exact) -> None:
-    """The refund's own may be tried again in 10 seconds, the order's in 90."""
+def test_a_refund_waits_together_with_the_order_that_polar_stumbles_over(story: Exact) -> None:
     story.stumble(what={"order 1"}, stone="Ann", name="A", rounds=2, copy="a")
     story.stumble(what={"refund 1: all"}, stone="Ann", name="A", rounds=1, copy="a")
 

@@ -111,10 +111,10 @@ def shop_of(count: int, kinds: Mapping[int, str]) -> Shop:
 
 @st.composite
 def shops(draw: st.DrawFn) -> Shop:
-    """Draw up to 500 grants, of which some are bad in any of three ways."""
+    """Draw up to 500 grants, of which up to a quarter are bad in any of three ways."""
     count = draw(st.integers(1, MOST_EVENTS))
     kind = st.sampled_from([STRANGER, MISSHAPEN, STONE])
-    culprits = st.dictionaries(st.integers(0, count - 1), kind, max_size=_MOST_CULPRITS)
+    culprits = st.dictionaries(st.integers(0, count - 1), kind, max_size=min(count // 4, _MOST_CULPRITS))
     return shop_of(count, draw(culprits))
 
 
