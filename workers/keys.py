@@ -16,11 +16,18 @@ OUTAGE = "credits:outage"
 # When our share of Polar's rate limit is whole again (ms). Expires then.
 BUDGET = "credits:budget"
 
+# Stands after a 429: for each five minutes that are left of it, our share is halved. Expires within fifteen.
+THRIFT = "credits:thrift"
+
 # Held by the one worker that tries Polar again after a pause. Expires with that worker's lease.
 PROBE = "credits:probe"
 
 # A stream, one entry a settled grant, in order: the audit trail. Lives for ever.
 AUDIT = "credits:audit"
+
+# What a rebuild has written down and not put into the audit trail yet, scored by when Polar took it (ms).
+# Lives until that rebuild, or the next one, has.
+RESTORED = "credits:restored"
 
 # A hash: by customer, the newest of their facts in the ledger, without `credits:`; its field `before` names
 # the one before it. Lives for ever, as they do.
@@ -31,6 +38,10 @@ RULES = "credits:rules"
 
 # What failed and waits, as people were last told. Lives for ever: it is four small numbers.
 ALERTS = "credits:alerts"
+
+# What happened, all told: a hash of numbers for /metrics, a field for each name and its labels. Lives for
+# ever: it has some fields a meter, however much happens.
+COUNTS = "credits:counts"
 
 # Since when workers have looked without a gap, and Polar has been as it is. Expires soon after the last.
 WATCH = "credits:watch"

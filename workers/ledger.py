@@ -11,6 +11,7 @@ from datetime import timedelta
 from redis import Redis
 
 from workers import entries, keys
+from workers.counts import BOUNDS, Tally
 from workers.grants import Grant
 from workers.planning import Plan
 from workers.records import Outcome, Standing, TakeBack
@@ -21,6 +22,8 @@ class Ledger:
     """Claims and settlements in Redis; entries never expire."""
 
     def __init__(self, redis: Redis, *, retain: timedelta) -> None:
+        self.tally = Tally()
+        """What else this process has counted; it goes to Redis with the next settlement."""
         self._redis = redis
         self._retain = retain
         self._claim = redis.register_script(lua("claim"))
@@ -66,18 +69,21 @@ class Ledger:
 
         Returns those deliveries that another has by now: of them nothing was written.
         """
-        lost = self._settle(
-            keys=[keys.DUE, keys.AUDIT, keys.PAUSE, keys.OUTAGE, keys.PROBE],
-            args=[
-                keys.DELIVERY,
-                keys.BODY,
-                keys.DELIVERIES,
-                keys.ABOUT,
-                int(self._retain.total_seconds()),
-                json.dumps([[grant.subject, grant.meter] for grant in accepted]),
-                json.dumps([entries.outcome_row(outcome) for outcome in outcomes]),
-            ],
-        )
+        with self.tally.taken() as counts:
+            lost = self._settle(
+                keys=[keys.DUE, keys.AUDIT, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.COUNTS],
+                args=[
+                    keys.DELIVERY,
+                    keys.BODY,
+                    keys.DELIVERIES,
+                    keys.ABOUT,
+                    int(self._retain.total_seconds()),
+                    json.dumps([[grant.subject, grant.meter, float(grant.units)] for grant in accepted]),
+                    json.dumps([entries.outcome_row(outcome) for outcome in outcomes]),
+                    json.dumps(BOUNDS),
+                    json.dumps(counts),
+                ],
+            )
         return {delivery_id.decode() for delivery_id in lost}
 
     def _standings(self, rows: Sequence[Sequence[object]]) -> list[Standing]:

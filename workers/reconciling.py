@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from config.rules import Rules
 from workers import keys
 from workers.cases import credits_text
+from workers.counts import Tally, write_down
 from workers.errors import PolarError
 from workers.granting import Granter
 from workers.mending import Backlog, Mender
@@ -41,6 +42,7 @@ class Reconciler:
     mender: Mender
     granter: Granter
     rulebook: Rulebook
+    tally: Tally
     every: timedelta
 
     def work(self) -> None:
@@ -69,6 +71,8 @@ class Reconciler:
             log.warning("reconciling broke off", reason=str(error))
             next_in = min(self.every, _TRY_AGAIN)
         self.redis.pexpire(keys.RECONCILED, next_in)
+        with self.tally.taken() as counts:  # a round that finds nothing settles nothing
+            write_down(self.redis, counts)
 
     def _round(self, rules: Rules) -> None:
         if rules.credit_from is None:

@@ -64,6 +64,7 @@ STORY = [
 KNOWN = {
     r"credits:due": NEVER,
     r"credits:audit": NEVER,
+    r"credits:counts": NEVER,
     r"credits:customers": NEVER,
     r"credits:rules": SOME_DAY,
     r"credits:alerts": NEVER,
@@ -74,6 +75,7 @@ KNOWN = {
     r"credits:outage": SOME_DAY,
     r"credits:probe": SOME_DAY,
     r"credits:budget": SOME_DAY,
+    r"credits:thrift": SOME_DAY,
     r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
     rf"credits:about:{UUID}": SOME_DAY,  # in this story; for ever where one failed that claimed nothing
     rf"credits:order:{UUID}": NEVER,

@@ -1,86 +1,274 @@
 """``/metrics``, as Prometheus reads it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from app.main import create_app
-from tests.builders import order_webhook, some_id
-from tests.receivers import OPS_TOKEN, settings_for
+from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.conftest import payload
+from tests.fakes import FakePolar
+from tests.receivers import OPS_TOKEN, PATH, deliver, settings_for
 from tests.servers import running
-from tests.shops import TEN
-from tests.stores import accept
+from tests.shops import BROKEN, TEN
+from tests.stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.granting import Granter
 from workers.ledger import Ledger
+from workers.metrics import exposition
 from workers.pauses import Pauses
 from workers.records import Status
 
 OPERATOR = {"Authorization": f"Bearer {OPS_TOKEN}"}
-
-
-class Polar:
-    """Takes everything."""
-
-    def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Take ``events``."""
-
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
 Numbers = dict[str, float]
 
 
-def scraped(receiver: str) -> Numbers:
-    """Return every sample by its name and, where it has one, its label's value."""
-    answer = httpx.get(receiver + "/metrics", headers=OPERATOR)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+@pytest.fixture
+def receiver(redis: Redis, redis_url: str) -> Iterator[str]:
+    """Yield the base URL of a receiver that has counted nothing yet."""
+    with running(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
+        yield url
+
+
+def numbers_of(text: str) -> Numbers:
+    """Return every sample by its name and the values of its labels."""
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 
 
-def test_an_empty_service_is_all_zeros(receiver: str) -> None:
-    assert scraped(receiver) == {
-        "credits_deliveries waiting": 0,
-        "credits_deliveries granted": 0,
-        "credits_deliveries skipped": 0,
-        "credits_deliveries failed": 0,
-        "credits_oldest_waiting_seconds": 0,
-        "credits_outage_seconds": 0,
-        "credits_pause_seconds": 0,
-        "credits_workers": 0,
-        "credits_queued_jobs": 0,
-        "credits_grants_total": 0,
-    }
+def scraped(receiver: str) -> Numbers:
+    answer = httpx.get(receiver + "/metrics", headers=OPERATOR)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return numbers_of(answer.text)
 
 
-def test_what_came_and_what_became_of_it_is_counted(
-    receiver: str, redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
-) -> None:
+class Shop:
+    """A worker on the real stores, before a Polar that never saw one customer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.polar = FakePolar(known=lambda customer: customer != some_id(9))
+        self.rules = rules_of(
+            rule("pack", {"api_usage": "10.25", "images": 3}, on_refund="revoke"),
+            rule("bonus", {"seconds": 50}, once_per="customer"),
+        )
+        self._granter = Granter(
+            inbox=DeliveryStore(redis),
+            book=Ledger(redis, retain=RETAIN),
+            gate=Pauses(redis),
+            polar=self.polar,
+            rules=lambda: self.rules,
+        )
+
+    def work(self) -> None:
+        self._granter.drain()
+
+
+@pytest.fixture
+def shop(redis: Redis) -> Shop:
+    return Shop(redis)
+
+
+def test_an_empty_service_is_all_zeros_and_names_what_may_come(receiver: str) -> None:
+    """An alert on an increase sees the first failure only where there was a zero before."""
+    numbers = scraped(receiver)
+    assert set(numbers.values()) == {0}
+    assert {
+        "credits_deliveries_kept failed",
+        "credits_outcomes_total failed",
+        "credits_deliveries_total accepted order.paid",
+        "credits_deliveries_total accepted unreadable",
+        "credits_deliveries_total ignored other",
+        "credits_refused_requests_total invalid_signature",
+        "credits_retries_total",
+        "credits_delivery_to_credit_seconds_bucket +Inf",
+        "credits_delivery_to_credit_seconds_count",
+    } <= set(numbers)
+
+
+def test_what_waits_and_what_is_kept_shows(receiver: str, redis: Redis, redis_url: str, shop: Shop) -> None:
     accept(redis_url, "paid", body=order_webhook(id=some_id(1)))
     accept(redis_url, "broken", body=b"no webhook")
-    Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=Polar(), rules=lambda: TEN).drain()
+    shop.work()
     accept(redis_url, "later", body=order_webhook(id=some_id(2)))
     redis.zadd(keys.deliveries(Status.WAITING), {"later": 0})  # it came in 1970
     numbers = scraped(receiver)
-    assert (numbers["credits_deliveries granted"], numbers["credits_deliveries failed"]) == (1, 1)
-    assert (numbers["credits_deliveries waiting"], numbers["credits_queued_jobs"]) == (1, 1)
-    assert numbers["credits_grants_total"] == 1
+    kept = [numbers[f"credits_deliveries_kept {one}"] for one in ("granted", "failed", "waiting")]
+    assert kept == [1, 1, 1]
+    assert numbers["credits_queued_jobs"] == 1
     assert numbers["credits_oldest_waiting_seconds"] > 10**9
 
 
-def test_an_outage_of_polars_shows(receiver: str, redis: Redis) -> None:
-    Pauses(redis).begin(60, "Polar answered 503")
+def test_webhooks_are_counted_by_type_and_by_what_the_receiver_did(receiver: str) -> None:
+    deliver(receiver, order_webhook(), "msg-1")
+    deliver(receiver, order_webhook(), "msg-1")
+    deliver(receiver, order_webhook(), "msg-2")
+    deliver(receiver, refund_webhook(300), "msg-3")
+    deliver(receiver, payload("customer_state_changed"), "msg-4")
+    deliver(receiver, b'{"type": "something.made.up"}', "msg-5")
+    deliver(receiver, b"no event", "msg-6")
+    httpx.post(receiver + PATH, content=order_webhook())
     numbers = scraped(receiver)
+    assert {name: value for name, value in numbers.items() if value and "_deliveries_total" in name} == {
+        "credits_deliveries_total accepted order.paid": 2,
+        "credits_deliveries_total accepted order.refunded": 1,
+        "credits_deliveries_total accepted unreadable": 1,
+        "credits_deliveries_total duplicate order.paid": 1,
+        "credits_deliveries_total ignored other": 2,
+    }
+    assert numbers["credits_refused_requests_total invalid_signature"] == 1
+
+
+def test_credits_are_counted_by_meter_and_deliveries_by_their_end(
+    receiver: str, redis_url: str, shop: Shop
+) -> None:
+    accept(redis_url, "one", body=order_webhook(id=some_id(1)))
+    accept(redis_url, "again", body=order_webhook(id=some_id(1)))
+    accept(redis_url, "two", body=order_webhook(id=some_id(2)))
+    accept(redis_url, "stranger", body=order_webhook(id=some_id(3), customer_id=some_id(9)))
+    shop.work()
+    accept(redis_url, "refund", body=refund_webhook(10**6, id=some_id(2)))
+    shop.work()
+    numbers = scraped(receiver)
+    grants = {name: value for name, value in numbers.items() if name.startswith("credits_grants_total")}
+    assert grants == {
+        "credits_grants_total api_usage": 3,
+        "credits_grants_total images": 3,
+        "credits_grants_total seconds": 1,
+    }
+    assert numbers["credits_granted_units_total api_usage"] == 20.5
+    assert numbers["credits_granted_units_total seconds"] == 50
+    assert numbers["credits_taken_back_units_total api_usage"] == 10.25
+    ends = [numbers[f"credits_outcomes_total {one}"] for one in ("granted", "skipped", "failed")]
+    assert ends == [3, 1, 1]
+
+
+def test_what_is_settled_twice_is_counted_once(
+    receiver: str, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    """A connection may break after the script has run: the client sends it again."""
+    leased, grant = settled_story(redis_url, store, ledger)
+    ledger.settle([grant], [outcome(leased)])
+    numbers = scraped(receiver)
+    assert numbers["credits_grants_total api_usage"] == 1
+    assert numbers["credits_outcomes_total granted"] == 1
+    assert numbers["credits_delivery_to_credit_seconds_count"] == 1
+
+
+def test_what_is_sent_twice_is_counted_once(receiver: str, redis_url: str, redis: Redis, shop: Shop) -> None:
+    """A worker that was killed before it settled is followed by one that sends the same again."""
+    accept(redis_url, "one", body=order_webhook())
+    shop.polar.loses_answers = 1
+    shop.work()
+    redis.delete(keys.PAUSE)
+    let_leases_end(redis)
+    shop.work()
+    numbers = scraped(receiver)
+    assert len(shop.polar.requests) == 2
+    assert numbers["credits_granted_units_total api_usage"] == 10.25
+    assert numbers["credits_retries_total"] == 1
+    assert numbers["credits_outcomes_total granted"] == 1
+    assert numbers["credits_delivery_to_credit_seconds_count"] == 1
+
+
+def test_many_small_amounts_add_up_without_dust(receiver: str, redis_url: str, shop: Shop) -> None:
+    shop.rules = rules_of(rule("dust", {"api_usage": "0.000000001", "images": "0.1"}))
+    for number in range(1, 31):
+        accept(redis_url, f"msg-{number}", body=order_webhook(id=some_id(number)))
+        if not number % 10:
+            shop.work()
+    numbers = scraped(receiver)
+    assert Decimal(str(numbers["credits_granted_units_total api_usage"])) == Decimal("3e-8")
+    assert numbers["credits_granted_units_total images"] == 3
+
+
+def test_the_time_from_delivery_to_credit_is_a_histogram(
+    receiver: str, redis: Redis, redis_url: str, shop: Shop
+) -> None:
+    shop.rules = TEN
+    for name, seconds in (("quick", 0.0), ("slow", 20.0), ("old", 90_000.0)):
+        accept(redis_url, name, body=order_webhook(id=some_id(len(name) * 7 + int(seconds))))
+        redis.hset(keys.delivery(name), "received_at", round(now_ms(redis) - seconds * 1000))
+    accept(redis_url, "credited-already", body=order_webhook(id=some_id(35)))
+    shop.work()
+    numbers = scraped(receiver)
+    name = "credits_delivery_to_credit_seconds"
+    assert numbers[f"{name}_count"] == numbers[f"{name}_bucket +Inf"] == 3
+    assert [numbers[f"{name}_bucket {bound}"] for bound in ("10", "30", "3600")] == [1, 2, 2]
+    assert 90_020 <= numbers[f"{name}_sum"] < 90_030
+
+
+def test_what_is_taken_back_is_no_wait_for_credit(receiver: str, redis_url: str, shop: Shop) -> None:
+    accept(redis_url, "paid", body=order_webhook(id=some_id(1)))
+    shop.work()
+    accept(redis_url, "refund", body=refund_webhook(10**6, id=some_id(1)))
+    shop.work()
+    assert scraped(receiver)["credits_delivery_to_credit_seconds_count"] == 1
+
+
+def test_a_bonus_alone_is_a_wait_for_credit(receiver: str, redis_url: str, shop: Shop) -> None:
+    shop.rules = rules_of(rule("bonus", {"seconds": 50}, once_per="customer"))
+    accept(redis_url, "paid", body=order_webhook(id=some_id(1)))
+    shop.work()
+    assert scraped(receiver)["credits_delivery_to_credit_seconds_count"] == 1
+
+
+def test_an_outage_of_polars_and_each_try_again_shows(
+    receiver: str, redis: Redis, redis_url: str, shop: Shop
+) -> None:
+    accept(redis_url, "one", body=order_webhook())
+    shop.polar.script = [BROKEN]
+    shop.work()
+    numbers = scraped(receiver)
+    assert numbers["credits_retries_total"] == 1
     assert 0 < numbers["credits_pause_seconds"] <= 60
     assert numbers["credits_outage_seconds"] >= 0
+    assert numbers["credits_deliveries_kept waiting"] == 1
+    assert sum(value for name, value in numbers.items() if "_outcomes_" in name) == 0
+
+
+def test_our_share_of_the_rate_limit_shows_as_it_is_used_up(receiver: str, redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=100)
+    pauses.take()
+    assert 0.01 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 0.02
+    while pauses.take():
+        pass
+    assert 0.95 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 1
+
+
+def test_every_receiver_tells_of_all_of_them(receiver: str, redis: Redis, redis_url: str) -> None:
+    """And what the other has counted is not lost when it ends."""
+    with running(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as other:
+        for url in (receiver, other):
+            httpx.post(url + PATH, content=b"forged")
+            deliver(url, payload("customer_state_changed"), "msg-1")
+    numbers = scraped(receiver)
+    assert numbers["credits_refused_requests_total invalid_signature"] == 2
+    assert numbers["credits_deliveries_total ignored other"] == 2
+
+
+def test_a_meter_of_any_name_is_told_as_it_is(receiver: str, redis: Redis) -> None:
+    name = 'tokens "in", \\ out\n{1}'
+    redis.hset(keys.COUNTS, f"grants {name}", 7)
+    assert scraped(receiver)[f"credits_grants_total {name}"] == 7
+
+
+def test_a_count_that_a_newer_version_makes_is_passed_over(receiver: str, redis: Redis) -> None:
+    redis.hset(keys.COUNTS, "miracles holy", 7)
+    assert set(scraped(receiver).values()) == {0}
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ops_s3cre", OPS_TOKEN])
@@ -99,3 +287,39 @@ def test_while_redis_is_away_there_are_no_numbers() -> None:
     nowhere = "redis://127.0.0.1:1/0"
     with running(create_app(settings_for(nowhere, CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
         assert httpx.get(url + "/metrics", headers=OPERATOR).status_code == 503
+
+
+# What the documents say of it
+
+
+def names_in(text: str) -> set[str]:
+    return set(re.findall(r"\bcredits_[a-z_]+", text))
+
+
+def told_by(redis: Redis) -> set[str]:
+    """Return the names of all metrics, as they are told without a sample too."""
+    return set(re.findall(r"^# TYPE (\S+)", exposition(redis).decode(), re.MULTILINE))
+
+
+def test_the_operators_table_names_what_is_told_and_nothing_else(redis: Redis) -> None:
+    rows = re.findall(r"^\| (`credits_.*?) \|", OPERATIONS, re.MULTILINE)
+    assert {name for row in rows for name in names_in(row)} == told_by(redis)
+
+
+def test_the_alerts_shown_are_of_what_is_told(redis: Redis) -> None:
+    (block,) = re.findall(r"^```yml\n(.*?)^```$", OPERATIONS, re.MULTILINE | re.DOTALL)
+    alerts = [one for group in yaml.safe_load(block)["groups"] for one in group["rules"]]
+    assert len(alerts) >= 3
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for one in alerts for name in names_in(one["expr"])}
+    assert families <= told_by(redis)
+    assert all(one["annotations"]["summary"] for one in alerts)
+
+
+@pytest.mark.parametrize("name", ["credits_deliveries_total", "credits_delivery_to_credit_seconds"])
+def test_names_end_as_prometheus_wants_them(redis: Redis, name: str) -> None:
+    """Counters in ``_total``, and nothing else does."""
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)", exposition(redis).decode(), re.MULTILINE))
+    assert name in types
+    assert {one for one, type_ in types.items() if type_ == "counter"} == {
+        one for one in types if one.endswith("_total")
+    }

@@ -16,6 +16,7 @@ from tests.rulebooks import write
 from tests.sales import Mending, mending_at, sell
 from workers import keys
 from workers.backfilling import delivery_id_of
+from workers.counts import Tally
 from workers.reconciling import Reconciler
 from workers.records import Status
 from workers.rulebook import Rulebook
@@ -43,6 +44,7 @@ def reconciler(
         mender=mending.mender,
         granter=mending.granter,
         rulebook=Rulebook(write(folder / "rules.yaml", rules)),
+        tally=Tally(),
         every=every,
     )
 

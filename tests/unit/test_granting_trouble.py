@@ -6,6 +6,7 @@ from structlog.testing import capture_logs
 from tests.builders import CUSTOMER, order_webhook, some_id
 from tests.fakes import KilledError
 from tests.shops import (
+    BOTH_METERS,
     BROKEN,
     DENIED,
     NOBODY,
@@ -19,7 +20,7 @@ from tests.shops import (
     work_but_before_settling,
 )
 from workers.deliveries import LEASE_SECONDS
-from workers.errors import PolarError
+from workers.errors import PolarError, PolarRefusedError
 from workers.granting import MOST_DELIVERIES
 from workers.records import Status
 
@@ -143,6 +144,38 @@ def test_a_probe_that_had_nothing_to_send_lets_another_ask() -> None:
     shop.receive("msg-2", order_webhook(id=some_id(2)))
     shop.rules = TEN
     assert shop.work()["msg-2"].status is Status.GRANTED
+
+
+def test_of_what_is_put_off_alone_the_log_tells_all_that_it_tells_of_a_credit() -> None:
+    shop = shop_with(*purchases(2))
+    shop.polar.breaks_at = lambda event: bool(event["customer_id"] == some_id(2))
+    shop.work()
+    shop.clock.advance(1)
+    with capture_logs() as told:
+        shop.work()
+    (line,) = [one for one in told if one["event"] == "waiting"]
+    assert line == {
+        "event": "waiting",
+        "log_level": "warning",
+        "delivery": "msg-2",
+        "order": some_id(2),
+        "customer": some_id(2),
+        "credits": None,
+        "rules": ["pack"],
+        "keys": [f"credits:order:{some_id(2)}:api_usage"],
+        "reason": "Polar answered 500",
+    }
+
+
+def test_of_what_is_credited_in_part_the_log_tells_the_part_and_why_it_is_not_all() -> None:
+    shop = shop_with(order_webhook(), rules=BOTH_METERS)
+    images = PolarRefusedError("Polar answered 422", named={1: "no such meter"})
+    shop.polar.script = [images]
+    with capture_logs() as told:
+        assert shop.work()["msg-1"].status is Status.FAILED
+    (line,) = told
+    assert (line["event"], line["credits"]) == ("failed", "10 api_usage")
+    assert line["reason"] == "refused by Polar: no such meter"
 
 
 def test_an_event_that_polar_stumbles_over_is_put_off_alone() -> None:

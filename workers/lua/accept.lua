@@ -1,5 +1,5 @@
 -- Store deliveries and see that they will be drained.
--- KEYS: due, waiting     ARGV: delivery prefix, body prefix, how many, {id, type, body}..., wake...
+-- KEYS: due, waiting, counts     ARGV: delivery prefix, body prefix, how many, {id, type, body}..., wake...
 -- Returns "accepted" or "duplicate" for each
 local last = 3 + 3 * ARGV[3]
 local now = text(clock())
@@ -24,8 +24,11 @@ end
 
 local answers = {}
 for i = 4, last, 3 do
-  answers[#answers + 1] = accept(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  local answer = accept(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  answers[#answers + 1] = answer
+  count('deliveries ' .. (ARGV[i + 1] == '' and 'unreadable' or ARGV[i + 1]) .. ' ' .. answer)
 end
+write_counts(KEYS[3])
 if to_drain then
   ensure_drain(wake_from(last + 1))
 end

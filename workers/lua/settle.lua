@@ -1,28 +1,58 @@
 -- Write down, together, what Polar took and what became of the deliveries.
--- KEYS: due, audit, pause, outage, probe
+-- KEYS: due, audit, pause, outage, probe, counts
 -- ARGV: delivery prefix, body prefix, prefix of the sets by status, prefix of the sets by what they tell of,
---       retention s, JSON [[subject, meter], ...],
---       JSON [{id, attempt, status, reason, subject, order_id, customer_id, after_ms, strike}, ...]
+--       retention s, JSON [[subject, meter, units], ...],
+--       JSON [{id, attempt, status, reason, subject, order_id, customer_id, after_ms, strike}, ...],
+--       JSON [bound of a bucket in s, ...], JSON {what the caller has counted: how often, ...}
 -- Returns the deliveries that somebody else has by now: nothing was written of these.
 local now = clock()
 local accepted = cjson.decode(ARGV[6])
+local makers, credited = {}, {}
+
+local function maker_of(subject)
+  makers[subject] = makers[subject] or redis.call('HGET', subject, 'delivery')
+  return makers[subject]
+end
+
+local function count_grant(meter, units)
+  count('grants ' .. meter)
+  count((units > 0 and 'granted_units ' or 'taken_back_units ') .. meter, math.abs(units))
+end
+
 for _, grant in ipairs(accepted) do
+  local subject, meter, units = unpack(grant)
   -- A claim that was lost with its Redis is not put together again from half of it.
-  if redis.call('HEXISTS', grant[1], 'delivery') == 1
-    and redis.call('HSETNX', grant[1], 'settled:' .. grant[2], text(now)) == 1 then
-    redis.call('XADD', KEYS[2], '*', 'subject', grant[1], 'meter', grant[2])
+  local delivery = maker_of(subject)
+  if delivery and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
+    redis.call('XADD', KEYS[2], '*', 'subject', subject, 'meter', meter)
+    count_grant(meter, units)
+    credited[delivery] = units > 0 or credited[delivery]
   end
 end
 
 -- The order is not written down: its id is in the subject.
-local function tell(key, outcome)
-  write_reason(key, outcome.reason)
-  redis.call('HSET', key, 'subject', outcome.subject, 'customer_id', outcome.customer_id)
+local function tell(key, outcome, fields)
+  append(fields, 'subject', outcome.subject)
+  append(fields, 'customer_id', outcome.customer_id)
+  write_with_reason(key, fields, outcome.reason)
+end
+
+local bounds = cjson.decode(ARGV[8])
+
+-- The last bound has room for all.
+local function count_wait(ms)
+  count('delivery_to_credit_seconds_sum', ms / 1000)
+  for i, bound in ipairs(bounds) do
+    if i == #bounds or ms <= bound * 1000 then
+      return count('delivery_to_credit_seconds ' .. bound)
+    end
+  end
 end
 
 local function put_off(key, outcome)
+  count('retries')
   redis.call('ZADD', KEYS[1], text(now + outcome.after_ms), outcome.id)
-  tell(key, outcome)
+  tell(key, outcome, {})
   if outcome.strike then
     redis.call('HINCRBY', key, 'strikes', 1)
   end
@@ -52,16 +82,26 @@ local function list(about, outcome, is_named)
   end
 end
 
-local function conclude(key, outcome)
-  redis.call('HSET', key, 'status', outcome.status, 'settled_at', text(now))
-  tell(key, outcome)
-  redis.call('ZREM', KEYS[1], outcome.id)
-  redis.call('ZREM', ARGV[3] .. 'waiting', outcome.id)
-  redis.call('ZADD', ARGV[3] .. outcome.status, redis.call('HGET', key, 'received_at'), outcome.id)
+-- Each command goes to the append-only file on its own: what one can do for all is left to the end.
+local concluded, by_status = {}, {}
+
+local function move(outcome, received_at)
+  concluded[#concluded + 1] = outcome.id
+  by_status[outcome.status] = by_status[outcome.status] or {}
+  append(by_status[outcome.status], received_at, outcome.id)
+end
+
+local function conclude(key, outcome, received_at)
+  count('outcomes ' .. outcome.status)
+  if credited[outcome.id] then
+    count_wait(now - received_at)
+  end
+  tell(key, outcome, { 'status', outcome.status, 'settled_at', text(now) })
+  move(outcome, received_at)
   keep(key, outcome.status)
   keep(ARGV[2] .. outcome.id, outcome.status)
   -- Who claimed the fact is named by the ledger; most deliveries are, and need no other list.
-  local is_named = outcome.subject ~= '' and redis.call('HGET', outcome.subject, 'delivery') == outcome.id
+  local is_named = outcome.subject ~= '' and maker_of(outcome.subject) == outcome.id
   for _, id in ipairs({ outcome.order_id, outcome.customer_id }) do
     if id ~= '' then
       list(ARGV[4] .. id, outcome, is_named)
@@ -72,18 +112,27 @@ end
 local lost = {}
 for _, outcome in ipairs(cjson.decode(ARGV[7])) do
   local key = ARGV[1] .. outcome.id
-  local held = redis.call('HMGET', key, 'status', 'attempts')
+  local status, attempts, received_at = unpack(redis.call('HMGET', key, 'status', 'attempts', 'received_at'))
   -- A worker that slept past its lease has no say any more: another may know better, or be at it.
-  if held[1] ~= 'waiting' or tonumber(held[2]) ~= outcome.attempt then
+  if status ~= 'waiting' or tonumber(attempts) ~= outcome.attempt then
     lost[#lost + 1] = outcome.id
   elseif outcome.status == 'waiting' then
     put_off(key, outcome)
   else
-    conclude(key, outcome)
+    conclude(key, outcome, received_at)
   end
+end
+call_with('ZREM', KEYS[1], concluded)
+call_with('ZREM', ARGV[3] .. 'waiting', concluded)
+for status, moved in pairs(by_status) do
+  call_with('ZADD', ARGV[3] .. status, moved)
 end
 -- What Polar takes is the end of an outage, whoever sent it; unless somebody has met the next one meanwhile.
 if #accepted > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
   redis.call('DEL', KEYS[4], KEYS[5])
 end
+for field, by in pairs(cjson.decode(ARGV[9])) do
+  count(field, by)
+end
+write_counts(KEYS[6])
 return lost

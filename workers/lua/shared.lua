@@ -12,20 +12,44 @@ local function text(number)
 end
 
 -- Lua hands a command only so many arguments at once.
-local function write(key, fields)
-  for i = 1, #fields, 1000 do
-    redis.call('HSET', key, unpack(fields, i, math.min(i + 999, #fields)))
+local function call_with(command, key, args)
+  for i = 1, #args, 1000 do
+    redis.call(command, key, unpack(args, i, math.min(i + 999, #args)))
   end
 end
 
+local function write(key, fields)
+  call_with('HSET', key, fields)
+end
+
+local function append(fields, name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+
 -- A value of more than 64 bytes makes a hash several times as large: a long reason goes on in `reason:2`, ...
-local function write_reason(key, reason)
+local function write_with_reason(key, fields, reason)
   local pieces = math.ceil(#reason / 64)
   for i = 1, pieces do
-    redis.call('HSET', key, i == 1 and 'reason' or 'reason:' .. i, string.sub(reason, 64 * i - 63, 64 * i))
+    append(fields, i == 1 and 'reason' or 'reason:' .. i, string.sub(reason, 64 * i - 63, 64 * i))
   end
+  write(key, fields)
   while redis.call('HDEL', key, pieces == 0 and 'reason' or 'reason:' .. pieces + 1) == 1 do
     pieces = pieces + 1
+  end
+end
+
+-- What this script has counted, by the field in which it goes to Redis.
+local counted = {}
+
+local function count(field, by)
+  counted[field] = (counted[field] or 0) + (by or 1)
+end
+
+-- One command a number, however many deliveries it is about. Amounts have nine digits after the point at most.
+local function write_counts(key)
+  for field, by in pairs(counted) do
+    redis.call('HINCRBYFLOAT', key, field, string.format('%.9f', by))
   end
 end
 
@@ -59,12 +83,25 @@ local function take_over(id)
   redis.call('ZREM', ARGV[3] .. found[2], id)
   redis.call('ZADD', ARGV[3] .. 'waiting', found[3], id)
   redis.call('ZADD', KEYS[1], text(clock() + ARGV[4]), id)
-  redis.call('HSET', key, 'status', 'waiting', 'strikes', 0)
+  write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
   redis.call('HDEL', key, 'settled_at')
-  write_reason(key, '')
   redis.call('PERSIST', key)
   redis.call('PERSIST', ARGV[2] .. id)
   return { id, found[1], body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
+end
+
+-- Each 429 halves our share of the rate limit for five minutes more, down to an eighth: whoever else spends
+-- the organization's budget (the storefront) needs more of it than we left.
+local HALVING_MS = 300000
+local MOST_HALVINGS = 3
+
+local function halvings(thrift)
+  return math.ceil(math.max(0, redis.call('PTTL', thrift)) / HALVING_MS)
+end
+
+local function share_now(burst, interval, thrift)
+  local parts = 2 ^ halvings(thrift)
+  return math.max(1, math.floor(burst / parts)), interval * parts
 end
 
 -- See to it that an RQ job to drain what is due is queued, unless everybody waits for Polar anyway.
