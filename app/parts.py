@@ -1,5 +1,6 @@
 """The processes that a supervisor runs: ``python -m app.parts receiver FD``, ``worker``, ``reconciler``."""
 
+import gc
 import os
 import signal
 import socket
@@ -30,7 +31,9 @@ def run_worker(settings: Settings, *, burst: bool = False) -> None:
         with connect(url) as redis:
             redis.ping()  # first: the rest is not for nothing then, at each try of an outage
         with warnings.catch_warnings(action="ignore"):  # RQ's, where a dashboard will miss our address
-            return worker_for(settings, url)
+            worker = worker_for(settings, url)
+        gc.freeze()  # what is here now stays: not to be looked through again and again in a burst
+        return worker
 
     (work_in_a_burst if burst else work_until_told)(build)
 

@@ -191,8 +191,10 @@ def _count(name: str, *holders: Any) -> Any:
 
     One that is no number is given all the same: to credit for 1 instead would be to credit too little.
     """
-    counts = (holder.get(name) for holder in holders if isinstance(holder, Mapping))
-    return next((count for count in counts if count is not None), 1)
+    for holder in holders:
+        if isinstance(holder, Mapping) and (count := holder.get(name)) is not None:
+            return count
+    return 1
 
 
 def tamed(value: Any) -> Any:

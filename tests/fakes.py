@@ -199,10 +199,10 @@ class FakeStore:
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
 
     def take(self) -> bool:
-        """Let every request be made."""
-        return True
+        """Let every request be made, but during a pause."""
+        return self._clock.now >= self._paused_until
 
-    def begin(self, seconds: float, reason: str) -> None:
+    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
         """Let everybody wait; pauses that overlap are one, and the longest holds."""
         now = self._clock.now
         self.pause = (seconds, reason)

@@ -119,9 +119,15 @@ def other_amount(case: Case, standing: Standing) -> str:
 
 def credits_text(grants: Iterable[Grant]) -> str:
     """Return credits as people read them: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
-    given, taken = _by_meter(grants, 1), _by_meter(grants, -1)
-    texts = [given] if given else []
-    return "; ".join(texts + ([f"took back {taken}"] if taken else [])) or "nothing"
+    given: dict[str, Decimal] = {}
+    taken: dict[str, Decimal] = {}
+    for grant in grants:
+        units = grant.units
+        if units:
+            side = given if units > 0 else taken
+            side[grant.meter] = side.get(grant.meter, Decimal(0)) + abs(units)
+    texts = [_listed(given)] if given else []
+    return "; ".join(texts + ([f"took back {_listed(taken)}"] if taken else [])) or "nothing"
 
 
 def plain(units: Decimal) -> str:
@@ -130,11 +136,7 @@ def plain(units: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _by_meter(grants: Iterable[Grant], sign: int) -> str:
-    units: dict[str, Decimal] = {}
-    for grant in grants:
-        if grant.units * sign > 0:
-            units[grant.meter] = units.get(grant.meter, Decimal(0)) + abs(grant.units)
+def _listed(units: Mapping[str, Decimal]) -> str:
     # By meter: texts are compared, and claims come in another order than plans.
     return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))
 
@@ -187,9 +189,11 @@ def _differs(case: Case, plan: Plan, standing: Standing, mine: Sequence[Claim]) 
     if case.takes_back or not any(grant.units > 0 for claim in mine for grant in claim.grants):
         return ""  # rules have no say in a refund any more
     others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in mine}
-    frozen = credits_text([grant for claim in mine for grant in claim.grants if grant.units > 0])
-    planned = credits_text([grant for grant in plan.grants if grant.subject not in others])
-    return "" if frozen == planned else f", as claimed at {_said(mine[0])}; today's rules say {planned}"
+    given = tuple(grant for claim in mine for grant in claim.grants if grant.units > 0)
+    planned = tuple(grant for grant in plan.grants if grant.subject not in others)
+    if given == planned or credits_text(given) == credits_text(planned):
+        return ""
+    return f", as claimed at {_said(mine[0])}; today's rules say {credits_text(planned)}"
 
 
 def _outcome(

@@ -65,7 +65,7 @@ def standing(subject: str, flat: Sequence[bytes], others: Sequence[Other]) -> St
         refund=Refund(amount=int(amount), share=Fraction(fields["refunded_share"])) if amount else None,
         taken={
             meter: {part.rule: part.units for part in _parts(text)}
-            for meter, text in _by_meter(fields, _TAKEN).items()
+            for meter, text in _by_meter(fields)[_TAKEN].items()
         },
     )
 
@@ -105,7 +105,8 @@ def _fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
 def claim(subject: str, fields: Mapping[str, str]) -> Claim:
     """Return what is frozen for ``subject`` by its hash."""
     order_id = order_of(subject) or fields.get("order")
-    properties = _by_meter(fields, _PROPERTY)
+    by_meter = _by_meter(fields)
+    properties = by_meter[_PROPERTY]
     return Claim(
         subject=subject,
         delivery_id=fields["delivery"],
@@ -120,15 +121,21 @@ def claim(subject: str, fields: Mapping[str, str]) -> Claim:
                 order_id=order_id,
                 reason=fields.get(_REASON, ""),
             )
-            for meter, text in sorted(_by_meter(fields, _GRANT).items())
+            for meter, text in sorted(by_meter[_GRANT].items())
         ),
-        settled={meter: moment_of(moment) for meter, moment in _by_meter(fields, _SETTLED).items()},
+        settled={meter: moment_of(moment) for meter, moment in by_meter[_SETTLED].items()},
         order_id=order_id,
     )
 
 
-def _by_meter(fields: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {name.removeprefix(prefix): text for name, text in fields.items() if name.startswith(prefix)}
+def _by_meter(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the fields that belong to a meter, by what they say of it."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, text in fields.items():
+        kind, colon, meter = name.partition(":")
+        if colon:
+            found[kind + colon][meter] = text
+    return found
 
 
 def _parts(text: str) -> tuple[Part, ...]:

@@ -26,9 +26,12 @@ STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTO
 
 # UUID() alone reads any 32 characters that int() does, spaces among them, as some other id.
 _ID = re.compile(r"(urn:uuid:)?\{?[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}\}?")
+_POLARS_SPELLING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _one_spelling(text: str) -> str:
+    if _POLARS_SPELLING.fullmatch(text):
+        return text
     if _ID.fullmatch(text) is None:
         raise ValueError("not an id (a UUID)")
     return str(UUID(text))

@@ -3,7 +3,10 @@
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +28,9 @@ MOST_DELIVERIES = 500
 
 # A drain gives way after this, so that nobody waits long for a worker that is told to stop.
 _DRAIN_SECONDS = 5.0
+
+# One of them waits for Polar, one is settled; the next is made ready.
+_MOST_UNDER_WAY = 2
 
 
 class Inbox(Protocol):
@@ -60,8 +66,8 @@ class Gate(Protocol):
         """Say whether one more request may be made now."""
         ...
 
-    def begin(self, seconds: float, reason: str) -> None:
-        """Let everybody wait."""
+    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
+        """Let everybody wait; and, where Polar's limit is reached, ask less often for a while."""
         ...
 
     def give_back(self) -> None:
@@ -81,6 +87,26 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """A lease whose plans are frozen; ``begun`` is when it was taken, by the monotonic clock."""
+
+    lease: Lease
+    cases: Sequence[Case]
+    standings: Mapping[str, Standing]
+    begun: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """A round, what was open of it (by key), the deliveries that made that, and what Polar made of it."""
+
+    round: Round
+    grants: Mapping[str, Grant]
+    makers: Mapping[str, str]
+    done: Ingested
+
+
 @dataclass(frozen=True, kw_only=True)
 class Granter:
     """Turns deliveries into credit."""
@@ -93,28 +119,56 @@ class Granter:
     jitter: Callable[[], float] = random.random
 
     def drain(self) -> None:
-        """Work on what is due until nothing is, or until it is time to give way."""
+        """Work on what is due until nothing is, or until it is time to give way.
+
+        One lease is made ready while Polar answers for the one before it, and the one before that is
+        settled: one after the other, most of the time would be spent waiting. Polar is asked for one at a
+        time, so that what the first meets keeps the next from asking.
+        """
         give_way = time.monotonic() + _DRAIN_SECONDS
-        while time.monotonic() < give_way:
-            lease = self.inbox.lease(MOST_DELIVERIES)
-            if not lease.deliveries:
-                return
-            self.run(lease)
+        under_way: deque[Future[list[Outcome]]] = deque()
+        with ThreadPoolExecutor(max_workers=1) as asking, ThreadPoolExecutor(max_workers=1) as settling:
+            while time.monotonic() < give_way:
+                lease = self.inbox.lease(MOST_DELIVERIES)
+                if lease.deliveries:
+                    answered = asking.submit(copy_context().run, self._ask, self._prepare(lease))
+                    under_way.append(settling.submit(copy_context().run, self._settle_answered, answered))
+                elif not under_way:
+                    return
+                while under_way and (len(under_way) > _MOST_UNDER_WAY or not lease.deliveries):
+                    under_way.popleft().result()
+            for one in under_way:
+                one.result()
 
     def run(self, lease: Lease) -> list[Outcome]:
         """Plan, claim, ingest and settle what was leased; return what became of what was still ours."""
+        return self._settle(self._ask(self._prepare(lease)))
+
+    def _prepare(self, lease: Lease) -> Round:
+        begun = time.monotonic()
         rules = self.rules()  # one version for all of them
         cases = [self._open(delivery, rules) for delivery in lease.deliveries]
-        standings = self._claim(cases)
-        grants, makers = _open_grants(standings)
-        done = self._ingest(grants, makers, lease)
-        outcomes = [conclude(case, standings.get(case.delivery.id), makers, done) for case in cases]
-        accepted = [grant for key, grant in grants.items() if key in done.accepted]
+        return Round(lease=lease, cases=cases, standings=self._claim(cases), begun=begun)
+
+    def _ask(self, ready: Round) -> Answered:
+        grants, makers = _open_grants(ready.standings)
+        done = self._ingest(grants, makers, ready)
+        self._heed(done, ready.lease)  # at once: the next lease may be about to ask
+        return Answered(round=ready, grants=grants, makers=makers, done=done)
+
+    def _settle_answered(self, answered: Future[Answered]) -> list[Outcome]:
+        return self._settle(answered.result())
+
+    def _settle(self, answered: Answered) -> list[Outcome]:
+        standings, makers, done = answered.round.standings, answered.makers, answered.done
+        outcomes = [
+            conclude(case, standings.get(case.delivery.id), makers, done) for case in answered.round.cases
+        ]
+        accepted = [grant for key, grant in answered.grants.items() if key in done.accepted]
         if lost := self.book.settle(accepted, outcomes):
             # Their story is another's to tell.
             outcomes = [one for one in outcomes if one.delivery_id not in lost]
-        self._heed(done, lease)
-        _tell(outcomes, accepted, makers)
+        _tell(outcomes, accepted, makers, standings)
         return outcomes
 
     def _open(self, delivery: Leased, rules: Rules) -> Case:
@@ -144,16 +198,16 @@ class Granter:
         standings = self.book.claim([(delivery.id, plan) for delivery, plan in planned], attempts)
         return dict(zip(attempts, standings, strict=True))
 
-    def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], lease: Lease) -> Ingested:
-        strikes = {delivery.id: delivery.strikes for delivery in lease.deliveries}
+    def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], ready: Round) -> Ingested:
+        strikes = {delivery.id: delivery.strikes for delivery in ready.lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
             may_ask=self.gate.take,
             strikes={key: strikes[maker] for key, maker in makers.items()},
-            outages=lease.outages,
+            outages=ready.lease.outages,
             jitter=self.jitter,
         )
-        return ingestion.run(list(grants.values()))
+        return ingestion.run(list(grants.values()), begun=ready.begun)
 
     def _heed(self, done: Ingested, lease: Lease) -> None:
         if lease.outages and (done.accepted or done.refused):
@@ -164,7 +218,7 @@ class Granter:
         if done.pause is not None:
             seconds, reason = done.pause
             log.warning("pausing", seconds=round(seconds, 1), reason=reason)
-            self.gate.begin(seconds, reason)
+            self.gate.begin(seconds, reason, limited=done.limited)
 
 
 def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:
@@ -179,12 +233,18 @@ def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], d
     return grants, makers
 
 
-def _tell(outcomes: Iterable[Outcome], accepted: Iterable[Grant], makers: Mapping[str, str]) -> None:
+def _tell(
+    outcomes: Iterable[Outcome],
+    accepted: Iterable[Grant],
+    makers: Mapping[str, str],
+    standings: Mapping[str, Standing],
+) -> None:
     given: dict[str, list[Grant]] = {}
     for grant in accepted:
         given.setdefault(makers[grant.key], []).append(grant)
     for outcome in outcomes:
         grants = given.get(outcome.delivery_id, [])
+        about = grants or _standing_for(outcome.delivery_id, standings)
         log.log(
             _level(outcome),
             outcome.status.value,
@@ -192,9 +252,16 @@ def _tell(outcomes: Iterable[Outcome], accepted: Iterable[Grant], makers: Mappin
             order=outcome.order_id or None,
             customer=outcome.customer_id or None,
             credits=credits_text(grants) if grants else None,
-            rules=sorted({rule for grant in grants for rule in grant.rules}) or None,
-            reason=None if grants else outcome.reason or None,
+            rules=sorted({rule for grant in about for rule in grant.rules}) or None,
+            keys=sorted(grant.key for grant in about) or None,
+            reason=None if grants and outcome.status is Status.GRANTED else outcome.reason or None,
         )
+
+
+def _standing_for(delivery_id: str, standings: Mapping[str, Standing]) -> list[Grant]:
+    """Return what was frozen for the fact that a delivery tells of, by whichever delivery."""
+    standing = standings.get(delivery_id)
+    return [grant for claim in standing.claims for grant in claim.grants] if standing else []
 
 
 def _level(outcome: Outcome) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.errors import PolarBrokenError, PolarError
+from workers.errors import PolarBrokenError, PolarError, PolarRateLimitedError
 from workers.grants import Grant, usage_event
 from workers.retries import Circumstances, Halve, Later, Park, Pause, decide
 
@@ -14,8 +14,8 @@ Send = Callable[[Sequence[Mapping[str, Any]]], None]
 # Far below the 4,681 (by the meters that match) at which Polar breaks, and quick on its side.
 MOST_EVENTS = 500
 
-# No request is begun later than this, so that the last one ends within the lease: who has lost the
-# lease has worked for nothing. What was not sent is due again at once.
+# No request is begun later than this after the lease was taken, so that the last one ends within it: who
+# has lost the lease has worked for nothing. What was not sent is due again at once.
 _ROUND_SECONDS = 10.0
 
 # When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
@@ -30,6 +30,8 @@ class Ingested:
     refused: dict[str, str] = field(default_factory=dict)
     later: dict[str, tuple[float, str]] = field(default_factory=dict)
     pause: tuple[float, str] | None = None
+    limited: bool = False
+    """Whether the pause is for Polar's rate limit."""
 
 
 class Ingestion:
@@ -53,11 +55,14 @@ class Ingestion:
         self._done = Ingested()
         self._suspects: list[tuple[Grant, PolarError]] = []
 
-    def run(self, grants: Sequence[Grant]) -> Ingested:
-        """Send ``grants``, sorted by key so that workers cannot deadlock in Polar's database."""
+    def run(self, grants: Sequence[Grant], *, begun: float) -> Ingested:
+        """Send ``grants``, sorted by key so that workers cannot deadlock in Polar's database.
+
+        ``begun`` is when their lease was taken, by the monotonic clock.
+        """
         ordered = sorted(grants, key=lambda grant: grant.key)
         left = [ordered[i : i + MOST_EVENTS] for i in range(0, len(ordered), MOST_EVENTS)]
-        give_up = time.monotonic() + _ROUND_SECONDS
+        give_up = begun + _ROUND_SECONDS
         while left and not self._ends(give_up):
             # After a suspect the far end comes next: suspects may stand side by side.
             turn = -1 if len(self._suspects) % 2 else 0
@@ -103,6 +108,7 @@ class Ingestion:
                 done.later[batch[0].key] = (seconds, str(error))
             case Pause(seconds=seconds):
                 done.pause = (seconds, str(error))
+                done.limited = isinstance(error, PolarRateLimitedError)
         return []
 
     def _circumstances(self, batch: list[Grant]) -> Circumstances:

@@ -41,24 +41,30 @@ class Pauses:
         self._spare = redis.register_script(lua("spare"))
 
     def take(self) -> bool:
-        """Take one request from our share of the rate limit; if it is used up, everybody waits a little."""
+        """Take one request from our share of the rate limit; none during a pause.
+
+        If it is used up, everybody waits a little.
+        """
         args: list[EncodableT] = [
             self._burst,
             self._interval_ms,
             "our share of Polar's rate limit is used up",
         ]
-        return bool(self._take(keys=[keys.BUDGET, keys.PAUSE], args=args))
+        return bool(self._take(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
 
     def spare_in(self, *, take: bool) -> timedelta:
         """Return how soon a request that can wait may be made; if that is now, take it from our share."""
         args: list[EncodableT] = [self._burst, self._interval_ms, int(take)]
-        return timedelta(milliseconds=self._spare(keys=[keys.BUDGET, keys.PAUSE], args=args))
+        return timedelta(milliseconds=self._spare(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
 
-    def begin(self, seconds: float, reason: str) -> None:
-        """Let everybody wait; a longer pause that stands already holds."""
+    def begin(self, seconds: float, reason: str, *, limited: bool = False) -> None:
+        """Let everybody wait; a longer pause that stands already holds.
+
+        ``limited``: Polar's limit is reached. Others spend it too, so that we take less of it for a while.
+        """
         self._pause(
-            keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE],
-            args=[max(1, round(seconds * 1000)), reason],
+            keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.THRIFT],
+            args=[max(1, round(seconds * 1000)), reason, int(limited)],
         )
 
     def give_back(self) -> None:

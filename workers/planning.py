@@ -159,6 +159,8 @@ def _inexact(grants: Sequence[Grant]) -> Iterator[str]:
     What a full refund takes back goes there as a number of its own.
     """
     for grant in grants:
+        if len(grant.parts) == 1:
+            continue
         for parts in (grant.parts, [part for part in grant.parts if part.revocable]):
             units = sum((part.units for part in parts), Decimal(0))
             if len(units.normalize().as_tuple().digits) > MOST_DIGITS:

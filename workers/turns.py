@@ -39,7 +39,7 @@ class Turns:
             try:
                 return request()
             except PolarRateLimitedError as error:
-                self.sleep(error.retry_after_seconds)
+                self.pauses.begin(error.retry_after_seconds, str(error), limited=True)
             except (PolarBrokenError, PolarUnreachableError):
                 self.sleep(seconds)
         self.wait(take=True)

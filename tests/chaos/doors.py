@@ -169,17 +169,17 @@ class Gate:
     run: Run
 
     def take(self) -> bool:
-        """Let a request be made unless our share is used up."""
-        may = self.service.polar.mood is not Mood.SPENT
+        """Let a request be made unless everybody waits, or our share is used up."""
+        may = self.service.gatekeeper.is_calm() and self.service.polar.mood is not Mood.SPENT
         self.run.turns += may
         self.run.was_put_off |= not may
         return may
 
-    def begin(self, seconds: float, reason: str) -> None:
+    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
         """Let everybody wait."""
         self.run.calls.append("begin")
         self.run.pauses.append(seconds)
-        self.service.store.begin(seconds, reason)
+        self.service.store.begin(seconds, reason, limited=limited)
         self.service.gatekeeper.begin(seconds)
 
     def give_back(self) -> None:

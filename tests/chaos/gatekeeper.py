@@ -17,10 +17,14 @@ class Gatekeeper:
         self._calm_from = clock.now
         self._tried_until = clock.now
 
+    def is_calm(self) -> bool:
+        """Say whether no pause stands."""
+        return self._clock.now >= self._calm_from
+
     def begin(self, seconds: float) -> None:
         """Note a pause: those that overlap count once, and the longest holds."""
         now = self._clock.now
-        if now >= self._calm_from:
+        if self.is_calm():
             self.outages += 1
         self._calm_from = max(self._calm_from, now + timedelta(seconds=seconds))
         self._tried_until = now
@@ -36,7 +40,7 @@ class Gatekeeper:
     def check_lease(self, lease: Lease, due: Mapping[str, datetime], most: int) -> None:
         """Assert that a worker got what is due, oldest first, if it may work now, and else nothing."""
         now = self._clock.now
-        may = now >= self._calm_from and (not self.outages or now >= self._tried_until)
+        may = self.is_calm() and (not self.outages or now >= self._tried_until)
         ready = sorted((moment, id_) for id_, moment in due.items() if moment <= now)
         share = max(1, most // 2**self.outages)
         expected = [id_ for _, id_ in ready][:share] if may else []

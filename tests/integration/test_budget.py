@@ -50,6 +50,72 @@ def test_an_outage_that_begins_while_the_share_is_used_up_is_one_all_the_same(re
     assert pauses.outage() is not None
 
 
+def burst(redis: Redis, pauses: Pauses) -> int:
+    """Return how many requests may come at once, from a full share."""
+    redis.delete(keys.BUDGET, keys.PAUSE)
+    taken = 0
+    while pauses.take():
+        taken += 1
+    redis.delete(keys.BUDGET, keys.PAUSE)
+    return taken
+
+
+def test_each_429_halves_our_share_for_a_while_down_to_an_eighth(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=32)
+    bursts = []
+    for _ in range(5):
+        bursts.append(burst(redis, pauses))
+        pauses.begin(60, "Polar answered 429", limited=True)
+        pauses.begin(60, "Polar answered 429", limited=True)  # by a worker that asked at the same time
+    assert bursts == [16, 8, 4, 2, 2]
+
+
+def test_a_halved_share_comes_half_as_often(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=4)
+    pauses.begin(60, "Polar answered 429", limited=True)
+    redis.delete(keys.PAUSE)
+    assert [pauses.take(), pauses.take()] == [True, False]
+    assert 55_000 < redis.pttl(keys.PAUSE) <= 60_000  # not the 30 s of a whole share
+
+
+def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=32)
+    for _ in range(3):
+        redis.delete(keys.PAUSE)
+        pauses.begin(60, "Polar answered 429", limited=True)
+    bursts = []
+    for minutes in (15, 10, 5, 0):
+        redis.pexpire(keys.THRIFT, minutes * 60_000)
+        bursts.append(burst(redis, pauses))
+    assert bursts == [2, 4, 8, 16]
+
+
+def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=32)
+    pauses.begin(60, "Polar answered 429", limited=True)
+    redis.delete(keys.PAUSE)
+    taken = 0
+    while not pauses.spare_in(take=True):
+        taken += 1
+    assert taken == 4
+
+
+def test_other_troubles_leave_our_share_as_it_is(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=32)
+    pauses.begin(60, "Polar answered 500")
+    assert burst(redis, pauses) == 16
+
+
+def test_no_request_is_made_in_a_pause_that_began_after_the_lease(redis: Redis) -> None:
+    pauses = Pauses(redis)
+    pauses.begin(60, "Polar answered 429", limited=True)
+    assert not pauses.take()
+    assert not redis.exists(keys.BUDGET)
+    pause = pauses.standing()
+    assert pause is not None
+    assert pause.reason == "Polar answered 429"
+
+
 @pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
 def test_what_can_wait_leaves_half_of_it_to_what_is_live(redis: Redis, requests_per_minute: int) -> None:
     pauses = Pauses(redis, requests_per_minute=requests_per_minute)

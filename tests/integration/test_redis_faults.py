@@ -130,7 +130,8 @@ def test_a_server_that_hides_what_it_is_leaves_us_in_doubt_and_no_more(server: S
 
 def test_every_command_of_our_scripts_is_one_that_is_asked_for() -> None:
     scripts = [one.read_text() for one in (files("workers") / "lua").iterdir()]
-    used = {name for script in scripts for name in re.findall(r"redis\.call\('([A-Z]+)'", script)}
+    call = re.compile(r"(?:redis\.call|call_with)\('([A-Z]+)'")
+    used = {name for script in scripts for name in call.findall(script)}
     assert {name.lower() for name in used} <= set(COMMANDS)
 
 

@@ -1,5 +1,6 @@
 """Many grants in few requests, whatever Polar answers to them."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ def ingest(
 
     return Ingestion(
         send, may_ask=lambda: True, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0
-    ).run(those)
+    ).run(those, begun=time.monotonic())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +190,9 @@ def test_a_refusal_that_names_nobody_is_narrowed_down_to_its_event() -> None:
         if any(event["external_id"] == those[40].key for event in events):
             raise PolarRefusedError("Polar answered 413", named={})
 
-    done = Ingestion(refuse, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(those)
+    done = Ingestion(refuse, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(
+        those, begun=time.monotonic()
+    )
     assert done.refused == {those[40].key: "Polar answered 413"}
     assert done.accepted == keys(those) - {those[40].key}
 
@@ -257,6 +260,21 @@ def test_a_rate_limits_retry_after_holds_whatever_else_went_wrong_in_the_round()
     polar = FakePolar(script=[BROKEN, BROKEN, LIMITED])  # both; the first alone; the second alone
     done = ingest(polar, many(2), outages=1)
     assert done.pause == (60, "Polar answered 429")
+    assert done.limited
+
+
+def test_of_all_pauses_only_a_rate_limits_says_that_we_ask_too_often() -> None:
+    for error in (BROKEN, UNREACHABLE, DENIED):
+        done = ingest(FakePolar(script=[error]), many(2))
+        assert done.pause is not None
+        assert not done.limited
+
+
+def test_nothing_is_sent_so_late_that_the_lease_might_end_before_polar_answers() -> None:
+    polar = FakePolar()
+    late = Ingestion(polar.ingest, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
+    assert late.run(many(2), begun=time.monotonic() - 10) == Ingested()
+    assert polar.requests == []
 
 
 def test_what_was_accepted_before_a_pause_stays_accepted() -> None:
@@ -285,5 +303,5 @@ def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
     ingestion = Ingestion(
         polar.ingest, may_ask=lambda: next(turns), strikes={}, outages=0, jitter=lambda: 0.0
     )
-    done = ingestion.run(those)
+    done = ingestion.run(those, begun=time.monotonic())
     assert done == Ingested(accepted=keys(those[: 2 * MOST_EVENTS]))

@@ -1,5 +1,6 @@
 """Bad events among hundreds: each is taken out and parked with its reason, and all others are ingested."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Shop:
             strikes=self.strikes,
             outages=self.outages,
             jitter=lambda: 0.0,
-        ).run(share)
+        ).run(share, begun=time.monotonic())
         self._write_down(share, done)
         return list(self.polar.requests)
 

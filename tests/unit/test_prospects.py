@@ -195,6 +195,7 @@ def test_a_run_comes_to_what_was_said_of_it(story: list[str], body: str, rules: 
             MISHAPS[action](shop)
     shop.rules = RULES[rules]
     words, earlier = said(shop, last(shop)), len(shop.polar.requests)
+    shop.clock.advance(60)  # a command waits for the end of a pause
     outcome = shop.replay(last(shop))[last(shop)]
     assert promised(words) == sent(shop, earlier)
     assert_ends_as_said(words, outcome)

@@ -19,11 +19,16 @@ class Room:
         self._seconds = list(seconds)
         self._pause = pause
         self.asked: list[bool] = []
+        self.begun: list[tuple[float, str, bool]] = []
 
     def spare_in(self, *, take: bool) -> timedelta:
         """Return the next wait; none when there is no more."""
         self.asked.append(take)
         return timedelta(seconds=self._seconds.pop(0) if self._seconds else 0)
+
+    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
+        """Note that everybody waits."""
+        self.begun.append((seconds, reason, limited))
 
     def standing(self) -> Pause | None:
         """Return the pause that stands."""
@@ -76,9 +81,11 @@ def test_what_is_held_up_for_minutes_gives_up_and_says_why() -> None:
     assert slept == [60, 60]
 
 
-def test_a_rate_limit_is_waited_for_as_long_as_polar_says() -> None:
-    turns, slept = turns_in(Room())
+def test_for_a_rate_limit_everybody_waits_and_we_with_them() -> None:
+    room = Room(0, 60)
+    turns, slept = turns_in(room)
     assert turns.ask(answers(limited(60), "well")) == "well"
+    assert room.begun == [(60, "Polar answered 429", True)]
     assert slept == [60]
 
 

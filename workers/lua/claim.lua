@@ -25,12 +25,12 @@ local function note(subject, amount, share)
 end
 
 -- Each fact names the one before it of the same customer: all of them are found from the newest on. All
--- subjects begin with `credits:`; that is left out.
-local function list(subject)
-  local customer = redis.call('HGET', subject, 'customer')
+-- subjects begin with `credits:`; that is left out. Base fields are the delivery, its id, the customer, their id.
+local function list(subject, fields)
+  local customer = fields[4]
   local before = redis.call('HGET', KEYS[1], customer)
   if before then
-    redis.call('HSET', subject, 'before', before)
+    append(fields, 'before', before)
   end
   redis.call('HSET', KEYS[1], customer, string.sub(subject, #'credits:' + 1))
 end
@@ -41,30 +41,40 @@ local function freeze(subject, base, claims)
     if claim[1] == subject then
       own = claim[2]
     elseif not is_frozen(claim[1]) then
-      redis.call('HSET', claim[1], 'claimed_at', now)
+      append(claim[2], 'claimed_at', now)
       write(claim[1], claim[2])
       linked[#linked + 1] = link_to(claim[1])
     end
   end
   if own or #linked > 0 then
-    redis.call('HSET', subject, 'claimed_at', now)
-    write(subject, own or base)
-    list(subject)
+    local fields = own or base
+    append(fields, 'claimed_at', now)
+    list(subject, fields)
+    if #linked > 0 then
+      append(fields, 'also', table.concat(linked, ' '))
+    end
+    write(subject, fields) -- in one command: each one more goes to the append-only file on its own
   end
-  if #linked > 0 then
-    redis.call('HSET', subject, 'also', table.concat(linked, ' '))
+end
+
+local function value_of(name, flat)
+  for i = 1, #flat, 2 do
+    if flat[i] == name then
+      return flat[i + 1]
+    end
   end
 end
 
 local function standing(subject, claims)
-  local found, seen = { redis.call('HGETALL', subject) }, { [subject] = true }
+  local own = redis.call('HGETALL', subject)
+  local found, seen = { own }, { [subject] = true }
   local function add(other, is_linked)
     if not seen[other] then
       seen[other] = true
       found[#found + 1] = { other, redis.call('HGETALL', other), is_linked }
     end
   end
-  for link in string.gmatch(redis.call('HGET', subject, 'also') or '', '%S+') do
+  for link in string.gmatch(value_of('also', own) or '', '%S+') do
     add(linked_by(link, subject), 1)
   end
   for _, claim in ipairs(claims) do

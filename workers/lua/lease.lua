@@ -12,13 +12,13 @@ end
 local now = clock()
 -- A probe is the smaller the longer Polar is away: what is too much for it at once gets through in the end.
 local most = math.max(1, math.floor(ARGV[4] / 2 ^ outages))
-local leased = { outages }
+local leased, ends = { outages }, {}
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, most)
 for _, id in ipairs(ids) do
   local key = ARGV[1] .. id
   local found = redis.call('HMGET', key, 'type', 'strikes', 'status')
   if found[3] == 'waiting' then
-    redis.call('ZADD', KEYS[1], text(now + ARGV[3]), id)
+    append(ends, text(now + ARGV[3]), id)
     leased[#leased + 1] = {
       id, found[1], redis.call('GET', ARGV[2] .. id) or '', found[2] or '0',
       redis.call('HINCRBY', key, 'attempts', 1),
@@ -30,6 +30,8 @@ for _, id in ipairs(ids) do
 end
 if #leased == 1 then
   redis.call('DEL', KEYS[4])
+else
+  call_with('ZADD', KEYS[1], ends) -- each command goes to the append-only file on its own
 end
 if #ids == most and outages == 0 then
   ensure_drain(wake_from(5)) -- there may be more than one worker's share
