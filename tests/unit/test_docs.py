@@ -34,12 +34,21 @@ COMMANDS = sorted(
 )
 
 
+UNITS = sorted(
+    line.rpartition("/bin/")[2]
+    for document in DOCUMENTS
+    for block in blocks(document, "ini")
+    for line in block.splitlines()
+    if line.startswith("ExecStart=")
+)
+
+
 @pytest.mark.parametrize(("document", "block"), YAML, ids=lambda value: getattr(value, "name", "block"))
 def test_every_rules_file_shown_is_a_good_one(document: Path, block: str) -> None:
     assert parse_rules(block, document.name).rules
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", [*COMMANDS, *UNITS])
 def test_every_command_shown_can_be_parsed(line: str) -> None:
     words = shlex.split(line)[1:]
     group = typer.main.get_command(root)
@@ -52,6 +61,7 @@ def test_every_command_shown_can_be_parsed(line: str) -> None:
 def test_the_documents_show_commands_and_rules() -> None:
     assert len(COMMANDS) > 5
     assert YAML
+    assert UNITS
 
 
 def test_every_command_has_an_example_in_its_help() -> None:
