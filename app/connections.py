@@ -1,4 +1,4 @@
-"""The receiver's connections: how long a request may take, and how many connections there may be."""
+"""The receiver's connections: what may come over one, how long a request may take, how many there may be."""
 
 import asyncio
 import itertools
@@ -6,8 +6,8 @@ import resource
 from contextlib import suppress
 from typing import ClassVar, cast
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.refusals import Refusals
 
@@ -18,30 +18,38 @@ _MOST_CONNECTIONS = 1000  # far more than Polar has
 _OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
 _MANY_FILES = 10_240  # where the system sets no limit; macOS takes no more than this
 
-# A body in crumbs costs the parser 15 microseconds each. So it gets what came in helpings, that nobody waits
-# long for who sends them, and gives up on who sends many: from Polar come a few, of kilobytes.
-_HELPING_BYTES = 4096
-_MOST_LINES = 2000  # of one body's chunks, two for each
+# What the parser gets at once, and what it may keep to itself: headers, trailers, a chunk's extension.
+_HELPING_BYTES = 16_384
+
+# Of one body. Each costs as much as a header; from Polar come a few, of kilobytes.
+_MOST_CHUNKS = 1000
 
 _NO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Connection(H11Protocol):
+class _RefusedError(Exception):
+    """What came is HTTP to the parser, but not to us; it ends the parsing."""
+
+
+class Connection(HttpToolsProtocol):
     """One connection: it ends when its request takes too long, or when it is the oldest of too many.
 
     The oldest goes, not whoever comes: so who holds all of them does not keep Polar out.
     """
 
-    # Of uvicorn's H11Protocol this relies on connections, conn, cycle (disconnected, message_event,
-    # response_complete), headers, loop, transport, on_response_complete and send_400_response, as they are in
-    # 0.38 to 0.54; tests/integration/test_connections.py and test_strangers.py fail where they are not.
+    # Of uvicorn's HttpToolsProtocol this relies on connections, parser, cycle (disconnected, keep_alive,
+    # message_event, response_started, response_complete), headers, loop, transport, on_response_complete,
+    # _unset_keepalive_if_required and the parser's callbacks, as they are in 0.38 to 0.54;
+    # tests/integration/test_connections.py, test_framing.py and test_strangers.py fail where they are not.
 
     refusals: ClassVar = Refusals()
     _turns: ClassVar = itertools.count()  # the loop's time is too coarse to tell who is oldest
     turn = 0
     """When its request began: the lower, the longer ago."""
     _deadline: asyncio.TimerHandle | None = None
-    _lines = 0
+    _kept_bytes = 0  # by the parser, that told us nothing of them yet
+    _chunks = 0
+    _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for a request."""
@@ -52,20 +60,47 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came, as long as it is a request that somebody may mean."""
+        self._unset_keepalive_if_required()
         for start in range(0, len(data), _HELPING_BYTES):
             if self.transport.is_closing():
                 return
-            if self._is_answering():
-                # The parser would keep all of it for later, and read it in one go, uncounted. Nobody whom we
-                # know sends one request behind the other.
-                self.give_up("a request came before the last one was answered")
-                return
-            helping = data[start : start + _HELPING_BYTES]
-            super().data_received(helping)
-            if self._is_in_chunks():
-                self._lines += helping.count(b"\r\n")
-            if self._lines > _MOST_LINES:
-                self.give_up("a body in too many pieces")
+            self._read(data[start : start + _HELPING_BYTES])
+
+    def on_message_begin(self) -> None:
+        """Begin a request; nobody whom we know sends one behind the other."""
+        if self._is_answering():
+            self.give_up("a request came before the last one was answered")
+            raise _RefusedError
+        self._chunks = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Have the request answered, if others would read its headers as we do."""
+        if not self._is_plain():
+            raise _RefusedError
+        super().on_headers_complete()
+        self._kept_bytes, self._in_body = 0, True
+        self.headers = []  # for the trailers, if any: to the application they are none of the headers
+        if self.parser.should_upgrade():  # it is answered as if it had not asked; then the parser is lost
+            self.cycle.keep_alive = False
+
+    def on_chunk_header(self) -> None:
+        """Count the pieces of a body."""
+        self._kept_bytes = 0
+        self._chunks += 1
+        if self._chunks > _MOST_CHUNKS:
+            self.give_up("a body in too many pieces")
+            raise _RefusedError
+
+    def on_body(self, body: bytes) -> None:
+        """Pass it on."""
+        self._kept_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Pass it on."""
+        self._kept_bytes, self._in_body = 0, False
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -77,35 +112,60 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._begin()
 
-    def send_400_response(self, _msg: str) -> None:
-        """Refuse what is no HTTP; uvicorn's own way stumbles after another answer, and over a HEAD."""
-        self.refusals.tell("what came is no HTTP")
-        if self.cycle is not None:  # the application has no say any more
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self.transport.write(_NO_HTTP)
-        self.transport.close()
-
     def give_up(self, reason: str) -> None:
         """Close at once, whether or not what was written is ever read."""
         self.refusals.tell(reason)
         self.connections.discard(self)  # uvicorn does so only when the transport is closed
         self.transport.abort()
 
-    def _is_answering(self) -> bool:
-        if self.cycle is None:
-            return False
-        return self.conn.their_state is h11.DONE and not self.cycle.response_complete
+    def _read(self, helping: bytes) -> None:
+        self._kept_bytes += len(helping)
+        try:
+            self.parser.feed_data(helping)
+        except httptools.HttpParserUpgrade:
+            return  # with what follows it no request; its answer is the last one
+        except httptools.HttpParserError:
+            self._refuse()
+        if self._kept_bytes > _HELPING_BYTES:
+            self._refuse()
 
-    def _is_in_chunks(self) -> bool:
+    def _refuse(self) -> None:
+        """Refuse what is no HTTP; who has an answer already, or a part of it, gets no second one."""
+        if self.transport.is_closing():
+            return
+        self.refusals.tell("what came is no HTTP")
+        is_of_a_request = self._in_body or self._is_answering()
+        if is_of_a_request:  # the application has no say any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not (is_of_a_request and self.cycle.response_started):
+            self.transport.write(_NO_HTTP)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
         if self.cycle is None:  # no request has come yet
             return False
-        return any(name == b"transfer-encoding" for name, _ in self.headers)
+        return not self.cycle.response_complete
+
+    def _is_plain(self) -> bool:
+        """Say whether any proxy before us would read these headers as we do.
+
+        The parser itself refuses a length beside chunks, two lengths, folded lines, and lines that do not
+        end in CR LF.
+        """
+        version = self.parser.get_http_version()
+        names = [name for name, _ in self.headers]
+        encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version == "1.1":
+            is_known = names.count(b"host") == 1 and encodings in ([], [b"chunked"])
+        else:
+            is_known = version == "1.0" and not encodings
+        # With it, the parser takes the body for something else.
+        is_upgrade = self.parser.should_upgrade() and (encodings or b"content-length" in names)
+        return is_known and not is_upgrade
 
     def _begin(self) -> None:
         self._stop()
-        self._lines = 0
         self.turn = next(self._turns)
         self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.give_up, "a request took too long")
 

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from app.counting import Counting
 from workers.errors import StoreUnavailableError
 from workers.health import Check, all_well, examine
 from workers.intake import Intake
@@ -22,9 +23,10 @@ _FRESH_SECONDS = 1.0
 class HealthEndpoints:
     """Answers about this process, this receiver, and the whole."""
 
-    def __init__(self, intake: Intake, redis: Redis, ops_token: str | None) -> None:
+    def __init__(self, intake: Intake, redis: Redis, counting: Counting, ops_token: str | None) -> None:
         self._intake = intake
         self._redis = redis
+        self._counting = counting
         self._ops_token = ops_token
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
@@ -56,6 +58,7 @@ class HealthEndpoints:
         if not self._is_operator(request):
             return JSONResponse({"error": "not_found"}, status_code=404)
         try:
+            await self._counting.hand_on()
             text = await run_in_threadpool(exposition, self._redis)
         except (RedisError, OSError):
             return JSONResponse({"error": "unavailable"}, status_code=503)

@@ -1,19 +1,25 @@
 """The receiver's application: depends on Redis alone, not on rules, workers or Polar."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.counting import Counting
 from app.health import HealthEndpoints
 from app.signature import Verifier
 from app.webhooks import WebhookEndpoint
 from config.settings import Settings
+from workers.counts import Tally
 from workers.runtime import RECEIVER_SECONDS, connect, intake_for, require_redis_url, require_secrets
 
+_WEBHOOKS = "/webhooks/polar"
 
-def create_app(settings: Settings) -> Starlette:
+
+def create_app(settings: Settings) -> ASGIApp:
     """Return the receiver; ConfigError where a setting that it needs is missing.
 
     It starts without Redis, and answers 503 until Redis is there.
@@ -21,19 +27,24 @@ def create_app(settings: Settings) -> Starlette:
     url = require_redis_url(settings)
     redis = connect(url, timeout_seconds=RECEIVER_SECONDS)  # first: it knows an URL that cannot be used
     intake = intake_for(url)
-    webhooks = WebhookEndpoint(Verifier(require_secrets(settings)), intake)
+    tally = Tally()
+    counting = Counting(tally, redis)
+    webhooks = WebhookEndpoint(Verifier(require_secrets(settings)), intake, tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
-    health = HealthEndpoints(intake, redis, token)
+    health = HealthEndpoints(intake, redis, counting, token)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        counts = asyncio.create_task(counting.run())
         yield
+        counting.end()
+        await counts
         await intake.close()
         await health.close()
 
-    app = Starlette(
+    routed = Starlette(
         routes=[
-            Route("/webhooks/polar", webhooks.answer, methods=["POST"]),
+            Route(_WEBHOOKS, webhooks, methods=["POST"]),
             Route("/livez", health.livez),
             Route("/readyz", health.readyz),
             Route("/healthz", health.healthz),
@@ -41,5 +52,12 @@ def create_app(settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # Polar follows no redirect; and this one would trust the Host header
+    # Polar follows no redirect; and this one would trust the Host header.
+    routed.router.redirect_slashes = False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Starlette's way to a route costs a webhook as much as its verification.
+        is_webhook = scope["type"] == "http" and scope["path"] == _WEBHOOKS and scope["method"] == "POST"
+        await (webhooks if is_webhook else routed)(scope, receive, send)
+
     return app

@@ -4,7 +4,7 @@ import socket
 from contextlib import suppress
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from app.connections import Connection, raise_file_limit
 from config.errors import ConfigError
@@ -37,7 +37,7 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/webhooks/polar" if ":" in host else f"http://{host}:{port}/webhooks/polar"
 
 
-def serving(app: Starlette) -> uvicorn.Config:
+def serving(app: ASGIApp) -> uvicorn.Config:
     """Return how uvicorn serves ``app``."""
     return uvicorn.Config(
         app,
@@ -51,7 +51,7 @@ def serving(app: Starlette) -> uvicorn.Config:
     )
 
 
-def run_receiver(app: Starlette, listener: socket.socket) -> None:
+def run_receiver(app: ASGIApp, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     raise_file_limit()
     with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes it on

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.util import find_spec
 
 from bench.load import send
 from bench.orders import ignored, paid_orders, requests_with
@@ -32,13 +31,9 @@ def measure(*, quick: bool) -> Table:
 
 def _contenders(set_up: Stage, stack: ExitStack, count: int) -> dict[str, "_Contender"]:
     ours = stack.enter_context(set_up.receiver())
-    fast = {}
-    if find_spec("httptools"):  # uvicorn takes it where it is installed
-        ends = stack.enter_context(set_up.rival("bare", http="httptools"))
-        fast = {_FAST: _Contender(*ends, paid_orders, count)}
     return {
         _BARE: _Contender(*stack.enter_context(set_up.rival("bare")), paid_orders, count),
-        **fast,
+        _FAST: _Contender(*stack.enter_context(set_up.rival("bare", http="httptools")), paid_orders, count),
         _SCRIPT: _Contender(*stack.enter_context(set_up.rival("one_script")), paid_orders, count),
         _OURS: _Contender(*ours, paid_orders, count),
         _IGNORED: _Contender(*ours, ignored, count),

@@ -20,6 +20,7 @@ from app.demo.polar import Polar
 from app.signature import sign
 from config.settings import Settings
 from tests.builders import CUSTOMER
+from tests.printed import assert_as_promised
 from workers.runtime import Stores, stores
 
 # Found nowhere else on this machine, so that any process or text that shows one betrays us.
@@ -140,13 +141,13 @@ class Running:
 
     def part(self, name: str) -> int:
         """Return the process id of its receiver or worker when there is one."""
+        return eventually(lambda: self.parts(name))[0]
+
+    def parts(self, name: str) -> list[int]:
+        """Return the process ids of its receivers or workers that live now."""
         words = f"-m app.parts {name}"
-
-        def found() -> int:
-            mine = [process for process in processes() if process.parent == self.pid]
-            return next((process.pid for process in mine if words in process.command), 0)
-
-        return eventually(found)
+        mine = [process for process in processes() if process.parent == self.pid]
+        return [process.pid for process in mine if words in process.command]
 
     def stop(self, number: signal.Signals) -> int:
         """Send a signal to the process alone; return its exit status."""
@@ -199,7 +200,9 @@ class Credits:
         """Run a command that succeeds; return what it prints for machines."""
         done = self.run(*args, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        printed = json.loads(done.stdout)
+        assert_as_promised(args[0], printed)
+        return printed
 
     @contextmanager
     def running(self, *args: str) -> Iterator[Running]:

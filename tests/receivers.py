@@ -15,6 +15,7 @@ from app.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.conftest import payload
 from workers.bodies import unpack
+from workers.counts import Tally
 from workers.intake import Intake
 
 SECRET = "whsec_testsecret"
@@ -69,8 +70,9 @@ class Receiver:
 
     def __init__(self) -> None:
         self.redis = MemoryRedis()
-        self.endpoint = WebhookEndpoint(Verifier([SECRET]), Intake(cast(Redis, self.redis)))
-        self.app = Starlette(routes=[Route(PATH, self.endpoint.answer, methods=["POST"])])
+        self.tally = Tally()
+        self.endpoint = WebhookEndpoint(Verifier([SECRET]), Intake(cast(Redis, self.redis)), self.tally)
+        self.app = Starlette(routes=[Route(PATH, self.endpoint, methods=["POST"])])
 
     def ask(
         self,
@@ -85,6 +87,11 @@ class Receiver:
                 return await client.request(method, PATH, headers=headers, content=content)
 
         return asyncio.run(ask())
+
+    def counted(self) -> dict[str, int]:
+        """Return what was counted since the last time."""
+        with self.tally.taken() as counts:
+            return dict(counts)
 
     def deliver(self, body: bytes, delivery_id: str = ID) -> httpx.Response:
         return self.ask(headers=signed(body, delivery_id), content=body)

@@ -113,7 +113,7 @@ class Intake:
     async def _store_together(self, together: Sequence[_Held]) -> list[bytes]:
         flat: list[EncodableT] = [piece for held in together for piece in (held.id, held.type, held.body)]
         answers: list[bytes] = await self._accept(
-            keys=[keys.DUE, keys.deliveries(Status.WAITING)],
+            keys=[keys.DUE, keys.deliveries(Status.WAITING), keys.COUNTS],
             args=[keys.DELIVERY, keys.BODY, len(together), *flat, *wake_args()],
         )
         return answers

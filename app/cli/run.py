@@ -1,6 +1,7 @@
 """``credits up``, ``serve``, ``work``: the service itself."""
 
 import os
+import socket
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -12,9 +13,10 @@ from app.main import create_app
 from app.parts import run_worker
 from app.receiver import listen, run_receiver, url_of
 from app.supervisor import Part, supervise
+from config.durations import spoken
 from config.errors import ConfigError
-from config.rules import load_rules
-from config.settings import Settings
+from config.rules import Rules, load_rules
+from config.settings import Settings, unknown_names
 from workers.embedded import EmbeddedRedis
 from workers.reconciling import NEEDS_CREDIT_FROM
 from workers.redis_check import redis_findings
@@ -23,10 +25,13 @@ from workers.runtime import connect, require_redis_url, require_secrets, require
 log = structlog.get_logger(__name__)
 
 Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="How many worker processes.")]
+Receivers = Annotated[
+    int, typer.Option("--receivers", min=1, max=64, help="How many receiver processes, all on one port.")
+]
 
 
 @root.command()
-def up(workers: Workers = 1, json: JsonLogs = False) -> None:
+def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -> None:
     """Run receiver and workers, with Redis if need be.
 
     If REDIS_URL is unset, an embedded, durable Redis is started too. What dies is started again;
@@ -36,36 +41,41 @@ def up(workers: Workers = 1, json: JsonLogs = False) -> None:
     """
     settings = settings_for("up", json_logs=json)
     require_secrets(settings)
-    _require_granting(settings)
+    rules = _require_granting(settings)
     with listen(settings) as listener:
-        parts = ["receiver", str(listener.fileno())]
 
         def run(env: Mapping[str, str]) -> list[Part]:
-            receiver = Part(name="receiver", args=parts, env=env, pass_fds=[listener.fileno()])
-            return [receiver, *_worker_parts(settings, workers, env)]
+            return [*_receiver_parts(listener, receivers, env), *_worker_parts(settings, workers, env)]
 
-        log.info("listening", url=url_of(listener), workers=workers)
+        log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
+        _tell_settings(settings, rules)
         if settings.redis_url is not None:
             _warn_of_redis(settings.redis_url.get_secret_value())
             supervise(run(_environment(settings.redis_url.get_secret_value(), json=json)))
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
             log.info("embedded Redis", data_dir=str(settings.data_dir))
-            supervise(run(_environment(embedded.url, json=json)), embedded.ensure)
+            supervise(run(_environment(embedded.url, json=json)), lambda: _tend(embedded))
 
 
 @root.command()
-def serve(json: JsonLogs = False) -> None:
+def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
     """Run the receiver alone, as in the Procfile. Needs REDIS_URL.
 
-    Example: credits serve
+    Several share one port; what dies is started again.
+
+    Example: credits serve --receivers 2
     """
     settings = settings_for("receiver", json_logs=json)
     app = create_app(settings)
-    _warn_of_redis(require_redis_url(settings))
+    url = require_redis_url(settings)
+    _warn_of_redis(url)
     with listen(settings) as listener:
-        log.info("listening", url=url_of(listener))
-        run_receiver(app, listener)
+        log.info("listening", url=url_of(listener), receivers=receivers)
+        if receivers == 1:
+            run_receiver(app, listener)
+        else:
+            supervise(_receiver_parts(listener, receivers, _environment(url, json=json)))
 
 
 @root.command()
@@ -80,20 +90,42 @@ def work(
     """
     settings = settings_for("worker", json_logs=json)
     url = require_redis_url(settings)
-    _require_granting(settings)
+    rules = _require_granting(settings)
     if burst:
         run_worker(settings, burst=True)
         return
     _warn_of_redis(url)
+    _tell_settings(settings, rules)
     supervise(_worker_parts(settings, workers, _environment(url, json=json)))
 
 
-def _require_granting(settings: Settings) -> None:
-    """Fail now, in one line, rather than in every worker."""
+def _require_granting(settings: Settings) -> Rules:
+    """Return the rules; fail now, in one line, rather than in every worker."""
     require_token(settings)
     rules = load_rules(settings.rules_path)
     if settings.reconcile_every and rules.credit_from is None:
         raise ConfigError(NEEDS_CREDIT_FROM)
+    return rules
+
+
+def _tell_settings(settings: Settings, rules: Rules) -> None:
+    """Say what we work with: whoever goes live wants to read that it is production, and by which rules."""
+    log.info(
+        "working with",
+        polar=settings.polar_server,
+        rules=f"{len(rules.rules)} in {settings.rules_path}",
+        version=rules.digest,
+        alerts="on" if settings.alert_url else "off",
+        reconciling=f"every {spoken(settings.reconcile_every)}" if settings.reconcile_every else "off",
+    )
+    for words in unknown_names():
+        log.warning("a setting that nobody reads", setting=words)
+
+
+def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str]) -> list[Part]:
+    """Return receivers that share a socket: each connection goes to one that is free to take it."""
+    args, shared = ["receiver", str(listener.fileno())], [listener.fileno()]
+    return [Part(name=f"receiver {i + 1}", args=args, env=env, pass_fds=shared) for i in range(count)]
 
 
 def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[Part]:
@@ -104,6 +136,12 @@ def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> lis
 
 def _environment(redis_url: str, *, json: bool) -> dict[str, str]:
     return {**os.environ, "REDIS_URL": redis_url, **({"LOG_FORMAT": "json"} if json else {})}
+
+
+def _tend(embedded: EmbeddedRedis) -> None:
+    embedded.ensure()
+    for words in embedded.deaths():
+        log.error("embedded Redis died, starting again", reason=words)
 
 
 def _warn_of_redis(url: str) -> None:

@@ -128,13 +128,13 @@ def in_chunks_of(size_bytes: int, body: bytes) -> bytes:
 
 
 def test_a_body_in_more_pieces_than_anybody_means_is_given_up(receiver: str, redis: Redis) -> None:
-    """Each costs the parser as much as a whole request: a megabyte a second would keep Polar out."""
+    """Each costs as much as a header: some megabytes a second would keep Polar out."""
     assert statuses(raw(receiver, in_chunks_of(1, PAID))) == []
     assert redis.keys() == []
 
 
 def test_crumbs_behind_another_request_are_given_up_as_well(receiver: str, redis: Redis) -> None:
-    """The parser keeps what comes too early, and reads all of it in one go."""
+    """Nobody whom we know sends one request behind the other: the second one is not even read."""
     first = b"GET /livez HTTP/1.1\r\nHost: receiver\r\n\r\n"
     raw(receiver, first + in_chunks_of(1, PAID))
     assert redis.keys() == []

@@ -1,9 +1,11 @@
 """What is logged: for machines one object a line, for people a text, for nobody a secret."""
 
+import errno
 import json
 import logging
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any, Literal
 
 import pytest
@@ -52,6 +54,26 @@ def test_for_machines_each_event_is_one_object_on_one_line(capsys: pytest.Captur
     assert (ours["level"], theirs["level"]) == ("info", "warning")
     assert ours["process"] == theirs["process"] == "worker"
     assert ours["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_nobodys_address_is_told(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["console", "json"]
+) -> None:
+    """A grant by hand to an address has it in its id and key; what is around it can still be read."""
+    configure_logging(log_format, "info", process="worker")
+    structlog.get_logger().info(
+        "failed",
+        delivery="manual-beta:ann+1@example.com:api_usage",
+        keys=["credits:manual:beta:ann+1@example.com:api_usage"],
+        reason="Polar knows nobody <ann+1@example.com>, and größe@example.com neither",
+    )
+    raise_and_log("no use for ann+1@example.com")
+    written = capsys.readouterr().err
+    assert "@" not in written
+    assert "ann" not in written
+    for words in ("manual-beta:...:api_usage", "credits:manual:beta:...:api_usage", "nobody <...>, and ..."):
+        assert words in written
 
 
 def test_an_error_with_its_traceback_is_one_line_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,9 +167,32 @@ def test_configuring_twice_does_not_log_twice(capsys: pytest.CaptureFixture[str]
     assert len(records(capsys.readouterr().err)) == 1
 
 
+class Full(StringIO):
+    """A disk without room."""
+
+    def write(self, _text: str) -> int:
+        """Fail."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+@pytest.mark.parametrize("away", ["full", "closed"])
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, log_format: Literal["console", "json"], away: str
+) -> None:
+    """It is told of a webhook that is stored: Polar must hear so."""
+    stream = Full() if away == "full" else StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging(log_format, "info", process="receiver")
+    if away == "closed":
+        stream.close()
+    structlog.get_logger().info("accepted", delivery="id-1")
+    assert stream.closed or stream.getvalue() == ""
+
+
 # Whatever a terminal or a reader of lines might obey: controls, ends of lines, marks that turn text about.
 MARKS = "\n\r\x00\x07\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\udc9b\ud800"
-HOSTILE = st.text(st.sampled_from(MARKS) | st.characters(codec=None), max_size=20)
+HOSTILE = st.text(st.sampled_from(MARKS) | st.characters(codec=None, exclude_characters="@"), max_size=20)
 FORGED = "\n2026-11-21T10:00:00Z [info     ] granted   \x1b[2K delivery=x\u202e"
 
 ANYTHING = st.recursive(

@@ -49,7 +49,7 @@ def test_the_types_that_credits_hang_on_are_accepted(receiver: Receiver, name: s
 def test_any_other_type_is_ignored_counted_and_not_stored(receiver: Receiver, body: bytes) -> None:
     answer = receiver.deliver(body)
     assert (answer.status_code, answer.json()) == (202, {"delivery": ID, "disposition": "ignored"})
-    assert receiver.endpoint.counts == {"ignored": 1}
+    assert receiver.counted() == {"deliveries other ignored": 1}
     assert receiver.redis.stored == {}
 
 
@@ -97,7 +97,7 @@ def test_a_bad_signature_is_refused_by_name_and_nothing_is_stored(
     assert answer.status_code == 403
     assert answer.json() == {"error": "invalid_signature", "detail": detail}
     assert receiver.redis.stored == {}
-    assert receiver.endpoint.counts == {"invalid_signature": 1}
+    assert receiver.counted() == {"refused_requests invalid_signature": 1}
 
 
 def test_a_signature_by_another_secret_is_refused_and_nothing_is_stored(receiver: Receiver) -> None:
@@ -132,6 +132,17 @@ def test_while_redis_cannot_store_polar_is_asked_to_come_again(receiver: Receive
     assert receiver.deliver(PAID).json()["disposition"] == "accepted"
 
 
+def test_what_could_not_be_stored_is_told_by_its_id_and_no_error_of_redis_is_hidden(
+    receiver: Receiver,
+) -> None:
+    receiver.redis.fault = RedisConnectionError("Error 111 connecting to 127.0.0.1:6379")
+    with capture_logs() as lines:
+        receiver.deliver(PAID)
+    (line,) = lines
+    assert (line["event"], line["delivery"]) == ("cannot store", ID)
+    assert "Error 111" in line["reason"]
+
+
 def test_what_is_ignored_does_not_need_redis(receiver: Receiver) -> None:
     receiver.redis.fault = RedisConnectionError("away")
     assert receiver.deliver(payload("customer_state_changed")).json()["disposition"] == "ignored"
@@ -150,18 +161,17 @@ def test_only_post_is_allowed(receiver: Receiver, method: str) -> None:
 
 
 def test_every_answer_is_counted_by_what_it_was(receiver: Receiver) -> None:
+    """But for those that Redis counts as it stores them."""
     receiver.deliver(PAID)
     receiver.deliver(PAID)
     receiver.deliver(payload("customer_updated"))
     receiver.ask()
     receiver.redis.fault = RedisConnectionError("away")
     receiver.deliver(PAID)
-    assert receiver.endpoint.counts == {
-        "accepted": 1,
-        "duplicate": 1,
-        "ignored": 1,
-        "invalid_signature": 1,
-        "unavailable": 1,
+    assert receiver.counted() == {
+        "deliveries other ignored": 1,
+        "refused_requests invalid_signature": 1,
+        "refused_requests unavailable": 1,
     }
 
 
@@ -171,7 +181,7 @@ def test_a_flood_of_forgeries_is_counted_but_hardly_logged(receiver: Receiver) -
             receiver.ask(
                 headers=sign("whsec_other", f"forged-{number}", int(time.time()), PAID), content=PAID
             )
-    assert receiver.endpoint.counts == {"invalid_signature": 50}
+    assert receiver.counted() == {"refused_requests invalid_signature": 50}
     assert [line["event"] for line in lines] == ["refused"]
 
 

@@ -71,7 +71,7 @@ def test_when_memory_is_scarce_whoever_began_first_has_taken_too_long(
         return first.status, goes_on
 
     assert asyncio.run(two_strangers()) == (400, True)
-    assert receiver.endpoint.counts["incomplete"] == 2
+    assert receiver.counted()["refused_requests incomplete"] == 2
 
 
 def test_strangers_who_hold_all_memory_do_not_keep_polar_out(receiver: Receiver, scarce_memory: None) -> None:
@@ -103,3 +103,20 @@ def test_what_has_ended_holds_no_memory(receiver: Receiver, scarce_memory: None)
         return await last.end(), goes_on
 
     assert asyncio.run(one_after_the_other()) == (400, True)
+
+
+def test_who_does_not_go_on_is_waited_for_no_longer_than_polar_would_wait(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "_READ_SECONDS", 0)
+
+    async def one_that_stops_midway() -> tuple[int, int]:
+        stranger = Sender(receiver)
+        await stranger.send(CHUNK)
+        await stranger.answered
+        polar = Sender(receiver, signed(PAID))  # comes whole, so that no time begins
+        await polar.send(PAID, more=False)
+        await polar.answered
+        return stranger.status, polar.status
+
+    assert asyncio.run(one_that_stops_midway()) == (400, 202)

@@ -1,0 +1,121 @@
+"""Several receivers on one port: each does all that one does, and none is missed while another is there."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.builders import order_webhook, some_id
+from tests.processes import Credits, Running, credits_in, eventually, living, post
+from workers.deliveries import DeliveryStore
+
+OPERATOR = "ops_of-these-tests"
+TWO = ["--receivers", "2"]
+
+
+@pytest.fixture
+def credits_(tmp_path: Path, redis: Redis, redis_url: str) -> Credits:
+    """Return the command on a real Redis; nobody asks Polar here."""
+    return credits_in(tmp_path, "http://127.0.0.1:9", REDIS_URL=redis_url, CREDITS_OPS_TOKEN=OPERATOR)
+
+
+@pytest.fixture
+def serve(credits_: Credits) -> Iterator[Running]:
+    """Yield two receivers that are ready."""
+    with credits_.running("serve", *TWO) as serve:
+        eventually(lambda: len(each_that_answers(serve)) == 2)
+        yield serve
+
+
+def each_that_answers(serve: Running) -> list[int]:
+    """Return the receivers that answer when they are alone: the others stand still meanwhile."""
+    url, pids = serve.url(), serve.parts("receiver")
+    return [pid for pid in pids if _answers_alone(url, pid, pids)]
+
+
+def _answers_alone(url: str, pid: int, pids: list[int]) -> bool:
+    others = [other for other in pids if other != pid]
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        return httpx.get(url + "/livez", timeout=0.5).is_success
+    except httpx.TransportError:
+        return False
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def test_each_of_them_takes_webhooks_and_tells_how_it_is(serve: Running, redis: Redis) -> None:
+    url, pids = serve.url(), serve.parts("receiver")
+    for alone, still in (pids, reversed(pids)):
+        os.kill(still, signal.SIGSTOP)
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {OPERATOR}"}) as client:
+            delivery_id = post(client, order_webhook(id=some_id(alone)))
+            assert client.get("/readyz").status_code == 200
+            assert client.get("/healthz").json()["checks"]["redis"]["ok"]
+            assert "credits_workers 0.0" in client.get("/metrics").text
+        os.kill(still, signal.SIGCONT)
+        assert DeliveryStore(redis).get([delivery_id])
+
+
+def test_one_that_is_killed_comes_back_and_the_other_takes_all_meanwhile(serve: Running) -> None:
+    killed, other = serve.parts("receiver")
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: not living([killed]))
+    with httpx.Client(base_url=serve.url()) as client:
+        post(client, order_webhook(id=some_id(1)))
+    eventually(lambda: len(serve.parts("receiver")) == 2)
+    assert other in serve.parts("receiver")
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_told_to_stop_under_load_they_have_stored_what_they_acknowledged(
+    credits_: Credits, redis: Redis, command: str
+) -> None:
+    stopping = Event()
+
+    def send_until_it_stops(url: str, first: int) -> list[str]:
+        acknowledged: list[str] = []
+        with httpx.Client(base_url=url) as client:
+            for number in range(first, first + 1_000_000):
+                try:
+                    acknowledged.append(post(client, order_webhook(id=some_id(number))))
+                except (httpx.TransportError, AssertionError):  # no answer, or not 202
+                    if stopping.is_set():
+                        return acknowledged
+        raise AssertionError("it never stopped")
+
+    with credits_.running(command, *TWO) as service, ThreadPoolExecutor() as pool:
+        url = service.url()
+        eventually(lambda: len(service.parts("receiver")) == 2)
+        senders = [pool.submit(send_until_it_stops, url, 10_000_000 * n) for n in range(8)]
+        eventually(lambda: redis.zcard("credits:due") > 100)
+        stopping.set()
+        assert service.stop(signal.SIGTERM) == 0
+        acknowledged = [one for sender in senders for one in sender.result()]
+    assert len(DeliveryStore(redis).get(acknowledged)) == len(acknowledged) > 100
+
+
+def test_a_taken_port_is_one_clear_line(credits_: Credits) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = credits_.with_settings(PORT=str(port)).run("serve", *TWO)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = [line for line in done.stderr.splitlines() if "cannot" in line]
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_no_receivers_at_all_is_wrong_use(credits_: Credits, command: str) -> None:
+    done = credits_.run(command, "--receivers", "0")
+    assert done.returncode == 2
+    assert "--receivers" in done.stderr

@@ -1,0 +1,134 @@
+"""Where a request ends: what a proxy before us could read otherwise is refused, well signed or not."""
+
+import pytest
+from redis import Redis
+
+from app import connections as door
+from tests.receivers import PAID, disposition, signed
+from tests.wires import post_with, raw, statuses
+from workers.deliveries import DeliveryStore
+
+CHUNKED = b"Transfer-Encoding: chunked"
+WHOLE = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAID), PAID)
+LENGTH = b"Content-Length: %d" % len(PAID)
+
+# Large enough for anybody's headers, small enough to be no burden.
+TOO_LONG = b"a" * 40_000
+
+
+def webhook(*headers: bytes, body: bytes) -> bytes:
+    """Return a request that carries a real webhook's signature."""
+    proof = [f"{name}: {value}".encode() for name, value in signed(PAID, "msg-1").items()]
+    return post_with(*headers, *proof, body=body)
+
+
+AMBIGUOUS = {
+    "a length and chunks": webhook(LENGTH, CHUNKED, body=WHOLE),
+    "chunks and a length": webhook(CHUNKED, LENGTH, body=WHOLE),
+    "one length twice": webhook(LENGTH, LENGTH, body=PAID),
+    "a list of lengths": webhook(LENGTH + b", %d" % len(PAID), body=PAID),
+    "a length with a sign": webhook(b"Content-Length: +%d" % len(PAID), body=PAID),
+    "a length in hexadecimal": webhook(b"Content-Length: 0x%x" % len(PAID), body=PAID),
+    "a space before the colon": webhook(b"Content-Length : %d" % len(PAID), body=PAID),
+    "a folded length": webhook(b"Content-Length:", b" %d" % len(PAID), body=PAID),
+    "a line that ends in LF alone": webhook(LENGTH, b"A: b\nC: d", body=PAID),
+    "a line that ends in CR alone": webhook(LENGTH, b"A: b\rC: d", body=PAID),
+    "a null in a header": webhook(LENGTH, b"A: b\x00", body=PAID),
+    "chunks twice": webhook(CHUNKED, CHUNKED, body=WHOLE),
+    "chunks in another encoding": webhook(b"Transfer-Encoding: gzip, chunked", body=WHOLE),
+    "chunks that are not the last": webhook(b"Transfer-Encoding: chunked, gzip", body=WHOLE),
+    "almost chunks": webhook(b"Transfer-Encoding: xchunked", body=WHOLE),
+    "chunks behind a control character": webhook(b"Transfer-Encoding: \x0bchunked", body=WHOLE),
+    "chunks by an older HTTP": webhook(CHUNKED, body=WHOLE).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "chunks that end in LF alone": webhook(CHUNKED, body=WHOLE.replace(b"\r\n", b"\n")),
+    "a chunk's size in C": webhook(CHUNKED, body=b"0x" + WHOLE),
+    "a chunk's size with a sign": webhook(CHUNKED, body=b"+" + WHOLE),
+    "a chunk that is longer than it says": webhook(CHUNKED, body=WHOLE.replace(b"\r\n0\r\n", b"x\r\n0\r\n")),
+    "a length in the trailers": webhook(CHUNKED, body=WHOLE[:-2] + b"Content-Length: 1\r\n\r\n"),
+    "two hosts": webhook(LENGTH, b"Host: y", body=PAID),
+    "no host": webhook(LENGTH, body=PAID).replace(b"Host: x\r\n", b""),
+    "an HTTP that nobody speaks": webhook(LENGTH, body=PAID).replace(b"HTTP/1.1", b"HTTP/2.0"),
+    "a body and an upgrade": webhook(LENGTH, b"Connection: upgrade", b"Upgrade: h2c", body=PAID),
+}
+
+
+@pytest.mark.parametrize("sent", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_what_others_may_read_otherwise_is_refused_and_never_stored(
+    receiver: str, redis: Redis, sent: bytes
+) -> None:
+    answer = raw(receiver, sent, hang_up=False)
+    assert statuses(answer) == [400]
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert redis.keys("credits:delivery:*") == []
+
+
+ENDLESS = {
+    "a path": b"POST /" + TOO_LONG,
+    "a header's name": post_with(TOO_LONG)[:-4],
+    "a header's value": post_with(b"A: " + TOO_LONG)[:-4],
+    "many headers": post_with(*[b"A: b"] * 10_000)[:-4],
+    "blank lines": b"\r\n" * 20_000,
+    "a remark on a chunk": post_with(CHUNKED, body=b"1;a=" + TOO_LONG),
+    "a trailer": post_with(CHUNKED, body=b"0\r\nA: " + TOO_LONG),
+    "many trailers": post_with(CHUNKED, body=b"0\r\n" + b"A: b\r\n" * 10_000),
+}
+
+
+@pytest.mark.parametrize("sent", ENDLESS.values(), ids=ENDLESS.keys())
+@pytest.mark.parametrize("piece_bytes", [100_000, 1000])
+def test_what_does_not_end_is_given_up_before_it_fills_the_memory(
+    receiver: str, monkeypatch: pytest.MonkeyPatch, sent: bytes, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(door, "_REQUEST_SECONDS", 3600)  # or it would end for taking too long
+    pieces = [sent[i : i + piece_bytes] for i in range(0, len(sent), piece_bytes)]
+    answer = raw(receiver, *pieces, hang_up=False, moment_seconds=0)
+    assert statuses(answer) in ([400], [])  # who still sends when we close may miss the answer
+
+
+def test_headers_of_sixteen_kilobytes_are_taken(receiver: str) -> None:
+    assert statuses(raw(receiver, webhook(b"A: " + b"a" * 15_000, LENGTH, body=PAID))) == [202]
+
+
+def test_trailers_are_no_headers(receiver: str, redis: Redis) -> None:
+    """What is signed is told before the body; who may add to a request at its end changes nothing."""
+    trailers = b"webhook-id: msg-2\r\nwebhook-signature: v1,x\r\n\r\n"
+    assert statuses(raw(receiver, webhook(CHUNKED, body=WHOLE[:-2] + trailers))) == [202]
+    assert [one.id for one in DeliveryStore(redis).newest()] == ["msg-1"]
+    late = post_with(CHUNKED, body=WHOLE[:-2] + webhook(body=b"").partition(b"Host: x\r\n")[2])
+    assert statuses(raw(receiver, late)) == [403]
+
+
+def test_who_asks_for_an_upgrade_gets_an_answer_and_none(receiver: str) -> None:
+    """Clients of Java do, at each first request; the parser takes what follows for something else."""
+    request = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    answer = raw(receiver, request, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", hang_up=False)
+    assert statuses(answer) == [200]
+
+
+def test_a_body_that_goes_bad_is_refused_once(receiver: str, redis: Redis) -> None:
+    answer = raw(receiver, webhook(CHUNKED, body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
+    assert statuses(answer) == [400]
+    assert redis.keys("credits:delivery:*") == []
+
+
+def test_who_has_an_answer_gets_no_second_one_for_what_still_comes(receiver: str) -> None:
+    """A proxy would take it for the answer to somebody else's request."""
+    answer = raw(receiver, post_with(CHUNKED, path=b"/livez"), b"zz\r\n", hang_up=False)
+    assert statuses(answer) == [405]
+
+
+def test_what_is_answered_before_its_body_came_is_read_to_its_end(receiver: str) -> None:
+    """The next request begins where the body ends, not within it."""
+    hidden = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    first = post_with(b"Content-Length: %d" % len(hidden), path=b"/nowhere")
+    assert statuses(raw(receiver, first, hidden, hidden)) == [404, 200]
+
+
+def test_requests_one_behind_the_other_are_not_answered(receiver: str) -> None:
+    request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert statuses(raw(receiver, request * 3, hang_up=False)) == []
+
+
+def test_after_a_refused_request_the_next_sender_is_served(receiver: str) -> None:
+    raw(receiver, AMBIGUOUS["a length and chunks"], hang_up=False)
+    assert disposition(receiver, PAID) == "accepted"
