@@ -24,7 +24,10 @@ class Audit:
         self._walk = redis.register_script(lua("walk"))
 
     def newest(self, *, since: datetime | None = None) -> Iterator[Entry]:
-        """Yield what Polar has taken, newest first."""
+        """Yield what Polar has taken since, newest first.
+
+        What was restored while new credits came stands among these, with its own time.
+        """
         last, first = "+", "-" if since is None else str(milliseconds_of(since))
         while page := self._page(last, first):
             subjects = dict.fromkeys(subject for _, subject, _ in page)
@@ -32,7 +35,7 @@ class Audit:
             claims = {subject: standing.own for subject, standing in standings}
             for _, subject, meter in page:
                 if claim := claims[subject]:
-                    yield from (entry for entry in entries_of([claim]) if entry.grant.meter == meter)
+                    yield from (one for one in entries_of([claim]) if one.is_of(meter, since))
             last = f"({page[-1][0]}"
 
     def of_order(self, order_id: str) -> list[Entry]:

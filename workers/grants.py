@@ -16,6 +16,9 @@ _REVOKE = "credits:revoke:"
 # Stands where the name of a rule does if a person gave: no rule can have it.
 BY_HAND = ""
 
+# No rule has it in its name.
+RULE_SEPARATOR = ","
+
 GRANTED_BY = "credit-granter"
 LONGEST_TEXT = 500  # Polar's bound on a metadata value
 
@@ -55,8 +58,13 @@ class Grant:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Return the names of the rules that gave a share: none where a person did."""
-        return tuple(part.rule for part in self.parts if part.rule != BY_HAND)
+        """Return the names of the rules that gave a share: none where a person did.
+
+        Of what was read back from Polar, one part is named by several.
+        """
+        return tuple(
+            name for part in self.parts if part.rule != BY_HAND for name in part.rule.split(RULE_SEPARATOR)
+        )
 
 
 def order_subject(order_id: str) -> str:
@@ -135,7 +143,7 @@ def _story(grant: Grant) -> Iterator[tuple[str, str]]:
     if grant.order_id:
         yield "order_id", grant.order_id
     if grant.rules:  # Polar takes no empty text
-        yield "rules", ",".join(grant.rules)[:LONGEST_TEXT]
+        yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
     if reason := grant.reason or _usual_reason(grant.subject):
         yield "reason", reason
 

@@ -108,6 +108,11 @@ class Entry:
         """Return ``granted`` once Polar has taken it; ``claimed`` until then."""
         return "granted" if self.granted_at else "claimed"
 
+    def is_of(self, meter: str, since: datetime | None) -> bool:
+        """Say whether Polar has taken it on ``meter``, and since then."""
+        at = self.granted_at
+        return self.grant.meter == meter and at is not None and (since is None or at >= since)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refund:

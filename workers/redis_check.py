@@ -19,7 +19,7 @@ COMMANDS = (
     "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "multi", "persist",
     "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
     "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
-    "zremrangebyscore", "zrevrangebyscore",
+    "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
 _PREFIXES = ("credits:", "rq:")

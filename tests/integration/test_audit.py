@@ -79,6 +79,15 @@ def test_the_newest_since_a_moment_leave_out_what_was_granted_before(
     assert list(audit.newest(since=now)) == []
 
 
+def test_what_was_restored_behind_newer_credits_is_told_by_its_own_time(
+    redis: Redis, ledger: Ledger, audit: Audit
+) -> None:
+    (old, new) = sell(ledger, 1, 2)
+    now = datetime.now(UTC)
+    redis.hset(old.subject, f"settled:{old.meter}", int((now - timedelta(hours=2)).timestamp() * 1000))
+    assert keys_of(list(audit.newest(since=now - timedelta(hours=1)))) == [new.key]
+
+
 def test_an_order_tells_its_bonus_and_what_refunds_took_back(ledger: Ledger, audit: Audit) -> None:
     ledger.claim([("paid", plan_for(fact_like(), ALL))])
     (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])

@@ -100,6 +100,11 @@ def test_an_event_keeps_within_polars_bounds(meter: str, rules: list[str], units
     assert json.dumps(event, ensure_ascii=False).encode()
 
 
+def test_one_part_may_be_named_by_several_rules_as_it_is_read_back_from_polar() -> None:
+    grant = replace(grant_of(1, 10), parts=(Part(rule="pack,first", units=Decimal(60)),))
+    assert grant.rules == ("pack", "first")
+
+
 def test_the_names_of_many_rules_are_cut_to_what_polar_takes() -> None:
     """Forty names of 64 characters would be 2,600; Polar takes values of 1 to 500."""
     parts = tuple(Part(rule=f"{number:064}", units=Decimal(1)) for number in range(40))

@@ -9,22 +9,6 @@ local function is_free(subject)
   return not delivery or delivery == ARGV[1]
 end
 
-local function is_as_worked_out(order, changes)
-  for _, change in ipairs(changes) do
-    if (redis.call('HGET', order, change[1]) or '') ~= change[2] then
-      return false
-    end
-  end
-  return true
-end
-
-local function hang(fact, subject)
-  local also, link = redis.call('HGET', fact, 'also'), link_to(subject)
-  if not string.find(' ' .. (also or '') .. ' ', ' ' .. link .. ' ', 1, true) then
-    redis.call('HSET', fact, 'also', also and also .. ' ' .. link or link)
-  end
-end
-
 local function list(fact, customer)
   local before = redis.call('HGET', KEYS[1], customer)
   if before then

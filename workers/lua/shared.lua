@@ -72,6 +72,24 @@ local function linked_by(link, subject)
   end)
 end
 
+-- From here on whoever comes to the fact sees to what hangs on it as well.
+local function hang(fact, subject)
+  local also, link = redis.call('HGET', fact, 'also'), link_to(subject)
+  if not string.find(' ' .. (also or '') .. ' ', ' ' .. link .. ' ', 1, true) then
+    redis.call('HSET', fact, 'also', also and also .. ' ' .. link or link)
+  end
+end
+
+-- What is taken back was worked out from what had been taken before: {{field, before, after}, ...}
+local function is_as_worked_out(order, changes)
+  for _, change in ipairs(changes) do
+    if (redis.call('HGET', order, change[1]) or '') ~= change[2] then
+      return false
+    end
+  end
+  return true
+end
+
 -- Take a delivery, settled or not, as if it were due; the caller works on it itself. Nil where there is no body.
 -- KEYS: due     ARGV: delivery prefix, body prefix, prefix of the sets by status, lease ms
 local function take_over(id)

@@ -2,26 +2,6 @@
 -- ARGV: JSON [[order's subject, [[field, taken before, taken after], ...], subject of the taking, fields], ...]
 local now = text(clock())
 
--- From here on whoever comes to the order sees to this refund as well.
-local function hang(order, refund)
-  local also, link = redis.call('HGET', order, 'also'), link_to(refund)
-  for linked in string.gmatch(also or '', '%S+') do
-    if linked == link then
-      return
-    end
-  end
-  redis.call('HSET', order, 'also', also and also .. ' ' .. link or link)
-end
-
-local function is_as_worked_out(order, changes)
-  for _, change in ipairs(changes) do
-    if (redis.call('HGET', order, change[1]) or '') ~= change[2] then
-      return false
-    end
-  end
-  return true
-end
-
 for _, item in ipairs(cjson.decode(ARGV[1])) do
   local order, changes, refund, fields = unpack(item)
   if redis.call('EXISTS', refund) == 1 then

@@ -1,0 +1,107 @@
+"""``credits balance``: what Polar says a customer has, beside what we granted."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.output import Cell, console, literal, number, print_json, print_table
+from app.cli.root import Json, root, settings_for
+from app.cli.shapes import BalanceJson
+from app.errors import CommandError
+from config.problems import shown
+from workers.audit import Audit
+from workers.balances import Balance, Teller
+from workers.cases import plain
+from workers.customers import Customers
+from workers.polar import Polar
+from workers.runtime import polar_for, stores
+from workers.turns import Turns
+from workers.wishes import Kind, Name
+
+
+@root.command()
+def balance(
+    *,
+    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Who, by Polar's id.")] = "",
+    external_customer: Annotated[
+        str, typer.Option("--external-customer", metavar="ID", help="Who, by your own id.")
+    ] = "",
+    email: Annotated[str, typer.Option("--email", metavar="E", help="Who, by e-mail address.")] = "",
+    json: Json = False,
+) -> None:
+    """Show what Polar says a customer has, beside what we granted.
+
+    By meter: the credit that is left at Polar (less than 0: used beyond what there was), and what our ledger
+    has given and taken back. Polar follows a grant by some seconds.
+
+    Example: credits balance --email ada@example.com
+    """
+    name = _name(customer, external_customer, email)
+    settings = settings_for("balance", quiet=True)
+    with closing(polar_for(settings)) as polar, stores(settings) as held:
+        turns = Turns(pauses=held.pauses)
+        audit = Audit(held.redis, held.ledger)
+        found = Teller(polar=polar, turns=turns, audit=audit).tell(_find(name, polar, turns))
+    if json:
+        print_json([_json(one) for one in found])
+    elif found:
+        _print(found)
+    else:
+        console().print("this customer has nothing at Polar, and was granted nothing")
+
+
+def _name(customer: str, external_customer: str, email: str) -> Name:
+    options = {Kind.ID: customer.strip(), Kind.EXTERNAL: external_customer.strip(), Kind.EMAIL: email.strip()}
+    given = [Name(kind, text) for kind, text in options.items() if text]
+    if len(given) != 1:
+        raise typer.BadParameter("name the customer by one of --customer, --external-customer and --email")
+    ((kind, text),) = given
+    return Name(kind, {Kind.ID: _id, Kind.EMAIL: str.lower}.get(kind, str)(text))
+
+
+def _id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{shown(text)} is no customer's id at Polar, such as 99130a7b-29f6-…"
+        ) from None
+
+
+def _find(name: Name, polar: Polar, turns: Turns) -> str:
+    ids = Customers(polar, turns).find([name], lambda _done, _whole: None)
+    if name not in ids:
+        raise CommandError(f"Polar knows no customer with the {name.kind} {shown(name.text)}")
+    return ids[name]
+
+
+def _print(found: Sequence[Balance]) -> None:
+    columns = ["meter", "left at Polar", "granted", "taken back", "Polar's name for the meter"]
+    rows: list[list[Cell]] = [
+        [
+            one.meter,
+            "-" if one.balance is None else plain(one.balance),
+            plain(one.granted),
+            plain(one.taken_back),
+            one.polar_meter or "-",
+        ]
+        for one in found
+    ]
+    print_table(columns, rows)
+    for one in found:
+        if one.not_at_polar_yet:
+            console().print(literal(f"not at Polar yet: {plain(one.not_at_polar_yet)} {one.meter}"))
+
+
+def _json(one: Balance) -> BalanceJson:
+    return {
+        "meter": one.meter,
+        "polar_meter": one.polar_meter,
+        "balance": None if one.balance is None else number(plain(one.balance)),
+        "granted": number(plain(one.granted)),
+        "taken_back": number(plain(one.taken_back)),
+        "not_at_polar_yet": number(plain(one.not_at_polar_yet)),
+    }

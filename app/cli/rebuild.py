@@ -1,0 +1,150 @@
+"""``credits rebuild``: read the ledger back from Polar after its Redis was lost."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+
+from app.cli.output import Cell, console, iso, literal, number, print_json, print_table
+from app.cli.root import Json, root, settings_for
+from app.cli.running import agreed, counted, print_some, progress
+from app.cli.shapes import RebuildJson, TraceJson
+from config.rules import load_rules
+from workers.cases import plain
+from workers.evidence import Trace
+from workers.grants import Grant
+from workers.rebuilding import Rebuilding
+from workers.restoring import Restored, Restorer
+from workers.runtime import polar_for, stores
+from workers.turns import Turns
+
+
+@root.command()
+def rebuild(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Read our own events back from Polar into the ledger.
+
+    For a Redis that was lost: each credit that we ever gave or took back stands at Polar with its key, and
+    becomes an entry of the ledger again, with the amount as it was. Nothing is sent to Polar. What stands in
+    the ledger already is left alone; where it says otherwise than Polar, both are listed. Then run credits
+    backfill for what was really missing.
+
+    Example: credits rebuild --dry-run
+    """
+    settings = settings_for("rebuild", quiet=True)
+    rules = load_rules(settings.rules_path)
+    with closing(polar_for(settings)) as polar, stores(settings) as held:
+        turns = Turns(pauses=held.pauses)
+        restorer = Restorer(redis=held.redis, ledger=held.ledger, polar=polar, turns=turns)
+        with progress("reading events", json=json) as tell:
+            found = restorer.look(rules, now=datetime.now(UTC), tell=tell)
+        if not json:
+            _print(found)
+        count = len(found.grants)
+        if dry_run or (count and not agreed(f"restore {counted(count, 'grant')}", yes=yes)):
+            done = Restored()
+        else:
+            with progress("restoring", json=json) as tell:
+                done = restorer.restore(found, tell=tell)
+    _tell(found, done, json=json)
+    if done.changed:
+        raise typer.Exit(1)
+
+
+def _print(found: Rebuilding) -> None:
+    if found.missing:
+        print_table(["missing", "grants", "credits", "taken back"], list(_sums(found.grants)))
+    if found.differing:
+        rows: list[list[Cell]] = [
+            [one.grant.key, _amount(one.grant), _amount(one.ledger)] for one in found.differing
+        ]
+        print_some(["key", "Polar has, for good", "the ledger has"], rows)
+    if found.odd:
+        print_some(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.odd])
+    print_table(["events", ""], [[str(count), words] for count, words in _counts(found)])
+
+
+def _sums(grants: Sequence[Grant]) -> Iterator[list[Cell]]:
+    for meter in sorted({one.meter for one in grants}):
+        units = [one.units for one in grants if one.meter == meter]
+        given = sum((one for one in units if one > 0), Decimal(0))
+        yield [meter, str(len(units)), plain(given), plain(given - sum(units))]
+
+
+def _counts(found: Rebuilding) -> Iterator[tuple[int, str]]:
+    yield found.read, "read that say they are ours"
+    yield len(found.grants), "missing in the ledger"
+    for count, words in (
+        (found.standing, "stand in the ledger"),
+        (found.claimed, "are claimed in the ledger, not settled: left to their deliveries"),
+        (len(found.differing), "differ from the ledger: left as they are"),
+        (len(found.odd), "are not ours, though they say so: passed over"),
+    ):
+        if count:
+            yield count, words
+
+
+def _amount(grant: Grant | None) -> str:
+    return plain(grant.units) if grant else "nothing on this meter"
+
+
+def _tell(found: Rebuilding, done: Restored, *, json: bool) -> None:
+    if json:
+        print_json(_json(found, done))
+    elif done.grants:
+        console().print(f"{counted(done.grants, 'grant')} restored")
+    for words in _left(done):
+        console(stderr=True).print(literal(words))
+
+
+def _left(done: Restored) -> Iterator[str]:
+    if done.changed:
+        facts = counted(len(done.changed), "fact")
+        yield f"{facts} changed while the events were read, and may lack something: run it again"
+    if done.untaken:
+        orders = counted(len(done.untaken), "order")
+        yield (
+            f"refunds of {orders} came before this rebuild and have taken nothing yet: "
+            "run credits replay --skipped --type order.refunded"
+        )
+
+
+def _json(found: Rebuilding, done: Restored) -> RebuildJson:
+    return {
+        "read": found.read,
+        "missing": [_trace_json(one) for traces in found.missing.values() for one in traces.values()],
+        "standing": found.standing,
+        "claimed": found.claimed,
+        "differing": [
+            {
+                "key": one.grant.key,
+                "polar": number(plain(one.grant.units)),
+                "ledger": number(plain(one.ledger.units)) if one.ledger else None,
+            }
+            for one in found.differing
+        ],
+        "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.odd],
+        "restored": done.grants,
+        "changed": done.changed,
+        "untaken": done.untaken,
+    }
+
+
+def _trace_json(one: Trace) -> TraceJson:
+    grant = one.grant
+    return {
+        "key": grant.key,
+        "customer_id": grant.customer_id,
+        "meter": grant.meter,
+        "credits": number(plain(grant.units)),
+        "order_id": grant.order_id,
+        "rules": list(grant.rules),
+        "granted_at": iso(one.at),
+    }

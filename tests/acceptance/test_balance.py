@@ -1,0 +1,93 @@
+"""``credits balance`` as a user types it: what is left at Polar beside what was granted and taken back."""
+
+import pytest
+
+from tests.builders import CUSTOMER, refund_webhook, some_id
+from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
+from tests.processes import TEN, TOKEN
+from tests.standins import INGEST, ask
+
+REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
+
+
+def use(desk: Desk, units: int) -> None:
+    """Let the storefront tell Polar of usage."""
+    event = {"name": "api_usage", "customer_id": CUSTOMER, "metadata": {"units": units}}
+    assert ask(desk.polar, "POST", INGEST, token=TOKEN, json={"events": [event]}).status_code == 200
+
+
+@pytest.fixture
+def ada(desk: Desk) -> Desk:
+    """Return a desk where Ada has bought twice, got some of it refunded, and used some."""
+    desk.polar.add_customer(CUSTOMER, email="ada@example.com", external_id="user_42")
+    desk.rules(REVOCABLE)
+    desk.grant(purchase(1), purchase(2))
+    desk.grant(refund_webhook(500, id=some_id(1)))
+    use(desk, 12)
+    return desk
+
+
+@pytest.mark.parametrize(
+    "name",
+    [("--customer", CUSTOMER), ("--external-customer", "user_42"), ("--email", "Ada@Example.com")],
+    ids=lambda name: name[0],
+)
+def test_polars_figure_stands_beside_ours(ada: Desk, name: tuple[str, str]) -> None:
+    (told,) = ada.credits.json("balance", *name)
+    assert told == {
+        "meter": "api_usage",
+        "polar_meter": "api_usage",
+        "balance": 3,
+        "granted": 20,
+        "taken_back": 5,
+        "not_at_polar_yet": 0,
+    }
+
+
+def test_people_see_a_table_and_nothing_is_touched(ada: Desk) -> None:
+    before = ada.memory()
+    done = ada.credits.run("balance", "--customer", CUSTOMER)
+    assert (done.returncode, done.stderr) == (0, "")
+    header, row = done.stdout.splitlines()
+    assert header.split()[:4] == ["meter", "left", "at", "Polar"]
+    assert row.split() == ["api_usage", "3", "20", "5", "api_usage"]
+    assert ada.memory() == before
+
+
+def test_who_has_used_more_than_there_was_is_below_nothing(ada: Desk) -> None:
+    use(ada, 10)
+    assert ada.credits.json("balance", "--customer", CUSTOMER)[0]["balance"] == -7
+
+
+def test_what_polar_does_not_have_yet_is_told_apart(desk: Desk) -> None:
+    desk.grant(strangers_purchase())
+    desk.polar.add_customer(STRANGER)
+    assert "not at Polar yet: 10 api_usage" in desk.credits.run("balance", "--customer", STRANGER).stdout
+    (told,) = desk.credits.json("balance", "--customer", STRANGER)
+    assert (told["balance"], told["granted"], told["not_at_polar_yet"]) == (None, 0, 10)
+
+
+def test_who_has_nothing_anywhere_is_told_so(desk: Desk) -> None:
+    assert "has nothing at Polar" in desk.credits.run("balance", "--customer", CUSTOMER).stdout
+    assert desk.credits.json("balance", "--customer", CUSTOMER) == []
+
+
+def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+    nobody = desk.credits.run("balance", "--email", "nobody@example.com")
+    assert_one_clear_line(nobody, "Polar knows no customer", "nobody@example.com")
+    desk.polar.scopes -= {"customer_meters:read"}
+    assert_one_clear_line(desk.credits.run("balance", "--customer", CUSTOMER), "customer_meters:read")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "name the customer by one of"),
+        (("--customer", CUSTOMER, "--email", "a@b"), "name the customer by one of"),
+        (("--customer", "ada"), "is no customer's id at Polar"),
+    ],
+)
+def test_a_customer_that_is_not_named_well_is_wrong_use(
+    desk: Desk, args: tuple[str, ...], words: str
+) -> None:
+    assert_wrong_use(desk.credits.run("balance", *args), words)

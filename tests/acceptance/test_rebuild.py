@@ -1,0 +1,178 @@
+"""``credits rebuild`` as a user types it, after a lost Redis: the ledger stands again as it was."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.builders import CUSTOMER, ORDER, refund_webhook, some_id
+from tests.chaos.deaths import before
+from tests.desks import TWENTY, Desk, assert_one_clear_line, purchase
+from tests.doomed import doomed
+from tests.fates import DIED, Fate
+from tests.ledgers import ledger_in
+from tests.processes import TEN, TOKEN, eventually
+from tests.sales import sell
+from tests.standins import INGEST, ask
+from tests.terminals import at_a_terminal
+from workers.deliveries import DeliveryStore
+from workers.records import Status
+
+REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
+DOING = ("rebuild", "--yes")
+BY_HAND = ("--customer", CUSTOMER, "--meter", "api_usage", "--units", "7", "--key", "beta")
+
+
+def told(desk: Desk, *args: str) -> list[dict[str, Any]]:
+    """Return what ``credits grants`` lists, but for the deliveries: Polar does not know those."""
+    left_out = {"delivery", "claimed_at", "granted_at"}
+    listed = desk.credits.json("grants", *args)
+    return [{name: one for name, one in row.items() if name not in left_out} for row in listed]
+
+
+@pytest.fixture
+def busy(desk: Desk) -> Desk:
+    """Return a desk at which two orders were paid, one refunded in part, one taken back, a gift given."""
+    desk.rules(REVOCABLE)
+    desk.grant(*(sell(desk.polar, number) for number in (1, 2)))
+    desk.grant(refund_webhook(300, id=some_id(1)))
+    desk.credits.json("grant", *BY_HAND, "--yes")
+    desk.credits.json("revoke", some_id(2), "--yes")
+    return desk
+
+
+def test_a_lost_ledger_is_shown_first_then_read_back_and_backfill_finds_what_was_really_missing(
+    busy: Desk,
+) -> None:
+    ledger, listed, events = ledger_in(busy.redis), told(busy), list(busy.polar.events)
+    busy.redis.flushall()
+    sell(busy.polar, 3)  # whose webhook came while Redis was away
+    for args in (["--dry-run"], []):
+        done = busy.credits.run("rebuild", *args)
+        assert done.returncode == (0 if args else 2)  # a script has to say --yes
+        assert "api_usage  5       27       13" in done.stdout
+        assert ledger_in(busy.redis) == {}
+    done = busy.credits.run(*DOING)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("5 grants restored\n")
+    assert ledger_in(busy.redis) == ledger
+    assert told(busy) == listed
+    assert sorted(map(str, told(busy, "--customer", CUSTOMER))) == sorted(map(str, listed))
+    filled = busy.credits.json("backfill", "--since", "7d", "--yes")
+    assert [one["order_id"] for one in filled["missing"]] == [some_id(3)]
+    assert filled["granted"] == 2
+    assert [one["external_id"] for one in busy.polar.events[len(events) :]] == [
+        f"credits:order:{some_id(3)}:api_usage"
+    ]
+
+
+def test_a_refund_goes_on_and_by_hand_nothing_is_done_twice(busy: Desk) -> None:
+    busy.redis.flushall()
+    busy.credits.json(*DOING)
+    busy.grant(refund_webhook(1000, id=some_id(1)))
+    (taken,) = [one for one in busy.polar.events if ":1000:" in one["external_id"]]
+    assert taken["metadata"]["units"] == 7  # of ten, three were taken before
+    assert busy.credits.json("grant", *BY_HAND, "--yes")["already_granted"] is True
+    assert "another amount" in busy.credits.run("grant", *BY_HAND[:5], "8", *BY_HAND[6:], "--yes").stderr
+    assert "nothing" in busy.credits.run("revoke", some_id(2)).stdout
+    assert busy.polar.balance(CUSTOMER, "api_usage") == 7
+
+
+def test_over_a_living_ledger_it_does_no_harm_and_says_that_nothing_is_missing(busy: Desk) -> None:
+    before_ = busy.memory()
+    found = busy.credits.json(*DOING)
+    assert (found["read"], found["standing"], found["missing"], found["restored"]) == (5, 5, [], 0)
+    assert busy.credits.run("rebuild").returncode == 0  # there is nothing to agree to
+    assert busy.memory() == before_
+
+
+def test_an_old_order_that_polar_tells_again_before_the_rebuild_is_credited_to_nobody_twice(
+    desk: Desk,
+) -> None:
+    desk.grant(purchase(1), purchase(2))
+    desk.redis.flushall()
+    desk.rules(TWENTY)
+    desk.grant(purchase(1))  # claimed anew, by rules of today: Polar has it under this key already
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+    found = desk.credits.json(*DOING)
+    key = f"credits:order:{some_id(1)}:api_usage"
+    assert found["differing"] == [{"key": key, "polar": 10, "ledger": 20}]
+    assert [one["order_id"] for one in found["missing"]] == [some_id(2)]
+    shown = desk.credits.run("rebuild", "--dry-run").stdout
+    assert (key in shown, "differ from the ledger" in shown) == (True, True)
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+
+
+def test_a_refund_that_comes_before_the_rebuild_is_taken_by_a_replay(desk: Desk) -> None:
+    desk.rules(REVOCABLE)
+    desk.grant(purchase(1))
+    desk.redis.flushall()
+    desk.grant(refund_webhook(500, id=some_id(1)))
+    done = desk.credits.run(*DOING)
+    assert "credits replay --skipped --type order.refunded" in done.stderr
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 10
+    desk.credits.json("replay", "--skipped", "--type", "order.refunded", "--yes")
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 5
+    assert desk.credits.json(*DOING)["untaken"] == []
+
+
+def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    (real,) = desk.polar.events
+    forged = json.loads(json.dumps(real).replace(some_id(1), ORDER))
+    forged["metadata"]["units"] = "-10"
+    assert ask(desk.polar, "POST", INGEST, token=TOKEN, json={"events": [forged]}).status_code == 200
+    desk.redis.flushall()
+    found = desk.credits.json(*DOING)
+    (odd,) = found["not_ours"]
+    assert (odd["key"], odd["reason"]) == (forged["metadata"]["key"], "it has no number of credits")
+    assert found["restored"] == 1
+    assert "passed over" in desk.credits.run("rebuild", "--dry-run").stdout
+
+
+@pytest.mark.parametrize(
+    "where", ["workers.restoring:Restorer.restore", "workers.restoring:Restorer.tell_trail"]
+)
+def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: str) -> None:
+    ledger, listed = ledger_in(busy.redis), told(busy)
+    busy.redis.flushall()
+    with doomed(busy.credits, Fate.DIE, before(where).boundary, *DOING) as dying:
+        assert dying.process.wait(60) == DIED, dying.said
+    busy.credits.json(*DOING)
+    assert ledger_in(busy.redis) == ledger
+    assert told(busy) == listed
+
+
+def test_while_workers_run_and_polar_tells_old_orders_again_each_is_credited_once(desk: Desk) -> None:
+    bodies = [purchase(number) for number in range(1, 61)]
+    desk.grant(*bodies)
+    desk.redis.flushall()
+    store = DeliveryStore(desk.redis)
+    with desk.credits.running("work"), desk.credits.running(*DOING) as rebuilding:
+        ids = desk.receive(*bodies[:30])
+        assert rebuilding.process.wait(60) in {0, 1}, rebuilding.said  # 1: some were claimed meanwhile
+        eventually(lambda: all(one.status is not Status.WAITING for one in store.get(ids)))
+    found = desk.credits.json(*DOING)
+    assert (found["missing"], found["differing"], found["standing"], found["claimed"]) == ([], [], 60, 0)
+    assert len(told(desk, "--limit", "100")) == 60
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 600
+    assert len(desk.polar.events) == 60
+
+
+def test_on_a_terminal_it_asks_and_shows_how_far_it_is(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    desk.redis.flushall()
+    code, shown = at_a_terminal(desk.credits, "rebuild", answer="n")
+    assert (code, told(desk)) == (0, [])
+    assert "Restore 1 grant?" in shown
+    assert "reading events" in shown
+    code, shown = at_a_terminal(desk.credits, "rebuild", answer="y")
+    assert (code, len(told(desk))) == (0, 1)
+
+
+def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+    desk.polar.scopes -= {"events:read", "events:write"}
+    assert_one_clear_line(desk.credits.run(*DOING), "403", "the scope events:read")
+    assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*DOING), "POLAR_ACCESS_TOKEN")
+    desk.rules("version: 1\nrules: [}\n")
+    assert_one_clear_line(desk.credits.run(*DOING), "rules.yaml:2")

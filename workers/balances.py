@@ -1,0 +1,86 @@
+"""What a customer has at Polar beside what the ledger gave them and took back, by meter."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from config.rules import Meter
+from workers.audit import Audit
+from workers.catalogue import PolarMeter, views
+from workers.errors import PolarUnreachableError
+from workers.lists import Listing, Row
+from workers.matching import closest
+from workers.polar import Polar
+from workers.records import Entry
+from workers.scopes import needs
+from workers.turns import Turns
+
+NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """One meter of a customer: ``balance`` is as Polar has it (positive: credit left), the rest is ours."""
+
+    meter: str
+    polar_meter: str | None = None
+    balance: Decimal | None = None
+    granted: Decimal = NOTHING
+    taken_back: Decimal = NOTHING
+    not_at_polar_yet: Decimal = NOTHING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Teller:
+    """Tells balances."""
+
+    polar: Polar
+    turns: Turns
+    audit: Audit
+
+    def tell(self, customer_id: str) -> list[Balance]:
+        """Return what the customer has on each meter that Polar or the ledger knows of."""
+        listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": customer_id})
+        with needs("customer_meters:read"):
+            rows = [row for page in self.turns.read(self.polar, listing) for row in page.items]
+        # A server that does not know the filter lists everybody's.
+        own = [row for row in rows if row.get("customer_id") == customer_id]
+        return side_by_side(own, self.audit.of_customer(customer_id))
+
+
+def side_by_side(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
+    """Return Polar's customer meters beside the ledger's, each of which is found by its filter."""
+    held = dict(zip(views(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True))
+    found: list[Balance] = []
+    for wanted, told in _by_meter(entries).items():
+        sums = next((one for one in closest(wanted, held) if not one.faults), None)
+        if sums is None:
+            found.append(told)
+        else:
+            found.append(replace(told, polar_meter=sums.meter.name, balance=held.pop(sums.meter)))
+    found += [Balance(meter=one.name, polar_meter=one.name, balance=left) for one, left in held.items()]
+    return sorted(found, key=lambda one: one.meter)
+
+
+def _by_meter(entries: Iterable[Entry]) -> Mapping[Meter, Balance]:
+    found: dict[Meter, Balance] = {}
+    for one in entries:
+        meter = Meter(name=one.grant.meter, property=one.grant.property_name)
+        found[meter] = _with(found.get(meter, Balance(meter=meter.name)), one)
+    return found
+
+
+def _with(told: Balance, one: Entry) -> Balance:
+    units = one.grant.units
+    if one.granted_at is None:
+        return replace(told, not_at_polar_yet=told.not_at_polar_yet + units)
+    if units > 0:
+        return replace(told, granted=told.granted + units)
+    return replace(told, taken_back=told.taken_back - units)
+
+
+def _balance(row: Row) -> Decimal:
+    balance = row.get("balance")
+    if isinstance(balance, bool) or not isinstance(balance, int | float):
+        raise PolarUnreachableError("Polar's answer is no list of balances")
+    return Decimal(str(balance))

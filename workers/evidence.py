@@ -1,0 +1,151 @@
+"""PURE: what an event of ours at Polar tells: the grant that it was, or why it is none of ours after all."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from config.fields import CONTROLS
+from workers.events import Id, Moment
+from workers.grants import BY_HAND, Grant, Part, subject_of
+from workers.lists import Row
+from workers.manual import KEY
+
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+# A key without its meter, as ``workers.grants`` writes it.
+_STEM = re.compile(
+    rf"credits:(?:order:(?P<order>{_UUID})"
+    rf"|cycle:{_UUID}:[0-9]+"
+    rf"|customer:(?P<customer>{_UUID}):(?P<rule>{KEY})"
+    rf"|(?P<hand>manual):{KEY}:[^:\s]+"
+    rf"|refund:(?P<refunded>{_UUID}):(?P<cents>[0-9]+)"
+    rf"|revoke:(?P<revoked>{_UUID}))"
+)
+_RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may have been cut off
+_STORY = frozenset({"granted_by", "key", "order_id", "rules", "reason"})
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Annotated[str, Field(pattern=rf"^[^{CONTROLS}]{{1,128}}$")]
+    customer_id: Id | None
+    timestamp: Moment
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """A grant as Polar has it: several rules are one part, named by all of them, and none is revocable.
+
+    ``refunded_amount`` is in cents, all told, where a refund took it back.
+    """
+
+    event_id: str
+    grant: Grant
+    at: datetime
+    refunded_amount: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Oddity:
+    """An event that says it is ours and cannot be."""
+
+    event_id: str
+    key: str
+    why: str
+
+
+class _NotOursError(Exception):
+    """Says why."""
+
+
+def read_trace(row: Row) -> Trace | Oddity:
+    """Return what an event with our ``granted_by`` tells."""
+    metadata = row.get("metadata")
+    key = metadata.get("key") if isinstance(metadata, dict) else None
+    try:
+        return _trace(_Event.model_validate(row), str(key), str(row.get("id")))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        why = f"it cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except _NotOursError as error:
+        why = str(error)
+    return Oddity(event_id=str(row.get("id")), key=str(key or ""), why=why)
+
+
+def _trace(event: _Event, key: str, event_id: str) -> Trace:
+    stem = key.removesuffix(f":{event.name}")
+    form = _STEM.fullmatch(stem)
+    if form is None or stem == key:
+        raise _NotOursError(f"its key is none that we would write for the meter {event.name}")
+    found = form.groupdict()
+    takes = bool(found["refunded"] or found["revoked"])
+    property_name, units = _units(event.metadata, takes=takes)
+    grant = Grant(
+        subject=subject_of(key, event.name),
+        customer_id=_customer_id(event, found["customer"]),
+        meter=event.name,
+        property_name=property_name,
+        parts=(Part(rule=_rules(event.metadata, found), units=units),),
+        order_id=_order_id(event.metadata, found),
+        reason="" if takes else _text(event.metadata, "reason"),
+    )
+    cents = found["cents"]
+    refunded_amount = int(cents) if cents else None
+    return Trace(event_id=event_id, grant=grant, at=event.timestamp, refunded_amount=refunded_amount)
+
+
+def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
+    """Return the property that the meter sums, and the credits: at Polar these are less than nothing."""
+    numbers = {
+        name: one for name, one in metadata.items() if name not in _STORY and type(one) in {int, float}
+    }
+    if len(numbers) != 1:
+        raise _NotOursError("it has no number of credits" if not numbers else "it has more than one number")
+    ((property_name, number),) = numbers.items()
+    units = -Decimal(str(number)).normalize()
+    if not units.is_finite() or not units:
+        raise _NotOursError("it has no number of credits")
+    if units < 0 and not takes:
+        raise _NotOursError("it takes credits, and its key says that it gives")
+    if units > 0 and takes:
+        raise _NotOursError("it gives credits, and its key says that it takes them back")
+    return property_name, units
+
+
+def _customer_id(event: _Event, in_key: str | None) -> str:
+    customer_id = event.customer_id or in_key
+    if customer_id is None:
+        raise _NotOursError("it names no customer")
+    if in_key not in {None, customer_id}:
+        raise _NotOursError("its key is another customer's")
+    return customer_id
+
+
+def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | None:
+    order_id = _text(metadata, "order_id") or None
+    in_key = found["order"] or found["refunded"] or found["revoked"]
+    if found["customer"] and (order_id is None or re.fullmatch(_UUID, order_id)):
+        return order_id  # it tells which order led to it, if one did
+    if order_id != in_key:
+        raise _NotOursError("its key is of another order than its order_id")
+    return order_id
+
+
+def _rules(metadata: dict[str, Any], found: dict[str, str | None]) -> str:
+    if found["hand"]:
+        return BY_HAND
+    rules = found["rule"] or _text(metadata, "rules")
+    if _RULES.fullmatch(rules) is None:
+        raise _NotOursError("it names no rules")
+    return rules
+
+
+def _text(metadata: dict[str, Any], name: str) -> str:
+    found = metadata.get(name)
+    return found if isinstance(found, str) else ""
