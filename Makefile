@@ -53,6 +53,10 @@ test-all:  ## every test on Python 3.11, 3.12 and 3.13 (from the PATH, else from
 		echo "== Python $$v"; \
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$v || exit 1; done
 
+.PHONY: docs
+docs: $(VENV)/installed  ## write docs/cli.md from the commands
+	@$(BIN)/python -m app.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+
 .PHONY: lock
 lock:  ## write constraints.txt anew: the newest allowed versions, with the hash of each of their files
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

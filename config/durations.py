@@ -1,4 +1,4 @@
-"""Spans of time as operators write them: ``30d``, ``24h``, ``90s``."""
+"""Spans of time as operators write them (``30d``, ``24h``, ``90s``), and as they are told of them."""
 
 import re
 from datetime import timedelta
@@ -16,3 +16,12 @@ def parse_duration(text: str) -> timedelta:
     if seconds > _LONGEST.total_seconds():
         raise ValueError(f"{text!r} is longer than {_LONGEST.days} days")
     return timedelta(seconds=seconds)
+
+
+def spoken(span: timedelta) -> str:
+    """Return a span as people say it: ``26 s``, ``3 min``, ``2 d``."""
+    seconds = max(0, round(span.total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,17 +1,25 @@
 """The only reader of the environment; names and meanings are the contract's."""
 
+import os
 import re
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from dotenv import dotenv_values
 from platformdirs import user_state_path
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.durations import parse_duration
 from config.errors import ConfigError
+from config.problems import unknown
+
+_ENV_FILE = ".env"
+
+_ALIKE = 0.75  # POLAR_TOKEN is meant for us, POLAR_SUCCESS_URL is not
 
 _POLAR_SERVERS = {
     "production": "https://api.polar.sh",
@@ -82,7 +90,7 @@ class Settings(BaseSettings):
     """What the environment (and a ``.env`` file where present) says; frozen, secrets masked."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+        env_file=_ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
     access_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
@@ -119,6 +127,12 @@ class Settings(BaseSettings):
     )
 
     @property
+    def polar_server(self) -> str:
+        """Return Polar's server for people: a known one by its name, and where it is."""
+        names = [name for name, url in _POLAR_SERVERS.items() if url == self.polar_url]
+        return f"{names[0]} ({self.polar_url})" if names else self.polar_url
+
+    @property
     def requests_per_minute(self) -> int:
         """Return our share of Polar's rate limit: three fifths of the organization's, unless set."""
         if self.requests_per_minute_set is not None:
@@ -140,6 +154,27 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise ConfigError("\n".join(_problem(one) for one in error.errors())) from None
+
+
+def unknown_names() -> list[str]:
+    """Return what to say of settings that nobody reads: in ``.env``, or ``CREDITS_*`` in the environment.
+
+    A storefront has settings for Polar as well: of ``POLAR_*`` only what resembles one of ours is a mistake.
+    """
+    ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    named = [(_ENV_FILE, name) for name in dotenv_values(_ENV_FILE)]
+    named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
+    return [
+        f"{where}: {unknown('setting', name, ours, 'docs/operations.md lists ours')}"
+        for where, name in named
+        if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
+    ]
+
+
+def _is_meant_for_us(name: str, ours: list[str]) -> bool:
+    if name.startswith("POLAR_"):
+        return bool(get_close_matches(name, ours, cutoff=_ALIKE))
+    return name.startswith("CREDITS_")
 
 
 def _problem(error: Any) -> str:

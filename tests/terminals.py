@@ -7,10 +7,10 @@ import subprocess
 from tests.processes import Credits, _command
 
 
-def at_a_terminal(credits_: Credits, *args: str, answer: str) -> tuple[int, str]:
+def at_a_terminal(credits_: Credits, *args: str, answer: str = "", columns: int = 120) -> tuple[int, str]:
     """Run a command on a terminal and answer its question; return its exit status and all that was shown."""
     ours, theirs = pty.openpty()
-    env = credits_._environment() | {"TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
+    env = credits_._environment() | {"TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1"}
     process = subprocess.Popen(
         _command(args), cwd=credits_.folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs
     )

@@ -29,6 +29,7 @@ from urllib.parse import quote
 from config.errors import ConfigError
 
 USERS, _GUARDIAN, SERVER = "users.lock", "guardian.lock", "server.lock"
+SAYS = "guardian: "  # the guardian, in the log that it shares with the server
 _LOG = "redis.log"  # what guardian and server say, in the order of what happened
 
 _OLDEST_MAJOR = 7  # 6.2 would overlook the AOF folder that a newer one left, and start empty
@@ -59,6 +60,7 @@ class EmbeddedRedis:
         self._socket = socket_path(self._folder)
         self._hold = ExitStack()
         self._no_guardian_before = 0.0
+        self._log_read_bytes = 0
         self.url = f"unix://{quote(str(self._socket))}"
 
     def __enter__(self) -> Self:
@@ -70,6 +72,7 @@ class EmbeddedRedis:
             with self._join(deadline) as hold:
                 self._await_server(deadline)
                 self._hold = hold.pop_all()
+                self._log_read_bytes = self._log_bytes()
         except OSError as error:
             raise EmbeddedError(
                 f"cannot run an embedded Redis in {self._folder}: {error}. "
@@ -102,6 +105,25 @@ class EmbeddedRedis:
                     self._no_guardian_before = time.monotonic() + _RESPAWN_SECONDS
         except OSError as error:
             raise EmbeddedError(f"the folder of the embedded Redis is gone: {error}") from error
+
+    def deaths(self) -> list[str]:
+        """Return what the guardian has said of deaths of the server since the last time."""
+        size = self._log_bytes()
+        begin = self._log_read_bytes if size >= self._log_read_bytes else 0  # it is begun anew when long
+        if size == begin:
+            return []
+        with (self._folder / _LOG).open("rb") as log:
+            log.seek(begin)
+            # Whole lines only: the rest of the last one is read when it is there.
+            said, end, _ = log.read().rpartition(b"\n")
+        self._log_read_bytes = begin + len(said) + len(end)
+        lines = said.decode(errors="replace").splitlines()
+        return [line.removeprefix(SAYS) for line in lines if line.startswith(f"{SAYS}the server ended")]
+
+    def _log_bytes(self) -> int:
+        with suppress(OSError):
+            return (self._folder / _LOG).stat().st_size
+        return 0
 
     def _join(self, deadline: float) -> ExitStack:
         """Return the users' lock, which a guardian that leaves has for itself until it has left."""

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from workers.embedded import POLL_SECONDS, SERVER, USERS, EmbeddedError, ask, locked, socket_path
+from workers.embedded import POLL_SECONDS, SAYS, SERVER, USERS, EmbeddedError, ask, locked, socket_path
 
 _STOP_SECONDS = 10  # a server that flushes needs milliseconds; one that hangs is killed
 _WATCH_SECONDS = 0.25  # how late the guardian sees that the server or the last user has gone
@@ -84,7 +84,7 @@ class Server:
         status = child.wait()
         lived_seconds = time.monotonic() - self._started
         self._short_lives = self._short_lives + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 1
-        sys.stderr.write(f"guardian: the server ended with status {status} after {lived_seconds:.1f} s\n")
+        sys.stderr.write(f"{SAYS}the server ended with status {status} after {lived_seconds:.1f} s\n")
         if self._short_lives == _SHORT_LIVES:
             raise EmbeddedError(f"giving up, for it died of its start {_SHORT_LIVES} times in a row")
         time.sleep(0.05 * 2**self._short_lives)

@@ -12,8 +12,10 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
+from config.durations import spoken
 from workers import keys
 from workers.alerts import LONGEST_WAIT
+from workers.answers import says_denied
 from workers.deliveries import DeliveryStore
 from workers.pauses import Pauses
 from workers.queue import workers_alive
@@ -71,7 +73,7 @@ def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
     if oldest is None:
         return True, "nothing waits"
     age = now - oldest
-    return age < LONGEST_WAIT, f"the oldest waits for {round(age.total_seconds())} s"
+    return age < LONGEST_WAIT, f"the oldest waits for {spoken(age)}"
 
 
 def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
@@ -83,12 +85,16 @@ def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
 
 
 def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
-    """A pause of seconds is everyday life; an outage of minutes is not."""
-    outage = Pauses(redis).outage()
+    """A pause of seconds is everyday life; an outage of minutes is not, nor what no waiting mends."""
+    pauses = Pauses(redis)
+    outage, pause = pauses.outage(), pauses.standing()
     if outage is None:
         return True, "no outage"
-    age = now - outage.since
-    return age < LONGEST_WAIT, f"away for {round(age.total_seconds())} s: {outage.reason}"
+    age, denied = now - outage.since, says_denied(outage.reason)
+    again = f"it is asked again in {spoken(pause.left)}" if pause else "it is asked again now"
+    advice = "; `credits check` says what to do" if denied else ""
+    words = f"has taken nothing for {spoken(age)}: {outage.reason.rstrip('.')}; {again}{advice}"
+    return age < LONGEST_WAIT and not denied, words
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from workers.answers import error_of
+from workers.counts import Tally
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.lists import Listing, Page, Row, pages
 
@@ -27,7 +28,15 @@ _MOST_PAGES = 10  # of a list that is read whole; who has more than a thousand i
 class Polar:
     """A client for one organization."""
 
-    def __init__(self, *, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        token: str,
+        transport: httpx.BaseTransport | None = None,
+        tally: Tally | None = None,
+    ) -> None:
+        self._tally = tally
         self._client = httpx.Client(
             base_url=url,
             headers={
@@ -58,6 +67,11 @@ class Polar:
         # Polar takes an empty batch; a server that minds it has let the token pass all the same.
         with suppress(PolarRefusedError):
             self.ingest([])
+
+    def try_to_create(self) -> None:
+        """Raise the PolarError that creating a customer would meet; creates none, as there is no address."""
+        with suppress(PolarRefusedError):
+            self.create_customer(email="")
 
     def listed(self, path: str) -> tuple[list[Row], int]:
         """Return the items of a list, and how many more Polar has than were read."""
@@ -147,13 +161,19 @@ class Polar:
         try:
             response = self._client.request(method, path, **kwargs)
         except httpx.HTTPError as error:
+            self._count("none")
             raise PolarUnreachableError(f"no answer from Polar: {_kind(error)}") from error
+        self._count(str(response.status_code))
         if response.status_code != success:
             raise error_of(response)
         try:
             return response.json()
         except (ValueError, RecursionError):
             raise PolarUnreachableError("Polar's answer is not JSON") from None
+
+    def _count(self, status: str) -> None:
+        if self._tally is not None:
+            self._tally.add("polar_requests", status)
 
 
 def _customer(found: Any) -> Row:

@@ -13,6 +13,7 @@ from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
 from workers.alerting import Alerter
+from workers.counts import Tally
 from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
 from workers.granting import Granter
@@ -29,6 +30,10 @@ from workers.turns import Turns
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
 RECEIVER_SECONDS = 3
 _WORKER_SECONDS = 10
+
+# How Polar begins them, now and formerly; people paste one for the other.
+_TOKENS_BEGIN = "polar_oat_"
+_SECRETS_BEGIN = ("whsec_", "polar_whs_")
 
 # A burst waits for one of these rather than be refused; Redis answers one at a time anyway.
 _CONNECTIONS = 50
@@ -92,7 +97,7 @@ def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) 
         inbox=stores.deliveries,
         book=stores.ledger,
         gate=stores.pauses,
-        polar=polar_for(settings),
+        polar=polar_for(settings, stores.ledger.tally),
         rules=rules,
     )
 
@@ -103,9 +108,9 @@ def mender_for(stores: Stores, polar: Polar) -> Mender:
     return Mender(store=stores.deliveries, ledger=stores.ledger, polar=polar, turns=turns)
 
 
-def polar_for(settings: Settings) -> Polar:
+def polar_for(settings: Settings, tally: Tally | None = None) -> Polar:
     """Return a client for the Polar that the settings mean; ConfigError without a token."""
-    return Polar(url=settings.polar_url, token=require_token(settings))
+    return Polar(url=settings.polar_url, token=require_token(settings), tally=tally)
 
 
 def require_redis_url(settings: Settings) -> str:
@@ -125,7 +130,13 @@ def require_token(settings: Settings) -> str:
             "POLAR_ACCESS_TOKEN is not set: make an organization access token with the scope "
             "events:write in Polar's dashboard (Settings > Developers)"
         )
-    return settings.access_token.get_secret_value()
+    token = settings.access_token.get_secret_value()
+    if token.startswith(_SECRETS_BEGIN):
+        raise ConfigError(
+            "POLAR_ACCESS_TOKEN holds the secret of a webhook endpoint, which belongs into "
+            f"POLAR_WEBHOOK_SECRET: a token begins with {_TOKENS_BEGIN}"
+        )
+    return token
 
 
 def require_secrets(settings: Settings) -> tuple[str, ...]:
@@ -134,6 +145,11 @@ def require_secrets(settings: Settings) -> tuple[str, ...]:
         raise ConfigError(
             "POLAR_WEBHOOK_SECRET is not set: it is shown with the webhook endpoint in Polar's "
             "dashboard (Settings > Webhooks)"
+        )
+    if any(secret.startswith(_TOKENS_BEGIN) for secret in settings.webhook_secrets):
+        raise ConfigError(
+            "POLAR_WEBHOOK_SECRET holds an access token, which belongs into POLAR_ACCESS_TOKEN: the secret "
+            "is shown with the webhook endpoint in Polar's dashboard (Settings > Webhooks)"
         )
     return settings.webhook_secrets
 
@@ -155,9 +171,10 @@ def reconciler_for(settings: Settings, url: str) -> Reconciler:
     held = stores_in(connection, settings)
     return Reconciler(
         redis=connection,
-        mender=mender_for(held, polar_for(settings)),
+        mender=mender_for(held, polar_for(settings, held.ledger.tally)),
         granter=granter_for(settings, held, rulebook.current),
         rulebook=rulebook,
+        tally=held.ledger.tally,
         every=settings.reconcile_every,
     )
 

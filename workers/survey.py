@@ -1,6 +1,7 @@
 """What ``credits check`` asks Polar: each question that fails is a finding and stops no other."""
 
 from collections.abc import Callable, Collection, Generator, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -8,9 +9,18 @@ from config.rules import Rules
 from workers.catalogue import Listed, PolarMeter, PolarProduct, Products, views
 from workers.checking import Finding, Level, check_conflicts, check_meters, check_products, named_products
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
+from workers.lists import Listing
 from workers.polar import API_VERSION, Polar
 
 T = TypeVar("T")
+
+# What some commands need and granting does not: the scope, a list that wants it, and those commands.
+_FOR_COMMANDS = (
+    ("orders:read", "/v1/orders/", "`credits backfill` and CREDITS_RECONCILE_EVERY"),
+    ("webhooks:read", "/v1/webhooks/deliveries", "`credits recover`"),
+    ("customers:read", "/v1/customers/", "`credits grant`"),
+    ("customer_meters:read", "/v1/customer-meters/", "`credits balance`"),
+)
 
 _MOST_ASKED_FOR = 20  # one by one; Polar allows some organizations no more than 60 requests a minute
 
@@ -32,6 +42,9 @@ def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
     products = yield from _ask(
         lambda: _products(polar, named), "products:read", "the products, and what they do to meters,"
     )
+    for scope, path, use in _FOR_COMMANDS:
+        yield _for_commands(partial(polar.page, Listing(path=path)), scope, use)
+    yield _for_commands(polar.try_to_create, "customers:write", "`credits grant --create`")
     if rules and meters:
         yield from check_meters(rules, meters)
     if rules and products:
@@ -48,6 +61,17 @@ def _ask(question: Callable[[], T], scope: str, things: str) -> Generator[Findin
         return None
     yield _has(scope)
     return answer
+
+
+def _for_commands(question: Callable[[], object], scope: str, use: str) -> Finding:
+    """Return whether the token may do what some commands want: only what was seen is said."""
+    try:
+        question()
+    except PolarError as error:
+        if _is_scope(error):
+            return _trouble(error, scope, "warning", f"{use} cannot be used")
+        return Finding(level="warning", what="scope", detail=f"{scope} was not seen: {error}")
+    return _has(scope)
 
 
 def _meters(polar: Polar) -> Listed[PolarMeter]:

@@ -6,6 +6,7 @@ from redis.exceptions import RedisError
 
 from app.cli import (
     backfill,
+    balance,
     check,
     demo,
     dismiss,
@@ -14,6 +15,7 @@ from app.cli import (
     grant,
     grants,
     look,
+    rebuild,
     recover,
     replay,
     revoke,
@@ -22,13 +24,15 @@ from app.cli import (
     send,
 )
 from app.cli.root import root
+from app.cli.running import advised
 from app.errors import CommandError
 from config.errors import ConfigError
-from workers.errors import GranterError
+from workers.errors import GranterError, PolarDeniedError
 from workers.redis_words import words_of
 
 __all__ = [
     "backfill",
+    "balance",
     "check",
     "demo",
     "dismiss",
@@ -38,6 +42,7 @@ __all__ = [
     "grants",
     "look",
     "main",
+    "rebuild",
     "recover",
     "replay",
     "revoke",
@@ -52,6 +57,8 @@ def main() -> None:
     """Run a command; what a user can mend is one clear line and exit status 1, never a traceback."""
     try:
         root()
+    except PolarDeniedError as error:
+        sys.exit(f"credits: {advised(error)}")
     except (CommandError, ConfigError, GranterError) as error:
         sys.exit(f"credits: {error}")
     except RedisError as error:

@@ -1,14 +1,14 @@
 """``credits backfill``: grant what paid orders at Polar were never credited."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from app.cli.output import Cell, ago, console, iso, literal, number, print_json, print_table
+from app.cli.output import Cell, ago, console, iso, literal, planned_json, print_json, print_table
 from app.cli.root import Json, root, settings_for
 from app.cli.running import (
     agreed,
@@ -21,9 +21,10 @@ from app.cli.running import (
     progress,
     run_all,
 )
+from app.cli.shapes import BackfillJson, MissingJson
 from config.rules import Rules, load_rules
 from workers.backfilling import Left, Missing
-from workers.cases import credits_text, plain
+from workers.cases import credits_text
 from workers.mending import Backlog
 from workers.records import Outcome
 from workers.runtime import granter_for, mender_for, polar_for, stores
@@ -87,8 +88,7 @@ def backfill(
 
 def _tell(backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str, *, json: bool) -> None:
     if json:
-        rows = [outcome_json(one) for one in outcomes]
-        print_json(_json(backlog, rules) | {"outcomes": rows, "trouble": trouble or None})
+        print_json(_json(backlog, rules, outcomes, trouble))
     else:
         print_outcomes(outcomes, trouble)
 
@@ -96,7 +96,7 @@ def _tell(backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str,
 def _print(backlog: Backlog, rules: Rules) -> None:
     review = backlog.review
     for words in _warnings(backlog, rules):
-        console(stderr=True).print(literal(words), soft_wrap=True)
+        console(stderr=True).print(literal(words))
     if review.missing:
         rows: list[list[Cell]] = [
             [ago(one.created_at), one.order_id, one.would] for one in review.missing.values()
@@ -139,7 +139,7 @@ def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
     return [_NO_CREDIT_FROM] if backlog.review.missing and rules.credit_from is None else []
 
 
-def _json(backlog: Backlog, rules: Rules) -> dict[str, Any]:
+def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: str) -> BackfillJson:
     review = backlog.review
     return {
         "read": review.read,
@@ -154,17 +154,16 @@ def _json(backlog: Backlog, rules: Rules) -> dict[str, Any]:
         "parked": backlog.parked,
         "skipped": [{"reason": why, "orders": count} for why, count in review.skipped.most_common()],
         "warnings": _warnings(backlog, rules),
+        "outcomes": [outcome_json(one) for one in outcomes],
+        "trouble": trouble or None,
     }
 
 
-def _missing_json(one: Missing) -> dict[str, Any]:
+def _missing_json(one: Missing) -> MissingJson:
     return {
         "order_id": one.order_id,
         "customer_id": one.customer_id,
         "created_at": iso(one.created_at),
         "would": one.would,
-        "grants": [
-            {"key": grant.key, "meter": grant.meter, "credits": number(plain(grant.units))}
-            for grant in one.grants
-        ],
+        "grants": [planned_json(grant) for grant in one.grants],
     }

@@ -2,18 +2,18 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from app.cli.output import Cell, print_json, print_table
+from app.cli.output import Cell, print_json, print_table, store_of
 from app.cli.root import Json, root, settings_for
 from app.cli.running import counted
+from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
-from config.settings import Settings
+from config.settings import Settings, unknown_names
 from workers.checking import Finding
 from workers.reconciling import NEEDS_CREDIT_FROM
 from workers.redis_check import redis_findings
@@ -37,7 +37,7 @@ def check(
     order = {"error": 0, "warning": 1, "ok": 2}
     findings = sorted(_findings(offline=offline), key=lambda one: order[one.level])
     if json:
-        print_json([asdict(one) for one in findings])
+        print_json([_json(one) for one in findings])
     else:
         rows: list[list[Cell]] = [[_level_text(one.level), one.what, one.detail] for one in findings]
         print_table(["", "", ""], rows)
@@ -46,6 +46,8 @@ def check(
 
 
 def _findings(*, offline: bool) -> Iterator[Finding]:
+    for words in unknown_names():
+        yield Finding(level="warning", what="settings", detail=words)
     try:
         settings = settings_for("check", quiet=True)
     except ConfigError as error:
@@ -71,7 +73,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         if len(secret) < _SHORTEST_SECRET:
             detail = "one is too short to be one of Polar's: was it cut off when it was copied?"
             yield Finding(level="warning", what="secret", detail=detail)
-    yield Finding(level="ok", what="server", detail=settings.polar_url)
+    yield Finding(level="ok", what="server", detail=settings.polar_server)
     detail = (
         "set" if settings.alert_url else "CREDITS_ALERT_URL is not set: nobody is told of failed deliveries"
     )
@@ -108,17 +110,22 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         found = [Finding(level="error", what="redis", detail=str(error))]
     yield from found
     if not found:
-        where = "REDIS_URL" if settings.redis_url else f"embedded, in {settings.data_dir}"
-        yield Finding(level="ok", what="redis", detail=where)
+        yield Finding(level="ok", what="redis", detail=store_of(settings))
 
 
 def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
     try:
         with closing(polar_for(settings)) as polar:
             yield from survey(polar, rules)
+    except ConfigError:
+        return  # what is wrong with the token is told already
     except ImportError as error:  # a proxy of the environment that wants a package
         detail = f"{settings.polar_url} cannot be asked: {error}"
         yield Finding(level="error", what="server", detail=detail)
+
+
+def _json(one: Finding) -> FindingJson:
+    return {"level": one.level, "what": one.what, "detail": one.detail}
 
 
 def _level_text(level: str) -> Text:

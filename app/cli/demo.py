@@ -3,8 +3,9 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypedDict
 from uuid import uuid4
 
 import typer
@@ -18,6 +19,26 @@ from config.samples import sample
 from workers.records import Status
 
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}
+
+
+class SceneJson(TypedDict):
+    """One scene of the demo."""
+
+    title: str
+    expected: str
+    answer: str
+    outcome: str
+    milliseconds: Annotated[int | None, "from the webhook to the credit"]
+    right: bool
+
+
+class DemoJson(TypedDict):
+    """Whether the demo went as it should."""
+
+    right: bool
+    scenes: list[SceneJson]
+    balances: dict[str, float]
+    expected: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +80,9 @@ def demo(json: Json = False) -> None:
             balances = running.balances()
     right = balances == _EXPECTED and all(scene.right for scene in scenes)
     if json:
-        rows = [asdict(scene) | {"right": scene.right} for scene in scenes]
-        print_json({"right": right, "scenes": rows, "balances": balances, "expected": _EXPECTED})
+        rows = [_scene_json(scene) for scene in scenes]
+        told: DemoJson = {"right": right, "scenes": rows, "balances": balances, "expected": _EXPECTED}
+        print_json(told)
     else:
         _print_ending(out, balances, right=right)
     raise typer.Exit(0 if right else 1)
@@ -100,6 +122,17 @@ def _scene(running: Stage, title: str, webhook_id: str, body: bytes, expected: s
     )
 
 
+def _scene_json(scene: Scene) -> SceneJson:
+    return {
+        "title": scene.title,
+        "expected": scene.expected,
+        "answer": scene.answer,
+        "outcome": scene.outcome,
+        "milliseconds": scene.milliseconds,
+        "right": scene.right,
+    }
+
+
 def _forged(running: Stage, body: bytes) -> Scene:
     response = running.post(str(uuid4()), body, secret="whsec_somebody-else")  # noqa: S106 - a forger's
     answer = f"{response.status_code} {response.json()['error']}"
@@ -120,7 +153,7 @@ def _print_scene(out: Console, number: int, scene: Scene) -> None:
     mark = Text("ok ", style="green") if scene.right else Text("BAD", style="bold red")
     took = f"  in {scene.milliseconds} ms" if scene.milliseconds is not None else ""
     line = Text.assemble(mark, f" {number}  {scene.title:<36}", (f"{scene.answer:<22}", "cyan"))
-    out.print(line.append(f"{scene.outcome}").append(took, style="bright_black"), soft_wrap=True)
+    out.print(line.append(f"{scene.outcome}").append(took, style="bright_black"))
 
 
 def _print_ending(out: Console, balances: dict[str, float], *, right: bool) -> None:
@@ -133,6 +166,6 @@ def _print_ending(out: Console, balances: dict[str, float], *, right: bool) -> N
         out.print(Text(f"  {meter:<20}{balances[meter]:>8,.0f}   ").append_text(verdict))
     if right:
         out.print(Text("\nEvery order was credited, none twice.", style="bold green"))
-        out.print("Next: write config/rules.yaml, set .env, and run .venv/bin/credits up (README.md).")
+        out.print("Next: write .env and your rules, and run .venv/bin/credits up (README.md).")
     else:
         out.print(Text("\nSomething is wrong: see the lines marked BAD or NOT.", style="bold red"))

@@ -19,10 +19,11 @@ def dismiss(
     deliveries: Annotated[list[str], typer.Argument(help="Failed deliveries, by their ids.")],
     json: Json = False,
 ) -> None:
-    """Put failed deliveries to rest: they are not counted as failed any more.
+    """Put failed deliveries to rest.
 
-    From now on they are skipped, with their reason, and are kept as long as others (CREDITS_RETAIN). Until
-    then they can still be replayed. If one cannot be dismissed, none is.
+    From now on they are skipped, with their reason, not counted as failed, and are kept as long as others
+    (CREDITS_RETAIN). Until then they can still be replayed, by their ids. If one cannot be dismissed, none
+    is.
 
     Example: credits dismiss 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """

@@ -3,11 +3,11 @@
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from redis.exceptions import RedisError
@@ -22,13 +22,15 @@ from app.cli.output import (
     grants_json,
     iso,
     literal,
-    number,
+    planned_json,
     print_json,
     print_table,
     status_text,
     utc,
+    where,
 )
 from app.cli.root import Json, root, settings_for
+from app.cli.shapes import ExplanationJson, RuleJson
 from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
@@ -67,7 +69,7 @@ def explain_command(
         explanation, deliveries = _of_body(body, settings, rules), list[Delivery]()
     else:
         with _ledger(settings) as held:
-            explanation, deliveries = _of_id(what, held, rules)
+            explanation, deliveries = _of_id(what, held, rules, settings)
     if rules is _NO_RULES:
         explanation = replace(explanation, outlook="not told: the rules cannot be used")
     if json:
@@ -82,7 +84,7 @@ def _rules_if_any(settings: Settings) -> Rules:
         return load_rules(settings.rules_path)
     except ConfigError as error:
         first = str(error).partition("\n")[0]
-        console(stderr=True).print(literal(f"without rules, as they cannot be used: {first}"), soft_wrap=True)
+        console(stderr=True).print(literal(f"without rules, as they cannot be used: {first}"))
         return _NO_RULES
 
 
@@ -107,13 +109,15 @@ def _of_body(body: bytes, settings: Settings, rules: Rules) -> Explanation:
     return explain(case, rules, standing)
 
 
-def _of_id(what: str, held: Stores | None, rules: Rules) -> tuple[Explanation, list[Delivery]]:
+def _of_id(
+    what: str, held: Stores | None, rules: Rules, settings: Settings
+) -> tuple[Explanation, list[Delivery]]:
     """Return what explains a delivery, or of an order's deliveries the one that tells of its payment."""
     if held is None:
-        raise _unknown(what)
+        raise _unknown(what, settings)
     found = held.deliveries.get([what]) or [*held.deliveries.about(what), *_unsettled(what, held)]
     if not found:
-        return _of_ledger(what, held), []
+        return _of_ledger(what, held, settings), []
     one = max(found, key=lambda each: (not each.erased_at, each.type == ORDER_PAID, each.received_at))
     told = sorted(found, key=lambda each: each.received_at)
     if one.erased_at:
@@ -142,19 +146,19 @@ def _is_about(order_id: str, type_: str, body: bytes) -> bool:
     return plan is not None and plan.order_id == order_id
 
 
-def _of_ledger(order_id: str, held: Stores) -> Explanation:
+def _of_ledger(order_id: str, held: Stores, settings: Settings) -> Explanation:
     """Return what the ledger has of an order whose deliveries are no longer kept."""
     standing = held.ledger.find(order_subject(order_id))
     if not standing.claims:
-        raise _unknown(order_id)
+        raise _unknown(order_id, settings)
     outlook = "nothing: its delivery is no longer kept, and what was granted stands"
     return Explanation(type=ORDER_PAID, fact=None, rules=(), plan=None, standing=standing, outlook=outlook)
 
 
-def _unknown(what: str) -> CommandError:
+def _unknown(what: str, settings: Settings) -> CommandError:
     return CommandError(
         f"{what} is no file, and nothing is known here of a delivery or an order of this id: "
-        "has its webhook come? `credits deliveries` lists what is kept"
+        f"has its webhook come? `credits deliveries` lists what is kept{where(settings)}"
     )
 
 
@@ -179,7 +183,7 @@ def _standing(case: Case, held: Stores | None) -> Standing:
     return held.ledger.look(plan)
 
 
-def _json(one: Explanation, deliveries: Sequence[Delivery]) -> dict[str, Any]:
+def _json(one: Explanation, deliveries: Sequence[Delivery]) -> ExplanationJson:
     fact, plan = one.fact, one.plan
     return {
         "type": one.type,
@@ -189,8 +193,8 @@ def _json(one: Explanation, deliveries: Sequence[Delivery]) -> dict[str, Any]:
         "customer_id": plan.customer_id if plan else None,
         "product_id": fact.product_id if fact else None,
         "refunded_amount": plan.refund.amount if plan and plan.refund else None,
-        "rules": [asdict(rule) for rule in one.rules],
-        "planned": [_planned_json(grant) for grant in _planned(one)],
+        "rules": [_rule_json(rule) for rule in one.rules],
+        "planned": [planned_json(grant) for grant in _planned(one)],
         "grants": [grant for claim in _claims(one) for grant in grants_json(claim)],
         "outlook": one.outlook,
         "deliveries": [delivery_json(each) for each in deliveries],
@@ -207,13 +211,8 @@ def _planned(one: Explanation) -> Sequence[Grant]:
     return [grant for grant in one.plan.grants if grant.subject not in had] if one.plan else ()
 
 
-def _planned_json(grant: Grant) -> dict[str, Any]:
-    return {
-        "key": grant.key,
-        "meter": grant.meter,
-        "credits": number(plain(grant.units)),
-        "rules": list(grant.rules),
-    }
+def _rule_json(one: RuleView) -> RuleJson:
+    return {"rule": one.rule, "matches": one.matches, "because": one.because, "fails": one.fails}
 
 
 def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) -> None:
@@ -264,5 +263,6 @@ def _sign(rule: RuleView) -> Text:
 
 
 def _delivery_text(one: Delivery) -> Text:
-    received = f"{one.id}, received {utc(one.received_at)}: "
-    return Text.assemble(literal(received), status_text(one.status), literal(f" {one.reason}".rstrip()))
+    received = f"{one.id}, received {utc(one.received_at)}, "
+    reason = f": {one.reason}" if one.reason else ""
+    return Text.assemble(literal(received), status_text(one.status), literal(reason))

@@ -9,6 +9,7 @@ import typer
 
 from app.cli.output import Cell, ago, console, literal, print_json, print_table, status_text
 from app.cli.root import Json, root, settings_for
+from app.cli.shapes import ForgottenJson
 from workers.audit import Audit
 from workers.forgetting import MOST_READ, Forgetting
 from workers.records import Delivery, Status
@@ -83,21 +84,20 @@ def _tell(
 ) -> None:
     ids = [one.id for one in waiting]
     if json:
-        print_json(
-            {
-                "customer_id": customer,
-                "erased": list(erased),
-                "waiting": ids,
-                "unread": unread,
-                "append_only_file": left_in_log or None,
-            }
-        )
+        told: ForgottenJson = {
+            "customer_id": customer,
+            "erased": list(erased),
+            "waiting": ids,
+            "unread": unread,
+            "append_only_file": left_in_log or None,
+        }
+        print_json(told)
     elif erased:
         console().print(f"{len(erased)} bodies erased")
     elif not waiting:
         console().print("nothing to erase")
     for words in _left(ids, left_in_log, unread):
-        console(stderr=True).print(literal(words), soft_wrap=True)
+        console(stderr=True).print(literal(words))
 
 
 def _left(waiting: Sequence[str], left_in_log: str, unread: int) -> list[str]:

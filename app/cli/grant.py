@@ -87,7 +87,7 @@ def grant(
     reasons = {outcome.delivery_id: outcome.reason for outcome in outcomes}
     done = print_done(offers, standings, reasons, json=json, single=file is None)
     if trouble:
-        console(stderr=True).print(literal(trouble), soft_wrap=True)
+        console(stderr=True).print(literal(trouble))
     if trouble or not done:
         raise typer.Exit(1)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 from app.cli.output import Cell, console, grants_json, literal, number, print_json, print_table
 from app.cli.running import print_some
+from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from workers.cases import plain
 from workers.offers import Offer
 from workers.records import Standing
@@ -50,7 +50,7 @@ def print_done(
         table: list[list[Cell]] = [[row["key"], row["status"], row["reason"] or "-"] for row in left]
         print_some(["key", "is", "reason"], table)
     elif single:
-        console().print(literal(f"as {rows[0]['key']}, to customer {rows[0]['customer_id']}"), soft_wrap=True)
+        console().print(literal(f"as {rows[0]['key']}, to customer {rows[0]['customer_id']}"))
     return not left
 
 
@@ -72,21 +72,25 @@ def _total(offers: Sequence[Offer]) -> str:
     return ", ".join(f"{plain(total)} {name}" for name, total in sorted(totals.items())) or "nothing"
 
 
-def _planned_json(offer: Offer) -> dict[str, Any]:
+def _planned_json(offer: Offer) -> WantedGrantJson:
     found = grants_json(offer.claim) if offer.claim else [_asked_json(offer, "planned")]
-    return found[0] | {"customer": offer.wish.customer.text, "would": offer.would}
+    return {**found[0], "customer": offer.wish.customer.text, "would": offer.would}
 
 
-def _done_json(offer: Offer, standing: Standing, reasons: Mapping[str, str]) -> dict[str, Any]:
+def _done_json(offer: Offer, standing: Standing, reasons: Mapping[str, str]) -> MadeGrantJson:
     found = grants_json(standing.own) if standing.own else [_asked_json(offer, "waiting")]
     is_there = found[0]["status"] == "granted"
     left = "begun, and not at Polar yet" if standing.own else "not begun"
     why = None if is_there else reasons.get(offer.wish.delivery_id, left)
-    more = {"customer": offer.wish.customer.text, "already_granted": offer.is_done, "reason": why}
-    return found[0] | more
+    return {
+        **found[0],
+        "customer": offer.wish.customer.text,
+        "already_granted": offer.is_done,
+        "reason": why,
+    }
 
 
-def _asked_json(offer: Offer, status: str) -> dict[str, Any]:
+def _asked_json(offer: Offer, status: str) -> GrantJson:
     """Return a grant that is not in the ledger yet, in the form of those that are."""
     wish = offer.wish
     return {

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from app.cli.output import (
     Cell,
@@ -20,13 +21,19 @@ from app.cli.output import (
     literal,
     print_json,
     print_table,
+    room,
     status_text,
+    store_of,
     utc,
+    where,
 )
 from app.cli.root import Json, root, settings_for
+from app.cli.running import counted
+from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
 from config.durations import parse_duration
-from workers.health import all_well, examine
+from workers.health import Check, all_well, examine
+from workers.manual import MANUAL_GRANT, ManualGrant, read
 from workers.queue import queue_length
 from workers.records import Claim, Delivery, Status
 from workers.runtime import Stores, stores
@@ -62,17 +69,18 @@ def deliveries(
 
     Example: credits deliveries --status failed --since 24h
     """
-    with stores(settings_for("deliveries", quiet=True)) as held:
+    settings = settings_for("deliveries", quiet=True)
+    with stores(settings) as held:
         found = list(islice(select(held, status or list(Status), type_=type_, since=since), limit))
     if json:
         print_json([delivery_json(one) for one in found])
     elif found:
         # The order is the first to go where there is no room: `show` has it.
-        without = [] if console().width >= _WIDE else ["order"]
+        without = ["order"] if (width := room()) is not None and width < _WIDE else []
         columns = [name for name in _row(found[0]) if name not in without]
         print_table(columns, [[_row(one)[name] for name in columns] for one in found])
     else:
-        console().print("no deliveries")
+        console().print(literal(f"no deliveries{where(settings)}"))
 
 
 @root.command()
@@ -91,13 +99,18 @@ def show(
         raw = held.deliveries.body(delivery)
     if json:
         grants = [grant for claim in claims for grant in grants_json(claim)]
-        gone = {"body": None if one.erased_at else _text(raw), "body_erased_at": iso(one.erased_at)}
-        print_json(delivery_json(one) | {"grants": grants} | gone)
+        told: ShownJson = {
+            **delivery_json(one),
+            "grants": grants,
+            "body": None if one.erased_at else _text(raw),
+            "body_erased_at": iso(one.erased_at),
+        }
+        print_json(told)
         return
-    _print_delivery(one, claims)
+    _print_delivery(one, claims, raw)
     if body and not one.erased_at:
         for line in _pretty(raw).splitlines():
-            console().print(literal(line), soft_wrap=True)
+            console().print(literal(line))
 
 
 @root.command()
@@ -119,28 +132,34 @@ def status(
     well = all_well(checks) and not counts[Status.FAILED]
     last = newest.received_at if newest else None
     if json:
-        print_json(
-            {
-                "well": well,
-                "checks": {one.name: {"ok": one.ok, "detail": one.detail} for one in checks}
-                | {"failed": {"ok": not counts[Status.FAILED], "detail": f"{counts[Status.FAILED]} failed"}},
-                "deliveries": {status.value: count for status, count in counts.items()},
-                "grants": granted,
-                "queued_jobs": jobs,
-                "last_delivery_at": iso(last),
-            }
-        )
+        told: StatusJson = {
+            "well": well,
+            "checks": {
+                **{one.name: _check_json(one) for one in checks},
+                "failed": {"ok": not counts[Status.FAILED], "detail": f"{counts[Status.FAILED]} failed"},
+            },
+            "deliveries": {status.value: count for status, count in counts.items()},
+            "grants": granted,
+            "queued_jobs": jobs,
+            "last_delivery_at": iso(last),
+            "store": store_of(settings),
+        }
+        print_json(told)
     else:
-        rows = [[one.name, "ok" if one.ok else "NOT OK", one.detail] for one in checks]
+        rows: list[list[Cell]] = [[one.name, _verdict(one.ok), one.detail] for one in checks]
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
-        rows.append(["deliveries", "ok" if not counts[Status.FAILED] else "NOT OK", kept])
-        rows.append(["queue", "", f"{jobs} RQ jobs"])
-        rows.append(["store", "", "REDIS_URL" if settings.redis_url else f"embedded, in {settings.data_dir}"])
+        rows.append(["deliveries", _verdict(not counts[Status.FAILED]), kept])
+        rows.append(["queue", "", counted(jobs, "RQ job")])
+        rows.append(["store", "", store_of(settings)])
         rows.append(["grants", "", f"{granted} confirmed by Polar"])
         rows.append(["last", "", ago(last) if last else "nothing has come yet"])
         print_table(["", "", ""], rows)
     if strict and not well:
         raise typer.Exit(1)
+
+
+def _verdict(ok: bool) -> Text:
+    return Text("ok", style="green") if ok else Text("NOT OK", style="red")
 
 
 def select(
@@ -173,7 +192,7 @@ def _row(one: Delivery) -> dict[str, Cell]:
     }
 
 
-def _print_delivery(one: Delivery, claims: Sequence[Claim]) -> None:
+def _print_delivery(one: Delivery, claims: Sequence[Claim], body: bytes) -> None:
     rows: list[list[Cell]] = [
         ["delivery", one.id],
         ["type", one.type or "no webhook that can be read"],
@@ -185,10 +204,23 @@ def _print_delivery(one: Delivery, claims: Sequence[Claim]) -> None:
         ["order", one.order_id or "-"],
         ["customer", one.customer_id or "-"],
     ]
+    if why := _asked_for(one, body):
+        rows.append(["given for", why])
     if one.erased_at:
         rows.append(["erased", f"{erased_text(one)} (credits forget): it can no more be replayed"])
     rows += claims_rows(claims)
+    if one.status is Status.FAILED:
+        rows.append(["to do", f"mend that, then `credits replay {one.id}`; or `credits dismiss {one.id}`"])
     print_table(["", ""], rows)
+
+
+def _asked_for(one: Delivery, body: bytes) -> str:
+    """Return the reason that somebody gave for a grant by hand, which is not that of its outcome."""
+    return read(body, ManualGrant).reason if one.type == MANUAL_GRANT and not one.erased_at else ""
+
+
+def _check_json(one: Check) -> CheckJson:
+    return {"ok": one.ok, "detail": one.detail}
 
 
 def _text(body: bytes) -> str:

@@ -5,20 +5,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from app.cli.layout import lay_out
+from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
+from config.durations import spoken
+from config.settings import Settings
 from workers.audit import entries_of
 from workers.cases import plain
 from workers.grants import Grant
 from workers.records import Claim, Delivery, Entry, Status
-
-# Not a terminal: nobody measures, so nothing is cut.
-_PIPE_WIDTH = 240
-
-_NEVER_CUT = ("delivery", "received", "status", "is", "became")  # ids are there to be copied
 
 _COLOURS = {
     Status.WAITING: "yellow",
@@ -32,9 +31,8 @@ Cell = str | Text
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where people read."""
-    wide = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=wide, highlight=False, stderr=stderr)
+    """Return where people read; it breaks no lines: ids and paths are there to be copied."""
+    return Console(highlight=False, stderr=stderr, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -44,12 +42,15 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table without lines; cells are taken literally, whatever is in them."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in _NEVER_CUT)
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
-    console().print(table)
+    texts = [[cell if isinstance(cell, Text) else literal(cell) for cell in row] for row in rows]
+    out = console()
+    for line in lay_out(columns, texts, room()):
+        out.print(line)
+
+
+def room() -> int | None:
+    """Return how many letters a line may have; None where it is no terminal, and nobody measures."""
+    return console().width if sys.stdout.isatty() else None
 
 
 def literal(text: str) -> Text:
@@ -64,11 +65,20 @@ def status_text(status: Status) -> Text:
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
     """Return how long ago ``moment`` was, as people say it."""
-    seconds = max(0, round(((now or datetime.now(UTC)) - moment).total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+    return f"{spoken((now or datetime.now(UTC)) - moment)} ago"
+
+
+def store_of(settings: Settings) -> str:
+    """Return where deliveries and ledger are kept, without its password."""
+    if settings.redis_url is None:
+        return f"embedded, in {settings.data_dir.resolve()}"
+    url = urlsplit(settings.redis_url.get_secret_value())
+    return f"REDIS_URL, {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+
+def where(settings: Settings) -> str:
+    """Return what is said of an embedded store where nothing was found: another folder has another .env."""
+    return "" if settings.redis_url else f"; the store is {store_of(settings)} (by this folder's .env)"
 
 
 def utc(moment: datetime) -> str:
@@ -89,10 +99,10 @@ def claims_rows(claims: Sequence[Claim]) -> list[list[Cell]]:
 
 
 def _grant_row(grant: Grant, taken_at: datetime | None) -> list[Cell]:
-    done = "granted" if grant.units > 0 else "taken back"
+    what, done = ("grant", "granted") if grant.units > 0 else ("take-back", "taken back")
     by = ", ".join(grant.rules) or "hand"
     words = f"{plain(abs(grant.units))} {grant.meter} by {by}, as {grant.key}"
-    return [f"{done} {utc(taken_at)}" if taken_at else f"to be {done}, not at Polar yet", words]
+    return [f"{done} {utc(taken_at)}" if taken_at else f"{what} not at Polar", words]
 
 
 def erased_text(one: Delivery) -> str:
@@ -105,12 +115,12 @@ def iso(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
+def delivery_json(delivery: Delivery) -> DeliveryJson:
     """Return a delivery for machines."""
     return {
         "id": delivery.id,
         "type": delivery.type,
-        "status": delivery.status.value,
+        "status": delivery.status,
         "reason": delivery.reason,
         "received_at": iso(delivery.received_at),
         "settled_at": iso(delivery.settled_at),
@@ -120,12 +130,12 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def grants_json(claim: Claim) -> list[dict[str, Any]]:
+def grants_json(claim: Claim) -> list[GrantJson]:
     """Return the grants of one claim for machines."""
     return [entry_json(one) for one in entries_of([claim])]
 
 
-def entry_json(one: Entry) -> dict[str, Any]:
+def entry_json(one: Entry) -> GrantJson:
     """Return a grant for machines; its credits are negative where they were taken back."""
     grant = one.grant
     return {
@@ -139,6 +149,16 @@ def entry_json(one: Entry) -> dict[str, Any]:
         "delivery": one.delivery_id,
         "claimed_at": iso(one.claimed_at),
         "granted_at": iso(one.granted_at),
+    }
+
+
+def planned_json(grant: Grant) -> PlannedJson:
+    """Return a grant that nobody has claimed, for machines."""
+    return {
+        "key": grant.key,
+        "meter": grant.meter,
+        "credits": number(plain(grant.units)),
+        "rules": list(grant.rules),
     }
 
 

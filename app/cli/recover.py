@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from app.cli.running import (
     progress,
     run_all,
 )
+from app.cli.shapes import RecoverJson
 from config.rules import load_rules
 from workers.records import Outcome
 from workers.recovering import Lost
@@ -86,7 +87,7 @@ def _json(
     unusable: Mapping[str, str],
     outcomes: Sequence[Outcome],
     trouble: str,
-) -> dict[str, Any]:
+) -> RecoverJson:
     return {
         "lost": [
             {"id": one.id, "type": one.type, "made_at": iso(one.made_at), "would": would[one.id]}

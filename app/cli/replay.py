@@ -10,6 +10,7 @@ from app.cli.look import Since, Type, find, select
 from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
 from app.cli.root import Json, root, settings_for
 from app.cli.running import agreed, counted, is_unfinished, print_outcomes, run_all
+from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.settings import Settings
@@ -27,7 +28,9 @@ def replay(
     *,
     deliveries: Annotated[list[str] | None, typer.Argument(help="Deliveries, by their ids.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
-    skipped: Annotated[bool, typer.Option("--skipped", help="All that were skipped.")] = False,
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="All that were skipped, but for dismissed ones.")
+    ] = False,
     all_: Annotated[bool, typer.Option("--all", help="All that are kept.")] = False,
     type_: Type = None,
     since: Since = None,
@@ -106,7 +109,10 @@ def _run(
 
 def _print_prospects(prospects: Sequence[tuple[Delivery, str]], *, json: bool) -> None:
     if json:
-        print_json([{"id": one.id, "status": one.status.value, "would": would} for one, would in prospects])
+        told: list[ProspectJson] = [
+            {"id": one.id, "status": one.status, "would": would} for one, would in prospects
+        ]
+        print_json(told)
     elif prospects:
         rows: list[list[Cell]] = [
             [one.id, status_text(one.status), one.order_id or "-", would] for one, would in prospects

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from app.cli.output import claims_rows, console, grants_json, literal, number, print_json, print_table
 from app.cli.root import Json, root, settings_for
 from app.cli.running import agreed, run_all
+from app.cli.shapes import GrantJson
 from app.errors import CommandError
 from config.problems import unknown
 from config.rules import Rules
@@ -120,7 +121,7 @@ def _print_plan(asked: ManualRevoke, standing: Standing, left: Sequence[Grant], 
     print_table(["", ""], [*rows, ["would", would]])
 
 
-def _planned_json(grant: Grant, asked: ManualRevoke) -> dict[str, Any]:
+def _planned_json(grant: Grant, asked: ManualRevoke) -> GrantJson:
     return {
         "key": grant.key,
         "customer_id": grant.customer_id,
@@ -141,6 +142,6 @@ def _tell(claims: Sequence[Claim], outcomes: Sequence[Outcome], trouble: str, *,
     for outcome in outcomes:
         if json and not any(claim.unsettled for claim in claims):
             break
-        console(stderr=json).print(literal(outcome.reason), soft_wrap=True)
+        console(stderr=json).print(literal(outcome.reason))
     if trouble:
-        console(stderr=True).print(literal(trouble), soft_wrap=True)
+        console(stderr=True).print(literal(trouble))

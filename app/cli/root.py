@@ -1,15 +1,46 @@
 """The root command and what its families share."""
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from config.settings import Settings, load_settings
 from workers.logs import configure_logging
 
+SECTIONS = {
+    "Run": ("up", "serve", "work", "demo"),
+    "Check": ("check", "send", "rules"),
+    "See": ("status", "deliveries", "show", "explain", "grants", "balance"),
+    "Mend": ("replay", "dismiss", "backfill", "recover", "rebuild"),
+    "By hand": ("grant", "revoke", "forget"),
+}
+"""Every command, in the order of ``credits --help``."""
+
+
+class _Sections(typer.core.TyperGroup):
+    """The commands in sections, which Typer has for its boxes alone: those fill a screen."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands in our order."""
+        ordered = [name for names in SECTIONS.values() for name in names]
+        return sorted(super().list_commands(ctx), key=ordered.index)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Click names it
+        """Write a section each."""
+        widest = max(map(len, self.commands))
+        for section, names in SECTIONS.items():
+            found = [(name, self.commands[name]) for name in names if name in self.commands]
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name.ljust(widest), one.get_short_help_str(limit=100)) for name, one in found]
+                )
+
+
 root = typer.Typer(
     name="credits",
+    cls=_Sections,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -31,7 +62,7 @@ def _root(
     """Turns paid Polar orders into usage credits, once, by rules you write in YAML."""
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print for machines (docs/cli.md has the fields).")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Log in JSON, one object a line.")]
 
 

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import typer
 from rich.progress import Progress
 
 from app.cli.output import Cell, console, literal, print_json, print_table, status_text
+from app.cli.shapes import OutcomeJson
 from config.durations import parse_duration
-from workers.errors import PolarError
+from workers.errors import PolarDeniedError, PolarError
 from workers.records import Outcome, Status
 
 MOST_SHOWN = 50  # rows of one kind: who has more reads them with --json
@@ -70,8 +70,15 @@ def run_all(batches: Iterable[list[Outcome]], count: int, *, json: bool) -> tupl
                 outcomes += batch
                 tell(len(outcomes), count)
         except PolarError as error:
-            return outcomes, f"{count - len(outcomes)} not done: {error}; run it again to go on"
+            return outcomes, f"{count - len(outcomes)} not done: {advised(error)}; run it again to go on"
     return outcomes, ""
+
+
+def advised(error: PolarError) -> str:
+    """Return what went wrong, and who knows more of a token, a scope or an address that is wrong."""
+    if isinstance(error, PolarDeniedError):
+        return f"{str(error).rstrip('.')}; `credits check` says what to do"
+    return str(error)
 
 
 def print_outcomes(outcomes: Sequence[Outcome], trouble: str, *, json: bool = False) -> None:
@@ -81,7 +88,7 @@ def print_outcomes(outcomes: Sequence[Outcome], trouble: str, *, json: bool = Fa
     else:
         _print_outcomes(outcomes)
     if trouble:
-        console(stderr=True).print(literal(trouble), soft_wrap=True)
+        console(stderr=True).print(literal(trouble))
 
 
 def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -104,11 +111,11 @@ def print_some(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         console().print(f"... and {len(rows) - MOST_SHOWN} more: --json has all")
 
 
-def outcome_json(one: Outcome) -> dict[str, Any]:
+def outcome_json(one: Outcome) -> OutcomeJson:
     """Return what became of a delivery for machines."""
     return {
         "id": one.delivery_id,
-        "status": one.status.value,
+        "status": one.status,
         "reason": one.reason,
         "order_id": one.order_id or None,
         "customer_id": one.customer_id or None,

@@ -8,15 +8,20 @@ from uuid import UUID, uuid4
 
 import httpx
 import typer
+from rich.text import Text
 
-from app.cli.output import console, literal, print_json
+from app.cli.output import console, delivery_json, literal, print_json, status_text
 from app.cli.root import Json, root, settings_for
+from app.cli.shapes import SentJson
 from app.errors import CommandError
 from app.signature import WEBHOOK_ID, sign
 from config.samples import SAMPLES, sample
 from config.settings import Settings
-from workers.runtime import require_secrets
+from workers.records import Delivery, Status
+from workers.runtime import require_secrets, stores
 
+_SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar is not worth more waiting
+_LOOK_SECONDS = 0.02
 _TIMEOUT_SECONDS = 10  # Polar's own patience
 
 
@@ -40,11 +45,15 @@ def send(
     order: Annotated[
         UUID | None, typer.Option("--order", help="Put this order into the sample, e.g. one to refund.")
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until it is settled; then say what became of it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Sign a webhook and deliver it to a receiver.
 
-    Signed with the first of POLAR_WEBHOOK_SECRET, as Polar would.
+    Signed with the first of POLAR_WEBHOOK_SECRET, as Polar would. With --wait the exit status is 1 if it
+    failed, or waits after a minute still.
 
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
@@ -53,9 +62,12 @@ def send(
         raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
     body = _body(file, sample_name, product, customer, order)
     target = url or f"http://{settings.host}:{settings.port}/webhooks/polar"
-    response = deliver(settings, target, webhook_id or str(uuid4()), body)
-    _print(response, json=json)
-    if response.status_code != httpx.codes.ACCEPTED:
+    webhook_id = webhook_id or str(uuid4())
+    response = deliver(settings, target, webhook_id, body)
+    taken = response.status_code == httpx.codes.ACCEPTED
+    one = _outcome(settings, webhook_id) if wait and taken else None
+    _print(response, one, json=json)
+    if not taken or (one and one.status in {Status.FAILED, Status.WAITING}):
         raise typer.Exit(1)
 
 
@@ -70,7 +82,21 @@ def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx
             timeout=_TIMEOUT_SECONDS,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CommandError(f"no answer from {url}: {error}; is `credits up` running there?") from None
+        raise CommandError(
+            f"no answer from {url}: {error}; is `credits up` running there? (To try the same again: --id "
+            f"{webhook_id})"
+        ) from None
+
+
+def _outcome(settings: Settings, webhook_id: str) -> Delivery | None:
+    """Return the delivery once it is settled, or as it is after a minute; None where it was not stored."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    with stores(settings) as held:
+        while True:
+            found = held.deliveries.get([webhook_id])
+            if not found or found[0].status is not Status.WAITING or time.monotonic() > deadline:
+                return found[0] if found else None
+            time.sleep(_LOOK_SECONDS)
 
 
 def _body(
@@ -91,15 +117,24 @@ def _body(
     return sample(name, **{key: str(value) for key, value in ids.items() if value})
 
 
-def _print(response: httpx.Response, *, json: bool) -> None:
+def _print(response: httpx.Response, one: Delivery | None, *, json: bool) -> None:
     answer = _answer(response)
     if json:
-        print_json({"status": response.status_code, "answer": answer})
-    elif isinstance(answer, dict):
+        told: SentJson = {
+            "status": response.status_code,
+            "answer": answer,
+            "delivery": delivery_json(one) if one else None,
+        }
+        print_json(told)
+        return
+    if isinstance(answer, dict):
         words = "  ".join(f"{name} {value}" for name, value in answer.items())
         console().print(literal(f"{response.status_code}  {words}"))
     else:
         console().print(literal(f"{response.status_code}  {answer}"))
+    if one:
+        words = one.reason or "nobody has settled it yet: `credits status` says whether a worker lives"
+        console().print(Text.assemble(status_text(one.status), literal(f"  {words}")))
 
 
 def _answer(response: httpx.Response) -> Any:

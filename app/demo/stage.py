@@ -96,7 +96,10 @@ def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> 
     ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-        [sys.executable, "-P", "-m", *args], cwd=folder, env=inherited | environment
+        [sys.executable, "-P", "-m", *args],
+        cwd=folder,
+        env=inherited | environment,
+        stdout=subprocess.DEVNULL,
     )
     try:
         yield

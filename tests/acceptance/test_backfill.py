@@ -90,9 +90,8 @@ def test_all_that_was_found_is_told_to_machines(desk: Desk) -> None:
     assert told["skipped"] == [{"reason": "refunded by now", "orders": 1}]
     (missing,) = told["missing"]
     assert (missing["order_id"], missing["customer_id"]) == (some_id(3), CUSTOMER)
-    assert missing["grants"] == [
-        {"key": f"{order_subject(some_id(3))}:api_usage", "meter": "api_usage", "credits": 10}
-    ]
+    key = f"{order_subject(some_id(3))}:api_usage"
+    assert missing["grants"] == [{"key": key, "meter": "api_usage", "credits": 10, "rules": ["pack"]}]
     assert "credit_from" in told["warnings"][0]
     assert told["outcomes"] == []
 

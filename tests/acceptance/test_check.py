@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import CUSTOMER, some_id
 from tests.catalogues import ARCHIVED, goods
-from tests.desks import NOWHERE, Desk
-from tests.processes import Credits
+from tests.desks import NOWHERE, Desk, assert_one_clear_line
+from tests.processes import TOKEN, Credits
 
 PACK, PLAN, GONE = some_id(1), some_id(2), some_id(3)
 
@@ -45,6 +45,11 @@ def test_all_is_well_with_rules_and_an_organization_that_agree(shop: Desk) -> No
         "events:write",
         "meters:read",
         "products:read",
+        "orders:read",
+        "webhooks:read",
+        "customers:read",
+        "customer_meters:read",
+        "customers:write",
     ]
     assert [what for _, what, _ in found].count("meter") == 2
     assert [what for _, what, _ in found].count("product") == 3
@@ -166,6 +171,64 @@ def test_without_a_token_polar_is_not_asked(shop: Desk) -> None:
     found = findings(shop.credits.with_settings(POLAR_ACCESS_TOKEN=""), status=1)
     assert [what for level, what, _ in found if level == "error"] == ["token"]
     assert shop.polar.received == []
+
+
+@pytest.mark.parametrize("secret", ["whsec_0123456789abcdef", "polar_whs_0123456789abcdef"])
+def test_a_secret_in_the_tokens_place_is_one_error(shop: Desk, secret: str) -> None:
+    found = findings(shop.credits.with_settings(POLAR_ACCESS_TOKEN=secret), status=1)
+    ((_, what, detail),) = [one for one in found if one[0] == "error"]
+    assert (what, "belongs into POLAR_WEBHOOK_SECRET" in detail) == ("token", True)
+    assert secret not in detail
+    assert shop.polar.received == []
+
+
+def test_a_token_in_the_secrets_place_is_one_error(shop: Desk) -> None:
+    shop.polar.add_product(**goods("Late", product_id=GONE))
+    found = findings(shop.credits.with_settings(POLAR_WEBHOOK_SECRET=TOKEN), status=1)
+    ((_, what, detail),) = [one for one in found if one[0] == "error"]
+    assert (what, "belongs into POLAR_ACCESS_TOKEN" in detail) == ("secret", True)
+
+
+def test_a_token_or_a_secret_in_the_others_place_starts_nothing(shop: Desk) -> None:
+    for wrong in ({"POLAR_ACCESS_TOKEN": "whsec_0123456789abcdef"}, {"POLAR_WEBHOOK_SECRET": TOKEN}):
+        assert_one_clear_line(shop.credits.with_settings(**wrong).run("up"), "belongs into")
+
+
+def test_a_misspelt_setting_is_a_warning(shop: Desk) -> None:
+    (shop.credits.folder / ".env").write_text(
+        "CREDITS_RETIAN=5d\nPOLAR_TOKEN=x\nPOLAR_SUCCESS_URL=https://shop.example\nSHOP_NAME=x\n"
+    )
+    here = shop.credits.with_settings(CREDITS_ALERTS="x", POLAR_WEBHOOK_SECRETS="of another tool")
+    found = findings(here, "--offline", status=0)
+    assert [detail for level, what, detail in found if level == "warning"] == [
+        ".env: unknown setting 'CREDITS_RETIAN'; did you mean 'CREDITS_RETAIN'?",
+        ".env: unknown setting 'POLAR_TOKEN'; did you mean 'POLAR_ACCESS_TOKEN'?",
+        "environment: unknown setting 'CREDITS_ALERTS'; did you mean 'CREDITS_ALERT_URL'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "command"),
+    [
+        ("orders:read", "credits backfill"),
+        ("webhooks:read", "credits recover"),
+        ("customer_meters:read", "credits balance"),
+        ("customers:write", "credits grant --create"),
+    ],
+)
+def test_a_scope_that_one_command_wants_is_a_warning(shop: Desk, scope: str, command: str) -> None:
+    shop.polar.add_product(**goods("Late", product_id=GONE))
+    shop.polar.scopes -= {scope}
+    ((level, what, detail),) = [one for one in findings(shop.credits, status=0) if one[0] != "ok"]
+    assert (level, what) == ("warning", "scope")
+    assert detail.startswith(f"{scope} is missing, so `{command}`")
+    assert len(shop.polar.customers) == 1
+
+
+def test_a_command_that_polar_denies_says_where_to_look(shop: Desk) -> None:
+    shop.polar.scopes -= {"orders:read"}
+    done = shop.credits.run("backfill", "--since", "7d")
+    assert_one_clear_line(done, "Polar answered 403", "`credits check` says what to do")
 
 
 def test_offline_polar_is_not_asked(shop: Desk) -> None:

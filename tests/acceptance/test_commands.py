@@ -153,6 +153,7 @@ def test_send_shows_the_receivers_answer(desk: Desk) -> None:
     assert desk.credits.json(*send) == {
         "status": 202,
         "answer": {"delivery": "one", "disposition": "accepted"},
+        "delivery": None,
     }
     assert desk.credits.json(*send)["answer"]["disposition"] == "duplicate"
 
@@ -177,6 +178,19 @@ def test_a_refused_webhook_is_exit_status_1(desk: Desk) -> None:
     done = here.run("send", "--sample", "purchase")
     assert (done.returncode, done.stdout[:3]) == (1, "403")
     assert "invalid_signature" in done.stdout
+
+
+def test_send_waits_if_it_is_told_and_says_what_became_of_it(desk: Desk) -> None:
+    send = ["send", "--sample", "purchase", "--wait"]
+    with desk.credits.running("work"):
+        done = desk.credits.run(*send, "--customer", CUSTOMER)
+        assert (done.returncode, done.stdout.splitlines()[1]) == (0, "granted  10 api_usage")
+        refused = desk.credits.run(*send, "--customer", some_id(999))
+        assert (refused.returncode, refused.stdout.splitlines()[1][:25]) == (1, "failed  refused by Polar:")
+        ignored = desk.credits.json("send", "--sample", "customer.state_changed", "--wait")
+        assert ignored["delivery"] is None
+        told = desk.credits.json(*send, "--customer", CUSTOMER)["delivery"]
+        assert (told["status"], told["reason"]) == ("granted", "10 api_usage")
 
 
 def test_without_a_receiver_send_says_so(alone: Credits) -> None:

@@ -1,6 +1,7 @@
 """The commands about what came, as a user types them: deliveries, show, status and replay."""
 
 import json
+import re
 
 import pytest
 
@@ -15,7 +16,8 @@ from tests.desks import (
     purchase,
     strangers_purchase,
 )
-from tests.processes import TEN, eventually
+from tests.processes import TEN, Credits, eventually
+from tests.terminals import at_a_terminal
 
 
 def test_deliveries_are_listed_newest_first_and_chosen_by_filters(desk: Desk) -> None:
@@ -102,6 +104,44 @@ def test_show_prints_the_same_for_people(desk: Desk) -> None:
 def test_an_unknown_delivery_is_one_clear_line(desk: Desk) -> None:
     for command in ("show", "replay"):
         assert_one_clear_line(desk.credits.run(command, "gone"), "no delivery gone", "credits deliveries")
+
+
+def test_on_a_small_terminal_no_id_is_broken_and_off_it_no_line_ends_in_blanks(desk: Desk) -> None:
+    first, second = desk.grant(purchase(1), purchase(1))
+    code, shown = at_a_terminal(desk.credits, "deliveries", columns=80)
+    lines = re.sub("\x1b\\[[0-9]*m", "", shown).splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith(f"  {second}  order.paid  skipped") for line in lines)
+    assert f"    already granted: claimed by delivery {first} at" in lines
+    piped = desk.credits.run("deliveries").stdout.splitlines()
+    assert len(piped) == 3
+    assert [line.rstrip() for line in piped] == piped
+
+
+def test_a_failed_delivery_says_what_can_be_done(desk: Desk) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    shown = desk.credits.run("show", failed).stdout
+    assert f"mend that, then `credits replay {failed}`; or `credits dismiss {failed}`" in shown
+    assert "grant not at Polar" in shown
+
+
+def test_where_nothing_is_found_an_embedded_store_is_named(alone: Credits) -> None:
+    store = f"the store is embedded, in {alone.folder / 'data'}"
+    assert store in alone.run("deliveries").stdout
+    done = alone.run("explain", "gone")
+    assert_one_clear_line(done, "nothing is known here of a delivery", store)
+    assert alone.json("status")["store"] == f"embedded, in {alone.folder / 'data'}"
+
+
+def test_a_token_that_polar_refuses_is_not_well_from_the_first_moment(desk: Desk) -> None:
+    desk.receive(purchase(1))
+    desk.polar.token = "polar_oat_of-another"
+    desk.credits.run("work", "--burst")
+    polar = desk.credits.json("status")["checks"]["polar"]
+    assert not polar["ok"]
+    for words in ("has taken nothing for", "Polar answered 401", "it is asked again", "`credits check` says"):
+        assert words in polar["detail"]
 
 
 def test_status_tells_how_things_stand(desk: Desk) -> None:

@@ -163,7 +163,7 @@ class TestDelivery:
         lines = shown(desk.credits, skipped)
         assert f"would be 10 api_usage, as credits:order:{some_id(1)}:api_usage" in lines
         (line,) = [line for line in lines if line.startswith("delivery ")]
-        assert line.endswith(f"skipped no rule names product {PRODUCT}")
+        assert line.endswith(f"skipped: no rule names product {PRODUCT}")
 
     def test_that_waits_is_told_beforehand(self, desk: Desk) -> None:
         (waiting,) = desk.receive(purchase(1))
@@ -178,7 +178,7 @@ class TestDelivery:
             assert [(grant["key"], grant["status"]) for grant in one["grants"]] == [(KEY, "claimed")]
             assert [each["id"] for each in one["deliveries"]] == [waiting]
             assert one["outlook"] == "grant 10 api_usage, as claimed before"
-        assert f"to be granted, not at Polar yet 10 api_usage by pack, as {KEY}" in shown(desk.credits, ORDER)
+        assert f"grant not at Polar 10 api_usage by pack, as {KEY}" in shown(desk.credits, ORDER)
 
     def test_that_cannot_be_read_is_told_why(self, desk: Desk) -> None:
         (failed,) = desk.grant(b"no event")

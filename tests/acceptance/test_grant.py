@@ -260,7 +260,9 @@ def test_a_manual_delivery_can_be_shown_explained_and_replayed(desk: Desk) -> No
     shown = desk.credits.json("show", one["delivery"])
     assert (shown["type"], shown["status"], shown["customer_id"]) == ("manual.grant", "granted", CUSTOMER)
     assert json.loads(shown["body"])["data"]["reason"] == "why not"
-    assert "5 api_usage by hand" in desk.credits.run("show", one["delivery"]).stdout
+    lines = [" ".join(line.split()) for line in desk.credits.run("show", one["delivery"]).stdout.splitlines()]
+    assert {"reason 5 api_usage", "given for why not"} <= set(lines)
+    assert any("5 api_usage by hand" in line for line in lines)
     explained = desk.credits.json("explain", one["delivery"])
     assert explained["outlook"] == "nothing: 5 api_usage already granted"
     (replayed,) = desk.credits.json("replay", one["delivery"], "--yes")

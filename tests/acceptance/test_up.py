@@ -1,6 +1,7 @@
 """``credits up`` as its operator has it: what dies comes back, what is told to stop leaves nothing behind."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -149,9 +150,18 @@ def test_a_redis_that_is_killed_comes_back_with_all_it_was_given(service: Servic
     before = service.redis_pid()
     os.kill(before, signal.SIGKILL)
     eventually(lambda: service.redis_pid() not in {0, before})
+    eventually(lambda: "embedded Redis died, starting again" in service.up.said)
     service.is_credited_for(104)
     with Redis.from_url(EmbeddedRedis(service.data).url) as redis:
         assert redis.exists(f"credits:order:{some_id(103)}") == 1
+
+
+def test_it_says_at_first_what_it_works_with(service: Service) -> None:
+    events = [json.loads(line) for line in service.up.said.splitlines()]
+    (told,) = [event for event in events if event["event"] == "working with"]
+    assert told["polar"].startswith("http://127.0.0.1:")
+    assert told["rules"].startswith("1 in ")
+    assert (told["alerts"], told["reconciling"]) == ("off", "off")
 
 
 def test_no_process_shows_a_secret_to_whoever_lists_processes(service: Service) -> None:

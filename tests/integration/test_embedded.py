@@ -55,6 +55,20 @@ def test_what_was_written_survives_a_server_that_is_killed(folder: Path) -> None
         assert redis.dbsize() == 300
 
 
+def test_each_death_of_the_server_is_told_once(folder: Path) -> None:
+    with EmbeddedRedis(folder) as server:
+        assert server.deaths() == []
+        kill_server(server)
+        (told,) = eventually(server.deaths)
+        assert told.startswith("the server ended with status -9 after ")
+        eventually(lambda: run_id(server))
+        assert server.deaths() == []
+        (folder / "redis.log").write_text("")  # as the next guardian does with a long one
+        assert server.deaths() == []
+        (folder / "redis.log").write_text("guardian: the server ended with status 1 after 2.0 s\nguard")
+        assert server.deaths() == ["the server ended with status 1 after 2.0 s"]
+
+
 def has_loaded(redis: Redis) -> bool:
     """Say whether a server that was started again answers by now: it reads its files first."""
     try:

@@ -64,7 +64,7 @@ def test_the_connection_is_closed_after_a_500(polar: Polar, server: httpx.Client
     assert server.post(INGEST, json={"events": [event()]}).status_code == 200
 
 
-def test_the_command_serves_quietly_until_it_is_told_to_stop() -> None:
+def test_the_command_says_where_it_is_and_serves_until_it_is_told_to_stop() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     arguments = ["--port", str(port), "--customer", CUSTOMER, "--meter", "seconds:length"]
@@ -81,7 +81,8 @@ def test_the_command_serves_quietly_until_it_is_told_to_stop() -> None:
         printed, _ = process.communicate()
 
     assert [item["aggregation"] for item in meters["items"]] == [{"func": "sum", "property": "length"}]
-    assert printed == ""
+    server_url = f"http://127.0.0.1:{port}"
+    assert printed == f"a stand-in for Polar: POLAR_SERVER={server_url} POLAR_ACCESS_TOKEN={TOKEN}\n"
 
 
 def first_answer(process: subprocess.Popen[str], url: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the environment may say, and what is said of it when it cannot be used."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.cli.output import store_of
 from config.durations import parse_duration
 from config.errors import ConfigError
-from config.settings import Settings, load_settings
+from config.settings import Settings, load_settings, unknown_names
 from workers.runtime import connect, intake_for, polar_for, require_redis_url, require_secrets, require_token
 
 VARIABLES = (
@@ -223,6 +225,32 @@ def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:s3cret@h:6379/1?ssl_ca_certs=/x", "REDIS_URL, redis://h:6379/1"),
+        ("rediss://:s3%40cret@h", "REDIS_URL, rediss://h"),
+        ("unix:///run/redis.sock?password=s3cret", "REDIS_URL, unix:///run/redis.sock"),
+    ],
+)
+def test_the_store_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    assert store_of(settings_with(monkeypatch, REDIS_URL=url)) == shown
+
+
+def test_the_example_of_an_env_file_sets_nothing_that_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    example = Path(__file__).parents[2] / ".env.example"
+    every_line = example.read_text().replace("\n#", "\n")
+    names = set(re.findall("^([A-Z_]+)=", every_line, re.MULTILINE))
+    (tmp_path / ".env").write_text("\n".join(f"{name}=" for name in names))
+    assert len(names) > 10
+    assert names <= {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert [words for words in unknown_names() if words.startswith(".env")] == []
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -1,12 +1,14 @@
 """``python -m app.demo.polar --port N``: the stand-in as a process of its own."""
 
 import argparse
+import sys
 from uuid import UUID
 
 import uvicorn
 from pydantic import UUID4, TypeAdapter
 
 from app.demo.polar import Polar, create_app
+from app.demo.polar.example import add_history
 
 
 def main() -> None:
@@ -18,6 +20,13 @@ def main() -> None:
     for meter in options.meter:
         name, _, summed = meter.partition(":")
         polar.add_meter(name, summed or "units")
+    for product_id in options.product:
+        polar.add_product(id=product_id)
+    if options.history:
+        add_history(polar)
+    url = f"http://127.0.0.1:{options.port}"
+    sys.stdout.write(f"a stand-in for Polar: POLAR_SERVER={url} POLAR_ACCESS_TOKEN={options.token}\n")
+    sys.stdout.flush()
     uvicorn.run(create_app(polar), host="127.0.0.1", port=options.port, log_level="warning")
 
 
@@ -41,6 +50,20 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME[:PROPERTY]",
         help="a meter summing PROPERTY (default: units) of the events NAME; may be repeated",
+    )
+    parser.add_argument(
+        "--product",
+        action="append",
+        default=[],
+        type=_uuid4,
+        metavar="UUID",
+        help="a product that is on sale; may be repeated",
+    )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="every customer has bought every product, unseen by any webhook: "
+        "one sale is for `credits backfill` to find, another for `credits recover`",
     )
     parser.add_argument(
         "--requests-per-minute",

@@ -56,7 +56,7 @@ def brief(found: list[Finding]) -> list[tuple[str, str]]:
     return [(one.level, one.what) for one in found if one.level != "ok"]
 
 
-def test_where_all_is_well_three_questions_are_enough_and_nothing_is_ingested(standin: Standin) -> None:
+def test_where_all_is_well_each_scope_is_asked_for_once_and_nothing_is_changed(standin: Standin) -> None:
     answer, paths = asked(standin)
     found = said(answer)
     assert {one.level for one in found} == {"ok"}
@@ -64,11 +64,25 @@ def test_where_all_is_well_three_questions_are_enough_and_nothing_is_ingested(st
         "events:write",
         "meters:read",
         "products:read",
+        "orders:read",
+        "webhooks:read",
+        "customers:read",
+        "customer_meters:read",
+        "customers:write",
     ]
     assert [one.what for one in found].count("meter") == len(PACK.meters)
     assert [one.what for one in found].count("product") == 1
-    assert paths == ["POST /v1/events/ingest", "GET /v1/meters/", "GET /v1/products/"]
-    assert standin.events == []
+    assert paths == [
+        "POST /v1/events/ingest",
+        "GET /v1/meters/",
+        "GET /v1/products/",
+        "GET /v1/orders/",
+        "GET /v1/webhooks/deliveries",
+        "GET /v1/customers/",
+        "GET /v1/customer-meters/",
+        "POST /v1/customers/",
+    ]
+    assert (standin.events, standin.customers) == ([], {})
 
 
 def test_a_refused_token_is_one_error_that_says_what_to_do(standin: Standin) -> None:
@@ -148,9 +162,21 @@ def test_trouble_that_comes_in_between_hides_no_other_answer(standin: Standin) -
     assert "product" in {one.what for one in found}
 
 
+def test_a_list_that_a_server_does_not_have_says_nothing_of_its_scope(standin: Standin) -> None:
+    usual, _ = asked(standin)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        missing = request.url.path == "/v1/webhooks/deliveries"
+        return recorded("not_found_path") if missing else usual(request)
+
+    (found,) = [one for one in said(answer) if one.level != "ok"]
+    assert (found.level, found.what) == ("warning", "scope")
+    assert found.detail.startswith("webhooks:read was not seen: Polar answered 404")
+
+
 def test_without_rules_the_scopes_are_still_looked_at(standin: Standin) -> None:
     found = said(asked(standin)[0], None)
-    assert [(one.level, one.what) for one in found] == [("ok", "scope")] * 3
+    assert [(one.level, one.what) for one in found] == [("ok", "scope")] * 8
 
 
 def test_what_the_list_does_not_have_is_asked_for_before_it_is_called_missing(standin: Standin) -> None:
@@ -158,7 +184,7 @@ def test_what_the_list_does_not_have_is_asked_for_before_it_is_called_missing(st
     gone = some_id(1)
     found = said(answer, rules_of(rule("pack", {"api_usage": 10}, products=[gone])))
     assert brief(found) == [("error", "product")]
-    assert paths[-1] == f"GET /v1/products/{gone}"
+    assert f"GET /v1/products/{gone}" in paths
 
 
 def test_a_product_beyond_the_first_thousand_is_found() -> None:

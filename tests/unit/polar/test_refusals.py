@@ -6,7 +6,7 @@ import respx
 
 from tests.answers import EVENT, TOKEN, failure, recorded
 from tests.conftest import RESPONSES
-from workers.answers import error_of
+from workers.answers import error_of, says_denied
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -37,6 +37,7 @@ def test_a_recorded_refusal_has_its_class_and_polars_words(
     error = failure(polar, api, recorded(name))
     assert type(error) is kind
     assert words in str(error)
+    assert says_denied(str(error)) == (kind is PolarDeniedError)
 
 
 def test_every_recorded_refusal_is_known_and_tells_no_more_than_a_screenful() -> None:

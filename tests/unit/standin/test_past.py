@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.demo.polar import Polar
+from app.demo.polar.example import add_history
 from tests.builders import CUSTOMER, PRODUCT, some_id
 from tests.conftest import payload
 from tests.standins import ask
@@ -160,3 +161,17 @@ def test_each_attempt_is_a_row_and_each_row_has_the_webhooks_id_and_its_whole_bo
 def test_the_past_is_shown_to_who_may_see_it(polar: Polar, path: str, token: str | None, status: int) -> None:
     polar.scopes -= {"orders:read", "webhooks:read"}
     assert ask(polar, "GET", path, token=token).status_code == status
+
+
+def test_a_history_has_a_sale_that_nobody_told_of_and_one_whose_webhook_failed() -> None:
+    polar = Polar()
+    customer = polar.add_customer()
+    product = polar.add_product()
+    add_history(polar)
+    assert {(str(o.customer_id), str(o.product_id)) for o in polar.orders.values()} == {
+        (str(customer.id), str(product.id))
+    }
+    (attempt,) = polar.deliveries
+    assert len(polar.orders) == 2
+    assert not attempt.succeeded
+    assert json.loads(attempt.webhook_event.payload or "")["data"]["id"] in polar.orders

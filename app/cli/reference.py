@@ -1,0 +1,157 @@
+"""Writes docs/cli.md (``make docs``) from the commands themselves and from ``app.cli.shapes``."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
+
+import typer
+import typer.core
+
+from app.cli import demo, root, shapes
+
+PRINTED: Mapping[str, Mapping[str, Any]] = {
+    "backfill": {"": shapes.BackfillJson},
+    "balance": {"": list[shapes.BalanceJson]},
+    "check": {"": list[shapes.FindingJson]},
+    "demo": {"": demo.DemoJson},
+    "deliveries": {"": list[shapes.DeliveryJson]},
+    "dismiss": {"": list[shapes.DeliveryJson]},
+    "explain": {"": shapes.ExplanationJson},
+    "forget": {"": shapes.ForgottenJson},
+    "grant": {
+        "": shapes.MadeGrantJson,
+        "with --from": list[shapes.MadeGrantJson],
+        "with --dry-run": shapes.WantedGrantJson,
+        "with --from and --dry-run": list[shapes.WantedGrantJson],
+    },
+    "grants": {"": list[shapes.GrantJson]},
+    "rebuild": {"": shapes.RebuildJson},
+    "recover": {"": shapes.RecoverJson},
+    "replay": {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]},
+    "revoke": {"": list[shapes.GrantJson]},
+    "send": {"": shapes.SentJson},
+    "show": {"": shapes.ShownJson},
+    "status": {"": shapes.StatusJson},
+}
+"""What each command prints, by what else was said; a list is one array."""
+
+_WIDTH = 100  # the help of any terminal, with few lines broken
+
+_INTRODUCTION = """\
+# The command line
+
+Made from the commands by `make docs`; `credits COMMAND --help` says the same.
+
+Exit status: 0 done, 1 failed, 2 wrong use. Results go to standard output, logs and errors to standard error.
+On a terminal a command that grants shows its plan and asks; `--dry-run` stops there, `--yes` does not ask.
+There are no colours where it is no terminal, or `NO_COLOR` is set.
+
+`credits --install-completion` teaches your shell (bash, zsh, fish, PowerShell) the commands and options;
+`credits --show-completion` prints what it would install.
+
+With `--json` a command prints one array or object. Its fields are below: they stay, more may come. What ends
+in `_at` is a time in UTC, as in `2026-11-01T12:00:00Z`. `up`, `serve` and `work` log an object a line.
+"""
+
+_NAMES = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    Any: "anything",
+}
+
+
+def reference() -> str:
+    """Return docs/cli.md."""
+    group = typer.main.get_command(root)
+    assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - as Typer makes it of many commands
+    with group.make_context("credits", [], resilient_parsing=True) as context:
+        names = group.list_commands(context)
+        commands = [part for name in names for part in _command(name, group.commands[name], context)]
+    described = [_shape(one) for one in _all_shapes()]
+    parts = [_INTRODUCTION.strip(), "## Commands", *commands, "## What `--json` prints", *described]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
+    yield f"### credits {name}"
+    yield _help(name, command, parent)
+    if name in PRINTED:
+        printed = [f"{_words(shape)} {when}".rstrip() for when, shape in PRINTED[name].items()]
+        yield f"`--json`: {'; '.join(printed)}."
+    for inner, one in getattr(command, "commands", {}).items():
+        yield from _command(f"{name} {inner}", one, parent)
+
+
+def _help(name: str, command: Any, parent: Any) -> str:
+    with command.make_context(
+        name, [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH, max_content_width=_WIDTH
+    ) as context:
+        text = "\n".join(line.rstrip() for line in context.get_help().splitlines())
+    return f"```\n{text}\n```"
+
+
+def _shape(shape: Any) -> str:
+    rows = [
+        f"| `{field}` | {_words(_bare(hint))} | {_note(hint)}"
+        for field, hint in get_type_hints(shape, include_extras=True).items()
+    ]
+    table = "\n".join(["| field | type | |", "| --- | --- | --- |", *(f"{row.rstrip()} |" for row in rows)])
+    return f"### {_name(shape)}\n\n{shape.__doc__}\n\n{table}"
+
+
+def _all_shapes() -> list[Any]:
+    """Return every shape that is printed, each once, those within others after them."""
+    found: dict[Any, None] = {}
+
+    def visit(hint: Any) -> None:
+        if is_typeddict(hint) and hint not in found:
+            found[hint] = None
+            for inner in get_type_hints(hint).values():
+                visit(inner)
+        for inner in get_args(hint):
+            visit(inner)
+
+    for printed in PRINTED.values():
+        for shape in printed.values():
+            visit(shape)
+    return sorted(found, key=_name)
+
+
+def _words(hint: Any) -> str:
+    """Return a type as JSON has it."""
+    if is_typeddict(hint):
+        return f"[{_name(hint)}](#{_name(hint)})"
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return ", ".join(f"`{one.value}`" for one in hint)
+    return _composed(get_origin(hint), get_args(hint)) or _NAMES[hint]
+
+
+def _composed(origin: Any, args: tuple[Any, ...]) -> str:
+    if origin is list:
+        return f"array of {_words(args[0])}"
+    if origin is dict:
+        return f"object of {_words(args[1])}"
+    if origin is Literal:
+        return ", ".join(f"`{one}`" for one in args)
+    return " or ".join(map(_words, args))
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _note(hint: Any) -> str:
+    return str(get_args(hint)[1]) if get_origin(hint) is Annotated else ""
+
+
+def _name(shape: Any) -> str:
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", str(shape.__name__).removesuffix("Json")).lower()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
