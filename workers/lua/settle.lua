@@ -34,17 +34,24 @@ end
 local function tell(key, outcome, fields)
   append(fields, 'subject', outcome.subject)
   append(fields, 'customer_id', outcome.customer_id)
-  write_with_reason(key, fields, outcome.reason)
+  if outcome.attempt == 1 then -- of which nothing was ever told before
+    append_reason(fields, outcome.reason)
+    write(key, fields)
+  else
+    write_with_reason(key, fields, outcome.reason)
+  end
 end
 
-local bounds = cjson.decode(ARGV[8])
+local bounds, bounds_ms = cjson.decode(ARGV[8]), {}
+for i, bound in ipairs(bounds) do
+  bounds_ms[i] = i < #bounds and bound * 1000 or math.huge -- the last one has room for all
+end
 
--- The last bound has room for all.
 local function count_wait(ms)
   count('delivery_to_credit_seconds_sum', ms / 1000)
-  for i, bound in ipairs(bounds) do
-    if i == #bounds or ms <= bound * 1000 then
-      return count('delivery_to_credit_seconds ' .. bound)
+  for i, most in ipairs(bounds_ms) do
+    if ms <= most then
+      return count('delivery_to_credit_seconds ' .. bounds[i])
     end
   end
 end
@@ -102,6 +109,9 @@ local function conclude(key, outcome, received_at)
   keep(ARGV[2] .. outcome.id, outcome.status)
   -- Who claimed the fact is named by the ledger; most deliveries are, and need no other list.
   local is_named = outcome.subject ~= '' and maker_of(outcome.subject) == outcome.id
+  if is_named and outcome.attempt == 1 then
+    return -- it never was in one
+  end
   for _, id in ipairs({ outcome.order_id, outcome.customer_id }) do
     if id ~= '' then
       list(ARGV[4] .. id, outcome, is_named)

@@ -28,11 +28,16 @@ local function append(fields, name, value)
 end
 
 -- A value of more than 64 bytes makes a hash several times as large: a long reason goes on in `reason:2`, ...
-local function write_with_reason(key, fields, reason)
+local function append_reason(fields, reason)
   local pieces = math.ceil(#reason / 64)
   for i = 1, pieces do
     append(fields, i == 1 and 'reason' or 'reason:' .. i, string.sub(reason, 64 * i - 63, 64 * i))
   end
+  return pieces
+end
+
+local function write_with_reason(key, fields, reason)
+  local pieces = append_reason(fields, reason)
   write(key, fields)
   while redis.call('HDEL', key, pieces == 0 and 'reason' or 'reason:' .. pieces + 1) == 1 do
     pieces = pieces + 1
