@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -54,8 +54,14 @@ class Part:
         elif (code := self.process.poll()) is not None:
             self.deaths = 0 if now - self.started_at > _SETTLED_SECONDS else self.deaths + 1
             delay = min(_FIRST_DELAY_SECONDS * 2 ** max(self.deaths - 1, 0), _LONGEST_DELAY_SECONDS)
-            log.error("died, starting again", part=self.name, code=code, seconds=delay)
+            log.error("died, starting again", part=self.name, how=_end_of(code), in_seconds=delay)
             self.process, self.start_at = None, now + delay
+
+
+def _end_of(code: int) -> str:
+    with suppress(ValueError):  # a signal that this Python has no name for
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return f"killed by signal {-code}"
 
 
 def supervise(parts: Sequence[Part], tend: Callable[[], None] = lambda: None) -> None:

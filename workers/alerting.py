@@ -5,7 +5,9 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -69,7 +71,8 @@ class Alerter:
             return
         # Apart, for the URL may hang; a daemon, for a worker that is told to stop waits for it no longer
         # than ``finish`` does.
-        self._voice = threading.Thread(target=self._tell, args=(messages, view), daemon=True)
+        told = partial(copy_context().run, self._tell, messages, view)  # its log lines say whose they are
+        self._voice = threading.Thread(target=told, daemon=True)
         try:
             self._voice.start()
         except RuntimeError as error:  # the system has no more threads

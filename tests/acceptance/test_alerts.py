@@ -1,5 +1,6 @@
 """People are told by a running ``credits up``, and nothing of it shows their URL."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def test_a_parked_delivery_is_told_while_others_are_credited(tmp_path: Path, roo
             post(client, strangers_purchase())
             (told,) = eventually(lambda: room.posted)
             eventually(lambda: "people were told" in up.said)
+            line = next(line for line in up.said.splitlines() if "people were told" in line)
+            assert json.loads(line)["process"].startswith("worker")
             post(client, order_webhook(id=some_id(2)))
             eventually(lambda: len(polar.events) == 2)
     assert told["text"] == told["content"]

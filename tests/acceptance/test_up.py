@@ -142,6 +142,7 @@ def test_a_part_that_is_killed_comes_back(service: Service, name: str) -> None:
     before = service.up.part(name)
     os.kill(before, signal.SIGKILL)
     eventually(lambda: service.up.part(name) != before)
+    assert "killed by SIGKILL" in service.up.said
     service.is_credited_for(101 if name == "worker" else 102)
 
 
