@@ -144,6 +144,7 @@ class Story(RuleBasedStateMachine):
         self._work_off()
         kept = self.service.store.deliveries
         self._work(self.service.reopen(*[id_ for id_, one in kept.items() if one.status is Status.FAILED]))
+        self._work_off()  # who woke late may have begun a pause, and then a replay waits
 
     def _work_off(self) -> None:
         for _ in range(len(self.accepted) + 2):  # a probe that has nothing to send proves nothing
