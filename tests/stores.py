@@ -68,8 +68,11 @@ def let_leases_end(redis: Redis) -> None:
 
 
 def let_pause_end(redis: Redis) -> None:
-    """Take the pause away, as time would."""
+    """Take the pause away, as time would; what was to outlast it does."""
+    left, thrift = max(0, redis.pttl(keys.PAUSE)), redis.pttl(keys.THRIFT)
     redis.delete(keys.PAUSE)
+    if thrift > left:
+        redis.set(keys.THRIFT, 0, px=thrift - left)
 
 
 def ids_of(leased: Sequence[Leased]) -> list[str]:

@@ -1,11 +1,10 @@
 """The shell around the pure core: lease, plan, claim, ingest, settle, many deliveries at a time."""
 
-import logging
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,12 +13,13 @@ import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.cases import Case, conclude, credits_text, open_case
+from workers.cases import Case, conclude, open_case
 from workers.grants import Grant
 from workers.ingesting import Ingested, Ingestion
 from workers.planning import Plan
-from workers.records import Lease, Leased, Outcome, Standing, Status, TakeBack
+from workers.records import Lease, Leased, Outcome, Standing, TakeBack
 from workers.revoking import take_backs
+from workers.telling import tell
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answered:
-    """A round, what was open of it (by key), the deliveries that made that, and what Polar made of it."""
+    """A round, what Polar was asked for (by key), who made what was open (likewise), and what came of it."""
 
     round: Round
     grants: Mapping[str, Grant]
@@ -125,24 +125,36 @@ class Granter:
         settled: one after the other, most of the time would be spent waiting. Polar is asked for one at a
         time, so that what the first meets keeps the next from asking.
         """
+        asking, settling = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=1)
+        hangs = False
+        try:
+            self._drain(asking, settling)
+        except BaseTimeoutException:
+            hangs = True  # RQ's time limit: to wait for a thread that hangs would be to hang with it
+            raise
+        finally:
+            for threads in (asking, settling):
+                threads.shutdown(wait=not hangs, cancel_futures=hangs)
+
+    def _drain(self, asking: Executor, settling: Executor) -> None:
         give_way = time.monotonic() + _DRAIN_SECONDS
         under_way: deque[Future[list[Outcome]]] = deque()
-        with ThreadPoolExecutor(max_workers=1) as asking, ThreadPoolExecutor(max_workers=1) as settling:
-            while time.monotonic() < give_way:
-                lease = self.inbox.lease(MOST_DELIVERIES)
-                if lease.deliveries:
-                    answered = asking.submit(copy_context().run, self._ask, self._prepare(lease))
-                    under_way.append(settling.submit(copy_context().run, self._settle_answered, answered))
-                elif not under_way:
-                    return
-                while under_way and (len(under_way) > _MOST_UNDER_WAY or not lease.deliveries):
-                    under_way.popleft().result()
-            for one in under_way:
-                one.result()
+        taken: dict[str, str] = {}
+        while time.monotonic() < give_way:
+            lease = self.inbox.lease(MOST_DELIVERIES)
+            if lease.deliveries:
+                answered = asking.submit(copy_context().run, self._ask, self._prepare(lease), taken)
+                under_way.append(settling.submit(copy_context().run, self._settle_answered, answered))
+            elif not under_way:
+                return
+            while under_way and (len(under_way) > _MOST_UNDER_WAY or not lease.deliveries):
+                under_way.popleft().result()
+        for one in under_way:
+            one.result()
 
     def run(self, lease: Lease) -> list[Outcome]:
         """Plan, claim, ingest and settle what was leased; return what became of what was still ours."""
-        return self._settle(self._ask(self._prepare(lease)))
+        return self._settle(self._ask(self._prepare(lease), {}))
 
     def _prepare(self, lease: Lease) -> Round:
         begun = time.monotonic()
@@ -150,11 +162,19 @@ class Granter:
         cases = [self._open(delivery, rules) for delivery in lease.deliveries]
         return Round(lease=lease, cases=cases, standings=self._claim(cases), begun=begun)
 
-    def _ask(self, ready: Round) -> Answered:
+    def _ask(self, ready: Round, taken: dict[str, str]) -> Answered:
+        """Ask Polar for what it has not taken in this drain: ``taken`` maps the keys of that to their makers.
+
+        Two leases can tell of the same order; when the second was made ready, the first was not settled.
+        """
         grants, makers = _open_grants(ready.standings)
-        done = self._ingest(grants, makers, ready)
+        asked = {key: grant for key, grant in grants.items() if key not in taken}
+        done = self._ingest(asked, makers, ready)
         self._heed(done, ready.lease)  # at once: the next lease may be about to ask
-        return Answered(round=ready, grants=grants, makers=makers, done=done)
+        before = {key: taken[key] for key in grants.keys() - asked.keys()}
+        taken |= {key: makers[key] for key in done.accepted}
+        done.accepted |= before.keys()
+        return Answered(round=ready, grants=asked, makers=makers | before, done=done)
 
     def _settle_answered(self, answered: Future[Answered]) -> list[Outcome]:
         return self._settle(answered.result())
@@ -168,7 +188,7 @@ class Granter:
         if lost := self.book.settle(accepted, outcomes):
             # Their story is another's to tell.
             outcomes = [one for one in outcomes if one.delivery_id not in lost]
-        _tell(outcomes, accepted, makers, standings)
+        tell(outcomes, accepted, makers, standings)
         return outcomes
 
     def _open(self, delivery: Leased, rules: Rules) -> Case:
@@ -203,7 +223,7 @@ class Granter:
         ingestion = Ingestion(
             self.polar.ingest,
             may_ask=self.gate.take,
-            strikes={key: strikes[maker] for key, maker in makers.items()},
+            strikes={key: strikes[makers[key]] for key in grants},
             outages=ready.lease.outages,
             jitter=self.jitter,
         )
@@ -231,43 +251,3 @@ def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], d
                 grants[grant.key] = grant
                 makers.setdefault(grant.key, delivery_id)
     return grants, makers
-
-
-def _tell(
-    outcomes: Iterable[Outcome],
-    accepted: Iterable[Grant],
-    makers: Mapping[str, str],
-    standings: Mapping[str, Standing],
-) -> None:
-    given: dict[str, list[Grant]] = {}
-    for grant in accepted:
-        given.setdefault(makers[grant.key], []).append(grant)
-    for outcome in outcomes:
-        grants = given.get(outcome.delivery_id, [])
-        about = grants or _standing_for(outcome.delivery_id, standings)
-        log.log(
-            _level(outcome),
-            outcome.status.value,
-            delivery=outcome.delivery_id,
-            order=outcome.order_id or None,
-            customer=outcome.customer_id or None,
-            credits=credits_text(grants) if grants else None,
-            rules=sorted({rule for grant in about for rule in grant.rules}) or None,
-            keys=sorted(grant.key for grant in about) or None,
-            reason=None if grants and outcome.status is Status.GRANTED else outcome.reason or None,
-        )
-
-
-def _standing_for(delivery_id: str, standings: Mapping[str, Standing]) -> list[Grant]:
-    """Return what was frozen for the fact that a delivery tells of, by whichever delivery."""
-    standing = standings.get(delivery_id)
-    return [grant for claim in standing.claims for grant in claim.grants] if standing else []
-
-
-def _level(outcome: Outcome) -> int:
-    if outcome.status is Status.FAILED:
-        return logging.ERROR
-    if outcome.status is Status.WAITING:
-        # Of a pause one line tells already; a delivery that alone goes wrong has none but this.
-        return logging.WARNING if outcome.strike else logging.DEBUG
-    return logging.INFO

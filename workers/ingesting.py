@@ -14,8 +14,9 @@ Send = Callable[[Sequence[Mapping[str, Any]]], None]
 # Far below the 4,681 (by the meters that match) at which Polar breaks, and quick on its side.
 MOST_EVENTS = 500
 
-# No request is begun later than this after the lease was taken, so that the last one ends within it: who
-# has lost the lease has worked for nothing. What was not sent is due again at once.
+# No request but the first is begun later than this after the lease was taken, so that the last one ends
+# within it: who has lost the lease has worked for nothing. What was not sent is due again at once. The first
+# always is: where planning alone took so long, it would never come to one.
 _ROUND_SECONDS = 10.0
 
 # When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
@@ -52,6 +53,7 @@ class Ingestion:
         self._strikes = strikes
         self._outages = outages
         self._jitter = jitter
+        self._has_asked = False
         self._done = Ingested()
         self._suspects: list[tuple[Grant, PolarError]] = []
 
@@ -76,11 +78,12 @@ class Ingestion:
 
     def _ends(self, give_up: float) -> bool:
         in_doubt = len(self._suspects) >= _MOST_SUSPECTS and not self._done.accepted
-        late = time.monotonic() >= give_up
+        late = self._has_asked and time.monotonic() >= give_up
         return self._done.pause is not None or in_doubt or late or not self._may_ask()
 
     def _try(self, batch: list[Grant]) -> list[list[Grant]]:
         """Send ``batch``; return what of it is to be sent again."""
+        self._has_asked = True
         try:
             self._send([usage_event(grant) for grant in batch])
         except PolarBrokenError as error:

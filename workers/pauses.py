@@ -58,13 +58,20 @@ class Pauses:
         return timedelta(milliseconds=self._spare(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
 
     def begin(self, seconds: float, reason: str, *, limited: bool = False) -> None:
-        """Let everybody wait; a longer pause that stands already holds.
+        """Let everybody wait, as Polar takes no event now; a longer pause that stands already holds.
 
         ``limited``: Polar's limit is reached. Others spend it too, so that we take less of it for a while.
         """
+        self._wait(seconds, reason, limited=limited, is_outage=True)
+
+    def slow_down(self, seconds: float, reason: str) -> None:
+        """Let everybody wait, as who only reads has met Polar's limit: that is no outage."""
+        self._wait(seconds, reason, limited=True, is_outage=False)
+
+    def _wait(self, seconds: float, reason: str, *, limited: bool, is_outage: bool) -> None:
         self._pause(
             keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.THRIFT],
-            args=[max(1, round(seconds * 1000)), reason, int(limited)],
+            args=[max(1, round(seconds * 1000)), reason, int(limited), int(is_outage)],
         )
 
     def give_back(self) -> None:

@@ -1,6 +1,7 @@
 """The Polar API over httpx: one request in, an answer or an error of ``workers.errors`` out."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -18,8 +19,9 @@ from workers.lists import Listing, Page, Row, pages
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
 
 # Polar takes half a second for a thousand events; what takes longer than this is not coming. The
-# phases together stay within the 20 s that a lease allows for.
+# phases together stay within the 20 s that a lease allows for, however an answer drips.
 _TIMEOUT = httpx.Timeout(connect=4.0, write=5.0, read=10.0, pool=1.0)
+_REQUEST_SECONDS = 20.0
 
 _PER_PAGE = 100  # Polar gives no more
 _MOST_PAGES = 10  # of a list that is read whole; who has more than a thousand is told so
@@ -46,6 +48,7 @@ class Polar:
             },
             timeout=_TIMEOUT,
             transport=transport,
+            event_hooks={"response": [_limit]},
         )
 
     def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -158,8 +161,9 @@ class Polar:
         self._client.close()
 
     def _request(self, method: str, path: str, *, success: int = HTTPStatus.OK, **kwargs: Any) -> Any:
+        until = {"until": time.monotonic() + _REQUEST_SECONDS}
         try:
-            response = self._client.request(method, path, **kwargs)
+            response = self._client.request(method, path, extensions=until, **kwargs)
         except httpx.HTTPError as error:
             self._count("none")
             raise PolarUnreachableError(f"no answer from Polar: {_kind(error)}") from error
@@ -174,6 +178,28 @@ class Polar:
     def _count(self, status: str) -> None:
         if self._tally is not None:
             self._tally.add("polar_requests", status)
+
+
+class _Punctual(httpx.SyncByteStream):
+    """A body for who waits so long for all of it: a timeout counts from each piece anew."""
+
+    def __init__(self, stream: httpx.SyncByteStream, until: float) -> None:
+        self._stream = stream
+        self._until = until
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._stream:
+            if time.monotonic() > self._until:
+                raise httpx.ReadTimeout(f"the answer took longer than {_REQUEST_SECONDS:.0f} s")
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _limit(response: httpx.Response) -> None:
+    if isinstance(response.stream, httpx.SyncByteStream):
+        response.stream = _Punctual(response.stream, response.request.extensions["until"])
 
 
 def _customer(found: Any) -> Row:

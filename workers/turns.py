@@ -39,7 +39,7 @@ class Turns:
             try:
                 return request()
             except PolarRateLimitedError as error:
-                self.pauses.begin(error.retry_after_seconds, str(error), limited=True)
+                self.pauses.slow_down(error.retry_after_seconds, str(error))
             except (PolarBrokenError, PolarUnreachableError):
                 self.sleep(seconds)
         self.wait(take=True)

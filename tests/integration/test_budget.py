@@ -3,6 +3,7 @@
 import pytest
 from redis import Redis
 
+from tests.stores import let_pause_end
 from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.pauses import Pauses
@@ -52,7 +53,8 @@ def test_an_outage_that_begins_while_the_share_is_used_up_is_one_all_the_same(re
 
 def burst(redis: Redis, pauses: Pauses) -> int:
     """Return how many requests may come at once, from a full share."""
-    redis.delete(keys.BUDGET, keys.PAUSE)
+    let_pause_end(redis)
+    redis.delete(keys.BUDGET)
     taken = 0
     while pauses.take():
         taken += 1
@@ -73,7 +75,7 @@ def test_each_429_halves_our_share_for_a_while_down_to_an_eighth(redis: Redis) -
 def test_a_halved_share_comes_half_as_often(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=4)
     pauses.begin(60, "Polar answered 429", limited=True)
-    redis.delete(keys.PAUSE)
+    let_pause_end(redis)
     assert [pauses.take(), pauses.take()] == [True, False]
     assert 55_000 < redis.pttl(keys.PAUSE) <= 60_000  # not the 30 s of a whole share
 
@@ -81,8 +83,9 @@ def test_a_halved_share_comes_half_as_often(redis: Redis) -> None:
 def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=32)
     for _ in range(3):
-        redis.delete(keys.PAUSE)
+        let_pause_end(redis)
         pauses.begin(60, "Polar answered 429", limited=True)
+    let_pause_end(redis)
     bursts = []
     for minutes in (15, 10, 5, 0):
         redis.pexpire(keys.THRIFT, minutes * 60_000)
@@ -93,11 +96,43 @@ def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
 def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=32)
     pauses.begin(60, "Polar answered 429", limited=True)
-    redis.delete(keys.PAUSE)
+    let_pause_end(redis)
     taken = 0
     while not pauses.spare_in(take=True):
         taken += 1
     assert taken == 4
+
+
+def test_a_429_counts_whatever_else_everybody_waits_for(redis: Redis) -> None:
+    for trouble in ("Polar answered 500", None):
+        redis.flushall()
+        pauses = Pauses(redis, requests_per_minute=32)
+        if trouble:
+            pauses.begin(30, trouble)
+        else:
+            burst(redis, pauses)
+            while pauses.take():
+                pass
+        assert pauses.standing() is not None
+        pauses.begin(60, "Polar answered 429", limited=True)
+        assert burst(redis, pauses) == 8
+
+
+def test_a_long_pause_takes_nothing_off_the_time_of_asking_less(redis: Redis) -> None:
+    pauses = Pauses(redis, requests_per_minute=32)
+    pauses.begin(600, "Polar answered 429", limited=True)
+    assert burst(redis, pauses) == 8
+
+
+def test_a_429_that_a_reader_meets_is_no_outage(redis: Redis) -> None:
+    """Nobody would ever end it: readers send no events."""
+    pauses = Pauses(redis, requests_per_minute=32)
+    pauses.slow_down(60, "Polar answered 429")
+    pause = pauses.standing()
+    assert pause is not None
+    assert pause.reason == "Polar answered 429"
+    assert pauses.outage() is None
+    assert burst(redis, pauses) == 8
 
 
 def test_other_troubles_leave_our_share_as_it_is(redis: Redis) -> None:

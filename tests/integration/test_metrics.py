@@ -14,7 +14,7 @@ from redis import Redis
 from app.main import create_app
 from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
-from tests.fakes import FakePolar
+from tests.fakes import FakePolar, KilledError
 from tests.receivers import OPS_TOKEN, PATH, deliver, settings_for
 from tests.servers import running
 from tests.shops import BROKEN, TEN
@@ -181,6 +181,23 @@ def test_what_is_sent_twice_is_counted_once(receiver: str, redis_url: str, redis
     assert numbers["credits_granted_units_total api_usage"] == 10.25
     assert numbers["credits_retries_total"] == 1
     assert numbers["credits_outcomes_total granted"] == 1
+    assert numbers["credits_delivery_to_credit_seconds_count"] == 1
+
+
+def test_the_wait_for_credit_is_over_when_another_delivery_sees_the_claim_through(
+    receiver: str, redis: Redis, redis_url: str, shop: Shop
+) -> None:
+    accept(redis_url, "one", body=order_webhook())
+    shop.polar.script = [KilledError()]
+    with pytest.raises(KilledError):
+        shop.work()
+    accept(redis_url, "two", body=order_webhook())
+    shop.work()
+    let_leases_end(redis)
+    shop.work()
+    numbers = scraped(receiver)
+    assert numbers["credits_outcomes_total granted"] == 2
+    assert numbers["credits_grants_total api_usage"] == 1
     assert numbers["credits_delivery_to_credit_seconds_count"] == 1
 
 

@@ -1,11 +1,8 @@
 """What deliveries come to: credit once, by what was claimed first, or a reason why not."""
 
-import json
 from dataclasses import replace
-from typing import Never
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.rules import Rules
 from tests.builders import CUSTOMER, PRODUCT, order_like, order_webhook, rule, rules_of, some_id
@@ -18,14 +15,11 @@ from tests.shops import (
     TOO_EXACT,
     TWENTY,
     crash,
-    limited,
     purchases,
     shop_with,
 )
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarRefusedError
 from workers.granting import MOST_DELIVERIES
-from workers.logs import configure_logging
 from workers.records import Status
 
 SUBJECT = f"credits:order:{order_like().id}"
@@ -49,56 +43,6 @@ def test_many_deliveries_go_in_one_request() -> None:
     shop = shop_with(*purchases(MOST_DELIVERIES))
     assert {one.status for one in shop.work().values()} == {Status.GRANTED}
     assert [len(sent) for sent in shop.polar.requests] == [MOST_DELIVERIES]
-
-
-def test_a_drain_goes_on_until_nothing_is_due() -> None:
-    shop = shop_with(*purchases(MOST_DELIVERIES + 1))
-    shop.granter.drain()
-    assert len(shop.polar.events) == MOST_DELIVERIES + 1
-    assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
-
-
-def test_what_one_lease_meets_keeps_those_made_ready_meanwhile_from_asking() -> None:
-    shop = shop_with(*purchases(3 * MOST_DELIVERIES))
-    shop.polar.script = [limited(60)]
-    shop.granter.drain()
-    assert len(shop.polar.requests) == 1
-    assert {one.status for one in shop.store.deliveries.values()} == {Status.WAITING}
-    shop.clock.advance(60)
-    while any(one.status is Status.WAITING for one in shop.store.deliveries.values()):
-        shop.granter.drain()
-    assert len(shop.polar.events) == 3 * MOST_DELIVERIES
-
-
-@pytest.mark.parametrize("step", ["lease", "claim", "take", "settle"])
-def test_a_drain_ends_with_the_error_that_any_of_its_steps_meets(step: str) -> None:
-    shop = shop_with(*purchases(2 * MOST_DELIVERIES))
-
-    def fail(*_args: object) -> Never:
-        raise RedisConnectionError("Redis is gone")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shop.store, step, fail)
-        with pytest.raises(RedisConnectionError):
-            shop.granter.drain()
-    shop.clock.advance(LEASE_SECONDS)
-    shop.granter.drain()
-    assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
-    assert len(shop.polar.events) == 2 * MOST_DELIVERIES
-
-
-def test_whichever_thread_of_a_drain_logs_says_which_process_it_is(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    configure_logging("json", "info", process="worker 7")
-    shop_with(*purchases(1)).granter.drain()
-    assert json.loads(capsys.readouterr().err)["process"] == "worker 7"
-
-
-def test_a_drain_of_nothing_asks_polar_nothing() -> None:
-    shop = shop_with()
-    shop.granter.drain()
-    assert shop.polar.requests == []
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"{}", b'{"type": "order.paid"}'])

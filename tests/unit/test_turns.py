@@ -19,16 +19,16 @@ class Room:
         self._seconds = list(seconds)
         self._pause = pause
         self.asked: list[bool] = []
-        self.begun: list[tuple[float, str, bool]] = []
+        self.slowed_down: list[tuple[float, str]] = []
 
     def spare_in(self, *, take: bool) -> timedelta:
         """Return the next wait; none when there is no more."""
         self.asked.append(take)
         return timedelta(seconds=self._seconds.pop(0) if self._seconds else 0)
 
-    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
+    def slow_down(self, seconds: float, reason: str) -> None:
         """Note that everybody waits."""
-        self.begun.append((seconds, reason, limited))
+        self.slowed_down.append((seconds, reason))
 
     def standing(self) -> Pause | None:
         """Return the pause that stands."""
@@ -85,7 +85,7 @@ def test_for_a_rate_limit_everybody_waits_and_we_with_them() -> None:
     room = Room(0, 60)
     turns, slept = turns_in(room)
     assert turns.ask(answers(limited(60), "well")) == "well"
-    assert room.begun == [(60, "Polar answered 429", True)]
+    assert room.slowed_down == [(60, "Polar answered 429")]
     assert slept == [60]
 
 

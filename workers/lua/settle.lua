@@ -102,6 +102,7 @@ local function conclude(key, outcome, received_at)
   count('outcomes ' .. outcome.status)
   if credited[outcome.id] then
     count_wait(now - received_at)
+    credited[outcome.id] = nil
   end
   tell(key, outcome, { 'status', outcome.status, 'settled_at', text(now) })
   move(outcome, received_at)
@@ -130,6 +131,13 @@ for _, outcome in ipairs(cjson.decode(ARGV[7])) do
     put_off(key, outcome)
   else
     conclude(key, outcome, received_at)
+  end
+end
+-- Of whose work another took over, the wait is over as well.
+for id in pairs(credited) do
+  local received_at = redis.call('HGET', ARGV[1] .. id, 'received_at')
+  if received_at then
+    count_wait(now - received_at)
   end
 end
 call_with('ZREM', KEYS[1], concluded)

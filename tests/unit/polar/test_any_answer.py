@@ -1,5 +1,6 @@
 """No answer of any form is more than an error of Polar's."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.answers import EVENT, TOKEN, URL
 from workers.answers import error_of
-from workers.errors import PolarError
+from workers.errors import PolarError, PolarUnreachableError
 from workers.lists import Listing
 from workers.polar import Polar
 
@@ -69,3 +70,23 @@ def test_whatever_a_list_looks_like_it_is_a_page_of_rows_or_an_error_of_polars(b
             return
     assert page.items == body["items"]
     assert all(isinstance(row, dict) for row in page.items)
+
+
+def test_an_answer_that_drips_is_given_up_before_the_lease_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece comes in time, and so a timeout never does."""
+    seconds = 0.0
+    monkeypatch.setattr("workers.polar.time.monotonic", lambda: seconds)
+
+    def drip() -> Iterator[bytes]:
+        nonlocal seconds
+        while seconds < 1000:
+            seconds += 1
+            yield b" "
+
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=drip()))
+    with (
+        closing(Polar(url=URL, token=TOKEN, transport=transport)) as client,
+        pytest.raises(PolarUnreachableError, match="ReadTimeout: the answer took longer than 20 s"),
+    ):
+        client.ingest([EVENT])
+    assert seconds == 21
