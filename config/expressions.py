@@ -192,7 +192,7 @@ def _count(name: str, *holders: Any) -> Any:
     One that is no number is given all the same: to credit for 1 instead would be to credit too little.
     """
     for holder in holders:
-        if isinstance(holder, Mapping) and (count := holder.get(name)) is not None:
+        if isinstance(holder, dict) and (count := holder.get(name)) is not None:
             return count
     return 1
 

@@ -186,10 +186,10 @@ def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
 
 def _differs(case: Case, plan: Plan, standing: Standing, mine: Sequence[Claim]) -> str:
     """Say, where today's rules differ from what is frozen, that it stands all the same."""
-    if case.takes_back or not any(grant.units > 0 for claim in mine for grant in claim.grants):
+    given = tuple(grant for claim in mine for grant in claim.grants if grant.units > 0)
+    if case.takes_back or not given or given == plan.grants:
         return ""  # rules have no say in a refund any more
     others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in mine}
-    given = tuple(grant for claim in mine for grant in claim.grants if grant.units > 0)
     planned = tuple(grant for grant in plan.grants if grant.subject not in others)
     if given == planned or credits_text(given) == credits_text(planned):
         return ""

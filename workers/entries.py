@@ -22,6 +22,9 @@ _USUAL_PROPERTY = "units"  # is not written; what rules take for usual may chang
 Other = tuple[bytes, Sequence[bytes], int]
 """A subject's hash as ``claim.lua`` returns it, and whether it is linked."""
 
+Found = tuple[Sequence[bytes], *tuple[Other, ...]]
+"""A subject's own hash, and others."""
+
 
 def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> list[object]:
     """Return a plan as ``claim.lua`` reads it; without ``attempt`` whoever claims needs no lease."""
@@ -50,8 +53,9 @@ def take_back_row(one: TakeBack) -> list[object]:
     return [one.subject, changes, one.grants[0].subject, _fields(one.delivery_id, one.grants)]
 
 
-def standing(subject: str, flat: Sequence[bytes], others: Sequence[Other]) -> Standing:
+def standing(subject: str, found: Found) -> Standing:
     """Return what stands for ``subject`` by its hash, those linked to it, and those looked up beside it."""
+    flat, *others = found
     fields = _decoded(flat)
     read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
     linked = [(subject, fields), *((name, each) for name, each, is_linked in read if is_linked)]
@@ -70,19 +74,31 @@ def standing(subject: str, flat: Sequence[bytes], others: Sequence[Other]) -> St
     )
 
 
-def outcome_row(outcome: Outcome) -> dict[str, object]:
+def frozen(delivery_id: str, plan: Plan, moment: bytes) -> Standing:
+    """Return what stands for a fact of which nothing was known until ``plan`` was frozen, as a whole."""
+    own = Claim(
+        subject=plan.subject,
+        delivery_id=delivery_id,
+        claimed_at=moment_of(moment),
+        grants=tuple(sorted(plan.grants, key=lambda grant: grant.meter)),
+        order_id=plan.order_id,
+    )
+    return Standing(subject=plan.subject, claims=(own,))
+
+
+def outcome_row(outcome: Outcome) -> list[object]:
     """Return an outcome as ``settle.lua`` reads it."""
-    return {
-        "id": outcome.delivery_id,
-        "attempt": outcome.attempt,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "subject": outcome.subject,
-        "order_id": outcome.order_id,
-        "customer_id": outcome.customer_id,
-        "after_ms": round(outcome.after_seconds * 1000),
-        "strike": outcome.strike,
-    }
+    return [
+        outcome.delivery_id,
+        outcome.attempt,
+        outcome.status,
+        outcome.reason,
+        outcome.subject,
+        outcome.order_id,
+        outcome.customer_id,
+        round(outcome.after_seconds * 1000),
+        outcome.strike,
+    ]
 
 
 def _base(delivery_id: str, customer_id: str, subject: str, order_id: str | None) -> list[str]:

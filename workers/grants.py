@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 _ORDER = "credits:order:"
@@ -33,7 +34,7 @@ class Part:
     """Whether a refund takes it back: frozen with the grant, whatever the rules say later."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Grant:
     """Credits for one customer on one meter, from one business fact; negative: taken back."""
 
@@ -46,17 +47,17 @@ class Grant:
     reason: str = ""
     """What a person said why; Polar is told."""
 
-    @property
+    @cached_property  # as are the others: each is asked for ten times
     def key(self) -> str:
         """Return the ledger's key, which is Polar's ``external_id`` too."""
         return grant_key(self.subject, self.meter)
 
-    @property
+    @cached_property
     def units(self) -> Decimal:
         """Return the credits of all rules together."""
         return sum((part.units for part in self.parts), Decimal(0))
 
-    @property
+    @cached_property
     def rules(self) -> tuple[str, ...]:
         """Return the names of the rules that gave a share: none where a person did.
 

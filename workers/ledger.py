@@ -7,6 +7,7 @@ One hash a subject (``credits:order:<id>``): who, by which delivery, and a field
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from redis import Redis
 
@@ -40,7 +41,13 @@ class Ledger:
         """
         known = attempts or {}
         rows = [entries.claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans]
-        return self._standings(rows)
+        return [
+            # Of what was frozen just now only the moment comes back: to read all of it again took longest.
+            entries.frozen(delivery_id, plan, found)
+            if isinstance(found, bytes)
+            else entries.standing(plan.subject, found)
+            for (delivery_id, plan), found in zip(plans, self._ask(rows), strict=True)
+        ]
 
     def look(self, plan: Plan) -> Standing:
         """Return what stands for all that ``plan`` is about; touches nothing."""
@@ -49,8 +56,11 @@ class Ledger:
     def look_all(self, plans: Sequence[Plan]) -> list[Standing]:
         """Return what stands for each of ``plans``, likewise; for one that is about nothing, nothing."""
         asked = [plan for plan in plans if plan.subject]
-        found = iter(self._standings([entries.look_row(plan) for plan in asked]) if asked else [])
-        return [next(found) if plan.subject else Standing(subject="") for plan in plans]
+        found = iter(self._ask([entries.look_row(plan) for plan in asked]) if asked else [])
+        return [
+            entries.standing(plan.subject, next(found)) if plan.subject else Standing(subject="")
+            for plan in plans
+        ]
 
     def find(self, subject: str) -> Standing:
         """Return what stands for ``subject``."""
@@ -86,12 +96,9 @@ class Ledger:
             )
         return {delivery_id.decode() for delivery_id in lost}
 
-    def _standings(self, rows: Sequence[Sequence[object]]) -> list[Standing]:
-        found = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
-        return [
-            entries.standing(str(row[0]), flat, others)
-            for row, (flat, *others) in zip(rows, found, strict=True)
-        ]
+    def _ask(self, rows: Sequence[Sequence[object]]) -> list[Any]:
+        found: list[Any] = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
+        return found
 
     def granted(self) -> int:
         """Return how many grants Polar has ever confirmed to us."""

@@ -23,6 +23,8 @@ _LIBRARIES["uvicorn.error"] = "ERROR"
 # They tell of every request, with its URL; customers' addresses stand in some.
 _NEVER_TALKATIVE = ("httpx", "httpcore")
 
+_JSON = structlog.processors.JSONRenderer()  # all but printable ASCII is escaped
+
 # Within its word: what stands before and behind it in a key is still to be read.
 _LETTER = r"""[^\s@:;,/()<>\[\]{}"'=]"""
 _ADDRESS = re.compile(f"(?<!{_LETTER}){_LETTER}++@{_LETTER}++")  # takes as long as the text is
@@ -81,16 +83,18 @@ def _rendering(*, pretty: bool) -> Sequence[Processor]:
             _within_its_line,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback),
         ]
-    return [
-        structlog.processors.format_exc_info,
-        _without_addresses,
-        structlog.processors.JSONRenderer(),  # all but printable ASCII is escaped
-    ]
+    return [structlog.processors.format_exc_info, _as_json]
 
 
 def _without_nothing(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Leave out what is None, so that callers need not."""
     return {name: value for name, value in event.items() if value is not None}
+
+
+def _as_json(logger: object, method: str, event: EventDict) -> str | bytes:
+    line = _JSON(logger, method, event)
+    # To look through every value costs as much as to write the line, and in next to none is an address.
+    return _JSON(logger, method, _without_addresses(logger, method, event)) if "@" in line else line
 
 
 def _without_addresses(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -16,7 +16,7 @@ _READY_SECONDS = 10
 # All that we and RQ run, in scripts or without.
 COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
-    "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "multi", "persist",
+    "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "mget", "multi", "persist",
     "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
     "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
     "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",

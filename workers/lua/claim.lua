@@ -4,7 +4,8 @@
 --       JSON [[subject, [refunded amount, share] or [], [delivery, attempt] or [], base fields,
 --              [[subject, fields], ...]], ...]
 -- Without base fields it only looks. Returns for each
--- {the subject's hash, {another's subject, its hash, 1 if it hangs on this one, else 0}, ...}
+-- {the subject's hash, {another's subject, its hash, 1 if it hangs on this one, else 0}, ...}; or, where nothing
+-- was known of the subject and all of its plan has been frozen just now, the moment (ms).
 local now = text(clock())
 
 local function is_frozen(subject)
@@ -65,8 +66,7 @@ local function value_of(name, flat)
   end
 end
 
-local function standing(subject, claims)
-  local own = redis.call('HGETALL', subject)
+local function standing(subject, own, claims)
   local found, seen = { own }, { [subject] = true }
   local function add(other, is_linked)
     if not seen[other] then
@@ -89,9 +89,14 @@ for i, plan in ipairs(cjson.decode(ARGV[2])) do
   if #refund > 0 then
     note(subject, refund[1], refund[2])
   end
-  if #base > 0 and holds(lease) and not is_frozen(subject) then
+  local own, is_new = redis.call('HGETALL', subject), false
+  if #base > 0 and not value_of('delivery', own) and holds(lease) then
     freeze(subject, base, claims)
+    is_new = #own == 0 and #claims == 1 and claims[1][1] == subject
+    if not is_new then
+      own = redis.call('HGETALL', subject)
+    end
   end
-  answer[i] = standing(subject, claims)
+  answer[i] = is_new and now or standing(subject, own, claims)
 end
 return answer

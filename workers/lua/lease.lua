@@ -9,18 +9,27 @@ local outages = tonumber(redis.call('HGET', KEYS[3], 'pauses') or 0)
 if outages > 0 and not redis.call('SET', KEYS[4], 1, 'NX', 'PX', ARGV[3]) then
   return { 0 } -- somebody else is trying whether Polar is back
 end
+local function bodies_of(ids)
+  local keys = {}
+  for i, id in ipairs(ids) do
+    keys[i] = ARGV[2] .. id
+  end
+  return #keys > 0 and redis.call('MGET', unpack(keys)) or {}
+end
+
 local now = clock()
 -- A probe is the smaller the longer Polar is away: what is too much for it at once gets through in the end.
 local most = math.max(1, math.floor(ARGV[4] / 2 ^ outages))
 local leased, ends = { outages }, {}
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, most)
-for _, id in ipairs(ids) do
+local bodies = bodies_of(ids)
+for i, id in ipairs(ids) do
   local key = ARGV[1] .. id
   local found = redis.call('HMGET', key, 'type', 'strikes', 'status')
   if found[3] == 'waiting' then
     append(ends, text(now + ARGV[3]), id)
     leased[#leased + 1] = {
-      id, found[1], redis.call('GET', ARGV[2] .. id) or '', found[2] or '0',
+      id, found[1], bodies[i] or '', found[2] or '0',
       redis.call('HINCRBY', key, 'attempts', 1),
     }
   else

@@ -2,7 +2,7 @@
 -- KEYS: due, audit, pause, outage, probe, counts
 -- ARGV: delivery prefix, body prefix, prefix of the sets by status, prefix of the sets by what they tell of,
 --       retention s, JSON [[subject, meter, units], ...],
---       JSON [{id, attempt, status, reason, subject, order_id, customer_id, after_ms, strike}, ...],
+--       JSON [[id, attempt, status, reason, subject, order id, customer id, after ms, strike], ...],
 --       JSON [bound of a bucket in s, ...], JSON {what the caller has counted: how often, ...}
 -- Returns the deliveries that somebody else has by now: nothing was written of these.
 local now = clock()
@@ -121,7 +121,11 @@ local function conclude(key, outcome, received_at)
 end
 
 local lost = {}
-for _, outcome in ipairs(cjson.decode(ARGV[7])) do
+for _, row in ipairs(cjson.decode(ARGV[7])) do
+  local outcome = {
+    id = row[1], attempt = row[2], status = row[3], reason = row[4], subject = row[5],
+    order_id = row[6], customer_id = row[7], after_ms = row[8], strike = row[9],
+  }
   local key = ARGV[1] .. outcome.id
   local status, attempts, received_at = unpack(redis.call('HMGET', key, 'status', 'attempts', 'received_at'))
   -- A worker that slept past its lease has no say any more: another may know better, or be at it.
