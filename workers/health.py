@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from redis import Redis
@@ -88,13 +88,18 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     """A pause of seconds is everyday life; an outage of minutes is not, nor what no waiting mends."""
     pauses = Pauses(redis)
     outage, pause = pauses.outage(), pauses.standing()
-    if outage is None:
-        return True, "no outage"
-    age, denied = now - outage.since, says_denied(outage.reason)
     again = f"it is asked again in {spoken(pause.left)}" if pause else "it is asked again now"
+    if outage is None:
+        waits = f"{pause.reason.rstrip('.')}; {again}" if pause else "no outage"
+        return True, waits + _thrift(pauses.thrifty_for())
+    age, denied = now - outage.since, says_denied(outage.reason)
     advice = "; `credits check` says what to do" if denied else ""
     words = f"has taken nothing for {spoken(age)}: {outage.reason.rstrip('.')}; {again}{advice}"
     return age < LONGEST_WAIT and not denied, words
+
+
+def _thrift(left: timedelta) -> str:
+    return f"; after a 429 we take less than our share for {spoken(left)} more" if left else ""
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (

@@ -122,6 +122,8 @@ class _Whole(Collector):
         yield "outage_seconds", "How long Polar has taken nothing.", self._age(away_since)
         yield "pause_seconds", "How long Polar is not asked yet.", left
         yield "polar_budget_used_ratio", "How much of our share of its rate limit is used.", self._used()
+        thrift = pauses.thrifty_for().total_seconds()
+        yield "polar_thrift_seconds", "How long less than our share is taken yet, after a 429.", thrift
         yield "workers", "Workers that gave a sign of life.", workers_alive(self._redis, self._now)
         yield "queued_jobs", "RQ jobs that wait in our queue.", queue_length(self._redis)
 

@@ -99,3 +99,7 @@ class Pauses:
         if reason is None or since is None:
             return None
         return Outage(reason=reason.decode(), since=moment_of(since))
+
+    def thrifty_for(self) -> timedelta:
+        """Return how long we still take less than our share, after a 429."""
+        return timedelta(milliseconds=max(0, self._redis.pttl(keys.THRIFT)))

@@ -38,7 +38,8 @@ class Rulebook:
 
     def in_force(self) -> str:
         """Say in one line which rules are in force, and whether the file says otherwise by now."""
-        line = f"{len(self._rules.rules)} rules, version {self._rules.digest}"
+        count = len(self._rules.rules)
+        line = f"{count} {'rule' if count == 1 else 'rules'}, version {self._rules.digest}"
         return f"{line}; {NOT_USED}" if self._is_refused else line
 
     def look(self) -> None:

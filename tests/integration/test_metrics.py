@@ -266,6 +266,12 @@ def test_our_share_of_the_rate_limit_shows_as_it_is_used_up(receiver: str, redis
     assert 0.95 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 1
 
 
+def test_after_a_429_it_shows_how_long_we_take_less(receiver: str, redis: Redis) -> None:
+    assert scraped(receiver)["credits_polar_thrift_seconds"] == 0
+    Pauses(redis).slow_down(60, "Polar answered 429")
+    assert 350 < scraped(receiver)["credits_polar_thrift_seconds"] <= 360
+
+
 def test_every_receiver_tells_of_all_of_them(receiver: str, redis: Redis, redis_url: str) -> None:
     """And what the other has counted is not lost when it ends."""
     with running(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as other:

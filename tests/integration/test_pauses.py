@@ -11,6 +11,7 @@ from tests.stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
 from workers import keys
 from workers.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.granting import Granter
+from workers.health import examine
 from workers.ledger import Ledger
 from workers.pauses import Pauses
 from workers.records import Lease, Status
@@ -149,3 +150,18 @@ def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
     Pauses(redis).begin(60, "Polar answered 503")
     Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=FakePolar(), rules=lambda: TEN).run(lease)
     assert Pauses(redis).outage() is not None
+
+
+def test_status_tells_why_polar_is_not_asked_and_that_less_is_taken_after_a_429(redis: Redis) -> None:
+    def said() -> tuple[bool, str]:
+        (polar,) = [check for check in examine(redis) if check.name == "polar"]
+        return polar.ok, polar.detail
+
+    assert said() == (True, "no outage")
+    Pauses(redis).slow_down(60, "Polar answered 429: slow down.")
+    thrift = "; after a 429 we take less than our share for 5 min more"
+    ok, words = said()
+    assert ok
+    assert words.startswith("Polar answered 429: slow down; it is asked again in ")
+    let_pause_end(redis)
+    assert said() == (True, "no outage" + thrift)

@@ -64,7 +64,7 @@ def test_a_tick_tells_which_rules_are_in_force_for_a_while(
     redis: Redis, worker: GrantWorker, watch: Watch
 ) -> None:
     worker.tick()
-    assert redis.get(keys.RULES) == f"1 rules, version {watch.version}".encode()
+    assert redis.get(keys.RULES) == f"1 rule, version {watch.version}".encode()
     assert 0 < redis.ttl(keys.RULES) <= 60
 
 
@@ -73,14 +73,14 @@ def test_two_ticks_bring_changed_rules_into_force(redis: Redis, worker: GrantWor
     write(watch.path, TWENTY)
     two_ticks(worker, watch)
     assert watch.version != before
-    assert rules_check(redis) == Check(name="rules", ok=True, detail=f"1 rules, version {watch.version}")
+    assert rules_check(redis) == Check(name="rules", ok=True, detail=f"1 rule, version {watch.version}")
 
 
 def test_health_is_unwell_while_the_changed_file_is_broken(
     redis: Redis, worker: GrantWorker, watch: Watch
 ) -> None:
     """The rules in force still credit, but no worker could start by the file."""
-    in_force = f"1 rules, version {watch.version}"
+    in_force = f"1 rule, version {watch.version}"
     write(watch.path, "version: 1")
     two_ticks(worker, watch)
     found = rules_check(redis)

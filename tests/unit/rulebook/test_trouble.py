@@ -35,7 +35,7 @@ class TestAFileThatBreaks:
             watch.notice()
 
         assert watch.version == version_of(TEN)
-        assert watch.rulebook.in_force() == f"1 rules, version {version_of(TEN)}; {NOT_USED}"
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}; {NOT_USED}"
         (call,) = log.calls
         assert (call.method_name, call.args) == ("error", ("the rules file cannot be used",))
         with pytest.raises(RulesError) as caught:
@@ -68,7 +68,7 @@ class TestAFileThatBreaks:
         write(watch.path, mended)
         watch.notice()
 
-        assert watch.rulebook.in_force() == f"1 rules, version {version_of(mended)}"
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(mended)}"
         assert levels(log) == ["error", "info"]
 
     def test_counts_as_broken_until_the_mended_one_is_still(self, watch: Watch) -> None:
@@ -122,7 +122,7 @@ class TestAFileThatGoes:
         watch.notice()
 
         assert log.calls == []
-        assert watch.rulebook.in_force() == f"1 rules, version {version_of(TEN)}"
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}"
 
     def test_and_comes_back_as_it_was_is_in_force_again(self, watch: Watch, log: CapturingLogger) -> None:
         """The same file is not taken for one that was already looked into."""
@@ -132,7 +132,7 @@ class TestAFileThatGoes:
         aside.rename(watch.path)
         watch.notice()
 
-        assert watch.rulebook.in_force() == f"1 rules, version {version_of(TEN)}"
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}"
         assert levels(log) == ["error", "info"]
 
     @pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to(path)], ids=["folder", "loop"])
