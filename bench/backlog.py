@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from itertools import islice
 from uuid import uuid4
+
+from redis import Redis
 
 from bench.orders import paid_orders
 from bench.stage import Stage, StageError
@@ -15,22 +16,20 @@ from workers.runtime import intake_for
 
 _AT_ONCE = 50  # as many connections as intake has
 _POLL_SECONDS = 0.002
+_AT_THE_RELEASE = 2  # orders of the backlog that come only then
 
 
 def fill(stage: Stage, count: int) -> None:
     """Let ``count`` paid orders wait: no worker begins before ``release``."""
     with stage.redis() as redis:
         redis.set(keys.PAUSE, "the bench fills the backlog")
-    _accept(stage, count - 1)  # the last one wakes the workers
+    asyncio.run(_fill(stage.redis_url, count - _AT_THE_RELEASE))
 
 
 def release(stage: Stage) -> float:
     """Let the workers begin; return the moment."""
     with stage.redis() as redis:
-        redis.delete(keys.PAUSE)
-    begun = time.monotonic()
-    _accept(stage, 1)
-    return begun
+        return asyncio.run(_release(stage.redis_url, redis))
 
 
 def await_settled(stage: Stage) -> float:
@@ -45,17 +44,24 @@ def await_settled(stage: Stage) -> float:
     return ended
 
 
-def _accept(stage: Stage, count: int) -> None:
-    asyncio.run(_accepted(stage.redis_url, count))
-
-
-async def _accepted(redis_url: str, count: int) -> None:
+async def _fill(redis_url: str, count: int) -> None:
     bodies = paid_orders(count)
     intake = intake_for(redis_url)
     while some := list(islice(bodies, _AT_ONCE)):
-        await _accept_some(intake, some)
+        await asyncio.gather(*(_accept(intake, body) for body in some))
     await intake.close()
 
 
-async def _accept_some(intake: Intake, bodies: Sequence[bytes]) -> None:
-    await asyncio.gather(*(intake.accept(RawDelivery(id=str(uuid4()), body=body)) for body in bodies))
+async def _release(redis_url: str, redis: Redis) -> float:
+    first, last = paid_orders(_AT_THE_RELEASE)
+    intake = intake_for(redis_url)
+    await _accept(intake, first)  # to have a connection
+    redis.delete(keys.PAUSE)
+    begun = time.monotonic()
+    await _accept(intake, last)  # wakes the workers
+    await intake.close()
+    return begun
+
+
+async def _accept(intake: Intake, body: bytes) -> None:
+    await intake.accept(RawDelivery(id=str(uuid4()), body=body))

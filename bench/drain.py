@@ -21,7 +21,7 @@ _FORKING = "RQ's Worker (forks), a job an order"
 
 def measure(*, quick: bool) -> Table:
     """Measure all of them on the same orders."""
-    orders, jobs, rounds = (1000, 10, 1) if quick else (10_000, 60, 5)
+    orders, jobs, rounds = (1000, 10, 1) if quick else (20_000, 60, 5)
     with stage() as set_up:
         contenders: dict[str, Callable[[], Sample]] = {
             _SCRIPT: lambda: _by_script(set_up, orders),
