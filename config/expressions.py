@@ -79,14 +79,13 @@ class Variables:
     def __init__(
         self, *, order: Any = None, subscription: Any = None, customer: Any = None, product: Any = None
     ) -> None:
-        self.values: Mapping[str, Any] = {
-            "order": order,
-            "subscription": subscription,
-            "customer": customer,
-            "product": product,
-            "seats": _count("seats", order, subscription),
-            "units": _count("units", order, subscription),
-        }
+        self._told = {"order": order, "subscription": subscription, "customer": customer, "product": product}
+
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
+        """Return the variables by name; worked out only where an expression asks."""
+        holders = (self._told["order"], self._told["subscription"])
+        return {**self._told, **{name: _count(name, *holders) for name in ("seats", "units")}}
 
     @classmethod
     def of_order(cls, data: Mapping[str, Any]) -> "Variables":
