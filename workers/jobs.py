@@ -1,6 +1,12 @@
 """What RQ calls; the names are a wire format, for jobs may lie in Redis across an upgrade."""
 
+import structlog
+from redis.exceptions import RedisError
+
 from workers.granting import Granter
+from workers.redis_words import words_of
+
+log = structlog.get_logger(__name__)
 
 _granter: Granter | None = None
 
@@ -12,7 +18,11 @@ def install(granter: Granter) -> None:
 
 
 def drain() -> None:
-    """Work on the deliveries that are due."""
+    """Work on the deliveries that are due; what Redis keeps us from is due again when its lease ends."""
     if _granter is None:
         raise RuntimeError("this job is for `credits work`: a plain `rq worker` cannot run it")
-    _granter.drain()
+    try:
+        _granter.drain()
+    except RedisError as error:
+        # RQ would log a traceback and keep a failed job, of what the worker's loop waits out anyway.
+        log.warning("a drain broke off", reason=words_of(error))
