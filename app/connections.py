@@ -11,10 +11,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.refusals import Refusals
 
-# From a connection's begin, or its last answer, to the next answer. Polar itself waits for ten.
-_REQUEST_SECONDS = 20.0
+# From a connection's begin, or its last answer, to the next answer: up to five until there is a request, and
+# Polar waits for ten. Less than _GRACE_SECONDS in app.receiver, or who dribbles at a stop makes a 500.
+_REQUEST_SECONDS = 15.0
 
-_MOST_CONNECTIONS = 1000  # far more than Polar has
+# Far more than Polar has. Up to 256 KB of each come at once, before app.uploads counts any of it: strangers
+# take a receiver from 75 MB to 290 at the most. With a thousand connections it was 430.
+_MOST_CONNECTIONS = 250
 _OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
 _MANY_FILES = 10_240  # where the system sets no limit; macOS takes no more than this
 
@@ -23,6 +26,9 @@ _HELPING_BYTES = 16_384
 
 # Of one body. Each costs as much as a header; from Polar come a few, of kilobytes.
 _MOST_CHUNKS = 1000
+
+# Of one request, and as many trailers. In crumbs they take thirty times their bytes; from Polar come ten.
+_MOST_HEADERS = 100
 
 _NO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -38,9 +44,10 @@ class Connection(HttpToolsProtocol):
     """
 
     # Of uvicorn's HttpToolsProtocol this relies on connections, parser, cycle (disconnected, keep_alive,
-    # message_event, response_started, response_complete), headers, loop, transport, on_response_complete,
-    # _unset_keepalive_if_required and the parser's callbacks, as they are in 0.38 to 0.54;
-    # tests/integration/test_connections.py, test_framing.py and test_strangers.py fail where they are not.
+    # message_event, response_started, response_complete), headers, loop, transport, app_state,
+    # on_response_complete, _unset_keepalive_if_required and the parser's callbacks, as they are in 0.38
+    # to 0.54; tests/integration/test_connections.py, test_framing.py, test_strangers.py and test_metrics.py
+    # fail where they are not.
 
     refusals: ClassVar = Refusals()
     _turns: ClassVar = itertools.count()  # the loop's time is too coarse to tell who is oldest
@@ -73,6 +80,12 @@ class Connection(HttpToolsProtocol):
             raise _RefusedError
         self._chunks = 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep it, unless there are too many."""
+        super().on_header(name, value)
+        if len(self.headers) > _MOST_HEADERS:
+            raise _RefusedError
 
     def on_headers_complete(self) -> None:
         """Have the request answered, if others would read its headers as we do."""
@@ -135,9 +148,11 @@ class Connection(HttpToolsProtocol):
             return
         self.refusals.tell("what came is no HTTP")
         is_of_a_request = self._in_body or self._is_answering()
-        if is_of_a_request:  # the application has no say any more
+        if is_of_a_request:  # the application has no say any more; it counts what it was given
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        elif tally := self.app_state.get("tally"):
+            tally.add("refused_requests", "no_http")
         if not (is_of_a_request and self.cycle.response_started):
             self.transport.write(_NO_HTTP)
         self.transport.close()
@@ -157,7 +172,8 @@ class Connection(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version == "1.1":
-            is_known = names.count(b"host") == 1 and encodings in ([], [b"chunked"])
+            is_chunked = [value.rstrip(b" \t") for value in encodings] == [b"chunked"]
+            is_known = names.count(b"host") == 1 and (is_chunked or not encodings)
         else:
             is_known = version == "1.0" and not encodings
         # With it, the parser takes the body for something else.

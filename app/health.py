@@ -3,6 +3,8 @@
 import asyncio
 import hmac
 import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from redis import Redis
@@ -19,6 +21,26 @@ from workers.metrics import exposition
 
 _FRESH_SECONDS = 1.0
 
+Answer = TypeVar("Answer")
+
+
+class _OnceASecond(Generic[Answer]):
+    """Asks no more often: whoever likes may ask us, and Redis answers one at a time."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Answer]]) -> None:
+        self._ask = ask
+        self._asking = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._answer: Answer
+
+    async def answer(self) -> Answer:
+        """Return what was answered last, if that is no second ago."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > _FRESH_SECONDS:
+                self._answer = await self._ask()
+                self._asked_at = time.monotonic()
+            return self._answer
+
 
 class HealthEndpoints:
     """Answers about this process, this receiver, and the whole."""
@@ -28,9 +50,8 @@ class HealthEndpoints:
         self._redis = redis
         self._counting = counting
         self._ops_token = ops_token
-        self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
-        self._checks: list[Check] = []
+        self._ready = _OnceASecond(self._can_store)
+        self._whole = _OnceASecond(self._examined)
 
     async def livez(self, _request: Request) -> Response:
         """This process serves."""
@@ -38,15 +59,13 @@ class HealthEndpoints:
 
     async def readyz(self, _request: Request) -> Response:
         """This receiver can store deliveries; workers do not count, nor does Polar."""
-        try:
-            await self._intake.check()
-        except StoreUnavailableError:
-            return JSONResponse({"status": "unready"}, status_code=503)
-        return JSONResponse({"status": "ready"})
+        if await self._ready.answer():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "unready"}, status_code=503)
 
     async def healthz(self, request: Request) -> Response:
         """The whole is well; what exactly is not is for operators only."""
-        checks = await self._examined()
+        checks = await self._whole.answer()
         well = all_well(checks)
         answer: dict[str, object] = {"status": "well" if well else "unwell"}
         if self._is_operator(request):
@@ -68,13 +87,15 @@ class HealthEndpoints:
         """Close the connections."""
         await run_in_threadpool(self._redis.close)
 
+    async def _can_store(self) -> bool:
+        try:
+            await self._intake.check()
+        except StoreUnavailableError:
+            return False
+        return True
+
     async def _examined(self) -> list[Check]:
-        """Ask at most once a second: whoever likes may ask us, and Redis answers one at a time."""
-        async with self._asking:
-            if time.monotonic() - self._asked_at > _FRESH_SECONDS:
-                self._checks = await run_in_threadpool(examine, self._redis)
-                self._asked_at = time.monotonic()
-            return self._checks
+        return await run_in_threadpool(examine, self._redis)
 
     def _is_operator(self, request: Request) -> bool:
         if self._ops_token is None:

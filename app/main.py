@@ -34,9 +34,9 @@ def create_app(settings: Settings) -> ASGIApp:
     health = HealthEndpoints(intake, redis, counting, token)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
         counts = asyncio.create_task(counting.run())
-        yield
+        yield {"tally": tally}  # for app.connections
         counting.end()
         await counts
         await intake.close()

@@ -1,5 +1,6 @@
 """The receiver's own process: its listening socket, and uvicorn on it."""
 
+import signal
 import socket
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ from config.errors import ConfigError
 from config.settings import Settings
 
 _BACKLOG = 2048  # connections that wait while a receiver is started again
-_GRACE_SECONDS = 10  # for requests under way when told to stop
+_GRACE_SECONDS = 16  # for requests under way when told to stop; none takes so long
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -54,5 +55,6 @@ def serving(app: ASGIApp) -> uvicorn.Config:
 def run_receiver(app: ASGIApp, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     raise_file_limit()
-    with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes it on
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes the signal on
         uvicorn.Server(serving(app)).run(sockets=[listener])

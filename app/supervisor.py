@@ -64,8 +64,17 @@ def _end_of(code: int) -> str:
     return f"killed by signal {-code}"
 
 
-def supervise(parts: Sequence[Part], tend: Callable[[], None] = lambda: None) -> None:
-    """Run ``parts`` until SIGINT, SIGTERM or SIGHUP; ``tend`` is called at every look."""
+def _nothing() -> None:
+    pass
+
+
+def supervise(
+    parts: Sequence[Part], *, tend: Callable[[], None] = _nothing, stop: Callable[[], None] = _nothing
+) -> None:
+    """Run ``parts`` until SIGINT, SIGTERM or SIGHUP; ``tend`` is called at every look, ``stop`` at the end.
+
+    It closes what we share with them: our own copy of a socket would take who comes until the last one ended.
+    """
     with _stop_signals() as stopping:
         try:
             while not stopping:
@@ -75,6 +84,7 @@ def supervise(parts: Sequence[Part], tend: Callable[[], None] = lambda: None) ->
                 time.sleep(_LOOK_SECONDS)
         finally:
             log.info("stopping: what is under way is finished first")
+            stop()
             _end(parts)
             log.info("stopped")
 

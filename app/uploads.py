@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from starlette.types import Message, Receive
 
 MOST_BYTES = 1024 * 1024  # of a body; Polar's own are some 5 KB
-MOST_BYTES_AT_ONCE = 64 * MOST_BYTES  # of all that are not whole yet, and so not known to be Polar's
+# Of all that are not whole yet, and so not known to be Polar's. What came and was not read yet is on top
+# of it, and bounded by app.connections.
+MOST_BYTES_AT_ONCE = 64 * MOST_BYTES
 _READ_SECONDS = 10  # Polar itself would have given up
 _MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
 

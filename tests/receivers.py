@@ -41,11 +41,15 @@ class MemoryRedis:
         self.stored: dict[str, bytes] = {}
         self.fault: Exception | None = None
         self.connection_pool = self
-        self.disconnected = 0
+        self.disconnected: list[str] = []
+        self.held: Exception | None = None
+        """What happens to who wants to leave."""
 
-    async def disconnect(self) -> None:
-        """Count how often the pool was told to connect anew."""
-        self.disconnected += 1
+    async def disconnect(self, *, inuse_connections: bool = True) -> None:
+        """Note which of the pool's connections were to be made anew."""
+        self.disconnected.append("all" if inuse_connections else "idle")
+        if self.held:
+            raise self.held
 
     def register_script(self, _source: str) -> "MemoryRedis":
         """Return the script."""

@@ -65,6 +65,15 @@ def is_closed(wire: socket.socket) -> bool:
         wire.settimeout(_PATIENCE_SECONDS)
 
 
+def is_refused(url: str) -> bool:
+    """Say whether nobody listens there any more."""
+    try:
+        with wire_to(url):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
 def post_with(*headers: bytes, body: bytes = b"", path: bytes = b"/webhooks/polar") -> bytes:
     """Return a request with these header lines, whether they make sense or not."""
     return b"\r\n".join([b"POST " + path + b" HTTP/1.1", b"Host: x", *headers, b"", body])

@@ -7,6 +7,7 @@ log to disk once for all of them. A lone one waits for nobody.
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -87,10 +88,10 @@ class Intake:
             try:
                 answers = await self._store_together(together)
             except (RedisError, OSError) as error:
-                unavailable = await self._unavailable(error)
                 # Who waited behind them is not to wait for the next one to fail: Polar's patience is 10 s.
-                _refuse([*together, *self._waiting], unavailable)
+                _refuse([*together, *self._waiting], StoreUnavailableError(words_of(error)))
                 self._waiting.clear()
+                await self._leave_replica(error)
             except BaseException as error:  # the receiver ends, or a bug: nobody is to wait for ever
                 _refuse([*together, *self._waiting], StoreUnavailableError(f"not stored: {error!r}"))
                 self._waiting.clear()
@@ -118,20 +119,22 @@ class Intake:
         )
         return answers
 
-    async def _unavailable(self, error: Exception) -> StoreUnavailableError:
-        """Return why nothing can be stored; after a fail-over, leave the server that is primary no more."""
+    async def _leave_replica(self, error: Exception) -> None:
+        """After a fail-over, leave the server that is primary no more."""
         # The name leads to another one by then, but open connections do not. Redis 6 tells of it in the
         # words of a script's error alone.
         if isinstance(error, ReadOnlyError) or "-READONLY" in str(error):
-            await self._redis.connection_pool.disconnect()
-        return StoreUnavailableError(words_of(error))
+            with suppress(RedisError, OSError):  # with TLS, a server that does not let go
+                # What others are using now is closed when it has told them the same.
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def check(self) -> None:
         """See that Redis takes writes; StoreUnavailableError says why it does not."""
         try:
             await self._redis.set(keys.READY, 1, ex=_READY_SECONDS)
         except (RedisError, OSError) as error:
-            raise await self._unavailable(error) from error
+            await self._leave_replica(error)
+            raise StoreUnavailableError(words_of(error)) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -50,9 +50,9 @@ COUNTS = (
     ),
     Count(
         name="refused_requests",
-        words="Requests that the receiver answered with an error.",
+        words="Webhooks that the receiver answered with an error, and what it could not read as requests.",
         labels=("reason",),
-        known=(("body_too_large",), ("incomplete",), ("invalid_signature",), ("unavailable",)),
+        known=(("body_too_large",), ("incomplete",), ("invalid_signature",), ("no_http",), ("unavailable",)),
     ),
     Count(
         name="outcomes",

@@ -44,7 +44,7 @@ def _findings(redis: Redis) -> Iterator[Finding]:
             yield _error(words_of(error))
     except ResponseError as error:
         if isinstance(error, ReadOnlyError):  # after a fail-over the name may lead to another server
-            redis.connection_pool.disconnect()
+            redis.connection_pool.disconnect(inuse_connections=False)  # those are other threads'
         yield _error(words_of(error))
     if info is None:
         detail = "its user may not run info, so whether it keeps what it is given is not seen (ACL: +info)"

@@ -50,12 +50,14 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
         _tell_settings(settings, rules)
         if settings.redis_url is not None:
-            _warn_of_redis(settings.redis_url.get_secret_value())
-            supervise(run(_environment(settings.redis_url.get_secret_value(), json=json)))
+            url = settings.redis_url.get_secret_value()
+            _warn_of_redis(url)
+            supervise(run(_environment(url, json=json)), stop=listener.close)
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
             log.info("embedded Redis", data_dir=str(settings.data_dir))
-            supervise(run(_environment(embedded.url, json=json)), lambda: _tend(embedded))
+            parts = run(_environment(embedded.url, json=json))
+            supervise(parts, tend=lambda: _tend(embedded), stop=listener.close)
 
 
 @root.command()
@@ -76,7 +78,8 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
             run_receiver(app, listener)
             log.info("stopped")
         else:
-            supervise(_receiver_parts(listener, receivers, _environment(url, json=json)))
+            parts = _receiver_parts(listener, receivers, _environment(url, json=json))
+            supervise(parts, stop=listener.close)
 
 
 @root.command()

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +13,10 @@ import httpx
 import pytest
 from redis import Redis
 
+from app.signature import sign
 from tests.builders import order_webhook, some_id
-from tests.processes import Credits, Running, credits_in, eventually, living, post
+from tests.processes import SECRET, Credits, Running, credits_in, eventually, living, post
+from tests.wires import heard, is_refused, post_with, statuses, wire_to
 from workers.deliveries import DeliveryStore
 
 OPERATOR = "ops_of-these-tests"
@@ -102,6 +105,35 @@ def test_told_to_stop_under_load_they_have_stored_what_they_acknowledged(
         assert service.stop(signal.SIGTERM) == 0
         acknowledged = [one for sender in senders for one in sender.result()]
     assert len(DeliveryStore(redis).get(acknowledged)) == len(acknowledged) > 100
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_told_to_stop_they_finish_what_is_under_way_and_refuse_who_comes(
+    credits_: Credits, redis: Redis, command: str
+) -> None:
+    """Refused at once, Polar or a load balancer asks the next machine; in a socket's queue it would hang."""
+    body = order_webhook()
+    proof = sign(SECRET, "msg-1", int(time.time()), body)
+    headers = [f"{name}: {value}".encode() for name, value in proof.items()]
+    length, expect = b"Content-Length: %d" % len(body), b"Expect: 100-continue"
+    with credits_.running(command, *TWO) as service:
+        url = service.url()
+        with wire_to(url) as wire:
+            wire.sendall(post_with(*headers, length, expect))
+            assert wire.recv(65_536).startswith(b"HTTP/1.1 100")  # it is under way
+            service.process.send_signal(signal.SIGTERM)
+            eventually(lambda: is_refused(url))
+            wire.sendall(body)
+            assert statuses(heard(wire)) == [202]
+    assert DeliveryStore(redis).get(["msg-1"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_alone_says_that_it_stopped_and_ends_well(credits_: Credits, number: signal.Signals) -> None:
+    with credits_.running("serve") as service:
+        assert service.url()  # it is ready
+        assert service.stop(number) == 0
+        assert "stopped" in service.said.splitlines()[-1]
 
 
 def test_a_taken_port_is_one_clear_line(credits_: Credits) -> None:

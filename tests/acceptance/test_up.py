@@ -33,6 +33,7 @@ from tests.processes import (
     some_polar,
 )
 from tests.servers import running
+from tests.wires import is_refused
 from workers.embedded import EmbeddedRedis
 from workers.records import Status as Became
 
@@ -204,6 +205,7 @@ def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
         up.process.send_signal(signal.SIGTERM)
         eventually(lambda: not living([receiver]))
         assert living([worker])
+        assert is_refused(service.url)  # by the socket that all share
         polar_thinks.released.set()
         assert up.process.wait(60) == 0
     with house.credits.stores() as held:

@@ -12,6 +12,8 @@ CHUNKED = b"Transfer-Encoding: chunked"
 WHOLE = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAID), PAID)
 LENGTH = b"Content-Length: %d" % len(PAID)
 
+SOON_SECONDS = 1
+
 # Large enough for anybody's headers, small enough to be no burden.
 TOO_LONG = b"a" * 40_000
 
@@ -85,6 +87,27 @@ def test_what_does_not_end_is_given_up_before_it_fills_the_memory(
     assert statuses(answer) in ([400], [])  # who still sends when we close may miss the answer
 
 
+CRUMBS = {
+    "headers": post_with(*[b"a: b"] * 2000, LENGTH)[:-4],
+    "headers that end": post_with(*[b"a: b"] * 2000, LENGTH),
+    "trailers": post_with(CHUNKED, body=b"0\r\n" + b"a: b\r\n" * 2000),
+}
+
+
+@pytest.mark.parametrize("sent", CRUMBS.values(), ids=CRUMBS.keys())
+def test_headers_in_crumbs_are_given_up_though_their_bytes_are_few(
+    receiver: str, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """These 12 KB take 320 KB of Python's memory, and there may be hundreds of connections."""
+    monkeypatch.setattr(door, "_REQUEST_SECONDS", SOON_SECONDS)  # who is not given up is hung up on unheard
+    assert statuses(raw(receiver, sent, hang_up=False)) == [400]
+
+
+def test_a_hundred_headers_are_taken(receiver: str) -> None:
+    """Polar sends ten, and proxies add a few."""
+    assert statuses(raw(receiver, webhook(LENGTH, *[b"a: b"] * 95, body=PAID))) == [202]
+
+
 def test_headers_of_sixteen_kilobytes_are_taken(receiver: str) -> None:
     assert statuses(raw(receiver, webhook(b"A: " + b"a" * 15_000, LENGTH, body=PAID))) == [202]
 
@@ -96,6 +119,10 @@ def test_trailers_are_no_headers(receiver: str, redis: Redis) -> None:
     assert [one.id for one in DeliveryStore(redis).newest()] == ["msg-1"]
     late = post_with(CHUNKED, body=WHOLE[:-2] + webhook(body=b"").partition(b"Host: x\r\n")[2])
     assert statuses(raw(receiver, late)) == [403]
+
+
+def test_a_space_behind_the_encoding_is_none_of_it(receiver: str) -> None:
+    assert statuses(raw(receiver, webhook(CHUNKED + b" ", body=WHOLE))) == [202]
 
 
 def test_who_asks_for_an_upgrade_gets_an_answer_and_none(receiver: str) -> None:

@@ -12,13 +12,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from app.main import create_app
+from app.receiver import serving
 from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
 from tests.fakes import FakePolar, KilledError
 from tests.receivers import OPS_TOKEN, PATH, deliver, settings_for
-from tests.servers import running
+from tests.servers import running, running_as
 from tests.shops import BROKEN, TEN
 from tests.stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
+from tests.wires import post_with, raw
 from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.granting import Granter
@@ -36,7 +38,7 @@ Numbers = dict[str, float]
 @pytest.fixture
 def receiver(redis: Redis, redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver that has counted nothing yet."""
-    with running(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
+    with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
 
 
@@ -93,6 +95,7 @@ def test_an_empty_service_is_all_zeros_and_names_what_may_come(receiver: str) ->
         "credits_deliveries_total accepted unreadable",
         "credits_deliveries_total ignored other",
         "credits_refused_requests_total invalid_signature",
+        "credits_refused_requests_total no_http",
         "credits_retries_total",
         "credits_delivery_to_credit_seconds_bucket +Inf",
         "credits_delivery_to_credit_seconds_count",
@@ -130,6 +133,14 @@ def test_webhooks_are_counted_by_type_and_by_what_the_receiver_did(receiver: str
         "credits_deliveries_total ignored other": 2,
     }
     assert numbers["credits_refused_requests_total invalid_signature"] == 1
+
+
+def test_what_no_application_saw_is_counted_as_refused_too(receiver: str) -> None:
+    raw(receiver, b"no HTTP\r\n\r\n", hang_up=False)
+    raw(receiver, post_with(b"Transfer-Encoding: chunked", body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
+    numbers = scraped(receiver)
+    assert numbers["credits_refused_requests_total no_http"] == 1
+    assert numbers["credits_refused_requests_total incomplete"] == 1
 
 
 def test_credits_are_counted_by_meter_and_deliveries_by_their_end(

@@ -21,7 +21,7 @@ def test_without_redis_it_starts_says_503_and_is_back_by_itself(tmp_path: Path) 
         assert_away(url)
         with embedded:
             eventually(lambda: deliver(url, PAID).status_code == 202)
-            assert httpx.get(url + "/readyz").status_code == 200
+            eventually(lambda: httpx.get(url + "/readyz").status_code == 200)
         embedded.await_end()
         assert_away(url)
         with embedded:
@@ -34,7 +34,7 @@ def assert_away(url: str) -> None:
     answer = deliver(url, PAID, "msg-0")
     assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    assert httpx.get(url + "/readyz").status_code == 503
+    eventually(lambda: httpx.get(url + "/readyz").status_code == 503)  # it is asked once a second
     assert httpx.get(url + "/livez").status_code == 200
     assert (httpx.get(url + "/healthz").status_code, httpx.get(url + "/healthz").json()) == (
         503,

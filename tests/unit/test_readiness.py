@@ -1,0 +1,80 @@
+"""How often Redis is asked whether it can store: no probe, and no crowd of strangers, makes work for it."""
+
+import asyncio
+from typing import cast
+
+import pytest
+from redis import Redis
+from starlette.requests import Request
+
+from app import health
+from app.counting import Counting
+from app.health import HealthEndpoints
+from workers.counts import Tally
+from workers.errors import StoreUnavailableError
+from workers.intake import Intake
+
+
+class Store:
+    """What can be asked whether it takes writes, and does or does not."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.asked = 0
+
+    async def check(self) -> None:
+        """Think, and answer."""
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise StoreUnavailableError("away")
+
+
+class Probes:
+    """A receiver's readiness, and those who ask for it."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        no_redis = cast(Redis, None)
+        self._health = HealthEndpoints(
+            cast(Intake, self.store), no_redis, Counting(Tally(), no_redis), ops_token=None
+        )
+
+    async def ask(self, count: int = 1) -> set[int]:
+        """Ask so many times at once; return the statuses."""
+        request = Request({"type": "http"})
+        answers = await asyncio.gather(*[self._health.readyz(request) for _ in range(count)])
+        return {answer.status_code for answer in answers}
+
+
+@pytest.fixture
+def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_FRESH_SECONDS", 3600.0)
+
+
+@pytest.fixture
+def time_flies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_FRESH_SECONDS", -1.0)
+
+
+@pytest.mark.parametrize(("is_away", "status"), [(False, 200), (True, 503)])
+def test_a_crowd_of_probes_is_one_question_whatever_the_answer(
+    time_stands_still: None, is_away: bool, status: int
+) -> None:
+    async def crowd(probes: Probes) -> set[int]:
+        return await probes.ask(50) | await probes.ask(50)
+
+    probes = Probes()
+    probes.store.is_away = is_away
+    assert asyncio.run(crowd(probes)) == {status}
+    assert probes.store.asked == 1
+
+
+def test_the_next_second_asks_anew(time_flies: None) -> None:
+    async def outage(probes: Probes) -> list[set[int]]:
+        seen = [await probes.ask()]
+        for probes.store.is_away in (True, False):
+            seen.append(await probes.ask())
+        return seen
+
+    assert asyncio.run(outage(Probes())) == [{200}, {503}, {200}]
