@@ -54,11 +54,6 @@ def _told(standing: Standing) -> Iterator[tuple[str, Any]]:
     taken = {meter: sum(rules.values()) for meter, rules in standing.taken.items()}
     yield "taken", taken
     yield "claims", sorted((_told_of(claim) for claim in standing.claims), key=str)
-    refunds = [claim.subject for claim in standing.claims if ":refund:" in claim.subject]
-    if refunds and standing.refund:
-        # One that took nothing is not known at Polar.
-        known = max(int(subject.rpartition(":")[2]) for subject in refunds)
-        yield "refunded", min(known, standing.refund.amount)
 
 
 def _told_of(claim: Claim) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from config.rules import Rules
 from workers.bodies import pack
-from workers.cases import Case
+from workers.cases import Case, credits_text
 from workers.errors import UnreadableEventError
 from workers.events import ORDER_PAID, read_order
 from workers.facts import Fact, order_fact
@@ -17,6 +17,7 @@ from workers.hindsight import resting_on_today
 from workers.lists import Row
 from workers.planning import Obstacle, Plan, judge, never, plan_for
 from workers.prospects import prospect
+from workers.rebuilding import REBUILD
 from workers.records import Leased, Standing
 
 # An order is paid up to so long after it was created, and does not say when.
@@ -71,6 +72,8 @@ class Review:
     missing: dict[str, Missing] = field(default_factory=dict)
     unsettled: dict[str, str] = field(default_factory=dict)
     """What is claimed and not at Polar yet: by order, the delivery that has claimed it."""
+    partial: list[Left] = field(default_factory=list)
+    """Orders read back from Polar to which today's rules give more: it may never have been sent."""
     unsure: list[Left] = field(default_factory=list)
     failing: list[Left] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -112,7 +115,7 @@ class Review:
 
     def _judge(self, one: "_Sold", standing: Standing) -> None:
         if any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
-            self._count_claimed(one.order_id, standing)
+            self._count_claimed(one, standing)
         elif rests_on := () if self.assume_current else resting_on_today(one.fact, self.rules):
             self.unsure.append(Left(order_id=one.order_id, why=", ".join(rests_on)))
         elif one.plan.failure:
@@ -122,12 +125,14 @@ class Review:
         else:
             self._see_what_is_new(one, standing)
 
-    def _count_claimed(self, order_id: str, standing: Standing) -> None:
+    def _count_claimed(self, one: "_Sold", standing: Standing) -> None:
         unsettled = [claim.delivery_id for claim in standing.claims if claim.unsettled]
         if unsettled:
-            self.unsettled[order_id] = unsettled[0]
+            self.unsettled[one.order_id] = unsettled[0]
         else:
             self.granted += 1
+        if why := _what_may_lack(one.plan, standing):
+            self.partial.append(Left(order_id=one.order_id, why=why))
 
     def _see_what_is_new(self, one: "_Sold", standing: Standing) -> None:
         had = {claim.subject for claim in standing.elsewhere} | self._promised
@@ -168,6 +173,15 @@ def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> Missing:
         grants=new,
         packed=pack(one.body),
     )
+
+
+def _what_may_lack(plan: Plan, standing: Standing) -> str:
+    """Return what today's rules give beside what was read back from Polar: nobody knows what was meant."""
+    if standing.own is None or standing.own.delivery_id != REBUILD:
+        return ""
+    stand = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
+    more = [grant for grant in plan.grants if grant.key not in {one.key for one in stand}]
+    return f"Polar has {credits_text(stand)}; today's rules also give {credits_text(more)}" if more else ""
 
 
 def _reason(fact: Fact, rules: Rules, plan: Plan) -> str:

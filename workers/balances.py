@@ -1,6 +1,7 @@
 """What a customer has at Polar beside what the ledger gave them and took back, by meter."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -53,13 +54,24 @@ def side_by_side(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]
     held = dict(zip(views(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True))
     found: list[Balance] = []
     for wanted, told in _by_meter(entries).items():
-        sums = next((one for one in closest(wanted, held) if not one.faults), None)
-        if sums is None:
+        meter = _meter_for(wanted, held)
+        if meter is None:
             found.append(told)
         else:
-            found.append(replace(told, polar_meter=sums.meter.name, balance=held.pop(sums.meter)))
+            found.append(replace(told, polar_meter=meter.name, balance=held.pop(meter)))
     found += [Balance(meter=one.name, polar_meter=one.name, balance=left) for one, left in held.items()]
     return sorted(found, key=lambda one: one.meter)
+
+
+def _meter_for(wanted: Meter, meters: Collection[PolarMeter]) -> PolarMeter | None:
+    """Return the meter that adds up these credits; where none in use does, one in the archive."""
+    for is_archived in (False, True):
+        of_these = [one for one in meters if (one.archived_at is not None) is is_archived]
+        in_use = {one.model_copy(update={"archived_at": None}): one for one in of_these}
+        for match in closest(wanted, in_use):
+            if not match.faults:
+                return in_use[match.meter]
+    return None
 
 
 def _by_meter(entries: Iterable[Entry]) -> Mapping[Meter, Balance]:
@@ -81,6 +93,6 @@ def _with(told: Balance, one: Entry) -> Balance:
 
 def _balance(row: Row) -> Decimal:
     balance = row.get("balance")
-    if isinstance(balance, bool) or not isinstance(balance, int | float):
+    if isinstance(balance, bool) or not isinstance(balance, int | float) or not math.isfinite(balance):
         raise PolarUnreachableError("Polar's answer is no list of balances")
     return Decimal(str(balance))

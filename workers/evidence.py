@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from config.amounts import MOST_DIGITS
 from config.fields import CONTROLS
 from workers.events import Id, Moment
-from workers.grants import BY_HAND, Grant, Part, subject_of
+from workers.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
 from workers.lists import Row
 from workers.manual import KEY
 
@@ -22,7 +23,7 @@ _STEM = re.compile(
     rf"|cycle:{_UUID}:[0-9]+"
     rf"|customer:(?P<customer>{_UUID}):(?P<rule>{KEY})"
     rf"|(?P<hand>manual):{KEY}:[^:\s]+"
-    rf"|refund:(?P<refunded>{_UUID}):(?P<cents>[0-9]+)"
+    rf"|refund:(?P<refunded>{_UUID}):[0-9]+"
     rf"|revoke:(?P<revoked>{_UUID}))"
 )
 _RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may have been cut off
@@ -40,15 +41,11 @@ class _Event(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
-    """A grant as Polar has it: several rules are one part, named by all of them, and none is revocable.
-
-    ``refunded_amount`` is in cents, all told, where a refund took it back.
-    """
+    """A grant as Polar has it: several rules are one part, named by all of them, and none is revocable."""
 
     event_id: str
     grant: Grant
     at: datetime
-    refunded_amount: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +59,12 @@ class Oddity:
 
 class _NotOursError(Exception):
     """Says why."""
+
+
+def says_it_is_ours(row: Row) -> bool:
+    """Say whether an event has our ``granted_by``: a server may not know the filter, and list everybody's."""
+    metadata = row.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("granted_by") == GRANTED_BY
 
 
 def read_trace(row: Row) -> Trace | Oddity:
@@ -95,9 +98,7 @@ def _trace(event: _Event, key: str, event_id: str) -> Trace:
         order_id=_order_id(event.metadata, found),
         reason="" if takes else _text(event.metadata, "reason"),
     )
-    cents = found["cents"]
-    refunded_amount = int(cents) if cents else None
-    return Trace(event_id=event_id, grant=grant, at=event.timestamp, refunded_amount=refunded_amount)
+    return Trace(event_id=event_id, grant=grant, at=event.timestamp)
 
 
 def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
@@ -109,7 +110,7 @@ def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
         raise _NotOursError("it has no number of credits" if not numbers else "it has more than one number")
     ((property_name, number),) = numbers.items()
     units = -Decimal(str(number)).normalize()
-    if not units.is_finite() or not units:
+    if not units.is_finite() or not units or units.adjusted() >= MOST_DIGITS:
         raise _NotOursError("it has no number of credits")
     if units < 0 and not takes:
         raise _NotOursError("it takes credits, and its key says that it gives")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from itertools import chain, islice
 
@@ -13,15 +14,23 @@ from workers.cases import open_case
 from workers.deliveries import DISMISSED, DeliveryStore
 from workers.errors import PolarDeniedError, UnreadableEventError
 from workers.events import ORDER_PAID, STORED_TYPES, read_order
+from workers.evidence import Trace, read_trace, says_it_is_ours
 from workers.granting import MOST_DELIVERIES, Granter
+from workers.grants import GRANTED_BY
 from workers.ledger import Ledger
-from workers.lists import Listing, Row, failed_webhooks, orders
+from workers.lists import Listing, Row, events, failed_webhooks, orders
 from workers.planning import Plan
 from workers.polar import Polar
 from workers.prospects import prospect
 from workers.records import Delivery, Leased, Outcome, Status
 from workers.recovering import Lost, Search
+from workers.scopes import needs
 from workers.turns import Turns, run_in_turn
+
+LEDGER_LOST = (
+    "the ledger is empty, and Polar has events of ours: run credits rebuild first (else orders are claimed "
+    "anew, and refunds take again what they have taken)"
+)
 
 _MOST_READ = 10_000  # of the bodies that wait, one by one: a second
 
@@ -64,6 +73,17 @@ class Mender:
     ledger: Ledger
     polar: Polar
     turns: Turns
+
+    def is_ledger_lost(self, now: datetime) -> bool:
+        """Say whether nothing was granted by this ledger, and Polar has grants that nobody claimed in it."""
+        if self.ledger.granted():
+            return False
+        listing = events(metadata={"granted_by": GRANTED_BY}, before=now)
+        with needs("events:read"):
+            page = self.turns.ask(partial(self.polar.page, listing))
+        told = [read_trace(row) for row in page.items if says_it_is_ours(row)]
+        subjects = [one.grant.subject for one in told if isinstance(one, Trace)]
+        return any(standing.own is None for standing in self.ledger.find_all(subjects))
 
     def look(
         self,

@@ -15,7 +15,7 @@ from workers.cases import credits_text
 from workers.counts import Tally, write_down
 from workers.errors import PolarError
 from workers.granting import Granter
-from workers.mending import Backlog, Mender
+from workers.mending import LEDGER_LOST, Backlog, Mender
 from workers.records import Outcome, Status
 from workers.redis_words import words_of
 from workers.rulebook import Rulebook
@@ -79,6 +79,9 @@ class Reconciler:
             log.error("not reconciling", reason=NEEDS_CREDIT_FROM)
             return
         now = datetime.now(UTC)
+        if self.mender.is_ledger_lost(now):
+            log.error("not reconciling", reason=LEDGER_LOST)
+            return
         since = now - max(2 * self.every, _LEAST_LOOKED_BACK)
         backlog = self.mender.look(rules, since=since, until=now, now=now, only_untold=True)
         outcomes = [one for batch in self.mender.grant(backlog, self.granter) for one in batch]

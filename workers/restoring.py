@@ -1,7 +1,7 @@
 """Reads our own events back from Polar into the ledger, after its Redis was lost."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,13 +9,14 @@ from redis import Redis
 
 from config.rules import Rules
 from workers import entries, keys
-from workers.grants import GRANTED_BY
+from workers.grants import GRANTED_BY, Grant
 from workers.ledger import Ledger
 from workers.lists import Page, events
 from workers.polar import Polar
-from workers.rebuilding import REBUILD, Rebuilding, Restoration, restoration
-from workers.records import Standing, milliseconds_of
+from workers.rebuilding import REBUILD, Rebuilding
+from workers.records import Claim, Standing, TakeBack, milliseconds_of
 from workers.refunds import take_back
+from workers.restorations import Correction, Restoration, correction, restoration
 from workers.scopes import needs
 from workers.scripts import lua
 from workers.turns import Turns
@@ -34,6 +35,8 @@ class Restored:
     """What came of it."""
 
     grants: int = 0
+    corrected: int = 0
+    """Grants over which Polar's amount was written."""
     changed: list[str] = field(default_factory=list)
     """Facts that somebody has claimed, or taken back, meanwhile: a second rebuild looks again."""
     untaken: list[str] = field(default_factory=list)
@@ -42,7 +45,7 @@ class Restored:
 
 @dataclass(frozen=True, kw_only=True)
 class Restorer:
-    """Finds at Polar what the ledger lacks, and writes it down."""
+    """Finds at Polar what the ledger lacks, or has otherwise, and writes it down."""
 
     redis: Redis
     ledger: Ledger
@@ -50,38 +53,53 @@ class Restorer:
     turns: Turns
 
     def look(self, rules: Rules, *, now: datetime, tell: Tell) -> Rebuilding:
-        """Read all events of ours, and find those that the ledger lacks; touches nothing."""
+        """Read all events of ours, and find what the ledger does not have like Polar; touches nothing."""
         found = Rebuilding(rules=rules)
         for page in self._pages(now):
-            found.add(page.items, self._standings)
-            tell(found.read, page.total)
-        found.leave_groundless(self._standings)
+            found.add(page, self._standings)
+            tell(found.listed, page.total)
+        found.leave_doubtful(self._standings)
         return found
 
     def restore(self, found: Rebuilding, *, tell: Tell) -> Restored:
         """Write down what is missing, oldest first; what is claimed meanwhile is left alone."""
-        done, facts = Restored(), list(found.missing)
-        for start in range(0, len(facts), _AT_ONCE):
-            some = facts[start : start + _AT_ONCE]
+        done, corrections = Restored(untaken=list(found.untaken)), found.corrections
+        whole, number = len(corrections) + len(found.missing), 0
+        for some in _batches(list(corrections)):
+            self._correct({fact: corrections[fact] for fact in some}, found.rules, done)
+            tell(number := number + len(some), whole)
+        for some in _batches(list(found.missing)):
             self._write(some, found, done)
-            tell(start + len(some), len(facts))
+            tell(number := number + len(some), whole)
         self.tell_trail()
         return done
 
+    def _correct(self, wrong: Mapping[str, Sequence[Grant]], rules: Rules, done: Restored) -> None:
+        found = (correction(wrong[one.subject], one, rules) for one in self._standings(list(wrong)))
+        todo = [one for one in found if one]
+        rows = json.dumps([_correction_row(one) for one in todo])
+        written = self.redis.register_script(lua("correct"))(args=[rows])
+        corrected = {
+            one.subject: len(one.grants) for one, is_done in zip(todo, written, strict=True) if is_done
+        }
+        done.corrected += sum(corrected.values())
+        done.changed += [fact for fact in wrong if fact not in corrected]
+
     def _write(self, facts: Sequence[str], found: Rebuilding, done: Restored) -> None:
         standings = self._standings(facts)
-        rows = [
-            _row(restoration(fact, found.missing[fact].values(), standing, found.rules))
+        todo = {
+            fact: one
             for fact, standing in zip(facts, standings, strict=True)
-        ]
+            if (one := restoration(fact, found.missing[fact].values(), standing, found.rules))
+        }
+        rows = json.dumps([_row(one) for one in todo.values()])
         script = self.redis.register_script(lua("restore"))
-        written = script(keys=[keys.CUSTOMERS, keys.RESTORED], args=[REBUILD, json.dumps(rows)])
-        for fact, is_whole in zip(facts, written, strict=True):
-            if is_whole:
-                done.grants += len(found.missing[fact])
-            else:
-                done.changed.append(fact)
-        done.untaken += self._untaken(standings)
+        written = script(keys=[keys.CUSTOMERS, keys.RESTORED], args=[REBUILD, rows])
+        restored = {fact: todo[fact].count for fact, is_whole in zip(todo, written, strict=True) if is_whole}
+        done.grants += sum(restored.values())
+        left = [fact for fact in facts if restored.get(fact) != len(found.missing[fact])]
+        done.changed += [fact for fact in left if fact not in done.changed]
+        done.untaken += [fact for fact in self._untaken(standings) if fact not in done.untaken]
 
     def _pages(self, now: datetime) -> Iterator[Page]:
         listing = events(metadata={"granted_by": GRANTED_BY}, before=now + _LATER)
@@ -89,8 +107,7 @@ class Restorer:
             yield from self.turns.read(self.polar, listing)
 
     def _standings(self, subjects: Sequence[str]) -> list[Standing]:
-        batches = (subjects[start : start + _AT_ONCE] for start in range(0, len(subjects), _AT_ONCE))
-        return [standing for some in batches for standing in self.ledger.find_all(some)]
+        return [standing for some in _batches(subjects) for standing in self.ledger.find_all(some)]
 
     def _untaken(self, before: Sequence[Standing]) -> list[str]:
         """Return the facts whose refunds, noted while they were not credited, have something to take now."""
@@ -102,6 +119,10 @@ class Restorer:
         script = self.redis.register_script(lua("trail"))
         while script(keys=[keys.RESTORED, keys.AUDIT], args=[_AT_ONCE]):
             pass
+
+
+def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (subjects[start : start + _AT_ONCE] for start in range(0, len(subjects), _AT_ONCE))
 
 
 def _row(one: Restoration) -> list[object]:
@@ -117,3 +138,22 @@ def _row(one: Restoration) -> list[object]:
     ]
     claim = entries.claim_row(REBUILD, one.plan, None)
     return [one.claimed_by, claim, [entries.take_back_row(each) for each in one.taken], times]
+
+
+def _correction_row(one: Correction) -> list[object]:
+    """Return a correction as ``correct.lua`` reads it."""
+    as_is = [_as_written(one, claim, then) for claim, then, _ in one.grants]
+    to_be = [_as_written(one, claim, now) for claim, _, now in one.grants]
+    return [one.subject, as_is[0][1], [row[2:] for row in as_is], [row[2:] for row in to_be]]
+
+
+def _as_written(one: Correction, claim: Claim, grant: Grant) -> list[object]:
+    """Return the change of what was taken, and the fields of one of its grants: in the way of a taking."""
+    whole = TakeBack(
+        delivery_id=claim.delivery_id,
+        subject=one.subject,
+        grants=(grant,),
+        before=one.before,
+        after=one.after,
+    )
+    return entries.take_back_row(whole)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.output import Cell, ago, console, iso, literal, planned_json, print_json, print_table
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import (
     agreed,
     counted,
@@ -20,14 +20,16 @@ from app.cli.running import (
     print_some,
     progress,
     run_all,
+    say,
 )
 from app.cli.shapes import BackfillJson, MissingJson
+from app.errors import CommandError
 from config.rules import Rules, load_rules
 from workers.backfilling import Left, Missing
 from workers.cases import credits_text
-from workers.mending import Backlog
+from workers.mending import LEDGER_LOST, Backlog
 from workers.records import Outcome
-from workers.runtime import granter_for, mender_for, polar_for, stores
+from workers.runtime import granter_for, mender_for, polar_for
 
 _NO_CREDIT_FROM = (
     "the rules have no credit_from: orders that somebody else credited before you went live would be "
@@ -60,6 +62,7 @@ def backfill(
     webhook would have been; nothing is credited twice. Polar shows subscriptions as they are today: where
     an amount rests on that, the order is listed and left, unless you say --assume-current. Run it again to
     go on after an interruption. With --yes and no terminal it says nothing where there was nothing to do.
+    With a ledger that was lost it grants nothing: run credits rebuild first.
 
     Example: credits backfill --since 7d --dry-run
     """
@@ -68,8 +71,10 @@ def backfill(
     now = datetime.now(UTC)
     if since >= (end := min(until or now, now)):
         raise typer.BadParameter("--until must be later than --since")
-    with closing(polar_for(settings)) as polar, stores(settings) as held:
-        mender = mender_for(held, polar)
+    with closing(polar_for(settings)) as polar, opened(settings) as held:
+        mender = mender_for(held, polar, say)
+        if mender.is_ledger_lost(now):
+            raise CommandError(LEDGER_LOST)
         with progress("reading orders", json=json) as tell:
             backlog = mender.look(
                 rules, since=since, until=end, now=now, assume_current=assume_current, tell=tell
@@ -102,6 +107,7 @@ def _print(backlog: Backlog, rules: Rules) -> None:
             [ago(one.created_at), one.order_id, one.would] for one in review.missing.values()
         ]
         print_some(["created", "order", "would"], rows)
+    _print_left("left: it may lack a part", review.partial)
     _print_left("rests on what the subscription is today", review.unsure)
     _print_left("cannot be worked out", review.failing)
     if counts := [[str(count), words] for count, words in _counts(backlog) if count]:
@@ -153,7 +159,7 @@ def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: 
         "failing": [{"order_id": one.order_id, "reason": one.why} for one in review.failing],
         "parked": backlog.parked,
         "skipped": [{"reason": why, "orders": count} for why, count in review.skipped.most_common()],
-        "warnings": _warnings(backlog, rules),
+        "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.why}" for one in review.partial)],
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,
     }

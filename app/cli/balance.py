@@ -8,7 +8,8 @@ from uuid import UUID
 import typer
 
 from app.cli.output import Cell, console, literal, number, print_json, print_table
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
+from app.cli.running import say
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
 from config.problems import shown
@@ -17,7 +18,7 @@ from workers.balances import Balance, Teller
 from workers.cases import plain
 from workers.customers import Customers
 from workers.polar import Polar
-from workers.runtime import polar_for, stores
+from workers.runtime import polar_for
 from workers.turns import Turns
 from workers.wishes import Kind, Name
 
@@ -41,8 +42,8 @@ def balance(
     """
     name = _name(customer, external_customer, email)
     settings = settings_for("balance", quiet=True)
-    with closing(polar_for(settings)) as polar, stores(settings) as held:
-        turns = Turns(pauses=held.pauses)
+    with closing(polar_for(settings)) as polar, opened(settings) as held:
+        turns = Turns(pauses=held.pauses, say=say, is_hasty=True)
         audit = Audit(held.redis, held.ledger)
         found = Teller(polar=polar, turns=turns, audit=audit).tell(_find(name, polar, turns))
     if json:
@@ -73,9 +74,13 @@ def _id(text: str) -> str:
 
 def _find(name: Name, polar: Polar, turns: Turns) -> str:
     ids = Customers(polar, turns).find([name], lambda _done, _whole: None)
-    if name not in ids:
-        raise CommandError(f"Polar knows no customer with the {name.kind} {shown(name.text)}")
-    return ids[name]
+    if name in ids:
+        return ids[name]
+    words = f"Polar knows no customer with the {name.kind} {shown(name.text)}"
+    if name.kind is not Kind.ID:
+        raise CommandError(words)
+    console(stderr=True).print(literal(f"{words}: what follows is what our ledger has"))
+    return name.text
 
 
 def _print(found: Sequence[Balance]) -> None:

@@ -31,10 +31,11 @@ def rebuild(
 ) -> None:
     """Read our own events back from Polar into the ledger.
 
-    For a Redis that was lost: each credit that we ever gave or took back stands at Polar with its key, and
-    becomes an entry of the ledger again, with the amount as it was. Nothing is sent to Polar. What stands in
-    the ledger already is left alone; where it says otherwise than Polar, both are listed. Then run credits
-    backfill for what was really missing.
+    For a Redis that was lost, or put back from a backup: stop the workers first, and with them the
+    reconciler. Each credit that we ever gave or took back stands at Polar with its key, and becomes an entry
+    of the ledger again, with the amount as it was. Nothing is sent to Polar. What stands in the ledger stays;
+    where Polar has another amount for it, the ledger gets Polar's, and both are listed. Then start the
+    workers, and run credits backfill for what was really missing.
 
     Example: credits rebuild --dry-run
     """
@@ -47,15 +48,23 @@ def rebuild(
             found = restorer.look(rules, now=datetime.now(UTC), tell=tell)
         if not json:
             _print(found)
-        count = len(found.grants)
-        if dry_run or (count and not agreed(f"restore {counted(count, 'grant')}", yes=yes)):
-            done = Restored()
+        todo = " and ".join(_todo(found))
+        if dry_run or (todo and not agreed(todo, yes=yes)):
+            done = Restored(untaken=found.untaken)
         else:
             with progress("restoring", json=json) as tell:
                 done = restorer.restore(found, tell=tell)
     _tell(found, done, json=json)
-    if done.changed:
+    if done.changed or (not dry_run and (found.left or found.hidden)):
         raise typer.Exit(1)
+
+
+def _todo(found: Rebuilding) -> Iterator[str]:
+    wrong = len(found.differing) - len(found.left)
+    if found.grants:
+        yield f"restore {counted(len(found.grants), 'grant')}"
+    if wrong:
+        yield f"write Polar's amount over {wrong} of the ledger's"
 
 
 def _print(found: Rebuilding) -> None:
@@ -63,9 +72,10 @@ def _print(found: Rebuilding) -> None:
         print_table(["missing", "grants", "credits", "taken back"], list(_sums(found.grants)))
     if found.differing:
         rows: list[list[Cell]] = [
-            [one.grant.key, _amount(one.grant), _amount(one.ledger)] for one in found.differing
+            [one.grant.key, _amount(one.grant), _amount(one.ledger), one.left or "gets Polar's amount"]
+            for one in found.differing
         ]
-        print_some(["key", "Polar has, for good", "the ledger has"], rows)
+        print_some(["key", "Polar has, for good", "the ledger has", "and"], rows)
     if found.odd:
         print_some(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.odd])
     print_table(["events", ""], [[str(count), words] for count, words in _counts(found)])
@@ -84,7 +94,8 @@ def _counts(found: Rebuilding) -> Iterator[tuple[int, str]]:
     for count, words in (
         (found.standing, "stand in the ledger"),
         (found.claimed, "are claimed in the ledger, not settled: left to their deliveries"),
-        (len(found.differing), "differ from the ledger: left as they are"),
+        (len(found.differing) - len(found.left), "differ from the ledger: it gets Polar's amount"),
+        (len(found.left), "differ from the ledger: left as they are"),
         (len(found.odd), "are not ours, though they say so: passed over"),
     ):
         if count:
@@ -98,13 +109,17 @@ def _amount(grant: Grant | None) -> str:
 def _tell(found: Rebuilding, done: Restored, *, json: bool) -> None:
     if json:
         print_json(_json(found, done))
-    elif done.grants:
-        console().print(f"{counted(done.grants, 'grant')} restored")
-    for words in _left(done):
+    else:
+        for count, words in ((done.grants, "restored"), (done.corrected, "corrected")):
+            if count:
+                console().print(f"{counted(count, 'grant')} {words}")
+    for words in (*_advice(found, done), *_by_hand(found)):
         console(stderr=True).print(literal(words))
 
 
-def _left(done: Restored) -> Iterator[str]:
+def _advice(found: Rebuilding, done: Restored) -> Iterator[str]:
+    if found.hidden:
+        yield f"Polar counts {found.total} events and showed {found.listed} of them: run it again"
     if done.changed:
         facts = counted(len(done.changed), "fact")
         yield f"{facts} changed while the events were read, and may lack something: run it again"
@@ -113,6 +128,19 @@ def _left(done: Restored) -> Iterator[str]:
         yield (
             f"refunds of {orders} came before this rebuild and have taken nothing yet: "
             "run credits replay --skipped --type order.refunded"
+        )
+
+
+def _by_hand(found: Rebuilding) -> Iterator[str]:
+    if found.left:
+        yield (
+            f"{len(found.left)} left other than at Polar, and refunds go by the ledger: see to them by hand "
+            "(credits grant, credits revoke), or run it again once their deliveries have ended"
+        )
+    for (order_id, meter), units in found.overtaken.items():
+        yield (
+            f"of order {order_id} Polar has taken back {plain(units)} {meter} more than it was given: "
+            "credits grant gives them back"
         )
 
 
@@ -127,11 +155,18 @@ def _json(found: Rebuilding, done: Restored) -> RebuildJson:
                 "key": one.grant.key,
                 "polar": number(plain(one.grant.units)),
                 "ledger": number(plain(one.ledger.units)) if one.ledger else None,
+                "left": one.left or None,
             }
             for one in found.differing
         ],
+        "overtaken": [
+            {"order_id": order_id, "meter": meter, "credits": number(plain(units))}
+            for (order_id, meter), units in found.overtaken.items()
+        ],
         "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.odd],
+        "hidden": found.hidden,
         "restored": done.grants,
+        "corrected": done.corrected,
         "changed": done.changed,
         "untaken": done.untaken,
     }

@@ -209,6 +209,15 @@ class DifferenceJson(TypedDict):
     key: str
     polar: float
     ledger: Annotated[float | None, "null where the ledger has nothing on this meter"]
+    left: Annotated[str | None, "why the ledger stays as it is; null where it gets Polar's amount"]
+
+
+class OvertakenJson(TypedDict):
+    """What Polar has taken back of an order beyond what it has given."""
+
+    order_id: str
+    meter: str
+    credits: float
 
 
 class NotOursJson(TypedDict):
@@ -227,8 +236,11 @@ class RebuildJson(TypedDict):
     standing: Annotated[int, "in the ledger already"]
     claimed: Annotated[int, "in the ledger, not settled"]
     differing: list[DifferenceJson]
+    overtaken: list[OvertakenJson]
     not_ours: list[NotOursJson]
+    hidden: Annotated[int, "events that Polar counts and did not show: run it again"]
     restored: Annotated[int, "grants"]
+    corrected: Annotated[int, "grants that got Polar's amount"]
     changed: Annotated[list[str], "facts that somebody was at meanwhile: run it again"]
     untaken: Annotated[list[str], "orders whose refund came before this rebuild, and took nothing yet"]
 

@@ -1,5 +1,7 @@
 """``credits balance`` as a user types it: what is left at Polar beside what was granted and taken back."""
 
+import json
+
 import pytest
 
 from tests.builders import CUSTOMER, refund_webhook, some_id
@@ -70,6 +72,15 @@ def test_what_polar_does_not_have_yet_is_told_apart(desk: Desk) -> None:
 def test_who_has_nothing_anywhere_is_told_so(desk: Desk) -> None:
     assert "has nothing at Polar" in desk.credits.run("balance", "--customer", CUSTOMER).stdout
     assert desk.credits.json("balance", "--customer", CUSTOMER) == []
+
+
+def test_of_a_customer_who_is_gone_at_polar_the_ledger_is_told(ada: Desk) -> None:
+    ada.polar.customers.clear()
+    done = ada.credits.run("balance", "--customer", CUSTOMER, "--json")
+    assert done.returncode == 0
+    assert "Polar knows no customer" in done.stderr
+    assert [(one["granted"], one["taken_back"]) for one in json.loads(done.stdout)] == [(20, 5)]
+    assert_one_clear_line(ada.credits.run("balance", "--external-customer", "user_42"), "knows no customer")
 
 
 def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:

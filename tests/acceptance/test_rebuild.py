@@ -94,13 +94,49 @@ def test_an_old_order_that_polar_tells_again_before_the_rebuild_is_credited_to_n
     desk.rules(TWENTY)
     desk.grant(purchase(1))  # claimed anew, by rules of today: Polar has it under this key already
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
-    found = desk.credits.json(*DOING)
     key = f"credits:order:{some_id(1)}:api_usage"
-    assert found["differing"] == [{"key": key, "polar": 10, "ledger": 20}]
+    shown = desk.credits.run("rebuild", "--dry-run")
+    assert (shown.returncode, key in shown.stdout, "it gets Polar's amount" in shown.stdout) == (
+        0,
+        True,
+        True,
+    )
+    asked = desk.credits.run("rebuild")
+    assert "this would restore 1 grant and write Polar's amount over 1 of the ledger's" in asked.stderr
+    found = desk.credits.json(*DOING)
+    assert found["differing"] == [{"key": key, "polar": 10, "ledger": 20, "left": None}]
     assert [one["order_id"] for one in found["missing"]] == [some_id(2)]
-    shown = desk.credits.run("rebuild", "--dry-run").stdout
-    assert (key in shown, "differ from the ledger" in shown) == (True, True)
+    assert {one["credits"] for one in told(desk)} == {10}
+    assert desk.credits.json(*DOING)["differing"] == []
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+
+
+def test_a_difference_that_stays_is_no_success_and_says_what_to_do(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    sent = {name: one for name, one in desk.polar.events[0].items() if name != "external_id"}
+    desk.redis.flushall()
+    desk.rules(TWENTY)
+    desk.grant(purchase(1))
+    assert ask(desk.polar, "POST", INGEST, token=TOKEN, json={"events": [sent]}).status_code == 200
+    assert desk.credits.run("rebuild", "--dry-run").returncode == 0
+    done = desk.credits.run(*DOING)
+    assert (done.returncode, "another event has its key" in done.stdout) == (1, True)
+    assert "refunds go by the ledger: see to them by hand" in done.stderr
+    assert {one["credits"] for one in told(desk)} == {20}
+
+
+def test_what_was_taken_back_beyond_what_was_given_is_told_with_order_meter_and_amount(desk: Desk) -> None:
+    """Workers ran before the rebuild: a refund took again what a person had taken."""
+    desk.rules(REVOCABLE)
+    desk.grant(purchase(1))
+    desk.credits.json("revoke", some_id(1), "--yes")
+    desk.redis.flushall()
+    desk.grant(purchase(1))
+    desk.grant(refund_webhook(300, id=some_id(1)))
+    words = f"of order {some_id(1)} Polar has taken back 3 api_usage more than it was given"
+    for args in (["--dry-run"], ["--yes"], ["--json", "--yes"]):
+        done = desk.credits.run("rebuild", *args)
+        assert (done.returncode, words in done.stderr) == (0, True)
 
 
 def test_a_refund_that_comes_before_the_rebuild_is_taken_by_a_replay(desk: Desk) -> None:
@@ -108,8 +144,8 @@ def test_a_refund_that_comes_before_the_rebuild_is_taken_by_a_replay(desk: Desk)
     desk.grant(purchase(1))
     desk.redis.flushall()
     desk.grant(refund_webhook(500, id=some_id(1)))
-    done = desk.credits.run(*DOING)
-    assert "credits replay --skipped --type order.refunded" in done.stderr
+    for args in (DOING, ("rebuild", "--dry-run"), DOING):
+        assert "credits replay --skipped --type order.refunded" in desk.credits.run(*args).stderr
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
     desk.credits.json("replay", "--skipped", "--type", "order.refunded", "--yes")
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5

@@ -11,10 +11,11 @@ from app.demo.polar import RateLimited
 from tests.builders import refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
 from tests.fakes import KilledError
+from tests.ledgers import rebuild
 from tests.sales import Mending, mending_at, sell
 from tests.shops import HUNDRED, NOBODY, TEN
 from tests.stores import accept, let_leases_end, let_pause_end
-from workers.backfilling import delivery_id_of
+from workers.backfilling import Left, delivery_id_of
 from workers.deliveries import DISMISSED
 from workers.errors import PolarDeniedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES
@@ -44,6 +45,31 @@ def test_a_few_hundred_orders_are_read_page_by_page_and_granted_oldest_first(men
     assert batches[1][-1].order_id == some_id(1)  # the newest
     assert mending.balance() == 10 * count
     assert mending.look().review.granted == count
+
+
+def test_a_bonus_that_was_read_back_without_its_orders_credits_is_named_and_left(mending: Mending) -> None:
+    """Bonuses are sent first: the rest was in the next request, or the rules gave nothing else then."""
+    mending.rules = rules_of(
+        rule("pack", {"api_usage": 10}), rule("bonus", {"seconds": 5}, once_per="customer")
+    )
+    mending.deliver(sell(mending.polar, 1))
+    mending.polar.stored = [one for one in mending.polar.stored if one.sent["name"] == "seconds"]
+    mending.redis.flushall()
+    rebuild(mending)
+    review = mending.look().review
+    assert (review.granted, review.missing) == (1, {})
+    why = "Polar has 5 seconds; today's rules also give 10 api_usage"
+    assert review.partial == [Left(order_id=some_id(1), why=why)]
+
+
+def test_a_first_backfill_that_was_killed_is_no_ledger_that_was_lost(mending: Mending) -> None:
+    """Polar has taken credits, and the ledger knows of none but by its claims."""
+    sell(mending.polar, 1)
+    with pytest.raises(KilledError):
+        mending.backfill_but_die_before_settling()
+    assert not mending.mender.is_ledger_lost(datetime.now(UTC))
+    mending.redis.flushall()
+    assert mending.mender.is_ledger_lost(datetime.now(UTC))
 
 
 def test_what_a_killed_backfill_has_begun_the_next_one_finishes(mending: Mending) -> None:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from config.rules import parse_rules
 from tests.builders import some_id
+from tests.ledgers import rebuild
 from tests.processes import TEN
 from tests.rulebooks import write
 from tests.sales import Mending, mending_at, sell
@@ -116,6 +117,30 @@ def test_what_polar_refuses_is_named_once_and_is_a_failed_delivery_from_then_on(
     assert mending.store.get([delivery_id_of(some_id(1))])[0].status is Status.FAILED
     mending.redis.delete(keys.RECONCILED)
     assert told_by(one) == []
+
+
+def test_by_a_ledger_that_was_lost_nothing_is_claimed_anew(mending: Mending, tmp_path: Path) -> None:
+    mending.deliver(sell(mending.polar, 1))
+    sell(mending.polar, 2)
+    mending.redis.flushall()
+    one = reconciler(mending, tmp_path)
+    (line,) = told_by(one)
+    assert (line["event"], line["log_level"]) == ("not reconciling", "error")
+    assert "credits rebuild" in str(line["reason"])
+    assert mending.store.counts()[Status.GRANTED] == 0
+    rebuild(mending)
+    mending.redis.delete(keys.RECONCILED)
+    assert [line["granted"] for line in told_by(one)] == [1]
+
+
+def test_what_rules_give_since_an_order_was_read_back_is_not_told_at_every_round(
+    mending: Mending, tmp_path: Path
+) -> None:
+    mending.deliver(sell(mending.polar, 1))
+    mending.redis.flushall()
+    rebuild(mending)
+    also = CREDIT_FROM.replace("api_usage: {}", "api_usage: {}, images: {}").replace("10}", "10, images: 5}")
+    assert told_by(reconciler(mending, tmp_path, also)) == []
 
 
 def test_a_rule_that_is_new_is_never_applied_to_what_came_before_it_by_itself(

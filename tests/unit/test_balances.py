@@ -63,7 +63,24 @@ def test_who_has_nothing_is_told_nothing() -> None:
     assert side_by_side([], []) == []
 
 
-@pytest.mark.parametrize("row", [{}, {"meter": None}, {"balance": True}, {"balance": "50"}, {"meter": {}}])
+@pytest.mark.parametrize("successor", [[], [renamed(name="API calls")]])
+def test_a_meter_in_the_archive_keeps_its_credits_unless_another_sums_them(
+    successor: list[dict[str, Any]],
+) -> None:
+    archived = renamed(archived_at=NOW.isoformat()) | {"balance": 7}
+    told = side_by_side([archived, *successor], [entry(40)])
+    by_name = {one.polar_meter: (one.balance, one.granted) for one in told}
+    assert by_name == (
+        {"API calls": (Decimal(50), Decimal(40)), "api_usage": (Decimal(7), Decimal(0))}
+        if successor
+        else {"api_usage": (Decimal(7), Decimal(40))}
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{}, {"meter": None}, {"balance": True}, {"balance": "50"}, {"balance": float("nan")}, {"meter": {}}],
+)
 def test_an_answer_that_is_no_balance_is_a_fault(row: dict[str, Any]) -> None:
     with pytest.raises(PolarUnreachableError):
         side_by_side([ROWS[0] | row if row else row], [])

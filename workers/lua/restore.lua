@@ -37,13 +37,6 @@ local function freeze(fact, base, claims)
   return written == #claims and 1 or 0
 end
 
-local function note(fact, amount, share)
-  local seen = redis.call('HGET', fact, 'refunded_amount')
-  if not seen or tonumber(amount) > tonumber(seen) then
-    redis.call('HSET', fact, 'refunded_amount', amount, 'refunded_share', share)
-  end
-end
-
 local function take_back(taking)
   local order, changes, subject, fields = unpack(taking)
   if not is_free(subject) or not is_as_worked_out(order, changes) then
@@ -72,16 +65,13 @@ local function settle(subject, claimed_at, meters)
 end
 
 local function restore(claimed_by, plan, takings, times)
-  local fact, refund, _, base, claims = unpack(plan)
+  local fact, _, _, base, claims = unpack(plan)
   if (redis.call('HGET', fact, 'delivery') or '') ~= claimed_by then
     return 0
   end
   local is_whole = freeze(fact, base, claims)
   for _, taking in ipairs(takings) do
     is_whole = take_back(taking) and is_whole or 0
-  end
-  if #refund > 0 and is_whole == 1 then
-    note(fact, refund[1], refund[2])
   end
   for _, time in ipairs(times) do
     settle(unpack(time))

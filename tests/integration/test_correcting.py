@@ -1,0 +1,178 @@
+"""Where the ledger has another amount than Polar it gets Polar's, and refunds go on from there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from redis import Redis
+
+from tests.builders import (
+    CUSTOMER,
+    ORDER,
+    fact_like,
+    order_webhook,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+    webhook,
+)
+from tests.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
+from tests.sales import Mending, sell
+from tests.shops import HUNDRED, TWENTY
+from tests.standins import ingest
+from tests.stores import claim_of
+from workers.audit import Audit
+from workers.grants import Part, customer_subject, order_subject
+from workers.manual import ManualRevoke
+from workers.planning import plan_for
+from workers.rebuilding import Rebuilding
+from workers.records import Standing
+from workers.restoring import Restored
+
+SUBJECT = order_subject(ORDER)
+PAID = order_webhook()
+PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
+GIFT = rule("gift", {"api_usage": 7}, triggers=["purchase"])
+TEN_THEN = rules_of(PACK.replace("100", "10"))
+REVOKED = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()
+
+
+@pytest.fixture
+def mending(redis: Redis) -> Iterator[Mending]:
+    """Yield what credits by rules of 100, revoked with a refund."""
+    with rebuilding_at(redis) as opened:
+        yield opened
+
+
+def restore(mending: Mending, found: Rebuilding, *then: Standing) -> Restored:
+    """Write down what was found; ``then``: what stood when it was worked out, a moment ago."""
+    restorer = restorer_of(mending)
+    if then:
+        restorer = replace(restorer, ledger=OldLedger(mending.redis, list(then)))
+    return restorer.restore(found, tell=lambda _done, _whole: None)
+
+
+@pytest.fixture
+def anew(mending: Mending, redis: Redis) -> Mending:
+    """Yield what credited 10, lost that, and claimed 100 for the same order: Polar has 10."""
+    mending.rules = TEN_THEN
+    come(mending, PAID)
+    redis.flushall()
+    mending.rules = HUNDRED
+    come(mending, PAID)
+    return mending
+
+
+def test_an_order_that_was_claimed_anew_gets_what_polar_has_and_a_refund_takes_no_more(anew: Mending) -> None:
+    done = rebuild(anew)
+    assert (done.grants, done.corrected, done.changed) == (0, 1, [])
+    claim = claim_of(standing_of(anew))
+    assert claim.grants[0].parts == (Part(rule="pack", units=Decimal(10), revocable=True),)
+    assert set(claim.settled) == {"api_usage"}
+    assert look(anew).differing == []
+    come(anew, refund_webhook(1000))
+    assert anew.balance() == 0
+
+
+def test_refunds_that_were_taken_at_once_are_told_apart_again(mending: Mending, redis: Redis) -> None:
+    """300 and 600 took 30 each; the backfill took 60 by the key of the second, which Polar had."""
+    paid = sell(mending.polar, 1)
+    come(mending, paid, refund_webhook(300, id=some_id(1)), refund_webhook(600, id=some_id(1)))
+    redis.flushall()
+    row = mending.polar.orders[some_id(1)].model_dump(mode="json")
+    mending.polar.add_order(**row | {"refunded_amount": 600, "status": "partially_refunded"})
+    mending.backfill()
+    done = rebuild(mending)
+    assert (done.grants, done.corrected) == (1, 1)
+    taken = {"api_usage": {"pack": Decimal(60)}}
+    assert standing_of(mending, order_subject(some_id(1))).taken == taken
+    come(mending, refund_webhook(1000, id=some_id(1)))
+    assert mending.balance() == 0
+
+
+def test_of_several_rules_and_refunds_what_was_taken_is_worked_out_anew(
+    mending: Mending, redis: Redis
+) -> None:
+    mending.rules = rules_of(PACK.replace("100", "50"), GIFT)
+    come(mending, PAID, refund_webhook(500))
+    redis.flushall()
+    mending.rules = rules_of(PACK, GIFT)
+    come(mending, PAID, refund_webhook(500))  # 50 of 107; Polar has 25 of 57
+    assert rebuild(mending).corrected == 2
+    standing = standing_of(mending)
+    assert claim_of(standing).grants[0].units == 57
+    assert standing.taken == {"api_usage": {"pack,gift": Decimal(25)}}
+    run(mending, [REVOKED])
+    assert mending.balance() == 0
+
+
+def test_a_meter_that_is_right_stays_with_its_rules(mending: Mending, redis: Redis) -> None:
+    seconds = rule("more", {"seconds": 5}, triggers=["purchase"])
+    mending.rules = rules_of(PACK.replace("100", "50"), seconds, seconds.replace("more", "most"))
+    come(mending, PAID)
+    redis.flushall()
+    mending.rules = rules_of(PACK, seconds, seconds.replace("more", "most"))
+    come(mending, PAID)
+    assert rebuild(mending).corrected == 1
+    parts = {one.meter: [part.rule for part in one.parts] for one in claim_of(standing_of(mending)).grants}
+    assert parts == {"api_usage": ["pack"], "seconds": ["more", "most"]}
+
+
+def test_a_bonus_and_a_welcome_get_what_polar_has(mending: Mending, redis: Redis) -> None:
+    created = webhook("customer_created", id=CUSTOMER)
+    for units in (5, 8):
+        redis.flushall()
+        bonus = rule("bonus", {"seconds": units}, once_per="customer")
+        mending.rules = rules_of(bonus, rule("welcome", {"images": units}, triggers=["customer.created"]))
+        come(mending, PAID, created)
+    assert rebuild(mending).corrected == 2
+    entries = Audit(redis, mending.ledger).of_customer(CUSTOMER)
+    assert [one.grant.units for one in entries] == [5, 5]
+    assert standing_of(mending, customer_subject(CUSTOMER, "bonus")).taken == {}
+
+
+def test_what_its_delivery_has_not_settled_is_left_to_that(mending: Mending, redis: Redis) -> None:
+    come(mending, PAID)
+    redis.flushall()
+    mending.ledger.claim([("msg-1", plan_for(fact_like(), TWENTY))])
+    found = look(mending)
+    assert [one.left for one in found.left] == ["its delivery has not come to its end"]
+    assert restore(mending, found).corrected == 0
+    assert claim_of(standing_of(mending)).grants[0].units == 20
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_where_another_event_has_the_key_nobody_knows_whose_is_true_and_the_ledger_stays(
+    anew: Mending, days: int
+) -> None:
+    """A copy may have been given an earlier time than the true event."""
+    true = anew.polar.stored[0]
+    copy = {name: one for name, one in true.sent.items() if name != "external_id"}
+    ingest(anew.polar, copy | {"metadata": true.metadata | {"units": -3}})
+    anew.polar.stored[-1] = replace(anew.polar.stored[-1], timestamp=true.timestamp + timedelta(hours=days))
+    found = look(anew)
+    assert [one.left for one in found.left] == ["another event has its key"]
+    assert restore(anew, found).corrected == 0
+    assert claim_of(standing_of(anew)).grants[0].units == 100
+
+
+def test_what_is_taken_back_in_the_last_moment_is_not_written_over(anew: Mending) -> None:
+    found, then = look(anew), standing_of(anew)
+    come(anew, refund_webhook(300))
+    done = restore(anew, found, then)
+    assert (done.corrected, done.changed) == (0, [SUBJECT])
+    assert standing_of(anew).taken == {"api_usage": {"pack": Decimal(30)}}
+    assert rebuild(anew).corrected == 1
+    assert standing_of(anew).taken == {"api_usage": {"pack": Decimal(30)}}
+    assert look(anew).overtaken == {(ORDER, "api_usage"): 20}
+
+
+def test_of_two_rebuilds_that_correct_at_once_one_does(anew: Mending) -> None:
+    first, second, then = look(anew), look(anew), standing_of(anew)
+    assert restore(anew, first).corrected == 1
+    for done in (restore(anew, second), restore(anew, second, then)):
+        assert (done.corrected, done.changed) == (0, [SUBJECT])
+    assert claim_of(standing_of(anew)).grants[0].units == 10

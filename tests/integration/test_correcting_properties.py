@@ -1,0 +1,154 @@
+"""Whatever a lost ledger has seen before its rebuild, it has what Polar has after that, and takes no more."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from config.rules import Rules
+from tests.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.ledgers import come, look, rebuild, rebuilding_at, run, subjects_in
+from tests.sales import Mending
+from tests.standins import ingest
+from workers.grants import Grant, order_subject
+from workers.manual import ManualRevoke
+from workers.rebuilding import Rebuilding
+
+PACK = rule("pack", {"api_usage": "0.7", "images": 9}, triggers=["purchase"], on_refund="revoke")
+DEARER = rule("pack", {"api_usage": 70, "images": 9}, triggers=["purchase"], on_refund="revoke")
+KEPT = rule("kept", {"api_usage": 100, "seconds": "1.5"})
+BONUS = rule("bonus", {"api_usage": 50, "seconds": 1}, once_per="customer")
+FILES = [
+    rules_of(PACK),
+    rules_of(DEARER),
+    rules_of(PACK, KEPT),
+    rules_of(DEARER.replace('"pack"', '"starter"'), KEPT),
+    rules_of(PACK.replace("revoke", "keep"), BONUS),
+    rules_of(DEARER, BONUS.replace("50", "60")),
+]
+
+Story = Sequence[tuple[Rules, bytes | tuple[str, str, bytes]]]
+"""What comes, each by the rules of its day: webhooks, and deliveries by hand."""
+
+_numbers = st.integers(1, 2)
+_files = st.sampled_from(FILES)
+_paid = st.builds(lambda number: order_webhook(id=some_id(number)), _numbers)
+_refunded = st.builds(
+    lambda number, cents: refund_webhook(cents, id=some_id(number)),
+    _numbers,
+    st.sampled_from([1, 333, 600, 1000]),
+)
+_revoked = st.builds(
+    lambda number: ManualRevoke(order_id=some_id(number), customer_id=CUSTOMER).delivery(), _numbers
+)
+stories = st.lists(st.tuples(_files, st.one_of(_paid, _paid, _refunded, _refunded, _revoked)), max_size=7)
+
+
+def live(mending: Mending, story: Story) -> None:
+    """Let all this come, each by the rules of its day."""
+    for rules, one in story:
+        mending.rules = rules
+        if isinstance(one, bytes):
+            come(mending, one)
+        else:
+            run(mending, [one])
+
+
+def grants_in(mending: Mending) -> dict[str, Grant]:
+    """Return all that stands in the ledger, by key."""
+    standings = mending.ledger.find_all(subjects_in(mending.redis))
+    return {one.key: one for each in standings for claim in each.claims for one in claim.grants}
+
+
+def sums_at_polar(mending: Mending, *, taken: bool) -> dict[tuple[str, str], Decimal]:
+    """Return what Polar gave as orders' own, or has taken back: by order and meter."""
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for event in mending.polar.events:
+        metadata, meter = event["metadata"], event["name"]
+        units = -Decimal(str(metadata[METERS[meter]]))
+        if (units < 0) is taken and ":customer:" not in metadata["key"]:
+            sums[metadata["order_id"], meter] += abs(units)
+    return sums
+
+
+def sums_in_ledger(mending: Mending) -> Iterator[tuple[tuple[str, str], Decimal]]:
+    """Yield what was taken, as the ledger counts it: by order and meter."""
+    for order_id in (some_id(1), some_id(2)):
+        standing = mending.ledger.find(order_subject(order_id))
+        for grant in standing.own.grants if standing.own else ():
+            yield (order_id, grant.meter), sum(standing.taken.get(grant.meter, {}).values(), Decimal(0))
+
+
+def until_nothing_is_left(mending: Mending) -> Rebuilding:
+    for _ in range(2):
+        assert rebuild(mending).changed == []
+    return look(mending)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=stories, meanwhile=stories)
+def test_the_ledger_has_what_polar_has_and_no_refund_takes_beyond_it(
+    redis: Redis, before: Story, meanwhile: Story
+) -> None:
+    """But for meters that are not in a claim made anew: of these nothing is counted, and it is told."""
+    redis.flushall()
+    with rebuilding_at(redis) as mending:
+        live(mending, before)
+        redis.flushall()
+        live(mending, meanwhile)
+        found = until_nothing_is_left(mending)
+        assert (found.missing, found.corrections) == ({}, {})
+        assert {one.left for one in found.left} <= {"its claim has nothing on this meter"}
+        known, given_, taken = (
+            grants_in(mending),
+            *(sums_at_polar(mending, taken=one) for one in (False, True)),
+        )
+        for one in (one for one in mending.polar.events if one["external_id"] in known):
+            assert known[one["external_id"]].units == -Decimal(str(one["metadata"][METERS[one["name"]]]))
+        for of, units in sums_in_ledger(mending):
+            assert units == taken[of]
+        live(mending, [(mending.rules, refund_webhook(1000, id=some_id(number))) for number in (1, 2)])
+        for of, units in sums_at_polar(mending, taken=True).items():
+            assert units <= max(given_[of], taken[of])
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=stories,
+    meanwhile=stories,
+    copies=st.lists(st.tuples(st.integers(0, 20), st.sampled_from([-1, 1])), min_size=1, max_size=3),
+)
+def test_what_somebody_has_copied_with_another_amount_changes_nothing_that_stands(
+    redis: Redis,
+    before: Story,
+    meanwhile: Story,
+    copies: list[tuple[int, int]],
+) -> None:
+    redis.flushall()
+    with rebuilding_at(redis) as mending:
+        live(mending, before)
+        redis.flushall()
+        live(mending, meanwhile)
+        copied = {copy(mending, place, hours) for place, hours in copies if place < len(mending.polar.events)}
+        stood = {key: one for key, one in grants_in(mending).items() if key in copied}
+        until_nothing_is_left(mending)
+        assert stood.items() <= grants_in(mending).items()
+
+
+def copy(mending: Mending, place: int, hours: int) -> str:
+    """Send an event once more, of another amount and time; return its key."""
+    true = mending.polar.stored[place]
+    metadata = dict(true.metadata)
+    property_name = METERS[str(true.sent["name"])]
+    metadata[property_name] = metadata[property_name] * 2
+    sent = {name: one for name, one in true.sent.items() if name != "external_id"}
+    assert ingest(mending.polar, sent | {"metadata": metadata}).status_code == 200
+    mending.polar.stored[-1] = replace(
+        mending.polar.stored[-1], timestamp=true.timestamp + timedelta(hours=hours)
+    )
+    return str(metadata["key"])
