@@ -35,6 +35,8 @@ def measure(*, quick: bool) -> Table:
 
 def _by_us(stage: Stage, orders: int, *, workers: int) -> Sample:
     before = stage.taken()
+    with stage.redis() as redis:
+        redis.flushall()  # else Redis would rewrite its file, of all rounds so far, in the midst of one
     fill(stage, orders)
     with stage.workers(workers):
         begun = release(stage)
