@@ -15,15 +15,24 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.durations import parse_duration
 from config.errors import ConfigError
-from config.problems import unknown
+from config.problems import shown, unknown
 
-_ENV_FILE = ".env"
+ENV_FILE = ".env"
 
 _ALIKE = 0.75  # POLAR_TOKEN is meant for us, POLAR_SUCCESS_URL is not
 
 _POLAR_SERVERS = {
     "production": "https://api.polar.sh",
     "sandbox": "https://sandbox-api.polar.sh",
+}
+
+
+# What pydantic says in its own words otherwise. No secret belongs here, so the value is shown.
+_ALLOWED = {
+    "PORT": "a port: write a number from 0 to 65535",
+    "LOG_FORMAT": "console or json",
+    "LOG_LEVEL": "debug, info, warning or error",
+    "CREDITS_POLAR_REQUESTS_PER_MINUTE": "a whole number from 2 to 100000",
 }
 
 
@@ -90,7 +99,7 @@ class Settings(BaseSettings):
     """What the environment (and a ``.env`` file where present) says; frozen, secrets masked."""
 
     model_config = SettingsConfigDict(
-        env_file=_ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
     access_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
@@ -162,7 +171,7 @@ def unknown_names() -> list[str]:
     A storefront has settings for Polar as well: of ``POLAR_*`` only what resembles one of ours is a mistake.
     """
     ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
-    named = [(_ENV_FILE, name) for name in dotenv_values(_ENV_FILE)]
+    named = [(ENV_FILE, name) for name in dotenv_values(ENV_FILE)]
     named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
     return [
         f"{where}: {unknown('setting', name, ours, 'docs/operations.md lists ours')}"
@@ -178,6 +187,8 @@ def _is_meant_for_us(name: str, ours: list[str]) -> bool:
 
 
 def _problem(error: Any) -> str:
-    # The value is left out on purpose: it may be a secret, or hold one.
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{error['loc'][0]}: {message}"
+    name = error["loc"][0]
+    if allowed := _ALLOWED.get(name):
+        return f"{name}: {shown(error['input'])} is not {allowed}"
+    # Else the value is left out on purpose: it may be a secret, or hold one.
+    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -9,7 +9,7 @@ from redis import Redis
 from workers import keys
 from workers.grants import order_subject
 from workers.ledger import Ledger
-from workers.records import Claim, Entry, milliseconds_of
+from workers.records import Claim, Entry, Standing, milliseconds_of
 from workers.scripts import lua
 
 _PAGE = 200
@@ -39,18 +39,26 @@ class Audit:
             last = f"({page[-1][0]}"
 
     def of_order(self, order_id: str) -> list[Entry]:
-        """Return all that was claimed for an order, and taken back: in that order."""
-        return list(entries_of(self._ledger.find(order_subject(order_id)).claims))
+        """Return all that was claimed for an order, and taken back, newest first."""
+        return _newest_first(entries_of(self._ledger.find(order_subject(order_id)).claims))
 
-    def of_customer(self, customer_id: str) -> Iterator[Entry]:
-        """Yield all that was claimed for a customer, what was claimed last first."""
+    def of_customer(self, customer_id: str) -> list[Entry]:
+        """Return all that was claimed for a customer, and taken back, newest first.
+
+        What was taken back stands with its order, however old that is: so all of them are read.
+        """
+        return _newest_first(entries_of(self._claims_of(customer_id)))
+
+    def _claims_of(self, customer_id: str) -> Iterator[Claim]:
+        """Return a customer's claims: fact by fact from the first on, each before what was taken of it."""
+        found: list[Standing] = []
         after, seen = "", set[str]()
         while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
-            for standing in self._ledger.find_all(subjects):
-                yield from entries_of(standing.claims)
+            found += self._ledger.find_all(subjects)
             # No chain leads back, unless somebody has laid hands on the ledger.
             seen.update(subjects)
             after = subjects[-1]
+        return (claim for standing in reversed(found) for claim in standing.claims)
 
     def _page(self, last: str, first: str) -> list[tuple[str, str, str]]:
         """Return ids, subjects and meters of the trail."""
@@ -63,6 +71,11 @@ class Audit:
     def _facts(self, customer_id: str, after: str) -> list[str]:
         subjects = self._walk(keys=[keys.CUSTOMERS], args=[customer_id, after, _PAGE])
         return list(dict.fromkeys(subject.decode() for subject in subjects))
+
+
+def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
+    """Return ``entries``, which come as they were claimed, by when Polar took them: else by the claim."""
+    return sorted(entries, key=lambda one: one.granted_at or one.claimed_at)[::-1]
 
 
 def entries_of(claims: Iterable[Claim]) -> Iterator[Entry]:

@@ -27,7 +27,7 @@ _NEARLY_FULL = 0.9  # time to look after it, and it is not refusing yet
 _READ_ONLY = "it is a read-only replica, so it takes no writes (point REDIS_URL at the primary)"
 _FULL = "its memory is full, so it takes no writes (raise maxmemory, or see what fills it)"
 _CLUSTER = "it is a cluster, whose nodes have some keys each (use a server without cluster mode)"
-_GONE = "it cannot be reached (is it up, and REDIS_URL right?)"
+_GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
 
 # By what stands somewhere in its words: of a pipeline or, before Redis 7, of a script they begin with others.

@@ -25,7 +25,7 @@ from workers.polar import Polar
 from workers.queue import GrantWorker
 from workers.reconciling import Reconciler
 from workers.rulebook import Rulebook
-from workers.turns import Turns
+from workers.turns import Turns, say_nothing
 
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
 RECEIVER_SECONDS = 3
@@ -102,9 +102,9 @@ def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) 
     )
 
 
-def mender_for(stores: Stores, polar: Polar) -> Mender:
-    """Return what finds at ``polar`` and grants what never came."""
-    turns = Turns(pauses=stores.pauses)
+def mender_for(stores: Stores, polar: Polar, say: Callable[[str], object] = say_nothing) -> Mender:
+    """Return what finds at ``polar`` and grants what never came; ``say`` is told what it waits for."""
+    turns = Turns(pauses=stores.pauses, say=say)
     return Mender(store=stores.deliveries, ledger=stores.ledger, polar=polar, turns=turns)
 
 

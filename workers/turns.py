@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
+from config.durations import spoken
 from workers.deliveries import DeliveryStore
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES, Granter
@@ -21,8 +22,15 @@ _LONGEST_WAIT = timedelta(minutes=2)
 # A gateway that hiccups is well again by then.
 _RETRY_SECONDS = (1.0, 5.0, 15.0)
 
+# Nobody wonders so soon, and our share of the rate limit has room again by then, as a rule.
+_UNNOTICED_SECONDS = 4.0
+
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
+
+
+def say_nothing(_words: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,36 +39,49 @@ class Turns:
 
     pauses: Pauses
     sleep: Callable[[float], object] = time.sleep
+    say: Callable[[str], object] = say_nothing
+    """Is told what is waited for, and how long at most."""
+    is_hasty: bool = False
+    """Somebody looks: they rather hear that Polar is away than wait until it is back."""
 
     def ask(self, request: Callable[[], Answer]) -> Answer:
         """Make one request when it is its turn; again, where Polar was busy or away for a moment."""
-        for seconds in _RETRY_SECONDS:
-            self.wait(take=True)
+        waited = 0.0
+        for seconds in _RETRY_SECONDS[:1] if self.is_hasty else _RETRY_SECONDS:
+            waited = self.wait(take=True, waited=waited)
             try:
                 return request()
             except PolarRateLimitedError as error:
                 self.pauses.slow_down(error.retry_after_seconds, str(error))
-            except (PolarBrokenError, PolarUnreachableError):
-                self.sleep(seconds)
-        self.wait(take=True)
+                waited = 0.0  # it is there, and knows how long it wants to be left alone
+            except (PolarBrokenError, PolarUnreachableError) as error:
+                self._sleep(seconds, str(error))
+                waited += seconds
+        self.wait(take=True, waited=waited)
         return request()
 
     def read(self, polar: Polar, listing: Listing) -> Iterator[Page]:
         """Yield a list of Polar's page by page, each when it is its turn."""
         return pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
-    def wait(self, *, take: bool) -> None:
-        """Wait until there is room for a request; ``take``: it is made next, and counts."""
-        waited = timedelta(0)
-        while left := self.pauses.spare_in(take=take):
-            waited += left
-            if waited > _LONGEST_WAIT:
-                raise PolarUnreachableError(self._why_not())
-            self.sleep(left.total_seconds())
+    def wait(self, *, take: bool, waited: float = 0.0) -> float:
+        """Wait until there is room for a request; ``take``: it is made next, and counts.
 
-    def _why_not(self) -> str:
-        pause = self.pauses.standing()
-        return f"Polar is not asked for now: {pause.reason if pause else 'live webhooks go first'}"
+        Returns how many seconds that took with those before: PolarUnreachableError if it would be too many.
+        """
+        while left := self.pauses.spare_in(take=take):
+            pause = self.pauses.standing()
+            why = pause.reason if pause else "live webhooks go first"
+            waited += left.total_seconds()
+            if waited > _LONGEST_WAIT.total_seconds() or (pause and self.is_hasty):
+                raise PolarUnreachableError(f"Polar is not asked for now: {why}")
+            self._sleep(left.total_seconds(), why)
+        return waited
+
+    def _sleep(self, seconds: float, why: str) -> None:
+        if seconds > _UNNOTICED_SECONDS:
+            self.say(f"waiting for Polar, {spoken(_LONGEST_WAIT)} at most: {why}")
+        self.sleep(seconds)
 
 
 def run_in_turn(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from app.cli.output import Cell, print_json, print_table, store_of
+from app.cli.output import Cell, print_json, print_table, where
 from app.cli.root import Json, root, settings_for
 from app.cli.running import counted
 from app.cli.shapes import FindingJson
@@ -110,7 +110,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         found = [Finding(level="error", what="redis", detail=str(error))]
     yield from found
     if not found:
-        yield Finding(level="ok", what="redis", detail=store_of(settings))
+        yield Finding(level="ok", what="redis", detail=where(settings))
 
 
 def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:

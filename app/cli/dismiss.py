@@ -7,11 +7,10 @@ import typer
 
 from app.cli.look import find
 from app.cli.output import Cell, delivery_json, print_json, print_table, status_text
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from workers.deliveries import DISMISSED
 from workers.records import Delivery, Status
-from workers.runtime import stores
 
 
 @root.command()
@@ -29,7 +28,7 @@ def dismiss(
     """
     settings = settings_for("dismiss", quiet=True)
     ids = list(dict.fromkeys(deliveries))
-    with stores(settings) as held:
+    with opened(settings) as held:
         _require_failed(find(held, ids))
         held.deliveries.dismiss(ids, retain=settings.retain)
         done = held.deliveries.get(ids)

@@ -158,7 +158,7 @@ def _of_ledger(order_id: str, held: Stores, settings: Settings) -> Explanation:
 def _unknown(what: str, settings: Settings) -> CommandError:
     return CommandError(
         f"{what} is no file, and nothing is known here of a delivery or an order of this id: "
-        f"has its webhook come? `credits deliveries` lists what is kept{where(settings)}"
+        f"has its webhook come? `credits deliveries` lists what is kept; the store is {where(settings)}"
     )
 
 

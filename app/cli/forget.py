@@ -8,12 +8,12 @@ from uuid import UUID
 import typer
 
 from app.cli.output import Cell, ago, console, literal, print_json, print_table, status_text
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
+from app.cli.running import counted
 from app.cli.shapes import ForgottenJson
 from workers.audit import Audit
 from workers.forgetting import MOST_READ, Forgetting
 from workers.records import Delivery, Status
-from workers.runtime import stores
 
 
 def _customer_id(text: str) -> str:
@@ -40,7 +40,7 @@ def forget(
 
     Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
-    with stores(settings_for("forget", quiet=True)) as held:
+    with opened(settings_for("forget", quiet=True)) as held:
         forgetting = Forgetting(held.redis, held.deliveries, Audit(held.redis, held.ledger))
         waiting = forgetting.waiting(customer)  # first: what is settled meanwhile is in the other list
         unread = max(0, held.deliveries.counts()[Status.WAITING] - MOST_READ)
@@ -61,8 +61,8 @@ def _agreed(count: int, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{count} bodies would be erased for ever; say --yes")
-    return typer.confirm(f"Erase {count} bodies for ever?")
+        raise typer.BadParameter(f"{counted(count, 'body')} would be erased for ever; say --yes")
+    return typer.confirm(f"Erase {counted(count, 'body')} for ever?")
 
 
 def _print(found: Sequence[Delivery]) -> None:
@@ -93,7 +93,7 @@ def _tell(
         }
         print_json(told)
     elif erased:
-        console().print(f"{len(erased)} bodies erased")
+        console().print(f"{counted(len(erased), 'body')} erased")
     elif not waiting:
         console().print("nothing to erase")
     for words in _left(ids, left_in_log, unread):
@@ -107,7 +107,7 @@ def _left(waiting: Sequence[str], left_in_log: str, unread: int) -> list[str]:
         named = ", ".join(waiting)
         texts.append(f"left, as they wait to be granted: {named}; say it again once they are settled")
     if unread:
-        texts.append(f"{unread} more deliveries wait and were not looked into: say it again later")
+        texts.append(f"not looked into, as they wait: {counted(unread, 'delivery')}; say it again later")
     if left_in_log:
         texts.append(
             f"the append-only file of Redis still has what was erased: {left_in_log}; "

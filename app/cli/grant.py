@@ -11,12 +11,12 @@ import typer
 
 from app.cli.grant_words import print_done, print_offers
 from app.cli.output import console, literal
-from app.cli.root import Json, root, settings_for
-from app.cli.running import agreed, progress, run_all
+from app.cli.root import Json, opened, root, settings_for
+from app.cli.running import agreed, progress, run_all, say
 from app.errors import CommandError
 from config.rules import load_rules
 from workers.giving import Giver
-from workers.runtime import granter_for, polar_for, stores
+from workers.runtime import granter_for, polar_for
 from workers.tables import COLUMNS, read_table
 from workers.turns import Turns
 from workers.wishes import Wish, WishReader
@@ -68,8 +68,8 @@ def grant(
         zip(COLUMNS, (customer, external_customer, email, name, meter, units, key, reason), strict=True)
     )
     wishes = [_one(given, reader)] if file is None else _many(file, given, reader)
-    with closing(polar_for(settings)) as polar, stores(settings) as held:
-        giver = Giver(held=held, polar=polar, turns=Turns(pauses=held.pauses))
+    with closing(polar_for(settings)) as polar, opened(settings) as held:
+        giver = Giver(held=held, polar=polar, turns=Turns(pauses=held.pauses, say=say))
         with progress("looking for customers", json=json) as tell:
             offers, problems = giver.look(wishes, creates=create, done=tell)
         if problems:

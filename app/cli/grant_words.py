@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from app.cli.output import Cell, console, grants_json, literal, number, print_json, print_table
-from app.cli.running import print_some
+from app.cli.running import counted, print_some
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from workers.cases import plain
 from workers.offers import Offer
@@ -57,11 +57,11 @@ def print_done(
 def _sums(offers: Sequence[Offer]) -> Iterator[str]:
     """Yield what all of it comes to."""
     todo = [offer for offer in offers if not offer.is_done]
-    yield f"{len(todo)} to grant: {_total(todo)}"
-    if len(todo) < len(offers):
+    yield f"{len(todo)} to grant: {_total(todo)}" if todo else "nothing to grant"
+    if 0 < len(todo) < len(offers):
         yield f"{len(offers) - len(todo)} already granted"
     if missing := {offer.wish.customer for offer in todo if offer.newcomer}:
-        yield f"{len(missing)} customers to create"
+        yield f"{counted(len(missing), 'customer')} to create"
 
 
 def _total(offers: Sequence[Offer]) -> str:
@@ -69,7 +69,7 @@ def _total(offers: Sequence[Offer]) -> str:
     for offer in offers:
         name = offer.wish.meter.name
         totals[name] = totals.get(name, Decimal(0)) + offer.wish.units
-    return ", ".join(f"{plain(total)} {name}" for name, total in sorted(totals.items())) or "nothing"
+    return ", ".join(f"{plain(total)} {name}" for name, total in sorted(totals.items()))
 
 
 def _planned_json(offer: Offer) -> WantedGrantJson:

@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from app.cli.output import Cell, ago, console, entry_json, print_json, print_table
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import moment
 from workers.audit import Audit
 from workers.cases import plain
 from workers.records import Entry
-from workers.runtime import stores
 
 
 @root.command()
@@ -39,7 +38,7 @@ def grants(
     """
     if as_csv and json:
         raise typer.BadParameter("--csv and --json do not go together")
-    with stores(settings_for("grants", quiet=True)) as held:
+    with opened(settings_for("grants", quiet=True)) as held:
         found = list(islice(_chosen(Audit(held.redis, held.ledger), customer, order, since), limit))
     if json:
         print_json([entry_json(one) for one in found])
@@ -55,7 +54,7 @@ def _chosen(audit: Audit, customer: str, order: str, since: datetime | None) -> 
     if customer and order:
         raise typer.BadParameter("--customer and --order do not go together")
     if order:
-        found = iter(audit.of_order(order)[::-1])
+        found = audit.of_order(order)
     elif customer:
         found = audit.of_customer(customer)
     else:

@@ -27,16 +27,17 @@ from app.cli.output import (
     utc,
     where,
 )
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import counted
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
 from config.durations import parse_duration
+from config.problems import shown
 from workers.health import Check, all_well, examine
 from workers.manual import MANUAL_GRANT, ManualGrant, read
 from workers.queue import queue_length
 from workers.records import Claim, Delivery, Status
-from workers.runtime import Stores, stores
+from workers.runtime import Stores
 
 
 def _moment_before(span: str) -> datetime:
@@ -50,6 +51,15 @@ Since = Annotated[
     datetime | None,
     typer.Option("--since", metavar="SPAN", help="Only what came within, e.g. 24h.", parser=_moment_before),
 ]
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise typer.BadParameter(f"{shown(text)} is none of {', '.join(Status)}") from None
+
+
 _WIDE = 130  # two ids, a time, a type, a status, and some room for the reason
 
 Type = Annotated[str | None, typer.Option("--type", help="Only this type, e.g. order.paid.")]
@@ -57,7 +67,12 @@ Type = Annotated[str | None, typer.Option("--type", help="Only this type, e.g. o
 
 @root.command()
 def deliveries(
-    status: Annotated[list[Status] | None, typer.Option("--status", help="Only these; repeatable.")] = None,
+    status: Annotated[
+        list[Status] | None,
+        typer.Option(
+            "--status", metavar=f"<{'|'.join(Status)}>", help="Only these; repeatable.", parser=_status
+        ),
+    ] = None,
     type_: Type = None,
     since: Since = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
@@ -70,7 +85,7 @@ def deliveries(
     Example: credits deliveries --status failed --since 24h
     """
     settings = settings_for("deliveries", quiet=True)
-    with stores(settings) as held:
+    with opened(settings) as held:
         found = list(islice(select(held, status or list(Status), type_=type_, since=since), limit))
     if json:
         print_json([delivery_json(one) for one in found])
@@ -80,7 +95,7 @@ def deliveries(
         columns = [name for name in _row(found[0]) if name not in without]
         print_table(columns, [[_row(one)[name] for name in columns] for one in found])
     else:
-        console().print(literal(f"no deliveries{where(settings)}"))
+        console().print("no deliveries")
 
 
 @root.command()
@@ -93,7 +108,7 @@ def show(
 
     Example: credits show 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
-    with stores(settings_for("show", quiet=True)) as held:
+    with opened(settings_for("show", quiet=True)) as held:
         one = find(held, [delivery])[0]
         claims = held.ledger.find(one.subject).claims if one.subject else ()
         raw = held.deliveries.body(delivery)
@@ -123,7 +138,7 @@ def status(
     Example: credits status --strict
     """
     settings = settings_for("status", quiet=True)
-    with stores(settings) as held:
+    with opened(settings) as held:
         checks = examine(held.redis)
         counts = held.deliveries.counts()
         newest = next(held.deliveries.newest(), None)
@@ -150,7 +165,7 @@ def status(
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
         rows.append(["deliveries", _verdict(not counts[Status.FAILED]), kept])
         rows.append(["queue", "", counted(jobs, "RQ job")])
-        rows.append(["store", "", store_of(settings)])
+        rows.append(["store", "", where(settings)])
         rows.append(["grants", "", f"{granted} confirmed by Polar"])
         rows.append(["last", "", ago(last) if last else "nothing has come yet"])
         print_table(["", "", ""], rows)

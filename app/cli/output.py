@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from rich.text import Text
 from app.cli.layout import lay_out
 from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
 from config.durations import spoken
-from config.settings import Settings
+from config.settings import ENV_FILE, Settings
 from workers.audit import entries_of
 from workers.cases import plain
 from workers.grants import Grant
@@ -77,8 +78,9 @@ def store_of(settings: Settings) -> str:
 
 
 def where(settings: Settings) -> str:
-    """Return what is said of an embedded store where nothing was found: another folder has another .env."""
-    return "" if settings.redis_url else f"; the store is {store_of(settings)} (by this folder's .env)"
+    """Return for people where the store is; in a folder that has no .env it may be another than they mean."""
+    lacks = settings.redis_url is None and not Path(ENV_FILE).exists()
+    return store_of(settings) + (" (there is no .env in this folder)" if lacks else "")
 
 
 def utc(moment: datetime) -> str:

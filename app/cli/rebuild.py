@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from app.cli.output import Cell, console, iso, literal, number, print_json, print_table
-from app.cli.root import Json, root, settings_for
-from app.cli.running import agreed, counted, print_some, progress
+from app.cli.root import Json, opened, root, settings_for
+from app.cli.running import agreed, counted, print_some, progress, say
 from app.cli.shapes import RebuildJson, TraceJson
 from config.rules import load_rules
 from workers.cases import plain
@@ -18,7 +18,7 @@ from workers.evidence import Trace
 from workers.grants import Grant
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored, Restorer
-from workers.runtime import polar_for, stores
+from workers.runtime import polar_for
 from workers.turns import Turns
 
 
@@ -41,18 +41,20 @@ def rebuild(
     """
     settings = settings_for("rebuild", quiet=True)
     rules = load_rules(settings.rules_path)
-    with closing(polar_for(settings)) as polar, stores(settings) as held:
-        turns = Turns(pauses=held.pauses)
+    with closing(polar_for(settings)) as polar, opened(settings) as held:
+        turns = Turns(pauses=held.pauses, say=say)
         restorer = Restorer(redis=held.redis, ledger=held.ledger, polar=polar, turns=turns)
         with progress("reading events", json=json) as tell:
             found = restorer.look(rules, now=datetime.now(UTC), tell=tell)
         if not json:
             _print(found)
         todo = " and ".join(_todo(found))
+        if not (todo or json):
+            console().print("nothing to restore")
         if dry_run or (todo and not agreed(todo, yes=yes)):
             done = Restored(untaken=found.untaken)
         else:
-            with progress("restoring", json=json) as tell:
+            with progress("restoring", json=json or not todo) as tell:
                 done = restorer.restore(found, tell=tell)
     _tell(found, done, json=json)
     if done.changed or (not dry_run and (found.left or found.hidden)):

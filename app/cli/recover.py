@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.output import Cell, ago, console, iso, print_json
-from app.cli.root import Json, root, settings_for
+from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import (
     agreed,
     counted,
@@ -20,12 +20,13 @@ from app.cli.running import (
     print_some,
     progress,
     run_all,
+    say,
 )
 from app.cli.shapes import RecoverJson
 from config.rules import load_rules
 from workers.records import Outcome
 from workers.recovering import Lost
-from workers.runtime import granter_for, mender_for, polar_for, stores
+from workers.runtime import granter_for, mender_for, polar_for
 
 
 @root.command()
@@ -48,8 +49,8 @@ def recover(
     """
     settings = settings_for("recover", quiet=True)
     rules = load_rules(settings.rules_path)
-    with closing(polar_for(settings)) as polar, stores(settings) as held:
-        mender = mender_for(held, polar)
+    with closing(polar_for(settings)) as polar, opened(settings) as held:
+        mender = mender_for(held, polar, say)
         with progress("reading failed attempts", json=json) as tell:
             found = mender.search(since=since, until=datetime.now(UTC), tell=tell)
         lost = found.oldest_first

@@ -8,8 +8,8 @@ import typer
 
 from app.cli.look import Since, Type, find, select
 from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
-from app.cli.root import Json, root, settings_for
-from app.cli.running import agreed, counted, is_unfinished, print_outcomes, run_all
+from app.cli.root import Json, opened, root, settings_for
+from app.cli.running import agreed, counted, is_unfinished, print_outcomes, run_all, say
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
@@ -19,7 +19,7 @@ from workers.deliveries import DISMISSED
 from workers.planning import Plan
 from workers.prospects import prospect
 from workers.records import Delivery, Leased, Outcome, Status
-from workers.runtime import Stores, granter_for, require_token, stores
+from workers.runtime import Stores, granter_for, require_token
 from workers.turns import Turns, run_in_turn
 
 
@@ -48,7 +48,7 @@ def replay(
     rules = load_rules(settings.rules_path)
     if not dry_run:
         require_token(settings)
-    with stores(settings) as held:
+    with opened(settings) as held:
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
         if dry_run or not chosen or not json:
             _print_prospects([(one, outlook(one, held, rules)) for one in chosen], json=json)
@@ -102,7 +102,7 @@ def _chosen(
 def _run(
     settings: Settings, held: Stores, rules: Rules, ids: Sequence[str], *, json: bool
 ) -> tuple[list[Outcome], str]:
-    granter, turns = granter_for(settings, held, lambda: rules), Turns(pauses=held.pauses)
+    granter, turns = granter_for(settings, held, lambda: rules), Turns(pauses=held.pauses, say=say)
     batches = run_in_turn(ids, held.deliveries.reopen, turns=turns, granter=granter, store=held.deliveries)
     return run_all(batches, len(ids), json=json)
 

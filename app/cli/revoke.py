@@ -8,8 +8,8 @@ from uuid import UUID
 import typer
 
 from app.cli.output import claims_rows, console, grants_json, literal, number, print_json, print_table
-from app.cli.root import Json, root, settings_for
-from app.cli.running import agreed, run_all
+from app.cli.root import Json, opened, root, settings_for
+from app.cli.running import agreed, run_all, say
 from app.cli.shapes import GrantJson
 from app.errors import CommandError
 from config.problems import unknown
@@ -20,7 +20,7 @@ from workers.grants import Grant, order_subject, revoke_subject
 from workers.manual import ManualRevoke
 from workers.records import Claim, Outcome, Standing
 from workers.revoking import nothing_to_take, take_backs
-from workers.runtime import Stores, granter_for, require_token, stores
+from workers.runtime import Stores, granter_for, require_token
 from workers.turns import Turns, run_in_turn
 
 _NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")  # none has a say in it
@@ -53,7 +53,7 @@ def revoke(
     settings = settings_for("revoke", quiet=True)
     if not dry_run:
         require_token(settings)
-    with stores(settings) as held:
+    with opened(settings) as held:
         asked, standing = _asked(held, order, meter)
         left = _left(asked, standing)
         if dry_run or not json:
@@ -104,7 +104,7 @@ def _run(settings: Settings, held: Stores, asked: ManualRevoke, *, json: bool) -
     batches = run_in_turn(
         [asked],
         lambda some: held.deliveries.put([one.delivery() for one in some]),
-        turns=Turns(pauses=held.pauses),
+        turns=Turns(pauses=held.pauses, say=say),
         granter=granter_for(settings, held, lambda: _NO_RULES),
         store=held.deliveries,
     )

@@ -1,13 +1,18 @@
 """The root command and what its families share."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 import typer.core
 
+from app.cli.output import console, literal, where
 from config.settings import Settings, load_settings
 from workers.logs import configure_logging
+from workers.runtime import Stores, stores
 
 SECTIONS = {
     "Run": ("up", "serve", "work", "demo"),
@@ -66,9 +71,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print for machines (docs/cli
 JsonLogs = Annotated[bool, typer.Option("--json", help="Log in JSON, one object a line.")]
 
 
+@contextmanager
+def opened(settings: Settings) -> Iterator[Stores]:
+    """Yield the stores; says so if an embedded one is empty: who expects something is in the wrong folder."""
+    with stores(settings) as held:
+        if settings.redis_url is None and not held.redis.dbsize():
+            console(stderr=True).print(literal(f"nothing is stored here yet: {where(settings)}"))
+        yield held
+
+
 def settings_for(process: str, *, json_logs: bool = False, quiet: bool = False) -> Settings:
     """Read the settings and set up logging; a command that prints results logs only trouble."""
     settings = load_settings()
-    level = "error" if quiet and settings.log_level != "debug" else settings.log_level
+    level: str = settings.log_level
+    if quiet and level != "debug":
+        # On a terminal even what failed is told by the result alone, and not amid it.
+        level = "critical" if sys.stderr.isatty() else "error"
     configure_logging("json" if json_logs else settings.log_format, level, process=process)
     return settings

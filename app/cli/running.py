@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 
 import typer
 from rich.progress import Progress
@@ -41,6 +42,12 @@ def agreed(what: str, *, yes: bool) -> bool:
     return typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True)
 
 
+@cache
+def say(words: str) -> None:
+    """Say something once on standard error: as that stands now, for a bar there lets it pass above itself."""
+    sys.stderr.write(f"{literal(words)}\n")
+
+
 def counted(count: int, what: str) -> str:
     """Return so many of something, as people say it."""
     many = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
@@ -58,20 +65,30 @@ def progress(what: str, *, json: bool) -> Iterator[Callable[[int, int], None]]:
             bars.update(task, completed=done, total=max(done, total))
 
         yield tell
+        whole = bars.tasks[task].total or 1
+        bars.update(task, completed=whole, total=whole)
 
 
 def run_all(batches: Iterable[list[Outcome]], count: int, *, json: bool) -> tuple[list[Outcome], str]:
     """Run all batches of ``count`` deliveries; return what became of them, and what kept us from the rest."""
     outcomes: list[Outcome] = []
-    with progress("granting", json=json or not count) as tell:
-        tell(0, count)
-        try:
+    try:
+        with progress("granting", json=json or not count) as tell:
+            tell(0, count)
             for batch in batches:
                 outcomes += batch
                 tell(len(outcomes), count)
-        except PolarError as error:
-            return outcomes, f"{count - len(outcomes)} not done: {advised(error)}; run it again to go on"
+    except PolarError as error:
+        return outcomes, _left_words(outcomes, count, advised(error))
     return outcomes, ""
+
+
+def _left_words(outcomes: Sequence[Outcome], count: int, why: str) -> str:
+    """Say how many are not done; what waits is run by workers when they can, and the rest is not begun."""
+    waiting = sum(one.status is Status.WAITING for one in outcomes)
+    left = count - len(outcomes) + waiting
+    how = "run it again to go on" if left > waiting else "workers go on with it, or run it again"
+    return f"{left} not done: {why}; {how}"
 
 
 def advised(error: PolarError) -> str:

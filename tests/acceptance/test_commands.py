@@ -31,7 +31,7 @@ def test_the_help_of_every_command_shows_an_example(alone: Credits, command: str
         (["status", "--loud"], "No such option"),
         (["show"], "Missing argument"),
         (["work", "--workers", "0"], "--workers"),
-        (["deliveries", "--status", "lost"], "'lost'"),
+        (["deliveries", "--status", "lost"], "'lost' is none of waiting, granted, skipped, failed"),
         (["deliveries", "--since", "soon"], "--since"),
         (["deliveries", "--limit", "0"], "--limit"),
         (["send"], "give a file or --sample NAME"),

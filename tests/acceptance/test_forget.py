@@ -58,7 +58,7 @@ def test_people_see_what_is_erased(desk: Desk) -> None:
     done = desk.credits.run("forget", "--customer", CUSTOMER.upper(), "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert granted in done.stdout
-    assert done.stdout.splitlines()[-1] == "1 bodies erased"
+    assert done.stdout.splitlines()[-1] == "1 body erased"
     again = desk.credits.run("forget", "--customer", CUSTOMER)
     assert (again.returncode, again.stdout) == (0, "nothing to erase\n")
 
@@ -67,7 +67,7 @@ def test_off_a_terminal_it_wants_a_yes_and_touches_nothing_without(desk: Desk) -
     desk.grant(purchase(1))
     before = desk.memory()
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
-    assert_wrong_use(done, "1 bodies would be erased for ever; say --yes")
+    assert_wrong_use(done, "1 body would be erased for ever; say --yes")
     assert desk.memory() == before
 
 

@@ -61,6 +61,17 @@ def test_what_was_taken_back_is_negative(desk: Desk) -> None:
     assert taken["key"].startswith(f"credits:refund:{some_id(1)}:300:")
 
 
+def test_a_customers_newest_is_what_was_taken_back_of_their_oldest_order(desk: Desk) -> None:
+    desk.rules(REVOCABLE)
+    desk.grant(purchase(1))
+    desk.grant(purchase(2))
+    desk.grant(refund_webhook(1000, id=some_id(1)))
+    refund, *granted = keys_of(desk, "--customer", CUSTOMER)
+    assert refund.startswith(f"credits:refund:{some_id(1)}:")
+    assert granted == [order_key(2), order_key(1)]
+    assert keys_of(desk, "--customer", CUSTOMER, "--limit", "1") == [refund]
+
+
 def test_what_polar_refused_is_claimed_for_its_order_and_nowhere_else(desk: Desk) -> None:
     desk.grant(strangers_purchase())
     (claimed,) = desk.credits.json("grants", "--order", some_id(9))

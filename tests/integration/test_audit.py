@@ -47,7 +47,7 @@ def test_an_entry_has_all_that_is_told_of_a_grant(ledger: Ledger, audit: Audit) 
     plan = plan_for(fact_like(), rules_of(PACK))
     ledger.claim([("msg-1", plan)])
     ledger.settle([grant for grant in plan.grants if grant.meter == "images"], [])
-    claimed, granted = audit.of_order(ORDER)
+    claimed, granted = sorted(audit.of_order(ORDER), key=lambda one: one.status)
     assert (granted.grant.key, granted.grant.customer_id) == (f"credits:order:{ORDER}:images", CUSTOMER)
     assert (granted.grant.units, granted.grant.rules) == (Decimal("0.5"), ("pack",))
     assert (granted.grant.order_id, granted.delivery_id, granted.status) == (ORDER, "msg-1", "granted")
@@ -102,6 +102,40 @@ def test_an_order_tells_its_bonus_and_what_refunds_took_back(ledger: Ledger, aud
         ("images", Decimal("0.5"), "paid"),
         ("seconds", 50, "paid"),
     ]
+
+
+def refund(ledger: Ledger, delivery_id: str, *, amount: int = 1000, order_id: str = ORDER) -> None:
+    """Take an order's credits back, and let Polar know."""
+    (standing,) = ledger.claim([(delivery_id, refund_plan(refund_webhook(amount, id=order_id)))])
+    taken = take_back(standing, delivery_id)
+    assert taken is not None
+    ledger.take_back([taken])
+    ledger.settle(taken.grants, [])
+
+
+def test_what_was_taken_back_today_of_an_old_order_is_the_newest(ledger: Ledger, audit: Audit) -> None:
+    for number in (1, 2, 3):
+        plan = plan_for(fact_like(id=some_id(number)), rules_of(PACK))
+        ledger.claim([(f"paid-{number}", plan)])
+        ledger.settle(plan.grants, [])
+    refund(ledger, "half", amount=500, order_id=some_id(1))
+    refund(ledger, "whole", order_id=some_id(1))
+    told = list(dict.fromkeys(one.delivery_id for one in audit.of_customer(CUSTOMER)))
+    assert told == ["whole", "half", "paid-3", "paid-2", "paid-1"]
+    told = list(dict.fromkeys(one.delivery_id for one in audit.of_order(some_id(1))))
+    assert told == ["whole", "half", "paid-1"]
+
+
+def test_what_polar_took_in_one_request_is_told_as_it_was_claimed(ledger: Ledger, audit: Audit) -> None:
+    paid = plan_for(fact_like(), rules_of(PACK))
+    ledger.claim([("paid", paid)])
+    (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
+    taken = take_back(standing, "refunded")
+    assert taken is not None
+    ledger.take_back([taken])
+    ledger.settle([*paid.grants, *taken.grants], [])
+    assert [one.grant.units > 0 for one in audit.of_order(ORDER)] == [False, False, True, True]
+    assert [one.grant.units > 0 for one in audit.of_customer(CUSTOMER)] == [False, False, True, True]
 
 
 def test_of_an_order_that_nobody_knows_there_is_nothing(audit: Audit) -> None:

@@ -1,9 +1,12 @@
 """What ``REDIS_URL`` leads to, before anybody connects."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from workers.runtime import connect
+from config.settings import Settings
+from workers.runtime import connect, intake_for, require_redis_url
 
 
 @pytest.mark.parametrize("option", ["foo=bar", "socket_timeout=soon", "db=first", "ssl_ca_certs=/ca.pem"])
@@ -18,3 +21,17 @@ def test_an_option_that_redis_does_not_know_is_refused_in_words_without_the_pass
 )
 def test_an_option_that_redis_knows_is_taken(url: str) -> None:
     connect(url).close()
+
+
+@given(text=st.text(st.sampled_from(":/@#?[]%=&.0a\u2100"), max_size=12))
+def test_a_redis_url_that_settings_take_can_be_connected_to(text: str) -> None:
+    """No URL may pass here and raise something else than ConfigError where the client is made."""
+    try:
+        url = require_redis_url(Settings(_env_file=None, REDIS_URL=f"redis://{text}"))
+    except ValueError:
+        return
+    try:
+        connect(url).close()
+    except ConfigError:
+        return
+    intake_for(url)

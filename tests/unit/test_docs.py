@@ -11,8 +11,10 @@ import typer.core
 from app.cli.root import root
 from config.rules import parse_rules
 from config.settings import Settings
+from workers.embedded import _make_private
 
 ROOT = Path(__file__).parents[2]
+DEPLOYING = ROOT / "docs" / "deploying.md"
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 
 
@@ -77,6 +79,21 @@ def test_every_setting_is_told_of() -> None:
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
     operations = (ROOT / "docs" / "operations.md").read_text()
     assert {name for name in names if name not in operations} == set()
+
+
+def test_the_folder_that_systemd_makes_is_one_that_the_embedded_redis_takes(tmp_path: Path) -> None:
+    unit, *_ = blocks(DEPLOYING, "ini")
+    told = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+    folder = tmp_path / told["StateDirectory"]
+    folder.mkdir()
+    folder.chmod(int(told.get("StateDirectoryMode", "0755"), base=8))
+    _make_private(folder)
+    assert f"CREDITS_DATA_DIR=/var/lib/{folder.name}\n" in blocks(DEPLOYING, "sh")
+
+
+def test_no_unit_has_a_setting_of_which_a_command_by_hand_would_not_know() -> None:
+    units = "".join(blocks(DEPLOYING, "ini"))
+    assert set(re.findall(r"^Environment=(.*)$", units, re.MULTILINE)) == {"HOST=0.0.0.0 PORT=8000"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

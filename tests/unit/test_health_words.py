@@ -104,7 +104,7 @@ def test_memory_is_nearly_full_from_nine_tenths_and_leaves_out_what_redis_leaves
         (RedisGoneError("Error 111 connecting to localhost:6379. Connection refused."), "cannot be reached"),
         (RedisGoneError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "ssl_ca_certs="),
         (RedisGoneError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not speak TLS"),
-        (FileNotFoundError("redis.sock"), "cannot be reached"),
+        (FileNotFoundError("redis.sock"), "cannot be reached (is it up? If REDIS_URL is set, is it right?)"),
         (ResponseError("BUSY Redis is busy running a script."), "refuses what we ask"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -35,9 +35,9 @@ class Room:
         return self._pause
 
 
-def turns_in(room: Room) -> tuple[Turns, list[float]]:
+def turns_in(room: Room, *, is_hasty: bool = False) -> tuple[Turns, list[float]]:
     slept: list[float] = []
-    return Turns(pauses=cast(Pauses, room), sleep=slept.append), slept
+    return Turns(pauses=cast(Pauses, room), sleep=slept.append, is_hasty=is_hasty), slept
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -102,3 +102,51 @@ def test_a_refused_token_is_not_asked_with_again() -> None:
     with pytest.raises(PolarDeniedError):
         turns.ask(answers(DENIED))
     assert slept == []
+
+
+def test_who_waits_is_told_for_what_and_how_long_at_most() -> None:
+    said: list[str] = []
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
+    room = Room(60, pause=pause)
+    Turns(pauses=cast(Pauses, room), sleep=lambda _: None, say=said.append).ask(answers("well"))
+    assert said == ["waiting for Polar, 2 min at most: Polar answered 500"]
+
+
+def test_of_moments_nobody_is_told() -> None:
+    said: list[str] = []
+    turns = Turns(pauses=cast(Pauses, Room(2, 3)), sleep=lambda _: None, say=said.append)
+    turns.ask(answers(BROKEN, "well"))
+    assert said == []
+
+
+def test_an_outage_that_nobody_has_met_before_is_told_with_its_reason() -> None:
+    said: list[str] = []
+    turns = Turns(pauses=cast(Pauses, Room()), sleep=lambda _: None, say=said.append)
+    with pytest.raises(PolarUnreachableError):
+        turns.ask(answers(*[UNREACHABLE] * 4))
+    assert set(said) == {f"waiting for Polar, 2 min at most: {UNREACHABLE}"}
+
+
+def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=50))
+    turns, slept = turns_in(Room(50, 0, 50, 0, 50, pause=pause))
+    with pytest.raises(PolarUnreachableError, match="Polar answered 500"):
+        turns.ask(answers(BROKEN, BROKEN, BROKEN))
+    assert slept == [50, 1, 50, 5]
+
+
+def test_who_only_looks_hears_of_a_pause_at_once() -> None:
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
+    turns, slept = turns_in(Room(60, pause=pause), is_hasty=True)
+    with pytest.raises(PolarUnreachableError, match="Polar is not asked for now: Polar answered 500"):
+        turns.ask(answers())
+    assert slept == []
+
+
+def test_who_only_looks_waits_for_room_and_through_one_hiccup() -> None:
+    turns, slept = turns_in(Room(30), is_hasty=True)
+    assert turns.ask(answers(BROKEN, "well")) == "well"
+    assert slept == [30, 1]
+    with pytest.raises(PolarUnreachableError):
+        turns.ask(answers(UNREACHABLE, UNREACHABLE))
+    assert slept == [30, 1, 1]

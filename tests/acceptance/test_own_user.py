@@ -1,0 +1,50 @@
+"""The Redis user that the documents show: it may do all that is done, and no more than they say."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import CUSTOMER, some_id
+from tests.desks import Desk, desk_in, purchase, strangers_purchase
+from tests.redis_servers import own_redis
+from tests.unit.test_docs import ROOT
+
+OPERATIONS = ROOT / "docs" / "operations.md"
+PASSWORD = "open-sesame"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Yield a desk whose Redis knows us as the page says, and in no other way."""
+    (line,) = re.findall(r"^ACL SETUSER .*$", OPERATIONS.read_text(), re.MULTILINE)
+    with own_redis(tmp_path) as server:
+        with server.asked() as redis:
+            redis.execute_command(*line.replace("PASSWORD", PASSWORD).split())  # type: ignore[no-untyped-call] # untyped there
+        with desk_in(tmp_path, server.url_of("credits", PASSWORD)) as opened:
+            yield opened
+
+
+def test_every_command_works_as_the_user_that_the_page_shows(desk: Desk) -> None:
+    settled, failed = desk.grant(purchase(1), strangers_purchase())
+    grant = ("--customer", CUSTOMER, "--meter", "api_usage", "--units", "5", "--key", "beta")
+    for args in (
+        ("check", "--offline"),
+        ("status",),
+        ("deliveries",),
+        ("show", settled),
+        ("explain", settled),
+        ("grants", "--customer", CUSTOMER),
+        ("balance", "--customer", CUSTOMER),
+        ("replay", settled, "--yes"),
+        ("dismiss", failed),
+        ("backfill", "--since", "1d", "--yes"),
+        ("recover", "--since", "1d", "--yes"),
+        ("rebuild", "--yes"),
+        ("grant", *grant),
+        ("revoke", some_id(1)),
+        ("forget", "--customer", CUSTOMER, "--yes"),
+    ):
+        done = desk.credits.run(*args)
+        assert done.returncode == 0, (args, done.stdout + done.stderr)
