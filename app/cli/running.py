@@ -88,7 +88,7 @@ def _left_words(outcomes: Sequence[Outcome], count: int, why: str) -> str:
     waiting = sum(one.status is Status.WAITING for one in outcomes)
     left = count - len(outcomes) + waiting
     how = "run it again to go on" if left > waiting else "workers go on with it, or run it again"
-    return f"{left} not done: {why}; {how}"
+    return f"{left} not done: {why.rstrip('.')}; {how}"
 
 
 def advised(error: PolarError) -> str:
