@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from starlette.types import Message, Receive
 
-MOST_BYTES = 1024 * 1024  # of a body; Polar's own are some 5 KB
+from workers.bodies import MOST_BYTES
+
 # Of all that are not whole yet, and so not known to be Polar's. What came and was not read yet is on top
 # of it, and bounded by app.connections.
 MOST_BYTES_AT_ONCE = 64 * MOST_BYTES

@@ -7,9 +7,10 @@ from starlette.types import Receive, Scope, Send
 
 from app.refusals import Refusals
 from app.signature import InvalidSignatureError, Verifier
-from app.uploads import MOST_BYTES, BodyTooLargeError, IncompleteBodyError, Uploads
+from app.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.counts import Tally
 from workers.errors import StoreUnavailableError
+from workers.bodies import MOST_BYTES
 from workers.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)

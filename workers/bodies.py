@@ -15,7 +15,7 @@ _LEVEL = 6  # a fifth smaller than level 1, for ten microseconds more
 _WINDOW_BITS = -14
 _MEMORY_LEVEL = 6
 
-MOST_BYTES = 1024 * 1024  # the receiver takes no more
+MOST_BYTES = 1024 * 1024  # of a body: the receiver takes no more; Polar's own are some 5 KB
 
 
 def pack(body: bytes) -> bytes:

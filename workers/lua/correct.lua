@@ -22,13 +22,7 @@ local function correct(fact, changes, grants, corrected)
   for _, grant in ipairs(corrected) do
     write(unpack(grant))
   end
-  for _, change in ipairs(changes) do
-    if change[3] == '' then
-      redis.call('HDEL', fact, change[1])
-    else
-      redis.call('HSET', fact, change[1], change[3])
-    end
-  end
+  note_taken(fact, changes)
   return 1
 end
 

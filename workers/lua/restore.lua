@@ -43,9 +43,7 @@ local function take_back(taking)
     return false
   end
   write(subject, fields)
-  for _, change in ipairs(changes) do
-    redis.call('HSET', order, change[1], change[3])
-  end
+  note_taken(order, changes)
   hang(order, subject)
   return true
 end

@@ -95,6 +95,16 @@ local function is_as_worked_out(order, changes)
   return true
 end
 
+local function note_taken(order, changes)
+  for _, change in ipairs(changes) do
+    if change[3] == '' then
+      redis.call('HDEL', order, change[1])
+    else
+      redis.call('HSET', order, change[1], change[3])
+    end
+  end
+end
+
 -- Take a delivery, settled or not, as if it were due; the caller works on it itself. Nil where there is no body.
 -- KEYS: due     ARGV: delivery prefix, body prefix, prefix of the sets by status, lease ms
 local function take_over(id)

@@ -9,13 +9,7 @@ for _, item in ipairs(cjson.decode(ARGV[1])) do
   elseif is_as_worked_out(order, changes) then
     redis.call('HSET', refund, 'claimed_at', now)
     write(refund, fields)
-    for _, change in ipairs(changes) do
-      if change[3] == '' then
-        redis.call('HDEL', order, change[1])
-      else
-        redis.call('HSET', order, change[1], change[3])
-      end
-    end
+    note_taken(order, changes)
     hang(order, refund)
   end
 end
