@@ -17,6 +17,9 @@ _MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
 class BodyTooLargeError(Exception):
     """The request's body passes ``MOST_BYTES``."""
 
+    def __init__(self) -> None:
+        super().__init__(f"more than {MOST_BYTES} bytes")
+
 
 class IncompleteBodyError(Exception):
     """The sender hung up, or took too long."""

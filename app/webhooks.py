@@ -10,7 +10,6 @@ from app.signature import InvalidSignatureError, Verifier
 from app.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.counts import Tally
 from workers.errors import StoreUnavailableError
-from workers.bodies import MOST_BYTES
 from workers.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)
@@ -38,8 +37,8 @@ class WebhookEndpoint:
         try:
             body = await self._uploads.read(headers, receive)
             delivery_id = self._verifier.verify(headers, body)
-        except BodyTooLargeError:
-            return self._refuse(413, "body_too_large", f"more than {MOST_BYTES} bytes", close=True)
+        except BodyTooLargeError as error:
+            return self._refuse(413, "body_too_large", str(error), close=True)
         except IncompleteBodyError:
             return self._refuse(400, "incomplete", "the sender hung up, or took too long", close=True)
         except InvalidSignatureError as error:
