@@ -83,4 +83,4 @@ audit:  ## ask for known vulnerabilities in what constraints.txt names
 
 .PHONY: clean
 clean:  ## remove what was installed and built
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -17,7 +17,7 @@ _LOOK_SECONDS = 0.2
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 10.0  # short enough to be there soon after what killed it was mended
 _SETTLED_SECONDS = 30.0  # who lived so long did not die of its start
-_DRAIN_SECONDS = 30.0  # a request to Polar may take half of it
+_DRAIN_SECONDS = 30.0  # a request to Polar may take two thirds of it
 
 
 @dataclass(kw_only=True)

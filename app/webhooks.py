@@ -33,7 +33,7 @@ class WebhookEndpoint:
         await answer(scope, receive, send)
 
     async def _answer(self, headers: Headers, receive: Receive) -> Response:
-        """Answer as the contract's HTTP table says."""
+        """Return 202 for what was verified and accepted, else what kept it from that."""
         try:
             body = await self._uploads.read(headers, receive)
             delivery_id = self._verifier.verify(headers, body)

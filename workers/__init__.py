@@ -1,1 +1,1 @@
-"""Everything after intake: store, plan, claim, ingest, settle. Knows nothing of HTTP servers or terminals."""
+"""Everything from intake on: store, plan, claim, ingest, settle. Knows no HTTP server and no terminal."""

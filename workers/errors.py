@@ -4,15 +4,16 @@
 
     GranterError
     ├── UnreadableEventError   a stored body is no event that we can read: park
-    ├── StoreUnavailableError  Redis is away or takes no writes: 503, pause
-    └── PolarError             Polar did not confirm an ingest
+    ├── StoreUnavailableError  Redis is away or takes no writes: 503
+    └── PolarError             Polar did not confirm what it was asked
         ├── PolarUnreachableError   no answer, a gateway's error, an answer not understood: pause all
         ├── PolarBrokenError        500: the world or one event; halve, then pause or try again
         ├── PolarRateLimitedError   429: pause all for its Retry-After
         ├── PolarDeniedError        401, 403, 404, a redirect: token, scope or server is wrong: pause all
         └── PolarRefusedError       400, 413, 422: the content of some event: park what it names
 
-What each leads to is decided in ``workers.retries`` and nowhere else.
+What each of Polar's leads to where credit is sent is decided in ``workers.retries``. What only reads has a
+policy of its own: ``workers.turns`` asks again, and gives up after a while.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class StoreUnavailableError(GranterError):
 
 
 class PolarError(GranterError):
-    """Polar did not confirm what we sent; its text is shown to operators."""
+    """Polar did not confirm what it was asked; its text is shown to operators."""
 
 
 class PolarUnreachableError(PolarError):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.amounts import MOST_DIGITS
-from config.fields import CONTROLS
+from config.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.events import Id, Moment
 from workers.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
 from workers.lists import Row
@@ -27,7 +27,6 @@ _STEM = re.compile(
     rf"|revoke:(?P<revoked>{_UUID}))"
 )
 _RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may have been cut off
-_STORY = frozenset({"granted_by", "key", "order_id", "rules", "reason"})
 
 
 class _Event(BaseModel):
@@ -104,7 +103,9 @@ def _trace(event: _Event, key: str, event_id: str) -> Trace:
 def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
     """Return the property that the meter sums, and the credits: at Polar these are less than nothing."""
     numbers = {
-        name: one for name, one in metadata.items() if name not in _STORY and type(one) in {int, float}
+        name: one
+        for name, one in metadata.items()
+        if name not in RESERVED_PROPERTIES and type(one) in {int, float}
     }
     if len(numbers) != 1:
         raise _NotOursError("it has no number of credits" if not numbers else "it has more than one number")

@@ -36,7 +36,7 @@ CUSTOMERS = "credits:customers"
 # The rules that workers have in force, told anew at each tick. Expires soon after the last worker.
 RULES = "credits:rules"
 
-# What failed and waits, as people were last told. Lives for ever: it is four small numbers.
+# What has failed, and what people were told of it. Lives for ever: a handful of small numbers.
 ALERTS = "credits:alerts"
 
 # What happened, all told: a hash of numbers for /metrics, a field for each name and its labels. Lives for

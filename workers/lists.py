@@ -1,4 +1,4 @@
-"""Which of Polar's lists mending reads: in what order and within what bounds, so that no row is passed over.
+"""Polar's lists: in what order and within what bounds each is read, so that no row is passed over.
 
 Polar counts a page's rows from the beginning of the list at every request, and the world goes on while
 we read. A list is safe where rows only ever come: each that comes before the place where we are moves

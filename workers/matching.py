@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from config.fields import RESERVED_PROPERTIES
 from config.problems import listed, shown
 from config.rules import Meter
 from workers.catalogue import Clause, Filter, PolarMeter
@@ -70,9 +71,10 @@ def _doubts(wanted: Meter, node: Filter) -> Iterator[str]:
     if _passes(wanted, node):
         return
     others = listed(str(clause) for clause in node.leaves() if not _holds(wanted, clause))
+    ours = ", ".join([wanted.property, *RESERVED_PROPERTIES])
     yield (
         f"filters by more than the name ({others}), and our events may not pass: they have only the name and "
-        f"{wanted.property}, granted_by, key, order_id, rules; make one that filters by the name alone"
+        f"{ours}; make one that filters by the name alone"
     )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
 from itertools import chain, islice
 
 from config.rules import Rules
@@ -12,7 +11,7 @@ from workers.backfilling import PAID_WITHIN, Missing, Review, delivery_id_of
 from workers.bodies import unpack
 from workers.cases import open_case
 from workers.deliveries import DISMISSED, DeliveryStore
-from workers.errors import PolarDeniedError, UnreadableEventError
+from workers.errors import UnreadableEventError
 from workers.events import ORDER_PAID, STORED_TYPES, read_order
 from workers.evidence import Trace, read_trace, says_it_is_ours
 from workers.granting import MOST_DELIVERIES, Granter
@@ -54,7 +53,7 @@ class Backlog:
     claimed: int = 0
     """Orders whose credit another delivery has claimed and not sent yet."""
     settled: int = 0
-    """Orders whose webhook came and is done with: dismissed, or that alone is asked for, settled at all."""
+    """Orders whose delivery was dismissed; with ``only_untold``, those with any settled delivery."""
     parked: int = 0
     """Orders that cannot be worked out, and whose delivery failed for it already."""
 
@@ -109,7 +108,7 @@ class Mender:
         settled = review.leave(
             [one for one in review.missing if self._is_done_with(one, only_untold=only_untold)]
         )
-        waiting = review.leave(self._waiting_for(set(review.missing)))
+        waiting = review.leave(self._waiting_orders()) if review.missing else 0
         begun = tuple(self._begun(review))
         failing = len(review.failing)
         review.failing = [one for one in review.failing if not self._is_parked(one.order_id)]
@@ -156,16 +155,11 @@ class Mender:
 
     def _read(self, listing: Listing, scope: str, tell: Tell) -> Iterator[Sequence[Row]]:
         read = 0
-        try:
+        with needs(scope):
             for page in self.turns.read(self.polar, listing):
                 yield page.items
                 read += len(page.items)
                 tell(read, page.total)
-        except PolarDeniedError as error:
-            if error.status != HTTPStatus.FORBIDDEN:
-                raise
-            words = f"{error}; give the token the scope {scope} in Polar's dashboard"
-            raise PolarDeniedError(words, status=error.status) from None
 
     def _put(self, missing: Sequence[Missing]) -> tuple[Leased, ...]:
         return self.store.put([(one.delivery_id, ORDER_PAID, unpack(one.packed)) for one in missing])
@@ -184,9 +178,9 @@ class Mender:
         own = [id_ for order_id, id_ in review.unsettled.items() if id_ == delivery_id_of(order_id)]
         return (one.id for one in self.store.get(own) if one.status is Status.WAITING)
 
-    def _waiting_for(self, wanted: set[str]) -> Iterator[str]:
-        """Yield the orders of webhooks in the inbox, the newest ``_MOST_READ``, while any is ``wanted``."""
-        newest = self.store.newest([Status.WAITING]) if wanted else iter(())
+    def _waiting_orders(self) -> Iterator[str]:
+        """Yield the orders of webhooks in the inbox, the newest ``_MOST_READ``."""
+        newest = self.store.newest([Status.WAITING])
         theirs = (one for one in newest if one.type == ORDER_PAID and not _is_ours(one))
         return (order_id for one in islice(theirs, _MOST_READ) if (order_id := self._order_of(one)))
 

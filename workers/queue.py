@@ -34,7 +34,7 @@ _RESULT_SECONDS = 60  # long enough to be seen in a dashboard, short enough to c
 _FAILURE_SECONDS = 86_400  # what became of a delivery is told by the delivery, not by RQ's job
 _WORKER_SECONDS = 60  # RQ forgets a worker this long (and a minute) after its last sign
 
-# A worker that gave no sign for so long is dead or hangs: a drain takes 5 s, a request 15 s.
+# A worker that gave no sign for so long is dead or hangs: a drain takes 5 s, a request 20 s.
 _SIGN_SECONDS = 45
 
 _PRUNED = (Status.GRANTED, Status.SKIPPED)  # failed deliveries are kept, waiting ones as well

@@ -47,12 +47,12 @@ class Sound(Plots):
 
     def check(self) -> None:
         """Look at each promise."""
-        self.polar_has_only_keys_of_the_contract()
+        self.polar_has_no_key_but_those_spelled_out()
         self.nothing_is_credited_twice_by_what_the_events_say()
         self.no_delivery_is_nowhere()
 
-    def polar_has_only_keys_of_the_contract(self) -> None:
-        """As they are spelled there."""
+    def polar_has_no_key_but_those_spelled_out(self) -> None:
+        """All that the cast can lead to are in KEYS."""
         assert self.new_events.keys() <= KEYS
 
     def nothing_is_credited_twice_by_what_the_events_say(self) -> None:

@@ -1,6 +1,6 @@
 """The model's world: what a webhook tells, and what a rules file makes of it; known without the core.
 
-Subjects are spelled out as the public contract has them; what a file gives is worked out from its lines.
+Subjects are spelled out, as they stand in Redis; what a file gives is worked out from its lines.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,7 @@
 """A credit, from the order to the customer's balance: the core in four steps, each a plain value.
 
-Nothing here reads a clock, a store or a network. The worker around it does, and so do the later chapters.
+Nothing here reads a clock, a store or a network. The worker around it does: the later chapters run one, in
+memory.
 """
 
 from decimal import Decimal

@@ -6,9 +6,9 @@ import httpx
 import pytest
 from redis import Redis
 
-from app.uploads import MOST_BYTES
 from tests.receivers import PAID, PATH, disposition, signed
 from tests.wires import post_with, raw, statuses, wire_to
+from workers.bodies import MOST_BYTES
 
 CHUNKED = [b"Transfer-Encoding: chunked"]
 

@@ -1,4 +1,4 @@
-"""Requests put together of good and bad pieces, by the hundred: no fault, no answer beyond the contract's."""
+"""Requests put together of good and bad pieces, by the hundred: no fault, no answer but those in ALLOWED."""
 
 import json
 
@@ -143,7 +143,7 @@ hundreds = settings(
 
 @hundreds
 @given(sent=damaged())
-def test_whatever_is_sent_the_answer_is_one_of_the_contracts_and_no_fault_is_logged(
+def test_whatever_is_sent_the_answer_is_one_of_those_allowed_and_no_fault_is_logged(
     receiver: str, caplog: pytest.LogCaptureFixture, sent: list[bytes]
 ) -> None:
     caplog.clear()

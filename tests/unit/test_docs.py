@@ -75,10 +75,25 @@ def test_every_command_has_an_example_in_its_help() -> None:
     assert without == []
 
 
-def test_every_setting_is_told_of() -> None:
+@pytest.mark.parametrize("document", ["docs/operations.md", ".env.example"])
+def test_every_setting_is_told_of(document: str) -> None:
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    operations = (ROOT / "docs" / "operations.md").read_text()
-    assert {name for name in names if name not in operations} == set()
+    told = set(re.findall(r"\b[A-Z][A-Z_]+\b", (ROOT / document).read_text()))
+    assert names - told == set()
+
+
+def test_every_module_has_a_room_in_the_house() -> None:
+    """By its own path or by its folder's; ``__init__`` and ``__main__`` are doors."""
+    rooms = set(re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "docs" / "house.md").read_text()))
+    modules = [
+        path.relative_to(ROOT)
+        for folder in ("app", "workers", "config")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    homeless = [
+        str(one) for one in modules if not {str(one), *(f"{folder}/" for folder in one.parents)} & rooms
+    ]
+    assert [one for one in homeless if not one.endswith("__.py")] == []
 
 
 def test_the_folder_that_systemd_makes_is_one_that_the_embedded_redis_takes(tmp_path: Path) -> None:

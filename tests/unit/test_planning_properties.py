@@ -1,4 +1,4 @@
-"""Any rules and any fact: a plan is what the contract says in other words."""
+"""Any rules and any fact: a plan is what docs/rules.md says, worked out in another way."""
 
 import random
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def applies(one: DrawnRule, known: Known) -> bool:
 
 
 def subject_of(one: DrawnRule, known: Known) -> str:
-    """Return what a rule's credits are keyed by, as the contract lists it."""
+    """Return what a rule's credits are keyed by: the customer and the rule, or what happened."""
     if one.once or known.trigger == "customer.created":
         return f"credits:customer:{known.customer_id}:{one.name}"
     return known.fact.subject

@@ -1,14 +1,17 @@
 """What is said of a meter that the rules name, by what Polar has."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from config.rules import Rules
+from tests.builders import grant_of
 from tests.catalogues import ARCHIVED, BY_NAME, COUNT, both, clause, either, meter
 from tests.rulefiles import parse
 from workers.catalogue import Listed, PolarMeter
 from workers.checking import Finding, check_meters
+from workers.grants import usage_event
 
 OF_PRO = clause("plan", "eq", "pro")
 
@@ -118,6 +121,12 @@ def test_further_conditions_that_our_events_may_not_meet_are_a_warning(
     level, detail = only(rules_for(), meter(filter=both(BY_NAME, further)))
     assert level == "warning"
     assert f"by more than the name ({words})" in detail
+
+
+def test_such_a_doubt_tells_all_that_an_event_of_ours_may_have() -> None:
+    _, detail = only(rules_for(), meter(filter=both(BY_NAME, OF_PRO)))
+    ours = usage_event(replace(grant_of(), reason="beta tester"))["metadata"]
+    assert f"they have only the name and {', '.join(ours)};" in detail
 
 
 def test_of_several_meters_one_that_is_right_is_enough() -> None:

@@ -17,7 +17,7 @@ WORDS = [
 
 
 class TestEveryProblem:
-    def test_reads_as_the_contract_says(self) -> None:
+    def test_reads_as_a_line_that_can_be_jumped_to(self) -> None:
         """A problem is one line: file, line, column, path, what is wrong, what may be meant."""
         text = WHOLE.replace("      api_usage: 10", "      api_usge: 10")
 

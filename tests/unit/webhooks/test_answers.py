@@ -1,4 +1,4 @@
-"""The contract's HTTP table for ``POST /webhooks/polar``, over a Redis in memory."""
+"""What ``POST /webhooks/polar`` answers, over a Redis in memory."""
 
 import time
 

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from app.uploads import MOST_BYTES
 from tests.receivers import PAID, PATH, Receiver, signed
+from workers.bodies import MOST_BYTES
 
 
 class Upload:
