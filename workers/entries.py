@@ -50,6 +50,7 @@ def take_back_row(one: TakeBack) -> list[object]:
         [_TAKEN + meter, _taken_text(one.before.get(meter, {})), _taken_text(one.after.get(meter, {}))]
         for meter in {**one.before, **one.after}
     ]
+    changes += [[_GRANT + grant.meter, text, text] for grant in one.of for text in [_grant_text(grant)]]
     return [one.subject, changes, one.grants[0].subject, _fields(one.delivery_id, one.grants)]
 
 
@@ -112,7 +113,7 @@ def _fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
     if first.reason:
         fields += [_REASON, first.reason]
     for grant in grants:
-        fields += [_GRANT + grant.meter, " ".join(map(_part_text, grant.parts))]
+        fields += [_GRANT + grant.meter, _grant_text(grant)]
         if grant.property_name != _USUAL_PROPERTY:
             fields += [_PROPERTY + grant.meter, grant.property_name]
     return fields
@@ -161,6 +162,10 @@ def _parts(text: str) -> tuple[Part, ...]:
 def _part(text: str) -> Part:
     rule, _, units = text.partition("=")
     return Part(rule=rule, units=Decimal(units.removesuffix(_REVOKE)), revocable=units.endswith(_REVOKE))
+
+
+def _grant_text(grant: Grant) -> str:
+    return " ".join(map(_part_text, grant.parts))
 
 
 def _part_text(part: Part) -> str:

@@ -74,14 +74,15 @@ class Mender:
     turns: Turns
 
     def is_ledger_lost(self, now: datetime) -> bool:
-        """Say whether nothing was granted by this ledger, and Polar has grants that nobody claimed in it."""
-        if self.ledger.granted():
-            return False
+        """Say whether of the first that Polar has of ours something was never claimed in this ledger.
+
+        What was taken back does not count: without its grant a rebuild leaves it out.
+        """
         listing = events(metadata={"granted_by": GRANTED_BY}, before=now)
         with needs("events:read"):
             page = self.turns.ask(partial(self.polar.page, listing))
         told = [read_trace(row) for row in page.items if says_it_is_ours(row)]
-        subjects = [one.grant.subject for one in told if isinstance(one, Trace)]
+        subjects = [one.grant.subject for one in told if isinstance(one, Trace) and one.grant.units > 0]
         return any(standing.own is None for standing in self.ledger.find_all(subjects))
 
     def look(

@@ -9,7 +9,7 @@ from workers.evidence import Oddity, Trace, read_trace, says_it_is_ours
 from workers.grants import Grant, customer_subject, grant_key, order_subject
 from workers.lists import Page
 from workers.records import Claim, Standing
-from workers.refunds import take_back
+from workers.refunds import falls_short, take_back
 
 # Stands where the delivery does that claimed a fact: Polar does not know which that was.
 REBUILD = "rebuild"
@@ -51,6 +51,8 @@ class Rebuilding:
     odd: list[Oddity] = field(default_factory=list)
     untaken: list[str] = field(default_factory=list)
     """Facts restored before, of which a refund is noted that has taken nothing yet."""
+    short: list[str] = field(default_factory=list)
+    """Facts of which the last refund took less than its share of what stands by now."""
     _last_page: frozenset[str] = frozenset()
     _units: dict[str, Decimal] = field(default_factory=dict)
     """What each key has given, or taken: by its first event."""
@@ -145,6 +147,8 @@ class Rebuilding:
         is_ours = own is not None and own.delivery_id == REBUILD and standing.subject not in self.untaken
         if is_ours and take_back(standing, REBUILD):
             self.untaken.append(standing.subject)
+        if falls_short(standing) and standing.subject not in self.short:
+            self.short.append(standing.subject)
 
     def _miss(self, trace: Trace, own: Claim | None) -> None:
         grant = trace.grant

@@ -162,6 +162,8 @@ class TakeBack:
     grants: tuple[Grant, ...]
     before: Taken
     after: Taken
+    of: tuple[Grant, ...] = ()
+    """What it was worked out from: a rebuild may have corrected that meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,12 +27,27 @@ def refund_of(order: Order) -> Refund | None:
 
 def take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
     """Return what is still to be taken back after the highest refund seen; None if nothing is."""
+    return None if _has_taken(standing) else _due(standing, delivery_id)
+
+
+def falls_short(standing: Standing) -> bool:
+    """Say whether the last refund took less than its share of what stands by now: by its key no more is."""
+    return _has_taken(standing) and _due(standing, "") is not None
+
+
+def _has_taken(standing: Standing) -> bool:
+    claim, refund = standing.own, standing.refund
+    if claim is None or claim.order_id is None or refund is None:
+        return False
+    subject = refund_subject(claim.order_id, refund.amount)
+    return any(one.subject == subject for one in standing.claims)
+
+
+def _due(standing: Standing, delivery_id: str) -> TakeBack | None:
     claim, refund = standing.own, standing.refund
     if claim is None or claim.order_id is None or refund is None:
         return None
     subject = refund_subject(claim.order_id, refund.amount)
-    if any(one.subject == subject for one in standing.claims):
-        return None  # this very refund has taken its share
     after = {grant.meter: _raised(standing.taken, grant, refund.share) for grant in claim.grants}
     grants = tuple(_clawbacks(claim, subject, standing.taken, after))
     if not grants:
@@ -43,6 +58,7 @@ def take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
         grants=grants,
         before=standing.taken,
         after={meter: rules for meter, rules in after.items() if rules},
+        of=claim.grants,
     )
 
 

@@ -72,10 +72,15 @@ def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Cor
 
     How much was taken of each part is worked out anew, from all that was taken on their meters.
     """
+    # What is on its way was worked out from the amounts that stand.
+    on_its_way = {one.meter for claim in standing.claims for one in claim.unsettled}
     stands = [(claim, grant) for claim in standing.claims for grant in claim.grants]
     refunds = [grant for _, grant in stands if _is_refund(grant)]
     polar = {one.key: _revocable(one, refunds, rules) for one in grants}
-    then = [(claim, grant, _as_at_polar(claim, grant, polar)) for claim, grant in stands]
+    then = [
+        (claim, grant, grant if grant.meter in on_its_way else _as_at_polar(claim, grant, polar))
+        for claim, grant in stands
+    ]
     corrected = tuple(one for one in then if one[2] is not one[1])
     meters = {grant.meter for _, grant, _ in corrected}
     if not corrected:

@@ -15,7 +15,7 @@ from workers.lists import Page, events
 from workers.polar import Polar
 from workers.rebuilding import REBUILD, Rebuilding
 from workers.records import Claim, Standing, TakeBack, milliseconds_of
-from workers.refunds import take_back
+from workers.refunds import falls_short, take_back
 from workers.restorations import Correction, Restoration, correction, restoration
 from workers.scopes import needs
 from workers.scripts import lua
@@ -41,6 +41,8 @@ class Restored:
     """Facts that somebody has claimed, or taken back, meanwhile: a second rebuild looks again."""
     untaken: list[str] = field(default_factory=list)
     """Facts of which a refund was told before they were restored: it has taken nothing yet."""
+    short: list[str] = field(default_factory=list)
+    """Facts of which the last refund took less than its share of what stands by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class Restorer:
 
     def restore(self, found: Rebuilding, *, tell: Tell) -> Restored:
         """Write down what is missing, oldest first; what is claimed meanwhile is left alone."""
-        done, corrections = Restored(untaken=list(found.untaken)), found.corrections
+        done, corrections = Restored(untaken=list(found.untaken), short=list(found.short)), found.corrections
         whole, number = len(corrections) + len(found.missing), 0
         for some in _batches(list(corrections)):
             self._correct({fact: corrections[fact] for fact in some}, found.rules, done)
@@ -84,6 +86,11 @@ class Restorer:
         }
         done.corrected += sum(corrected.values())
         done.changed += [fact for fact in wrong if fact not in corrected]
+        for one in self._standings(list(corrected)):
+            if take_back(one, REBUILD) and one.subject not in done.untaken:
+                done.untaken.append(one.subject)
+            if falls_short(one) and one.subject not in done.short:
+                done.short.append(one.subject)
 
     def _write(self, facts: Sequence[str], found: Rebuilding, done: Restored) -> None:
         standings = self._standings(facts)

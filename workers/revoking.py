@@ -45,6 +45,7 @@ def _revoked(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[T
                 grants=(replace(grant, subject=subject, parts=parts),),
                 before={grant.meter: taken},
                 after={grant.meter: {part.rule: part.units for part in grant.parts}},
+                of=(grant,),
             )
 
 

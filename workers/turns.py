@@ -73,7 +73,8 @@ class Turns:
             pause = self.pauses.standing()
             why = pause.reason if pause else "live webhooks go first"
             waited += left.total_seconds()
-            if waited > _LONGEST_WAIT.total_seconds() or (pause and self.is_hasty):
+            most = _UNNOTICED_SECONDS if pause and self.is_hasty else _LONGEST_WAIT.total_seconds()
+            if waited > most:
                 raise PolarUnreachableError(f"Polar is not asked for now: {why}")
             self._sleep(left.total_seconds(), why)
         return waited

@@ -3,18 +3,21 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from threading import Barrier
 from typing import cast
 
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import Redis
 
 from tests.builders import CUSTOMER, grant_of, some_id
-from tests.stores import accept, claim_of, let_leases_end, plan_of
+from tests.stores import RETAIN, accept, claim_of, let_leases_end, plan_of
 from workers.deliveries import DeliveryStore
 from workers.grants import Part, order_subject
 from workers.ledger import Ledger
 from workers.planning import Plan
-from workers.records import Standing
+from workers.records import Refund, Standing
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:
@@ -113,3 +116,24 @@ def test_who_has_slept_past_its_lease_freezes_nothing(
     assert claim_of(ledger.claim([("msg-1", plan)], {"msg-1": holder.attempt})[0]).delivery_id == "msg-1"
     (frozen,) = ledger.claim([("msg-1", plan)], {"msg-1": sleeper.attempt})
     assert claim_of(frozen).grants == plan.grants
+
+
+AMOUNTS = st.decimals("0.000001", 10**6, places=6) | st.sampled_from([Decimal("1E+3"), Decimal("10.0")])
+PARTS = st.builds(Part, rule=st.sampled_from(["a", "b-1", "c.c"]), units=AMOUNTS, revocable=st.booleans())
+METERS = st.sampled_from(["api_usage", "b meter", "images", "a:b"])
+GRANTS = st.dictionaries(METERS, st.lists(PARTS, min_size=1, max_size=3, unique_by=lambda one: one.rule))
+
+
+@given(by_meter=GRANTS, is_refund_noted=st.booleans())
+def test_what_a_claim_says_is_what_stands(
+    redis_url: str, by_meter: dict[str, list[Part]], is_refund_noted: bool
+) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+        ledger = Ledger(redis, retain=RETAIN)
+        grants = [replace(grant_of(1, meter=meter), parts=tuple(parts)) for meter, parts in by_meter.items()]
+        plan = replace(plan_of(grant_of(1)), grants=tuple(grants))
+        if is_refund_noted:
+            refund = Refund(amount=300, share=Fraction(3, 10))
+            ledger.claim([("msg-0", replace(plan, grants=(), refund=refund))])
+        assert ledger.claim([("msg-1", plan)]) == [ledger.look(plan)]

@@ -143,6 +143,14 @@ def test_who_only_looks_hears_of_a_pause_at_once() -> None:
     assert slept == []
 
 
+def test_who_only_looks_waits_out_a_pause_of_moments() -> None:
+    """Our share is used up now and then, and has room again at once."""
+    pause = Pause(reason="our share of Polar's rate limit is used up", left=timedelta(seconds=0.4))
+    turns, slept = turns_in(Room(0.4, pause=pause), is_hasty=True)
+    assert turns.ask(answers("well")) == "well"
+    assert slept == [0.4]
+
+
 def test_who_only_looks_waits_for_room_and_through_one_hiccup() -> None:
     turns, slept = turns_in(Room(30), is_hasty=True)
     assert turns.ask(answers(BROKEN, "well")) == "well"
