@@ -15,7 +15,7 @@ from app.cli.shapes import RebuildJson, TraceJson
 from config.rules import load_rules
 from workers.cases import plain
 from workers.evidence import Trace
-from workers.grants import Grant
+from workers.grants import Grant, order_of
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored, Restorer
 from workers.runtime import polar_for
@@ -52,7 +52,7 @@ def rebuild(
         if not (todo or json):
             console().print("nothing to restore")
         if dry_run or (todo and not agreed(todo, yes=yes)):
-            done = Restored(untaken=found.untaken)
+            done = Restored(untaken=found.untaken, short=found.short)
         else:
             with progress("restoring", json=json or not todo) as tell:
                 done = restorer.restore(found, tell=tell)
@@ -130,6 +130,12 @@ def _advice(found: Rebuilding, done: Restored) -> Iterator[str]:
         yield (
             f"refunds of {orders} came before this rebuild and have taken nothing yet: "
             "run credits replay --skipped --type order.refunded"
+        )
+    if done.short:
+        orders = ", ".join(order_of(fact) or fact for fact in done.short)
+        yield (
+            f"the last refund took less than its share of what Polar gave: {orders}; of a full refund, "
+            "credits revoke ORDER takes the rest"
         )
 
 
