@@ -27,8 +27,8 @@ from workers.scopes import needs
 from workers.turns import Turns, run_in_turn
 
 LEDGER_LOST = (
-    "the ledger is empty, and Polar has events of ours: run credits rebuild first (else orders are claimed "
-    "anew, and refunds take again what they have taken)"
+    "the ledger lacks the first credits that Polar has of ours: run credits rebuild first (else orders are "
+    "claimed anew, and refunds take again what they have taken)"
 )
 
 _MOST_READ = 10_000  # of the bodies that wait, one by one: a second
