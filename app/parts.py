@@ -52,13 +52,16 @@ def _run(name: str, args: list[str]) -> None:
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level, process=name)
     _end_with_parent()
-    if name == "receiver":
-        run_receiver(create_app(settings), socket.socket(fileno=int(args[0])))
-    elif name == "reconciler":
-        # Told to stop it ends at once: what it has begun is stored, and a worker goes on with it.
-        reconciler_for(settings, require_redis_url(settings)).work()
-    else:
-        run_worker(settings)
+    match name:
+        case "receiver":
+            run_receiver(create_app(settings), socket.socket(fileno=int(args[0])))
+        case "worker":
+            run_worker(settings)
+        case "reconciler":
+            # Told to stop it ends at once: what it has begun is stored, and a worker goes on with it.
+            reconciler_for(settings, require_redis_url(settings)).work()
+        case _:
+            sys.exit(f"no part {name!r}: there are receiver, worker and reconciler")
 
 
 if __name__ == "__main__":

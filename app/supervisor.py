@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 import structlog
@@ -31,7 +31,7 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_at: float = 0.0
-    deaths: int = field(default=0)
+    deaths: int = 0
 
     def start(self) -> None:
         """Start it: deaf to the terminal's Ctrl-C, and holding a pipe that breaks when we die."""

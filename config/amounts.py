@@ -3,7 +3,7 @@
 import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from config.expressions import Cause, EvaluationError, Expression, Variables
+from config.expressions import EvaluationError, Expression, Variables
 from config.values import result_words, seen
 
 # Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
@@ -21,13 +21,12 @@ Amount = Decimal | Expression
 
 
 class AmountError(Exception):
-    """An amount cannot be worked out for a webhook: ``words`` say why, ``cause`` what kind of why."""
+    """An amount cannot be worked out for a webhook: ``words`` say why."""
 
-    def __init__(self, expression: Expression, words: str, cause: Cause, values: str) -> None:
+    def __init__(self, expression: Expression, words: str, values: str) -> None:
         """Take what was to be worked out, and the values that it saw."""
         super().__init__(f"{expression.in_words}: {words}" + (f" ({values})" if values else ""))
         self.words = words
-        self.cause = cause
 
 
 def amount_of(amount: Amount, variables: Variables) -> Decimal:
@@ -35,9 +34,12 @@ def amount_of(amount: Amount, variables: Variables) -> Decimal:
     if isinstance(amount, Decimal):
         return amount
     try:
-        return _credits(amount, amount.value(variables))
+        found = _credits(amount, amount.value(variables))
     except EvaluationError as error:
-        raise AmountError(amount, str(error), error.cause, seen(amount, variables)) from None
+        found = str(error)
+    if isinstance(found, str):
+        raise AmountError(amount, found, seen(amount, variables))
+    return found
 
 
 def exact(value: float) -> Decimal:
@@ -48,15 +50,13 @@ def exact(value: float) -> Decimal:
     return _KEPT.plus(rounded).normalize() + 0
 
 
-def _credits(expression: Expression, value: object) -> Decimal:
+def _credits(expression: Expression, value: object) -> Decimal | str:
+    """Return a result as credits, or why it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        cause = Cause.MISSING if value is None else Cause.MISMATCH
-        raise EvaluationError(f"it gives {result_words(value, expression)}, which is no number", cause)
+        return f"it gives {result_words(value, expression)}, which is no number"
     if not math.isfinite(value) or abs(value) >= TOO_MANY_CREDITS:
-        words = f"it gives {result_words(value, expression)}; amounts stay below {TOO_MANY_CREDITS:,}"
-        raise EvaluationError(words, Cause.OTHER)
+        return f"it gives {result_words(value, expression)}; amounts stay below {TOO_MANY_CREDITS:,}"
     credits_ = exact(value)
     if credits_ < 0:
-        words = f"it gives {result_words(credits_, expression)}, and amounts cannot be negative"
-        raise EvaluationError(words, Cause.OTHER)
+        return f"it gives {result_words(credits_, expression)}, and amounts cannot be negative"
     return credits_

@@ -1,4 +1,4 @@
-"""The only reader of the environment; names and meanings are the contract's."""
+"""The only reader of the environment; docs/operations.md says what each name means."""
 
 import os
 import re
@@ -98,9 +98,7 @@ def _span(value: Any) -> Any:
 class Settings(BaseSettings):
     """What the environment (and a ``.env`` file where present) says; frozen, secrets masked."""
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
 
     access_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
         None, validation_alias="POLAR_ACCESS_TOKEN"

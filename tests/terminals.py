@@ -24,6 +24,24 @@ def at_a_terminal(credits_: Credits, *args: str, answer: str = "", columns: int 
     return process.wait(), shown.decode()
 
 
+def at_a_keyboard(credits_: Credits, *args: str, answer: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose user can be asked and has sent what it prints elsewhere; they answer at once."""
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = subprocess.run(
+        _command(args),
+        cwd=credits_.folder,
+        env=credits_._environment(),
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    return done
+
+
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 4096)

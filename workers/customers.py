@@ -7,6 +7,7 @@ from http import HTTPStatus
 from workers.errors import PolarDeniedError
 from workers.lists import Listing, Row
 from workers.polar import Polar
+from workers.scopes import needs
 from workers.turns import Turns
 from workers.wishes import Kind, Name, Newcomer
 
@@ -29,6 +30,7 @@ class Customers:
         self._polar = polar
         self._turns = turns
 
+    @needs("customers:read")
     def find(self, names: Sequence[Name], done: Callable[[int, int], object]) -> Ids:
         """Return the ids of those who are there; ``done`` is told how much of how much was asked."""
         found: Ids = {}

@@ -33,13 +33,13 @@ class Check:
     detail: str
 
 
-def examine(redis: Redis, now: datetime | None = None) -> list[Check]:
+def examine(redis: Redis) -> list[Check]:
     """Ask every question; a Redis that does not answer is one of the answers, and is asked no more."""
-    moment = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     checks: list[Check] = []
     for name, question in _QUESTIONS:
         try:
-            ok, detail = question(redis, moment)
+            ok, detail = question(redis, now)
         except (ConnectionError, TimeoutError, OSError) as error:
             # Each further question would wait as long as this one did, and whoever asks us gives up.
             away = f"Redis: {words_of(error)}"

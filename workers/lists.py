@@ -66,15 +66,13 @@ def orders(*, created_after: datetime, created_before: datetime) -> Listing:
     )
 
 
-def events(*, metadata: Mapping[str, str], before: datetime, after: datetime | None = None) -> Listing:
+def events(*, metadata: Mapping[str, str], before: datetime) -> Listing:
     """Return the ingested events with this metadata, oldest first; their ``external_id`` is not shown.
 
     Source: ``GET /v1/events/``.
     """
     wanted = {f"metadata[{name}]": value for name, value in metadata.items()}
     wanted |= {"source": "user", "end_timestamp": _said(before), "sorting": "timestamp"}
-    if after is not None:
-        wanted["start_timestamp"] = _said(after)
     return Listing(path="/v1/events/", wanted=wanted)
 
 

@@ -76,10 +76,10 @@ _WAIT = "delivery_to_credit_seconds"
 Counted = Mapping[str, float]
 
 
-def exposition(redis: Redis, now: datetime | None = None) -> bytes:
+def exposition(redis: Redis) -> bytes:
     """Return the metrics in Prometheus's text format; RedisError if Redis does not answer."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Whole(redis, now or datetime.now(UTC)))
+    registry.register(_Whole(redis, datetime.now(UTC)))
     return generate_latest(registry)
 
 

@@ -19,7 +19,7 @@ from workers.lists import Listing, Page, Row, pages
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
 
 # Polar takes half a second for a thousand events; what takes longer than this is not coming. The
-# phases together stay within the 20 s that a lease allows for, however an answer drips.
+# phases together stay within the 20 s that a lease allows for, however the body of an answer drips.
 _TIMEOUT = httpx.Timeout(connect=4.0, write=5.0, read=10.0, pool=1.0)
 _REQUEST_SECONDS = 20.0
 
@@ -142,19 +142,6 @@ class Polar:
         given = {"email": email, "name": name, "external_id": external_id}
         body = {field: value for field, value in given.items() if value is not None}
         return _customer(self._request("POST", "/v1/customers/", success=HTTPStatus.CREATED, json=body))
-
-    def balances(self, customer_id: str) -> dict[str, float]:
-        """Return the customer's balance by meter name; positive is credit left.
-
-        Source: ``GET /v1/customer-meters/``.
-        """
-        answer = self._request(
-            "GET", "/v1/customer-meters/", params={"customer_id": customer_id, "limit": 100}
-        )
-        try:
-            return {str(item["meter"]["name"]): float(item["balance"]) for item in answer["items"]}
-        except (KeyError, TypeError, ValueError):
-            raise PolarUnreachableError("Polar's answer is no list of balances") from None
 
     def close(self) -> None:
         """Close the connections."""

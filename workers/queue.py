@@ -74,7 +74,7 @@ def _drain_job() -> Job:
 
 
 # A job wants a connection even where it is only written out; this one is never opened.
-_NOWHERE = Redis(single_connection_client=False)
+_NOWHERE = Redis()
 
 
 class GrantWorker(SimpleWorker):

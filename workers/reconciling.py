@@ -47,15 +47,17 @@ class Reconciler:
 
     def work(self) -> None:
         """Work until the process ends, through every outage of Redis."""
-        is_away = False
+        away_since: float | None = None
         while True:
             try:
                 self.look()
-                is_away = False
+                if away_since is not None:
+                    log.info("Redis is back", away_seconds=round(time.monotonic() - away_since, 1))
+                away_since = None
             except RedisError as error:
-                if not is_away:
+                if away_since is None:
+                    away_since = time.monotonic()
                     log.warning("Redis is away: waiting for it", reason=words_of(error))
-                is_away = True
                 self.redis.connection_pool.disconnect()
             time.sleep(_LOOK_SECONDS)
 

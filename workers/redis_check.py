@@ -17,7 +17,7 @@ _READY_SECONDS = 10
 COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "mget", "multi", "persist",
-    "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
+    "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
     "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
     "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
 )  # fmt: skip

@@ -18,7 +18,11 @@ T = TypeVar("T")
 _FOR_COMMANDS = (
     ("orders:read", "/v1/orders/", "`credits backfill` and CREDITS_RECONCILE_EVERY"),
     ("webhooks:read", "/v1/webhooks/deliveries", "`credits recover`"),
-    ("customers:read", "/v1/customers/", "`credits grant`"),
+    (
+        "customers:read",
+        "/v1/customers/",
+        "`credits grant` and `credits balance` by e-mail address or your own id",
+    ),
     ("customer_meters:read", "/v1/customer-meters/", "`credits balance`"),
 )
 

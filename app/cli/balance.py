@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from app.cli.output import Cell, console, literal, number, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import say
+from app.cli.running import customers_id, say
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
 from config.problems import shown
@@ -26,7 +25,10 @@ from workers.wishes import Kind, Name
 @root.command()
 def balance(
     *,
-    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Who, by Polar's id.")] = "",
+    customer: Annotated[
+        str | None,
+        typer.Option("--customer", metavar="ID", help="Who, by Polar's id.", parser=customers_id),
+    ] = None,
     external_customer: Annotated[
         str, typer.Option("--external-customer", metavar="ID", help="Who, by your own id.")
     ] = "",
@@ -54,22 +56,16 @@ def balance(
         console().print("this customer has nothing at Polar, and was granted nothing")
 
 
-def _name(customer: str, external_customer: str, email: str) -> Name:
-    options = {Kind.ID: customer.strip(), Kind.EXTERNAL: external_customer.strip(), Kind.EMAIL: email.strip()}
+def _name(customer: str | None, external_customer: str, email: str) -> Name:
+    options = {
+        Kind.ID: customer,
+        Kind.EXTERNAL: external_customer.strip(),
+        Kind.EMAIL: email.strip().lower(),
+    }
     given = [Name(kind, text) for kind, text in options.items() if text]
     if len(given) != 1:
         raise typer.BadParameter("name the customer by one of --customer, --external-customer and --email")
-    ((kind, text),) = given
-    return Name(kind, {Kind.ID: _id, Kind.EMAIL: str.lower}.get(kind, str)(text))
-
-
-def _id(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{shown(text)} is no customer's id at Polar, such as 99130a7b-29f6-…"
-        ) from None
+    return given[0]
 
 
 def _find(name: Name, polar: Polar, turns: Turns) -> str:

@@ -3,31 +3,23 @@
 import sys
 from collections.abc import Sequence
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from app.cli.output import Cell, ago, console, literal, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import counted
+from app.cli.running import counted, customers_id
 from app.cli.shapes import ForgottenJson
 from workers.audit import Audit
 from workers.forgetting import MOST_READ, Forgetting
 from workers.records import Delivery, Status
 
 
-def _customer_id(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no customer's id at Polar, such as 99130a7b-29f6-…") from None
-
-
 @root.command()
 def forget(
     *,
     customer: Annotated[
-        str, typer.Option("--customer", metavar="ID", help="Whose, by Polar's id.", parser=_customer_id)
+        str, typer.Option("--customer", metavar="ID", help="Whose, by Polar's id.", parser=customers_id)
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
@@ -62,7 +54,7 @@ def _agreed(count: int, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{counted(count, 'body')} would be erased for ever; say --yes")
-    return typer.confirm(f"Erase {counted(count, 'body')} for ever?")
+    return typer.confirm(f"Erase {counted(count, 'body')} for ever?", err=True)
 
 
 def _print(found: Sequence[Delivery]) -> None:

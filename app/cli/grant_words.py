@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from uuid import UUID
 
-from app.cli.output import Cell, console, grants_json, literal, number, print_json, print_table
+from app.cli.output import Cell, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.running import counted, print_some
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from workers.cases import plain
 from workers.offers import Offer
 from workers.records import Standing
+
+_NOBODY_YET = str(UUID(int=0))  # instead of an id that Polar gives when it creates the customer
 
 
 def print_offers(offers: Sequence[Offer], *, json: bool, single: bool) -> None:
@@ -92,16 +95,5 @@ def _done_json(offer: Offer, standing: Standing, reasons: Mapping[str, str]) -> 
 
 def _asked_json(offer: Offer, status: str) -> GrantJson:
     """Return a grant that is not in the ledger yet, in the form of those that are."""
-    wish = offer.wish
-    return {
-        "key": wish.subject,
-        "customer_id": offer.customer_id,
-        "meter": wish.meter.name,
-        "credits": number(plain(wish.units)),
-        "status": status,
-        "order_id": None,
-        "rules": [],
-        "delivery": wish.delivery_id,
-        "claimed_at": None,
-        "granted_at": None,
-    }
+    (grant,) = offer.wish.for_customer(offer.customer_id or _NOBODY_YET).plan().grants
+    return {**grant_json(grant, status, offer.wish.delivery_id), "customer_id": offer.customer_id}

@@ -11,7 +11,7 @@ import typer
 
 from app.cli.output import Cell, ago, console, entry_json, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import moment
+from app.cli.running import customers_id, moment, orders_id
 from workers.audit import Audit
 from workers.cases import plain
 from workers.records import Entry
@@ -20,8 +20,13 @@ from workers.records import Entry
 @root.command()
 def grants(
     *,
-    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Only of this customer.")] = "",
-    order: Annotated[str, typer.Option("--order", metavar="ID", help="Only of this order.")] = "",
+    customer: Annotated[
+        str | None,
+        typer.Option("--customer", metavar="ID", help="Only of this customer.", parser=customers_id),
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="ID", help="Only of this order.", parser=orders_id)
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option("--since", metavar="WHEN", help="Only since: 24h, or a time.", parser=moment),
@@ -50,7 +55,7 @@ def grants(
         console().print("no grants")
 
 
-def _chosen(audit: Audit, customer: str, order: str, since: datetime | None) -> Iterator[Entry]:
+def _chosen(audit: Audit, customer: str | None, order: str | None, since: datetime | None) -> Iterator[Entry]:
     if customer and order:
         raise typer.BadParameter("--customer and --order do not go together")
     if order:

@@ -2,7 +2,7 @@
 
 import json as json_module
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from app.cli.output import (
     delivery_json,
     erased_text,
     grants_json,
-    iso,
+    iso_or_none,
     literal,
     print_json,
     print_table,
@@ -28,10 +28,9 @@ from app.cli.output import (
     where,
 )
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import counted
+from app.cli.running import counted, moment
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
-from config.durations import parse_duration
 from config.problems import shown
 from workers.health import Check, all_well, examine
 from workers.manual import MANUAL_GRANT, ManualGrant, read
@@ -39,17 +38,9 @@ from workers.queue import queue_length
 from workers.records import Claim, Delivery, Status
 from workers.runtime import Stores
 
-
-def _moment_before(span: str) -> datetime:
-    try:
-        return datetime.now(UTC) - parse_duration(span)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 Since = Annotated[
     datetime | None,
-    typer.Option("--since", metavar="SPAN", help="Only what came within, e.g. 24h.", parser=_moment_before),
+    typer.Option("--since", metavar="WHEN", help="Only what came since: 24h, or a time.", parser=moment),
 ]
 
 
@@ -118,7 +109,7 @@ def show(
             **delivery_json(one),
             "grants": grants,
             "body": None if one.erased_at else _text(raw),
-            "body_erased_at": iso(one.erased_at),
+            "body_erased_at": iso_or_none(one.erased_at),
         }
         print_json(told)
         return
@@ -156,7 +147,7 @@ def status(
             "deliveries": {status.value: count for status, count in counts.items()},
             "grants": granted,
             "queued_jobs": jobs,
-            "last_delivery_at": iso(last),
+            "last_delivery_at": iso_or_none(last),
             "store": store_of(settings),
         }
         print_json(told)

@@ -64,9 +64,9 @@ def status_text(status: Status) -> Text:
     return Text(status.value, style=_COLOURS[status])
 
 
-def ago(moment: datetime, now: datetime | None = None) -> str:
+def ago(moment: datetime) -> str:
     """Return how long ago ``moment`` was, as people say it."""
-    return f"{spoken((now or datetime.now(UTC)) - moment)} ago"
+    return f"{spoken(datetime.now(UTC) - moment)} ago"
 
 
 def store_of(settings: Settings) -> str:
@@ -112,9 +112,14 @@ def erased_text(one: Delivery) -> str:
     return f"body erased on {one.erased_at:%Y-%m-%d}" if one.erased_at else ""
 
 
-def iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime) -> str:
     """Return a moment for machines."""
-    return moment.isoformat().replace("+00:00", "Z") if moment else None
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def iso_or_none(moment: datetime | None) -> str | None:
+    """Return for machines a moment that may not have come."""
+    return iso(moment) if moment else None
 
 
 def delivery_json(delivery: Delivery) -> DeliveryJson:
@@ -125,7 +130,7 @@ def delivery_json(delivery: Delivery) -> DeliveryJson:
         "status": delivery.status,
         "reason": delivery.reason,
         "received_at": iso(delivery.received_at),
-        "settled_at": iso(delivery.settled_at),
+        "settled_at": iso_or_none(delivery.settled_at),
         "attempts": delivery.attempts,
         "order_id": delivery.order_id,
         "customer_id": delivery.customer_id,
@@ -138,19 +143,27 @@ def grants_json(claim: Claim) -> list[GrantJson]:
 
 
 def entry_json(one: Entry) -> GrantJson:
-    """Return a grant for machines; its credits are negative where they were taken back."""
-    grant = one.grant
+    """Return a grant of the ledger for machines."""
+    return {
+        **grant_json(one.grant, one.status, one.delivery_id),
+        "claimed_at": iso(one.claimed_at),
+        "granted_at": iso_or_none(one.granted_at),
+    }
+
+
+def grant_json(grant: Grant, status: str, delivery_id: str) -> GrantJson:
+    """Return a grant that is not claimed yet for machines; its credits are negative where taken back."""
     return {
         "key": grant.key,
         "customer_id": grant.customer_id,
         "meter": grant.meter,
         "credits": number(plain(grant.units)),
-        "status": one.status,
+        "status": status,
         "order_id": grant.order_id,
         "rules": list(grant.rules),
-        "delivery": one.delivery_id,
-        "claimed_at": iso(one.claimed_at),
-        "granted_at": iso(one.granted_at),
+        "delivery": delivery_id,
+        "claimed_at": None,
+        "granted_at": None,
     }
 
 

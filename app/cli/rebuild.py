@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from app.cli.mending_shapes import RebuildJson, TraceJson
 from app.cli.output import Cell, console, iso, literal, number, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import agreed, counted, print_some, progress, say
-from app.cli.shapes import RebuildJson, TraceJson
 from config.rules import load_rules
 from workers.cases import plain
 from workers.evidence import Trace
@@ -177,6 +177,7 @@ def _json(found: Rebuilding, done: Restored) -> RebuildJson:
         "corrected": done.corrected,
         "changed": done.changed,
         "untaken": done.untaken,
+        "short": done.short,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.mending_shapes import RecoverJson
 from app.cli.output import Cell, ago, console, iso, print_json
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import (
@@ -22,7 +23,6 @@ from app.cli.running import (
     run_all,
     say,
 )
-from app.cli.shapes import RecoverJson
 from config.rules import load_rules
 from workers.records import Outcome
 from workers.recovering import Lost

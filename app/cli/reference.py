@@ -1,4 +1,4 @@
-"""Writes docs/cli.md (``make docs``) from the commands themselves and from ``app.cli.shapes``."""
+"""Writes docs/cli.md (``make docs``) from the commands themselves and from their shapes."""
 
 import re
 import sys
@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 import typer.core
 
-from app.cli import demo, root, shapes
+from app.cli import demo, mending_shapes, root, shapes
 
 PRINTED: Mapping[str, Mapping[str, Any]] = {
-    "backfill": {"": shapes.BackfillJson},
+    "backfill": {"": mending_shapes.BackfillJson},
     "balance": {"": list[shapes.BalanceJson]},
     "check": {"": list[shapes.FindingJson]},
     "demo": {"": demo.DemoJson},
@@ -27,8 +27,8 @@ PRINTED: Mapping[str, Mapping[str, Any]] = {
         "with --from and --dry-run": list[shapes.WantedGrantJson],
     },
     "grants": {"": list[shapes.GrantJson]},
-    "rebuild": {"": shapes.RebuildJson},
-    "recover": {"": shapes.RecoverJson},
+    "rebuild": {"": mending_shapes.RebuildJson},
+    "recover": {"": mending_shapes.RecoverJson},
     "replay": {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]},
     "revoke": {"": list[shapes.GrantJson]},
     "send": {"": shapes.SentJson},
@@ -46,6 +46,8 @@ Made from the commands by `make docs`; `credits COMMAND --help` says the same.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Results go to standard output, logs and errors to standard error.
 On a terminal a command that grants shows its plan and asks; `--dry-run` stops there, `--yes` does not ask.
+In a script nobody can be asked: `grant` and `revoke` then do what they are told, as nothing is given or taken
+twice, and `replay`, `backfill`, `recover`, `rebuild` and `forget` refuse without `--yes`.
 There are no colours where it is no terminal, or `NO_COLOR` is set.
 
 `credits --install-completion` teaches your shell (bash, zsh, fish, PowerShell) the commands and options;

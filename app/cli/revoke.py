@@ -3,19 +3,17 @@
 import sys
 from collections.abc import Sequence
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
-from app.cli.output import claims_rows, console, grants_json, literal, number, print_json, print_table
+from app.cli.output import claims_rows, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import agreed, run_all, say
-from app.cli.shapes import GrantJson
+from app.cli.running import agreed, orders_id, run_all, say
 from app.errors import CommandError
 from config.problems import unknown
 from config.rules import Rules
 from config.settings import Settings
-from workers.cases import credits_text, plain
+from workers.cases import credits_text
 from workers.grants import Grant, order_subject, revoke_subject
 from workers.manual import ManualRevoke
 from workers.records import Claim, Outcome, Standing
@@ -26,17 +24,10 @@ from workers.turns import Turns, run_in_turn
 _NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")  # none has a say in it
 
 
-def _order_id(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no order's id, such as 2a9bd3c2-84d9-…") from None
-
-
 @root.command()
 def revoke(
     *,
-    order: Annotated[str, typer.Argument(help="An order, by its id.", parser=_order_id)],
+    order: Annotated[str, typer.Argument(help="An order, by its id.", parser=orders_id)],
     meter: Annotated[str | None, typer.Option("--meter", metavar="M", help="Only on this meter.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -113,7 +104,7 @@ def _run(settings: Settings, held: Stores, asked: ManualRevoke, *, json: bool) -
 
 def _print_plan(asked: ManualRevoke, standing: Standing, left: Sequence[Grant], *, json: bool) -> None:
     if json:
-        print_json([_planned_json(grant, asked) for grant in left])
+        print_json([grant_json(grant, "planned", asked.delivery_id) for grant in left])
         return
     rows = claims_rows(standing.claims)
     words = credits_text(left).removeprefix("took back ")
@@ -121,27 +112,11 @@ def _print_plan(asked: ManualRevoke, standing: Standing, left: Sequence[Grant], 
     print_table(["", ""], [*rows, ["would", would]])
 
 
-def _planned_json(grant: Grant, asked: ManualRevoke) -> GrantJson:
-    return {
-        "key": grant.key,
-        "customer_id": grant.customer_id,
-        "meter": grant.meter,
-        "credits": number(plain(grant.units)),
-        "status": "planned",
-        "order_id": grant.order_id,
-        "rules": list(grant.rules),
-        "delivery": asked.delivery_id,
-        "claimed_at": None,
-        "granted_at": None,
-    }
-
-
 def _tell(claims: Sequence[Claim], outcomes: Sequence[Outcome], trouble: str, *, json: bool) -> None:
     if json:
         print_json([grant for claim in claims for grant in grants_json(claim)])
-    for outcome in outcomes:
-        if json and not any(claim.unsettled for claim in claims):
-            break
-        console(stderr=json).print(literal(outcome.reason))
+    if not json or any(claim.unsettled for claim in claims):
+        for outcome in outcomes:
+            console(stderr=json).print(literal(outcome.reason))
     if trouble:
         console(stderr=True).print(literal(trouble))

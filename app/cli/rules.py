@@ -1,10 +1,11 @@
 """``credits rules``: what can be had about the rules file."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from app.cli.root import Json, root
+from app.cli.root import root
 from config.schema import schema_text
 
 _rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -20,7 +21,9 @@ def rules() -> None:
 
 
 @_rules.command()
-def schema(_json: Json = False) -> None:
+def schema(
+    _json: Annotated[bool, typer.Option("--json", help="As without it: a schema is JSON.")] = False,
+) -> None:
     """Print the JSON Schema of the rules file, for editors.
 
     Example: credits rules schema > config/rules.schema.json

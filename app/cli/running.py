@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from uuid import UUID
 
 import typer
 from rich.progress import Progress
@@ -13,6 +14,7 @@ from rich.progress import Progress
 from app.cli.output import Cell, console, literal, print_json, print_table, status_text
 from app.cli.shapes import OutcomeJson
 from config.durations import parse_duration
+from config.problems import shown
 from workers.errors import PolarDeniedError, PolarError
 from workers.records import Outcome, Status
 
@@ -33,6 +35,23 @@ def moment(text: str) -> datetime:
     return named
 
 
+def customers_id(text: str) -> str:
+    """Return the id of a customer that an option names."""
+    return _uuid_of(text, "customer's id at Polar, such as 99130a7b-29f6-...")
+
+
+def orders_id(text: str) -> str:
+    """Return the id of an order that an option or argument names."""
+    return _uuid_of(text, "order's id, such as 2a9bd3c2-84d9-...")
+
+
+def _uuid_of(text: str, what: str) -> str:
+    try:
+        return str(UUID(text.strip()))
+    except ValueError:
+        raise typer.BadParameter(f"{shown(text)} is no {what}") from None
+
+
 def agreed(what: str, *, yes: bool) -> bool:
     """Ask whether ``what`` is to be done, unless it was said beforehand; a script has to say it."""
     if yes:
@@ -44,7 +63,7 @@ def agreed(what: str, *, yes: bool) -> bool:
 
 @cache
 def say(words: str) -> None:
-    """Say something once on standard error: as that stands now, for a bar there lets it pass above itself."""
+    """Say something once. Written to ``sys.stderr`` as it is at that moment: a progress bar replaces it."""
     sys.stderr.write(f"{literal(words)}\n")
 
 

@@ -18,6 +18,7 @@ from app.signature import sign
 from config.settings import Settings
 from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
+from workers.lists import Listing
 from workers.polar import Polar
 from workers.records import Delivery, Status
 from workers.runtime import connect
@@ -56,7 +57,8 @@ class Stage:
 
     def balances(self) -> dict[str, float]:
         """Return the customer's balance at Polar, by meter."""
-        found = self.polar.balances(CUSTOMER)
+        listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": CUSTOMER})
+        found = {row["meter"]["name"]: float(row["balance"]) for row in self.polar.page(listing).items}
         return {meter: found.get(meter, 0) for meter in METERS}
 
 

@@ -88,6 +88,9 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
     assert_one_clear_line(nobody, "Polar knows no customer", "nobody@example.com")
     desk.polar.scopes -= {"customer_meters:read"}
     assert_one_clear_line(desk.credits.run("balance", "--customer", CUSTOMER), "customer_meters:read")
+    desk.polar.scopes -= {"customers:read", "customers:write"}
+    unnamed = desk.credits.run("balance", "--email", "ada@example.com")
+    assert_one_clear_line(unnamed, "give the token the scope customers:read", "`credits check` says")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The commands as a user types them: starting, checking, sending, and all that can be wrong with that."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import typer.core
@@ -46,6 +48,17 @@ def test_the_help_of_every_command_shows_an_example(alone: Credits, command: str
 )
 def test_wrong_use_is_told_and_is_exit_status_2(alone: Credits, args: list[str], words: str) -> None:
     assert_wrong_use(alone.run(*args), words)
+
+
+def test_a_part_that_there_is_not_runs_nothing_and_says_so(alone: Credits) -> None:
+    command = [sys.executable, "-P", "-m", "app.parts", "wroker"]
+    # It would end as soon as its standard input does.
+    with subprocess.Popen(
+        command, cwd=alone.folder, env=alone._environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.read() == b"no part 'wroker': there are receiver, worker and reconciler\n"
+        assert process.wait() == 1
 
 
 @pytest.mark.parametrize("command", ["serve", "work"])

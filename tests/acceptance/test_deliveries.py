@@ -29,6 +29,8 @@ def test_deliveries_are_listed_newest_first_and_chosen_by_filters(desk: Desk) ->
     assert desk.listed("--status", "failed", "--status", "waiting") == [waiting, failed]
     assert desk.listed("--type", "customer.created") == [customer]
     assert desk.listed("--since", "1h") == [waiting, customer, failed, granted]
+    assert desk.listed("--since", "2026-01-01T00:00:00Z") == [waiting, customer, failed, granted]
+    assert desk.listed("--since", "2100-01-01T00:00:00Z") == []
 
 
 def test_since_leaves_out_what_came_before(desk: Desk) -> None:
@@ -214,6 +216,8 @@ def test_replay_is_oldest_first_and_keeps_to_its_filters(desk: Desk) -> None:
     desk.rules(TEN)
     replay = ["replay", "--skipped", "--type", "order.paid", "--since", "1h"]
     assert [one["id"] for one in desk.credits.json(*replay, "--dry-run")] == [first, second]
+    replay[-1] = "2100-01-01T00:00:00Z"
+    assert desk.credits.json(*replay, "--dry-run") == []
 
 
 @pytest.mark.parametrize("args", [["--dry-run"], ["--dry-run", "--yes"]], ids=" ".join)

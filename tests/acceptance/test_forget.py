@@ -11,6 +11,7 @@ from tests.builders import CUSTOMER, order_webhook, some_id, webhook
 from tests.conftest import payload
 from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
 from tests.processes import Credits
+from tests.terminals import at_a_keyboard
 from workers import keys
 
 PURCHASE = payload("order_paid_purchase")
@@ -69,6 +70,13 @@ def test_off_a_terminal_it_wants_a_yes_and_touches_nothing_without(desk: Desk) -
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
     assert_wrong_use(done, "1 body would be erased for ever; say --yes")
     assert desk.memory() == before
+
+
+def test_its_question_is_not_among_what_it_prints(desk: Desk) -> None:
+    (granted,) = desk.grant(purchase(1))
+    done = at_a_keyboard(desk.credits, "forget", "--customer", CUSTOMER, "--json", answer="y")
+    assert json.loads(done.stdout)["erased"] == [granted]
+    assert "Erase 1 body for ever?" in done.stderr
 
 
 @pytest.mark.parametrize("what", ["ada@example.com", "usr_d920e2ae68", ""])

@@ -4,6 +4,7 @@ import csv
 
 from tests.builders import CUSTOMER, refund_webhook, some_id
 from tests.desks import Desk, assert_wrong_use, purchase, strangers_purchase
+from tests.processes import Credits
 
 REVOCABLE = """\
 version: 1
@@ -89,4 +90,16 @@ def test_a_spreadsheet_gets_the_same(desk: Desk) -> None:
 
 def test_questions_that_contradict_each_other_are_wrong_use(desk: Desk) -> None:
     assert_wrong_use(desk.credits.run("grants", "--csv", "--json"), "do not go together")
-    assert_wrong_use(desk.credits.run("grants", "--customer", "a", "--order", "b"), "do not go together")
+    both = ("--customer", CUSTOMER, "--order", some_id(1))
+    assert_wrong_use(desk.credits.run("grants", *both), "do not go together")
+
+
+def test_customer_and_order_are_named_by_their_ids(alone: Credits) -> None:
+    for args in (("--customer", "ada@example.com"), ("--customer", "")):
+        assert_wrong_use(alone.run("grants", *args), "is no customer's id at Polar")
+    assert_wrong_use(alone.run("grants", "--order", "4711"), "'4711' is no order's id")
+
+
+def test_an_id_may_be_written_as_people_copy_it(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    assert keys_of(desk, "--order", f" {some_id(1).upper()}") == [order_key(1)]

@@ -8,11 +8,19 @@ import pytest
 
 from tests.builders import CUSTOMER, some_id
 from tests.desks import Desk, desk_in, purchase, strangers_purchase
+from tests.integration.test_reconciling import reconciler
+from tests.integration.test_redis_outages import OF_EVERYBODY
 from tests.redis_servers import own_redis
+from tests.sales import mending_at, sell
 from tests.unit.test_docs import ROOT
+from workers.redis_check import COMMANDS
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 PASSWORD = "open-sesame"
+
+
+# BGREWRITEAOF is for forget alone, which lives without it.
+NOT_ASKED_FOR = OF_EVERYBODY | {"acl|setuser", "bgrewriteaof"}
 
 
 @pytest.fixture
@@ -48,3 +56,14 @@ def test_every_command_works_as_the_user_that_the_page_shows(desk: Desk) -> None
     ):
         done = desk.credits.run(*args)
         assert done.returncode == 0, (args, done.stdout + done.stderr)
+    reconcile(desk)
+    used = {name.removeprefix("cmdstat_") for name in desk.redis.info("commandstats")}
+    assert used - NOT_ASKED_FOR <= set(COMMANDS)
+
+
+def reconcile(desk: Desk) -> None:
+    """Let the reconciler do a round that finds something."""
+    with mending_at(desk.redis) as mending:
+        sell(mending.polar, 2)
+        reconciler(mending, desk.credits.folder).look()
+        assert mending.balance() == 10

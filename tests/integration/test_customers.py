@@ -95,8 +95,17 @@ def test_a_token_that_may_only_ingest_takes_an_id_at_its_word(polar: Polar, shar
     polar.scopes = frozenset({"events:write"})
     name = Name(Kind.ID, some_id(7))
     assert find(polar, share, name) == {name: some_id(7)}
-    with pytest.raises(PolarDeniedError):
+    with pytest.raises(PolarDeniedError, match="give the token the scope customers:read"):
         find(polar, share, name_of(7, Kind.EMAIL))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_token_that_may_only_ingest_is_told_what_it_lacks_to_read_the_list(
+    polar: Polar, share: Ample, kind: Kind
+) -> None:
+    polar.scopes = frozenset({"events:write"})
+    with pytest.raises(PolarDeniedError, match="give the token the scope customers:read"):
+        find(polar, share, *(name_of(number, kind) for number in range(30)))
 
 
 def test_who_is_missing_can_be_created_but_not_with_anothers_address(polar: Polar, share: Ample) -> None:

@@ -1,21 +1,24 @@
 """The reconciler on a real Redis: one round at a time over all hosts, and a word where it matters."""
 
 from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisGoneError
 from structlog.testing import capture_logs
 
 from config.rules import parse_rules
 from tests.builders import some_id
+from tests.fakes import KilledError
 from tests.ledgers import rebuild
 from tests.processes import TEN
 from tests.rulebooks import write
 from tests.sales import Mending, mending_at, sell
-from workers import keys
+from workers import keys, reconciling
 from workers.backfilling import delivery_id_of
 from workers.counts import Tally
 from workers.reconciling import Reconciler
@@ -151,6 +154,32 @@ def test_a_rule_that_is_new_is_never_applied_to_what_came_before_it_by_itself(
     assert mending.deliver(sell(mending.polar, 1)) is Status.SKIPPED
     assert told_by(reconciler(mending, tmp_path)) == []
     assert mending.balance() == 0
+
+
+class Shaky(Rulebook):
+    """A look at the rules that meets one end after the other: what Redis says, or nothing."""
+
+    def __init__(self, path: Path, *ends: BaseException | None) -> None:
+        super().__init__(path)
+        self._ends = iter(ends)
+
+    def look(self) -> None:
+        """Meet the next."""
+        if end := next(self._ends):
+            raise end
+
+
+def test_redis_is_said_to_be_away_once_and_to_be_back_once(
+    mending: Mending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "_LOOK_SECONDS", 0)
+    usual = reconciler(mending, tmp_path)
+    gone = RedisGoneError("Connection refused")
+    one = replace(usual, rulebook=Shaky(tmp_path / "rules.yaml", gone, gone, None, None, KilledError()))
+    with capture_logs() as logs, pytest.raises(KilledError):
+        one.work()
+    told = [line["event"] for line in logs if "Redis" in line["event"]]
+    assert told == ["Redis is away: waiting for it", "Redis is back"]
 
 
 def test_rules_that_have_lost_their_credit_from_grant_nothing_by_themselves(

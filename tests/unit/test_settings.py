@@ -55,6 +55,18 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings_with(monkeypatch, **dict.fromkeys(VARIABLES, "")) == unset
 
 
+OTHER_NAMES = [
+    name.upper() for name, field in Settings.model_fields.items() if name.upper() != field.validation_alias
+]
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_a_setting_is_read_by_its_documented_name_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """ACCESS_TOKEN or DATA_DIR are some other program's."""
+    unset = load_settings()
+    assert settings_with(monkeypatch, **{name: "x"}) == unset
+
+
 @pytest.mark.parametrize(
     ("value", "url"),
     [

@@ -111,6 +111,19 @@ def test_without_a_scope_to_look_there_is_a_warning_and_all_else_is_looked_at(
     assert {"meter", "product"} - {one.what for one in found} == {thing}
 
 
+def test_of_a_token_that_may_only_ingest_each_command_that_wants_more_is_told(standin: Standin) -> None:
+    standin.scopes = frozenset({"events:write"})
+    told = "\n".join(one.detail for one in said(asked(standin)[0]))
+    for words in (
+        "orders:read is missing, so `credits backfill` and CREDITS_RECONCILE_EVERY cannot",
+        "webhooks:read is missing, so `credits recover` cannot",
+        "customers:read is missing, so `credits grant` and `credits balance` by e-mail address or your own",
+        "customer_meters:read is missing, so `credits balance` cannot",
+        "customers:write is missing, so `credits grant --create` cannot",
+    ):
+        assert words in told
+
+
 @pytest.mark.parametrize(
     ("answer", "what", "words"),
     [

@@ -7,8 +7,7 @@ import pytest
 import respx
 
 from tests.answers import EVENT, INGEST, TOKEN, failure, recorded
-from tests.builders import CUSTOMER
-from workers.errors import PolarError, PolarUnreachableError
+from workers.errors import PolarUnreachableError
 from workers.polar import Polar
 
 
@@ -79,21 +78,3 @@ def test_inserted_and_duplicates_together_confirm(
     answer = httpx.Response(200, json=dict(zip(("inserted", "duplicates"), counts, strict=True)))
     api.post(INGEST).mock(return_value=answer)
     polar.ingest([EVENT, EVENT])
-
-
-def test_balances_are_read_by_the_meters_name(polar: Polar, api: respx.MockRouter) -> None:
-    answer = recorded("customer_meters")
-    route = api.get("/v1/customer-meters/").mock(return_value=answer)
-    expected = {item["meter"]["name"]: item["balance"] for item in answer.json()["items"]}
-    assert polar.balances(CUSTOMER) == expected
-    assert len(expected) > 1
-    assert route.calls.last.request.url.params["customer_id"] == CUSTOMER
-
-
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"items": [{}]}', b'{"items": null}', b"<html>"])
-def test_balances_that_cannot_be_read_are_an_error_of_polars(
-    polar: Polar, api: respx.MockRouter, content: bytes
-) -> None:
-    api.get("/v1/customer-meters/").mock(return_value=httpx.Response(200, content=content))
-    with pytest.raises(PolarError):
-        polar.balances(CUSTOMER)

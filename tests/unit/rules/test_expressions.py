@@ -254,6 +254,7 @@ class TestMistakes:
             ("order.gone", "there is no 'gone'", Cause.MISSING),
             ("order.none.x", "looks for a field in something that has none", Cause.MISSING),
             ("order.none && true", "&& joins what is true or false, nothing else", Cause.MISSING),
+            ("order.none * 2", "'*' does not go with null and int", Cause.MISSING),
             ("order.text && true", "&& joins what is true or false, nothing else", Cause.MISMATCH),
             ("order.text || false", "|| joins what is true or false, nothing else", Cause.MISMATCH),
             ("!order.text", "! turns round what is true or false, nothing else", Cause.MISMATCH),
