@@ -1,6 +1,5 @@
 """The receiver's own process: its listening socket, and uvicorn on it."""
 
-import signal
 import socket
 from contextlib import suppress
 
@@ -55,6 +54,5 @@ def serving(app: ASGIApp) -> uvicorn.Config:
 def run_receiver(app: ASGIApp, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     raise_file_limit()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes the signal on
+    with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes it on
         uvicorn.Server(serving(app)).run(sockets=[listener])

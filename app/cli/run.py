@@ -76,7 +76,6 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
         log.info("listening", url=url_of(listener), receivers=receivers)
         if receivers == 1:
             run_receiver(app, listener)
-            log.info("stopped")
         else:
             parts = _receiver_parts(listener, receivers, _environment(url, json=json))
             supervise(parts, stop=listener.close)

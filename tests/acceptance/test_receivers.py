@@ -128,14 +128,6 @@ def test_told_to_stop_they_finish_what_is_under_way_and_refuse_who_comes(
     assert DeliveryStore(redis).get(["msg-1"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_one_alone_says_that_it_stopped_and_ends_well(credits_: Credits, number: signal.Signals) -> None:
-    with credits_.running("serve") as service:
-        assert service.url()  # it is ready
-        assert service.stop(number) == 0
-        assert "stopped" in service.said.splitlines()[-1]
-
-
 def test_a_taken_port_is_one_clear_line(credits_: Credits) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
