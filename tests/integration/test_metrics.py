@@ -1,14 +1,10 @@
 """``/metrics``, as Prometheus reads it."""
 
-import re
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import httpx
 import pytest
-import yaml
-from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from app.main import create_app
@@ -17,6 +13,7 @@ from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_i
 from tests.conftest import payload
 from tests.fakes import FakePolar, KilledError
 from tests.receivers import OPS_TOKEN, PATH, deliver, settings_for
+from tests.scrapes import OPERATOR, scraped
 from tests.servers import running, running_as
 from tests.shops import BROKEN, TEN
 from tests.stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
@@ -25,14 +22,8 @@ from workers import keys
 from workers.deliveries import DeliveryStore
 from workers.granting import Granter
 from workers.ledger import Ledger
-from workers.metrics import exposition
 from workers.pauses import Pauses
 from workers.records import Status
-
-OPERATOR = {"Authorization": f"Bearer {OPS_TOKEN}"}
-OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
-
-Numbers = dict[str, float]
 
 
 @pytest.fixture
@@ -40,22 +31,6 @@ def receiver(redis: Redis, redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver that has counted nothing yet."""
     with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
-
-
-def numbers_of(text: str) -> Numbers:
-    """Return every sample by its name and the values of its labels."""
-    return {
-        " ".join([sample.name, *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def scraped(receiver: str) -> Numbers:
-    answer = httpx.get(receiver + "/metrics", headers=OPERATOR)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    return numbers_of(answer.text)
 
 
 class Shop:
@@ -321,39 +296,3 @@ def test_while_redis_is_away_there_are_no_numbers() -> None:
     nowhere = "redis://127.0.0.1:1/0"
     with running(create_app(settings_for(nowhere, CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
         assert httpx.get(url + "/metrics", headers=OPERATOR).status_code == 503
-
-
-# What the documents say of it
-
-
-def names_in(text: str) -> set[str]:
-    return set(re.findall(r"\bcredits_[a-z_]+", text))
-
-
-def told_by(redis: Redis) -> set[str]:
-    """Return the names of all metrics, as they are told without a sample too."""
-    return set(re.findall(r"^# TYPE (\S+)", exposition(redis).decode(), re.MULTILINE))
-
-
-def test_the_operators_table_names_what_is_told_and_nothing_else(redis: Redis) -> None:
-    rows = re.findall(r"^\| (`credits_.*?) \|", OPERATIONS, re.MULTILINE)
-    assert {name for row in rows for name in names_in(row)} == told_by(redis)
-
-
-def test_the_alerts_shown_are_of_what_is_told(redis: Redis) -> None:
-    (block,) = re.findall(r"^```yml\n(.*?)^```$", OPERATIONS, re.MULTILINE | re.DOTALL)
-    alerts = [one for group in yaml.safe_load(block)["groups"] for one in group["rules"]]
-    assert len(alerts) >= 3
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for one in alerts for name in names_in(one["expr"])}
-    assert families <= told_by(redis)
-    assert all(one["annotations"]["summary"] for one in alerts)
-
-
-@pytest.mark.parametrize("name", ["credits_deliveries_total", "credits_delivery_to_credit_seconds"])
-def test_names_end_as_prometheus_wants_them(redis: Redis, name: str) -> None:
-    """Counters in ``_total``, and nothing else does."""
-    types = dict(re.findall(r"^# TYPE (\S+) (\S+)", exposition(redis).decode(), re.MULTILINE))
-    assert name in types
-    assert {one for one, type_ in types.items() if type_ == "counter"} == {
-        one for one in types if one.endswith("_total")
-    }
