@@ -13,11 +13,12 @@ from redis import Redis
 
 from tests.builders import CUSTOMER, grant_of, some_id
 from tests.stores import RETAIN, accept, claim_of, let_leases_end, plan_of
+from workers import entries
 from workers.deliveries import DeliveryStore
 from workers.grants import Part, order_subject
 from workers.ledger import Ledger
 from workers.planning import Plan
-from workers.records import Refund, Standing
+from workers.records import Refund, Standing, TakeBack
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:
@@ -136,4 +137,20 @@ def test_what_a_claim_says_is_what_stands(
         if is_refund_noted:
             refund = Refund(amount=300, share=Fraction(3, 10))
             ledger.claim([("msg-0", replace(plan, grants=(), refund=refund))])
-        assert ledger.claim([("msg-1", plan)]) == [ledger.look(plan)]
+        (standing,) = ledger.claim([("msg-1", plan)])
+        assert standing == ledger.look(plan)
+        assert stands_as_written(redis, standing)
+        assert stands_as_written(redis, ledger.look(plan))
+
+
+def stands_as_written(redis: Redis, standing: Standing) -> bool:
+    """Say whether what is taken back of it would be: else a worker would work that out anew for ever."""
+    grants = standing.own.grants if standing.own else ()
+    if not grants:
+        return True
+    taking = TakeBack(
+        delivery_id="msg-2", subject=standing.subject, grants=grants, before={}, after={}, of=grants
+    )
+    changes = cast(list[tuple[str, str, str]], entries.take_back_row(taking)[1])
+    written = cast(dict[bytes, bytes], redis.hgetall(standing.subject))
+    return {name.encode(): text.encode() for name, text, _ in changes}.items() <= written.items()
