@@ -10,8 +10,8 @@ from redis import Redis
 from bench.orders import paid_orders
 from bench.stage import Stage, StageError
 from workers import keys
+from workers.core.claims import Status
 from workers.intake import Intake, RawDelivery
-from workers.records import Status
 from workers.runtime import intake_for
 
 _AT_ONCE = 50  # as many connections as intake has

@@ -7,7 +7,7 @@ from bench.orders import BODY_BYTES
 from bench.rounds import Table, figure
 from bench.stage import Stage, stage
 from workers import keys
-from workers.records import Status
+from workers.core.claims import Status
 
 _PAGE = 1000
 

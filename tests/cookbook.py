@@ -10,7 +10,7 @@ from typing import Any
 
 from config.rules import Rules, parse_rules
 from tests.conftest import payload
-from workers.records import Status
+from workers.core.claims import Status
 
 COOKBOOK = Path(__file__).parents[1] / "docs" / "rules.md"
 

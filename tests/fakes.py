@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from workers.core.claims import Claim, Lease, Leased, Outcome, Refund, Standing, Status, TakeBack, Taken
+from workers.core.grants import Grant
+from workers.core.payloads import peek_type
+from workers.core.planning import Plan
 from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
-from workers.events import peek_type
-from workers.grants import Grant
-from workers.planning import Plan
-from workers.records import Claim, Lease, Leased, Outcome, Refund, Standing, Status, TakeBack, Taken
 
 Event = Mapping[str, Any]
 

@@ -11,11 +11,11 @@ from tests.builders import METERS, ORDER
 from tests.sales import Mending, mending_at
 from tests.shops import HUNDRED
 from tests.stores import RETAIN
-from workers.events import peek_type
-from workers.grants import order_subject
+from workers.core.claims import Claim, Lease, Leased, Standing, Status
+from workers.core.grants import order_subject
+from workers.core.payloads import peek_type
 from workers.ledger import Ledger
 from workers.rebuilding import Rebuilding
-from workers.records import Claim, Lease, Leased, Standing, Status
 from workers.restoring import Restored, Restorer
 from workers.turns import Turns
 

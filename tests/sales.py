@@ -17,15 +17,15 @@ from tests.fakes import KilledError
 from tests.shops import TEN
 from tests.standins import client_of
 from tests.stores import RETAIN, let_pause_end
+from workers.core.claims import Lease, Outcome, Status
+from workers.core.grants import Grant
+from workers.core.payloads import peek_type
 from workers.deliveries import DeliveryStore
-from workers.events import peek_type
 from workers.granting import Granter
-from workers.grants import Grant
 from workers.ledger import Ledger
 from workers.mending import Backlog, Mender
 from workers.pauses import Pauses
 from workers.polar import Polar as Client
-from workers.records import Lease, Outcome, Status
 from workers.turns import Turns
 
 

@@ -8,12 +8,12 @@ import pytest
 from config.rules import Rules
 from tests.builders import ORDER, order_webhook, rule, rules_of, some_id
 from tests.fakes import Clock, FakePolar, FakeStore, KilledError
+from workers.core.claims import Outcome, Standing, Status, TakeBack
+from workers.core.grants import Grant
+from workers.core.planning import Plan
 from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.grants import Grant
-from workers.planning import Plan
-from workers.records import Outcome, Standing, Status, TakeBack
 
 TEN = rules_of(rule("pack", {"api_usage": 10}))
 TWENTY = rules_of(rule("pack", {"api_usage": 20}))

@@ -9,12 +9,12 @@ from redis import Redis
 
 from tests.builders import grant_of, order_webhook, some_id
 from workers import keys
+from workers.core.claims import Claim, Leased, Outcome, Standing, Status
+from workers.core.grants import Grant, order_subject
+from workers.core.planning import Plan
 from workers.deliveries import DeliveryStore
-from workers.grants import Grant, order_subject
 from workers.intake import Disposition, RawDelivery
 from workers.ledger import Ledger
-from workers.planning import Plan
-from workers.records import Claim, Leased, Outcome, Standing, Status
 from workers.runtime import intake_for
 
 RETAIN = timedelta(days=30)

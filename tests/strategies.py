@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from config.rules import ORDER_TRIGGERS, Rules, Trigger
 from tests.builders import METERS, grant_of, rule, rules_of, some_id
-from workers.events import Customer, Order, Period, Read, Subscription
-from workers.facts import Fact, customer_fact, order_fact, period_fact
-from workers.grants import Grant
+from workers.core.facts import Fact, customer_fact, order_fact, period_fact
+from workers.core.grants import Grant
+from workers.core.payloads import Customer, Order, Period, Read, Subscription
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from workers import keys
 from workers.alerts import Kind, View, due, message
+from workers.core.claims import Status, moment_of
 from workers.deliveries import DeliveryStore
-from workers.records import Status, moment_of
 from workers.scripts import lua
 
 log = structlog.get_logger(__name__)

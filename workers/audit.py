@@ -7,9 +7,9 @@ from typing import cast
 from redis import Redis
 
 from workers import keys
-from workers.grants import order_subject
+from workers.core.claims import Claim, Entry, Standing, milliseconds_of
+from workers.core.grants import order_subject
 from workers.ledger import Ledger
-from workers.records import Claim, Entry, Standing, milliseconds_of
 from workers.scripts import lua
 
 _PAGE = 200

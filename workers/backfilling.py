@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 
 from config.rules import Rules
 from workers.bodies import pack
-from workers.cases import Case, credits_text
+from workers.core.cases import Case, credits_text
+from workers.core.claims import Leased, Standing
+from workers.core.dry_run import prospect
+from workers.core.facts import Fact, order_fact
+from workers.core.grants import Grant
+from workers.core.payloads import ORDER_PAID, read_order
+from workers.core.planning import Obstacle, Plan, judge, never, plan_for
 from workers.errors import UnreadableEventError
-from workers.events import ORDER_PAID, read_order
-from workers.facts import Fact, order_fact
-from workers.grants import Grant
 from workers.hindsight import resting_on_today
 from workers.lists import Row
-from workers.planning import Obstacle, Plan, judge, never, plan_for
-from workers.prospects import prospect
 from workers.rebuilding import REBUILD
-from workers.records import Leased, Standing
 
 # An order is paid up to so long after it was created, and does not say when.
 PAID_WITHIN = timedelta(days=21)

@@ -8,11 +8,11 @@ from decimal import Decimal
 from config.rules import Meter
 from workers.audit import Audit
 from workers.catalogue import PolarMeter, views
+from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
 from workers.lists import Listing, Row
 from workers.matching import closest
 from workers.polar import Polar
-from workers.records import Entry
 from workers.scopes import needs
 from workers.turns import Turns
 

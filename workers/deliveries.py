@@ -12,9 +12,9 @@ from redis.typing import EncodableT
 
 from workers import keys
 from workers.bodies import pack, unpack
-from workers.grants import order_of, order_subject
+from workers.core.claims import Delivery, Lease, Leased, Status, milliseconds_of, moment_of
+from workers.core.grants import order_of, order_subject
 from workers.queue import wake_args
-from workers.records import Delivery, Lease, Leased, Status, milliseconds_of, moment_of
 from workers.scripts import lua
 
 # A killed worker's share is due again after this long. Longer than a round (10 s) and the last request

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.grants import Grant, Part, order_of
-from workers.planning import Plan
-from workers.records import Claim, Outcome, Refund, Standing, TakeBack, moment_of
+from workers.core.claims import Claim, Outcome, Refund, Standing, TakeBack, moment_of
+from workers.core.grants import Grant, Part, order_of
+from workers.core.planning import Plan
 
 _GRANT, _SETTLED, _PROPERTY, _TAKEN = "grant:", "settled:", "property:", "taken:"
 _REASON = "reason"

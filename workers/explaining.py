@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.rules import Rules
-from workers.cases import Case, fact_of, plain
+from workers.core.cases import Case, fact_of, plain
+from workers.core.claims import Standing
+from workers.core.dry_run import prospect
+from workers.core.facts import Fact
+from workers.core.planning import Plan, Verdict, judge, never, why_not
 from workers.errors import UnreadableEventError
-from workers.facts import Fact
-from workers.planning import Plan, Verdict, judge, never, why_not
-from workers.prospects import prospect
-from workers.records import Standing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

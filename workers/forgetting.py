@@ -11,9 +11,9 @@ from redis.exceptions import ResponseError
 from config.rules import Rules
 from workers import keys
 from workers.audit import Audit
-from workers.cases import open_case
+from workers.core.cases import open_case
+from workers.core.claims import Delivery, Leased, Status
 from workers.deliveries import DeliveryStore
-from workers.records import Delivery, Leased, Status
 from workers.scripts import lua
 
 MOST_READ = 10_000  # of the bodies that wait, one by one: a second

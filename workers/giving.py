@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from workers.core.claims import Outcome, Standing
 from workers.customers import Customers
 from workers.errors import PolarRefusedError
 from workers.granting import Granter
 from workers.offers import Offer, offers
 from workers.polar import Polar
-from workers.records import Outcome, Standing
 from workers.runtime import Stores
 from workers.turns import Turns, run_in_turn
 from workers.wishes import Name, Wish

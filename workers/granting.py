@@ -13,12 +13,12 @@ import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.cases import Case, conclude, open_case
-from workers.grants import Grant
+from workers.core.cases import Case, conclude, open_case
+from workers.core.claims import Lease, Leased, Outcome, Standing, TakeBack
+from workers.core.grants import Grant
+from workers.core.planning import Plan
+from workers.core.takebacks import take_backs
 from workers.ingesting import Ingested, Ingestion
-from workers.planning import Plan
-from workers.records import Lease, Leased, Outcome, Standing, TakeBack
-from workers.revoking import take_backs
 from workers.telling import tell
 
 log = structlog.get_logger(__name__)

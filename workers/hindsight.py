@@ -12,8 +12,8 @@ from config.conditions import Condition, ConditionError
 from config.expressions import Expression
 from config.references import Reference
 from config.rules import Rule, Rules
-from workers.facts import Fact
-from workers.planning import Obstacle, judge, never
+from workers.core.facts import Fact
+from workers.core.planning import Obstacle, judge, never
 
 # All else of a subscription changes: with its plan, its periods, its end; even a trial may be added later.
 _STAYS = frozenset({"id", "created_at", "customer_id", "checkout_id"})

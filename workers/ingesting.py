@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from workers.core.grants import Grant, usage_event
 from workers.errors import PolarBrokenError, PolarError, PolarRateLimitedError
-from workers.grants import Grant, usage_event
 from workers.retries import Circumstances, Halve, Later, Park, Pause, decide
 
 Send = Callable[[Sequence[Mapping[str, Any]]], None]

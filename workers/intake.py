@@ -18,10 +18,10 @@ from redis.typing import EncodableT
 
 from workers import keys
 from workers.bodies import pack
+from workers.core.claims import Status
+from workers.core.payloads import STORED_TYPES, peek_type
 from workers.errors import StoreUnavailableError
-from workers.events import STORED_TYPES, peek_type
 from workers.queue import wake_args
-from workers.records import Status
 from workers.redis_words import words_of
 from workers.scripts import lua
 

@@ -1,6 +1,6 @@
 """Every key that we have in Redis, and how long it lives. RQ's own begin with ``rq:``.
 
-The ledger's subjects (``credits:order:<id>`` and the like) come from ``workers.grants``: they live
+The ledger's subjects (``credits:order:<id>`` and the like) come from ``workers.core.grants``: they live
 for ever, for they are what stands between an order and its second credit.
 """
 

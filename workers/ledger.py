@@ -12,10 +12,10 @@ from typing import Any
 from redis import Redis
 
 from workers import entries, keys
+from workers.core.claims import Outcome, Standing, TakeBack
+from workers.core.grants import Grant
+from workers.core.planning import Plan
 from workers.counts import BOUNDS, Tally
-from workers.grants import Grant
-from workers.planning import Plan
-from workers.records import Outcome, Standing, TakeBack
 from workers.scripts import lua
 
 

@@ -8,7 +8,7 @@ from config.fields import RESERVED_PROPERTIES
 from config.problems import listed, shown
 from config.rules import Meter
 from workers.catalogue import Clause, Filter, PolarMeter
-from workers.grants import GRANTED_BY
+from workers.core.grants import GRANTED_BY
 
 _COMPARED_CHARACTERS = 128  # no event has a longer name
 

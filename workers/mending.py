@@ -9,19 +9,19 @@ from itertools import chain, islice
 from config.rules import Rules
 from workers.backfilling import PAID_WITHIN, Missing, Review, delivery_id_of
 from workers.bodies import unpack
-from workers.cases import open_case
+from workers.core.cases import open_case
+from workers.core.claims import Delivery, Leased, Outcome, Status
+from workers.core.dry_run import prospect
+from workers.core.grants import GRANTED_BY
+from workers.core.payloads import ORDER_PAID, STORED_TYPES, read_order
+from workers.core.planning import Plan
+from workers.core.usage_events import Trace, read_trace, says_it_is_ours
 from workers.deliveries import DISMISSED, DeliveryStore
 from workers.errors import UnreadableEventError
-from workers.events import ORDER_PAID, STORED_TYPES, read_order
-from workers.evidence import Trace, read_trace, says_it_is_ours
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.grants import GRANTED_BY
 from workers.ledger import Ledger
 from workers.lists import Listing, Row, events, failed_webhooks, orders
-from workers.planning import Plan
 from workers.polar import Polar
-from workers.prospects import prospect
-from workers.records import Delivery, Leased, Outcome, Status
 from workers.recovering import Lost, Search
 from workers.scopes import needs
 from workers.turns import Turns, run_in_turn

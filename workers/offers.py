@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.problems import shown
-from workers.cases import plain
-from workers.grants import Grant
-from workers.records import Claim, Standing
+from workers.core.cases import plain
+from workers.core.claims import Claim, Standing
+from workers.core.grants import Grant
 from workers.wishes import Kind, Name, Newcomer, Wish
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.typing import EncodableT
 
 from workers import keys
-from workers.records import moment_of
+from workers.core.claims import moment_of
 from workers.scripts import lua
 
 

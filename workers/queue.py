@@ -16,7 +16,7 @@ from rq.utils import now, utcformat, utcparse
 from rq.worker_registration import get_keys
 
 from workers import keys
-from workers.records import Status
+from workers.core.claims import Status
 from workers.rulebook import Rulebook
 from workers.scripts import lua
 

@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 
 from config.rules import Rules
 from workers import keys
-from workers.cases import credits_text
+from workers.core.cases import credits_text
+from workers.core.claims import Outcome, Status
 from workers.counts import Tally, write_down
 from workers.errors import PolarError
 from workers.granting import Granter
 from workers.mending import LEDGER_LOST, Backlog, Mender
-from workers.records import Outcome, Status
 from workers.redis_words import words_of
 from workers.rulebook import Rulebook
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
-from workers.evidence import Trace
-from workers.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
-from workers.planning import Plan
+from workers.core.claims import Claim, Standing, TakeBack, Taken
+from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
+from workers.core.planning import Plan
+from workers.core.usage_events import Trace
 from workers.rebuilding import REBUILD, are_alike, is_an_orders, why_left
-from workers.records import Claim, Standing, TakeBack, Taken
 
 _FINEST = Decimal("0.000001")
 

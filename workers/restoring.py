@@ -9,13 +9,13 @@ from redis import Redis
 
 from config.rules import Rules
 from workers import entries, keys
-from workers.grants import GRANTED_BY, Grant
+from workers.core.claims import Claim, Standing, TakeBack, milliseconds_of
+from workers.core.grants import GRANTED_BY, Grant
+from workers.core.refunds import falls_short, take_back
 from workers.ledger import Ledger
 from workers.lists import Page, events
 from workers.polar import Polar
 from workers.rebuilding import REBUILD, Rebuilding
-from workers.records import Claim, Standing, TakeBack, milliseconds_of
-from workers.refunds import falls_short, take_back
 from workers.restorations import Correction, Restoration, correction, restoration
 from workers.scopes import needs
 from workers.scripts import lua

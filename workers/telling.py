@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from workers.cases import credits_text
-from workers.grants import Grant
-from workers.records import Outcome, Standing, Status
+from workers.core.cases import credits_text
+from workers.core.claims import Outcome, Standing, Status
+from workers.core.grants import Grant
 
 log = structlog.get_logger(__name__)
 

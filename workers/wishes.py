@@ -15,8 +15,8 @@ from config.expression_fields import FEWEST_CREDITS
 from config.fields import CONTROLS
 from config.problems import listed, shown, unknown
 from config.rules import Meter
-from workers.grants import LONGEST_TEXT, manual_delivery, manual_subject
-from workers.manual import KEY, ManualGrant
+from workers.core.grants import LONGEST_TEXT, manual_delivery, manual_subject
+from workers.core.manual import KEY, ManualGrant
 
 _UNWRITABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")

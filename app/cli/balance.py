@@ -14,7 +14,7 @@ from app.errors import CommandError
 from config.problems import shown
 from workers.audit import Audit
 from workers.balances import Balance, Teller
-from workers.cases import plain
+from workers.core.cases import plain
 from workers.customers import Customers
 from workers.polar import Polar
 from workers.runtime import polar_for

@@ -16,7 +16,7 @@ from app.cli.output import console, print_json
 from app.cli.root import Json, root
 from app.demo.stage import CUSTOMER, Stage, stage
 from config.samples import sample
-from workers.records import Status
+from workers.core.claims import Status
 
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}
 

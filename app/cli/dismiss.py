@@ -9,8 +9,8 @@ from app.cli.look import find
 from app.cli.output import Cell, delivery_json, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
+from workers.core.claims import Delivery, Status
 from workers.deliveries import DISMISSED
-from workers.records import Delivery, Status
 
 
 @root.command()

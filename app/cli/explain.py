@@ -35,13 +35,13 @@ from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
 from config.settings import Settings
-from workers.cases import Case, credits_text, open_case, plain
+from workers.core.cases import Case, credits_text, open_case, plain
+from workers.core.claims import Claim, Delivery, Leased, Standing, Status
+from workers.core.grants import Grant, order_subject
+from workers.core.payloads import ORDER_PAID, peek_type
+from workers.core.planning import Plan
 from workers.embedded import EmbeddedError
-from workers.events import ORDER_PAID, peek_type
 from workers.explaining import Explanation, RuleView, explain
-from workers.grants import Grant, order_subject
-from workers.planning import Plan
-from workers.records import Claim, Delivery, Leased, Standing, Status
 from workers.runtime import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)

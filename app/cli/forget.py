@@ -11,8 +11,8 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import counted, customers_id
 from app.cli.shapes import ForgottenJson
 from workers.audit import Audit
+from workers.core.claims import Delivery, Status
 from workers.forgetting import MOST_READ, Forgetting
-from workers.records import Delivery, Status
 
 
 @root.command()

@@ -7,9 +7,9 @@ from uuid import UUID
 from app.cli.output import Cell, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.running import counted, print_some
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
-from workers.cases import plain
+from workers.core.cases import plain
+from workers.core.claims import Standing
 from workers.offers import Offer
-from workers.records import Standing
 
 _NOBODY_YET = str(UUID(int=0))  # instead of an id that Polar gives when it creates the customer
 

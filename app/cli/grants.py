@@ -13,8 +13,8 @@ from app.cli.output import Cell, ago, console, entry_json, print_json, print_tab
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import customers_id, moment, orders_id
 from workers.audit import Audit
-from workers.cases import plain
-from workers.records import Entry
+from workers.core.cases import plain
+from workers.core.claims import Entry
 
 
 @root.command()

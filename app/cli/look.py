@@ -32,10 +32,10 @@ from app.cli.running import counted, moment
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
 from config.problems import shown
+from workers.core.claims import Claim, Delivery, Status
+from workers.core.manual import MANUAL_GRANT, ManualGrant, read
 from workers.health import Check, all_well, examine
-from workers.manual import MANUAL_GRANT, ManualGrant, read
 from workers.queue import queue_length
-from workers.records import Claim, Delivery, Status
 from workers.runtime import Stores
 
 Since = Annotated[

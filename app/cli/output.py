@@ -16,9 +16,9 @@ from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
 from config.durations import spoken
 from config.settings import ENV_FILE, Settings
 from workers.audit import entries_of
-from workers.cases import plain
-from workers.grants import Grant
-from workers.records import Claim, Delivery, Entry, Status
+from workers.core.cases import plain
+from workers.core.claims import Claim, Delivery, Entry, Status
+from workers.core.grants import Grant
 
 _COLOURS = {
     Status.WAITING: "yellow",

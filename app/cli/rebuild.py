@@ -13,9 +13,9 @@ from app.cli.output import Cell, console, iso, literal, number, print_json, prin
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import agreed, counted, print_some, progress, say
 from config.rules import load_rules
-from workers.cases import plain
-from workers.evidence import Trace
-from workers.grants import Grant, order_of
+from workers.core.cases import plain
+from workers.core.grants import Grant, order_of
+from workers.core.usage_events import Trace
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored, Restorer
 from workers.runtime import polar_for

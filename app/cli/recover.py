@@ -24,7 +24,7 @@ from app.cli.running import (
     say,
 )
 from config.rules import load_rules
-from workers.records import Outcome
+from workers.core.claims import Outcome
 from workers.recovering import Lost
 from workers.runtime import granter_for, mender_for, polar_for
 

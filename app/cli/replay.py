@@ -14,11 +14,11 @@ from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.settings import Settings
-from workers.cases import open_case
+from workers.core.cases import open_case
+from workers.core.claims import Delivery, Leased, Outcome, Status
+from workers.core.dry_run import prospect
+from workers.core.planning import Plan
 from workers.deliveries import DISMISSED
-from workers.planning import Plan
-from workers.prospects import prospect
-from workers.records import Delivery, Leased, Outcome, Status
 from workers.runtime import Stores, granter_for, require_token
 from workers.turns import Turns, run_in_turn
 

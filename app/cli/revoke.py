@@ -13,11 +13,11 @@ from app.errors import CommandError
 from config.problems import unknown
 from config.rules import Rules
 from config.settings import Settings
-from workers.cases import credits_text
-from workers.grants import Grant, order_subject, revoke_subject
-from workers.manual import ManualRevoke
-from workers.records import Claim, Outcome, Standing
-from workers.revoking import nothing_to_take, take_backs
+from workers.core.cases import credits_text
+from workers.core.claims import Claim, Outcome, Standing
+from workers.core.grants import Grant, order_subject, revoke_subject
+from workers.core.manual import ManualRevoke
+from workers.core.takebacks import nothing_to_take, take_backs
 from workers.runtime import Stores, granter_for, require_token
 from workers.turns import Turns, run_in_turn
 

@@ -17,7 +17,7 @@ from app.errors import CommandError
 from app.signature import WEBHOOK_ID, sign
 from config.samples import SAMPLES, sample
 from config.settings import Settings
-from workers.records import Delivery, Status
+from workers.core.claims import Delivery, Status
 from workers.runtime import require_secrets, stores
 
 _SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar is not worth more waiting

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypedDict
 
-from workers.records import Status
+from workers.core.claims import Status
 
 
 class DeliveryJson(TypedDict):

@@ -16,11 +16,11 @@ import httpx
 from app.errors import CommandError
 from app.signature import sign
 from config.settings import Settings
+from workers.core.claims import Delivery, Status
 from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
 from workers.lists import Listing
 from workers.polar import Polar
-from workers.records import Delivery, Status
 from workers.runtime import connect
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"

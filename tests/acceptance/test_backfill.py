@@ -14,9 +14,9 @@ from tests.sales import sell
 from tests.stores import claim_of
 from tests.terminals import at_a_terminal
 from workers.backfilling import delivery_id_of
+from workers.core.claims import Status
+from workers.core.grants import order_subject
 from workers.deliveries import DeliveryStore
-from workers.grants import order_subject
-from workers.records import Status
 
 SINCE = ("backfill", "--since", "7d")
 SEATS = TEN.replace("api_usage: 10", "api_usage: 10 * seats")

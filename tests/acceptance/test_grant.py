@@ -11,7 +11,7 @@ from tests.builders import CUSTOMER, some_id
 from tests.desks import Desk, assert_one_clear_line, assert_wrong_use
 from tests.processes import TEN
 from tests.stores import let_leases_end
-from workers.manual import ManualGrant
+from workers.core.manual import ManualGrant
 
 FIVE = ("--meter", "api_usage", "--units", "5", "--key", "beta")
 TO_CUSTOMER = ("--customer", CUSTOMER)

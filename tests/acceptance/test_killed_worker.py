@@ -20,9 +20,9 @@ from tests.builders import order_webhook, some_id
 from tests.processes import Running, credits_in, eventually, living, post, some_polar
 from tests.servers import running
 from tests.stores import claim_of
+from workers.core.claims import Claim, Delivery, Status
+from workers.core.grants import order_subject
 from workers.embedded import EmbeddedRedis
-from workers.grants import order_subject
-from workers.records import Claim, Delivery, Status
 from workers.runtime import Stores
 
 NEVER_SECONDS = 3600.0  # longer than any test

@@ -15,8 +15,8 @@ from app.signature import sign
 from tests.builders import CUSTOMER, order_webhook, some_id
 from tests.processes import SECRET, credits_in, eventually, some_polar
 from tests.servers import running
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
-from workers.records import Status
 
 STRANGER = some_id(9)  # to Polar
 ORDERS = [some_id(number) for number in range(1, 4)]

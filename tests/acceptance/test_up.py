@@ -34,8 +34,8 @@ from tests.processes import (
 )
 from tests.servers import running
 from tests.wires import is_refused
+from workers.core.claims import Status as Became
 from workers.embedded import EmbeddedRedis
-from workers.records import Status as Became
 
 POLL_SECONDS = 0.01
 

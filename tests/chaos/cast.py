@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.builders import PRODUCT, order_webhook, some_id, webhook
 from tests.chaos.world import CENTS, LATER, File, Line, Told
-from workers.manual import ManualRevoke
+from workers.core.manual import ManualRevoke
 
 ANN, BEN, CID = some_id(21), some_id(22), some_id(23)
 CUSTOMERS = {"Ann": ANN, "Ben": BEN}

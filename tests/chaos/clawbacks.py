@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from tests.chaos.world import Told
-from workers.records import Claim
+from workers.core.claims import Claim
 
 _STEP = Fraction(1, 10**6)  # what a refund takes back is rounded down to this, for each rule
 TAKEN_BACK = ("credits:refund:", "credits:revoke:")

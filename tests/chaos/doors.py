@@ -8,10 +8,10 @@ from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, Stopped
 from tests.chaos.world import File
 from tests.fakes import Clock, Event, FakeStore
+from workers.core.claims import Lease, Outcome, Standing, Status, TakeBack
+from workers.core.grants import Grant
+from workers.core.planning import Plan
 from workers.errors import PolarError
-from workers.grants import Grant
-from workers.planning import Plan
-from workers.records import Lease, Outcome, Standing, Status, TakeBack
 
 
 @dataclass(kw_only=True)

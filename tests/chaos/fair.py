@@ -2,6 +2,7 @@
 
 from tests.chaos.doors import Run
 from tests.chaos.sound import Sound
+from workers.core.claims import Outcome, Status
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -10,7 +11,6 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.records import Outcome, Status
 
 _WORLDLY = (PolarUnreachableError, PolarDeniedError, PolarRateLimitedError)
 _MOST_EVENTS = 500

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from tests.fakes import Clock
+from workers.core.claims import Lease
 from workers.deliveries import LEASE_SECONDS
-from workers.records import Lease
 
 
 class Gatekeeper:

@@ -17,7 +17,7 @@ from tests.chaos.storm_traces import careless_words, leftovers
 from tests.chaos.storm_worth import Credit, balances, credit_in, due, is_credited_itself, to_take_back
 from tests.chaos.world import Told
 from tests.fakes import Event
-from workers.records import Delivery, Status
+from workers.core.claims import Delivery, Status
 from workers.runtime import Stores
 
 _REFUND = "credits:refund:"

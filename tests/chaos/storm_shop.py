@@ -15,7 +15,7 @@ from tests.chaos.storm_seed import dice
 from tests.chaos.world import CENTS, File, Line, Told
 from tests.conftest import payload
 from tests.kinds import KINDS, PAID
-from workers.records import Status
+from workers.core.claims import Status
 
 RULES = File(
     (

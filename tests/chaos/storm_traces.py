@@ -10,7 +10,7 @@ from redis import Redis
 from tests.integration.test_key_hygiene import KNOWN
 from tests.processes import SECRET, TOKEN
 from workers import keys
-from workers.records import Delivery
+from workers.core.claims import Delivery
 
 _CUT_SHORT = r"rq:queue:credits:intermediate(:first_seen:.+)?"  # RQ's note of jobs whose worker was killed
 _UNSETTLED = (keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE)

@@ -30,8 +30,8 @@ from tests.processes import SECRET, Credits, credits_in, eventually, some_polar
 from tests.servers import running
 from tests.stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
 from workers import keys
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
-from workers.records import Status
 
 RULES = """\
 version: 1

@@ -12,8 +12,8 @@ from tests.chaos.plots import Change
 from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.test_model import Exact
+from workers.core.claims import Status
 from workers.deliveries import LEASE_SECONDS
-from workers.records import Status
 
 NOTHING_NEW = Change(file=None, news=None)
 

@@ -30,8 +30,8 @@ from tests.chaos.storm_weather import FAULTS, LIGHTNING, fault, faults_of
 from tests.processes import TOKEN, credits_in, eventually
 from tests.servers import running
 from workers import keys
+from workers.core.claims import Status
 from workers.queue import workers_alive
-from workers.records import Status
 from workers.runtime import Stores, connect, stores_in
 
 _SHORT_ORDERS = 66

@@ -6,8 +6,8 @@ from itertools import chain, repeat
 from tests.chaos.cast import FILES
 from tests.chaos.doors import Book, Gate, Run, Service, Sink
 from tests.chaos.stops import Stop, Stopped
+from workers.core.claims import Lease
 from workers.granting import Granter
-from workers.records import Lease
 
 
 class Worker:

@@ -10,10 +10,10 @@ from textwrap import dedent
 from config.rules import parse_rules
 from tests.conftest import payload
 from tests.fakes import FakePolar
-from workers.events import read_order
-from workers.facts import order_fact
-from workers.grants import usage_event
-from workers.planning import plan_for
+from workers.core.facts import order_fact
+from workers.core.grants import usage_event
+from workers.core.payloads import read_order
+from workers.core.planning import plan_for
 
 RULES = parse_rules(
     dedent("""\

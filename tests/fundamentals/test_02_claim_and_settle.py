@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tests.builders import CUSTOMER, ORDER, order_webhook
 from tests.shops import TEN, TWENTY, UNREACHABLE, Shop
-from workers.records import Status
+from workers.core.claims import Status
 
 SUBJECT = f"credits:order:{ORDER}"
 

@@ -6,7 +6,7 @@ Nobody cleans up: a lease runs out, the delivery comes due again, and whoever ta
 from tests.builders import CUSTOMER, ORDER, order_webhook
 from tests.fakes import KilledError
 from tests.shops import TWENTY, Shop, crash, die, shop_with, work_but_before_settling
-from workers.records import Status
+from workers.core.claims import Status
 
 SUBJECT = f"credits:order:{ORDER}"
 

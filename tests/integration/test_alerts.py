@@ -18,11 +18,11 @@ from tests.stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
 from workers import alerting, keys
 from workers.alerting import Alerter
 from workers.alerts import Kind
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
 from workers.ledger import Ledger
 from workers.pauses import Pauses
 from workers.queue import GrantWorker
-from workers.records import Status
 
 TEN_MINUTES_MS = 600_000
 

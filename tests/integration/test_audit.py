@@ -12,12 +12,12 @@ from tests.builders import CUSTOMER, ORDER, fact_like, grant_of, refund_webhook,
 from tests.stores import plan_of
 from workers import keys
 from workers.audit import Audit
-from workers.cases import refund_plan
-from workers.grants import Grant, order_subject
+from workers.core.cases import refund_plan
+from workers.core.claims import Entry
+from workers.core.grants import Grant, order_subject
+from workers.core.planning import plan_for
+from workers.core.refunds import take_back
 from workers.ledger import Ledger
-from workers.planning import plan_for
-from workers.records import Entry
-from workers.refunds import take_back
 
 PACK = rule("pack", {"api_usage": 10, "images": "0.5"}, on_refund="revoke")
 BONUS = rule("bonus", {"seconds": 50}, once_per="customer")

@@ -14,11 +14,11 @@ from redis import Redis
 from tests.builders import CUSTOMER, grant_of, some_id
 from tests.stores import RETAIN, accept, claim_of, let_leases_end, plan_of
 from workers import entries
+from workers.core.claims import Refund, Standing, TakeBack
+from workers.core.grants import Part, order_subject
+from workers.core.planning import Plan
 from workers.deliveries import DeliveryStore
-from workers.grants import Part, order_subject
 from workers.ledger import Ledger
-from workers.planning import Plan
-from workers.records import Refund, Standing, TakeBack
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:

@@ -18,8 +18,8 @@ from tests.processes import credits_in, eventually, post
 from tests.receivers import OPS_TOKEN, PAID, disposition, settings_for
 from tests.servers import running_as
 from tests.wires import heard, is_closed, post_with, wire_to
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
-from workers.records import Status
 
 SHORT_SECONDS = 0.3
 

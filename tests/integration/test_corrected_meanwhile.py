@@ -9,10 +9,10 @@ from config.rules import Rules
 from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
 from tests.ledgers import come, look, rebuild, rebuilding_at, run, standing_of
 from tests.sales import Mending
-from workers.cases import refund_plan
-from workers.manual import ManualRevoke
-from workers.records import Standing, TakeBack
-from workers.refunds import take_back
+from workers.core.cases import refund_plan
+from workers.core.claims import Standing, TakeBack
+from workers.core.manual import ManualRevoke
+from workers.core.refunds import take_back
 
 PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
 TEN = rules_of(PACK.replace("100", "10"))

@@ -25,11 +25,11 @@ from tests.shops import HUNDRED, TWENTY
 from tests.standins import ingest
 from tests.stores import claim_of
 from workers.audit import Audit
-from workers.grants import Part, customer_subject, order_subject
-from workers.manual import ManualRevoke
-from workers.planning import plan_for
+from workers.core.claims import Standing
+from workers.core.grants import Part, customer_subject, order_subject
+from workers.core.manual import ManualRevoke
+from workers.core.planning import plan_for
 from workers.rebuilding import Rebuilding
-from workers.records import Standing
 from workers.restoring import Restored
 
 SUBJECT = order_subject(ORDER)

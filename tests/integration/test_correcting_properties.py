@@ -15,8 +15,8 @@ from tests.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule
 from tests.ledgers import come, look, rebuild, rebuilding_at, run, subjects_in
 from tests.sales import Mending
 from tests.standins import ingest
-from workers.grants import Grant, order_subject
-from workers.manual import ManualRevoke
+from workers.core.grants import Grant, order_subject
+from workers.core.manual import ManualRevoke
 from workers.rebuilding import Rebuilding
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, triggers=["purchase"], on_refund="revoke")

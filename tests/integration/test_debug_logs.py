@@ -11,8 +11,8 @@ from tests.builders import PRODUCT
 from tests.conftest import PAYLOADS, payload
 from tests.processes import SECRET, TOKEN, credits_in, eventually, post, some_polar
 from tests.servers import running
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
-from workers.records import Status
 
 # One rule that credits, one whose condition and one whose amount stumble over the customer's address.
 RULES = f"""\

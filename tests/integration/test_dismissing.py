@@ -8,9 +8,9 @@ from redis import Redis
 from tests.builders import some_id
 from tests.stores import RETAIN, accept, ids_of, let_leases_end, outcome, settled_story
 from workers import keys
+from workers.core.claims import Outcome, Status
 from workers.deliveries import DeliveryStore
 from workers.ledger import Ledger
-from workers.records import Outcome, Status
 
 RETAIN_SECONDS = RETAIN.total_seconds()
 

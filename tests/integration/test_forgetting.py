@@ -15,12 +15,12 @@ from tests.stores import accept, let_leases_end
 from workers import keys
 from workers.audit import Audit
 from workers.bodies import pack
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
 from workers.forgetting import Forgetting
 from workers.granting import MOST_DELIVERIES, Granter
 from workers.ledger import Ledger
 from workers.pauses import Pauses
-from workers.records import Status
 
 RULES = rules_of(
     rule("pack", {"api_usage": 10}, on_refund="revoke"),

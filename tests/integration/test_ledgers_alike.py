@@ -14,14 +14,14 @@ from redis import Redis
 from tests.builders import fact_like, refund_webhook, rule, rules_of, some_id
 from tests.fakes import Clock, FakeStore
 from tests.stores import RETAIN
-from workers.cases import refund_plan
+from workers.core.cases import refund_plan
+from workers.core.claims import Claim, Refund, Revoke, Standing
+from workers.core.grants import Grant, order_subject
+from workers.core.manual import ManualGrant, ManualRevoke
+from workers.core.planning import Plan, plan_for
+from workers.core.takebacks import take_backs
 from workers.granting import Book
-from workers.grants import Grant, order_subject
 from workers.ledger import Ledger
-from workers.manual import ManualGrant, ManualRevoke
-from workers.planning import Plan, plan_for
-from workers.records import Claim, Refund, Revoke, Standing
-from workers.revoking import take_backs
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
 KEPT = rule("kept", {"api_usage": 100})

@@ -11,10 +11,10 @@ from redis import Redis
 from config.rules import Rules
 from tests.builders import CUSTOMER, fact_like, rule, rules_of, some_id
 from tests.stores import claim_of
-from workers.grants import customer_subject, order_subject
+from workers.core.claims import Standing
+from workers.core.grants import customer_subject, order_subject
+from workers.core.planning import Plan, plan_for
 from workers.ledger import Ledger
-from workers.planning import Plan, plan_for
-from workers.records import Standing
 
 PACK = rule("pack", {"api_usage": 10, "images": "0.5"}, on_refund="revoke")
 BONUS = rule("bonus", {"api_usage": 50}, once_per="customer")

@@ -16,11 +16,11 @@ from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.stores import RETAIN, accept
 from workers import keys
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
 from workers.granting import MOST_DELIVERIES, Granter
 from workers.ledger import Ledger
 from workers.pauses import Pauses
-from workers.records import Status
 
 RENEWAL = payload("order_paid_subscription_cycle").decode()  # byte for byte: spaces would cost
 ORDER, CUSTOMER = (json.loads(RENEWAL)["data"][name] for name in ("id", "customer_id"))

@@ -19,11 +19,11 @@ from tests.shops import BROKEN, TEN
 from tests.stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from tests.wires import post_with, raw
 from workers import keys
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
 from workers.granting import Granter
 from workers.ledger import Ledger
 from workers.pauses import Pauses
-from workers.records import Status
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from tests.fakes import FakePolar
 from tests.shops import TEN
 from tests.stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
 from workers import keys
+from workers.core.claims import Lease, Status
 from workers.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.granting import Granter
 from workers.health import examine
 from workers.ledger import Ledger
 from workers.pauses import Pauses
-from workers.records import Lease, Status
 
 
 def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(

@@ -27,11 +27,11 @@ from tests.shops import KEPT, NOBODY
 from tests.stores import claim_of
 from workers import keys
 from workers.audit import Audit
+from workers.core.claims import Status
+from workers.core.grants import Part, customer_subject, order_subject
+from workers.core.manual import ManualRevoke
+from workers.core.planning import plan_for
 from workers.errors import PolarDeniedError
-from workers.grants import Part, customer_subject, order_subject
-from workers.manual import ManualRevoke
-from workers.planning import plan_for
-from workers.records import Status
 
 SUBJECT = order_subject(ORDER)
 PAID = order_webhook()

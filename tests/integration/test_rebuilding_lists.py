@@ -11,8 +11,8 @@ from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule,
 from tests.ledgers import come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
 from tests.sales import Mending
 from tests.standins import event, ingest
-from workers.grants import LONGEST_TEXT, RULE_SEPARATOR
-from workers.manual import ManualRevoke
+from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR
+from workers.core.manual import ManualRevoke
 from workers.restoring import Restorer
 
 PAID = order_webhook()

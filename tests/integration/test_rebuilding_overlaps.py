@@ -12,7 +12,7 @@ from tests.sales import Mending
 from tests.shops import KEPT
 from tests.stores import claim_of
 from workers.audit import Audit
-from workers.grants import customer_subject, order_subject
+from workers.core.grants import customer_subject, order_subject
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored
 

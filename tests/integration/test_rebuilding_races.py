@@ -14,11 +14,11 @@ from tests.sales import Mending
 from tests.shops import BOTH_METERS, KEPT, TEN, TWENTY
 from tests.stores import claim_of
 from workers.audit import Audit
-from workers.grants import customer_subject, order_subject
-from workers.manual import ManualRevoke
-from workers.planning import plan_for
+from workers.core.claims import Standing, Status
+from workers.core.grants import customer_subject, order_subject
+from workers.core.manual import ManualRevoke
+from workers.core.planning import plan_for
 from workers.rebuilding import Rebuilding
-from workers.records import Standing, Status
 from workers.restoring import Restored
 
 SUBJECT = order_subject(ORDER)

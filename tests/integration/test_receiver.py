@@ -21,10 +21,10 @@ from tests.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, 
 from tests.rulebooks import watch_in
 from tests.servers import running
 from workers import keys
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
 from workers.polar import Polar
 from workers.queue import GrantWorker, queue_length
-from workers.records import Status
 
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 STORED_TYPES = {"order.paid", "order.refunded", "subscription.cycled", "customer.created"}

@@ -20,9 +20,9 @@ from tests.rulebooks import write
 from tests.sales import Mending, mending_at, sell
 from workers import keys, reconciling
 from workers.backfilling import delivery_id_of
+from workers.core.claims import Status
 from workers.counts import Tally
 from workers.reconciling import Reconciler
-from workers.records import Status
 from workers.rulebook import Rulebook
 
 SIX_HOURS = timedelta(hours=6)

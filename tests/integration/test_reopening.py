@@ -5,9 +5,9 @@ from redis import Redis
 
 from tests.stores import accept, due_ms, ids_of, let_leases_end, outcome, settled_story
 from workers import keys
+from workers.core.claims import Status
 from workers.deliveries import DeliveryStore
 from workers.ledger import Ledger
-from workers.records import Status
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])

@@ -19,10 +19,10 @@ from tests.stores import (
     settled_story,
 )
 from workers import keys
+from workers.core.claims import Status
+from workers.core.grants import order_subject
 from workers.deliveries import DeliveryStore
-from workers.grants import order_subject
 from workers.ledger import Ledger
-from workers.records import Status
 
 
 def test_settling_marks_ledger_delivery_and_audit_together(

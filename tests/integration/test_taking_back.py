@@ -15,15 +15,15 @@ from tests.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_web
 from tests.fakes import FakePolar
 from tests.shops import HUNDRED
 from tests.stores import accept, claim_of
-from workers.cases import refund_plan
+from workers.core.cases import refund_plan
+from workers.core.claims import Lease, Outcome, Refund, Standing, TakeBack
+from workers.core.grants import order_subject, refund_subject
+from workers.core.planning import Plan, plan_for
+from workers.core.refunds import take_back
 from workers.deliveries import DeliveryStore
 from workers.granting import Granter
-from workers.grants import order_subject, refund_subject
 from workers.ledger import Ledger
 from workers.pauses import Pauses
-from workers.planning import Plan, plan_for
-from workers.records import Lease, Outcome, Refund, Standing, TakeBack
-from workers.refunds import take_back
 
 SUBJECT = order_subject(ORDER)
 MIXED = rules_of(

@@ -21,9 +21,9 @@ from app.main import create_app as create_receiver
 from tests.builders import order_webhook, some_id
 from tests.processes import Credits, credits_in, eventually, post, some_polar
 from tests.servers import running
+from workers.core.claims import Delivery
+from workers.core.claims import Status as Became
 from workers.deliveries import DeliveryStore
-from workers.records import Delivery
-from workers.records import Status as Became
 
 STRANGER = some_id(999)
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from tests.builders import Amount, grant_of
-from workers.cases import credits_text, plain
-from workers.grants import Grant
+from workers.core.cases import credits_text, plain
+from workers.core.grants import Grant
 
 
 def given(meter: str, *units: Amount) -> Grant:

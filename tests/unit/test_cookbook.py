@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import payload
 from tests.cookbook import RECIPES, Claim, Recipe, claim_in, recipes
 from tests.shops import Shop
-from workers.records import Outcome
+from workers.core.claims import Outcome
 
 CLAIMS = [
     pytest.param(recipe, claim, id=f"{recipe.title}-{number}")

@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 from tests.builders import order_webhook, refund_webhook
 from tests.fakes import Event, FakeStore
 from tests.shops import HUNDRED, Shop, limited, purchases, shop_with
+from workers.core.claims import Lease, Standing, Status
+from workers.core.planning import Plan
 from workers.deliveries import LEASE_SECONDS
 from workers.granting import MOST_DELIVERIES
 from workers.logs import configure_logging
-from workers.planning import Plan
-from workers.records import Lease, Standing, Status
 
 
 def test_a_drain_goes_on_until_nothing_is_due() -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from config.expressions import Variables, compile_expression
 from tests.builders import order_like, order_webhook, webhook
 from tests.conftest import PAYLOADS, payload
-from workers.errors import UnreadableEventError
-from workers.events import (
+from workers.core.payloads import (
     ORDER_PAID,
     Customer,
     Order,
@@ -25,6 +24,7 @@ from workers.events import (
     read_order,
     read_period,
 )
+from workers.errors import UnreadableEventError
 
 REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 PAID = [name for name in REAL if name.startswith("order_paid_")]

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.builders import CUSTOMER, ORDER, some_id
 from tests.strategies import amounts, rule_names
-from workers.evidence import Oddity, Trace, read_trace
-from workers.grants import (
+from workers.core.grants import (
     BY_HAND,
     Grant,
     Part,
@@ -23,6 +22,7 @@ from workers.grants import (
     revoke_subject,
     usage_event,
 )
+from workers.core.usage_events import Oddity, Trace, read_trace
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 METERS = ["api_usage", "api usage: 1%", "größe"]

@@ -7,11 +7,11 @@ from tests.builders import PRODUCT, fact_like, order_like, order_webhook, rule, 
 from tests.conftest import payload
 from tests.cookbook import RECIPES, Recipe
 from tests.kinds import CYCLED, FINAL, PAID, REAL, REFUNDED
-from workers.cases import open_case
-from workers.events import peek_type
+from workers.core.cases import open_case
+from workers.core.claims import Leased, Standing
+from workers.core.payloads import peek_type
+from workers.core.planning import plan_for
 from workers.explaining import Explanation, RuleView, explain, rule_views
-from workers.planning import plan_for
-from workers.records import Leased, Standing
 
 CREDITABLE = [*PAID, *CYCLED, "customer_created"]
 

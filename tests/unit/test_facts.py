@@ -14,10 +14,10 @@ from config.rules import Trigger
 from tests.builders import fact_like, order_like, some_id
 from tests.conftest import payload
 from tests.kinds import CONVERTED, CYCLED, FINAL, KINDS, PAID, REFUNDED, TRIAL
-from workers.cases import fact_of, refund_plan
-from workers.events import Subscription
-from workers.facts import trigger_of
-from workers.grants import cycle_subject
+from workers.core.cases import fact_of, refund_plan
+from workers.core.facts import trigger_of
+from workers.core.grants import cycle_subject
+from workers.core.payloads import Subscription
 
 SUBSCRIBED = [name for name in PAID if json.loads(payload(name))["data"]["subscription"]]
 

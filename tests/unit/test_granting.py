@@ -18,9 +18,9 @@ from tests.shops import (
     purchases,
     shop_with,
 )
+from workers.core.claims import Status
 from workers.errors import PolarRefusedError
 from workers.granting import MOST_DELIVERIES
-from workers.records import Status
 
 SUBJECT = f"credits:order:{order_like().id}"
 

@@ -10,7 +10,7 @@ from config.rules import Rules
 from tests.builders import order_webhook, rule, rules_of, some_id, webhook
 from tests.mishaps import MISHAPS, Mishap
 from tests.shops import NOBODY, TEN, TWENTY, Shop, end_well
-from workers.records import Claim
+from workers.core.claims import Claim
 
 PACK = rule("pack", {"api_usage": 10})
 BONUS = rule("bonus", {"api_usage": 500}, once_per="customer")

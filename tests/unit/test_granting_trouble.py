@@ -19,10 +19,10 @@ from tests.shops import (
     shop_with,
     work_but_before_settling,
 )
+from workers.core.claims import Status
 from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarError, PolarRefusedError
 from workers.granting import MOST_DELIVERIES
-from workers.records import Status
 
 # Crashes
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.builders import CUSTOMER, Amount, grant_of, some_id
 from tests.fakes import shape_problem
 from tests.strategies import amounts
-from workers.grants import (
+from workers.core.grants import (
     Grant,
     Part,
     customer_subject,

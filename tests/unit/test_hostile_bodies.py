@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tests.builders import ORDER, order_webhook, rule, rules_of, webhook
 from tests.conftest import PAYLOADS, payload
-from workers.cases import Case, conclude, open_case
-from workers.events import STORED_TYPES, peek_type
+from workers.core.cases import Case, conclude, open_case
+from workers.core.claims import Leased, Standing, Status
+from workers.core.payloads import STORED_TYPES, peek_type
 from workers.ingesting import Ingested
-from workers.records import Leased, Standing, Status
 
 RULES = rules_of(
     rule("flat", {"api_usage": 10}),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import grant_of, some_id
 from tests.fakes import Event, FakePolar
 from tests.strategies import grants
+from workers.core.grants import Grant, usage_event
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -20,7 +21,6 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.grants import Grant, usage_event
 from workers.ingesting import MOST_EVENTS, Ingested, Ingestion
 
 BROKEN = PolarBrokenError("Polar answered 500")

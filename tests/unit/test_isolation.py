@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.builders import grant_of, some_id
 from tests.fakes import Event, FakePolar
-from workers.grants import Grant
+from workers.core.grants import Grant
 from workers.ingesting import MOST_EVENTS, Ingested, Ingestion
 
 STRANGER = "customer_id: Customer does not exist."

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tests.shops import purchases, shop_with
 from workers import jobs
-from workers.records import Status
+from workers.core.claims import Status
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.builders import CUSTOMER, ORDER, some_id
 from tests.fakes import KilledError
 from tests.shops import TEN, Shop, crash, shop_with
-from workers.cases import open_case
+from workers.core.cases import open_case
+from workers.core.claims import Leased, Status
+from workers.core.grants import grant_key, subject_of
+from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
+from workers.core.payloads import STORED_TYPES
 from workers.errors import UnreadableEventError
-from workers.events import STORED_TYPES
-from workers.grants import grant_key, subject_of
-from workers.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
-from workers.records import Leased, Status
 
 KEY = f"credits:manual:beta:{CUSTOMER}:api_usage"
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tests.builders import CUSTOMER, rules_of, some_id
+from workers.core.claims import Claim, Standing
 from workers.offers import Offer, offers
-from workers.records import Claim, Standing
 from workers.wishes import Name, Wish, WishReader
 
 THEN = datetime(2026, 11, 21, tzinfo=UTC)

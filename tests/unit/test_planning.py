@@ -7,7 +7,7 @@ import pytest
 from config.rules import Rules, Trigger
 from tests.builders import PRODUCT, fact_like, order_like, rule, rules_of, some_id
 from tests.kinds import CYCLED, FINAL, KINDS, PAID, TRIAL
-from workers.planning import Plan, plan_for
+from workers.core.planning import Plan, plan_for
 
 # Each trigger is worth an amount of its own, so that an amount tells which rules applied.
 WORTH = {trigger: 10**power for power, trigger in enumerate(Trigger)}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.builders import rules_of
 from tests.strategies import CREATED, DrawnRule, Known, facts, line_of, rule_sets, written
-from workers.planning import Plan, plan_for
+from workers.core.planning import Plan, plan_for
 
 Sums = dict[str, Decimal]
 

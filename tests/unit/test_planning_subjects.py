@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from tests.builders import CUSTOMER, ORDER, fact_like, rule, rules_of, some_id
-from workers.planning import Plan, plan_for
+from workers.core.planning import Plan, plan_for
 
 PACK = rule("pack", {"api_usage": 10})
 BONUS = rule("bonus", {"api_usage": 50, "images": 5}, once_per="customer")

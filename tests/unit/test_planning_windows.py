@@ -7,8 +7,8 @@ import pytest
 
 from config.rules import Trigger
 from tests.builders import fact_like, rule, rules_of
-from workers.facts import Fact
-from workers.planning import Plan, plan_for
+from workers.core.facts import Fact
+from workers.core.planning import Plan, plan_for
 
 MOMENT = datetime(2026, 12, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

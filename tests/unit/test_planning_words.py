@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import PRODUCT, fact_like, order_like, rule, rules_of, some_id
 from tests.kinds import TRIAL
-from workers.planning import Obstacle, judge, plan_for, why_not
+from workers.core.planning import Obstacle, judge, plan_for, why_not
 
 ELSEWHERE: dict[str, Any] = {"products": [some_id(1)]}
 RENEWALS: dict[str, Any] = {"triggers": ["subscription_cycle"]}

@@ -22,10 +22,10 @@ from tests.conftest import payload
 from tests.fakes import KilledError
 from tests.mishaps import MISHAPS
 from tests.shops import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY, Shop, crash, shop_with, sold
-from workers.cases import open_case
-from workers.planning import Plan
-from workers.prospects import prospect
-from workers.records import Leased, Outcome, Status
+from workers.core.cases import open_case
+from workers.core.claims import Leased, Outcome, Status
+from workers.core.dry_run import prospect
+from workers.core.planning import Plan
 
 PACK = rule("pack", {"api_usage": 10})
 BONUS = rule("bonus", {"api_usage": 50}, once_per="customer")

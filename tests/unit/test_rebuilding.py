@@ -7,10 +7,10 @@ from typing import Any
 
 from tests.builders import grant_of, some_id
 from tests.shops import HUNDRED
-from workers.grants import Grant, order_subject, usage_event
+from workers.core.claims import Claim, Standing
+from workers.core.grants import Grant, order_subject, usage_event
 from workers.lists import Page
 from workers.rebuilding import Rebuilding
-from workers.records import Claim, Standing
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from config.rules import Rules
 from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
 from tests.mishaps import MISHAPS
 from tests.shops import NOBODY, Shop, end_well
-from workers.grants import order_subject
+from workers.core.grants import order_subject
 
 METER = "api_usage"
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.builders import CUSTOMER, METERS, ORDER, order_like
-from workers.grants import Grant, Part, order_subject, refund_subject
-from workers.records import Claim, Refund, Standing, TakeBack
-from workers.refunds import nothing_to_take, refund_of, take_back
+from workers.core.claims import Claim, Refund, Standing, TakeBack
+from workers.core.grants import Grant, Part, order_subject, refund_subject
+from workers.core.refunds import nothing_to_take, refund_of, take_back
 
 SUBJECT = order_subject(ORDER)
 HALF = Refund(amount=500, share=Fraction(1, 2))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.fakes import KilledError
 from tests.shops import KEPT, MIXED, Shop, crash, shop_with, sold, work_but_before_taking_back
-from workers.manual import ManualRevoke
-from workers.records import Outcome, Status
+from workers.core.claims import Outcome, Status
+from workers.core.manual import ManualRevoke
 
 BONUS = rules_of(rule("bonus", {"api_usage": 50}, once_per="customer"))
 BOTH = {"api_usage", "images"}

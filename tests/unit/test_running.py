@@ -8,7 +8,7 @@ import pytest
 
 from app.cli.running import progress, run_all, say
 from tests.shops import UNREACHABLE
-from workers.records import Outcome, Status
+from workers.core.claims import Outcome, Status
 
 
 def outcome(status: Status) -> Outcome:

@@ -12,8 +12,8 @@ from config.rules import Trigger
 from config.samples import SAMPLES, sample
 from tests.builders import some_id
 from tests.conftest import payload
-from workers.cases import fact_of
-from workers.events import STORED_TYPES, peek_type
+from workers.core.cases import fact_of
+from workers.core.payloads import STORED_TYPES, peek_type
 
 ALL = sorted(SAMPLES)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")

@@ -7,7 +7,7 @@ import pytest
 from tests.builders import CUSTOMER, ORDER, order_like, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
 from tests.shops import HUNDRED, KEPT, MIXED, NOBODY, shop_with, sold, taken_back
-from workers.records import Status
+from workers.core.claims import Status
 
 
 def test_three_real_refunds_take_back_their_shares_one_after_the_other() -> None:

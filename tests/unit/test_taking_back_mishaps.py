@@ -18,9 +18,9 @@ from tests.shops import (
     work_but_before_settling,
     work_but_before_taking_back,
 )
+from workers.core.claims import Status
 from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarRefusedError
-from workers.records import Status
 
 OTHERS = {
     "renamed": rules_of(rule("other", {"api_usage": 100}, on_refund="revoke")),

@@ -12,7 +12,7 @@ from tests.builders import grant_of
 from tests.catalogues import both, clause, either, meter
 from tests.strategies import grants
 from workers.catalogue import PolarMeter
-from workers.grants import Grant, usage_event
+from workers.core.grants import Grant, usage_event
 from workers.matching import closest
 
 WANTED = Meter(name="api_usage")

@@ -11,7 +11,7 @@ from tests.catalogues import ARCHIVED, BY_NAME, COUNT, both, clause, either, met
 from tests.rulefiles import parse
 from workers.catalogue import Listed, PolarMeter
 from workers.checking import Finding, check_meters
-from workers.grants import usage_event
+from workers.core.grants import usage_event
 
 OF_PRO = clause("plan", "eq", "pro")
 

@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.amounts import MOST_DIGITS
 from config.fields import CONTROLS, RESERVED_PROPERTIES
-from workers.events import Id, Moment
-from workers.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
+from workers.core.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
+from workers.core.manual import KEY
+from workers.core.payloads import Id, Moment
 from workers.lists import Row
-from workers.manual import KEY
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
-# A key without its meter, as ``workers.grants`` writes it.
+# A key without its meter, as ``workers.core.grants`` writes it.
 _STEM = re.compile(
     rf"credits:(?:order:(?P<order>{_UUID})"
     rf"|cycle:{_UUID}:[0-9]+"

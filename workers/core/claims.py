@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from workers.grants import Grant
+from workers.core.grants import Grant
 
 Taken = Mapping[str, Mapping[str, Decimal]]
 """What was taken back of an order's credits so far: by meter, by rule, positive."""

@@ -9,9 +9,9 @@ from enum import IntEnum
 from config.amounts import AmountError, amount_of
 from config.conditions import ConditionError
 from config.rules import MOST_DIGITS, Rule, Rules, Trigger
-from workers.facts import Fact
-from workers.grants import Grant, Part, customer_subject
-from workers.records import Refund, Revoke
+from workers.core.claims import Refund, Revoke
+from workers.core.facts import Fact
+from workers.core.grants import Grant, Part, customer_subject
 
 _MOST_NAMED = 3  # rules that came close are named in a reason; more would bury it
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from config.amounts import MOST_DIGITS
-from workers.events import Order
-from workers.grants import Grant, Part, refund_subject
-from workers.records import Claim, Refund, Standing, TakeBack, Taken
+from workers.core.claims import Claim, Refund, Standing, TakeBack, Taken
+from workers.core.grants import Grant, Part, refund_subject
+from workers.core.payloads import Order
 
 # A third of 10 credits goes on for ever; finer than this nobody counts, and the full refund takes the rest.
 _FINEST_EXPONENT = -6

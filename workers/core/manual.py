@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.amounts import TOO_MANY_CREDITS
+from workers.core.claims import Revoke
+from workers.core.grants import BY_HAND as NO_RULE
+from workers.core.grants import LONGEST_TEXT, Grant, Part, manual_delivery, manual_subject, order_subject
+from workers.core.payloads import Id
+from workers.core.planning import Plan
 from workers.errors import UnreadableEventError
-from workers.events import Id
-from workers.grants import BY_HAND as NO_RULE
-from workers.grants import LONGEST_TEXT, Grant, Part, manual_delivery, manual_subject, order_subject
-from workers.planning import Plan
-from workers.records import Revoke
 
 # No webhook has these types: none that says so is stored.
 MANUAL_GRANT = "manual.grant"

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from workers import refunds
-from workers.grants import Grant, Part, revoke_subject
-from workers.planning import Plan
-from workers.records import Revoke, Standing, TakeBack
+from workers.core import refunds
+from workers.core.claims import Revoke, Standing, TakeBack
+from workers.core.grants import Grant, Part, revoke_subject
+from workers.core.planning import Plan
 
 
 def take_backs(plan: Plan, standing: Standing, delivery_id: str) -> list[TakeBack]:

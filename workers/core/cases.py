@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from config.rules import Rules
-from workers.errors import UnreadableEventError
-from workers.events import (
+from workers.core.claims import Claim, Leased, Outcome, Standing, Status
+from workers.core.facts import Fact, customer_fact, order_fact, period_fact
+from workers.core.grants import Grant, order_subject
+from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
+from workers.core.payloads import (
     CUSTOMER_CREATED,
     ORDER_PAID,
     ORDER_REFUNDED,
@@ -16,14 +19,11 @@ from workers.events import (
     read_order,
     read_period,
 )
-from workers.facts import Fact, customer_fact, order_fact, period_fact
-from workers.grants import Grant, order_subject
+from workers.core.planning import Plan, plan_for
+from workers.core.refunds import refund_of
+from workers.core.takebacks import nothing_to_take
+from workers.errors import UnreadableEventError
 from workers.ingesting import Ingested
-from workers.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
-from workers.planning import Plan, plan_for
-from workers.records import Claim, Leased, Outcome, Standing, Status
-from workers.refunds import refund_of
-from workers.revoking import nothing_to_take
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
     ORDER_PAID: lambda body: order_fact(read_order(body)),

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workers.cases import Case, credits_text, other_amount
-from workers.grants import Grant
-from workers.planning import Plan
-from workers.records import Claim, Refund, Standing
-from workers.revoking import nothing_to_take, take_backs
+from workers.core.cases import Case, credits_text, other_amount
+from workers.core.claims import Claim, Refund, Standing
+from workers.core.grants import Grant
+from workers.core.planning import Plan
+from workers.core.takebacks import nothing_to_take, take_backs
 
 _NO_TIME = datetime.min.replace(tzinfo=UTC)  # of a claim that is only imagined
 

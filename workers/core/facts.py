@@ -5,10 +5,10 @@ from datetime import datetime
 
 from config.expressions import Variables
 from config.rules import ORDER_TRIGGERS, Trigger
-from workers.events import Customer, Order, Period, Read
-from workers.grants import customer_subject, cycle_subject, order_subject
-from workers.records import Refund
-from workers.refunds import refund_of
+from workers.core.claims import Refund
+from workers.core.grants import customer_subject, cycle_subject, order_subject
+from workers.core.payloads import Customer, Order, Period, Read
+from workers.core.refunds import refund_of
 
 # Of all triggers of orders the trial's start alone is no billing reason of Polar's.
 _REASONS = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}

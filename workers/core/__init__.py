@@ -1,0 +1,1 @@
+"""What a webhook is worth, and why: pure functions and frozen values."""
