@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from workers.counts import Tally, write_down
+from workers.store.counts import Tally, write_down
 
 # What a receiver that is killed has counted since is lost: nobody's money.
 _EVERY_SECONDS = 5

@@ -13,8 +13,8 @@ from app.health import HealthEndpoints
 from app.signature import Verifier
 from app.webhooks import WebhookEndpoint
 from config.settings import Settings
-from workers.counts import Tally
 from workers.runtime import RECEIVER_SECONDS, connect, intake_for, require_redis_url, require_secrets
+from workers.store.counts import Tally
 
 _WEBHOOKS = "/webhooks/polar"
 

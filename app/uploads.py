@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from starlette.types import Message, Receive
 
-from workers.bodies import MOST_BYTES
+from workers.store.bodies import MOST_BYTES
 
 # Of all that are not whole yet, and so not known to be Polar's. What came and was not read yet is on top
 # of it, and bounded by app.connections.

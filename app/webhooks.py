@@ -8,9 +8,9 @@ from starlette.types import Receive, Scope, Send
 from app.refusals import Refusals
 from app.signature import InvalidSignatureError, Verifier
 from app.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
-from workers.counts import Tally
 from workers.errors import StoreUnavailableError
-from workers.intake import Disposition, Intake, RawDelivery
+from workers.store.counts import Tally
+from workers.store.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ from redis import Redis
 
 from bench.orders import paid_orders
 from bench.stage import Stage, StageError
-from workers import keys
 from workers.core.claims import Status
-from workers.intake import Intake, RawDelivery
 from workers.runtime import intake_for
+from workers.store import keys
+from workers.store.intake import Intake, RawDelivery
 
 _AT_ONCE = 50  # as many connections as intake has
 _POLL_SECONDS = 0.01  # more often, and Redis would have a tenth of a core less

@@ -16,7 +16,7 @@ from app.main import create_app as create_receiver
 from tests.builders import order_webhook, some_id
 from tests.processes import TEN, Credits, credits_in, post, some_polar
 from tests.servers import running
-from workers import keys
+from workers.store import keys
 
 # Nobody listens on a port that only root may take (discard's, long out of use).
 NOWHERE = "http://127.0.0.1:9"

@@ -11,8 +11,8 @@ from workers.core.claims import Claim, Lease, Leased, Outcome, Refund, Standing,
 from workers.core.grants import Grant
 from workers.core.payloads import peek_type
 from workers.core.planning import Plan
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
+from workers.store.deliveries import LEASE_SECONDS
 
 Event = Mapping[str, Any]
 

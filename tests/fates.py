@@ -1,6 +1,6 @@
 """The command ``credits``, real but for one boundary in its own code, where it dies or freezes.
 
-``python -m tests.fates die after workers.ledger:Ledger.claim work --burst``
+``python -m tests.fates die after workers.store.ledger:Ledger.claim work --burst``
 """
 
 import os

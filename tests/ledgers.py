@@ -14,9 +14,9 @@ from tests.stores import RETAIN
 from workers.core.claims import Claim, Lease, Leased, Standing, Status
 from workers.core.grants import order_subject
 from workers.core.payloads import peek_type
-from workers.ledger import Ledger
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored, Restorer
+from workers.store.ledger import Ledger
 from workers.turns import Turns
 
 

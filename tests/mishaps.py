@@ -12,8 +12,8 @@ from tests.shops import (
     work_but_before_settling,
     work_but_before_taking_back,
 )
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarRefusedError
+from workers.store.deliveries import LEASE_SECONDS
 
 Mishap = Callable[[Shop], object]
 

@@ -14,9 +14,9 @@ from app.signature import Verifier, sign
 from app.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.conftest import payload
-from workers.bodies import unpack
-from workers.counts import Tally
-from workers.intake import Intake
+from workers.store.bodies import unpack
+from workers.store.counts import Tally
+from workers.store.intake import Intake
 
 SECRET = "whsec_testsecret"
 OPS_TOKEN = "ops_s3cret"

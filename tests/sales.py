@@ -20,12 +20,12 @@ from tests.stores import RETAIN, let_pause_end
 from workers.core.claims import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.payloads import peek_type
-from workers.deliveries import DeliveryStore
 from workers.granting import Granter
-from workers.ledger import Ledger
 from workers.mending import Backlog, Mender
-from workers.pauses import Pauses
 from workers.polar import Polar as Client
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 from workers.turns import Turns
 
 

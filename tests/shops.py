@@ -11,9 +11,9 @@ from tests.fakes import Clock, FakePolar, FakeStore, KilledError
 from workers.core.claims import Outcome, Standing, Status, TakeBack
 from workers.core.grants import Grant
 from workers.core.planning import Plan
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES, Granter
+from workers.store.deliveries import LEASE_SECONDS
 
 TEN = rules_of(rule("pack", {"api_usage": 10}))
 TWENTY = rules_of(rule("pack", {"api_usage": 20}))

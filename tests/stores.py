@@ -8,14 +8,14 @@ from typing import cast
 from redis import Redis
 
 from tests.builders import grant_of, order_webhook, some_id
-from workers import keys
 from workers.core.claims import Claim, Leased, Outcome, Standing, Status
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import Plan
-from workers.deliveries import DeliveryStore
-from workers.intake import Disposition, RawDelivery
-from workers.ledger import Ledger
 from workers.runtime import intake_for
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.intake import Disposition, RawDelivery
+from workers.store.ledger import Ledger
 
 RETAIN = timedelta(days=30)
 QUEUE = "rq:queue:credits"

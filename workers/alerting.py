@@ -18,11 +18,11 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers import keys
 from workers.alerts import Kind, View, due, message
 from workers.core.claims import Status, moment_of
-from workers.deliveries import DeliveryStore
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.scripts import lua
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from config.rules import Rules
-from workers.bodies import pack
 from workers.core.cases import Case, credits_text
 from workers.core.claims import Leased, Standing
 from workers.core.dry_run import prospect
@@ -19,6 +18,7 @@ from workers.errors import UnreadableEventError
 from workers.hindsight import resting_on_today
 from workers.lists import Row
 from workers.rebuilding import REBUILD
+from workers.store.bodies import pack
 
 # An order is paid up to so long after it was created, and does not say when.
 PAID_WITHIN = timedelta(days=21)

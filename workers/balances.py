@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from config.rules import Meter
-from workers.audit import Audit
 from workers.catalogue import PolarMeter, views
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
@@ -14,6 +13,7 @@ from workers.lists import Listing, Row
 from workers.matching import closest
 from workers.polar import Polar
 from workers.scopes import needs
+from workers.store.audit import Audit
 from workers.turns import Turns
 
 NOTHING = Decimal(0)

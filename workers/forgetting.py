@@ -9,12 +9,12 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from config.rules import Rules
-from workers import keys
-from workers.audit import Audit
 from workers.core.cases import open_case
 from workers.core.claims import Delivery, Leased, Status
-from workers.deliveries import DeliveryStore
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.audit import Audit
+from workers.store.deliveries import DeliveryStore
+from workers.store.scripts import lua
 
 MOST_READ = 10_000  # of the bodies that wait, one by one: a second
 

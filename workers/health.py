@@ -13,15 +13,15 @@ from redis.exceptions import (
 )
 
 from config.durations import spoken
-from workers import keys
 from workers.alerts import LONGEST_WAIT
 from workers.answers import says_denied
-from workers.deliveries import DeliveryStore
-from workers.pauses import Pauses
 from workers.queue import workers_alive
-from workers.redis_check import redis_findings
-from workers.redis_words import words_of
 from workers.rulebook import NOT_USED
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.redis_errors import words_of
+from workers.store.server_check import redis_findings
+from workers.store.throttle import Pauses
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers.granting import Granter
-from workers.redis_words import words_of
+from workers.store.redis_errors import words_of
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,6 @@ from itertools import chain, islice
 
 from config.rules import Rules
 from workers.backfilling import PAID_WITHIN, Missing, Review, delivery_id_of
-from workers.bodies import unpack
 from workers.core.cases import open_case
 from workers.core.claims import Delivery, Leased, Outcome, Status
 from workers.core.dry_run import prospect
@@ -16,14 +15,15 @@ from workers.core.grants import GRANTED_BY
 from workers.core.payloads import ORDER_PAID, STORED_TYPES, read_order
 from workers.core.planning import Plan
 from workers.core.usage_events import Trace, read_trace, says_it_is_ours
-from workers.deliveries import DISMISSED, DeliveryStore
 from workers.errors import UnreadableEventError
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.ledger import Ledger
 from workers.lists import Listing, Row, events, failed_webhooks, orders
 from workers.polar import Polar
 from workers.recovering import Lost, Search
 from workers.scopes import needs
+from workers.store.bodies import unpack
+from workers.store.deliveries import DISMISSED, DeliveryStore
+from workers.store.ledger import Ledger
 from workers.turns import Turns, run_in_turn
 
 LEDGER_LOST = (

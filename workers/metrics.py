@@ -15,13 +15,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from redis import Redis
 
-from workers import keys
 from workers.core.claims import Status
 from workers.core.payloads import STORED_TYPES
-from workers.counts import BOUNDS
-from workers.deliveries import DeliveryStore
-from workers.pauses import Pauses
 from workers.queue import queue_length, workers_alive
+from workers.store import keys
+from workers.store.counts import BOUNDS
+from workers.store.deliveries import DeliveryStore
+from workers.store.throttle import Pauses
 
 # So long after all that may come at once was taken, our share of the rate limit is whole again.
 _BUDGET_SECONDS = 60

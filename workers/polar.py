@@ -12,9 +12,9 @@ from urllib.parse import quote
 import httpx
 
 from workers.answers import error_of
-from workers.counts import Tally
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.lists import Listing, Page, Row, pages
+from workers.store.counts import Tally
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
 

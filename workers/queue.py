@@ -15,10 +15,10 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat, utcparse
 from rq.worker_registration import get_keys
 
-from workers import keys
 from workers.core.claims import Status
 from workers.rulebook import Rulebook
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.scripts import lua
 
 log = structlog.get_logger(__name__)
 

@@ -10,15 +10,15 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.rules import Rules
-from workers import keys
 from workers.core.cases import credits_text
 from workers.core.claims import Outcome, Status
-from workers.counts import Tally, write_down
 from workers.errors import PolarError
 from workers.granting import Granter
 from workers.mending import LEDGER_LOST, Backlog, Mender
-from workers.redis_words import words_of
 from workers.rulebook import Rulebook
+from workers.store import keys
+from workers.store.counts import Tally, write_down
+from workers.store.redis_errors import words_of
 
 log = structlog.get_logger(__name__)
 

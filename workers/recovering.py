@@ -6,9 +6,9 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from workers.bodies import pack
 from workers.core.payloads import STORED_TYPES, peek_type
 from workers.lists import Row
+from workers.store.bodies import pack
 
 _NO_BODY = "Polar has archived it, and its body with it"
 _NO_EVENT = "its body is no event: it may be for an endpoint of another format"

@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 from redis import Redis
 
 from config.rules import Rules
-from workers import entries, keys
 from workers.core.claims import Claim, Standing, TakeBack, milliseconds_of
 from workers.core.grants import GRANTED_BY, Grant
 from workers.core.refunds import falls_short, take_back
-from workers.ledger import Ledger
 from workers.lists import Page, events
 from workers.polar import Polar
 from workers.rebuilding import REBUILD, Rebuilding
 from workers.restorations import Correction, Restoration, correction, restoration
 from workers.scopes import needs
-from workers.scripts import lua
+from workers.store import keys, ledger_rows
+from workers.store.ledger import Ledger
+from workers.store.scripts import lua
 from workers.turns import Turns
 
 _AT_ONCE = 200  # while a script runs, everybody waits
@@ -143,8 +143,8 @@ def _row(one: Restoration) -> list[object]:
         ]
         for subject, meters in one.times.items()
     ]
-    claim = entries.claim_row(REBUILD, one.plan, None)
-    return [one.claimed_by, claim, [entries.take_back_row(each) for each in one.taken], times]
+    claim = ledger_rows.claim_row(REBUILD, one.plan, None)
+    return [one.claimed_by, claim, [ledger_rows.take_back_row(each) for each in one.taken], times]
 
 
 def _correction_row(one: Correction) -> list[object]:
@@ -163,4 +163,4 @@ def _as_written(one: Correction, claim: Claim, grant: Grant) -> list[object]:
         before=one.before,
         after=one.after,
     )
-    return entries.take_back_row(whole)
+    return ledger_rows.take_back_row(whole)

@@ -13,18 +13,18 @@ from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
 from workers.alerting import Alerter
-from workers.counts import Tally
-from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
 from workers.granting import Granter
-from workers.intake import Intake
-from workers.ledger import Ledger
 from workers.mending import Mender
-from workers.pauses import Pauses
 from workers.polar import Polar
 from workers.queue import GrantWorker
 from workers.reconciling import Reconciler
 from workers.rulebook import Rulebook
+from workers.store.counts import Tally
+from workers.store.deliveries import DeliveryStore
+from workers.store.intake import Intake
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 from workers.turns import Turns, say_nothing
 
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.

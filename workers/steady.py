@@ -19,7 +19,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from workers.queue import GrantWorker
-from workers.redis_words import words_of
+from workers.store.redis_errors import words_of
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from config.durations import spoken
 from workers.core.claims import Lease, Leased, Outcome, Status
-from workers.deliveries import DeliveryStore
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES, Granter
 from workers.lists import Listing, Page, pages
-from workers.pauses import Pauses
 from workers.polar import Polar
+from workers.store.deliveries import DeliveryStore
+from workers.store.throttle import Pauses
 
 # Twice the window of Polar's rate limit, and of the longest pause of our own.
 _LONGEST_WAIT = timedelta(minutes=2)

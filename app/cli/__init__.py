@@ -28,7 +28,7 @@ from app.cli.running import advised
 from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError, PolarDeniedError
-from workers.redis_words import words_of
+from workers.store.redis_errors import words_of
 
 __all__ = [
     "backfill",

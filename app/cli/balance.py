@@ -12,12 +12,12 @@ from app.cli.running import customers_id, say
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
 from config.problems import shown
-from workers.audit import Audit
 from workers.balances import Balance, Teller
 from workers.core.cases import plain
 from workers.customers import Customers
 from workers.polar import Polar
 from workers.runtime import polar_for
+from workers.store.audit import Audit
 from workers.turns import Turns
 from workers.wishes import Kind, Name
 

@@ -10,7 +10,7 @@ from app.cli.output import Cell, delivery_json, print_json, print_table, status_
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from workers.core.claims import Delivery, Status
-from workers.deliveries import DISMISSED
+from workers.store.deliveries import DISMISSED
 
 
 @root.command()

@@ -10,9 +10,9 @@ from app.cli.output import Cell, ago, console, literal, print_json, print_table,
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import counted, customers_id
 from app.cli.shapes import ForgottenJson
-from workers.audit import Audit
 from workers.core.claims import Delivery, Status
 from workers.forgetting import MOST_READ, Forgetting
+from workers.store.audit import Audit
 
 
 @root.command()

@@ -15,10 +15,10 @@ from app.cli.layout import lay_out
 from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
 from config.durations import spoken
 from config.settings import ENV_FILE, Settings
-from workers.audit import entries_of
 from workers.core.cases import plain
 from workers.core.claims import Claim, Delivery, Entry, Status
 from workers.core.grants import Grant
+from workers.store.audit import entries_of
 
 _COLOURS = {
     Status.WAITING: "yellow",

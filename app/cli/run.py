@@ -19,8 +19,8 @@ from config.rules import Rules, load_rules
 from config.settings import Settings, unknown_names
 from workers.embedded import EmbeddedRedis
 from workers.reconciling import NEEDS_CREDIT_FROM
-from workers.redis_check import redis_findings
 from workers.runtime import connect, require_redis_url, require_secrets, require_token
+from workers.store.server_check import redis_findings
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,11 @@ from app.errors import CommandError
 from app.signature import sign
 from config.settings import Settings
 from workers.core.claims import Delivery, Status
-from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
 from workers.lists import Listing
 from workers.polar import Polar
 from workers.runtime import connect
+from workers.store.deliveries import DeliveryStore
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"
 METERS = ("api_usage", "image_generations")

@@ -14,7 +14,7 @@ from tests.conftest import payload
 from tests.desks import Desk, assert_one_clear_line, strangers_purchase
 from tests.processes import Credits, credits_in, eventually, post, some_polar
 from tests.servers import running
-from workers import keys
+from workers.store import keys
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.terminals import at_a_terminal
 from workers.backfilling import delivery_id_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 SINCE = ("backfill", "--since", "7d")
 SEATS = TEN.replace("api_usage: 10", "api_usage: 10 * seats")

@@ -11,7 +11,7 @@ from tests.builders import CUSTOMER, PRODUCT, order_webhook, some_id
 from tests.conftest import PAYLOADS, payload
 from tests.desks import NOBODY, NOWHERE, TWENTY, Desk, assert_one_clear_line, purchase
 from tests.processes import TEN, Credits
-from workers import keys
+from workers.store import keys
 
 PURCHASE = PAYLOADS / "order_paid_purchase.json"
 ORDER = json.loads(PURCHASE.read_text())["data"]["id"]

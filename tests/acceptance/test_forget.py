@@ -12,7 +12,7 @@ from tests.conftest import payload
 from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
 from tests.processes import Credits
 from tests.terminals import at_a_keyboard
-from workers import keys
+from workers.store import keys
 
 PURCHASE = payload("order_paid_purchase")
 ORDER = json.loads(PURCHASE)["data"]["id"]

@@ -7,7 +7,7 @@ from tests.builders import CUSTOMER
 from tests.desks import Desk, assert_one_clear_line, purchase, strangers_purchase
 from tests.processes import Credits, eventually
 from tests.terminals import at_a_terminal
-from workers import keys
+from workers.store import keys
 
 AWAY = "no answer from Polar: ConnectError: [Errno 111] Connection refused"
 ORDER = "2a9bd3c2-84d9-4be8-9a3d-b03af1044217"

@@ -13,7 +13,7 @@ from tests.integration.test_redis_outages import OF_EVERYBODY
 from tests.redis_servers import own_redis
 from tests.sales import mending_at, sell
 from tests.unit.test_docs import ROOT
-from workers.redis_check import COMMANDS
+from workers.store.server_check import COMMANDS
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 PASSWORD = "open-sesame"

@@ -16,7 +16,7 @@ from tests.sales import sell
 from tests.standins import INGEST, ask
 from tests.terminals import at_a_terminal
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
 DOING = ("rebuild", "--yes")

@@ -17,7 +17,7 @@ from app.signature import sign
 from tests.builders import order_webhook, some_id
 from tests.processes import SECRET, Credits, Running, credits_in, eventually, living, post
 from tests.wires import heard, is_refused, post_with, statuses, wire_to
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 OPERATOR = "ops_of-these-tests"
 TWO = ["--receivers", "2"]

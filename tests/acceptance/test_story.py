@@ -16,7 +16,7 @@ from tests.builders import CUSTOMER, order_webhook, some_id
 from tests.processes import SECRET, credits_in, eventually, some_polar
 from tests.servers import running
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 STRANGER = some_id(9)  # to Polar
 ORDERS = [some_id(number) for number in range(1, 4)]

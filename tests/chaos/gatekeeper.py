@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from tests.fakes import Clock
 from workers.core.claims import Lease
-from workers.deliveries import LEASE_SECONDS
+from workers.store.deliveries import LEASE_SECONDS
 
 
 class Gatekeeper:

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import httpx
 
 _IN_HASTE: Mapping[str, object] = {
-    "workers.deliveries.LEASE_SECONDS": 2,
+    "workers.store.deliveries.LEASE_SECONDS": 2,
     "workers.granting.MOST_DELIVERIES": 8,  # a storm's backlog is many leases and requests, too
     "workers.ingesting.MOST_EVENTS": 4,
     "workers.ingesting._ROUND_SECONDS": 0.5,

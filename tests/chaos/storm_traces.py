@@ -9,8 +9,8 @@ from redis import Redis
 
 from tests.integration.test_key_hygiene import KNOWN
 from tests.processes import SECRET, TOKEN
-from workers import keys
 from workers.core.claims import Delivery
+from workers.store import keys
 
 _CUT_SHORT = r"rq:queue:credits:intermediate(:first_seen:.+)?"  # RQ's note of jobs whose worker was killed
 _UNSETTLED = (keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE)

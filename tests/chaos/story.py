@@ -10,8 +10,8 @@ from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
 from tests.chaos.world import Told
 from workers.core.claims import Lease, Status
-from workers.deliveries import LEASE_SECONDS
 from workers.granting import MOST_DELIVERIES
+from workers.store.deliveries import LEASE_SECONDS
 
 NAMES = "ABC"
 

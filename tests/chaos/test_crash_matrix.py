@@ -29,9 +29,9 @@ from tests.fates import DIED, Fate
 from tests.processes import SECRET, Credits, credits_in, eventually, some_polar
 from tests.servers import running
 from tests.stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
 
 RULES = """\
 version: 1
@@ -138,7 +138,7 @@ def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_h
 
 
 def test_a_receiver_that_dies_before_it_stored_the_delivery_has_not_said_that_it_did(shop: Shop) -> None:
-    assert_receiver_dies(shop, before("workers.intake:Intake.accept"))
+    assert_receiver_dies(shop, before("workers.store.intake:Intake.accept"))
     assert not shop.redis.exists(keys.delivery(PURCHASE))
     assert shop.receive(PURCHASE, PURCHASED) == "accepted"  # Polar had no answer, and sends it again
     shop.work()

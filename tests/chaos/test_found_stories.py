@@ -13,7 +13,7 @@ from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.test_model import Exact
 from workers.core.claims import Status
-from workers.deliveries import LEASE_SECONDS
+from workers.store.deliveries import LEASE_SECONDS
 
 NOTHING_NEW = Change(file=None, news=None)
 

@@ -29,10 +29,10 @@ from tests.chaos.storm_shop import RULES_FILE, Shop
 from tests.chaos.storm_weather import FAULTS, LIGHTNING, fault, faults_of
 from tests.processes import TOKEN, credits_in, eventually
 from tests.servers import running
-from workers import keys
 from workers.core.claims import Status
 from workers.queue import workers_alive
 from workers.runtime import Stores, connect, stores_in
+from workers.store import keys
 
 _SHORT_ORDERS = 66
 _ORDERS_PER_SECOND = 12  # more are too much for two cores

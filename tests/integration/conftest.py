@@ -13,8 +13,8 @@ from tests.processes import eventually
 from tests.receivers import OPS_TOKEN, settings_for
 from tests.servers import running_as
 from tests.stores import RETAIN
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 
 @pytest.fixture

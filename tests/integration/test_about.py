@@ -8,10 +8,10 @@ from redis import Redis
 
 from tests.builders import grant_of, some_id
 from tests.stores import RETAIN, accept, now_ms, outcome, plan_of, settled_story
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 ORDER, BUYER = some_id(1), some_id(2)  # of the usual outcome
 A_DAY_MS = 86_400_000

@@ -12,15 +12,15 @@ from rq.serializers import JSONSerializer
 
 from tests.builders import order_webhook, some_id
 from tests.stores import QUEUE, accept, due_ms, ids_of, outcome
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.errors import StoreUnavailableError
-from workers.intake import Disposition, RawDelivery
-from workers.ledger import Ledger
-from workers.pauses import Pauses
 from workers.queue import queue_length
 from workers.runtime import intake_for
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.intake import Disposition, RawDelivery
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 
 def test_an_accepted_delivery_is_stored_listed_due_and_queued(

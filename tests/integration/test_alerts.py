@@ -15,14 +15,15 @@ from tests.chats import Chat, chat
 from tests.processes import eventually
 from tests.rulebooks import watch_in
 from tests.stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
-from workers import alerting, keys
+from workers import alerting
 from workers.alerting import Alerter
 from workers.alerts import Kind
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
-from workers.pauses import Pauses
 from workers.queue import GrantWorker
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 TEN_MINUTES_MS = 600_000
 

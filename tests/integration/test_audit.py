@@ -10,14 +10,14 @@ from redis import Redis
 
 from tests.builders import CUSTOMER, ORDER, fact_like, grant_of, refund_webhook, rule, rules_of, some_id
 from tests.stores import plan_of
-from workers import keys
-from workers.audit import Audit
 from workers.core.cases import refund_plan
 from workers.core.claims import Entry
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import plan_for
 from workers.core.refunds import take_back
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.audit import Audit
+from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": 10, "images": "0.5"}, on_refund="revoke")
 BONUS = rule("bonus", {"seconds": 50}, once_per="customer")

@@ -4,9 +4,9 @@ import pytest
 from redis import Redis
 
 from tests.stores import let_pause_end
-from workers import keys
-from workers.deliveries import DeliveryStore
-from workers.pauses import Pauses
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.throttle import Pauses
 
 
 @pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])

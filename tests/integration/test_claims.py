@@ -13,12 +13,12 @@ from redis import Redis
 
 from tests.builders import CUSTOMER, grant_of, some_id
 from tests.stores import RETAIN, accept, claim_of, let_leases_end, plan_of
-from workers import entries
 from workers.core.claims import Refund, Standing, TakeBack
 from workers.core.grants import Part, order_subject
 from workers.core.planning import Plan
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import ledger_rows
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:
@@ -151,6 +151,6 @@ def stands_as_written(redis: Redis, standing: Standing) -> bool:
     taking = TakeBack(
         delivery_id="msg-2", subject=standing.subject, grants=grants, before={}, after={}, of=grants
     )
-    changes = cast(list[tuple[str, str, str]], entries.take_back_row(taking)[1])
+    changes = cast(list[tuple[str, str, str]], ledger_rows.take_back_row(taking)[1])
     written = cast(dict[bytes, bytes], redis.hgetall(standing.subject))
     return {name.encode(): text.encode() for name, text, _ in changes}.items() <= written.items()

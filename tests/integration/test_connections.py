@@ -19,7 +19,7 @@ from tests.receivers import OPS_TOKEN, PAID, disposition, settings_for
 from tests.servers import running_as
 from tests.wires import heard, is_closed, post_with, wire_to
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 SHORT_SECONDS = 0.3
 

@@ -24,13 +24,13 @@ from tests.sales import Mending, sell
 from tests.shops import HUNDRED, TWENTY
 from tests.standins import ingest
 from tests.stores import claim_of
-from workers.audit import Audit
 from workers.core.claims import Standing
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored
+from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)
 PAID = order_webhook()

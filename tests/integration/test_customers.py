@@ -11,7 +11,7 @@ from tests.builders import some_id
 from tests.standins import client_of
 from workers.customers import Customers
 from workers.errors import PolarDeniedError, PolarRefusedError
-from workers.pauses import Pauses
+from workers.store.throttle import Pauses
 from workers.turns import Turns
 from workers.wishes import Kind, Name, Newcomer
 

@@ -12,7 +12,7 @@ from tests.conftest import PAYLOADS, payload
 from tests.processes import SECRET, TOKEN, credits_in, eventually, post, some_polar
 from tests.servers import running
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 # One rule that credits, one whose condition and one whose amount stumble over the customer's address.
 RULES = f"""\

@@ -7,10 +7,10 @@ from redis import Redis
 
 from tests.builders import some_id
 from tests.stores import RETAIN, accept, ids_of, let_leases_end, outcome, settled_story
-from workers import keys
 from workers.core.claims import Outcome, Status
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 RETAIN_SECONDS = RETAIN.total_seconds()
 

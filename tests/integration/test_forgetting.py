@@ -12,15 +12,15 @@ from tests.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_
 from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.stores import accept, let_leases_end
-from workers import keys
-from workers.audit import Audit
-from workers.bodies import pack
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.forgetting import Forgetting
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.ledger import Ledger
-from workers.pauses import Pauses
+from workers.store import keys
+from workers.store.audit import Audit
+from workers.store.bodies import pack
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 RULES = rules_of(
     rule("pack", {"api_usage": 10}, on_refund="revoke"),

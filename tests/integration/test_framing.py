@@ -6,7 +6,7 @@ from redis import Redis
 from app import connections as door
 from tests.receivers import PAID, disposition, signed
 from tests.wires import post_with, raw, statuses
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 CHUNKED = b"Transfer-Encoding: chunked"
 WHOLE = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAID), PAID)

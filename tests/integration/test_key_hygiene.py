@@ -16,15 +16,16 @@ from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.rulebooks import watch_in
 from tests.stores import RETAIN, accept, check, let_leases_end, let_pause_end
-from workers import jobs, keys
+from workers import jobs
 from workers.core.claims import Status
 from workers.core.manual import ManualGrant, ManualRevoke
-from workers.deliveries import DeliveryStore
 from workers.errors import PolarUnreachableError
 from workers.granting import Granter
-from workers.ledger import Ledger
-from workers.pauses import Pauses
 from workers.queue import GrantWorker
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 BY_HAND = (
     ManualGrant(

@@ -7,10 +7,10 @@ from typing import cast
 from redis import Redis
 
 from tests.stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.queue import queue_length
+from workers.store import keys
+from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
 
 
 def test_a_lease_puts_its_deliveries_off_until_it_ends(

@@ -21,7 +21,7 @@ from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.planning import Plan, plan_for
 from workers.core.takebacks import take_backs
 from workers.granting import Book
-from workers.ledger import Ledger
+from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
 KEPT = rule("kept", {"api_usage": 100})

@@ -14,7 +14,7 @@ from tests.stores import claim_of
 from workers.core.claims import Standing
 from workers.core.grants import customer_subject, order_subject
 from workers.core.planning import Plan, plan_for
-from workers.ledger import Ledger
+from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": 10, "images": "0.5"}, on_refund="revoke")
 BONUS = rule("bonus", {"api_usage": 50}, once_per="customer")

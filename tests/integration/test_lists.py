@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 
 from tests.stores import accept, outcome
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 
 def test_lists_are_newest_first_whole_and_without_repetition_over_several_pages(

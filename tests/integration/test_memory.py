@@ -15,12 +15,12 @@ from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_i
 from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.stores import RETAIN, accept
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.ledger import Ledger
-from workers.pauses import Pauses
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 RENEWAL = payload("order_paid_subscription_cycle").decode()  # byte for byte: spaces would cost
 ORDER, CUSTOMER = (json.loads(RENEWAL)["data"][name] for name in ("id", "customer_id"))

@@ -18,9 +18,9 @@ from tests.stores import accept, let_leases_end, let_pause_end
 from workers.backfilling import Left, delivery_id_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
-from workers.deliveries import DISMISSED
 from workers.errors import PolarDeniedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES
+from workers.store.deliveries import DISMISSED
 
 STRANGER = some_id(999)
 FAILING = rules_of(rule("pack", {"api_usage": "int(order.metadata.credits)"}))

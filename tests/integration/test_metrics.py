@@ -18,12 +18,12 @@ from tests.servers import running, running_as
 from tests.shops import BROKEN, TEN
 from tests.stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from tests.wires import post_with, raw
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.granting import Granter
-from workers.ledger import Ledger
-from workers.pauses import Pauses
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 
 @pytest.fixture

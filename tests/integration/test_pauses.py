@@ -8,13 +8,13 @@ from redis import Redis
 from tests.fakes import FakePolar
 from tests.shops import TEN
 from tests.stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
-from workers import keys
 from workers.core.claims import Lease, Status
-from workers.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.granting import Granter
 from workers.health import examine
-from workers.ledger import Ledger
-from workers.pauses import Pauses
+from workers.store import keys
+from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 
 def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(

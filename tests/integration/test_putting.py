@@ -5,11 +5,11 @@ from redis import Redis
 
 from tests.builders import order_webhook, some_id
 from tests.stores import ids_of, let_leases_end, outcome, settled_story
-from workers import keys
 from workers.core.claims import Status
 from workers.core.payloads import ORDER_PAID
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 BODY = order_webhook(id=some_id(1))
 

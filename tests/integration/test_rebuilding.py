@@ -25,13 +25,13 @@ from tests.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restore
 from tests.sales import Mending
 from tests.shops import KEPT, NOBODY
 from tests.stores import claim_of
-from workers import keys
-from workers.audit import Audit
 from workers.core.claims import Status
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for
 from workers.errors import PolarDeniedError
+from workers.store import keys
+from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)
 PAID = order_webhook()

@@ -11,10 +11,10 @@ from tests.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restore
 from tests.sales import Mending
 from tests.shops import KEPT
 from tests.stores import claim_of
-from workers.audit import Audit
 from workers.core.grants import customer_subject, order_subject
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored
+from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)
 PAID = order_webhook()

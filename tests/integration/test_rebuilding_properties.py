@@ -13,10 +13,10 @@ from config.rules import Rules
 from tests.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
 from tests.ledgers import ledger_in, look, rebuild, run
 from tests.sales import Mending, mending_at
-from workers.audit import Audit
 from workers.core.claims import Status
 from workers.core.manual import MANUAL_REVOKE, ManualGrant, ManualRevoke
 from workers.core.payloads import peek_type
+from workers.store.audit import Audit
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, triggers=["purchase"], on_refund="revoke")
 MORE = rule("more", {"api_usage": 2}, on_refund="revoke")

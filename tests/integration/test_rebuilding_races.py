@@ -13,13 +13,13 @@ from tests.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restore
 from tests.sales import Mending
 from tests.shops import BOTH_METERS, KEPT, TEN, TWENTY
 from tests.stores import claim_of
-from workers.audit import Audit
 from workers.core.claims import Standing, Status
 from workers.core.grants import customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for
 from workers.rebuilding import Rebuilding
 from workers.restoring import Restored
+from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)
 PAID = order_webhook()

@@ -20,11 +20,11 @@ from tests.conftest import PAYLOADS, payload
 from tests.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, settings_for, signed
 from tests.rulebooks import watch_in
 from tests.servers import running
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.polar import Polar
 from workers.queue import GrantWorker, queue_length
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
 
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 STORED_TYPES = {"order.paid", "order.refunded", "subscription.cycled", "customer.created"}

@@ -18,12 +18,13 @@ from tests.ledgers import rebuild
 from tests.processes import TEN
 from tests.rulebooks import write
 from tests.sales import Mending, mending_at, sell
-from workers import keys, reconciling
+from workers import reconciling
 from workers.backfilling import delivery_id_of
 from workers.core.claims import Status
-from workers.counts import Tally
 from workers.reconciling import Reconciler
 from workers.rulebook import Rulebook
+from workers.store import keys
+from workers.store.counts import Tally
 
 SIX_HOURS = timedelta(hours=6)
 BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()

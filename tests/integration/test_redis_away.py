@@ -11,8 +11,8 @@ from tests.processes import eventually
 from tests.receivers import PAID, PATH, deliver, disposition, health, settings_for
 from tests.servers import running
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.embedded import EmbeddedRedis
+from workers.store.deliveries import DeliveryStore
 
 
 def test_without_redis_it_starts_says_503_and_is_back_by_itself(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from tests.redis_servers import CERTIFICATES, OURS, Server, behind_tls, own_redis
-from workers.redis_check import COMMANDS, redis_findings
+from workers.store.server_check import COMMANDS, redis_findings
 
 FEW = 100  # blocks on a disk: full after some tens of KB
 
@@ -129,7 +129,7 @@ def test_a_server_that_hides_what_it_is_leaves_us_in_doubt_and_no_more(server: S
 
 
 def test_every_command_of_our_scripts_is_one_that_is_asked_for() -> None:
-    scripts = [one.read_text() for one in (files("workers") / "lua").iterdir()]
+    scripts = [one.read_text() for one in (files("workers.store") / "lua").iterdir()]
     call = re.compile(r"(?:redis\.call|call_with)\('([A-Z]+)'")
     used = {name for script in scripts for name in call.findall(script)}
     assert {name.lower() for name in used} <= set(COMMANDS)

@@ -22,7 +22,7 @@ from tests.processes import SECRET, Credits, Running, credits_in, eventually, so
 from tests.redis_servers import DURABLE, Server, name_in, own_redis
 from tests.servers import running
 from tests.stores import let_leases_end
-from workers.redis_check import COMMANDS as CHECKED_FOR
+from workers.store.server_check import COMMANDS as CHECKED_FOR
 
 POLAR_SECONDS = 10  # its patience with us
 AWAY, BACK = "Redis is away: waiting for it", "Redis is back"

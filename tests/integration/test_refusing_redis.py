@@ -11,11 +11,11 @@ from tests.builders import grant_of, some_id
 from tests.stores import accept, check, ids_of, outcome, plan_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
-from workers.deliveries import DeliveryStore
 from workers.errors import StoreUnavailableError
 from workers.health import all_well, examine
-from workers.intake import Disposition
-from workers.ledger import Ledger
+from workers.store.deliveries import DeliveryStore
+from workers.store.intake import Disposition
+from workers.store.ledger import Ledger
 
 
 @contextmanager

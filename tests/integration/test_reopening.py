@@ -4,10 +4,10 @@ import pytest
 from redis import Redis
 
 from tests.stores import accept, due_ms, ids_of, let_leases_end, outcome, settled_story
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])

@@ -18,11 +18,11 @@ from tests.stores import (
     plan_of,
     settled_story,
 )
-from workers import keys
 from workers.core.claims import Status
 from workers.core.grants import order_subject
-from workers.deliveries import DeliveryStore
-from workers.ledger import Ledger
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 
 def test_settling_marks_ledger_delivery_and_audit_together(

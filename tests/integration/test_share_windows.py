@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from workers.scripts import lua
+from workers.store.scripts import lua
 
 _MINUTE_MS = 60_000
 
@@ -104,7 +104,7 @@ Story = list[tuple[str, int]]
 
 def requests_in(redis: Redis, per_minute: int, story: Story) -> list[int]:
     """Return when requests were made (ms), by the scripts as they are."""
-    burst = per_minute // 2  # as workers.pauses has it
+    burst = per_minute // 2  # as workers.store.throttle has it
     defined = [
         f"scripts.{name} = function(KEYS, ARGV)\n{lua(name)}\nend\n" for name in ("take", "spare", "pause")
     ]

@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.receivers import PAID, PATH, disposition, signed
 from tests.wires import post_with, raw, statuses, wire_to
-from workers.bodies import MOST_BYTES
+from workers.store.bodies import MOST_BYTES
 
 CHUNKED = [b"Transfer-Encoding: chunked"]
 

@@ -20,10 +20,10 @@ from workers.core.claims import Lease, Outcome, Refund, Standing, TakeBack
 from workers.core.grants import order_subject, refund_subject
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import take_back
-from workers.deliveries import DeliveryStore
 from workers.granting import Granter
-from workers.ledger import Ledger
-from workers.pauses import Pauses
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
 
 SUBJECT = order_subject(ORDER)
 MIXED = rules_of(

@@ -11,12 +11,12 @@ from rq.serializers import JSONSerializer
 from tests.processes import TEN
 from tests.rulebooks import TWENTY, Watch, watch_in, write
 from tests.stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
-from workers import keys
 from workers.core.claims import Status
-from workers.deliveries import DeliveryStore
 from workers.health import Check, examine
-from workers.pauses import Pauses
 from workers.queue import TICK_SECONDS, GrantWorker, queue_length, workers_alive
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.throttle import Pauses
 
 
 @pytest.fixture

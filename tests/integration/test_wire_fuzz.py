@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.receivers import PAID, disposition, signed
 from tests.wires import raw, statuses
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 # 503 would mean that Redis is away, and it is not.
 ALLOWED = {100, 200, 202, 400, 403, 404, 405, 413}

@@ -23,7 +23,7 @@ from tests.processes import Credits, credits_in, eventually, post, some_polar
 from tests.servers import running
 from workers.core.claims import Delivery
 from workers.core.claims import Status as Became
-from workers.deliveries import DeliveryStore
+from workers.store.deliveries import DeliveryStore
 
 STRANGER = some_id(999)
 

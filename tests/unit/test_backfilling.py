@@ -13,11 +13,11 @@ from tests.builders import CUSTOMER, ORDER, PRODUCT, order_webhook, refund_webho
 from tests.conftest import payload
 from tests.shops import BROKEN, TEN, Shop
 from workers.backfilling import Review, delivery_id_of
-from workers.bodies import unpack
 from workers.core.claims import Standing
 from workers.core.payloads import ORDER_PAID
 from workers.core.planning import Plan
 from workers.lists import Row
+from workers.store.bodies import unpack
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 SEATS = rules_of(rule("team", {"api_usage": "1000 * seats"}))

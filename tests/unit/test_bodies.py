@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.builders import order_webhook, some_id
 from tests.conftest import PAYLOADS, payload
-from workers import bodies
-from workers.bodies import MOST_BYTES, pack, unpack
 from workers.core.payloads import STORED_TYPES, peek_type
+from workers.store import bodies
+from workers.store.bodies import MOST_BYTES, pack, unpack
 
 REAL = {path.stem: path.read_bytes() for path in PAYLOADS.glob("*.json") if ".headers" not in path.name}
 STORED = [name for name, body in REAL.items() if peek_type(body) in STORED_TYPES]

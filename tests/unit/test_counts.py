@@ -14,9 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.counting import Counting
 from tests.answers import EVENT, TOKEN, URL
-from workers.counts import Tally
 from workers.errors import PolarError
 from workers.polar import Polar
+from workers.store.counts import Tally
 
 
 class SomeRedis:

@@ -17,9 +17,9 @@ from tests.fakes import Event, FakeStore
 from tests.shops import HUNDRED, Shop, limited, purchases, shop_with
 from workers.core.claims import Lease, Standing, Status
 from workers.core.planning import Plan
-from workers.deliveries import LEASE_SECONDS
 from workers.granting import MOST_DELIVERIES
 from workers.logs import configure_logging
+from workers.store.deliveries import LEASE_SECONDS
 
 
 def test_a_drain_goes_on_until_nothing_is_due() -> None:

@@ -20,9 +20,9 @@ from tests.shops import (
     work_but_before_settling,
 )
 from workers.core.claims import Status
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarError, PolarRefusedError
 from workers.granting import MOST_DELIVERIES
+from workers.store.deliveries import LEASE_SECONDS
 
 # Crashes
 

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisGoneError
 from redis.exceptions import TimeoutError as RedisSlowError
 
 from workers.health import examine
-from workers.redis_words import doubts_in, faults_in, words_of
+from workers.store.redis_errors import doubts_in, faults_in, words_of
 
 GOOD = {
     "redis_version": "7.2.4",

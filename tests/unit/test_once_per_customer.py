@@ -8,8 +8,8 @@ from tests.conftest import payload
 from tests.fakes import KilledError
 from tests.shops import NOBODY, Shop, crash, shop_with, work_but_before_settling
 from workers.core.claims import Outcome, Status
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarRefusedError
+from workers.store.deliveries import LEASE_SECONDS
 
 PACK = rule("pack", {"api_usage": 10})
 BONUS = rule("bonus", {"api_usage": 50}, once_per="customer")

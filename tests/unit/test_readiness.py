@@ -10,9 +10,9 @@ from starlette.requests import Request
 from app import health
 from app.counting import Counting
 from app.health import HealthEndpoints
-from workers.counts import Tally
 from workers.errors import StoreUnavailableError
-from workers.intake import Intake
+from workers.store.counts import Tally
+from workers.store.intake import Intake
 
 
 class Store:

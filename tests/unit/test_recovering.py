@@ -10,9 +10,9 @@ import pytest
 from tests.answers import recorded
 from tests.builders import some_id
 from tests.conftest import payload
-from workers.bodies import unpack
 from workers.lists import Row
 from workers.recovering import Search
+from workers.store.bodies import unpack
 
 PAID = payload("order_paid_purchase")
 

@@ -19,8 +19,8 @@ from tests.shops import (
     work_but_before_taking_back,
 )
 from workers.core.claims import Status
-from workers.deliveries import LEASE_SECONDS
 from workers.errors import PolarRefusedError
+from workers.store.deliveries import LEASE_SECONDS
 
 OTHERS = {
     "renamed": rules_of(rule("other", {"api_usage": 100}, on_refund="revoke")),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.shops import BROKEN, DENIED, UNREACHABLE, limited
 from workers.errors import PolarDeniedError, PolarUnreachableError
-from workers.pauses import Pause, Pauses
+from workers.store.throttle import Pause, Pauses
 from workers.turns import Turns
 
 

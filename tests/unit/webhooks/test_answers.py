@@ -12,7 +12,7 @@ from app.signature import sign
 from tests.builders import order_webhook
 from tests.conftest import payload
 from tests.receivers import ID, PAID, Receiver, signed
-from workers import keys
+from workers.store import keys
 
 
 def test_a_first_delivery_is_accepted_and_stored_byte_for_byte(receiver: Receiver) -> None:

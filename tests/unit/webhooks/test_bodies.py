@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from tests.receivers import PAID, PATH, Receiver, signed
-from workers.bodies import MOST_BYTES
+from workers.store.bodies import MOST_BYTES
 
 
 class Upload:

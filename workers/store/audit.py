@@ -6,11 +6,11 @@ from typing import cast
 
 from redis import Redis
 
-from workers import keys
 from workers.core.claims import Claim, Entry, Standing, milliseconds_of
 from workers.core.grants import order_subject
-from workers.ledger import Ledger
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.ledger import Ledger
+from workers.store.scripts import lua
 
 _PAGE = 200
 

@@ -7,9 +7,9 @@ from typing import cast
 from redis import Redis
 from redis.typing import EncodableT
 
-from workers import keys
 from workers.core.claims import moment_of
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.scripts import lua
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

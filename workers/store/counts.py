@@ -11,7 +11,7 @@ from threading import Lock
 
 from redis import Redis
 
-from workers import keys
+from workers.store import keys
 
 # Seconds from a delivery to its credit. A worker is woken in a tenth, Polar answers in a half; who was killed
 # is replaced within a minute; after 300 s people are told.

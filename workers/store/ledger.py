@@ -11,12 +11,12 @@ from typing import Any
 
 from redis import Redis
 
-from workers import entries, keys
 from workers.core.claims import Outcome, Standing, TakeBack
 from workers.core.grants import Grant
 from workers.core.planning import Plan
-from workers.counts import BOUNDS, Tally
-from workers.scripts import lua
+from workers.store import keys, ledger_rows
+from workers.store.counts import BOUNDS, Tally
+from workers.store.scripts import lua
 
 
 class Ledger:
@@ -40,12 +40,14 @@ class Ledger:
         a delivery whose number in ``attempts`` is no more its last: another worker has it by now.
         """
         known = attempts or {}
-        rows = [entries.claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans]
+        rows = [
+            ledger_rows.claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans
+        ]
         return [
             # Of what was frozen just now only the moment comes back: to read all of it again took longest.
-            entries.frozen(delivery_id, plan, found)
+            ledger_rows.frozen(delivery_id, plan, found)
             if isinstance(found, bytes)
-            else entries.standing(plan.subject, found)
+            else ledger_rows.standing(plan.subject, found)
             for (delivery_id, plan), found in zip(plans, self._ask(rows), strict=True)
         ]
 
@@ -56,9 +58,9 @@ class Ledger:
     def look_all(self, plans: Sequence[Plan]) -> list[Standing]:
         """Return what stands for each of ``plans``, likewise; for one that is about nothing, nothing."""
         asked = [plan for plan in plans if plan.subject]
-        found = iter(self._ask([entries.look_row(plan) for plan in asked]) if asked else [])
+        found = iter(self._ask([ledger_rows.look_row(plan) for plan in asked]) if asked else [])
         return [
-            entries.standing(plan.subject, next(found)) if plan.subject else Standing(subject="")
+            ledger_rows.standing(plan.subject, next(found)) if plan.subject else Standing(subject="")
             for plan in plans
         ]
 
@@ -72,7 +74,7 @@ class Ledger:
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
         """Freeze what is taken back; what was worked out from an older standing is passed over."""
-        self._take_back(keys=[], args=[json.dumps([entries.take_back_row(one) for one in claims])])
+        self._take_back(keys=[], args=[json.dumps([ledger_rows.take_back_row(one) for one in claims])])
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
         """Write down in one step what Polar has taken and what became of the deliveries.
@@ -89,7 +91,7 @@ class Ledger:
                     keys.ABOUT,
                     int(self._retain.total_seconds()),
                     json.dumps([[grant.subject, grant.meter, float(grant.units)] for grant in accepted]),
-                    json.dumps([entries.outcome_row(outcome) for outcome in outcomes]),
+                    json.dumps([ledger_rows.outcome_row(outcome) for outcome in outcomes]),
                     json.dumps(BOUNDS),
                     json.dumps(counts),
                 ],

@@ -6,10 +6,10 @@ from typing import cast
 from redis import Redis
 from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
 
-from workers import keys
 from workers.checking import Finding
-from workers.redis_words import doubts_in, faults_in, words_of
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.redis_errors import doubts_in, faults_in, words_of
+from workers.store.scripts import lua
 
 _READY_SECONDS = 10
 

@@ -16,14 +16,14 @@ from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.typing import EncodableT
 
-from workers import keys
-from workers.bodies import pack
 from workers.core.claims import Status
 from workers.core.payloads import STORED_TYPES, peek_type
 from workers.errors import StoreUnavailableError
 from workers.queue import wake_args
-from workers.redis_words import words_of
-from workers.scripts import lua
+from workers.store import keys
+from workers.store.bodies import pack
+from workers.store.redis_errors import words_of
+from workers.store.scripts import lua
 
 _READY_SECONDS = 10  # a readiness probe's mark; it only has to be written
 

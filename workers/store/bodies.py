@@ -54,5 +54,5 @@ def _deflate() -> "zlib._Compress":
 @cache
 def _dictionary() -> bytes:
     """Return what bodies are expected to be made of: Polar's field names, in the order that it sends them."""
-    lines = (files("workers") / "dictionaries" / "1.txt").read_bytes().splitlines()
+    lines = (files("workers.store") / "dictionaries" / "1.txt").read_bytes().splitlines()
     return b"".join(lines)

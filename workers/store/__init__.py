@@ -1,0 +1,1 @@
+"""Everything in Redis; each atomic step is a Lua script."""
