@@ -9,7 +9,7 @@ import respx
 from tests.builders import CUSTOMER
 from tests.conftest import RESPONSES
 from workers.errors import PolarError
-from workers.polar import Polar
+from workers.polar.client import Polar
 
 URL = "https://polar.example"
 INGEST = "/v1/events/ingest"

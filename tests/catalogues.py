@@ -5,7 +5,7 @@ from typing import Any
 
 from app.demo.polar import Meter, Polar
 from tests.builders import PRODUCT
-from workers.catalogue import PolarMeter, PolarProduct, views
+from workers.polar.catalogue import PolarMeter, PolarProduct, views
 
 BY_NAME = {"property": "name", "operator": "eq", "value": "api_usage"}
 COUNT = {"func": "count"}

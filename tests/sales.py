@@ -22,7 +22,7 @@ from workers.core.grants import Grant
 from workers.core.payloads import peek_type
 from workers.granting import Granter
 from workers.mending import Backlog, Mender
-from workers.polar import Polar as Client
+from workers.polar.client import Polar as Client
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Pauses

@@ -10,7 +10,7 @@ import httpx
 
 from app.demo.polar import Customer, Meter, Polar, create_app
 from tests.conftest import RESPONSES
-from workers.polar import Polar as Client
+from workers.polar.client import Polar as Client
 
 CUSTOMER = "2be1e608-32d5-4adb-aa15-bf61ea0cfb0b"
 INGEST = "/v1/events/ingest"

@@ -16,7 +16,7 @@ from workers.core.payloads import ORDER_PAID, read_order
 from workers.core.planning import Obstacle, Plan, judge, never, plan_for
 from workers.errors import UnreadableEventError
 from workers.hindsight import resting_on_today
-from workers.lists import Row
+from workers.polar.lists import Row
 from workers.rebuilding import REBUILD
 from workers.store.bodies import pack
 

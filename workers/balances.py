@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from config.rules import Meter
-from workers.catalogue import PolarMeter, views
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
-from workers.lists import Listing, Row
-from workers.matching import closest
-from workers.polar import Polar
-from workers.scopes import needs
+from workers.polar.catalogue import PolarMeter, views
+from workers.polar.client import Polar
+from workers.polar.lists import Listing, Row
+from workers.polar.meter_match import closest
+from workers.polar.scopes import needs
 from workers.store.audit import Audit
 from workers.turns import Turns
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from config.problems import listed, shown
 from config.rules import Meter, Rule, Rules, Trigger
-from workers.catalogue import Listed, PolarMeter, PolarProduct, Products
-from workers.matching import close_name, closest
+from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
+from workers.polar.meter_match import close_name, closest
 
 Level = Literal["error", "warning", "ok"]
 

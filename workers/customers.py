@@ -5,9 +5,9 @@ from functools import partial
 from http import HTTPStatus
 
 from workers.errors import PolarDeniedError
-from workers.lists import Listing, Row
-from workers.polar import Polar
-from workers.scopes import needs
+from workers.polar.client import Polar
+from workers.polar.lists import Listing, Row
+from workers.polar.scopes import needs
 from workers.turns import Turns
 from workers.wishes import Kind, Name, Newcomer
 

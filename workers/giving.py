@@ -8,7 +8,7 @@ from workers.customers import Customers
 from workers.errors import PolarRefusedError
 from workers.granting import Granter
 from workers.offers import Offer, offers
-from workers.polar import Polar
+from workers.polar.client import Polar
 from workers.runtime import Stores
 from workers.turns import Turns, run_in_turn
 from workers.wishes import Name, Wish

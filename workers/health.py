@@ -14,7 +14,7 @@ from redis.exceptions import (
 
 from config.durations import spoken
 from workers.alerts import LONGEST_WAIT
-from workers.answers import says_denied
+from workers.polar.responses import says_denied
 from workers.queue import workers_alive
 from workers.rulebook import NOT_USED
 from workers.store import keys

@@ -17,10 +17,10 @@ from workers.core.planning import Plan
 from workers.core.usage_events import Trace, read_trace, says_it_is_ours
 from workers.errors import UnreadableEventError
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.lists import Listing, Row, events, failed_webhooks, orders
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.lists import Listing, Row, events, failed_webhooks, orders
+from workers.polar.scopes import needs
 from workers.recovering import Lost, Search
-from workers.scopes import needs
 from workers.store.bodies import unpack
 from workers.store.deliveries import DISMISSED, DeliveryStore
 from workers.store.ledger import Ledger

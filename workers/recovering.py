@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from workers.core.payloads import STORED_TYPES, peek_type
-from workers.lists import Row
+from workers.polar.lists import Row
 from workers.store.bodies import pack
 
 _NO_BODY = "Polar has archived it, and its body with it"

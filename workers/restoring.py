@@ -11,11 +11,11 @@ from config.rules import Rules
 from workers.core.claims import Claim, Standing, TakeBack, milliseconds_of
 from workers.core.grants import GRANTED_BY, Grant
 from workers.core.refunds import falls_short, take_back
-from workers.lists import Page, events
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.lists import Page, events
+from workers.polar.scopes import needs
 from workers.rebuilding import REBUILD, Rebuilding
 from workers.restorations import Correction, Restoration, correction, restoration
-from workers.scopes import needs
 from workers.store import keys, ledger_rows
 from workers.store.ledger import Ledger
 from workers.store.scripts import lua

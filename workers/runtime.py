@@ -16,7 +16,7 @@ from workers.alerting import Alerter
 from workers.embedded import EmbeddedRedis
 from workers.granting import Granter
 from workers.mending import Mender
-from workers.polar import Polar
+from workers.polar.client import Polar
 from workers.queue import GrantWorker
 from workers.reconciling import Reconciler
 from workers.rulebook import Rulebook

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from config.rules import Rules
-from workers.catalogue import Listed, PolarMeter, PolarProduct, Products, views
 from workers.checking import Finding, Level, check_conflicts, check_meters, check_products, named_products
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
-from workers.lists import Listing
-from workers.polar import API_VERSION, Polar
+from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products, views
+from workers.polar.client import API_VERSION, Polar
+from workers.polar.lists import Listing
 
 T = TypeVar("T")
 

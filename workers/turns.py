@@ -11,8 +11,8 @@ from config.durations import spoken
 from workers.core.claims import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.granting import MOST_DELIVERIES, Granter
-from workers.lists import Listing, Page, pages
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.lists import Listing, Page, pages
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Pauses
 

@@ -15,7 +15,7 @@ from config.problems import shown
 from workers.balances import Balance, Teller
 from workers.core.cases import plain
 from workers.customers import Customers
-from workers.polar import Polar
+from workers.polar.client import Polar
 from workers.runtime import polar_for
 from workers.store.audit import Audit
 from workers.turns import Turns

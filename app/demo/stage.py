@@ -18,8 +18,8 @@ from app.signature import sign
 from config.settings import Settings
 from workers.core.claims import Delivery, Status
 from workers.embedded import EmbeddedRedis
-from workers.lists import Listing
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.lists import Listing
 from workers.runtime import connect
 from workers.store.deliveries import DeliveryStore
 

@@ -16,7 +16,7 @@ _IN_HASTE: Mapping[str, object] = {
     "workers.granting.MOST_DELIVERIES": 8,  # a storm's backlog is many leases and requests, too
     "workers.ingesting.MOST_EVENTS": 4,
     "workers.ingesting._ROUND_SECONDS": 0.5,
-    "workers.polar._TIMEOUT": httpx.Timeout(connect=0.2, write=0.25, read=0.5, pool=0.05),
+    "workers.polar.client._TIMEOUT": httpx.Timeout(connect=0.2, write=0.25, read=0.5, pool=0.05),
     "workers.retries._FIRST_PAUSE_SECONDS": 0.05,
     "workers.retries._LONGEST_PAUSE_SECONDS": 1.0,  # or a storm would be over with its first outage
     "workers.retries._FIRST_RETRY_SECONDS": 0.5,

@@ -16,7 +16,7 @@ from workers.backfilling import Review, delivery_id_of
 from workers.core.claims import Standing
 from workers.core.payloads import ORDER_PAID
 from workers.core.planning import Plan
-from workers.lists import Row
+from workers.polar.lists import Row
 from workers.store.bodies import unpack
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

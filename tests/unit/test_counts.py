@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from app.counting import Counting
 from tests.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError
-from workers.polar import Polar
+from workers.polar.client import Polar
 from workers.store.counts import Tally
 
 

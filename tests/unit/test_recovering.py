@@ -10,7 +10,7 @@ import pytest
 from tests.answers import recorded
 from tests.builders import some_id
 from tests.conftest import payload
-from workers.lists import Row
+from workers.polar.lists import Row
 from workers.recovering import Search
 from workers.store.bodies import unpack
 

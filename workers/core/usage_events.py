@@ -13,7 +13,7 @@ from config.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
 from workers.core.manual import KEY
 from workers.core.payloads import Id, Moment
-from workers.lists import Row
+from workers.polar.lists import Row
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 

@@ -11,9 +11,9 @@ from config.rules import Meter
 from tests.builders import grant_of
 from tests.catalogues import both, clause, either, meter
 from tests.strategies import grants
-from workers.catalogue import PolarMeter
 from workers.core.grants import Grant, usage_event
-from workers.matching import closest
+from workers.polar.catalogue import PolarMeter
+from workers.polar.meter_match import closest
 
 WANTED = Meter(name="api_usage")
 

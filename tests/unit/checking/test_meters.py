@@ -9,9 +9,9 @@ from config.rules import Rules
 from tests.builders import grant_of
 from tests.catalogues import ARCHIVED, BY_NAME, COUNT, both, clause, either, meter
 from tests.rulefiles import parse
-from workers.catalogue import Listed, PolarMeter
 from workers.checking import Finding, check_meters
 from workers.core.grants import usage_event
+from workers.polar.catalogue import Listed, PolarMeter
 
 OF_PRO = clause("plan", "eq", "pro")
 

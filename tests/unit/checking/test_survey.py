@@ -13,7 +13,7 @@ from tests.builders import PRODUCT, rule, rules_of, some_id
 from tests.catalogues import goods
 from tests.standins import ask
 from workers.checking import Finding
-from workers.polar import Polar
+from workers.polar.client import Polar
 from workers.survey import survey
 
 TOKEN = Standin.token

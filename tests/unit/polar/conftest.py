@@ -6,7 +6,7 @@ import pytest
 import respx
 
 from tests.answers import TOKEN, URL
-from workers.polar import Polar
+from workers.polar.client import Polar
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.answers import EVENT, TOKEN, URL
-from workers.answers import error_of
 from workers.errors import PolarError, PolarUnreachableError
-from workers.lists import Listing
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.lists import Listing
+from workers.polar.responses import error_of
 
 JSON = st.recursive(
     st.none()
@@ -75,7 +75,7 @@ def test_whatever_a_list_looks_like_it_is_a_page_of_rows_or_an_error_of_polars(b
 def test_an_answer_that_drips_is_given_up_before_the_lease_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece comes in time, and so a timeout never does."""
     seconds = 0.0
-    monkeypatch.setattr("workers.polar.time.monotonic", lambda: seconds)
+    monkeypatch.setattr("workers.polar.client.time.monotonic", lambda: seconds)
 
     def drip() -> Iterator[bytes]:
         nonlocal seconds

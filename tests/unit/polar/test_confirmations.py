@@ -8,7 +8,7 @@ import respx
 
 from tests.answers import EVENT, INGEST, TOKEN, failure, recorded
 from workers.errors import PolarUnreachableError
-from workers.polar import Polar
+from workers.polar.client import Polar
 
 
 @pytest.mark.parametrize("name", ["ingest_inserted", "ingest_duplicate"])

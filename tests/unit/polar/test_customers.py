@@ -10,7 +10,7 @@ import respx
 from tests.answers import recorded
 from tests.standins import client_of, organization
 from workers.errors import PolarDeniedError, PolarError, PolarRefusedError, PolarUnreachableError
-from workers.polar import Polar
+from workers.polar.client import Polar
 
 CUSTOMER: dict[str, Any] = recorded("customer").json()
 BY_ID = f"/v1/customers/{CUSTOMER['id']}"

@@ -8,7 +8,6 @@ import pytest
 import respx
 
 from tests.answers import INGEST, TOKEN, recorded
-from workers.catalogue import PolarMeter, PolarProduct, views
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -16,7 +15,8 @@ from workers.errors import (
     PolarRateLimitedError,
     PolarUnreachableError,
 )
-from workers.polar import Polar
+from workers.polar.catalogue import PolarMeter, PolarProduct, views
+from workers.polar.client import Polar
 
 PRODUCT = "/v1/products/f3d8007d-1d09-44a2-8b6c-7593294be9c5"
 

@@ -8,7 +8,7 @@ from app.demo.polar import Polar as Standin
 from tests.builders import CUSTOMER, some_id
 from tests.standins import client_of, event, ingest, organization
 from workers.core.grants import GRANTED_BY
-from workers.lists import Listing, events, failed_webhooks, orders, pages
+from workers.polar.lists import Listing, events, failed_webhooks, orders, pages
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 BEGUN = datetime(2026, 11, 21, tzinfo=UTC)

@@ -16,8 +16,8 @@ from workers.errors import (
     PolarRateLimitedError,
     PolarUnreachableError,
 )
-from workers.lists import Listing, Page, events, failed_webhooks, orders, pages
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.lists import Listing, Page, events, failed_webhooks, orders, pages
 
 SINCE = datetime(2026, 11, 1, 2, tzinfo=timezone(timedelta(hours=2)))
 BEGUN = datetime(2026, 11, 21, 12, 30, 15, 250, tzinfo=UTC)

@@ -6,7 +6,6 @@ import respx
 
 from tests.answers import EVENT, TOKEN, failure, recorded
 from tests.conftest import RESPONSES
-from workers.answers import error_of, says_denied
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -15,7 +14,8 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.polar import Polar
+from workers.polar.client import Polar
+from workers.polar.responses import error_of, says_denied
 
 
 @pytest.mark.parametrize(

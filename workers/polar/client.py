@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import httpx
 
-from workers.answers import error_of
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
-from workers.lists import Listing, Page, Row, pages
+from workers.polar.lists import Listing, Page, Row, pages
+from workers.polar.responses import error_of
 from workers.store.counts import Tally
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
@@ -86,7 +86,7 @@ class Polar:
         return items, max(0, total - len(items))
 
     def page(self, listing: Listing, number: int = 1) -> Page:
-        """Return one page of a list; who reads them all paces the requests (``workers.lists.pages``)."""
+        """Return one page of a list; ``workers.polar.lists.pages`` reads them all, and paces the requests."""
         params = {**listing.wanted, "page": number, "limit": _PER_PAGE}
         answer = self._request("GET", listing.path, params=params)
         match answer:

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from config.fields import RESERVED_PROPERTIES
 from config.problems import listed, shown
 from config.rules import Meter
-from workers.catalogue import Clause, Filter, PolarMeter
 from workers.core.grants import GRANTED_BY
+from workers.polar.catalogue import Clause, Filter, PolarMeter
 
 _COMPARED_CHARACTERS = 128  # no event has a longer name
 

@@ -1,0 +1,1 @@
+"""Polar's API: requests, lists, responses."""
