@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from app.counting import Counting
 from workers.errors import StoreUnavailableError
-from workers.health import Check, all_well, examine
-from workers.metrics import exposition
+from workers.monitoring.health import Check, all_well, examine
+from workers.monitoring.metrics import exposition
 from workers.store.intake import Intake
 
 _FRESH_SECONDS = 1.0

@@ -15,10 +15,10 @@ from app.main import create_app
 from app.receiver import run_receiver
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
-from workers.logs import configure_logging
-from workers.queue import GrantWorker
+from workers.monitoring.logs import configure_logging
+from workers.pipeline.work_loop import work_in_a_burst, work_until_told
+from workers.pipeline.worker import GrantWorker
 from workers.runtime import connect, reconciler_for, require_redis_url, worker_for
-from workers.steady import work_in_a_burst, work_until_told
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from bench.orders import paid_orders
 from bench.rivals import grant, script
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from bench.stage import POLAR_LATENCY_MS, Stage, stage
-from workers.ingesting import MOST_EVENTS
+from workers.pipeline.ingestion import MOST_EVENTS
 
 _SCRIPT = f"a script without a queue, {MOST_EVENTS} events a request"
 _ONE = "**credit-granter**, one worker"

@@ -17,8 +17,8 @@ from rq import Queue
 from rq.worker_registration import get_keys
 
 from bench.orders import SECRET
-from workers.embedded import EmbeddedRedis
-from workers.queue import QUEUE
+from workers.embedded.server import EmbeddedRedis
+from workers.pipeline.worker import QUEUE
 
 RULES = """\
 version: 1

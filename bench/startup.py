@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from bench.stage import Stage, answers, free_port, stage
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 
 _RECEIVER = "`credits serve`, until it can store"
 _BARE = "bare Starlette route, until it answers"

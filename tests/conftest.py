@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 
 # Machines are noisy: how long one example takes says nothing.
 settings.register_profile("unhurried", deadline=None)

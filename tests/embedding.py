@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.processes import eventually
-from workers import embedded
-from workers.embedded import EmbeddedRedis
+from workers.embedded import server as embedded_redis
+from workers.embedded.server import EmbeddedRedis
 
 SEVERAL_WATCHES_SECONDS = 0.7  # the guardian has looked around at least twice
 
@@ -21,7 +21,7 @@ import signal
 import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are born deaf to it
-from workers.embedded import EmbeddedRedis, ask
+from workers.embedded.server import EmbeddedRedis, ask
 with EmbeddedRedis(Path(sys.argv[1])) as server:
     info = ask(server._socket, b"INFO server").decode()
     print(info.partition("run_id:")[2].split()[0], flush=True)
@@ -30,7 +30,7 @@ with EmbeddedRedis(Path(sys.argv[1])) as server:
 
 
 def locked(file: Path) -> bool:
-    with embedded.locked(file, fcntl.LOCK_SH) as lock:
+    with embedded_redis.locked(file, fcntl.LOCK_SH) as lock:
         return lock is None
 
 
@@ -44,7 +44,7 @@ def served(folder: Path) -> bool:
 
 def told(server: EmbeddedRedis, field: str) -> str:
     """Return a field of the server's INFO, or nothing while no server answers."""
-    info = embedded.ask(server._socket, b"INFO server").decode()
+    info = embedded_redis.ask(server._socket, b"INFO server").decode()
     return info.partition(f"\r\n{field}:")[2].partition("\r\n")[0]
 
 

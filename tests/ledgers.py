@@ -14,10 +14,10 @@ from tests.stores import RETAIN
 from workers.core.claims import Claim, Lease, Leased, Standing, Status
 from workers.core.grants import order_subject
 from workers.core.payloads import peek_type
-from workers.rebuilding import Rebuilding
-from workers.restoring import Restored, Restorer
+from workers.operations.pacing import Turns
+from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.run import Restored, Restorer
 from workers.store.ledger import Ledger
-from workers.turns import Turns
 
 
 def restorer_of(mending: Mending) -> Restorer:

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.processes import eventually
-from workers.embedded import _find_server, socket_path
+from workers.embedded.server import _find_server, socket_path
 
 CERTIFICATES = Path(__file__).parent / "tls"
 OURS = ("credits:*", "rq:*")

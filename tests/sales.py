@@ -20,13 +20,13 @@ from tests.stores import RETAIN, let_pause_end
 from workers.core.claims import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.payloads import peek_type
-from workers.granting import Granter
-from workers.mending import Backlog, Mender
+from workers.operations.backfill.run import Backlog, Mender
+from workers.operations.pacing import Turns
+from workers.pipeline.granter import Granter
 from workers.polar.client import Polar as Client
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Pauses
-from workers.turns import Turns
 
 
 def sell(

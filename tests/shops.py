@@ -12,7 +12,7 @@ from workers.core.claims import Outcome, Standing, Status, TakeBack
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
-from workers.granting import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store.deliveries import LEASE_SECONDS
 
 TEN = rules_of(rule("pack", {"api_usage": 10}))

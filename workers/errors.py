@@ -12,8 +12,8 @@
         ├── PolarDeniedError        401, 403, 404, a redirect: token, scope or server is wrong: pause all
         └── PolarRefusedError       400, 413, 422: the content of some event: park what it names
 
-What each of Polar's leads to where credit is sent is decided in ``workers.retries``. What only reads has a
-policy of its own: ``workers.turns`` asks again, and gives up after a while.
+``workers.pipeline.retries`` decides what each Polar error leads to when credit is sent. Commands that only
+read have a policy of their own: ``workers.operations.pacing`` asks again, and gives up after a while.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
 import structlog
 from redis.exceptions import RedisError
 
-from workers.granting import Granter
+from workers.pipeline.granter import Granter
 from workers.store.redis_errors import words_of
 
 log = structlog.get_logger(__name__)

@@ -12,20 +12,20 @@ from config.errors import ConfigError
 from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
-from workers.alerting import Alerter
-from workers.embedded import EmbeddedRedis
-from workers.granting import Granter
-from workers.mending import Mender
+from workers.embedded.server import EmbeddedRedis
+from workers.monitoring.alerter import Alerter
+from workers.operations.backfill.run import Mender
+from workers.operations.pacing import Turns, say_nothing
+from workers.operations.reconcile import Reconciler
+from workers.pipeline.granter import Granter
+from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
-from workers.queue import GrantWorker
-from workers.reconciling import Reconciler
 from workers.rulebook import Rulebook
 from workers.store.counts import Tally
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Intake
 from workers.store.ledger import Ledger
 from workers.store.throttle import Pauses
-from workers.turns import Turns, say_nothing
 
 # Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
 RECEIVER_SECONDS = 3

@@ -25,10 +25,10 @@ from app.cli.running import (
 )
 from app.errors import CommandError
 from config.rules import Rules, load_rules
-from workers.backfilling import Left, Missing
 from workers.core.cases import credits_text
 from workers.core.claims import Outcome
-from workers.mending import LEDGER_LOST, Backlog
+from workers.operations.backfill.review import Left, Missing
+from workers.operations.backfill.run import LEDGER_LOST, Backlog
 from workers.runtime import granter_for, mender_for, polar_for
 
 _NO_CREDIT_FROM = (

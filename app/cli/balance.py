@@ -12,14 +12,14 @@ from app.cli.running import customers_id, say
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
 from config.problems import shown
-from workers.balances import Balance, Teller
 from workers.core.cases import plain
-from workers.customers import Customers
+from workers.operations.balance import Balance, Teller
+from workers.operations.customers import Customers
+from workers.operations.manual_grant.request import Kind, Name
+from workers.operations.pacing import Turns
 from workers.polar.client import Polar
 from workers.runtime import polar_for
 from workers.store.audit import Audit
-from workers.turns import Turns
-from workers.wishes import Kind, Name
 
 
 @root.command()

@@ -14,11 +14,11 @@ from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
 from config.settings import Settings, unknown_names
-from workers.checking import Finding
-from workers.reconciling import NEEDS_CREDIT_FROM
+from workers.operations.check.findings import Finding
+from workers.operations.check.survey import survey
+from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.runtime import polar_for, require_secrets, require_token, stores
 from workers.store.server_check import redis_findings
-from workers.survey import survey
 
 _SHORTEST_SECRET = 16  # Polar makes them of 32 random characters behind a prefix
 

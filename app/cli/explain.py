@@ -40,8 +40,8 @@ from workers.core.claims import Claim, Delivery, Leased, Standing, Status
 from workers.core.grants import Grant, order_subject
 from workers.core.payloads import ORDER_PAID, peek_type
 from workers.core.planning import Plan
-from workers.embedded import EmbeddedError
-from workers.explaining import Explanation, RuleView, explain
+from workers.embedded.server import EmbeddedError
+from workers.operations.explain import Explanation, RuleView, explain
 from workers.runtime import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)

@@ -11,7 +11,7 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import counted, customers_id
 from app.cli.shapes import ForgottenJson
 from workers.core.claims import Delivery, Status
-from workers.forgetting import MOST_READ, Forgetting
+from workers.operations.forget import MOST_READ, Forgetting
 from workers.store.audit import Audit
 
 

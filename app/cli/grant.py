@@ -15,11 +15,11 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import agreed, progress, run_all, say
 from app.errors import CommandError
 from config.rules import load_rules
-from workers.giving import Giver
+from workers.operations.manual_grant.csv_file import COLUMNS, read_table
+from workers.operations.manual_grant.request import Wish, WishReader
+from workers.operations.manual_grant.run import Giver
+from workers.operations.pacing import Turns
 from workers.runtime import granter_for, polar_for
-from workers.tables import COLUMNS, read_table
-from workers.turns import Turns
-from workers.wishes import Wish, WishReader
 
 _MOST_PROBLEMS = 100  # a screenful or two: who has more has the wrong file
 

@@ -9,7 +9,7 @@ from app.cli.running import counted, print_some
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from workers.core.cases import plain
 from workers.core.claims import Standing
-from workers.offers import Offer
+from workers.operations.manual_grant.preview import Offer
 
 _NOBODY_YET = str(UUID(int=0))  # instead of an id that Polar gives when it creates the customer
 

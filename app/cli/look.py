@@ -34,8 +34,8 @@ from app.errors import CommandError
 from config.problems import shown
 from workers.core.claims import Claim, Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read
-from workers.health import Check, all_well, examine
-from workers.queue import queue_length
+from workers.monitoring.health import Check, all_well, examine
+from workers.pipeline.worker import queue_length
 from workers.runtime import Stores
 
 Since = Annotated[

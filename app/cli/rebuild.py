@@ -16,10 +16,10 @@ from config.rules import load_rules
 from workers.core.cases import plain
 from workers.core.grants import Grant, order_of
 from workers.core.usage_events import Trace
-from workers.rebuilding import Rebuilding
-from workers.restoring import Restored, Restorer
+from workers.operations.pacing import Turns
+from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.run import Restored, Restorer
 from workers.runtime import polar_for
-from workers.turns import Turns
 
 
 @root.command()

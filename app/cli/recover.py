@@ -25,7 +25,7 @@ from app.cli.running import (
 )
 from config.rules import load_rules
 from workers.core.claims import Outcome
-from workers.recovering import Lost
+from workers.operations.recover import Lost
 from workers.runtime import granter_for, mender_for, polar_for
 
 

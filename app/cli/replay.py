@@ -18,9 +18,9 @@ from workers.core.cases import open_case
 from workers.core.claims import Delivery, Leased, Outcome, Status
 from workers.core.dry_run import prospect
 from workers.core.planning import Plan
+from workers.operations.pacing import Turns, run_in_turn
 from workers.runtime import Stores, granter_for, require_token
 from workers.store.deliveries import DISMISSED
-from workers.turns import Turns, run_in_turn
 
 
 @root.command()

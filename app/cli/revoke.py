@@ -18,8 +18,8 @@ from workers.core.claims import Claim, Outcome, Standing
 from workers.core.grants import Grant, order_subject, revoke_subject
 from workers.core.manual import ManualRevoke
 from workers.core.takebacks import nothing_to_take, take_backs
+from workers.operations.pacing import Turns, run_in_turn
 from workers.runtime import Stores, granter_for, require_token
-from workers.turns import Turns, run_in_turn
 
 _NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")  # none has a say in it
 

@@ -11,7 +11,7 @@ import typer.core
 
 from app.cli.output import console, literal, where
 from config.settings import Settings, load_settings
-from workers.logs import configure_logging
+from workers.monitoring.logs import configure_logging
 from workers.runtime import Stores, stores
 
 SECTIONS = {

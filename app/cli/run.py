@@ -17,8 +17,8 @@ from config.durations import spoken
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
 from config.settings import Settings, unknown_names
-from workers.embedded import EmbeddedRedis
-from workers.reconciling import NEEDS_CREDIT_FROM
+from workers.embedded.server import EmbeddedRedis
+from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.runtime import connect, require_redis_url, require_secrets, require_token
 from workers.store.server_check import redis_findings
 

@@ -17,7 +17,7 @@ from app.errors import CommandError
 from app.signature import sign
 from config.settings import Settings
 from workers.core.claims import Delivery, Status
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 from workers.polar.client import Polar
 from workers.polar.lists import Listing
 from workers.runtime import connect

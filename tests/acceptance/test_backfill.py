@@ -13,9 +13,9 @@ from tests.processes import TEN, Credits, eventually, post
 from tests.sales import sell
 from tests.stores import claim_of
 from tests.terminals import at_a_terminal
-from workers.backfilling import delivery_id_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
+from workers.operations.backfill.review import delivery_id_of
 from workers.store.deliveries import DeliveryStore
 
 SINCE = ("backfill", "--since", "7d")

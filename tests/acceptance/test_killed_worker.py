@@ -22,7 +22,7 @@ from tests.servers import running
 from tests.stores import claim_of
 from workers.core.claims import Claim, Delivery, Status
 from workers.core.grants import order_subject
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 from workers.runtime import Stores
 
 NEVER_SECONDS = 3600.0  # longer than any test

@@ -7,7 +7,7 @@ from tests.builders import CUSTOMER
 from tests.desks import Desk, purchase
 from tests.processes import Running, eventually
 from tests.rulebooks import BROKEN, TWENTY
-from workers.health import Check, examine
+from workers.monitoring.health import Check, examine
 
 
 def test_a_running_worker_takes_up_changed_rules_and_keeps_to_them_when_the_file_breaks(desk: Desk) -> None:

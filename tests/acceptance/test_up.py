@@ -35,7 +35,7 @@ from tests.processes import (
 from tests.servers import running
 from tests.wires import is_refused
 from workers.core.claims import Status as Became
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 
 POLL_SECONDS = 0.01
 

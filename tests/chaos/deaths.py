@@ -31,8 +31,8 @@ DOWN = (Answer(503),)
 # A delivery is stored and its drain queued in one script, and so are ledger and delivery settled: Redis
 # knows no moment in between.
 DEATHS = {
-    "drain queued, by the tick": after("workers.queue:GrantWorker.tick"),
-    "drain taken from the queue": before("workers.queue:GrantWorker.execute_job"),
+    "drain queued, by the tick": after("workers.pipeline.worker:GrantWorker.tick"),
+    "drain taken from the queue": before("workers.pipeline.worker:GrantWorker.execute_job"),
     "delivery leased": after("workers.store.deliveries:DeliveryStore.lease"),
     "claim written": after("workers.store.ledger:Ledger.claim"),
     "refund's claim written": after("workers.store.ledger:Ledger.take_back"),
@@ -40,7 +40,7 @@ DEATHS = {
     "request sent": before("h11:Connection.next_event", events=None),
     "answer received": after("workers.polar.client:Polar.ingest", events=5),
     "ledger settled, delivery settled": after("workers.store.ledger:Ledger.settle", events=5),
-    "drain ended": after("workers.granting:Granter.drain", events=5),
+    "drain ended": after("workers.pipeline.granter:Granter.drain", events=5),
     "outage met": before("workers.store.throttle:Pauses.begin", answers=DOWN),
     "pause begun": after("workers.store.throttle:Pauses.begin", answers=DOWN),
     "probe leased": after("workers.store.deliveries:DeliveryStore.lease", in_outage=True),

@@ -9,7 +9,7 @@ from tests.chaos.cast import ALL, SALES, STONES
 from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.story import NAMES, Story, copies, files, names, refunds, stones, stops, tellings
-from workers.granting import MOST_DELIVERIES
+from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import LEASE_SECONDS
 
 _LONGEST_WAIT_SECONDS = 1000  # of all waits between two tries

@@ -13,16 +13,16 @@ import httpx
 
 _IN_HASTE: Mapping[str, object] = {
     "workers.store.deliveries.LEASE_SECONDS": 2,
-    "workers.granting.MOST_DELIVERIES": 8,  # a storm's backlog is many leases and requests, too
-    "workers.ingesting.MOST_EVENTS": 4,
-    "workers.ingesting._ROUND_SECONDS": 0.5,
+    "workers.pipeline.granter.MOST_DELIVERIES": 8,  # a storm's backlog is many leases and requests, too
+    "workers.pipeline.ingestion.MOST_EVENTS": 4,
+    "workers.pipeline.ingestion._ROUND_SECONDS": 0.5,
     "workers.polar.client._TIMEOUT": httpx.Timeout(connect=0.2, write=0.25, read=0.5, pool=0.05),
-    "workers.retries._FIRST_PAUSE_SECONDS": 0.05,
-    "workers.retries._LONGEST_PAUSE_SECONDS": 1.0,  # or a storm would be over with its first outage
-    "workers.retries._FIRST_RETRY_SECONDS": 0.5,
-    "workers.granting._DRAIN_SECONDS": 0.25,
-    "workers.steady._LONGEST_WAIT_SECONDS": 0.5,
-    "workers.queue.TICK_SECONDS": 1,  # RQ waits no shorter
+    "workers.pipeline.retries._FIRST_PAUSE_SECONDS": 0.05,
+    "workers.pipeline.retries._LONGEST_PAUSE_SECONDS": 1.0,  # or a storm would be over with its first outage
+    "workers.pipeline.retries._FIRST_RETRY_SECONDS": 0.5,
+    "workers.pipeline.granter._DRAIN_SECONDS": 0.25,
+    "workers.pipeline.work_loop._LONGEST_WAIT_SECONDS": 0.5,
+    "workers.pipeline.worker.TICK_SECONDS": 1,  # RQ waits no shorter
     "workers.runtime.RECEIVER_SECONDS": 0.5,  # AOF writes take their time on a busy machine
     "app.main.RECEIVER_SECONDS": 0.5,
     "app.supervisor._FIRST_DELAY_SECONDS": 0.025,

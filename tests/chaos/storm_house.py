@@ -23,7 +23,7 @@ from tests.chaos.storm_blows import FROZEN, Blow, Harm
 from tests.chaos.storm_haste import haste
 from tests.embedding import guardian_pid, server_pid
 from tests.processes import Credits, processes
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 
 LOG = "parts.log"
 
@@ -145,7 +145,7 @@ class House:
         with _heard():
             pid = guardian_pid(self.redis)
         # The parent of an orphaned server is somebody else.
-        if not any(one.pid == pid and "workers.guardian" in one.command for one in processes()):
+        if not any(one.pid == pid and "workers.embedded.guardian" in one.command for one in processes()):
             raise ProcessLookupError
         return pid
 

@@ -10,7 +10,7 @@ from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
 from tests.chaos.world import Told
 from workers.core.claims import Lease, Status
-from workers.granting import MOST_DELIVERIES
+from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import LEASE_SECONDS
 
 NAMES = "ABC"

@@ -30,7 +30,7 @@ from tests.chaos.storm_weather import FAULTS, LIGHTNING, fault, faults_of
 from tests.processes import TOKEN, credits_in, eventually
 from tests.servers import running
 from workers.core.claims import Status
-from workers.queue import workers_alive
+from workers.pipeline.worker import workers_alive
 from workers.runtime import Stores, connect, stores_in
 from workers.store import keys
 

@@ -10,7 +10,7 @@ from tests.builders import order_webhook, some_id
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.shops import TEN, Shop
 from workers.core.claims import Status
-from workers.granting import MOST_DELIVERIES
+from workers.pipeline.granter import MOST_DELIVERIES
 
 _ORDERS = 2_000
 _TWO_DAYS = timedelta(days=2)

@@ -7,7 +7,7 @@ from tests.chaos.cast import FILES
 from tests.chaos.doors import Book, Gate, Run, Service, Sink
 from tests.chaos.stops import Stop, Stopped
 from workers.core.claims import Lease
-from workers.granting import Granter
+from workers.pipeline.granter import Granter
 
 
 class Worker:

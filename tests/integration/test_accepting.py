@@ -14,7 +14,7 @@ from tests.builders import order_webhook, some_id
 from tests.stores import QUEUE, accept, due_ms, ids_of, outcome
 from workers.core.claims import Status
 from workers.errors import StoreUnavailableError
-from workers.queue import queue_length
+from workers.pipeline.worker import queue_length
 from workers.runtime import intake_for
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

@@ -15,11 +15,11 @@ from tests.chats import Chat, chat
 from tests.processes import eventually
 from tests.rulebooks import watch_in
 from tests.stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
-from workers import alerting
-from workers.alerting import Alerter
-from workers.alerts import Kind
 from workers.core.claims import Status
-from workers.queue import GrantWorker
+from workers.monitoring import alerter as alerter_module
+from workers.monitoring.alerter import Alerter
+from workers.monitoring.alerts import Kind
+from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -261,7 +261,7 @@ def test_a_url_that_hangs_keeps_no_worker_from_its_tick(
 def test_a_url_that_hangs_is_given_up(
     redis: Redis, room: Chat, alerter: Alerter, park: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerting, "_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(alerter_module, "_TIMEOUT_SECONDS", 0.1)
     park("msg-1")
     room.answers.clear()
     with capture_logs() as logs:

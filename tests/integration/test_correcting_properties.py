@@ -17,7 +17,7 @@ from tests.sales import Mending
 from tests.standins import ingest
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualRevoke
-from workers.rebuilding import Rebuilding
+from workers.operations.rebuild.comparison import Rebuilding
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, triggers=["purchase"], on_refund="revoke")
 DEARER = rule("pack", {"api_usage": 70, "images": 9}, triggers=["purchase"], on_refund="revoke")

@@ -9,11 +9,11 @@ from redis import Redis
 from app.demo.polar import Polar
 from tests.builders import some_id
 from tests.standins import client_of
-from workers.customers import Customers
 from workers.errors import PolarDeniedError, PolarRefusedError
+from workers.operations.customers import Customers
+from workers.operations.manual_grant.request import Kind, Name, Newcomer
+from workers.operations.pacing import Turns
 from workers.store.throttle import Pauses
-from workers.turns import Turns
-from workers.wishes import Kind, Name, Newcomer
 
 
 class Ample(Pauses):

@@ -28,8 +28,9 @@ from tests.embedding import (
     user_process,
 )
 from tests.processes import eventually
-from workers import embedded, guardian
-from workers.embedded import EmbeddedRedis
+from workers.embedded import guardian
+from workers.embedded import server as embedded_redis
+from workers.embedded.server import EmbeddedRedis
 
 
 def test_a_server_answers_that_keeps_all_it_is_given(folder: Path) -> None:
@@ -134,12 +135,12 @@ def test_an_adopted_server_that_dies_is_started_again(folder: Path) -> None:
 def test_a_guardian_that_dies_while_it_starts_is_replaced(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spawn = embedded._spawn_guardian
+    spawn = embedded_redis._spawn_guardian
 
     def spawn_in_vain(folder: Path, lock: int) -> None:
-        monkeypatch.setattr(embedded, "_spawn_guardian", spawn)
+        monkeypatch.setattr(embedded_redis, "_spawn_guardian", spawn)
 
-    monkeypatch.setattr(embedded, "_spawn_guardian", spawn_in_vain)
+    monkeypatch.setattr(embedded_redis, "_spawn_guardian", spawn_in_vain)
     with EmbeddedRedis(folder) as server:
         assert run_id(server)
 
@@ -195,9 +196,9 @@ def test_users_that_drain_keep_redis_when_all_are_told_to_stop(folder: Path) -> 
 def test_a_server_that_hangs_is_killed_in_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guardian, "_STOP_SECONDS", 0.1)
     folder.mkdir(mode=0o700)
-    server = guardian.Server(folder, embedded._find_server())
+    server = guardian.Server(folder, embedded_redis._find_server())
     server.keep()
-    eventually(lambda: embedded.ask(server._socket, b"PING") == b"+PONG\r\n")
+    eventually(lambda: embedded_redis.ask(server._socket, b"PING") == b"+PONG\r\n")
     assert server._child
     server._child.send_signal(signal.SIGSTOP)
     server.stop()

@@ -10,8 +10,8 @@ from redis import Redis
 from config.errors import ConfigError
 from tests.embedding import guarded, served
 from tests.processes import eventually
-from workers import embedded
-from workers.embedded import EmbeddedError, EmbeddedRedis
+from workers.embedded import server as embedded_redis
+from workers.embedded.server import EmbeddedError, EmbeddedRedis
 
 
 def test_a_folder_that_is_open_to_others_is_refused(folder: Path) -> None:
@@ -42,7 +42,7 @@ def test_another_users_folder_for_the_socket_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever makes the folder in /tmp before us could answer in the server's place."""
-    monkeypatch.setattr(embedded, "_SHORT_PARENT", tmp_path)
+    monkeypatch.setattr(embedded_redis, "_SHORT_PARENT", tmp_path)
     server = EmbeddedRedis(tmp_path / ("long" * 30))
     (tmp_path / "theirs").mkdir(mode=0o700)
     server._socket.parent.symlink_to(tmp_path / "theirs")
@@ -85,13 +85,13 @@ def install(path_folder: Path, name: str, version: str) -> Path:
 
 def test_a_server_on_the_path_serves_where_none_is_bundled(path_folder: Path) -> None:
     redis = install(path_folder, "redis-server", "7.0.15")
-    assert embedded._find_server() == str(redis)
+    assert embedded_redis._find_server() == str(redis)
 
 
 def test_a_server_that_is_too_old_is_passed_over(path_folder: Path) -> None:
     install(path_folder, "valkey-server", "6.2.14")
     redis = install(path_folder, "redis-server", "8.2.0")
-    assert embedded._find_server() == str(redis)
+    assert embedded_redis._find_server() == str(redis)
 
 
 def test_without_any_server_the_user_reads_what_to_do(path_folder: Path, folder: Path) -> None:

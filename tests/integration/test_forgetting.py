@@ -13,8 +13,8 @@ from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.stores import accept, let_leases_end
 from workers.core.claims import Status
-from workers.forgetting import Forgetting
-from workers.granting import MOST_DELIVERIES, Granter
+from workers.operations.forget import Forgetting
+from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.bodies import pack

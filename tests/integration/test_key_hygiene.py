@@ -20,8 +20,8 @@ from workers import jobs
 from workers.core.claims import Status
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.errors import PolarUnreachableError
-from workers.granting import Granter
-from workers.queue import GrantWorker
+from workers.pipeline.granter import Granter
+from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

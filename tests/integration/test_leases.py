@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
 from workers.core.claims import Status
-from workers.queue import queue_length
+from workers.pipeline.worker import queue_length
 from workers.store import keys
 from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
 

@@ -16,7 +16,7 @@ from tests.conftest import payload
 from tests.fakes import FakePolar
 from tests.stores import RETAIN, accept
 from workers.core.claims import Status
-from workers.granting import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

@@ -15,11 +15,11 @@ from tests.ledgers import rebuild
 from tests.sales import Mending, mending_at, sell
 from tests.shops import HUNDRED, NOBODY, TEN
 from tests.stores import accept, let_leases_end, let_pause_end
-from workers.backfilling import Left, delivery_id_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
 from workers.errors import PolarDeniedError, PolarUnreachableError
-from workers.granting import MOST_DELIVERIES
+from workers.operations.backfill.review import Left, delivery_id_of
+from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import DISMISSED
 
 STRANGER = some_id(999)

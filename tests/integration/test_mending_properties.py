@@ -8,7 +8,7 @@ from tests.builders import some_id
 from tests.fakes import KilledError
 from tests.sales import Mending, mending_at, sell
 from tests.stores import let_leases_end
-from workers.granting import MOST_DELIVERIES
+from workers.pipeline.granter import MOST_DELIVERIES
 
 ORDERS = 4
 

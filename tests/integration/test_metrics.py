@@ -19,7 +19,7 @@ from tests.shops import BROKEN, TEN
 from tests.stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from tests.wires import post_with, raw
 from workers.core.claims import Status
-from workers.granting import Granter
+from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

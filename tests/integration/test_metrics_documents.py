@@ -7,7 +7,7 @@ import pytest
 import yaml
 from redis import Redis
 
-from workers.metrics import exposition
+from workers.monitoring.metrics import exposition
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 

@@ -9,8 +9,8 @@ from tests.fakes import FakePolar
 from tests.shops import TEN
 from tests.stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
 from workers.core.claims import Lease, Status
-from workers.granting import Granter
-from workers.health import examine
+from workers.monitoring.health import examine
+from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.store.ledger import Ledger

@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 from tests.rulebooks import watch_in
 from tests.stores import QUEUE, RETAIN
 from workers import jobs
-from workers.queue import DRAIN, GrantWorker
-from workers.steady import work_in_a_burst
+from workers.pipeline.work_loop import work_in_a_burst
+from workers.pipeline.worker import DRAIN, GrantWorker
 
 
 class Harmful:

@@ -13,7 +13,7 @@ from tests.sales import Mending
 from tests.standins import event, ingest
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR
 from workers.core.manual import ManualRevoke
-from workers.restoring import Restorer
+from workers.operations.rebuild.run import Restorer
 
 PAID = order_webhook()
 PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")

@@ -12,8 +12,8 @@ from tests.sales import Mending
 from tests.shops import KEPT
 from tests.stores import claim_of
 from workers.core.grants import customer_subject, order_subject
-from workers.rebuilding import Rebuilding
-from workers.restoring import Restored
+from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.run import Restored
 from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)

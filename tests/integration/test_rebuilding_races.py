@@ -17,8 +17,8 @@ from workers.core.claims import Standing, Status
 from workers.core.grants import customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for
-from workers.rebuilding import Rebuilding
-from workers.restoring import Restored
+from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.run import Restored
 from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)

@@ -21,8 +21,8 @@ from tests.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, 
 from tests.rulebooks import watch_in
 from tests.servers import running
 from workers.core.claims import Status
+from workers.pipeline.worker import GrantWorker, queue_length
 from workers.polar.client import Polar
-from workers.queue import GrantWorker, queue_length
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 

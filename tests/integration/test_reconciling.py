@@ -18,10 +18,10 @@ from tests.ledgers import rebuild
 from tests.processes import TEN
 from tests.rulebooks import write
 from tests.sales import Mending, mending_at, sell
-from workers import reconciling
-from workers.backfilling import delivery_id_of
 from workers.core.claims import Status
-from workers.reconciling import Reconciler
+from workers.operations import reconcile
+from workers.operations.backfill.review import delivery_id_of
+from workers.operations.reconcile import Reconciler
 from workers.rulebook import Rulebook
 from workers.store import keys
 from workers.store.counts import Tally
@@ -173,7 +173,7 @@ class Shaky(Rulebook):
 def test_redis_is_said_to_be_away_once_and_to_be_back_once(
     mending: Mending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(reconcile, "_LOOK_SECONDS", 0)
     usual = reconciler(mending, tmp_path)
     gone = RedisGoneError("Connection refused")
     one = replace(usual, rulebook=Shaky(tmp_path / "rules.yaml", gone, gone, None, None, KilledError()))

@@ -11,7 +11,7 @@ from tests.processes import eventually
 from tests.receivers import PAID, PATH, deliver, disposition, health, settings_for
 from tests.servers import running
 from workers.core.claims import Status
-from workers.embedded import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis
 from workers.store.deliveries import DeliveryStore
 
 

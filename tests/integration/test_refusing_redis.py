@@ -12,7 +12,7 @@ from tests.stores import accept, check, ids_of, outcome, plan_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
 from workers.errors import StoreUnavailableError
-from workers.health import all_well, examine
+from workers.monitoring.health import all_well, examine
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition
 from workers.store.ledger import Ledger

@@ -20,7 +20,7 @@ from workers.core.claims import Lease, Outcome, Refund, Standing, TakeBack
 from workers.core.grants import order_subject, refund_subject
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import take_back
-from workers.granting import Granter
+from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Pauses

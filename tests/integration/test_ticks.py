@@ -12,8 +12,8 @@ from tests.processes import TEN
 from tests.rulebooks import TWENTY, Watch, watch_in, write
 from tests.stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
 from workers.core.claims import Status
-from workers.health import Check, examine
-from workers.queue import TICK_SECONDS, GrantWorker, queue_length, workers_alive
+from workers.monitoring.health import Check, examine
+from workers.pipeline.worker import TICK_SECONDS, GrantWorker, queue_length, workers_alive
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Pauses

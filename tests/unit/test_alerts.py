@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.alerts import LONGEST_WAIT, Kind, View, due, message
+from workers.monitoring.alerts import LONGEST_WAIT, Kind, View, due, message
 
 NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
 A_MOMENT = timedelta(seconds=1)

@@ -12,10 +12,10 @@ from tests.answers import recorded
 from tests.builders import CUSTOMER, ORDER, PRODUCT, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
 from tests.shops import BROKEN, TEN, Shop
-from workers.backfilling import Review, delivery_id_of
 from workers.core.claims import Standing
 from workers.core.payloads import ORDER_PAID
 from workers.core.planning import Plan
+from workers.operations.backfill.review import Review, delivery_id_of
 from workers.polar.lists import Row
 from workers.store.bodies import unpack
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.builders import grant_of
 from tests.standins import recorded
-from workers.balances import Balance, side_by_side
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
+from workers.operations.balance import Balance, side_by_side
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ROWS: list[dict[str, Any]] = recorded("customer_meters")["body"]["items"]  # 50 api_usage, 0 image_generation

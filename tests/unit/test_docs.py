@@ -11,7 +11,7 @@ import typer.core
 from app.cli.root import root
 from config.rules import parse_rules
 from config.settings import Settings
-from workers.embedded import _make_private
+from workers.embedded.server import _make_private
 
 ROOT = Path(__file__).parents[2]
 DEPLOYING = ROOT / "docs" / "deploying.md"

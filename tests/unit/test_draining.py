@@ -17,8 +17,8 @@ from tests.fakes import Event, FakeStore
 from tests.shops import HUNDRED, Shop, limited, purchases, shop_with
 from workers.core.claims import Lease, Standing, Status
 from workers.core.planning import Plan
-from workers.granting import MOST_DELIVERIES
-from workers.logs import configure_logging
+from workers.monitoring.logs import configure_logging
+from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import LEASE_SECONDS
 
 

@@ -11,7 +11,7 @@ from workers.core.cases import open_case
 from workers.core.claims import Leased, Standing
 from workers.core.payloads import peek_type
 from workers.core.planning import plan_for
-from workers.explaining import Explanation, RuleView, explain, rule_views
+from workers.operations.explain import Explanation, RuleView, explain, rule_views
 
 CREDITABLE = [*PAID, *CYCLED, "customer_created"]
 

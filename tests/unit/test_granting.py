@@ -20,7 +20,7 @@ from tests.shops import (
 )
 from workers.core.claims import Status
 from workers.errors import PolarRefusedError
-from workers.granting import MOST_DELIVERIES
+from workers.pipeline.granter import MOST_DELIVERIES
 
 SUBJECT = f"credits:order:{order_like().id}"
 

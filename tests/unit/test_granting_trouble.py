@@ -21,7 +21,7 @@ from tests.shops import (
 )
 from workers.core.claims import Status
 from workers.errors import PolarError, PolarRefusedError
-from workers.granting import MOST_DELIVERIES
+from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import LEASE_SECONDS
 
 # Crashes

@@ -18,7 +18,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisGoneError
 from redis.exceptions import TimeoutError as RedisSlowError
 
-from workers.health import examine
+from workers.monitoring.health import examine
 from workers.store.redis_errors import doubts_in, faults_in, words_of
 
 GOOD = {

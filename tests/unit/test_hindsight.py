@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.builders import fact_like, rule, rules_of
-from workers.hindsight import resting_on_today
+from workers.operations.backfill.staleness import resting_on_today
 
 RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
 SEATS = "order_paid_seats_5"  # a checkout's: the order has its own number

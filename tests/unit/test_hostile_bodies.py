@@ -13,7 +13,7 @@ from tests.conftest import PAYLOADS, payload
 from workers.core.cases import Case, conclude, open_case
 from workers.core.claims import Leased, Standing, Status
 from workers.core.payloads import STORED_TYPES, peek_type
-from workers.ingesting import Ingested
+from workers.pipeline.ingestion import Ingested
 
 RULES = rules_of(
     rule("flat", {"api_usage": 10}),

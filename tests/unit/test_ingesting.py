@@ -21,7 +21,7 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.ingesting import MOST_EVENTS, Ingested, Ingestion
+from workers.pipeline.ingestion import MOST_EVENTS, Ingested, Ingestion
 
 BROKEN = PolarBrokenError("Polar answered 500")
 UNREACHABLE = PolarUnreachableError("no answer from Polar")

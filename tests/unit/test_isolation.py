@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.builders import grant_of, some_id
 from tests.fakes import Event, FakePolar
 from workers.core.grants import Grant
-from workers.ingesting import MOST_EVENTS, Ingested, Ingestion
+from workers.pipeline.ingestion import MOST_EVENTS, Ingested, Ingestion
 
 STRANGER = "customer_id: Customer does not exist."
 MISSHAPEN = "name: String should have at most 128 characters"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from workers.logs import configure_logging
+from workers.monitoring.logs import configure_logging
 
 FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 LIBRARIES = ("rq.worker", "rq.job", "rq.scheduler", "httpx", "httpcore", "uvicorn.error")

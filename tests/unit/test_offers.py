@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from tests.builders import CUSTOMER, rules_of, some_id
 from workers.core.claims import Claim, Standing
-from workers.offers import Offer, offers
-from workers.wishes import Name, Wish, WishReader
+from workers.operations.manual_grant.preview import Offer, offers
+from workers.operations.manual_grant.request import Name, Wish, WishReader
 
 THEN = datetime(2026, 11, 21, tzinfo=UTC)
 AT = "2026-11-21T00:00:00Z"

@@ -9,8 +9,8 @@ from tests.builders import grant_of, some_id
 from tests.shops import HUNDRED
 from workers.core.claims import Claim, Standing
 from workers.core.grants import Grant, order_subject, usage_event
+from workers.operations.rebuild.comparison import Rebuilding
 from workers.polar.lists import Page
-from workers.rebuilding import Rebuilding
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

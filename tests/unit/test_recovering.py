@@ -10,8 +10,8 @@ import pytest
 from tests.answers import recorded
 from tests.builders import some_id
 from tests.conftest import payload
+from workers.operations.recover import Search
 from workers.polar.lists import Row
-from workers.recovering import Search
 from workers.store.bodies import unpack
 
 PAID = payload("order_paid_purchase")

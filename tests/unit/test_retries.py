@@ -12,7 +12,7 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.retries import Circumstances, Decision, Halve, Later, Park, Pause, decide, pause_seconds
+from workers.pipeline.retries import Circumstances, Decision, Halve, Later, Park, Pause, decide, pause_seconds
 
 UNREACHABLE = PolarUnreachableError("no answer")
 BROKEN = PolarBrokenError("Polar answered 500")

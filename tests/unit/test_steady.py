@@ -9,8 +9,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisGoneError
 from structlog.testing import capture_logs
 
-from workers import steady
-from workers.queue import GrantWorker
+from workers.pipeline import work_loop
+from workers.pipeline.worker import GrantWorker
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +44,9 @@ class Away:
 
 
 def test_an_outage_is_told_once_however_often_redis_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "_LONGEST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(work_loop, "_LONGEST_WAIT_SECONDS", 0.001)
     with capture_logs() as logs:
-        steady.work_until_told(Away(at_try=20, happens=tell_to_stop))
+        work_loop.work_until_told(Away(at_try=20, happens=tell_to_stop))
     (line,) = logs
     assert line["event"] == "Redis is away: waiting for it"
     assert "Connection refused." in line["reason"]
@@ -54,12 +54,12 @@ def test_an_outage_is_told_once_however_often_redis_is_tried(monkeypatch: pytest
 
 def test_sigterm_ends_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own time limit is shorter than this wait."""
-    monkeypatch.setattr(steady, "_FIRST_WAIT_SECONDS", 1000.0)
+    monkeypatch.setattr(work_loop, "_FIRST_WAIT_SECONDS", 1000.0)
     in_a_moment = threading.Timer(0.1, tell_to_stop)
-    steady.work_until_told(Away(at_try=1, happens=in_a_moment.start))
+    work_loop.work_until_told(Away(at_try=1, happens=in_a_moment.start))
     in_a_moment.join()
 
 
 def test_a_burst_raises_what_keeps_it_from_redis() -> None:
     with pytest.raises(RedisGoneError):
-        steady.work_in_a_burst(Away())
+        work_loop.work_in_a_burst(Away())

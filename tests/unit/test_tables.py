@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from tests.builders import CUSTOMER, rules_of
-from workers import tables
-from workers.tables import Table, read_table
-from workers.wishes import WishReader
+from workers.operations.manual_grant import csv_file
+from workers.operations.manual_grant.csv_file import Table, read_table
+from workers.operations.manual_grant.request import WishReader
 
 HEADER = "email,meter,units,key\n"
 ROW = "ada@example.com,api_usage,5,beta\n"
@@ -108,7 +108,7 @@ def test_one_key_may_stand_for_many_customers_and_meters() -> None:
 
 
 def test_a_table_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_ROWS", 2)
+    monkeypatch.setattr(csv_file, "MOST_ROWS", 2)
     rows = [ROW.replace("beta", f"k{number}") for number in range(3)]
     assert read(HEADER + rows[0] + rows[1]).problems == []
     assert faults(HEADER + "".join(rows)) == ["many.csv:4: more than 2 rows; split the file"]

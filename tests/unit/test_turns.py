@@ -8,8 +8,8 @@ import pytest
 
 from tests.shops import BROKEN, DENIED, UNREACHABLE, limited
 from workers.errors import PolarDeniedError, PolarUnreachableError
+from workers.operations.pacing import Turns
 from workers.store.throttle import Pause, Pauses
-from workers.turns import Turns
 
 
 class Room:

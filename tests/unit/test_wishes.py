@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import CUSTOMER, rules_of
-from workers.wishes import Kind, Name, Newcomer, Wish, WishReader
+from workers.operations.manual_grant.request import Kind, Name, Newcomer, Wish, WishReader
 
 METERS = rules_of().meters
 USUAL = {"email": "ada@example.com", "meter": "seconds", "units": "5", "key": "beta"}

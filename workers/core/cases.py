@@ -23,7 +23,7 @@ from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
 from workers.core.takebacks import nothing_to_take
 from workers.errors import UnreadableEventError
-from workers.ingesting import Ingested
+from workers.pipeline.ingestion import Ingested
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
     ORDER_PAID: lambda body: order_fact(read_order(body)),

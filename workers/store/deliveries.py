@@ -12,7 +12,7 @@ from redis.typing import EncodableT
 
 from workers.core.claims import Delivery, Lease, Leased, Status, milliseconds_of, moment_of
 from workers.core.grants import order_of, order_subject
-from workers.queue import wake_args
+from workers.pipeline.worker import wake_args
 from workers.store import keys
 from workers.store.bodies import pack, unpack
 from workers.store.scripts import lua

@@ -19,7 +19,7 @@ from redis.typing import EncodableT
 from workers.core.claims import Status
 from workers.core.payloads import STORED_TYPES, peek_type
 from workers.errors import StoreUnavailableError
-from workers.queue import wake_args
+from workers.pipeline.worker import wake_args
 from workers.store import keys
 from workers.store.bodies import pack
 from workers.store.redis_errors import words_of

@@ -8,7 +8,7 @@ from app.demo.polar import Polar
 from config.rules import Rules
 from tests.builders import PRODUCT, rule, rules_of, some_id
 from tests.catalogues import ARCHIVED, COUNT, both, goods, meter, product
-from workers.checking import check_conflicts
+from workers.operations.check.findings import check_conflicts
 from workers.polar.catalogue import PolarMeter, PolarProduct, views
 
 USAGE, IMAGES = meter(), meter("images")

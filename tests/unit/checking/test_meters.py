@@ -9,8 +9,8 @@ from config.rules import Rules
 from tests.builders import grant_of
 from tests.catalogues import ARCHIVED, BY_NAME, COUNT, both, clause, either, meter
 from tests.rulefiles import parse
-from workers.checking import Finding, check_meters
 from workers.core.grants import usage_event
+from workers.operations.check.findings import Finding, check_meters
 from workers.polar.catalogue import Listed, PolarMeter
 
 OF_PRO = clause("plan", "eq", "pro")

@@ -3,7 +3,7 @@
 from config.rules import Rules
 from tests.builders import PRODUCT, rule, rules_of, some_id
 from tests.catalogues import product
-from workers.checking import check_products, named_products
+from workers.operations.check.findings import check_products, named_products
 from workers.polar.catalogue import PolarProduct, Products
 
 NAMED = rules_of(rule("pack", {"api_usage": 10}, products=[PRODUCT]))

@@ -12,9 +12,9 @@ from tests.answers import URL, recorded
 from tests.builders import PRODUCT, rule, rules_of, some_id
 from tests.catalogues import goods
 from tests.standins import ask
-from workers.checking import Finding
+from workers.operations.check.findings import Finding
+from workers.operations.check.survey import survey
 from workers.polar.client import Polar
-from workers.survey import survey
 
 TOKEN = Standin.token
 PACK = rules_of(rule("pack", {"api_usage": 10}, products=[PRODUCT]))

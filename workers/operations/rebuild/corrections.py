@@ -10,7 +10,7 @@ from workers.core.claims import Claim, Standing, TakeBack, Taken
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
 from workers.core.planning import Plan
 from workers.core.usage_events import Trace
-from workers.rebuilding import REBUILD, are_alike, is_an_orders, why_left
+from workers.operations.rebuild.comparison import REBUILD, are_alike, is_an_orders, why_left
 
 _FINEST = Decimal("0.000001")
 

@@ -7,7 +7,6 @@ from functools import partial
 from itertools import chain, islice
 
 from config.rules import Rules
-from workers.backfilling import PAID_WITHIN, Missing, Review, delivery_id_of
 from workers.core.cases import open_case
 from workers.core.claims import Delivery, Leased, Outcome, Status
 from workers.core.dry_run import prospect
@@ -16,15 +15,16 @@ from workers.core.payloads import ORDER_PAID, STORED_TYPES, read_order
 from workers.core.planning import Plan
 from workers.core.usage_events import Trace, read_trace, says_it_is_ours
 from workers.errors import UnreadableEventError
-from workers.granting import MOST_DELIVERIES, Granter
+from workers.operations.backfill.review import PAID_WITHIN, Missing, Review, delivery_id_of
+from workers.operations.pacing import Turns, run_in_turn
+from workers.operations.recover import Lost, Search
+from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row, events, failed_webhooks, orders
 from workers.polar.scopes import needs
-from workers.recovering import Lost, Search
 from workers.store.bodies import unpack
 from workers.store.deliveries import DISMISSED, DeliveryStore
 from workers.store.ledger import Ledger
-from workers.turns import Turns, run_in_turn
 
 LEDGER_LOST = (
     "the ledger lacks the first credits that Polar has of ours: run credits rebuild first (else orders are "

@@ -18,8 +18,8 @@ from workers.core.claims import Lease, Leased, Outcome, Standing, TakeBack
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.core.takebacks import take_backs
-from workers.ingesting import Ingested, Ingestion
-from workers.telling import tell
+from workers.pipeline.ingestion import Ingested, Ingestion
+from workers.pipeline.outcome_log import tell
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.alerts import Kind, View, due, message
 from workers.core.claims import Status, moment_of
+from workers.monitoring.alerts import Kind, View, due, message
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.scripts import lua

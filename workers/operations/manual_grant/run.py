@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workers.core.claims import Outcome, Standing
-from workers.customers import Customers
 from workers.errors import PolarRefusedError
-from workers.granting import Granter
-from workers.offers import Offer, offers
+from workers.operations.customers import Customers
+from workers.operations.manual_grant.preview import Offer, offers
+from workers.operations.manual_grant.request import Name, Wish
+from workers.operations.pacing import Turns, run_in_turn
+from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.runtime import Stores
-from workers.turns import Turns, run_in_turn
-from workers.wishes import Name, Wish
 
 Done = Callable[[int, int], object]
 

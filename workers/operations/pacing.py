@@ -10,7 +10,7 @@ from typing import TypeVar
 from config.durations import spoken
 from workers.core.claims import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
-from workers.granting import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Page, pages
 from workers.store.deliveries import DeliveryStore

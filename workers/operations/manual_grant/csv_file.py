@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from config.problems import closest, listed, shown
-from workers.wishes import Kind, Wish, WishReader
+from workers.operations.manual_grant.request import Kind, Wish, WishReader
 
 COLUMNS = (*(kind.value for kind in Kind), "name", "meter", "units", "key", "reason")
 _NEEDED = ("meter", "units", "key")

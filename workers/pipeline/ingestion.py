@@ -7,7 +7,7 @@ from typing import Any
 
 from workers.core.grants import Grant, usage_event
 from workers.errors import PolarBrokenError, PolarError, PolarRateLimitedError
-from workers.retries import Circumstances, Halve, Later, Park, Pause, decide
+from workers.pipeline.retries import Circumstances, Halve, Later, Park, Pause, decide
 
 Send = Callable[[Sequence[Mapping[str, Any]]], None]
 

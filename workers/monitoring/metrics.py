@@ -17,7 +17,7 @@ from redis import Redis
 
 from workers.core.claims import Status
 from workers.core.payloads import STORED_TYPES
-from workers.queue import queue_length, workers_alive
+from workers.pipeline.worker import queue_length, workers_alive
 from workers.store import keys
 from workers.store.counts import BOUNDS
 from workers.store.deliveries import DeliveryStore

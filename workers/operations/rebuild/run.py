@@ -11,15 +11,15 @@ from config.rules import Rules
 from workers.core.claims import Claim, Standing, TakeBack, milliseconds_of
 from workers.core.grants import GRANTED_BY, Grant
 from workers.core.refunds import falls_short, take_back
+from workers.operations.pacing import Turns
+from workers.operations.rebuild.comparison import REBUILD, Rebuilding
+from workers.operations.rebuild.corrections import Correction, Restoration, correction, restoration
 from workers.polar.client import Polar
 from workers.polar.lists import Page, events
 from workers.polar.scopes import needs
-from workers.rebuilding import REBUILD, Rebuilding
-from workers.restorations import Correction, Restoration, correction, restoration
 from workers.store import keys, ledger_rows
 from workers.store.ledger import Ledger
 from workers.store.scripts import lua
-from workers.turns import Turns
 
 _AT_ONCE = 200  # while a script runs, everybody waits
 

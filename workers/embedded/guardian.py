@@ -1,6 +1,6 @@
-"""The process that keeps an embedded server alive as long as it has users: ``python -m workers.guardian``.
+"""Keeps an embedded server alive while anybody uses it: ``python -m workers.embedded.guardian``.
 
-Started by ``workers.embedded`` alone, which also tells how the locks work.
+Started by ``workers.embedded.server`` alone, which also tells how the locks work.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from workers.embedded import POLL_SECONDS, SAYS, SERVER, USERS, EmbeddedError, ask, locked, socket_path
+from workers.embedded.server import POLL_SECONDS, SAYS, SERVER, USERS, EmbeddedError, ask, locked, socket_path
 
 _STOP_SECONDS = 10  # a server that flushes needs milliseconds; one that hangs is killed
 _WATCH_SECONDS = 0.25  # how late the guardian sees that the server or the last user has gone

@@ -13,8 +13,8 @@ from config.rules import Rules
 from workers.core.cases import credits_text
 from workers.core.claims import Outcome, Status
 from workers.errors import PolarError
-from workers.granting import Granter
-from workers.mending import LEDGER_LOST, Backlog, Mender
+from workers.operations.backfill.run import LEDGER_LOST, Backlog, Mender
+from workers.pipeline.granter import Granter
 from workers.rulebook import Rulebook
 from workers.store import keys
 from workers.store.counts import Tally, write_down

@@ -13,9 +13,9 @@ from redis.exceptions import (
 )
 
 from config.durations import spoken
-from workers.alerts import LONGEST_WAIT
+from workers.monitoring.alerts import LONGEST_WAIT
+from workers.pipeline.worker import workers_alive
 from workers.polar.responses import says_denied
-from workers.queue import workers_alive
 from workers.rulebook import NOT_USED
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

@@ -227,7 +227,15 @@ def ask(path: Path, command: bytes) -> bytes:
 
 def _spawn_guardian(folder: Path, lock: int) -> None:
     """Start a guardian, which takes the lock over, in a session that no Ctrl-C reaches."""
-    command = [sys.executable, "-P", "-m", "workers.guardian", str(folder), str(lock), _find_server()]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "workers.embedded.guardian",
+        str(folder),
+        str(lock),
+        _find_server(),
+    ]
     with (folder / _LOG).open("ab") as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)

@@ -5,11 +5,11 @@ from functools import partial
 from http import HTTPStatus
 
 from workers.errors import PolarDeniedError
+from workers.operations.manual_grant.request import Kind, Name, Newcomer
+from workers.operations.pacing import Turns
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
 from workers.polar.scopes import needs
-from workers.turns import Turns
-from workers.wishes import Kind, Name, Newcomer
 
 _EVERYBODY = Listing(path="/v1/customers/")
 

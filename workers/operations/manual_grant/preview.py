@@ -7,7 +7,7 @@ from config.problems import shown
 from workers.core.cases import plain
 from workers.core.claims import Claim, Standing
 from workers.core.grants import Grant
-from workers.wishes import Kind, Name, Newcomer, Wish
+from workers.operations.manual_grant.request import Kind, Name, Newcomer, Wish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

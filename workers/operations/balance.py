@@ -8,13 +8,13 @@ from decimal import Decimal
 from config.rules import Meter
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
+from workers.operations.pacing import Turns
 from workers.polar.catalogue import PolarMeter, views
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
 from workers.polar.meter_match import closest
 from workers.polar.scopes import needs
 from workers.store.audit import Audit
-from workers.turns import Turns
 
 NOTHING = Decimal(0)
 

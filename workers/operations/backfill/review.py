@@ -15,9 +15,9 @@ from workers.core.grants import Grant
 from workers.core.payloads import ORDER_PAID, read_order
 from workers.core.planning import Obstacle, Plan, judge, never, plan_for
 from workers.errors import UnreadableEventError
-from workers.hindsight import resting_on_today
+from workers.operations.backfill.staleness import resting_on_today
+from workers.operations.rebuild.comparison import REBUILD
 from workers.polar.lists import Row
-from workers.rebuilding import REBUILD
 from workers.store.bodies import pack
 
 # An order is paid up to so long after it was created, and does not say when.

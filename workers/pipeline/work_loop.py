@@ -18,7 +18,7 @@ from rq.exceptions import DequeueTimeout, StopRequested
 from rq.job import Job
 from rq.worker import WorkerStatus
 
-from workers.queue import GrantWorker
+from workers.pipeline.worker import GrantWorker
 from workers.store.redis_errors import words_of
 
 log = structlog.get_logger(__name__)

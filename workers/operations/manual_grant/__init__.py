@@ -1,0 +1,1 @@
+"""Manual_grant."""
