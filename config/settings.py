@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.durations import parse_duration
 from config.errors import ConfigError
-from config.problems import shown, unknown
+from config.wording import shown, unknown
 
 ENV_FILE = ".env"
 

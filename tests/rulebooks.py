@@ -7,9 +7,9 @@ from pathlib import Path
 
 from structlog.testing import CapturingLogger
 
+from config.rulebook import Rulebook
 from config.rules import parse_rules
 from tests.processes import TEN
-from workers.rulebook import Rulebook
 
 TWENTY = TEN.replace("10", "20")  # as long as TEN
 THIRTY = TEN.replace("10", "30")

@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from config.amounts import Amount
+from config.cel.amounts import Amount
 from config.rules import Rule, Rules, RulesError, parse_rules
 
 PRODUCT = "5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11"

@@ -9,6 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
+from config.rulebook import Rulebook
 from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
@@ -20,7 +21,6 @@ from workers.operations.reconcile import Reconciler
 from workers.pipeline.granter import Granter
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
-from workers.rulebook import Rulebook
 from workers.store.counts import Tally
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Intake

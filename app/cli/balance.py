@@ -11,7 +11,7 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import customers_id, say
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
-from config.problems import shown
+from config.wording import shown
 from workers.core.cases import plain
 from workers.operations.balance import Balance, Teller
 from workers.operations.customers import Customers

@@ -31,7 +31,7 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import counted, moment
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
-from config.problems import shown
+from config.wording import shown
 from workers.core.claims import Claim, Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read
 from workers.monitoring.health import Check, all_well, examine

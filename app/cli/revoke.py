@@ -10,9 +10,9 @@ from app.cli.output import claims_rows, console, grant_json, grants_json, litera
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.running import agreed, orders_id, run_all, say
 from app.errors import CommandError
-from config.problems import unknown
 from config.rules import Rules
 from config.settings import Settings
+from config.wording import unknown
 from workers.core.cases import credits_text
 from workers.core.claims import Claim, Outcome, Standing
 from workers.core.grants import Grant, order_subject, revoke_subject

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.root import root
-from config.schema import schema_text
+from config.rules.schema import schema_text
 
 _rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 root.add_typer(_rules, name="rules")

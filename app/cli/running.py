@@ -14,7 +14,7 @@ from rich.progress import Progress
 from app.cli.output import Cell, console, literal, print_json, print_table, status_text
 from app.cli.shapes import OutcomeJson
 from config.durations import parse_duration
-from config.problems import shown
+from config.wording import shown
 from workers.core.claims import Outcome, Status
 from workers.errors import PolarDeniedError, PolarError
 

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisGoneError
 from structlog.testing import capture_logs
 
+from config.rulebook import Rulebook
 from config.rules import parse_rules
 from tests.builders import some_id
 from tests.fakes import KilledError
@@ -22,7 +23,6 @@ from workers.core.claims import Status
 from workers.operations import reconcile
 from workers.operations.backfill.review import delivery_id_of
 from workers.operations.reconcile import Reconciler
-from workers.rulebook import Rulebook
 from workers.store import keys
 from workers.store.counts import Tally
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.expressions import Variables, compile_expression
+from config.cel.expressions import Variables, compile_expression
 from tests.builders import order_like, order_webhook, webhook
 from tests.conftest import PAYLOADS, payload
 from workers.core.payloads import (

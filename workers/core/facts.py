@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from config.expressions import Variables
+from config.cel.expressions import Variables
 from config.rules import ORDER_TRIGGERS, Trigger
 from workers.core.claims import Refund
 from workers.core.grants import customer_subject, cycle_subject, order_subject

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.amounts import TOO_MANY_CREDITS
+from config.cel.amounts import TOO_MANY_CREDITS
 from workers.core.claims import Revoke
 from workers.core.grants import BY_HAND as NO_RULE
 from workers.core.grants import LONGEST_TEXT, Grant, Part, manual_delivery, manual_subject, order_subject

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from config.expressions import tamed
+from config.cel.expressions import tamed
 from workers.errors import UnreadableEventError
 
 ORDER_PAID = "order.paid"

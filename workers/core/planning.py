@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
 
-from config.amounts import AmountError, amount_of
-from config.conditions import ConditionError
-from config.rules import MOST_DIGITS, Rule, Rules, Trigger
+from config.cel.amounts import MOST_DIGITS, AmountError, amount_of
+from config.cel.conditions import ConditionError
+from config.rules import Rule, Rules, Trigger
 from workers.core.claims import Refund, Revoke
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject

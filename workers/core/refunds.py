@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from config.amounts import MOST_DIGITS
+from config.cel.amounts import MOST_DIGITS
 from workers.core.claims import Claim, Refund, Standing, TakeBack, Taken
 from workers.core.grants import Grant, Part, refund_subject
 from workers.core.payloads import Order

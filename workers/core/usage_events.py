@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.amounts import MOST_DIGITS
-from config.fields import CONTROLS, RESERVED_PROPERTIES
+from config.cel.amounts import MOST_DIGITS
+from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
 from workers.core.manual import KEY
 from workers.core.payloads import Id, Moment

@@ -13,10 +13,10 @@ from redis.exceptions import (
 )
 
 from config.durations import spoken
+from config.rulebook import NOT_USED
 from workers.monitoring.alerts import LONGEST_WAIT
 from workers.pipeline.worker import workers_alive
 from workers.polar.responses import says_denied
-from workers.rulebook import NOT_USED
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.redis_errors import words_of

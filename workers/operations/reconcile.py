@@ -9,13 +9,13 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from config.rulebook import Rulebook
 from config.rules import Rules
 from workers.core.cases import credits_text
 from workers.core.claims import Outcome, Status
 from workers.errors import PolarError
 from workers.operations.backfill.run import LEDGER_LOST, Backlog, Mender
 from workers.pipeline.granter import Granter
-from workers.rulebook import Rulebook
 from workers.store import keys
 from workers.store.counts import Tally, write_down
 from workers.store.redis_errors import words_of

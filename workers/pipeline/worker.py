@@ -15,8 +15,8 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat, utcparse
 from rq.worker_registration import get_keys
 
+from config.rulebook import Rulebook
 from workers.core.claims import Status
-from workers.rulebook import Rulebook
 from workers.store import keys
 from workers.store.scripts import lua
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config.problems import shown
+from config.wording import shown
 from workers.errors import PolarUnreachableError
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from config.fields import RESERVED_PROPERTIES
-from config.problems import listed, shown
 from config.rules import Meter
+from config.rules.fields import RESERVED_PROPERTIES
+from config.wording import listed, shown
 from workers.core.grants import GRANTED_BY
 from workers.polar.catalogue import Clause, Filter, PolarMeter
 

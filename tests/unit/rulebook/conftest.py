@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
+from config import rulebook
 from tests.rulebooks import Watch, watch_in
-from workers import rulebook
 
 
 @pytest.fixture

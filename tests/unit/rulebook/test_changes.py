@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
+from config import rulebook
 from config.rules import Rules, load_rules
 from tests.processes import TEN
 from tests.rulebooks import (
@@ -22,7 +23,6 @@ from tests.rulebooks import (
     watch_in,
     write,
 )
-from workers import rulebook
 
 
 @pytest.fixture

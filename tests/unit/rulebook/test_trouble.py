@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
+from config import rulebook
 from config.errors import ConfigError
+from config.rulebook import NOT_USED, Rulebook
 from config.rules import Rules, RulesError, load_rules
 from tests.processes import TEN
 from tests.rulebooks import (
@@ -19,8 +21,6 @@ from tests.rulebooks import (
     version_of,
     write,
 )
-from workers import rulebook
-from workers.rulebook import NOT_USED, Rulebook
 
 BROKEN_OTHERWISE = TWENTY.replace("version: 1", "version: 9")
 

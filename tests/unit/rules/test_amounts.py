@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.amounts import MOST_DIGITS, AmountError, amount_of, exact
-from config.expressions import Expression, Variables, compile_expression
+from config.cel.amounts import MOST_DIGITS, AmountError, amount_of, exact
+from config.cel.expressions import Expression, Variables, compile_expression
 from tests.rulefiles import complaint, granting, rule_problem, the_amount
 
 

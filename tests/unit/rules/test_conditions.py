@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.conditions import ConditionError, compile_condition
-from config.expressions import Variables
+from config.cel.conditions import ConditionError, compile_condition
+from config.cel.expressions import Variables
 from tests.rulefiles import one_rule, rule_problem
 
 ORDER: Mapping[str, Any] = {

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.conflicts import conflicts_between
-from config.problems import Place
 from config.rules import Rule, Trigger
+from config.rules.conflicts import conflicts_between
+from config.rules.problems import Place
 from tests.rulefiles import PRODUCT, file_of, one_rule, parse, problems, rule_problem
 from tests.strategies import CREATED, PRODUCTS
 

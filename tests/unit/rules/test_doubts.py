@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from config.doubts import doubts
-from config.expressions import compile_expression
+from config.cel.expressions import compile_expression
 from config.rules import Rule
+from config.rules.warnings import doubts
 from tests.builders import fact_like
 from tests.conftest import PAYLOADS
 from tests.rulefiles import granting, parse, warnings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from config.expressions import (
+from config.cel.expressions import (
     MISSING,
     Cause,
     EvaluationError,
@@ -18,7 +18,7 @@ from config.expressions import (
     compile_expression,
     tamed,
 )
-from config.references import references_in
+from config.cel.references import references_in
 from tests.conftest import payload
 from tests.rulefiles import NO_MIXING
 

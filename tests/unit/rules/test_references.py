@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.expressions import NAMES, compile_expression
-from config.references import conjuncts, probed_in, references_in
+from config.cel.expressions import NAMES, compile_expression
+from config.cel.references import conjuncts, probed_in, references_in
 
 FIELDS = ("net_amount", "metadata.plan", 'metadata["a && b"]', "items[0].label", "`odd`")
 STRINGS = (

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from app.cli.root import root
 from config.rules import RulesError, Trigger, parse_rules
-from config.schema import schema_text
+from config.rules.schema import schema_text
 from tests.builders import METERS
 from tests.rulefiles import PRODUCT, WHOLE, file_of
 from tests.strategies import line_of, rule_sets

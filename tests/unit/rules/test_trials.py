@@ -5,8 +5,8 @@ import json
 import pytest
 
 from config.rules import Trigger
+from config.rules.sample_check import trial_webhook
 from config.samples import recorded
-from config.trials import trial_webhook
 from tests.rulefiles import NO_MIXING, asking, complaint, granting, parse, problems, rule_problem
 
 PERIOD, CUSTOMER = "triggers: [subscription.cycled]", "triggers: [customer.created]"

@@ -8,9 +8,9 @@ their metadata mean what stands there.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from config.conditions import Condition, ConditionError
-from config.expressions import Expression
-from config.references import Reference
+from config.cel.conditions import Condition, ConditionError
+from config.cel.expressions import Expression
+from config.cel.references import Reference
 from config.rules import Rule, Rules
 from workers.core.facts import Fact
 from workers.core.planning import Obstacle, judge, never

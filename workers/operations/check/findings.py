@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from config.problems import listed, shown
 from config.rules import Meter, Rule, Rules, Trigger
+from config.wording import listed, shown
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
 from workers.polar.meter_match import close_name, closest
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 
-from config.problems import closest, listed, shown
+from config.wording import closest, listed, shown
 from workers.operations.manual_grant.request import Kind, Wish, WishReader
 
 COLUMNS = (*(kind.value for kind in Kind), "name", "meter", "units", "key", "reason")

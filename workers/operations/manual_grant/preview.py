@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from config.problems import shown
+from config.wording import shown
 from workers.core.cases import plain
 from workers.core.claims import Claim, Standing
 from workers.core.grants import Grant

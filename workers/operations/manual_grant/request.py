@@ -10,11 +10,11 @@ from typing import NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
-from config.amounts import MOST_DIGITS, TOO_MANY_CREDITS
-from config.expression_fields import FEWEST_CREDITS
-from config.fields import CONTROLS
-from config.problems import listed, shown, unknown
+from config.cel.amounts import MOST_DIGITS, TOO_MANY_CREDITS
 from config.rules import Meter
+from config.rules.expression_fields import FEWEST_CREDITS
+from config.rules.fields import CONTROLS
+from config.wording import listed, shown, unknown
 from workers.core.grants import LONGEST_TEXT, manual_delivery, manual_subject
 from workers.core.manual import KEY, ManualGrant
 

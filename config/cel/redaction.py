@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from config.expressions import MISSING, Expression, Odd, Variables
-from config.problems import shown
-from config.references import Reference
+from config.cel.expressions import MISSING, Expression, Odd, Variables
+from config.cel.references import Reference
+from config.wording import shown
 
 _MOST_SHOWN = 4
 

@@ -3,8 +3,8 @@
 import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from config.expressions import EvaluationError, Expression, Variables
-from config.values import result_words, seen
+from config.cel.expressions import EvaluationError, Expression, Variables
+from config.cel.redaction import result_words, seen
 
 # Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
 MOST_DIGITS = 15

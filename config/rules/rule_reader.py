@@ -6,15 +6,16 @@ from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 
-from config import expression_fields, fields
-from config.amounts import Amount
-from config.conflicts import conflicts_within
-from config.doubts import doubts
-from config.expressions import Expression
-from config.pieces import Piece, Scalar, entries_of, items_of, values_of
-from config.problems import PieceError, Place, Report, listed, shown, unknown
-from config.ruleset import DEFAULT_TRIGGERS, Rule, Trigger
-from config.trials import amount_fault, condition_fault
+from config.cel.amounts import Amount
+from config.cel.expressions import Expression
+from config.rules import expression_fields, fields
+from config.rules.conflicts import conflicts_within
+from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
+from config.rules.nodes import Piece, Scalar, entries_of, items_of, values_of
+from config.rules.problems import PieceError, Place, Report
+from config.rules.sample_check import amount_fault, condition_fault
+from config.rules.warnings import doubts
+from config.wording import listed, shown, unknown
 
 T = TypeVar("T")
 Absent = TypeVar("Absent")

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 
 from cel_expr_python import cel
 
-from config.cel_words import ILL_FORMED, compile_words, evaluation_words, kind_words, meets_null
-from config.references import Reference, one_line, references_in
+from config.cel.error_words import ILL_FORMED, compile_words, evaluation_words, kind_words, meets_null
+from config.cel.references import Reference, one_line, references_in
 
 LONGEST = 2_000  # characters; CEL bounds depth (32) and steps (10,000) itself
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # controls, halves of characters

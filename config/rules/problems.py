@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from itertools import islice
 from typing import TypeVar
 
 from config.errors import ConfigError
@@ -11,11 +9,6 @@ from config.errors import ConfigError
 T = TypeVar("T")
 Source = TypeVar("Source")
 Default = TypeVar("Default")
-
-_SHOWN_CHARACTERS = 60  # enough to recognise what was written; longer would bury the message
-_LISTED_WORDS = 12  # more than the format has of any kind; only meters can be more
-_COMPARED_CHARACTERS = 128  # the longest name there can be
-_COMPARED_WORDS = 200  # some 2 ms for each unknown word; nobody has that many meters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,33 +111,6 @@ class Report:
     def warnings(self) -> tuple[Problem, ...]:
         """Return every warning noted, in the order of the file."""
         return _in_order(self._warnings)
-
-
-def shown(text: str) -> str:
-    """Return ``text`` in quotes, on one line and no longer than a glance takes."""
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[: _SHOWN_CHARACTERS - 3] + "..."
-    return repr(text)
-
-
-def listed(words: Iterable[str]) -> str:
-    """Return ``words`` as a list to read, cut short where it is long."""
-    all_words = list(words)
-    more = ["..."] if len(all_words) > _LISTED_WORDS else []
-    return ", ".join(all_words[:_LISTED_WORDS] + more)
-
-
-def unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:
-    """Return what to say of a word not in ``allowed``: the one it resembles, else ``otherwise``."""
-    close = closest(word, allowed)
-    hint = f"did you mean {shown(close)}?" if close is not None else otherwise
-    return f"unknown {what} {shown(word)}; {hint}"
-
-
-def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the one of ``allowed`` that ``word`` resembles, if any does."""
-    close = get_close_matches(word[:_COMPARED_CHARACTERS], islice(allowed, _COMPARED_WORDS), n=1)
-    return close[0] if close else None
 
 
 def _in_order(found: _Found) -> tuple[Problem, ...]:

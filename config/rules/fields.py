@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from config.pieces import Kind, Piece, Scalar, expected
-from config.problems import PieceError, listed, shown, unknown
-from config.ruleset import Trigger
+from config.rules.model import Trigger
+from config.rules.nodes import Kind, Piece, Scalar, expected
+from config.rules.problems import PieceError
+from config.wording import listed, shown, unknown
 
 MAX_METER_CHARACTERS = 128  # Polar's limit on the name of an event
 MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata

@@ -7,11 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from config import fields
-from config.amounts import TOO_MANY_CREDITS
-from config.expression_fields import FEWEST_CREDITS
-from config.expressions import LONGEST
-from config.ruleset import DEFAULT_TRIGGERS, Trigger
+from config.cel.amounts import TOO_MANY_CREDITS
+from config.cel.expressions import LONGEST
+from config.rules import fields
+from config.rules.expression_fields import FEWEST_CREDITS
+from config.rules.model import DEFAULT_TRIGGERS, Trigger
 
 Schema = dict[str, Any]
 

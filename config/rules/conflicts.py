@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from config.problems import Place, listed, shown
-from config.ruleset import DEFAULT_TRIGGERS, Rule, Trigger
+from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
+from config.rules.problems import Place
+from config.wording import listed, shown
 
 _SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from config.cel_words import kind_words
-from config.expressions import (
+from config.cel.error_words import kind_words
+from config.cel.expressions import (
     Cause,
     EvaluationError,
     Expression,
@@ -11,8 +11,8 @@ from config.expressions import (
     Variables,
     compile_expression,
 )
-from config.references import conjuncts
-from config.values import result_words, seen
+from config.cel.redaction import result_words, seen
+from config.cel.references import conjuncts
 
 
 class ConditionError(Exception):

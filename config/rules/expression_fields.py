@@ -3,12 +3,13 @@
 import re
 from decimal import Decimal
 
-from config.amounts import MOST_DIGITS, TOO_MANY_CREDITS, Amount, AmountError, amount_of
-from config.cel_words import kind_words
-from config.conditions import Condition, compile_condition
-from config.expressions import EvaluationError, Expression, ExpressionError, Variables, compile_expression
-from config.pieces import Kind, Piece, Scalar, expected
-from config.problems import PieceError, shown
+from config.cel.amounts import MOST_DIGITS, TOO_MANY_CREDITS, Amount, AmountError, amount_of
+from config.cel.conditions import Condition, compile_condition
+from config.cel.error_words import kind_words
+from config.cel.expressions import EvaluationError, Expression, ExpressionError, Variables, compile_expression
+from config.rules.nodes import Kind, Piece, Scalar, expected
+from config.rules.problems import PieceError
+from config.wording import shown
 
 # Twelve digits after the point, as many as there may be before it.
 FEWEST_CREDITS = Decimal("0.000000000001")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from config.amounts import Amount
-from config.conditions import Condition
-from config.problems import Problem
+from config.cel.amounts import Amount
+from config.cel.conditions import Condition
+from config.rules.problems import Problem
 
 
 class Trigger(StrEnum):

@@ -9,8 +9,9 @@ import re
 import yaml
 from yaml.reader import ReaderError
 
-from config.pieces import Entries, Entry, Items, Kind, Piece, Scalar
-from config.problems import PieceError, Place, Report, shown
+from config.rules.nodes import Entries, Entry, Items, Kind, Piece, Scalar
+from config.rules.problems import PieceError, Place, Report
+from config.wording import shown
 
 _MAX_CHARACTERS = 1_000_000  # a thousand rules are some 300,000
 _MAX_PIECES = 100_000  # a thousand rules are some 30,000; aliases of aliases grow without end

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
-from config.expressions import Cause, EvaluationError, Expression, Variables
-from config.ruleset import Trigger
+from config.cel.expressions import Cause, EvaluationError, Expression, Variables
+from config.cel.redaction import value_words
+from config.rules.model import Trigger
 from config.samples import recorded
-from config.values import value_words
 
 # What merchants and customers fill in as they like: nobody knows the types in there.
 FREE = frozenset({"metadata", "custom_field_data"})

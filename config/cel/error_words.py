@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from config.problems import shown, unknown
+from config.wording import shown, unknown
 
 _ERROR = re.compile(r"ERROR: <input>:(?P<line>-?\d+):(?P<column>-?\d+): (?P<words>[^\n]*)")
 _OVERLOAD = re.compile(r"found no matching overload for '(?P<name>[^']+)' applied to '(?P<types>[^']*)'")

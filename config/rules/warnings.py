@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any, Union
 
-from config.conditions import Condition, ConditionError
-from config.expressions import NAMES, Expression
-from config.problems import closest
-from config.references import probed_in
-from config.ruleset import Rule, Trigger
-from config.trials import FREE, is_out_of_reach, trial_webhook
+from config.cel.conditions import Condition, ConditionError
+from config.cel.expressions import NAMES, Expression
+from config.cel.references import probed_in
+from config.rules.model import Rule, Trigger
+from config.rules.sample_check import FREE, is_out_of_reach, trial_webhook
+from config.wording import closest
 
 # What may be below: nothing, for a number or a text; None where it cannot be told.
 Fields = Mapping[str, Union["Fields", None]]

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.problems import PieceError, Place, Report, listed, shown, unknown
+from config.rules.problems import PieceError, Place, Report
+from config.wording import listed, shown, unknown
 
 
 class Kind(StrEnum):

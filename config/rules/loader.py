@@ -6,29 +6,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from config import fields
-from config.amounts import MOST_DIGITS
-from config.conflicts import conflicts_between, doubtful_switches
 from config.errors import ConfigError
-from config.pieces import Kind, Piece, Scalar, entries_of, items_of, values_of
-from config.problems import Problem, Report, RulesError
-from config.rule_reader import RuleReader
-from config.ruleset import DEFAULT_TRIGGERS, ORDER_TRIGGERS, Meter, Rule, Rules, Trigger
-from config.yaml_source import place_in, read_yaml
-
-__all__ = [
-    "DEFAULT_TRIGGERS",
-    "MOST_DIGITS",
-    "ORDER_TRIGGERS",
-    "Meter",
-    "Problem",
-    "Rule",
-    "Rules",
-    "RulesError",
-    "Trigger",
-    "load_rules",
-    "parse_rules",
-]
+from config.rules import fields
+from config.rules.conflicts import conflicts_between, doubtful_switches
+from config.rules.model import Meter, Rule, Rules
+from config.rules.nodes import Kind, Piece, Scalar, entries_of, items_of, values_of
+from config.rules.problems import Report
+from config.rules.rule_reader import RuleReader
+from config.rules.yaml_source import place_in, read_yaml
 
 FILE_KEYS = ("version", "credit_from", "meters", "rules")
 METER_KEYS = ("property",)

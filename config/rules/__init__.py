@@ -1,0 +1,18 @@
+"""The YAML language of the rules file; every other package imports it from here."""
+
+from config.rules.loader import load_rules, parse_rules
+from config.rules.model import DEFAULT_TRIGGERS, ORDER_TRIGGERS, Meter, Rule, Rules, Trigger
+from config.rules.problems import Problem, RulesError
+
+__all__ = [
+    "DEFAULT_TRIGGERS",
+    "ORDER_TRIGGERS",
+    "Meter",
+    "Problem",
+    "Rule",
+    "Rules",
+    "RulesError",
+    "Trigger",
+    "load_rules",
+    "parse_rules",
+]
