@@ -8,10 +8,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.counting import Counting
-from app.health import HealthEndpoints
-from app.signature import Verifier
-from app.webhooks import WebhookEndpoint
+from app.receiver.counting import Counting
+from app.receiver.health import HealthEndpoints
+from app.receiver.signature import Verifier
+from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings
 from workers.runtime import RECEIVER_SECONDS, connect, intake_for, require_redis_url, require_secrets
 from workers.store.counts import Tally
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
         counts = asyncio.create_task(counting.run())
-        yield {"tally": tally}  # for app.connections
+        yield {"tally": tally}  # for app.receiver.connections
         counting.end()
         await counts
         await intake.close()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
-from app.signature import sign
+from app.receiver.signature import sign
 from config.samples import recorded
 
 PATH = "/webhooks/polar"

@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx
 
 from app.demo.polar import Polar
-from app.signature import sign
+from app.receiver.signature import sign
 from config.settings import Settings
 from tests.builders import CUSTOMER
 from tests.printed import assert_as_promised
@@ -145,7 +145,7 @@ class Running:
 
     def parts(self, name: str) -> list[int]:
         """Return the process ids of its receivers or workers that live now."""
-        words = f"-m app.parts {name}"
+        words = f"-m app.processes.parts {name}"
         mine = [process for process in processes() if process.parent == self.pid]
         return [process.pid for process in mine if words in process.command]
 

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from app.signature import Verifier, sign
-from app.webhooks import WebhookEndpoint
+from app.receiver.signature import Verifier, sign
+from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.conftest import payload
 from workers.store.bodies import unpack

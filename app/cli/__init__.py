@@ -8,23 +8,23 @@ from app.cli import (
     backfill,
     balance,
     check,
+    deliveries,
     demo,
     dismiss,
     explain,
     forget,
     grant,
     grants,
-    look,
     rebuild,
     recover,
     replay,
     revoke,
     rules,
-    run,
     send,
+    service,
 )
+from app.cli.batches import advised
 from app.cli.root import root
-from app.cli.running import advised
 from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError, PolarDeniedError
@@ -34,13 +34,13 @@ __all__ = [
     "backfill",
     "balance",
     "check",
+    "deliveries",
     "demo",
     "dismiss",
     "explain",
     "forget",
     "grant",
     "grants",
-    "look",
     "main",
     "rebuild",
     "recover",
@@ -48,8 +48,8 @@ __all__ = [
     "revoke",
     "root",
     "rules",
-    "run",
     "send",
+    "service",
 ]
 
 

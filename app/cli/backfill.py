@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.mending_shapes import BackfillJson, MissingJson
-from app.cli.output import Cell, ago, console, iso, literal, planned_json, print_json, print_table
-from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import (
+from app.cli.batches import (
     agreed,
     counted,
     is_unfinished,
@@ -23,6 +20,9 @@ from app.cli.running import (
     run_all,
     say,
 )
+from app.cli.output import Cell, ago, console, iso, literal, planned_json, print_json, print_table
+from app.cli.repair_shapes import BackfillJson, MissingJson
+from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from workers.core.cases import credits_text

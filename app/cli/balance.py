@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from app.cli.batches import customers_id, say
 from app.cli.output import Cell, console, literal, number, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import customers_id, say
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
 from config.wording import shown

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from app.cli.batches import counted
 from app.cli.output import Cell, print_json, print_table, where
 from app.cli.root import Json, root, settings_for
-from app.cli.running import counted
 from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules

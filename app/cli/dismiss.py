@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.look import find
+from app.cli.deliveries import find
 from app.cli.output import Cell, delivery_json, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from app.cli.grant_words import print_done, print_offers
+from app.cli.batches import agreed, progress, run_all, say
+from app.cli.grant_output import print_done, print_offers
 from app.cli.output import console, literal
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import agreed, progress, run_all, say
 from app.errors import CommandError
 from config.rules import load_rules
 from workers.operations.manual_grant.csv_file import COLUMNS, read_table

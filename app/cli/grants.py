@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from app.cli.batches import customers_id, moment, orders_id
 from app.cli.output import Cell, ago, console, entry_json, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import customers_id, moment, orders_id
 from workers.core.cases import plain
 from workers.core.claims import Entry
 from workers.store.audit import Audit

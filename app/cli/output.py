@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.layout import lay_out
 from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
+from app.cli.tables import lay_out
 from config.durations import spoken
 from config.settings import ENV_FILE, Settings
 from workers.core.cases import plain

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from app.cli.mending_shapes import RebuildJson, TraceJson
+from app.cli.batches import agreed, counted, print_some, progress, say
 from app.cli.output import Cell, console, iso, literal, number, print_json, print_table
+from app.cli.repair_shapes import RebuildJson, TraceJson
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import agreed, counted, print_some, progress, say
 from config.rules import load_rules
 from workers.core.cases import plain
 from workers.core.grants import Grant, order_of

@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.mending_shapes import RecoverJson
-from app.cli.output import Cell, ago, console, iso, print_json
-from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import (
+from app.cli.batches import (
     agreed,
     counted,
     is_unfinished,
@@ -23,6 +20,9 @@ from app.cli.running import (
     run_all,
     say,
 )
+from app.cli.output import Cell, ago, console, iso, print_json
+from app.cli.repair_shapes import RecoverJson
+from app.cli.root import Json, opened, root, settings_for
 from config.rules import load_rules
 from workers.core.claims import Outcome
 from workers.operations.recover import Lost

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 import typer.core
 
-from app.cli import demo, mending_shapes, root, shapes
+from app.cli import demo, repair_shapes, root, shapes
 
 PRINTED: Mapping[str, Mapping[str, Any]] = {
-    "backfill": {"": mending_shapes.BackfillJson},
+    "backfill": {"": repair_shapes.BackfillJson},
     "balance": {"": list[shapes.BalanceJson]},
     "check": {"": list[shapes.FindingJson]},
     "demo": {"": demo.DemoJson},
@@ -27,8 +27,8 @@ PRINTED: Mapping[str, Mapping[str, Any]] = {
         "with --from and --dry-run": list[shapes.WantedGrantJson],
     },
     "grants": {"": list[shapes.GrantJson]},
-    "rebuild": {"": mending_shapes.RebuildJson},
-    "recover": {"": mending_shapes.RecoverJson},
+    "rebuild": {"": repair_shapes.RebuildJson},
+    "recover": {"": repair_shapes.RecoverJson},
     "replay": {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]},
     "revoke": {"": list[shapes.GrantJson]},
     "send": {"": shapes.SentJson},

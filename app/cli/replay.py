@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from app.cli.look import Since, Type, find, select
+from app.cli.batches import agreed, counted, is_unfinished, print_outcomes, run_all, say
+from app.cli.deliveries import Since, Type, find, select
 from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import agreed, counted, is_unfinished, print_outcomes, run_all, say
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from app.cli.batches import agreed, orders_id, run_all, say
 from app.cli.output import claims_rows, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import agreed, orders_id, run_all, say
 from app.errors import CommandError
 from config.rules import Rules
 from config.settings import Settings

@@ -14,7 +14,7 @@ from app.cli.output import console, delivery_json, literal, print_json, status_t
 from app.cli.root import Json, root, settings_for
 from app.cli.shapes import SentJson
 from app.errors import CommandError
-from app.signature import WEBHOOK_ID, sign
+from app.receiver.signature import WEBHOOK_ID, sign
 from config.samples import SAMPLES, sample
 from config.settings import Settings
 from workers.core.claims import Delivery, Status

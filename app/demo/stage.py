@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from app.errors import CommandError
-from app.signature import sign
+from app.receiver.signature import sign
 from config.settings import Settings
 from workers.core.claims import Delivery, Status
 from workers.embedded.server import EmbeddedRedis

@@ -51,7 +51,7 @@ def test_wrong_use_is_told_and_is_exit_status_2(alone: Credits, args: list[str],
 
 
 def test_a_part_that_there_is_not_runs_nothing_and_says_so(alone: Credits) -> None:
-    command = [sys.executable, "-P", "-m", "app.parts", "wroker"]
+    command = [sys.executable, "-P", "-m", "app.processes.parts", "wroker"]
     # It would end as soon as its standard input does.
     with subprocess.Popen(
         command, cwd=alone.folder, env=alone._environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from app.signature import sign
+from app.receiver.signature import sign
 from tests.builders import order_webhook, some_id
 from tests.processes import SECRET, Credits, Running, credits_in, eventually, living, post
 from tests.wires import heard, is_refused, post_with, statuses, wire_to

@@ -11,7 +11,7 @@ from redis import Redis
 
 from app.demo.polar import create_app as create_polar
 from app.demo.polar.faults import Status as Answers
-from app.signature import sign
+from app.receiver.signature import sign
 from tests.builders import CUSTOMER, order_webhook, some_id
 from tests.processes import SECRET, credits_in, eventually, some_polar
 from tests.servers import running

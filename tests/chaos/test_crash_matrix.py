@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 from starlette.applications import Starlette
 
 from app.demo.polar import Polar, create_app
-from app.signature import sign
+from app.receiver.signature import sign
 from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.chaos.deaths import DEATHS, DOWN, Death, before
 from tests.doomed import doomed
@@ -129,7 +129,7 @@ def test_a_worker_that_dies_anywhere_leaves_all_that_the_next_one_needs(due: Sho
 def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_has_done_enough(
     shop: Shop,
 ) -> None:
-    assert_receiver_dies(shop, before("app.webhooks:WebhookEndpoint._accepted"))
+    assert_receiver_dies(shop, before("app.receiver.webhooks:WebhookEndpoint._accepted"))
     shop.work()
     assert_one_credit(shop)
     assert shop.receive(PURCHASE, PURCHASED) == "duplicate"  # Polar had no answer, and sends it again

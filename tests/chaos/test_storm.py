@@ -21,12 +21,12 @@ from redis.exceptions import RedisError
 
 from app.demo.polar import Polar, create_app
 from tests.builders import METERS
-from tests.chaos.storm_blows import FROZEN, Blow, Harm, blows_of
-from tests.chaos.storm_house import LOG, House, house, thaw
-from tests.chaos.storm_post import Post
-from tests.chaos.storm_reckoning import Reckoning
-from tests.chaos.storm_shop import RULES_FILE, Shop
-from tests.chaos.storm_weather import FAULTS, LIGHTNING, fault, faults_of
+from tests.chaos.storm.blows import FROZEN, Blow, Harm, blows_of
+from tests.chaos.storm.house import LOG, House, house, thaw
+from tests.chaos.storm.post import Post
+from tests.chaos.storm.reckoning import Reckoning
+from tests.chaos.storm.shop import RULES_FILE, Shop
+from tests.chaos.storm.weather import FAULTS, LIGHTNING, fault, faults_of
 from tests.processes import TOKEN, credits_in, eventually
 from tests.servers import running
 from workers.core.claims import Status

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from app.main import create_app
-from app.receiver import serving
+from app.receiver.server import serving
 from tests.embedding import guarded, served
 from tests.processes import eventually
 from tests.receivers import OPS_TOKEN, settings_for

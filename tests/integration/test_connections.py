@@ -11,9 +11,9 @@ import httpx
 import pytest
 from redis import Redis
 
-from app import connections as door
 from app.main import create_app
-from app.receiver import serving
+from app.receiver import connections as door
+from app.receiver.server import serving
 from tests.processes import credits_in, eventually, post
 from tests.receivers import OPS_TOKEN, PAID, disposition, settings_for
 from tests.servers import running_as

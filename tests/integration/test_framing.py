@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from app import connections as door
+from app.receiver import connections as door
 from tests.receivers import PAID, disposition, signed
 from tests.wires import post_with, raw, statuses
 from workers.store.deliveries import DeliveryStore

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from app.main import create_app
-from app.receiver import serving
+from app.receiver.server import serving
 from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.conftest import payload
 from tests.fakes import FakePolar, KilledError

@@ -13,7 +13,7 @@ from redis import Redis
 from app.demo.polar import Polar as StandIn
 from app.demo.polar import create_app as create_polar
 from app.main import create_app
-from app.signature import sign
+from app.receiver.signature import sign
 from config.errors import ConfigError
 from tests.builders import order_webhook, some_id
 from tests.conftest import PAYLOADS, payload

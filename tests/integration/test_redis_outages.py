@@ -16,7 +16,7 @@ import pytest
 from starlette.responses import Response
 
 from app.demo.polar import Polar, create_app
-from app.signature import sign
+from app.receiver.signature import sign
 from tests.builders import CUSTOMER, order_webhook, some_id
 from tests.processes import SECRET, Credits, Running, credits_in, eventually, some_polar
 from tests.redis_servers import DURABLE, Server, name_in, own_redis

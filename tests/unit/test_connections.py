@@ -9,9 +9,9 @@ import pytest
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
-from app import connections
-from app.connections import Connection, most_connections, raise_file_limit
-from app.receiver import serving
+from app.receiver import connections
+from app.receiver.connections import Connection, most_connections, raise_file_limit
+from app.receiver.server import serving
 
 REQUEST_SECONDS = 15
 

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.counting import Counting
+from app.receiver.counting import Counting
 from tests.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError
 from workers.polar.client import Polar

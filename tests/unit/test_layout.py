@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from app.cli.layout import lay_out
+from app.cli.tables import lay_out
 from tests.builders import some_id
 
 ID = some_id(1)

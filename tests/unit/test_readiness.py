@@ -7,9 +7,9 @@ import pytest
 from redis import Redis
 from starlette.requests import Request
 
-from app import health
-from app.counting import Counting
-from app.health import HealthEndpoints
+from app.receiver import health
+from app.receiver.counting import Counting
+from app.receiver.health import HealthEndpoints
 from workers.errors import StoreUnavailableError
 from workers.store.counts import Tally
 from workers.store.intake import Intake

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from app.refusals import Refusals
+from app.receiver.refusals import Refusals
 
 QUIET_SECONDS = 10
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.running import progress, run_all, say
+from app.cli.batches import progress, run_all, say
 from tests.shops import UNREACHABLE
 from workers.core.claims import Outcome, Status
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
-from app.signature import InvalidSignatureError, Verifier, sign
+from app.receiver.signature import InvalidSignatureError, Verifier, sign
 from tests.conftest import PAYLOADS, payload
 
 SECRET = "whsec_testsecret"

@@ -8,7 +8,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog.testing import capture_logs
 
-from app.signature import sign
+from app.receiver.signature import sign
 from tests.builders import order_webhook
 from tests.conftest import payload
 from tests.receivers import ID, PAID, Receiver, signed

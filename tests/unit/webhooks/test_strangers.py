@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.signature import sign
+from app.receiver.signature import sign
 from tests.receivers import ID, PAID, RawHeaders, Receiver, signed
 
 HEADER_NAMES = st.sampled_from(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.types import Message, Scope
 
-from app import uploads
+from app.receiver import uploads
 from tests.receivers import PAID, PATH, Receiver, signed
 
 CHUNK = b"x" * 60_000

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from app.signature import sign
-from tests.chaos.storm_shop import Letter
+from app.receiver.signature import sign
+from tests.chaos.storm.shop import Letter
 from tests.processes import SECRET
 
 _PATIENCE_SECONDS = 1.5  # Polar waits ten

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from app.receiver import listen, url_of
-from app.supervisor import Part, _end
-from tests.chaos.storm_blows import FROZEN, Blow, Harm
-from tests.chaos.storm_haste import haste
+from app.processes.supervisor import Part, _end
+from app.receiver.server import listen, url_of
+from tests.chaos.storm.blows import FROZEN, Blow, Harm
+from tests.chaos.storm.haste import haste
 from tests.embedding import guardian_pid, server_pid
 from tests.processes import Credits, processes
 from workers.embedded.server import EmbeddedRedis
@@ -45,7 +45,7 @@ class HastyPart(Part):
         """Start it as a part of `credits up` is started."""
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.chaos.storm_haste", *self.args],
+                [sys.executable, "-P", "-m", "tests.chaos.storm.haste", *self.args],
                 env=dict(self.env),
                 stdin=self.lifeline,
                 stdout=file,

@@ -15,7 +15,7 @@ from app.demo.polar import (
     Slow,
     Status,
 )
-from tests.chaos.storm_seed import dice, shuffled
+from tests.chaos.storm.seed import dice, shuffled
 
 _TOO_LATE_SECONDS = 0.8  # a worker in haste waits half a second
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from tests.chaos.storm_seed import dice, shuffled
+from tests.chaos.storm.seed import dice, shuffled
 
 
 class Harm(StrEnum):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from app.cli.batches import counted, moment
 from app.cli.output import (
     Cell,
     ago,
@@ -28,7 +29,6 @@ from app.cli.output import (
     where,
 )
 from app.cli.root import Json, opened, root, settings_for
-from app.cli.running import counted, moment
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
 from config.wording import shown

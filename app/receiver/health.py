@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.counting import Counting
+from app.receiver.counting import Counting
 from workers.errors import StoreUnavailableError
 from workers.monitoring.health import Check, all_well, examine
 from workers.monitoring.metrics import exposition

@@ -8,7 +8,7 @@ from starlette.types import Message, Receive
 from workers.store.bodies import MOST_BYTES
 
 # Of all that are not whole yet, and so not known to be Polar's. What came and was not read yet is on top
-# of it, and bounded by app.connections.
+# of it, and bounded by app.receiver.connections.
 MOST_BYTES_AT_ONCE = 64 * MOST_BYTES
 _READ_SECONDS = 10  # Polar itself would have given up
 _MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
@@ -40,7 +40,7 @@ class Uploads:
             raise BodyTooLargeError
         body = bytearray()
         # Polar's come whole at once, and so without a timer, which costs as much as half of the verification.
-        # Who sends nothing at all is hung up on by app.connections.
+        # Who sends nothing at all is hung up on by app.receiver.connections.
         if _add(body, await receive()):
             await self._read_on(body, receive)
         return bytes(body)

@@ -22,7 +22,7 @@ _DRAIN_SECONDS = 30.0  # a request to Polar may take two thirds of it
 
 @dataclass(kw_only=True)
 class Part:
-    """One process that is to run: ``python -m app.parts <args>``."""
+    """One process that is to run: ``python -m app.processes.parts <args>``."""
 
     name: str
     args: Sequence[str]
@@ -37,7 +37,7 @@ class Part:
         """Start it: deaf to the terminal's Ctrl-C, and holding a pipe that breaks when we die."""
         self.process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             # -P: a storefront's own folder named app must not be taken for ours.
-            [sys.executable, "-P", "-m", "app.parts", *self.args],
+            [sys.executable, "-P", "-m", "app.processes.parts", *self.args],
             env=dict(self.env),
             stdin=subprocess.PIPE,
             pass_fds=self.pass_fds,

@@ -10,9 +10,9 @@ import typer
 
 from app.cli.root import JsonLogs, root, settings_for
 from app.main import create_app
-from app.parts import run_worker
-from app.receiver import listen, run_receiver, url_of
-from app.supervisor import Part, supervise
+from app.processes.parts import run_worker
+from app.processes.supervisor import Part, supervise
+from app.receiver.server import listen, run_receiver, url_of
 from config.durations import spoken
 from config.errors import ConfigError
 from config.rules import Rules, load_rules

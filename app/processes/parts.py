@@ -1,4 +1,4 @@
-"""The processes that a supervisor runs: ``python -m app.parts receiver FD``, ``worker``, ``reconciler``."""
+"""One process: ``python -m app.processes.parts``, then ``receiver FD``, ``worker`` or ``reconciler``."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.main import create_app
-from app.receiver import run_receiver
+from app.receiver.server import run_receiver
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from workers.monitoring.logs import configure_logging

@@ -6,7 +6,7 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.connections import Connection, raise_file_limit
+from app.receiver.connections import Connection, raise_file_limit
 from config.errors import ConfigError
 from config.settings import Settings
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from tests.builders import METERS
-from tests.chaos.storm_shop import RULES
+from tests.chaos.storm.shop import RULES
 from tests.chaos.world import Amounts, Told
 from tests.fakes import Event
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
+from app.cli.batches import counted, print_some
 from app.cli.output import Cell, console, grant_json, grants_json, literal, print_json, print_table
-from app.cli.running import counted, print_some
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from workers.core.cases import plain
 from workers.core.claims import Standing

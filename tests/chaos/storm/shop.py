@@ -11,7 +11,7 @@ from random import Random
 from uuid import UUID
 
 from tests.builders import METERS, order_webhook, refund_webhook, webhook
-from tests.chaos.storm_seed import dice
+from tests.chaos.storm.seed import dice
 from tests.chaos.world import CENTS, File, Line, Told
 from tests.conftest import payload
 from tests.kinds import KINDS, PAID

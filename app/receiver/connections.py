@@ -9,14 +9,14 @@ from typing import ClassVar, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.refusals import Refusals
+from app.receiver.refusals import Refusals
 
 # From a connection's begin, or its last answer, to the next answer: up to five until there is a request, and
-# Polar waits for ten. Less than _GRACE_SECONDS in app.receiver, or who dribbles at a stop makes a 500.
+# Polar waits for ten. Less than _GRACE_SECONDS in app.receiver.server, or who dribbles at a stop makes a 500.
 _REQUEST_SECONDS = 15.0
 
-# Far more than Polar has. Up to 256 KB of each come at once, before app.uploads counts any of it: strangers
-# take a receiver from 75 MB to 290 at the most. With a thousand connections it was 430.
+# Far more than Polar has. Up to 256 KB of each come at once, before app.receiver.uploads counts any of it:
+# strangers take a receiver from 75 MB to 290 at the most. With a thousand connections it was 430.
 _MOST_CONNECTIONS = 250
 _OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
 _MANY_FILES = 10_240  # where the system sets no limit; macOS takes no more than this

@@ -1,4 +1,4 @@
-"""The service in haste: ``python -m tests.chaos.storm_haste worker`` has a twentieth of a worker's patience.
+"""The service in haste: ``python -m tests.chaos.storm.haste worker`` has a twentieth of a worker's patience.
 
 A storm of seconds then meets what the real one would meet in minutes: leases that end, pauses in a row,
 requests given up. Nothing but the constants differs, and most of them keep their proportions.
@@ -25,8 +25,8 @@ _IN_HASTE: Mapping[str, object] = {
     "workers.pipeline.worker.TICK_SECONDS": 1,  # RQ waits no shorter
     "workers.runtime.RECEIVER_SECONDS": 0.5,  # AOF writes take their time on a busy machine
     "app.main.RECEIVER_SECONDS": 0.5,
-    "app.supervisor._FIRST_DELAY_SECONDS": 0.025,
-    "app.supervisor._LONGEST_DELAY_SECONDS": 0.5,
+    "app.processes.supervisor._FIRST_DELAY_SECONDS": 0.025,
+    "app.processes.supervisor._LONGEST_DELAY_SECONDS": 0.5,
 }
 
 
@@ -41,4 +41,4 @@ def haste() -> Iterator[None]:
 
 if __name__ == "__main__":
     with haste():
-        runpy.run_module("app.parts", run_name="__main__", alter_sys=True)
+        runpy.run_module("app.processes.parts", run_name="__main__", alter_sys=True)

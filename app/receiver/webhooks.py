@@ -5,9 +5,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from app.refusals import Refusals
-from app.signature import InvalidSignatureError, Verifier
-from app.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
+from app.receiver.refusals import Refusals
+from app.receiver.signature import InvalidSignatureError, Verifier
+from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.errors import StoreUnavailableError
 from workers.store.counts import Tally
 from workers.store.intake import Disposition, Intake, RawDelivery

@@ -1,0 +1,1 @@
+"""The webhook endpoint: server, connection limits, uploads, signature, webhooks, health."""
