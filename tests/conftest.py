@@ -1,7 +1,6 @@
 """What all tests share: one real Redis, real payloads, and no hurry."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,14 +11,6 @@ from workers.embedded.server import EmbeddedRedis
 # Machines are noisy: how long one example takes says nothing.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
-
-PAYLOADS = Path(__file__).parent / "payloads"
-RESPONSES = Path(__file__).parent / "responses"
-
-
-def payload(name: str) -> bytes:
-    """Return the body of a webhook that a Polar server sent, byte for byte."""
-    return (PAYLOADS / f"{name}.json").read_bytes()
 
 
 @pytest.fixture(scope="session")

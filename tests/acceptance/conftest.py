@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.desks import NOWHERE, Desk, desk_in
-from tests.processes import Credits, credits_in
+from tests.support.cli_session import NOWHERE, Desk, desk_in
+from tests.support.processes import Credits, credits_in
 
 
 @pytest.fixture

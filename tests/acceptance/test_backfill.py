@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from app.demo.polar import Slow
-from tests.builders import CUSTOMER, some_id
-from tests.desks import Desk, assert_one_clear_line, assert_wrong_use
-from tests.processes import TEN, Credits, eventually, post
-from tests.sales import sell
-from tests.stores import claim_of
-from tests.terminals import at_a_terminal
+from tests.support.builders import CUSTOMER, some_id
+from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.polar_orders import sell
+from tests.support.processes import TEN, Credits, eventually, post
+from tests.support.real_stores import claim_of
+from tests.support.terminals import at_a_terminal
 from workers.core.claims import Status
 from workers.core.grants import order_subject
 from workers.operations.backfill.review import delivery_id_of

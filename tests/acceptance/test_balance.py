@@ -4,10 +4,17 @@ import json
 
 import pytest
 
-from tests.builders import CUSTOMER, refund_webhook, some_id
-from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
-from tests.processes import TEN, TOKEN
-from tests.standins import INGEST, ask
+from tests.support.builders import CUSTOMER, refund_webhook, some_id
+from tests.support.cli_session import (
+    STRANGER,
+    Desk,
+    assert_one_clear_line,
+    assert_wrong_use,
+    purchase,
+    strangers_purchase,
+)
+from tests.support.polar_standin import INGEST, ask
+from tests.support.processes import TEN, TOKEN
 
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
 

@@ -5,10 +5,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.builders import CUSTOMER, some_id
-from tests.catalogues import ARCHIVED, goods
-from tests.desks import NOWHERE, Desk, assert_one_clear_line
-from tests.processes import TOKEN, Credits
+from tests.support.builders import CUSTOMER, some_id
+from tests.support.catalogues import ARCHIVED, goods
+from tests.support.cli_session import NOWHERE, Desk, assert_one_clear_line
+from tests.support.processes import TOKEN, Credits
 
 PACK, PLAN, GONE = some_id(1), some_id(2), some_id(3)
 

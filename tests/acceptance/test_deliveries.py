@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from tests.builders import CUSTOMER, PRODUCT, some_id
-from tests.conftest import payload
-from tests.desks import (
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, PRODUCT, some_id
+from tests.support.cli_session import (
     NOBODY,
     STRANGER,
     TWENTY,
@@ -16,8 +16,8 @@ from tests.desks import (
     purchase,
     strangers_purchase,
 )
-from tests.processes import TEN, Credits, eventually
-from tests.terminals import at_a_terminal
+from tests.support.processes import TEN, Credits, eventually
+from tests.support.terminals import at_a_terminal
 
 
 def test_deliveries_are_listed_newest_first_and_chosen_by_filters(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from app.cli.root import root
 from app.demo import stage
-from tests.processes import Credits, eventually, processes
+from tests.support.processes import Credits, eventually, processes
 
 BALANCES = {"api_usage": 1100, "image_generations": 20}
 

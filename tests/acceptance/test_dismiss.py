@@ -1,7 +1,14 @@
 """``credits dismiss`` as a user types it."""
 
-from tests.builders import CUSTOMER
-from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
+from tests.support.builders import CUSTOMER
+from tests.support.cli_session import (
+    STRANGER,
+    Desk,
+    assert_one_clear_line,
+    assert_wrong_use,
+    purchase,
+    strangers_purchase,
+)
 
 
 def test_a_dismissed_delivery_is_no_failure_any_more_and_keeps_its_reason(desk: Desk) -> None:

@@ -7,11 +7,18 @@ from typing import cast
 
 import pytest
 
-from tests.builders import CUSTOMER, order_webhook, some_id, webhook
-from tests.conftest import payload
-from tests.desks import STRANGER, Desk, assert_one_clear_line, assert_wrong_use, purchase, strangers_purchase
-from tests.processes import Credits
-from tests.terminals import at_a_keyboard
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, order_webhook, some_id, webhook
+from tests.support.cli_session import (
+    STRANGER,
+    Desk,
+    assert_one_clear_line,
+    assert_wrong_use,
+    purchase,
+    strangers_purchase,
+)
+from tests.support.processes import Credits
+from tests.support.terminals import at_a_keyboard
 from workers.store import keys
 
 PURCHASE = payload("order_paid_purchase")

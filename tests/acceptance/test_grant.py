@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from app.demo.polar.state import Polar
-from tests.builders import CUSTOMER, some_id
-from tests.desks import Desk, assert_one_clear_line, assert_wrong_use
-from tests.processes import TEN
-from tests.stores import let_leases_end
+from tests.support.builders import CUSTOMER, some_id
+from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.processes import TEN
+from tests.support.real_stores import let_leases_end
 from workers.core.manual import ManualGrant
 
 FIVE = ("--meter", "api_usage", "--units", "5", "--key", "beta")

@@ -2,9 +2,9 @@
 
 import csv
 
-from tests.builders import CUSTOMER, refund_webhook, some_id
-from tests.desks import Desk, assert_wrong_use, purchase, strangers_purchase
-from tests.processes import Credits
+from tests.support.builders import CUSTOMER, refund_webhook, some_id
+from tests.support.cli_session import Desk, assert_wrong_use, purchase, strangers_purchase
+from tests.support.processes import Credits
 
 REVOCABLE = """\
 version: 1

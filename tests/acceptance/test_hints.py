@@ -3,10 +3,10 @@
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER
-from tests.desks import Desk, assert_one_clear_line, purchase, strangers_purchase
-from tests.processes import Credits, eventually
-from tests.terminals import at_a_terminal
+from tests.support.builders import CUSTOMER
+from tests.support.cli_session import Desk, assert_one_clear_line, purchase, strangers_purchase
+from tests.support.processes import Credits, eventually
+from tests.support.terminals import at_a_terminal
 from workers.store import keys
 
 AWAY = "no answer from Polar: ConnectError: [Errno 111] Connection refused"

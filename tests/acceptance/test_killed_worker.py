@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 from app.demo.polar import Polar, Slow, create_app
 from app.main import create_app as create_receiver
-from tests.builders import order_webhook, some_id
-from tests.processes import Running, credits_in, eventually, living, post, some_polar
-from tests.servers import running
-from tests.stores import claim_of
+from tests.support.builders import order_webhook, some_id
+from tests.support.processes import Running, credits_in, eventually, living, post, some_polar
+from tests.support.real_stores import claim_of
+from tests.support.servers import running
 from workers.core.claims import Claim, Delivery, Status
 from workers.core.grants import order_subject
 from workers.embedded.server import EmbeddedRedis

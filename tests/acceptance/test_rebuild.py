@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from tests.builders import CUSTOMER, ORDER, refund_webhook, some_id
 from tests.chaos.deaths import before
-from tests.desks import TWENTY, Desk, assert_one_clear_line, purchase
-from tests.doomed import doomed
-from tests.fates import DIED, Fate
-from tests.ledgers import ledger_in
-from tests.processes import TEN, TOKEN, eventually
-from tests.sales import sell
-from tests.standins import INGEST, ask
-from tests.terminals import at_a_terminal
+from tests.support.builders import CUSTOMER, ORDER, refund_webhook, some_id
+from tests.support.cli_session import TWENTY, Desk, assert_one_clear_line, purchase
+from tests.support.crashing_cli import DIED, Fate
+from tests.support.doomed_cli import doomed
+from tests.support.ledgers import ledger_in
+from tests.support.polar_orders import sell
+from tests.support.polar_standin import INGEST, ask
+from tests.support.processes import TEN, TOKEN, eventually
+from tests.support.terminals import at_a_terminal
 from workers.core.claims import Status
 from workers.store.deliveries import DeliveryStore
 

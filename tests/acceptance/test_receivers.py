@@ -14,9 +14,9 @@ import pytest
 from redis import Redis
 
 from app.receiver.signature import sign
-from tests.builders import order_webhook, some_id
-from tests.processes import SECRET, Credits, Running, credits_in, eventually, living, post
-from tests.wires import heard, is_refused, post_with, statuses, wire_to
+from tests.support.builders import order_webhook, some_id
+from tests.support.processes import SECRET, Credits, Running, credits_in, eventually, living, post
+from tests.support.raw_http import heard, is_refused, post_with, statuses, wire_to
 from workers.store.deliveries import DeliveryStore
 
 OPERATOR = "ops_of-these-tests"

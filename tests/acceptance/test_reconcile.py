@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.builders import CUSTOMER
-from tests.desks import Desk, assert_one_clear_line
-from tests.processes import TEN, eventually
-from tests.sales import sell
+from tests.support.builders import CUSTOMER
+from tests.support.cli_session import Desk, assert_one_clear_line
+from tests.support.polar_orders import sell
+from tests.support.processes import TEN, eventually
 
 BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
 CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")

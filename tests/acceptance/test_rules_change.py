@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from tests.builders import CUSTOMER
-from tests.desks import Desk, purchase
-from tests.processes import Running, eventually
-from tests.rulebooks import BROKEN, TWENTY
+from tests.support.builders import CUSTOMER
+from tests.support.cli_session import Desk, purchase
+from tests.support.processes import Running, eventually
+from tests.support.rulebooks import BROKEN, TWENTY
 from workers.monitoring.health import Check, examine
 
 

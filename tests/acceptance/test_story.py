@@ -12,9 +12,9 @@ from redis import Redis
 from app.demo.polar import create_app as create_polar
 from app.demo.polar.faults import Status as Answers
 from app.receiver.signature import sign
-from tests.builders import CUSTOMER, order_webhook, some_id
-from tests.processes import SECRET, credits_in, eventually, some_polar
-from tests.servers import running
+from tests.support.builders import CUSTOMER, order_webhook, some_id
+from tests.support.processes import SECRET, credits_in, eventually, some_polar
+from tests.support.servers import running
 from workers.core.claims import Status
 from workers.store.deliveries import DeliveryStore
 

@@ -18,9 +18,9 @@ from redis.exceptions import ConnectionError as RedisGoneError
 from starlette.responses import Response
 
 from app.demo.polar import Polar, Status, create_app
-from tests.builders import CUSTOMER, order_webhook, some_id
-from tests.conftest import payload
-from tests.processes import (
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, order_webhook, some_id
+from tests.support.processes import (
     SECRET,
     TOKEN,
     Credits,
@@ -32,8 +32,8 @@ from tests.processes import (
     processes,
     some_polar,
 )
-from tests.servers import running
-from tests.wires import is_refused
+from tests.support.raw_http import is_refused
+from tests.support.servers import running
 from workers.core.claims import Status as Became
 from workers.embedded.server import EmbeddedRedis
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.builders import PRODUCT, order_webhook, some_id, webhook
 from tests.chaos.world import CENTS, LATER, File, Line, Told
+from tests.support.builders import PRODUCT, order_webhook, some_id, webhook
 from workers.core.manual import ManualRevoke
 
 ANN, BEN, CID = some_id(21), some_id(22), some_id(23)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.demo.polar import Status as Answer
-from tests.fates import Boundary
+from tests.support.crashing_cli import Boundary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from tests.chaos.gatekeeper import Gatekeeper
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, Stopped
 from tests.chaos.world import File
-from tests.fakes import Clock, Event, FakeStore
+from tests.support.fakes import Clock, Event, FakeStore
 from workers.core.claims import Lease, Outcome, Standing, Status, TakeBack
 from workers.core.grants import Grant
 from workers.core.planning import Plan

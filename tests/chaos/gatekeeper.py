@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 from workers.core.claims import Lease
 from workers.store.deliveries import LEASE_SECONDS
 

@@ -22,13 +22,13 @@ from starlette.applications import Starlette
 
 from app.demo.polar import Polar, create_app
 from app.receiver.signature import sign
-from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.chaos.deaths import DEATHS, DOWN, Death, before
-from tests.doomed import doomed
-from tests.fates import DIED, Fate
-from tests.processes import SECRET, Credits, credits_in, eventually, some_polar
-from tests.servers import running
-from tests.stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
+from tests.support.crashing_cli import DIED, Fate
+from tests.support.doomed_cli import doomed
+from tests.support.processes import SECRET, Credits, credits_in, eventually, some_polar
+from tests.support.real_stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
+from tests.support.servers import running
 from workers.core.claims import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

@@ -20,15 +20,15 @@ import pytest
 from redis.exceptions import RedisError
 
 from app.demo.polar import Polar, create_app
-from tests.builders import METERS
 from tests.chaos.storm.blows import FROZEN, Blow, Harm, blows_of
 from tests.chaos.storm.house import LOG, House, house, thaw
 from tests.chaos.storm.post import Post
 from tests.chaos.storm.reckoning import Reckoning
 from tests.chaos.storm.shop import RULES_FILE, Shop
 from tests.chaos.storm.weather import FAULTS, LIGHTNING, fault, faults_of
-from tests.processes import TOKEN, credits_in, eventually
-from tests.servers import running
+from tests.support.builders import METERS
+from tests.support.processes import TOKEN, credits_in, eventually
+from tests.support.servers import running
 from workers.core.claims import Status
 from workers.pipeline.worker import workers_alive
 from workers.runtime import Stores, connect, stores_in

@@ -6,9 +6,9 @@ from itertools import cycle, islice
 
 import pytest
 
-from tests.builders import order_webhook, some_id
 from tests.chaos.polar import Mood, MoodyPolar
-from tests.shops import TEN, Shop
+from tests.support.builders import order_webhook, some_id
+from tests.support.fake_service import TEN, Shop
 from workers.core.claims import Status
 from workers.pipeline.granter import MOST_DELIVERIES
 

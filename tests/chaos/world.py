@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from config.rules import Rules
-from tests.builders import PRODUCT, rule, rules_of
+from tests.support.builders import PRODUCT, rule, rules_of
 
 CENTS = 900  # a third of it is no round number of credits
 LATER = "2026-11-02T00:00:00Z"

@@ -8,8 +8,8 @@ from decimal import Decimal
 from textwrap import dedent
 
 from config.rules import parse_rules
-from tests.conftest import payload
-from tests.fakes import FakePolar
+from tests.support.recordings import payload
+from tests.support.fakes import FakePolar
 from workers.core.facts import order_fact
 from workers.core.grants import usage_event
 from workers.core.payloads import read_order

@@ -5,8 +5,8 @@ A shop is the whole service in memory: what is received, a worker that works whe
 
 from decimal import Decimal
 
-from tests.builders import CUSTOMER, ORDER, order_webhook
-from tests.shops import TEN, TWENTY, UNREACHABLE, Shop
+from tests.support.builders import CUSTOMER, ORDER, order_webhook
+from tests.support.fake_service import TEN, TWENTY, UNREACHABLE, Shop
 from workers.core.claims import Status
 
 SUBJECT = f"credits:order:{ORDER}"

@@ -3,9 +3,9 @@
 Nobody cleans up: a lease runs out, the delivery comes due again, and whoever takes it goes on from the claim.
 """
 
-from tests.builders import CUSTOMER, ORDER, order_webhook
-from tests.fakes import KilledError
-from tests.shops import TWENTY, Shop, crash, die, shop_with, work_but_before_settling
+from tests.support.builders import CUSTOMER, ORDER, order_webhook
+from tests.support.fake_service import TWENTY, Shop, crash, die, shop_with, work_but_before_settling
+from tests.support.fakes import KilledError
 from workers.core.claims import Status
 
 SUBJECT = f"credits:order:{ORDER}"

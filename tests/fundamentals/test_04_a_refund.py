@@ -3,8 +3,8 @@
 The order cost 1000 cents and is worth 100 credits. Polar tells of refunds in sum: all of an order's so far.
 """
 
-from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
-from tests.shops import HUNDRED, KEPT, Shop, sold
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
+from tests.support.fake_service import HUNDRED, KEPT, Shop, sold
 from workers.core.claims import Status
 
 

@@ -8,11 +8,11 @@ from redis import Redis
 
 from app.main import create_app
 from app.receiver.server import serving
-from tests.embedding import guarded, served
-from tests.processes import eventually
-from tests.receivers import OPS_TOKEN, settings_for
-from tests.servers import running_as
-from tests.stores import RETAIN
+from tests.support.embedded_server import guarded, served
+from tests.support.processes import eventually
+from tests.support.real_stores import RETAIN
+from tests.support.receivers import OPS_TOKEN, settings_for
+from tests.support.servers import running_as
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
-from tests.builders import grant_of, some_id
-from tests.stores import RETAIN, accept, now_ms, outcome, plan_of, settled_story
+from tests.support.builders import grant_of, some_id
+from tests.support.real_stores import RETAIN, accept, now_ms, outcome, plan_of, settled_story
 from workers.core.claims import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

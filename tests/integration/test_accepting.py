@@ -10,8 +10,8 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from tests.builders import order_webhook, some_id
-from tests.stores import QUEUE, accept, due_ms, ids_of, outcome
+from tests.support.builders import order_webhook, some_id
+from tests.support.real_stores import QUEUE, accept, due_ms, ids_of, outcome
 from workers.core.claims import Status
 from workers.errors import StoreUnavailableError
 from workers.pipeline.worker import queue_length

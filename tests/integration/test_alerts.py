@@ -10,11 +10,11 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.builders import grant_of
-from tests.chats import Chat, chat
-from tests.processes import eventually
-from tests.rulebooks import watch_in
-from tests.stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
+from tests.support.alert_receiver import Chat, chat
+from tests.support.builders import grant_of
+from tests.support.processes import eventually
+from tests.support.real_stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
+from tests.support.rulebooks import watch_in
 from workers.core.claims import Status
 from workers.monitoring import alerter as alerter_module
 from workers.monitoring.alerter import Alerter

@@ -8,8 +8,17 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER, ORDER, fact_like, grant_of, refund_webhook, rule, rules_of, some_id
-from tests.stores import plan_of
+from tests.support.builders import (
+    CUSTOMER,
+    ORDER,
+    fact_like,
+    grant_of,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+)
+from tests.support.real_stores import plan_of
 from workers.core.cases import refund_plan
 from workers.core.claims import Entry
 from workers.core.grants import Grant, order_subject

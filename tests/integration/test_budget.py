@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tests.stores import let_pause_end
+from tests.support.real_stores import let_pause_end
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Pauses

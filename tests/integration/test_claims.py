@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.builders import CUSTOMER, grant_of, some_id
-from tests.stores import RETAIN, accept, claim_of, let_leases_end, plan_of
+from tests.support.builders import CUSTOMER, grant_of, some_id
+from tests.support.real_stores import RETAIN, accept, claim_of, let_leases_end, plan_of
 from workers.core.claims import Refund, Standing, TakeBack
 from workers.core.grants import Part, order_subject
 from workers.core.planning import Plan

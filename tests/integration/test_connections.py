@@ -14,10 +14,10 @@ from redis import Redis
 from app.main import create_app
 from app.receiver import connections as door
 from app.receiver.server import serving
-from tests.processes import credits_in, eventually, post
-from tests.receivers import OPS_TOKEN, PAID, disposition, settings_for
-from tests.servers import running_as
-from tests.wires import heard, is_closed, post_with, wire_to
+from tests.support.processes import credits_in, eventually, post
+from tests.support.raw_http import heard, is_closed, post_with, wire_to
+from tests.support.receivers import OPS_TOKEN, PAID, disposition, settings_for
+from tests.support.servers import running_as
 from workers.core.claims import Status
 from workers.store.deliveries import DeliveryStore
 

@@ -6,9 +6,9 @@ import pytest
 from redis import Redis
 
 from config.rules import Rules
-from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
-from tests.ledgers import come, look, rebuild, rebuilding_at, run, standing_of
-from tests.sales import Mending
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
+from tests.support.ledgers import come, look, rebuild, rebuilding_at, run, standing_of
+from tests.support.polar_orders import Mending
 from workers.core.cases import refund_plan
 from workers.core.claims import Standing, TakeBack
 from workers.core.manual import ManualRevoke

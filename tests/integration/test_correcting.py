@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from redis import Redis
 
-from tests.builders import (
+from tests.support.builders import (
     CUSTOMER,
     ORDER,
     fact_like,
@@ -19,11 +19,11 @@ from tests.builders import (
     some_id,
     webhook,
 )
-from tests.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
-from tests.sales import Mending, sell
-from tests.shops import HUNDRED, TWENTY
-from tests.standins import ingest
-from tests.stores import claim_of
+from tests.support.fake_service import HUNDRED, TWENTY
+from tests.support.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
+from tests.support.polar_orders import Mending, sell
+from tests.support.polar_standin import ingest
+from tests.support.real_stores import claim_of
 from workers.core.claims import Standing
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from config.rules import Rules
-from tests.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.ledgers import come, look, rebuild, rebuilding_at, run, subjects_in
-from tests.sales import Mending
-from tests.standins import ingest
+from tests.support.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.ledgers import come, look, rebuild, rebuilding_at, run, subjects_in
+from tests.support.polar_orders import Mending
+from tests.support.polar_standin import ingest
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualRevoke
 from workers.operations.rebuild.comparison import Rebuilding

@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 
 from app.demo.polar import Polar
-from tests.builders import some_id
-from tests.standins import client_of
+from tests.support.builders import some_id
+from tests.support.polar_standin import client_of
 from workers.errors import PolarDeniedError, PolarRefusedError
 from workers.operations.customers import Customers
 from workers.operations.manual_grant.request import Kind, Name, Newcomer

@@ -7,10 +7,10 @@ import httpx
 from redis import Redis
 
 from app.demo.polar import create_app as create_polar
-from tests.builders import PRODUCT
-from tests.conftest import PAYLOADS, payload
-from tests.processes import SECRET, TOKEN, credits_in, eventually, post, some_polar
-from tests.servers import running
+from tests.support.recordings import PAYLOADS, payload
+from tests.support.builders import PRODUCT
+from tests.support.processes import SECRET, TOKEN, credits_in, eventually, post, some_polar
+from tests.support.servers import running
 from workers.core.claims import Status
 from workers.store.deliveries import DeliveryStore
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
-from tests.builders import some_id
-from tests.stores import RETAIN, accept, ids_of, let_leases_end, outcome, settled_story
+from tests.support.builders import some_id
+from tests.support.real_stores import RETAIN, accept, ids_of, let_leases_end, outcome, settled_story
 from workers.core.claims import Outcome, Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

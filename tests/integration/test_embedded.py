@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.embedding import (
+from tests.support.embedded_server import (
     SEVERAL_WATCHES_SECONDS,
     guarded,
     guardian_pid,
@@ -27,7 +27,7 @@ from tests.embedding import (
     server_pid,
     user_process,
 )
-from tests.processes import eventually
+from tests.support.processes import eventually
 from workers.embedded import guardian
 from workers.embedded import server as embedded_redis
 from workers.embedded.server import EmbeddedRedis

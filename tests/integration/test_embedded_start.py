@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 
 from config.errors import ConfigError
-from tests.embedding import guarded, served
-from tests.processes import eventually
+from tests.support.embedded_server import guarded, served
+from tests.support.processes import eventually
 from workers.embedded import server as embedded_redis
 from workers.embedded.server import EmbeddedError, EmbeddedRedis
 

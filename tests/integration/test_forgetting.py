@@ -8,10 +8,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tests.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
-from tests.conftest import payload
-from tests.fakes import FakePolar
-from tests.stores import accept, let_leases_end
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
+from tests.support.fakes import FakePolar
+from tests.support.real_stores import accept, let_leases_end
 from workers.core.claims import Status
 from workers.operations.forget import Forgetting
 from workers.pipeline.granter import MOST_DELIVERIES, Granter

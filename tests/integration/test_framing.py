@@ -4,8 +4,8 @@ import pytest
 from redis import Redis
 
 from app.receiver import connections as door
-from tests.receivers import PAID, disposition, signed
-from tests.wires import post_with, raw, statuses
+from tests.support.raw_http import post_with, raw, statuses
+from tests.support.receivers import PAID, disposition, signed
 from workers.store.deliveries import DeliveryStore
 
 CHUNKED = b"Transfer-Encoding: chunked"

@@ -11,11 +11,11 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.conftest import payload
-from tests.fakes import FakePolar
-from tests.rulebooks import watch_in
-from tests.stores import RETAIN, accept, check, let_leases_end, let_pause_end
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.fakes import FakePolar
+from tests.support.real_stores import RETAIN, accept, check, let_leases_end, let_pause_end
+from tests.support.rulebooks import watch_in
 from workers import jobs
 from workers.core.claims import Status
 from workers.core.manual import ManualGrant, ManualRevoke

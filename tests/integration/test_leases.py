@@ -6,7 +6,7 @@ from typing import cast
 
 from redis import Redis
 
-from tests.stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
+from tests.support.real_stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
 from workers.core.claims import Status
 from workers.pipeline.worker import queue_length
 from workers.store import keys

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.builders import fact_like, refund_webhook, rule, rules_of, some_id
-from tests.fakes import Clock, FakeStore
-from tests.stores import RETAIN
+from tests.support.builders import fact_like, refund_webhook, rule, rules_of, some_id
+from tests.support.fakes import Clock, FakeStore
+from tests.support.real_stores import RETAIN
 from workers.core.cases import refund_plan
 from workers.core.claims import Claim, Refund, Revoke, Standing
 from workers.core.grants import Grant, order_subject

@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 
 from config.rules import Rules
-from tests.builders import CUSTOMER, fact_like, rule, rules_of, some_id
-from tests.stores import claim_of
+from tests.support.builders import CUSTOMER, fact_like, rule, rules_of, some_id
+from tests.support.real_stores import claim_of
 from workers.core.claims import Standing
 from workers.core.grants import customer_subject, order_subject
 from workers.core.planning import Plan, plan_for

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
-from tests.stores import accept, outcome
+from tests.support.real_stores import accept, outcome
 from workers.core.claims import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

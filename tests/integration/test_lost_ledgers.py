@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
-from tests.builders import refund_webhook, some_id
-from tests.fakes import KilledError
-from tests.ledgers import come, rebuild
-from tests.sales import Mending, mending_at, sell
-from tests.shops import HUNDRED
+from tests.support.builders import refund_webhook, some_id
+from tests.support.fake_service import HUNDRED
+from tests.support.fakes import KilledError
+from tests.support.ledgers import come, rebuild
+from tests.support.polar_orders import Mending, mending_at, sell
 
 
 @pytest.fixture

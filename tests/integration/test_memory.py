@@ -11,10 +11,10 @@ import pytest
 from redis import Redis
 
 from config.rules import Rules
-from tests.builders import order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.conftest import payload
-from tests.fakes import FakePolar
-from tests.stores import RETAIN, accept
+from tests.support.recordings import payload
+from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.fakes import FakePolar
+from tests.support.real_stores import RETAIN, accept
 from workers.core.claims import Status
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys

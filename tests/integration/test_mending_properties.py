@@ -4,10 +4,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.builders import some_id
-from tests.fakes import KilledError
-from tests.sales import Mending, mending_at, sell
-from tests.stores import let_leases_end
+from tests.support.builders import some_id
+from tests.support.fakes import KilledError
+from tests.support.polar_orders import Mending, mending_at, sell
+from tests.support.real_stores import let_leases_end
 from workers.pipeline.granter import MOST_DELIVERIES
 
 ORDERS = 4

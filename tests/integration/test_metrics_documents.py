@@ -1,15 +1,15 @@
 """What the documents say of the metrics is what is told."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 from redis import Redis
 
+from tests.support.paths import ROOT
 from workers.monitoring.metrics import exposition
 
-OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def names_in(text: str) -> set[str]:

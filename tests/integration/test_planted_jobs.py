@@ -16,8 +16,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from structlog.testing import capture_logs
 
-from tests.rulebooks import watch_in
-from tests.stores import QUEUE, RETAIN
+from tests.support.real_stores import QUEUE, RETAIN
+from tests.support.rulebooks import watch_in
 from workers import jobs
 from workers.pipeline.work_loop import work_in_a_burst
 from workers.pipeline.worker import DRAIN, GrantWorker

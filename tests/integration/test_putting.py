@@ -3,8 +3,8 @@
 import pytest
 from redis import Redis
 
-from tests.builders import order_webhook, some_id
-from tests.stores import ids_of, let_leases_end, outcome, settled_story
+from tests.support.builders import order_webhook, some_id
+from tests.support.real_stores import ids_of, let_leases_end, outcome, settled_story
 from workers.core.claims import Status
 from workers.core.payloads import ORDER_PAID
 from workers.store import keys

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.builders import (
+from tests.support.builders import (
     CUSTOMER,
     ORDER,
     fact_like,
@@ -20,11 +20,11 @@ from tests.builders import (
     some_id,
     webhook,
 )
-from tests.fakes import KilledError
-from tests.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restorer_of, run, standing_of
-from tests.sales import Mending
-from tests.shops import KEPT, NOBODY
-from tests.stores import claim_of
+from tests.support.fake_service import KEPT, NOBODY
+from tests.support.fakes import KilledError
+from tests.support.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restorer_of, run, standing_of
+from tests.support.polar_orders import Mending
+from tests.support.real_stores import claim_of
 from workers.core.claims import Status
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.ledgers import come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
-from tests.sales import Mending
-from tests.standins import event, ingest
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.ledgers import come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
+from tests.support.polar_orders import Mending
+from tests.support.polar_standin import event, ingest
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR
 from workers.core.manual import ManualRevoke
 from workers.operations.rebuild.run import Restorer

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, webhook
-from tests.fakes import KilledError
-from tests.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restorer_of, standing_of
-from tests.sales import Mending
-from tests.shops import KEPT
-from tests.stores import claim_of
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, webhook
+from tests.support.fake_service import KEPT
+from tests.support.fakes import KilledError
+from tests.support.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restorer_of, standing_of
+from tests.support.polar_orders import Mending
+from tests.support.real_stores import claim_of
 from workers.core.grants import customer_subject, order_subject
 from workers.operations.rebuild.comparison import Rebuilding
 from workers.operations.rebuild.run import Restored

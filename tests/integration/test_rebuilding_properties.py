@@ -10,9 +10,18 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from config.rules import Rules
-from tests.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
-from tests.ledgers import ledger_in, look, rebuild, run
-from tests.sales import Mending, mending_at
+from tests.support.builders import (
+    CUSTOMER,
+    METERS,
+    order_webhook,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+    webhook,
+)
+from tests.support.ledgers import ledger_in, look, rebuild, run
+from tests.support.polar_orders import Mending, mending_at
 from workers.core.claims import Status
 from workers.core.manual import MANUAL_REVOKE, ManualGrant, ManualRevoke
 from workers.core.payloads import peek_type

@@ -8,11 +8,20 @@ from decimal import Decimal
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
-from tests.sales import Mending
-from tests.shops import BOTH_METERS, KEPT, TEN, TWENTY
-from tests.stores import claim_of
+from tests.support.builders import (
+    CUSTOMER,
+    ORDER,
+    fact_like,
+    order_webhook,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+)
+from tests.support.fake_service import BOTH_METERS, KEPT, TEN, TWENTY
+from tests.support.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
+from tests.support.polar_orders import Mending
+from tests.support.real_stores import claim_of
 from workers.core.claims import Standing, Status
 from workers.core.grants import customer_subject, order_subject
 from workers.core.manual import ManualRevoke

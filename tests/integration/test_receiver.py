@@ -15,11 +15,11 @@ from app.demo.polar import create_app as create_polar
 from app.main import create_app
 from app.receiver.signature import sign
 from config.errors import ConfigError
-from tests.builders import order_webhook, some_id
-from tests.conftest import PAYLOADS, payload
-from tests.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, settings_for, signed
-from tests.rulebooks import watch_in
-from tests.servers import running
+from tests.support.recordings import PAYLOADS, payload
+from tests.support.builders import order_webhook, some_id
+from tests.support.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, settings_for, signed
+from tests.support.rulebooks import watch_in
+from tests.support.servers import running
 from workers.core.claims import Status
 from workers.pipeline.worker import GrantWorker, queue_length
 from workers.polar.client import Polar

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 
 from config.rulebook import Rulebook
 from config.rules import parse_rules
-from tests.builders import some_id
-from tests.fakes import KilledError
-from tests.ledgers import rebuild
-from tests.processes import TEN
-from tests.rulebooks import write
-from tests.sales import Mending, mending_at, sell
+from tests.support.builders import some_id
+from tests.support.fakes import KilledError
+from tests.support.ledgers import rebuild
+from tests.support.polar_orders import Mending, mending_at, sell
+from tests.support.processes import TEN
+from tests.support.rulebooks import write
 from workers.core.claims import Status
 from workers.operations import reconcile
 from workers.operations.backfill.review import delivery_id_of

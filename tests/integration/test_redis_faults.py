@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.redis_servers import CERTIFICATES, OURS, Server, behind_tls, own_redis
+from tests.support.paths import CERTIFICATES
+from tests.support.redis_servers import OURS, Server, behind_tls, own_redis
 from workers.store.server_check import COMMANDS, redis_findings
 
 FEW = 100  # blocks on a disk: full after some tens of KB

@@ -17,11 +17,12 @@ from starlette.responses import Response
 
 from app.demo.polar import Polar, create_app
 from app.receiver.signature import sign
-from tests.builders import CUSTOMER, order_webhook, some_id
-from tests.processes import SECRET, Credits, Running, credits_in, eventually, some_polar
-from tests.redis_servers import DURABLE, Server, name_in, own_redis
-from tests.servers import running
-from tests.stores import let_leases_end
+from tests.support.builders import CUSTOMER, order_webhook, some_id
+from tests.support.paths import ROOT
+from tests.support.processes import SECRET, Credits, Running, credits_in, eventually, some_polar
+from tests.support.real_stores import let_leases_end
+from tests.support.redis_servers import DURABLE, Server, name_in, own_redis
+from tests.support.servers import running
 from workers.store.server_check import COMMANDS as CHECKED_FOR
 
 POLAR_SECONDS = 10  # its patience with us
@@ -232,7 +233,7 @@ OF_EVERYBODY = {
 }
 
 # What docs/operations.md shows for a user of our own.
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 # The line that the documents give.
 (ACL,) = re.findall(r"^ACL SETUSER .* resetchannels (.+)$", OPERATIONS.read_text(), re.MULTILINE)

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from app.main import create_app
-from tests.processes import eventually
-from tests.receivers import OPS_TOKEN, PAID, deliver, settings_for
-from tests.redis_servers import Server, name_in, own_redis
-from tests.servers import running
+from tests.support.processes import eventually
+from tests.support.receivers import OPS_TOKEN, PAID, deliver, settings_for
+from tests.support.redis_servers import Server, name_in, own_redis
+from tests.support.servers import running
 
 CROWD = 120  # more than there are connections
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.desks import NOWHERE
-from tests.processes import Credits, Running, credits_in, eventually
-from tests.receivers import OPS_TOKEN
-from tests.redis_servers import own_redis
+from tests.support.cli_session import NOWHERE
+from tests.support.processes import Credits, Running, credits_in, eventually
+from tests.support.receivers import OPS_TOKEN
+from tests.support.redis_servers import own_redis
 
 FAULTS = [
     "appendonly is off, and it takes no snapshots: a restart loses everything, the ledger included "

@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.builders import grant_of, some_id
-from tests.stores import accept, check, ids_of, outcome, plan_of
+from tests.support.builders import grant_of, some_id
+from tests.support.real_stores import accept, check, ids_of, outcome, plan_of
 from workers.core.claims import Status
 from workers.core.grants import order_subject
 from workers.errors import StoreUnavailableError

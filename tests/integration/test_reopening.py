@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tests.stores import accept, due_ms, ids_of, let_leases_end, outcome, settled_story
+from tests.support.real_stores import accept, due_ms, ids_of, let_leases_end, outcome, settled_story
 from workers.core.claims import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.builders import grant_of, some_id
-from tests.stores import (
+from tests.support.builders import grant_of, some_id
+from tests.support.real_stores import (
     RETAIN,
     accept,
     claim_of,

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from app.demo.polar import CommitThenBreak, Polar, Slow, create_app
-from tests.servers import running
-from tests.standins import CUSTOMER, INGEST, TOKEN, event, organization
+from tests.support.polar_standin import CUSTOMER, INGEST, TOKEN, event, organization
+from tests.support.servers import running
 
 
 @pytest.fixture

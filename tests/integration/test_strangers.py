@@ -6,8 +6,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from tests.receivers import PAID, PATH, disposition, signed
-from tests.wires import post_with, raw, statuses, wire_to
+from tests.support.raw_http import post_with, raw, statuses, wire_to
+from tests.support.receivers import PAID, PATH, disposition, signed
 from workers.store.bodies import MOST_BYTES
 
 CHUNKED = [b"Transfer-Encoding: chunked"]

@@ -11,10 +11,10 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of
-from tests.fakes import FakePolar
-from tests.shops import HUNDRED
-from tests.stores import accept, claim_of
+from tests.support.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of
+from tests.support.fake_service import HUNDRED
+from tests.support.fakes import FakePolar
+from tests.support.real_stores import accept, claim_of
 from workers.core.cases import refund_plan
 from workers.core.claims import Lease, Outcome, Refund, Standing, TakeBack
 from workers.core.grants import order_subject, refund_subject

@@ -8,9 +8,9 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from tests.processes import TEN
-from tests.rulebooks import TWENTY, Watch, watch_in, write
-from tests.stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
+from tests.support.processes import TEN
+from tests.support.real_stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
+from tests.support.rulebooks import TWENTY, Watch, watch_in, write
 from workers.core.claims import Status
 from workers.monitoring.health import Check, examine
 from workers.pipeline.worker import TICK_SECONDS, GrantWorker, queue_length, workers_alive

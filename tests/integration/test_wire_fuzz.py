@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.receivers import PAID, disposition, signed
-from tests.wires import raw, statuses
+from tests.support.raw_http import raw, statuses
+from tests.support.receivers import PAID, disposition, signed
 from workers.store.deliveries import DeliveryStore
 
 # 503 would mean that Redis is away, and it is not.

@@ -18,9 +18,9 @@ from rq.worker import BaseWorker
 
 from app.demo.polar import CommitThenBreak, Fault, Garbage, Polar, RateLimited, Status, create_app
 from app.main import create_app as create_receiver
-from tests.builders import order_webhook, some_id
-from tests.processes import Credits, credits_in, eventually, post, some_polar
-from tests.servers import running
+from tests.support.builders import order_webhook, some_id
+from tests.support.processes import Credits, credits_in, eventually, post, some_polar
+from tests.support.servers import running
 from workers.core.claims import Delivery
 from workers.core.claims import Status as Became
 from workers.store.deliveries import DeliveryStore

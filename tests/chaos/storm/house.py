@@ -21,8 +21,8 @@ from app.processes.supervisor import Part, _end
 from app.receiver.server import listen, url_of
 from tests.chaos.storm.blows import FROZEN, Blow, Harm
 from tests.chaos.storm.haste import haste
-from tests.embedding import guardian_pid, server_pid
-from tests.processes import Credits, processes
+from tests.support.embedded_server import guardian_pid, server_pid
+from tests.support.processes import Credits, processes
 from workers.embedded.server import EmbeddedRedis
 
 LOG = "parts.log"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from app.receiver.signature import sign
 from tests.chaos.storm.shop import Letter
-from tests.processes import SECRET
+from tests.support.processes import SECRET
 
 _PATIENCE_SECONDS = 1.5  # Polar waits ten
 _RETRY_SECONDS = 0.3  # and twice that, and so on

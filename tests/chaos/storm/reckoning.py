@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 from app.demo.polar import Polar
-from tests.builders import METERS
 from tests.chaos.storm.post import Post
 from tests.chaos.storm.shop import Shop
 from tests.chaos.storm.traces import careless_words, leftovers
 from tests.chaos.storm.worth import Credit, balances, credit_in, due, is_credited_itself, to_take_back
 from tests.chaos.world import Told
-from tests.fakes import Event
+from tests.support.builders import METERS
+from tests.support.fakes import Event
 from workers.core.claims import Delivery, Status
 from workers.runtime import Stores
 

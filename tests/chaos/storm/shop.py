@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
-from tests.builders import METERS, order_webhook, refund_webhook, webhook
 from tests.chaos.storm.seed import dice
 from tests.chaos.world import CENTS, File, Line, Told
-from tests.conftest import payload
-from tests.kinds import KINDS, PAID
+from tests.support.recordings import payload
+from tests.support.builders import METERS, order_webhook, refund_webhook, webhook
+from tests.support.recorded_triggers import KINDS, PAID
 from workers.core.claims import Status
 
 RULES = File(

@@ -8,7 +8,7 @@ from typing import cast
 from redis import Redis
 
 from tests.integration.test_key_hygiene import KNOWN
-from tests.processes import SECRET, TOKEN
+from tests.support.processes import SECRET, TOKEN
 from workers.core.claims import Delivery
 from workers.store import keys
 

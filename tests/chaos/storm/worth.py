@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from tests.builders import METERS
 from tests.chaos.storm.shop import RULES
 from tests.chaos.world import Amounts, Told
-from tests.fakes import Event
+from tests.support.builders import METERS
+from tests.support.fakes import Event
 
 Credit = tuple[str, str, Decimal]
 """Whose, on which meter, how much; less than nothing if taken back."""

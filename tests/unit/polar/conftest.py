@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import respx
 
-from tests.answers import TOKEN, URL
+from tests.support.answers import TOKEN, URL
 from workers.polar.client import Polar
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.answers import EVENT, TOKEN, URL
+from tests.support.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError, PolarUnreachableError
 from workers.polar.client import Polar
 from workers.polar.lists import Listing

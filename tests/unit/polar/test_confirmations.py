@@ -6,7 +6,7 @@ import httpx
 import pytest
 import respx
 
-from tests.answers import EVENT, INGEST, TOKEN, failure, recorded
+from tests.support.answers import EVENT, INGEST, TOKEN, failure, recorded
 from workers.errors import PolarUnreachableError
 from workers.polar.client import Polar
 

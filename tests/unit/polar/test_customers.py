@@ -7,8 +7,8 @@ import httpx
 import pytest
 import respx
 
-from tests.answers import recorded
-from tests.standins import client_of, organization
+from tests.support.answers import recorded
+from tests.support.polar_standin import client_of, organization
 from workers.errors import PolarDeniedError, PolarError, PolarRefusedError, PolarUnreachableError
 from workers.polar.client import Polar
 

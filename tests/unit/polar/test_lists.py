@@ -7,7 +7,7 @@ import httpx
 import pytest
 import respx
 
-from tests.answers import INGEST, TOKEN, recorded
+from tests.support.answers import INGEST, TOKEN, recorded
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,

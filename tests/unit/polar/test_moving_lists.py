@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.demo.polar import Polar as Standin
-from tests.builders import CUSTOMER, some_id
-from tests.standins import client_of, event, ingest, organization
+from tests.support.builders import CUSTOMER, some_id
+from tests.support.polar_standin import client_of, event, ingest, organization
 from workers.core.grants import GRANTED_BY
 from workers.polar.lists import Listing, events, failed_webhooks, orders, pages
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import respx
 
-from tests.answers import recorded
+from tests.support.answers import recorded
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,

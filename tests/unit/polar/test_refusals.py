@@ -4,8 +4,8 @@ import httpx
 import pytest
 import respx
 
-from tests.answers import EVENT, TOKEN, failure, recorded
-from tests.conftest import RESPONSES
+from tests.support.recordings import RESPONSES
+from tests.support.answers import EVENT, TOKEN, failure, recorded
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,

@@ -3,7 +3,7 @@
 import pytest
 
 from config.rules import Trigger
-from tests.rulefiles import parse, problem, problems
+from tests.support.rule_files import parse, problem, problems
 
 
 class TestAliases:

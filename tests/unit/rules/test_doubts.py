@@ -8,9 +8,9 @@ import pytest
 from config.cel.expressions import compile_expression
 from config.rules import Rule
 from config.rules.warnings import doubts
-from tests.builders import fact_like
-from tests.conftest import PAYLOADS
-from tests.rulefiles import granting, parse, warnings
+from tests.support.recordings import PAYLOADS
+from tests.support.builders import fact_like
+from tests.support.rule_files import granting, parse, warnings
 
 CUSTOMER = "triggers: [customer.created]"
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from config.errors import ConfigError
 from config.rules import DEFAULT_TRIGGERS, Meter, Rule, RulesError, Trigger, load_rules
-from tests.rulefiles import PRODUCT, WHOLE, one_rule, parse
+from tests.support.paths import ROOT
+from tests.support.rule_files import PRODUCT, WHOLE, one_rule, parse
 
-EXAMPLE = Path(__file__).parents[3] / "config" / "rules.yaml"
+EXAMPLE = ROOT / "config" / "rules.yaml"
 
 
 class TestAFileThatIsRight:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.rulefiles import WHOLE, one_rule, parse, problem, rule_problem
+from tests.support.rule_files import WHOLE, one_rule, parse, problem, rule_problem
 
 
 class TestNames:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from config.errors import ConfigError
 from config.rules import RulesError, parse_rules
-from tests.rulefiles import WHOLE, asking, file_of, granting, parse, problem, problems
+from tests.support.rule_files import WHOLE, asking, file_of, granting, parse, problem, problems
 
 CEL = " \n\t'\"`\\+-*/%=!<>&|?:.,()[]{}$#@09aesxé\x00\x1b\x85\ud800\u2028\U0001f600"
 WORDS = [

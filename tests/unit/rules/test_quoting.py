@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.rulefiles import file_of, parse, problem, problems, rule_problem
+from tests.support.rule_files import file_of, parse, problem, problems, rule_problem
 
 
 class TestExpressions:

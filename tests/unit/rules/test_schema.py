@@ -1,7 +1,6 @@
 """The schema for editors: it takes whatever the loader takes, and knows the typical mistakes."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +13,12 @@ from typer.testing import CliRunner
 from app.cli.root import root
 from config.rules import RulesError, Trigger, parse_rules
 from config.rules.schema import schema_text
-from tests.builders import METERS
-from tests.rulefiles import PRODUCT, WHOLE, file_of
-from tests.strategies import line_of, rule_sets
-from tests.unit.test_docs import YAML
+from tests.support.builders import METERS
+from tests.support.paths import ROOT
+from tests.support.rule_files import PRODUCT, WHOLE, file_of
+from tests.support.strategies import line_of, rule_sets
+from tests.unit.repository.test_docs import YAML
 
-ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads(schema_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 

@@ -7,7 +7,7 @@ import pytest
 from config.rules import Trigger
 from config.rules.sample_check import trial_webhook
 from config.samples import recorded
-from tests.rulefiles import NO_MIXING, asking, complaint, granting, parse, problems, rule_problem
+from tests.support.rule_files import NO_MIXING, asking, complaint, granting, parse, problems, rule_problem
 
 PERIOD, CUSTOMER = "triggers: [subscription.cycled]", "triggers: [customer.created]"
 

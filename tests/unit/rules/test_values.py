@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from config.rules import Trigger
-from tests.rulefiles import PRODUCT, one_rule, parse, problem, problems, rule_problem
+from tests.support.rule_files import PRODUCT, one_rule, parse, problem, problems, rule_problem
 
 
 class TestListsInARule:

@@ -1,0 +1,98 @@
+"""Where a user of the commands sits: a receiver, a Redis and a Polar serve, a worker works when told to."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import httpx
+from redis import Redis
+
+from app.demo.polar import Polar, create_app
+from app.main import create_app as create_receiver
+from tests.support.builders import order_webhook, some_id
+from tests.support.processes import TEN, Credits, credits_in, post, some_polar
+from tests.support.servers import running
+from workers.store import keys
+
+# Nobody listens on a port that only root may take (discard's, long out of use).
+NOWHERE = "http://127.0.0.1:9"
+
+STRANGER = some_id(999)  # a customer whom Polar does not know until a test says so
+NOBODY = TEN.replace("pack,", f"pack, products: [{some_id(1)}],")  # has that product
+TWENTY = TEN.replace("api_usage: 10", "api_usage: 20")
+_SHORT_LIVED = {keys.BUDGET, keys.RULES, keys.READY}  # signs of life
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Where a user sits: a receiver on HOST and PORT, a Redis, a Polar, and the commands."""
+
+    url: str
+    redis: Redis
+    polar: Polar
+    credits: Credits
+
+    def receive(self, *bodies: bytes) -> list[str]:
+        """Let webhooks come; return their deliveries' ids."""
+        with httpx.Client(base_url=self.url) as client:
+            return [post(client, body) for body in bodies]
+
+    def grant(self, *bodies: bytes) -> list[str]:
+        """Receive webhooks and let a worker settle them."""
+        ids = self.receive(*bodies)
+        assert self.credits.run("work", "--burst").returncode == 0
+        return ids
+
+    def rules(self, text: str) -> None:
+        """Write the rules file anew."""
+        (self.credits.folder / "rules.yaml").write_text(text)
+
+    def listed(self, *args: str) -> list[str]:
+        """Return the ids that ``credits deliveries`` lists."""
+        return [one["id"] for one in self.credits.json("deliveries", *args)]
+
+    def status_of(self, delivery_id: str) -> tuple[str, str]:
+        """Return what became of a delivery, and why."""
+        one = self.credits.json("show", delivery_id)
+        return one["status"], one["reason"]
+
+    def memory(self) -> dict[bytes, bytes]:
+        """Return all that Redis keeps for us, but for the signs of life that come and go."""
+        names = [name for name in self.redis.scan_iter("credits:*") if name.decode() not in _SHORT_LIVED]
+        return {name: cast(bytes, self.redis.dump(name)) for name in names}
+
+
+@contextmanager
+def desk_in(folder: Path, redis_url: str) -> Iterator[Desk]:
+    """Open a desk at a Redis that is empty."""
+    polar = some_polar()
+    with running(create_app(polar)) as polar_url, Redis.from_url(redis_url) as redis:
+        usual = credits_in(folder, polar_url, REDIS_URL=redis_url)
+        with running(create_receiver(usual.read())) as url:
+            here = usual.with_settings(PORT=str(urlsplit(url).port))
+            yield Desk(url=url, redis=redis, polar=polar, credits=here)
+
+
+def purchase(number: int) -> bytes:
+    return order_webhook(id=some_id(number))
+
+
+def strangers_purchase() -> bytes:
+    return order_webhook(id=some_id(9), customer_id=STRANGER)
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("credits: ")
+    for word in words:
+        assert word in line
+
+
+def assert_wrong_use(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in " ".join(done.stderr.split())

@@ -1,0 +1,111 @@
+"""A ledger that was lost and is read back: all that stands in it, as far as Polar can tell."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from redis import Redis
+
+from tests.support.builders import METERS, ORDER
+from tests.support.fake_service import HUNDRED
+from tests.support.polar_orders import Mending, mending_at
+from tests.support.real_stores import RETAIN
+from workers.core.claims import Claim, Lease, Leased, Standing, Status
+from workers.core.grants import order_subject
+from workers.core.payloads import peek_type
+from workers.operations.pacing import Turns
+from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.run import Restored, Restorer
+from workers.store.ledger import Ledger
+
+
+def restorer_of(mending: Mending) -> Restorer:
+    """Return what rebuilds; its waiting takes no time."""
+    turns: Turns = mending.mender.turns
+    return Restorer(redis=mending.redis, ledger=mending.ledger, polar=mending.client, turns=turns)
+
+
+def look(mending: Mending) -> Rebuilding:
+    """Look for what the ledger lacks."""
+    return restorer_of(mending).look(mending.rules, now=datetime.now(UTC), tell=lambda _done, _whole: None)
+
+
+def rebuild(mending: Mending) -> Restored:
+    """Write down what the ledger lacks."""
+    return restorer_of(mending).restore(look(mending), tell=lambda _done, _whole: None)
+
+
+def subjects_in(redis: Redis) -> list[str]:
+    """Return every fact that is claimed."""
+    kinds = ("order", "cycle", "customer", "refund", "manual", "revoke")
+    found = (name.decode() for kind in kinds for name in redis.scan_iter(f"credits:{kind}:*"))
+    return sorted(name for name in found if redis.hexists(name, "delivery"))
+
+
+def ledger_in(redis: Redis) -> dict[str, Mapping[str, Any]]:
+    """Return what stands for every fact, as far as Polar can tell it again."""
+    subjects = subjects_in(redis)
+    standings = Ledger(redis, retain=RETAIN).find_all(subjects)
+    return {subject: dict(_told(one)) for subject, one in zip(subjects, standings, strict=True)}
+
+
+def _told(standing: Standing) -> Iterator[tuple[str, Any]]:
+    taken = {meter: sum(rules.values()) for meter, rules in standing.taken.items()}
+    yield "taken", taken
+    yield "claims", sorted((_told_of(claim) for claim in standing.claims), key=str)
+
+
+def _told_of(claim: Claim) -> Sequence[Any]:
+    grants = [
+        (
+            one.key,
+            one.units,
+            one.customer_id,
+            one.property_name,
+            one.order_id,
+            one.reason,
+            ",".join(one.rules),
+        )
+        for one in claim.grants
+    ]
+    return claim.subject, claim.order_id, grants, sorted(claim.settled)
+
+
+def run(mending: Mending, deliveries: Sequence[tuple[str, str, bytes]]) -> list[Status]:
+    """Store these and work on them at once; return what became of them."""
+    leased: tuple[Leased, ...] = mending.store.put(deliveries)
+    return [one.status for one in mending.granter.run(Lease(deliveries=leased))]
+
+
+def come(mending: Mending, *bodies: bytes) -> list[Status]:
+    """Let webhooks come, one after the other."""
+    named = [(f"msg-{hash(body)}", peek_type(body) or "", body) for body in bodies]
+    return [status for one in named for status in run(mending, [one])]
+
+
+def standing_of(mending: Mending, subject: str = order_subject(ORDER)) -> Standing:
+    """Return what stands for a fact, for the usual order if no other is named."""
+    return mending.ledger.find(subject)
+
+
+@contextmanager
+def rebuilding_at(redis: Redis) -> Iterator[Mending]:
+    """Yield what credits 100, revoked with a refund, at a Polar that has every meter."""
+    with mending_at(redis) as opened:
+        opened.rules = HUNDRED
+        for meter, summed in METERS.items():
+            opened.polar.add_meter(meter, summed)
+        yield opened
+
+
+class OldLedger(Ledger):
+    """A ledger as it was read before something happened."""
+
+    def __init__(self, redis: Redis, standings: list[Standing]) -> None:
+        super().__init__(redis, retain=RETAIN)
+        self._standings_then = standings
+
+    def find_all(self, subjects: Sequence[str]) -> list[Standing]:
+        """Return what stood then."""
+        return [one for one in self._standings_then if one.subject in subjects]

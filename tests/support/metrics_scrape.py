@@ -1,0 +1,26 @@
+"""What an operator scrapes from ``/metrics``."""
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.receivers import OPS_TOKEN
+
+OPERATOR = {"Authorization": f"Bearer {OPS_TOKEN}"}
+
+Numbers = dict[str, float]
+
+
+def numbers_of(text: str) -> Numbers:
+    """Return every sample by its name and the values of its labels."""
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scraped(receiver: str) -> Numbers:
+    answer = httpx.get(receiver + "/metrics", headers=OPERATOR)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return numbers_of(answer.text)

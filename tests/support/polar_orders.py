@@ -1,0 +1,132 @@
+"""Orders and webhooks that only Polar knows of: what mending looks for."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from app.demo.polar import Polar
+from config.rules import Rules
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, some_id
+from tests.support.fake_service import TEN
+from tests.support.fakes import KilledError
+from tests.support.polar_standin import client_of
+from tests.support.real_stores import RETAIN, let_pause_end
+from workers.core.claims import Lease, Outcome, Status
+from workers.core.grants import Grant
+from workers.core.payloads import peek_type
+from workers.operations.backfill.run import Backlog, Mender
+from workers.operations.pacing import Turns
+from workers.pipeline.granter import Granter
+from workers.polar.client import Polar as Client
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
+
+
+def sell(
+    polar: Polar, number: int, like: str = "order_paid_purchase", *, days_ago: float = 1, **data: Any
+) -> bytes:
+    """Let an order be paid at Polar; return the webhook of it, which nobody has delivered yet."""
+    body = json.loads(payload(like))
+    made_at = datetime.now(UTC) - timedelta(days=days_ago)
+    usual = {"id": some_id(number), "customer_id": CUSTOMER, "created_at": made_at.isoformat()}
+    body["data"] |= usual | data
+    polar.add_order(**body["data"])
+    return json.dumps(body).encode()
+
+
+class _Doomed:
+    """A ledger in which nothing can be settled."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.claim, self.take_back = ledger.claim, ledger.take_back
+
+    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+        """End the process."""
+        raise KilledError
+
+
+@dataclass(kw_only=True)
+class Mending:
+    """A Redis, a Polar without sockets, and what mends by the rules that are in force."""
+
+    redis: Redis
+    polar: Polar
+    client: Client
+    rules: Rules = field(default_factory=lambda: TEN)
+    slept: list[float] = field(default_factory=list)
+
+    @property
+    def store(self) -> DeliveryStore:
+        """Return the deliveries."""
+        return DeliveryStore(self.redis)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the ledger."""
+        return Ledger(self.redis, retain=RETAIN)
+
+    @property
+    def mender(self) -> Mender:
+        """Return what mends; its waiting takes no time."""
+        turns = Turns(pauses=Pauses(self.redis), sleep=self._sleep)
+        return Mender(store=self.store, ledger=self.ledger, polar=self.client, turns=turns)
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        let_pause_end(self.redis)
+
+    @property
+    def granter(self) -> Granter:
+        """Return what grants."""
+        gate = Pauses(self.redis)
+        return Granter(
+            inbox=self.store, book=self.ledger, gate=gate, polar=self.client, rules=lambda: self.rules
+        )
+
+    def look(self, **how: Any) -> Backlog:
+        """Look back a week."""
+        now = datetime.now(UTC)
+        usual = {"since": now - timedelta(days=7), "until": now, "now": now}
+        return self.mender.look(self.rules, **usual | how)
+
+    def backfill(self, **how: Any) -> list[Outcome]:
+        """Look back a week and grant what is missing."""
+        return [one for batch in self.mender.grant(self.look(**how), self.granter) for one in batch]
+
+    def backfill_but_die_before_settling(self) -> None:
+        """Backfill, and be killed when Polar has taken the credit and nothing is written down of it."""
+        granter = replace(self.granter, book=_Doomed(self.ledger))
+        list(self.mender.grant(self.look(), granter))
+
+    def recover(self) -> list[Outcome]:
+        """Take from Polar what it failed to deliver in the last day, and run it."""
+        now = datetime.now(UTC)
+        found = self.mender.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+        return [one for batch in self.mender.recover(found.oldest_first, self.granter) for one in batch]
+
+    def deliver(self, body: bytes, delivery_id: str = "msg-1") -> Status:
+        """Let a webhook come and a worker work on it; return what became of it."""
+        leased = self.store.put([(delivery_id, peek_type(body) or "", body)])
+        (outcome,) = self.granter.run(Lease(deliveries=leased))
+        return outcome.status
+
+    def balance(self) -> float:
+        """Return what the usual customer has at Polar."""
+        return float(self.polar.balance(CUSTOMER, "api_usage"))
+
+
+@contextmanager
+def mending_at(redis: Redis) -> Iterator[Mending]:
+    """Yield what mends where nothing has come and nothing is lost yet."""
+    polar = Polar(requests_per_minute=10_000)
+    polar.add_meter("api_usage")
+    polar.add_customer(CUSTOMER)
+    with client_of(polar) as client:
+        yield Mending(redis=redis, polar=polar, client=client)

@@ -1,0 +1,263 @@
+"""The command line as its users have it: real processes, a clean environment, an empty current folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+from uuid import uuid4
+
+import httpx
+
+from app.demo.polar import Polar
+from app.receiver.signature import sign
+from config.settings import Settings
+from tests.support.builders import CUSTOMER
+from tests.support.json_shapes import assert_as_promised
+from workers.runtime import Stores, stores
+
+# Found nowhere else on this machine, so that any process or text that shows one betrays us.
+TOKEN = f"polar_oat_{uuid4().hex}"
+SECRET = f"whsec_{uuid4().hex}"
+
+TEN = """\
+version: 1
+meters: {api_usage: {}}
+rules:
+  - {name: pack, grant: {api_usage: 10}}
+"""
+
+_PATIENCE_SECONDS = 60.0  # only a test that fails waits this long
+_POLL_SECONDS = 0.02
+
+Value = TypeVar("Value")
+
+
+def eventually(get: Callable[[], Value]) -> Value:
+    """Return what ``get`` gives as soon as it is true; AssertionError after a minute."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (value := get()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(_POLL_SECONDS)
+    return value
+
+
+def some_polar(*customers: str) -> Polar:
+    """Return a Polar with a meter that knows these customers (of none given: the usual one)."""
+    polar = Polar(token=TOKEN)
+    polar.add_meter("api_usage")
+    for customer_id in customers or (CUSTOMER,):
+        polar.add_customer(customer_id)
+    return polar
+
+
+def post(receiver: httpx.Client, body: bytes) -> str:
+    """Deliver ``body`` to ``receiver`` as Polar would; return the delivery's id."""
+    delivery_id = str(uuid4())
+    headers = sign(SECRET, delivery_id, int(time.time()), body)
+    response = receiver.post("/webhooks/polar", content=body, headers=headers, timeout=30)
+    assert response.status_code == 202, response.text
+    return delivery_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process of this machine, as anybody can list it."""
+
+    pid: int
+    parent: int
+    command: str
+
+
+def processes() -> list[Process]:
+    """Return what lives on this machine; what has ended and only waits for its parent does not."""
+    # Small Linuxes have no ps, macOS has no /proc.
+    if not Path("/proc/self/stat").exists():
+        return _listed_by_ps()
+    folders = (path for path in Path("/proc").iterdir() if path.name.isdigit())
+    return [found for path in folders if (found := _read_proc(path))]
+
+
+def _listed_by_ps() -> list[Process]:
+    ps = ["/bin/ps", "-A", "-ww", "-o", "pid=,ppid=,state=,command="]
+    lines = subprocess.run(ps, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = [line.split(None, 3) for line in lines]
+    return [
+        Process(pid=int(pid), parent=int(parent), command="".join(command))
+        for pid, parent, state, *command in rows
+        if not state.startswith("Z")
+    ]
+
+
+def _read_proc(folder: Path) -> Process | None:
+    try:
+        state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return None
+    return None if state == "Z" else Process(pid=int(folder.name), parent=int(parent), command=command)
+
+
+def living(pids: Sequence[int]) -> set[int]:
+    """Return those of ``pids`` that still live."""
+    return set(pids) & {process.pid for process in processes()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A command that runs until it is told to stop; leader of its own process group."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self.process.pid
+
+    @property
+    def said(self) -> str:
+        """Return what it has written so far, to standard output and error."""
+        return self.log.read_text()
+
+    def url(self) -> str:
+        """Return the receiver's base URL when it can store deliveries."""
+        url = eventually(self._listening).removesuffix("/webhooks/polar")
+        eventually(lambda: _ready(url))
+        return url
+
+    def _listening(self) -> str:
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said}"
+        whole_lines = self.said.rpartition("\n")[0].splitlines()
+        events = [json.loads(line) for line in whole_lines if line.startswith("{")]
+        return next((str(event["url"]) for event in events if event["event"] == "listening"), "")
+
+    def part(self, name: str) -> int:
+        """Return the process id of its receiver or worker when there is one."""
+        return eventually(lambda: self.parts(name))[0]
+
+    def parts(self, name: str) -> list[int]:
+        """Return the process ids of its receivers or workers that live now."""
+        words = f"-m app.processes.parts {name}"
+        mine = [process for process in processes() if process.parent == self.pid]
+        return [process.pid for process in mine if words in process.command]
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send a signal to the process alone; return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(_PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """End it if it still lives, drained if it can be."""
+        try:
+            self.stop(signal.SIGTERM)
+        finally:
+            self.process.kill()
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credits:
+    """The command ``credits`` for somebody with these settings; every text of it is searched for secrets."""
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def with_settings(self, **settings: str) -> "Credits":
+        """Return the same with other settings; an empty one counts as unset."""
+        return replace(self, settings={**self.settings, **settings})
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, off a terminal; it never shows a traceback."""
+        done = subprocess.run(
+            _command(args),
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE_SECONDS,
+        )
+        assert "Traceback" not in done.stdout + done.stderr, done.stderr
+        _keeps_secrets(done.stdout + done.stderr)
+        return done
+
+    def json(self, *args: str) -> Any:
+        """Run a command that succeeds; return what it prints for machines."""
+        done = self.run(*args, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        printed = json.loads(done.stdout)
+        assert_as_promised(args[0], printed)
+        return printed
+
+    @contextmanager
+    def running(self, *args: str) -> Iterator[Running]:
+        """Run a command while the block runs, and drain it then."""
+        log = self.folder / f"{args[0]}-{uuid4().hex}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                _command(args),
+                cwd=self.folder,
+                env=self._environment() | {"LOG_FORMAT": "json"},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        running = Running(process=process, log=log)
+        try:
+            yield running
+        finally:
+            running.end()
+        _keeps_secrets(running.said)
+
+    def read(self) -> Settings:
+        """Return these settings as this process can use them, whatever its own environment says."""
+        with patch.dict(os.environ, self.settings, clear=True):
+            return Settings(_env_file=None)
+
+    def stores(self) -> AbstractContextManager[Stores]:
+        """Return the stores that these settings mean, as this process sees them."""
+        return stores(self.read())
+
+    def _environment(self) -> dict[str, str]:
+        # Neither the settings of whoever runs the tests nor an .env or rules file of theirs.
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.settings}
+
+
+def credits_in(folder: Path, polar_url: str, *, rules: str = TEN, **settings: str) -> Credits:
+    """Return the command with all that granting needs; a listener takes any free port."""
+    rules_file = folder / "rules.yaml"
+    rules_file.write_text(rules)
+    usual = {
+        "POLAR_ACCESS_TOKEN": TOKEN,
+        "POLAR_WEBHOOK_SECRET": SECRET,
+        "POLAR_SERVER": polar_url,
+        "CREDITS_RULES": str(rules_file),
+        "CREDITS_DATA_DIR": str(folder / "data"),
+        "PORT": "0",
+    }
+    return Credits(folder=folder, settings=usual | settings)
+
+
+def _command(args: Sequence[str]) -> list[str]:
+    return [sys.executable, "-P", "-m", "app", *args]
+
+
+def _keeps_secrets(text: str) -> None:
+    assert TOKEN not in text
+    assert SECRET not in text

@@ -1,0 +1,117 @@
+"""The stores on a real Redis for tests: receive, look inside, settle, and let time pass."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+
+from redis import Redis
+
+from tests.support.builders import grant_of, order_webhook, some_id
+from workers.core.claims import Claim, Leased, Outcome, Standing, Status
+from workers.core.grants import Grant, order_subject
+from workers.core.planning import Plan
+from workers.runtime import intake_for
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.intake import Disposition, RawDelivery
+from workers.store.ledger import Ledger
+
+RETAIN = timedelta(days=30)
+QUEUE = "rq:queue:credits"
+
+
+def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
+    """Receive deliveries in this order, each with an order of its own unless ``body`` is given."""
+
+    async def take_all() -> list[Disposition]:
+        intake = intake_for(url)
+        try:
+            return [
+                await intake.accept(
+                    RawDelivery(id=one, body=body or order_webhook(id=some_id(hash(one) % 10**9)))
+                )
+                for one in ids
+            ]
+        finally:
+            await intake.close()
+
+    return asyncio.run(take_all())
+
+
+def check(url: str) -> None:
+    """Ask a receiver's readiness."""
+
+    async def ask() -> None:
+        intake = intake_for(url)
+        try:
+            await intake.check()
+        finally:
+            await intake.close()
+
+    asyncio.run(ask())
+
+
+def due_ms(redis: Redis, delivery_id: str) -> float | None:
+    return redis.zscore(keys.DUE, delivery_id)
+
+
+def now_ms(redis: Redis) -> float:
+    seconds, microseconds = redis.time()
+    return seconds * 1000 + microseconds / 1000
+
+
+def let_leases_end(redis: Redis) -> None:
+    """Make everything due, as time would."""
+    for delivery_id in cast(list[bytes], redis.zrange(keys.DUE, 0, -1)):
+        redis.zadd(keys.DUE, {delivery_id: 1})
+
+
+def let_pause_end(redis: Redis) -> None:
+    """Take the pause away, as time would; what was to outlast it does."""
+    left, thrift = max(0, redis.pttl(keys.PAUSE)), redis.pttl(keys.THRIFT)
+    redis.delete(keys.PAUSE)
+    if thrift > left:
+        redis.set(keys.THRIFT, 0, px=thrift - left)
+
+
+def ids_of(leased: Sequence[Leased]) -> list[str]:
+    return [one.id for one in leased]
+
+
+def outcome(delivery: Leased, status: Status = Status.GRANTED, reason: str = "", **others: float) -> Outcome:
+    return Outcome(
+        delivery_id=delivery.id,
+        attempt=delivery.attempt,
+        status=status,
+        reason=reason,
+        subject=order_subject(some_id(1)),
+        order_id=some_id(1),
+        customer_id=some_id(2),
+        after_seconds=others.get("after_seconds", 0),
+        strike=bool(others.get("strike", False)),
+    )
+
+
+def plan_of(*grants: Grant) -> Plan:
+    first = grants[0]
+    return Plan(subject=first.subject, customer_id=first.customer_id, order_id=first.order_id, grants=grants)
+
+
+def claim_of(standing: Standing) -> Claim:
+    """Return the fact's own claim."""
+    assert standing.own is not None
+    return standing.own
+
+
+def settled_story(
+    redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status = Status.GRANTED
+) -> tuple[Leased, Grant]:
+    """Accept, lease, claim and settle one delivery of order 1."""
+    accept(redis_url, "msg-1")
+    (leased,) = store.lease(10).deliveries
+    grant = grant_of(1)
+    ledger.claim([(leased.id, plan_of(grant))])
+    accepted = [grant] if status is Status.GRANTED else []
+    ledger.settle(accepted, [outcome(leased, status, "10 api_usage")])
+    return leased, grant

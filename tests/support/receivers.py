@@ -1,0 +1,123 @@
+"""Receivers of webhooks for tests: one in memory without a socket, and the words to one that serves."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import httpx
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from app.receiver.signature import Verifier, sign
+from app.receiver.webhooks import WebhookEndpoint
+from config.settings import Settings
+from tests.support.recordings import payload
+from workers.store.bodies import unpack
+from workers.store.counts import Tally
+from workers.store.intake import Intake
+
+SECRET = "whsec_testsecret"
+OPS_TOKEN = "ops_s3cret"
+PATH = "/webhooks/polar"
+ID = "4dab40bf-0dfb-422e-9031-6ceec1795535"
+PAID = payload("order_paid_purchase")
+
+# Polar's own patience: what is not answered by then counts as failed there.
+POLAR_SECONDS = 10
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def signed(body: bytes, delivery_id: str = ID) -> dict[str, str]:
+    return sign(SECRET, delivery_id, int(time.time()), body)
+
+
+class MemoryRedis:
+    """As much of Redis as intake asks for; its one script keeps bodies by their key."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+        self.fault: Exception | None = None
+        self.connection_pool = self
+        self.disconnected: list[str] = []
+        self.held: Exception | None = None
+        """What happens to who wants to leave."""
+
+    async def disconnect(self, *, inuse_connections: bool = True) -> None:
+        """Note which of the pool's connections were to be made anew."""
+        self.disconnected.append("all" if inuse_connections else "idle")
+        if self.held:
+            raise self.held
+
+    def register_script(self, _source: str) -> "MemoryRedis":
+        """Return the script."""
+        return self
+
+    async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> list[bytes]:
+        """Accept deliveries: an id, a type and a body for each, behind two prefixes and their number."""
+        if self.fault:
+            raise self.fault
+        end = 3 + 3 * cast(int, args[2])
+        return [self._accept(f"{args[0]}{args[i]}", cast(bytes, args[i + 2])) for i in range(3, end, 3)]
+
+    def _accept(self, key: str, body: bytes) -> bytes:
+        if key in self.stored:
+            return b"duplicate"
+        self.stored[key] = unpack(body)
+        return b"accepted"
+
+
+class Receiver:
+    """An endpoint, and what it has stored."""
+
+    def __init__(self) -> None:
+        self.redis = MemoryRedis()
+        self.tally = Tally()
+        self.endpoint = WebhookEndpoint(Verifier([SECRET]), Intake(cast(Redis, self.redis)), self.tally)
+        self.app = Starlette(routes=[Route(PATH, self.endpoint, methods=["POST"])])
+
+    def ask(
+        self,
+        method: str = "POST",
+        *,
+        headers: dict[str, str] | RawHeaders | None = None,
+        content: bytes | AsyncIterator[bytes] = b"",
+    ) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+                return await client.request(method, PATH, headers=headers, content=content)
+
+        return asyncio.run(ask())
+
+    def counted(self) -> dict[str, int]:
+        """Return what was counted since the last time."""
+        with self.tally.taken() as counts:
+            return dict(counts)
+
+    def deliver(self, body: bytes, delivery_id: str = ID) -> httpx.Response:
+        return self.ask(headers=signed(body, delivery_id), content=body)
+
+
+def settings_for(url: str, **others: str) -> Settings:
+    return Settings.model_validate({"REDIS_URL": url, "POLAR_WEBHOOK_SECRET": SECRET, **others})
+
+
+def deliver(url: str, body: bytes, delivery_id: str = "msg-1") -> httpx.Response:
+    return httpx.post(url + PATH, content=body, headers=signed(body, delivery_id), timeout=POLAR_SECONDS)
+
+
+def disposition(url: str, body: bytes, delivery_id: str = "msg-1") -> str:
+    answer = deliver(url, body, delivery_id)
+    assert answer.status_code == 202
+    assert answer.json()["delivery"] == delivery_id
+    return str(answer.json()["disposition"])
+
+
+def health(url: str, authorization: str | None = None) -> Any:
+    headers = {"Authorization": authorization} if authorization is not None else {}
+    answer = httpx.get(url + "/healthz", headers=headers)
+    assert answer.status_code == 503  # there is no worker in these tests
+    return answer.json()

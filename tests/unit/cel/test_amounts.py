@@ -1,0 +1,241 @@
+"""What a rule grants: numbers, expressions, and what they come to."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.cel.amounts import MOST_DIGITS, AmountError, amount_of, exact
+from config.cel.expressions import Expression, Variables, compile_expression
+from tests.support.rule_files import complaint, granting, rule_problem, the_amount
+
+
+def amount(text: str) -> Any:
+    return the_amount(f"{{name: a, grant: {{m: {text}}}}}")
+
+
+def amount_problem(text: str) -> str:
+    return rule_problem(f"{{name: a, grant: {{m: {text}}}}}").partition("m: ")[2]
+
+
+class TestNumbers:
+    @given(st.integers(1, 10**15 - 1), st.integers(0, 12))
+    def test_are_exact_and_survive_a_double(self, digits: int, decimals: int) -> None:
+        """What may be written comes back exactly, also after Polar stored it as a JSON number."""
+        written = Decimal(digits).scaleb(-decimals)
+        if written >= 10**12:
+            return
+        assert amount(f"{written:f}") == written
+        assert Decimal(repr(float(written))) == written
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("0", "expected more than 0, found the number '0'"),
+            ("0.000", "expected more than 0, found the number '0.000'"),
+            ("-5", "expected more than 0, found the number '-5'"),
+            ("1000000000000", "expected less than 1,000,000,000,000"),
+            ("0.0000000000001", "expected at least 0.000000000001"),
+            ("1.234567890123456", "has 16 significant digits; at most 15 stay exact"),
+            ("true", "expected a number or an expression, found the boolean 'true'"),
+            ("2026-11-01", "expected a number or an expression, found the time '2026-11-01'"),
+            ("null", "expected a number or an expression, found nothing"),
+            ("", "expected a number or an expression, found nothing"),
+            ("[1]", "expected a number or an expression, found a list"),
+            (".inf", "expected plain digits, such as 1000 or 0.5, found the number '.inf'"),
+            (".nan", "expected plain digits"),
+            ("010", "expected plain digits"),
+            ("0x10", "expected plain digits"),
+            ("1_000", "expected plain digits"),
+            ("1:30", "expected plain digits"),
+            ("!!int ten", "expected plain digits"),
+        ],
+    )
+    def test_that_are_none_are_refused(self, text: str, message: str) -> None:
+        """Nothing but plain positive digits is taken for a number."""
+        assert message in amount_problem(text)
+
+    @pytest.mark.parametrize("text", ["999999999999", "999999999999.999", "0.000000000001", "1.50"])
+    def test_at_the_bounds_are_allowed(self, text: str) -> None:
+        """The largest and smallest amounts are read."""
+        assert amount(text) == Decimal(text)
+
+
+class TestExpressions:
+    @pytest.mark.parametrize("text", ["1000 * seats", "order.net_amount * 12 / 100", "-seats", "seats - 1"])
+    def test_may_be_plain_or_quoted(self, text: str) -> None:
+        """YAML's text is CEL's, with or without quotes."""
+        expression = amount(text)
+
+        assert isinstance(expression, Expression)
+        assert expression == the_amount(granting(text))
+        assert expression.text == text
+
+    @pytest.mark.parametrize(
+        ("text", "credits_"),
+        [
+            ("10", "10"),
+            ("2 * 50", "100"),
+            ("1e3", "1000"),
+            ("0.1 + 0.2", "0.3"),
+            ("int(12.7)", "12"),
+            ("uint(5)", "5"),
+            ("size('héllo')", "5"),
+        ],
+    )
+    def test_that_look_at_no_webhook_are_worked_out_at_once(self, text: str, credits_: str) -> None:
+        """A constant is the number that it comes to."""
+        assert the_amount(granting(text)) == Decimal(credits_)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("0", "it gives 0; expected more than 0"),
+            ("5 - 5", "it gives 0; expected more than 0"),
+            ("0.0000000001", "it gives 0; expected more than 0"),
+            ("-5", "it gives -5, and amounts cannot be negative"),
+            ("1 / 0", "divide by zero"),
+            ("1.0 / 0.0", "it gives inf; amounts stay below 1,000,000,000,000"),
+            ("1000 * 1000 * 1000 * 1000", "it gives 1000000000000; amounts stay below 1,000,000,000,000"),
+            ("'x'", "it gives a value of type text, which is no number"),
+            ("true", "it gives a value of type bool, which is no number"),
+            ("[1]", "it gives a value of type list, which is no number"),
+            ("null", "it gives a value of type null, which is no number"),
+            ("seats > 5", "it gives a value of type bool, which is no number"),
+            ("string(seats)", "it gives a value of type text, which is no number"),
+            ("", "it ends too early (at character 1 of the expression)"),
+        ],
+    )
+    def test_that_never_give_an_amount_are_refused(self, text: str, message: str) -> None:
+        """What can be told without a webhook is told when the file is read."""
+        assert complaint(granting(text)) == message
+
+    def test_that_might_look_at_a_webhook_are_left_alone(self) -> None:
+        """With a variable's name anywhere in it, even in a string, it is not taken for a constant."""
+        assert isinstance(the_amount(granting("size('seats')")), Expression)
+        assert isinstance(the_amount(granting(".seats * 10")), Expression)
+
+
+def worked_out(text: str, /, **order: Any) -> Decimal:
+    return amount_of(compile_expression(text), Variables(order=order))
+
+
+def failure(text: str, /, **order: Any) -> AmountError:
+    with pytest.raises(AmountError) as caught:
+        worked_out(text, **order)
+    return caught.value
+
+
+class TestWorkingOut:
+    @pytest.mark.parametrize(
+        ("text", "credits_"),
+        [
+            ("order.cents * 12 / 100", "60"),
+            ("double(order.cents) * 0.07", "35"),
+            ("double(order.cents) / 3.0", "166.666666667"),
+            ("order.none", "7"),
+            ("order.half", "0.5"),
+            ("0 * order.cents", "0"),
+            ("order.half - 0.5", "0"),
+            ("0.3 - 0.2 - 0.1 + 0.0 * order.half", "0"),
+        ],
+    )
+    def test_gives_what_was_meant(self, text: str, credits_: str) -> None:
+        """Amounts are exact where CEL is, and rid of binary dust where it is not; a dusty 0 is 0."""
+        assert worked_out(text, cents=500, half=0.5, none=7) == Decimal(credits_)
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("order.cents - 501", "it gives -1, and amounts cannot be negative (order.cents is 500)"),
+            ("order.cents / order.no", "divide by zero (order.cents is 500, order.no is 0)"),
+            ("order.gone * 2", "there is no 'gone' (order.gone is missing)"),
+            ("order.nil", "it gives null, which is no number (order.nil is null)"),
+            ("order.nil + 1", "'+' does not go with null and int (order.nil is null)"),
+            ("order.text", "it gives a text, which is no number (order.text is the text 'five')"),
+            ("int(order.text)", "cannot convert string to int (order.text is the text 'five')"),
+            ("order.yes", "it gives true, which is no number (order.yes is true)"),
+            ("order.list", "it gives a value of type list, which is no number (order.list is a list)"),
+            ("order.huge", "it gives 1e+30; amounts stay below 1,000,000,000,000 (order.huge is 1e+30)"),
+            ("order\n  .cents -\n 501", "it gives -1, and amounts cannot be negative (order.cents is 500)"),
+        ],
+    )
+    def test_fails_with_the_expression_and_the_values(self, text: str, words: str) -> None:
+        """Whoever reads a failure sees what was to be worked out, why it was not, and from what."""
+        order = {"cents": 500, "no": 0, "nil": None, "text": "five", "yes": True, "list": [1], "huge": 1e30}
+
+        assert str(failure(text, **order)) == f"{' '.join(text.split())}: {words}"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("size(order.metadata.by) - 99", "order.metadata.by is a text with an @ (not shown)"),
+            ("size(order.customer.email) - 99", "order.customer.email is there (personal, not shown)"),
+            ("size(order.customer.name) - 99", "order.customer.name is there (personal, not shown)"),
+            ("size(order.billing_name) - 99", "order.billing_name is there (personal, not shown)"),
+            ("size(order.product.name) - 99", "order.product.name is the text 'Ada'"),
+            ("size(order.custom_field_data.x) - 99", "order.custom_field_data.x is there (personal,"),
+            ("order.custom_field_data.born - 99999999", "order.custom_field_data.born is there (personal,"),
+            ("order.custom_field_data.born * -1", "it gives a number made of what is personal"),
+            ("order.custom_field_data.x", "it gives a text, which is no number"),
+            ("{'DE': 2}[order.customer.name]", "{'DE': 2}[order.customer.name]: there is no such key ("),
+        ],
+    )
+    def test_tells_nothing_personal(self, text: str, said: str) -> None:
+        """Reasons are logged and listed: names, addresses and what customers typed stay out of them."""
+        order = {
+            "customer": {"email": "ada@example.com", "name": "Ada"},
+            "billing_name": "Ada",
+            "metadata": {"by": "ada@example.com"},
+            "product": {"name": "Ada"},
+            "custom_field_data": {"x": "Ada", "born": 19721231},
+        }
+
+        words = str(failure(text, **order))
+
+        assert said in words
+        assert "product" in text or not {"Ada", "19721231"} & set(re.findall(r"\w+", words))
+
+
+cents = st.integers(0, 10**9)
+hundredths = st.integers(0, 10**4)
+credits_floats = st.floats(-(10.0**12), 10.0**12, exclude_min=True, exclude_max=True)
+
+
+class TestExact:
+    @given(cents, hundredths)
+    def test_leaves_no_dust_of_a_rate(self, price: int, rate: int) -> None:
+        """Cents times a rate in hundredths, worked out in doubles, is what it is on paper."""
+        assert exact(float(price) * (rate / 100)) == Decimal(price) * Decimal(rate) / 100
+        assert exact(float(price) * float(rate) / 100.0) == Decimal(price) * Decimal(rate) / 100
+
+    @given(st.lists(hundredths, min_size=1, max_size=20))
+    def test_leaves_no_dust_of_a_sum(self, parts: list[int]) -> None:
+        """Sums of hundredths, worked out in doubles, are what they are on paper."""
+        assert exact(sum(part / 100 for part in parts)) == Decimal(sum(parts)) / 100
+
+    @given(credits_floats)
+    def test_keeps_what_polar_keeps(self, value: float) -> None:
+        """At most 15 digits, 9 of them after the point: it stays the same, also as a JSON number."""
+        once = exact(value)
+        digits = once.as_tuple()
+
+        assert exact(float(once)) == once
+        assert len(digits.digits) <= MOST_DIGITS
+        assert isinstance(digits.exponent, int)
+        assert digits.exponent >= -9
+
+    @given(credits_floats)
+    def test_changes_next_to_nothing(self, value: float) -> None:
+        """What is rounded away is less than anyone could mean."""
+        assert abs(exact(value) - Decimal(value)) <= max(
+            Decimal("0.0000000006"), abs(Decimal(value)) / 10**14
+        )
+
+    @given(st.integers(-(10**12), 10**12))
+    def test_takes_integers_as_they_are(self, value: int) -> None:
+        """An integer has no dust."""
+        assert exact(value) == value

@@ -1,0 +1,297 @@
+"""Expressions: what they see of a webhook, what they cannot be, and what is told of mistakes in them."""
+
+import contextlib
+import gc
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from config.cel.expressions import (
+    MISSING,
+    Cause,
+    EvaluationError,
+    ExpressionError,
+    Odd,
+    Variables,
+    compile_expression,
+    tamed,
+)
+from config.cel.references import references_in
+from tests.support.recordings import payload
+from tests.support.rule_files import NO_MIXING
+
+
+def data(name: str) -> Any:
+    return json.loads(payload(name))["data"]
+
+
+def seen(text: str, variables: Variables) -> Any:
+    return compile_expression(text).value(variables)
+
+
+class TestWhatTheySee:
+    def test_of_an_order_is_all_that_belongs_to_it(self) -> None:
+        """The order itself, and its subscription, customer and product under their own names."""
+        order = data("order_paid_subscription_cycle")
+        variables = Variables.of_order(order)
+
+        assert seen("order.id", variables) == order["id"]
+        assert seen("subscription.id", variables) == order["subscription"]["id"]
+        assert seen("customer.id", variables) == order["customer"]["id"]
+        assert seen("product.id", variables) == order["product"]["id"]
+
+    def test_of_a_period_is_its_subscription(self) -> None:
+        """A period has no order."""
+        period = data("subscription_cycled")
+        variables = Variables.of_subscription(period)
+
+        assert seen("order", variables) is None
+        assert seen("subscription.id", variables) == period["id"]
+        assert seen("customer.id", variables) == period["customer"]["id"]
+        assert seen("product.name", variables) == period["product"]["name"]
+
+    def test_of_a_new_customer_is_the_customer(self) -> None:
+        """There is neither order, subscription nor product."""
+        variables = Variables.of_customer(data("customer_created"))
+
+        assert seen("customer.name", variables) == "Ada Lovelace"
+        assert [seen(name, variables) for name in ("order", "subscription", "product")] == [None] * 3
+        assert [seen(name, variables) for name in ("seats", "units")] == [1, 1]
+
+    @pytest.mark.parametrize(
+        ("name", "seats"),
+        [
+            ("order_paid_seats_5", 5),
+            ("order_paid_subscription_cycle_seats_order_seats_null", 5),
+            ("order_paid_purchase", 1),
+            ("order_paid_subscription_cycle", 1),
+        ],
+    )
+    def test_as_seats_is_the_orders_else_the_subscriptions_else_1(self, name: str, seats: int) -> None:
+        """A checkout's order has its seats, a renewal's has not, and many have none at all."""
+        assert seen("seats", Variables.of_order(data(name))) == seats
+
+    @pytest.mark.parametrize(
+        ("order", "subscription", "units"),
+        [(7, 3, 7), (None, 3, 3), (None, None, 1), (0, 3, 0)],
+    )
+    def test_as_units_is_the_first_that_is_given(self, order: Any, subscription: Any, units: int) -> None:
+        """Also 0 is given."""
+        assert seen("units", Variables(order={"units": order}, subscription={"units": subscription})) == units
+
+    @pytest.mark.parametrize("units", ["7", [1], 2**70, 0.5])
+    def test_is_no_count_where_one_is_given_that_is_none(self, units: object) -> None:
+        """To take it for 1 would be to credit too little without a word."""
+        variables = Variables(order=tamed({"units": units, "net_amount": 5}))
+        with pytest.raises(EvaluationError):
+            seen("units", variables)
+        assert seen("order.net_amount", variables) == 5
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("order.yes", True),
+            ("order.whole", 9223372036854775807),
+            ("order.beyond", 9223372036854775808.0),
+            ("order.half", 0.5),
+            ("order.text", "a"),
+            ("order.none", None),
+            ("order.list", Odd("list")),
+            ("order.list[1] == null", True),
+            ("order", Odd("object")),
+            ("timestamp(order.at)", Odd("timestamp")),
+            ("b'a'", Odd("bytes")),
+        ],
+    )
+    def test_has_the_types_of_json(self, text: str, value: Any) -> None:
+        """Integers are ints as far as CEL's go; what is no plain value is told by its kind."""
+        order = {"yes": True, "whole": 2**63 - 1, "beyond": 2**63, "half": 0.5, "text": "a", "none": None}
+        order |= {"list": [1, None], "at": "2026-11-21T02:13:24Z"}
+        found = seen(text, Variables(order=tamed(order)))
+
+        assert found == value
+        assert type(found) is type(value)
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("order.a.b", 1),
+            ("order.a.c", MISSING),
+            ("order.a.b.c", MISSING),
+            ("order.none", None),
+            ("order.none.x.y", None),
+            ("customer.email", None),
+        ],
+    )
+    def test_can_be_looked_up_by_a_reference(self, text: str, value: Any) -> None:
+        """A field of null is as absent as null; one of anything else that has none is missing."""
+        (reference,) = references_in(text, ["order", "customer"])
+
+        assert Variables(order={"a": {"b": 1}, "none": None}).at(reference) == value
+
+
+class TestNothing:
+    def test_costs_no_reference_to_none(self) -> None:
+        """The library's own way to read a null loses one each time, until Python 3.11 crashes."""
+        variables = Variables(order={"none": None, "list": [None, {"none": None}]})
+        expressions = [
+            compile_expression(text)
+            for text in ("order.none", "order.none == null", "order.none.x", "order.gone", "order.none > 1")
+        ]
+        _evaluate_all(expressions, variables, 1_000)  # whatever is made once is made
+        before = _references_to_none()
+
+        _evaluate_all(expressions, variables, 10_000)
+
+        assert _references_to_none() - before > -100  # from 3.12 on None is immortal: this says nothing
+
+
+def _evaluate_all(expressions: list[Any], variables: Variables, times: int) -> None:
+    for _ in range(times):
+        for expression in expressions:
+            with contextlib.suppress(EvaluationError):
+                expression.value(variables)
+
+
+def _references_to_none() -> int:
+    gc.collect()
+    return sys.getrefcount(None)
+
+
+NAMED = "there are order, subscription, customer, product, seats, units; a text needs quotes"
+IF_CUT = "if it has a #, quote the whole expression"
+MINUS = "to CEL a - is a minus: write ['...'] round a key that has one"
+CALLED = (
+    "there are int, double, string, bool, size, has, timestamp, duration, matches, startsWith, endsWith, "
+    "contains, exists, exists_one, all, filter, map, uint, dyn"
+)
+
+
+def mistake(text: str) -> str:
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(text)
+    return str(caught.value)
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("text", "message", "at"),
+        [
+            ("order.paid and seats > 1", "unexpected 'and'; CEL writes &&", 12),
+            ("order.paid or seats > 1", "unexpected 'or'; CEL writes ||", 12),
+            ("order.paid & order.x", "unexpected '&'; CEL writes &&", 12),
+            ("order.paid | order.x", "unexpected '|'; CEL writes ||", 12),
+            ("not order.paid", "unexpected 'order'; CEL writes !", 5),
+            ("order.currency = 'usd'", "unexpected '='; CEL writes ==", 16),
+            ("order.currency === 'usd'", "unexpected '='; CEL writes ==", 18),
+            ("order.currency is 'usd'", "unexpected 'is'; CEL writes ==", 16),
+            ("seats => 5", "unexpected '=>'; CEL writes >=", 7),
+            ("seats <> 5", "unexpected '>'; CEL writes !=", 8),
+            ("if order.paid then 5", "CEL has no if; it writes condition ? this : that", 1),
+            ("order.paid ? 5", "it ends too early", 15),
+            ("seats >", "it ends too early", 8),
+            ("order.metadata.depth >", "it ends too early", 23),
+            ("(seats > 5", "a ) is missing", 11),
+            ("order.items[0", "a ] is missing", 14),
+            ("seats > 5)", "unexpected ')'", 10),
+            ("1,000 * seats", "unexpected ','", 2),
+            ("$seats", "unexpected '$'", 1),
+            ("10 credits", "unexpected 'credits'", 4),
+            ("order.x == 'usd", f"the text that begins with ' is never closed; {IF_CUT}", 12),
+            ('"usd == order.x', f'the text that begins with " is never closed; {IF_CUT}', 1),
+            (
+                r"order.x.matches('\d')",
+                r"a \ in a text begins an escape; write it twice, or r before the quote",
+                17,
+            ),
+            ("order.currency == usd", f"unknown name 'usd'; {NAMED}", 19),
+            ("recursion > 5", f"unknown name 'recursion'; {NAMED}", 1),
+            ("oder.net_amount", "unknown name 'oder'; did you mean 'order'?", 5),
+            ("seat * 10", "unknown name 'seat'; did you mean 'seats'?", 1),
+            ("order.paid == True", "unknown name 'True'; CEL writes true", 15),
+            ("order.x == None", "unknown name 'None'; CEL writes null", 12),
+            ("order.my-key", f"unknown name 'key'; {MINUS}", 10),
+            ("len(order.items)", "unknown function 'len'; CEL writes size(...)", 4),
+            ("max(seats, 5)", "unknown function 'max'; CEL writes a > b ? a : b", 4),
+            ("order.x.startWith('a')", "unknown function 'startWith'; did you mean 'startsWith'?", 18),
+            ("now() > 5", f"unknown function 'now'; {CALLED}", 4),
+            ("seats + 1.5", f"'+' does not go with int and double; {NO_MIXING}", 7),
+            ("seats * 'x'", "'*' does not go with int and text; int(...) makes a number of a text", 7),
+            ("!seats", "'!' does not go with int", 1),
+            ("order.x in 'abc'", "'in' does not go with any value and text", 9),
+            ("seats ? 1 : 2", "? asks for something that is true or false", 7),
+            ("order.x ? 5 : 'a'", "? gives things of one type, not int here and text there", 9),
+            ("size(seats)", "'size' does not go with int", 5),
+            ("has(order)", "has(...) asks for a field, as in has(order.discount)", 5),
+            ("seats.x", "a value of type int has no fields", 6),
+            ("for + 1", "the word for cannot stand here", 1),
+            ("99999999999999999999", "this int is beyond what CEL can hold", 1),
+        ],
+    )
+    def test_are_told_in_words(self, text: str, message: str, at: int) -> None:
+        """What is wrong, what CEL writes instead, and at which character."""
+        assert mistake(text) == f"{message} (at character {at} of the expression)"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("seats >\n 5 and", "unexpected 'and'; CEL writes && (at line 2, character 4 of the expression)"),
+            ("\n\nnow()", f"unknown function 'now'; {CALLED} (at line 3, character 4 of the expression)"),
+            ("(" * 99 + "1" + ")" * 99, "nested too deep; `x in [...]` says in one what many || say"),
+            ("seats" + " + 1" * 99, "nested too deep; `x in [...]` says in one what many || say"),
+            ("seats" + ".x" * 999, "longer than 2,000 characters"),
+        ],
+    )
+    def test_of_long_expressions_are_found_too(self, text: str, message: str) -> None:
+        """Over several lines the line is named; what is beyond CEL's bounds is told as such."""
+        assert mistake(text) == message
+
+    @pytest.mark.parametrize(
+        ("text", "message", "cause"),
+        [
+            ("order.gone", "there is no 'gone'", Cause.MISSING),
+            ("order.none.x", "looks for a field in something that has none", Cause.MISSING),
+            ("order.none && true", "&& joins what is true or false, nothing else", Cause.MISSING),
+            ("order.none * 2", "'*' does not go with null and int", Cause.MISSING),
+            ("order.text && true", "&& joins what is true or false, nothing else", Cause.MISMATCH),
+            ("order.text || false", "|| joins what is true or false, nothing else", Cause.MISMATCH),
+            ("!order.text", "! turns round what is true or false, nothing else", Cause.MISMATCH),
+            ("order.text ? 1 : 2", "? asks for something that is true or false", Cause.MISMATCH),
+            ("'a' in order.text", "in looks into a list or an object, nothing else", Cause.MISMATCH),
+            ("order.cents * 0.5", f"'*' does not go with int and double; {NO_MIXING}", Cause.MISMATCH),
+            (
+                "order.text > 5",
+                "'>' does not go with text and int; int(...) makes a number of a text",
+                Cause.MISMATCH,
+            ),
+            (
+                "order.text < timestamp('2026-11-01T00:00:00Z')",
+                "'<' does not go with text and timestamp; timestamp(...) makes a time of a text",
+                Cause.MISMATCH,
+            ),
+            ("order.cents.startsWith('5')", "'startsWith' does not go with int and text", Cause.MISMATCH),
+            ("order.text.x[0].y", "looks for a field in something that has none", Cause.MISSING),
+            ("timestamp(order.text)", "a text is no time such as 2026-11-01T00:00:00Z", Cause.MISMATCH),
+            ("duration(order.text)", "a text is no duration such as 24h", Cause.MISMATCH),
+            ("order.text.matches('[')", "a text is no pattern such as ^[a-z]+$", Cause.MISMATCH),
+            ("int(order.text)", "cannot convert string to int", Cause.OTHER),
+            ("order.cents / 0", "divide by zero", Cause.OTHER),
+            ("order.cents * 9223372036854775807", "integer overflow", Cause.OTHER),
+            (
+                "[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, "
+                "[1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, true)))))",
+                "takes too many steps",
+                Cause.OTHER,
+            ),
+        ],
+    )
+    def test_that_only_a_webhook_shows_are_told_too(self, text: str, message: str, cause: Cause) -> None:
+        """Why there is no value, and whether that is the author's mistake or the webhook's."""
+        variables = Variables(order={"text": "usd", "cents": 500, "none": None})
+
+        with pytest.raises(EvaluationError) as caught:
+            seen(text, variables)
+
+        assert (str(caught.value), caught.value.cause) == (message, cause)

@@ -1,0 +1,73 @@
+"""docs/cli.md and the help of the commands: what they promise is so."""
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+import typer.core
+
+from app.cli.reference import PRINTED, reference
+from app.cli.root import SECTIONS, root
+from tests.support.json_shapes import fits
+from tests.support.paths import ROOT
+
+group = typer.main.get_command(root)
+assert isinstance(group, typer.core.TyperGroup)
+COMMANDS: dict[str, Any] = dict(group.commands)
+EXAMPLES = [
+    example
+    for command in COMMANDS.values()
+    for one in [command, *getattr(command, "commands", {}).values()]
+    for example in re.findall(r"^Example: (.*)$", one.help or "", re.MULTILINE)
+]
+
+
+def test_the_reference_is_as_the_commands_are() -> None:
+    """If this fails: ``make docs``."""
+    assert (ROOT / "docs" / "cli.md").read_text() == reference()
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_in_a_help_can_be_parsed(example: str) -> None:
+    name, words, *others = shlex.split(example.partition(" > ")[0])
+    assert name == "credits"
+    command = COMMANDS[words]
+    if hasattr(command, "commands"):
+        command, *others = command.commands[others[0]], *others[1:]
+    with command.make_context(words, others) as context:
+        assert context.info_name == words
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) > len(COMMANDS)
+
+
+def test_every_command_stands_in_one_section_of_the_help() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+def test_whatever_a_command_prints_for_machines_is_documented() -> None:
+    documented = {
+        name
+        for name, command in COMMANDS.items()
+        for option in command.params
+        if "--json" in option.opts and "Print for machines" in (option.help or "")
+    }
+    assert documented == set(PRINTED)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"level": "ok", "what": "token"},
+        {"level": "ok", "what": "token", "detail": "set", "more": 1},
+        {"level": "fine", "what": "token", "detail": "set"},
+        {"level": "ok", "what": "token", "detail": None},
+    ],
+)
+def test_a_field_more_or_less_or_of_another_type_would_be_seen(value: dict[str, Any]) -> None:
+    shape = PRINTED["check"][""]
+    assert fits([{"level": "ok", "what": "token", "detail": "set"}], shape)
+    assert not fits([value], shape)

@@ -1,0 +1,57 @@
+"""How credits are told: sums by meter, what was given apart from what was taken back."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from tests.support.builders import Amount, grant_of
+from workers.core.cases import credits_text, plain
+from workers.core.grants import Grant
+
+
+def given(meter: str, *units: Amount) -> Grant:
+    return grant_of(1, *units, meter=meter)
+
+
+@pytest.mark.parametrize(
+    ("grants", "text"),
+    [
+        ([], "nothing"),
+        ([given("api_usage", 10)], "10 api_usage"),
+        ([given("api_usage", "0.5", "0.25")], "0.75 api_usage"),
+        ([given("api_usage", 10), given("api_usage", 50)], "60 api_usage"),
+        ([given("images", 5), given("api_usage", 10)], "10 api_usage, 5 images"),
+        ([given("api_usage", -3)], "took back 3 api_usage"),
+        ([given("api_usage", -3), given("api_usage", 10)], "10 api_usage; took back 3 api_usage"),
+        (
+            [given("images", -1), given("api_usage", -3), given("api_usage", "-0.5")],
+            "took back 3.5 api_usage, 1 images",
+        ),
+    ],
+)
+def test_credits_are_told_by_meter_and_what_is_taken_back_apart(grants: list[Grant], text: str) -> None:
+    assert credits_text(grants) == text
+
+
+def test_the_same_credits_are_told_in_the_same_words_whatever_their_order_and_keys() -> None:
+    """Texts are compared to see whether today's rules differ from what is frozen."""
+    one, two = given("api_usage", 10), replace(given("images", 5), subject="credits:customer:x:bonus")
+    assert credits_text([one, two]) == credits_text([two, one])
+
+
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [
+        ("10", "10"),
+        ("1E+3", "1000"),
+        ("10.0", "10"),
+        ("0.5", "0.5"),
+        ("100.250", "100.25"),
+        ("0.000000000001", "0.000000000001"),
+        ("1E-12", "0.000000000001"),
+        ("999999999999999", "999999999999999"),
+    ],
+)
+def test_a_number_of_credits_is_told_in_plain_digits(units: str, text: str) -> None:
+    assert plain(Decimal(units)) == text

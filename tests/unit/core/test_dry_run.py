@@ -1,0 +1,232 @@
+"""What is said before a run is what comes of it."""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.rules import Rules
+from tests.support.recordings import payload
+from tests.support.builders import (
+    CUSTOMER,
+    order_webhook,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+    webhook,
+)
+from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY, Shop, crash, shop_with, sold
+from tests.support.fakes import KilledError
+from tests.support.service_faults import MISHAPS
+from workers.core.cases import open_case
+from workers.core.claims import Leased, Outcome, Status
+from workers.core.dry_run import prospect
+from workers.core.planning import Plan
+
+PACK = rule("pack", {"api_usage": 10})
+BONUS = rule("bonus", {"api_usage": 50}, once_per="customer")
+WELCOME = rule("welcome", {"api_usage": 25}, triggers=["customer.created"])
+CLAWS = rule("claws", {"api_usage": 100, "images": 8}, on_refund="revoke")
+FAILS = rule("fails", {"images": "order.net_amount - 5000"})
+BOTH = rules_of(PACK, BONUS)
+OTHER = order_webhook(id=some_id(2))
+
+
+def said(shop: Shop, delivery_id: str) -> str:
+    """Return what is said of a replay of this delivery, by a look that touches nothing."""
+    kept = shop.store.deliveries[delivery_id]
+    leased = Leased(id=delivery_id, type=kept.type, body=kept.body, strikes=0, attempt=0)
+    case = open_case(leased, shop.rules)
+    return prospect(case, shop.store.look(case.plan or Plan(subject="")))
+
+
+def killed(shop: Shop) -> Shop:
+    """Let a worker die after the claim and before Polar hears of it."""
+    shop.polar.script = [KilledError()]
+    crash(shop)
+    return shop
+
+
+def then(shop: Shop, body: bytes) -> Shop:
+    """Let one more webhook come, without working on it."""
+    shop.receive(f"msg-{len(shop.store.deliveries) + 1}", body)
+    return shop
+
+
+def last(shop: Shop) -> str:
+    return f"msg-{len(shop.store.deliveries)}"
+
+
+def under(rules: Rules, shop: Shop) -> Shop:
+    shop.rules = rules
+    return shop
+
+
+def refunded(cents: int) -> Shop:
+    shop = sold()
+    shop.tell(refund_webhook(cents))
+    return shop
+
+
+SITUATIONS: dict[str, tuple[Callable[[], Shop], str]] = {
+    "first": (lambda: shop_with(order_webhook()), "grant 10 api_usage"),
+    "again": (lambda: sold(TEN), "nothing: 10 api_usage already granted"),
+    "again, by other rules": (
+        lambda: under(TWENTY, sold(TEN)),
+        "nothing: 10 api_usage already granted (today's rules say 20 api_usage: left alone)",
+    ),
+    "killed": (lambda: killed(shop_with(order_webhook())), "grant 10 api_usage, as claimed before"),
+    "killed, by other rules": (
+        lambda: under(NOBODY, killed(shop_with(order_webhook()))),
+        "grant 10 api_usage, as claimed before (today's rules say nothing: left alone)",
+    ),
+    "no rule": (
+        lambda: shop_with(payload("customer_created")),
+        "skip: no rule has the trigger customer.created",
+    ),
+    "unreadable": (lambda: shop_with(b"{}"), "fail: the body cannot be read: type: Field required"),
+    "of no use": (
+        lambda: shop_with(payload("order_created_paid_purchase")),
+        "skip: order.created leads to no credit: it is ignored",
+    ),
+    "with a bonus": (lambda: shop_with(order_webhook(), rules=BOTH), "grant 60 api_usage"),
+    "the bonus was granted": (
+        lambda: then(sold(BOTH), OTHER),
+        "grant 10 api_usage; 50 api_usage already granted to this customer",
+    ),
+    "only a bonus, and it was granted": (
+        lambda: then(sold(rules_of(BONUS)), OTHER),
+        "nothing: 50 api_usage already granted to this customer",
+    ),
+    "the bonus was claimed, no more": (
+        lambda: then(killed(shop_with(order_webhook(), rules=BOTH)), OTHER),
+        "grant 10 api_usage; 50 api_usage already granted to this customer",
+    ),
+    "a refund": (lambda: then(sold(), refund_webhook(300)), "took back 30 api_usage"),
+    "a refund on several meters": (
+        lambda: then(sold(MIXED), refund_webhook(500)),
+        "took back 50 api_usage, 4 images",
+    ),
+    "a refund again": (
+        lambda: then(refunded(300), refund_webhook(300)),
+        "nothing: the refunded share has been taken back already",
+    ),
+    "a late refund": (
+        lambda: then(refunded(300), refund_webhook(100)),
+        "nothing: a later refund, of 300 all told, has been seen to already",
+    ),
+    "a refund of what is kept": (
+        lambda: then(sold(KEPT), refund_webhook(300)),
+        "nothing: none of the rules that credited this order takes credits back (on_refund: revoke)",
+    ),
+    "a refund before the credit": (
+        lambda: shop_with(refund_webhook(300)),
+        "nothing: this order has not been credited; when it is, this refund counts",
+    ),
+    "a refund that a dead worker left": (
+        lambda: killed(then(sold(), refund_webhook(300))),
+        "took back 30 api_usage",
+    ),
+    "a refund of what a dead worker left": (
+        lambda: then(killed(shop_with(order_webhook(), rules=HUNDRED)), refund_webhook(300)),
+        "grant 100 api_usage, as claimed before; took back 30 api_usage",
+    ),
+    "the credit after its refund": (
+        lambda: shop_with(order_webhook(refunded_amount=300), rules=HUNDRED),
+        "grant 100 api_usage; took back 30 api_usage",
+    ),
+}
+"""What came before, the delivery in question last of all, and what is said of that one."""
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_what_would_come_of_a_delivery_is_said_in_a_line(situation: str) -> None:
+    shop, words = SITUATIONS[situation][0](), SITUATIONS[situation][1]
+    assert said(shop, last(shop)) == words
+
+
+def test_an_amount_that_cannot_be_worked_out_is_a_failure_to_come() -> None:
+    words = said(shop_with(order_webhook(), rules=rules_of(PACK, FAILS)), "msg-1")
+    assert words.startswith("fail: rule fails, images: order.net_amount - 5000")
+
+
+# What is said, and what comes of it
+
+RULES: Mapping[str, Rules] = {
+    "rules: ten": TEN,
+    "rules: bonus": BOTH,
+    "rules: claws": rules_of(PACK, CLAWS),
+    "rules: all": rules_of(PACK, BONUS, CLAWS, WELCOME),
+    "rules: only the bonus": rules_of(BONUS, WELCOME),
+    "rules: none": NOBODY,
+    "rules: failing": rules_of(PACK, BONUS, FAILS),
+}
+BODIES: Mapping[str, bytes] = {
+    "order": order_webhook(),
+    "order, refunded since": order_webhook(refunded_amount=300),
+    "refund 300": refund_webhook(300),
+    "refund 500": refund_webhook(500),
+    "refund 1000": refund_webhook(1000),
+    "another order": OTHER,
+    "another's refund": refund_webhook(400, id=some_id(2)),
+    "customer": webhook("customer_created", id=CUSTOMER),
+    "unreadable": b"{}",
+}
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from([*RULES, *BODIES, *MISHAPS]), max_size=12),
+    st.sampled_from(sorted(BODIES)),
+    st.sampled_from(sorted(RULES)),
+)
+def test_a_run_comes_to_what_was_said_of_it(story: list[str], body: str, rules: str) -> None:
+    shop = Shop(rules_of(PACK, BONUS, CLAWS))
+    for action in [*story, body]:
+        if action in RULES:
+            shop.rules = RULES[action]
+        elif action in BODIES:
+            then(shop, BODIES[action])
+        else:
+            MISHAPS[action](shop)
+    shop.rules = RULES[rules]
+    words, earlier = said(shop, last(shop)), len(shop.polar.requests)
+    shop.clock.advance(60)  # a command waits for the end of a pause
+    outcome = shop.replay(last(shop))[last(shop)]
+    assert promised(words) == sent(shop, earlier)
+    assert_ends_as_said(words, outcome)
+
+
+def promised(words: str) -> dict[tuple[str, str], Decimal]:
+    """Return what a prospect says will be granted and taken back, by meter."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for sign in ("grant", "took back"):
+        if match := re.search(rf"(?:^|; ){sign} ((?:[\d.]+ \w+(?:, )?)+)", words):
+            pairs = (each.split(" ") for each in match[1].rstrip(", ").split(", "))
+            found |= {(sign, meter): Decimal(units) for units, meter in pairs}
+    return found
+
+
+def sent(shop: Shop, earlier: int) -> dict[tuple[str, str], Decimal]:
+    """Return what Polar has been sent since so many requests, likewise; some of it may have been there."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for event in (event for request in shop.polar.requests[earlier:] for event in request):
+        credits_ = -Decimal(str(event["metadata"]["units"]))
+        place = ("grant" if credits_ > 0 else "took back", event["name"])
+        found[place] = found.get(place, Decimal(0)) + abs(credits_)
+    return found
+
+
+def assert_ends_as_said(words: str, outcome: Outcome) -> None:
+    if words.startswith("fail: "):
+        assert (outcome.status, f"fail: {outcome.reason}") == (Status.FAILED, words)
+    elif words.startswith("skip: "):
+        assert (outcome.status, f"skip: {outcome.reason}") == (Status.SKIPPED, words)
+    elif words.startswith("nothing: "):
+        assert outcome.status in {Status.GRANTED, Status.SKIPPED}
+    else:
+        assert outcome.status is Status.GRANTED

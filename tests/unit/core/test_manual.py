@@ -1,0 +1,136 @@
+"""What is done by hand is a delivery as any other: read, frozen, sent, settled."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.builders import CUSTOMER, ORDER, some_id
+from tests.support.fake_service import TEN, Shop, crash, shop_with
+from tests.support.fakes import KilledError
+from workers.core.cases import open_case
+from workers.core.claims import Leased, Status
+from workers.core.grants import grant_key, subject_of
+from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
+from workers.core.payloads import STORED_TYPES
+from workers.errors import UnreadableEventError
+
+KEY = f"credits:manual:beta:{CUSTOMER}:api_usage"
+
+
+def asked(**fields: Any) -> ManualGrant:
+    usual: dict[str, Any] = {
+        "key": "beta",
+        "customer": CUSTOMER,
+        "customer_id": CUSTOMER,
+        "meter": "api_usage",
+        "property_name": "units",
+        "units": Decimal(5),
+        "reason": "beta tester",
+    }
+    return ManualGrant(**usual | fields)
+
+
+def give(shop: Shop, one: ManualGrant) -> str:
+    """Put it as the command does; return its delivery."""
+    delivery_id, _, body = one.delivery()
+    shop.receive(delivery_id, body)
+    return delivery_id
+
+
+def test_a_grant_by_hand_is_sent_once_with_its_reason_and_no_rules() -> None:
+    shop = Shop(TEN)
+    delivery_id = give(shop, asked())
+    assert shop.work()[delivery_id].reason == "5 api_usage"
+    assert shop.replay(delivery_id)[delivery_id].status is Status.GRANTED
+    (event,) = shop.polar.events.values()
+    assert event == {
+        "name": "api_usage",
+        "customer_id": CUSTOMER,
+        "external_id": KEY,
+        "metadata": {"units": -5, "granted_by": "credit-granter", "key": KEY, "reason": "beta tester"},
+    }
+
+
+def test_without_a_reason_the_event_has_none() -> None:
+    shop = Shop(TEN)
+    give(shop, asked(reason=""))
+    shop.work()
+    assert "reason" not in shop.polar.events[KEY]["metadata"]
+
+
+def test_no_rules_have_a_say_in_it() -> None:
+    shop = shop_with(rules=TEN)
+    delivery_id = give(shop, asked(meter="of no rule", property_name="amount"))
+    assert shop.work()[delivery_id].status is Status.GRANTED
+    assert shop.polar.balance(CUSTOMER, "of no rule", "amount") == 5
+
+
+def test_another_amount_that_slips_through_is_refused_when_it_is_run() -> None:
+    """Two commands may ask at the same moment: the second finds what the first has frozen."""
+    shop = Shop(TEN)
+    delivery_id = give(shop, asked())
+    shop.work()
+    shop.store.deliveries[delivery_id].body = asked(units=Decimal(6)).delivery()[2]
+    outcome = shop.replay(delivery_id)[delivery_id]
+    assert outcome.status is Status.FAILED
+    assert outcome.reason.startswith("by this key 5 api_usage was granted at 2026-11-21T00:00:00Z; another")
+    assert shop.polar.balance(CUSTOMER) == 5
+
+
+def test_a_crash_after_the_claim_sends_what_was_frozen() -> None:
+    shop = Shop(TEN)
+    delivery_id = give(shop, asked())
+    shop.polar.script = [KilledError()]
+    crash(shop)
+    assert shop.work()[delivery_id].status is Status.GRANTED
+    assert shop.polar.events[KEY]["metadata"]["reason"] == "beta tester"
+
+
+def test_no_webhook_can_be_one_of_these() -> None:
+    assert set(BY_HAND) == {MANUAL_GRANT, MANUAL_REVOKE}
+    assert not set(BY_HAND) & STORED_TYPES
+
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+_units = st.decimals("0.000000001", 10**11, places=3).filter(bool)
+
+
+@given(_texts, _texts, _texts, _units)
+def test_what_was_asked_is_read_back_as_it_was(
+    customer: str, meter: str, reason: str, units: Decimal
+) -> None:
+    one = asked(customer=customer, meter=meter, reason=reason, units=units)
+    assert read(one.delivery()[2], ManualGrant) == one
+
+
+@pytest.mark.parametrize("meter", [None, "api usage"])
+def test_a_revocation_is_read_back_as_it_was(meter: str | None) -> None:
+    one = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER, meter=meter)
+    delivery_id, type_, body = one.delivery()
+    assert read(body, ManualRevoke) == one
+    assert (delivery_id, type_) == (f"revoke-{ORDER}" + (f":{meter}" if meter else ""), "manual.revoke")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b"1", b'{"data": null}', b'{"data": {}}', b"\xff", b"[" * 100_000,
+     json.dumps({"data": asked().model_dump(mode="json") | {"units": "-5"}}).encode()],
+)  # fmt: skip
+@pytest.mark.parametrize("type_", [MANUAL_GRANT, MANUAL_REVOKE])
+def test_a_damaged_body_fails_in_words(type_: str, body: bytes) -> None:
+    with pytest.raises(UnreadableEventError):
+        BY_HAND[type_](body)
+    leased = Leased(id="x", type=type_, body=body, strikes=0, attempt=1)
+    assert open_case(leased, TEN).failure.startswith("the body cannot be read: ")
+
+
+@given(_texts, _texts)
+def test_of_what_is_done_by_hand_subject_and_key_are_the_same(customer: str, meter: str) -> None:
+    subject = asked(customer=customer, meter=meter).subject
+    assert grant_key(subject, meter) == subject == subject_of(subject, meter)
+    order = f"credits:order:{some_id(1)}"
+    assert subject_of(grant_key(order, meter), meter) == order

@@ -1,0 +1,125 @@
+"""Any rules and any fact: a plan is what docs/rules.md says, worked out in another way."""
+
+import random
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.support.builders import rules_of
+from tests.support.strategies import CREATED, DrawnRule, Known, facts, line_of, rule_sets, written
+from workers.core.planning import Plan, plan_for
+
+Sums = dict[str, Decimal]
+
+
+def given_by(plan: Plan) -> Sums:
+    return {grant.key: grant.units for grant in plan.grants}
+
+
+def applies(one: DrawnRule, known: Known) -> bool:
+    return (
+        known.trigger in one.triggers
+        and (not one.products or known.product_id in one.products)
+        and (one.begins is None or one.begins <= CREATED)
+        and (one.ends is None or one.ends > CREATED)
+        and (one.when is None or one.when.holds(known))
+    )
+
+
+def subject_of(one: DrawnRule, known: Known) -> str:
+    """Return what a rule's credits are keyed by: the customer and the rule, or what happened."""
+    if one.once or known.trigger == "customer.created":
+        return f"credits:customer:{known.customer_id}:{one.name}"
+    return known.fact.subject
+
+
+def expected(known: Known, drawn: list[DrawnRule]) -> Sums | None:
+    """Return the sums by key over the rules that apply; None if one of them cannot be worked out."""
+    sums: Sums = {}
+    for one in drawn:
+        if not applies(one, known):
+            continue
+        for meter, amount in one.grant.items():
+            worth = amount.worth(known)
+            if worth is None:
+                return None
+            if worth:
+                key = f"{subject_of(one, known)}:{meter}"
+                sums[key] = sums.get(key, Decimal(0)) + worth
+    return sums
+
+
+@given(facts(), rule_sets())
+def test_a_plan_is_the_sum_of_the_rules_that_apply_or_a_failure(known: Known, drawn: list[DrawnRule]) -> None:
+    plan, sums = plan_for(known.fact, written(drawn)), expected(known, drawn)
+    assert given_by(plan) == (sums or {})
+    assert bool(plan.failure) is (sums is None)
+
+
+@given(facts(), rule_sets())
+def test_a_plan_has_grants_or_a_reason_or_a_failure_and_never_two_of_them(
+    known: Known, drawn: list[DrawnRule]
+) -> None:
+    plan = plan_for(known.fact, written(drawn))
+    assert [bool(plan.grants), bool(plan.skip), bool(plan.failure)].count(True) == 1
+    assert all(part.units > 0 for grant in plan.grants for part in grant.parts)
+
+
+@given(facts(), rule_sets())
+def test_only_parts_of_rules_that_revoke_can_be_taken_back(known: Known, drawn: list[DrawnRule]) -> None:
+    revoking = {one.name for one in drawn if one.revokes}
+    parts = [part for grant in plan_for(known.fact, written(drawn)).grants for part in grant.parts]
+    assert all(part.revocable is (part.rule in revoking) for part in parts)
+
+
+@given(facts(), rule_sets(), st.randoms())
+def test_the_order_of_rules_in_the_file_changes_no_amount(
+    known: Known, drawn: list[DrawnRule], shuffler: random.Random
+) -> None:
+    shuffled = shuffler.sample(drawn, len(drawn))
+    first, second = plan_for(known.fact, written(drawn)), plan_for(known.fact, written(shuffled))
+    assert list(given_by(first).items()) == list(given_by(second).items())
+    assert bool(first.failure) is bool(second.failure)
+
+
+@given(facts(), rule_sets())
+def test_a_plan_is_the_same_each_time(known: Known, drawn: list[DrawnRule]) -> None:
+    assert plan_for(known.fact, written(drawn)) == plan_for(known.fact, written(drawn))
+
+
+@given(facts(), rule_sets())
+def test_no_two_grants_have_one_key(known: Known, drawn: list[DrawnRule]) -> None:
+    keys = [grant.key for grant in plan_for(known.fact, written(drawn)).grants]
+    assert keys == sorted(set(keys), key=keys.index)
+
+
+@given(facts(), rule_sets(), st.integers(-2, 2))
+def test_credit_from_only_ever_takes_away_what_happened_before_it(
+    known: Known, drawn: list[DrawnRule], seconds: int
+) -> None:
+    lines = [line_of(one) for one in drawn]
+    moment = CREATED + timedelta(seconds=seconds)
+    cut = plan_for(known.fact, rules_of(*lines, credit_from=moment.isoformat()))
+    whole = plan_for(known.fact, rules_of(*lines))
+    if seconds <= 0:
+        assert cut == whole
+    else:
+        assert (cut.grants, cut.failure) == ((), "")
+        assert cut.skip
+
+
+@given(facts(), rule_sets(), st.data())
+def test_a_rule_more_changes_nothing_of_what_the_others_give(
+    known: Known, drawn: list[DrawnRule], data: st.DataObject
+) -> None:
+    """Every rule that matches applies, whatever others do; only a failure stops them all."""
+    assume(drawn)
+    fewer = [one for one in drawn if one is not data.draw(st.sampled_from(drawn))]
+    before, after = plan_for(known.fact, written(fewer)), plan_for(known.fact, written(drawn))
+    assume(not after.failure)
+    assert not before.failure
+    names: Mapping[str, set[str]] = {grant.key: set(grant.rules) for grant in after.grants}
+    assert all(set(grant.rules) <= names[grant.key] for grant in before.grants)

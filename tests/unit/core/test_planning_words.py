@@ -1,0 +1,149 @@
+"""Why a fact gets nothing, in words that name the rules that came close and the values that they saw."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.builders import PRODUCT, fact_like, order_like, rule, rules_of, some_id
+from tests.support.recorded_triggers import TRIAL
+from workers.core.planning import Obstacle, judge, plan_for, why_not
+
+ELSEWHERE: dict[str, Any] = {"products": [some_id(1)]}
+RENEWALS: dict[str, Any] = {"triggers": ["subscription_cycle"]}
+LATER: dict[str, Any] = {"from": "2999-01-01T00:00:00Z"}
+OVER: dict[str, Any] = {"until": "2026-11-01T00:00:00+01:00"}
+RICH: dict[str, Any] = {"when": "order.net_amount >= 5000"}
+
+
+def skip(*lines: str, like: str = "order_paid_purchase", **data: Any) -> str:
+    plan = plan_for(fact_like(like, **data), rules_of(*lines))
+    assert (plan.grants, plan.failure) == ((), "")
+    return plan.skip
+
+
+@pytest.mark.parametrize(
+    ("others", "obstacle", "words"),
+    [
+        (ELSEWHERE, Obstacle.PRODUCT, f"not for product {PRODUCT}"),
+        (RENEWALS, Obstacle.TRIGGER, "not for the trigger purchase"),
+        (LATER, Obstacle.WINDOW, "created 2026-11-21T02:13:24Z, before its from, 2999-01-01T00:00:00Z"),
+        (OVER, Obstacle.WINDOW, "created 2026-11-21T02:13:24Z, not before its until, 2026-10-31T23:00:00Z"),
+        (RICH, Obstacle.CONDITION, "order.net_amount >= 5000 is false (order.net_amount is 1000)"),
+        ({}, Obstacle.NOTHING_GIVEN, "gives 0 api_usage"),
+    ],
+    ids=["product", "trigger", "from", "until", "when", "0"],
+)
+def test_a_rule_is_kept_back_by_one_obstacle_and_says_which(
+    others: dict[str, Any], obstacle: Obstacle, words: str
+) -> None:
+    fact = fact_like()
+    (one,) = rules_of(rule("any", {"api_usage": "order.net_amount - 1000"}, **others)).rules
+    verdict = judge(one, fact)
+    assert (verdict.obstacle, verdict.amounts, verdict.failure) == (obstacle, {}, "")
+    assert why_not(verdict, fact) == words
+
+
+def test_of_several_obstacles_the_first_on_the_way_is_told() -> None:
+    """Product, trigger, window, condition, amount: each is looked at when those before it are passed."""
+    obstacles: dict[str, Any] = {}
+    on_the_way: list[dict[str, Any]] = [ELSEWHERE, RENEWALS, LATER, RICH, {}]
+    for obstacle, more in reversed(list(zip(Obstacle, on_the_way, strict=True))):
+        obstacles |= more
+        (one,) = rules_of(rule("any", {"api_usage": "order.net_amount - 1000"}, **obstacles)).rules
+        assert judge(one, fact_like()).obstacle is obstacle
+
+
+def test_where_no_rule_is_for_the_product_that_is_all_there_is_to_say() -> None:
+    elsewhere = rule("a", {"api_usage": 1}, **ELSEWHERE)
+    assert skip(elsewhere, elsewhere.replace('"a"', '"b"')) == f"no rule names product {PRODUCT}"
+    assert skip(elsewhere, like="order_paid_product_null") == "no rule names product (none)"
+
+
+def test_where_rules_are_for_the_product_yet_none_has_the_trigger_that_is_said() -> None:
+    lines = rule("a", {"api_usage": 1}, **ELSEWHERE), rule("b", {"api_usage": 1}, **RENEWALS)
+    assert skip(*lines) == f"no rule for product {PRODUCT} has the trigger purchase"
+
+
+def test_a_trials_start_is_credited_by_no_rule_that_does_not_name_it() -> None:
+    words = f"no rule for product {order_like(TRIAL).product_id} has the trigger trial_start"
+    assert skip(rule("usual", {"api_usage": 1}), like=TRIAL) == words
+
+
+@pytest.mark.parametrize(
+    "lines", [[], [rule("a", {"api_usage": 1}, **ELSEWHERE)], [rule("b", {"images": 1})]]
+)
+def test_a_new_customer_has_no_product_to_speak_of(lines: list[str]) -> None:
+    assert skip(*lines, like="customer_created") == "no rule has the trigger customer.created"
+
+
+def test_the_rules_that_came_closest_are_named_and_those_farther_off_are_not() -> None:
+    reason = skip(
+        rule("elsewhere", {"api_usage": 1}, **ELSEWHERE),
+        rule("renewals", {"api_usage": 1}, **RENEWALS),
+        rule("later", {"api_usage": 1}, **LATER),
+        rule("rich", {"api_usage": 1}, **RICH),
+        rule("richer", {"api_usage": 1}, when="order.net_amount > 9000"),
+    )
+    assert reason == (
+        f"no rule names product {PRODUCT}; "
+        "rule rich: order.net_amount >= 5000 is false (order.net_amount is 1000); "
+        "rule richer: order.net_amount > 9000 is false (order.net_amount is 1000)"
+    )
+
+
+def test_a_rule_that_gives_0_came_closer_than_one_whose_condition_is_false() -> None:
+    reason = skip(
+        rule("rich", {"api_usage": 1}, **RICH), rule("zero", {"api_usage": "order.refunded_amount"})
+    )
+    assert reason == "rule zero: gives 0 api_usage"
+
+
+@pytest.mark.parametrize(("count", "end"), [(3, ""), (4, "; and 1 more"), (9, "; and 6 more")])
+def test_of_many_rules_that_came_close_three_are_named(count: int, end: str) -> None:
+    reason = skip(*[rule(f"late-{number}", {"api_usage": 1}, **LATER) for number in range(count)])
+    assert [name in reason for name in ("late-0", "late-1", "late-2", "late-3")] == [True, True, True, False]
+    assert reason.endswith("2999-01-01T00:00:00Z" + end)
+
+
+# Conditions
+
+CAMPAIGN = 'order.metadata.campaign == "launch"'
+
+
+@pytest.mark.parametrize(
+    ("metadata", "seen"),
+    [
+        ({"campaign": "winter"}, "order.metadata.campaign is the text 'winter'"),
+        ({"campaign": 7}, "order.metadata.campaign is 7"),
+        ({"campaign": None}, "order.metadata.campaign is null"),
+        ({}, "order.metadata.campaign is missing"),
+    ],
+    ids=["another", "of another type", "null", "missing"],
+)
+def test_a_condition_that_is_false_or_meets_nothing_keeps_its_rule_back(
+    metadata: dict[str, object], seen: str
+) -> None:
+    line = rule("launch", {"api_usage": 1}, when=CAMPAIGN)
+    assert skip(line, metadata=metadata) == f"rule launch: {CAMPAIGN} is false ({seen})"
+    assert plan_for(fact_like(metadata={"campaign": "launch"}), rules_of(line)).grants
+
+
+def test_of_a_condition_of_several_parts_the_one_that_is_false_is_told() -> None:
+    line = rule("launch", {"api_usage": 1}, when=f"order.net_amount >= 500 && {CAMPAIGN}")
+    reason = skip(line, metadata={"campaign": "winter"})
+    assert reason == f"rule launch: {CAMPAIGN} is false (order.metadata.campaign is the text 'winter')"
+
+
+def test_a_condition_on_what_there_is_not_is_false_whatever_it_asks() -> None:
+    """A purchase has no subscription; neither this nor its opposite holds."""
+    for when in ("subscription.amount > 0", "subscription.amount <= 0"):
+        line = rule("any", {"api_usage": 1}, when=when, triggers=["purchase", "subscription_cycle"])
+        assert skip(line).startswith(f"rule any: {when} is false (")
+
+
+def test_a_condition_that_is_neither_true_nor_false_fails_the_delivery() -> None:
+    lines = rule("odd", {"api_usage": 1}, when="order.metadata.flag"), rule("fine", {"api_usage": 10})
+    plan = plan_for(fact_like(metadata={"flag": "yes"}), rules_of(*lines))
+    assert (plan.grants, plan.skip) == ((), "")
+    assert plan.failure.startswith("rule odd, when: order.metadata.flag")
+    assert "'yes'" in plan.failure

@@ -1,0 +1,243 @@
+"""What a refund takes back: its share of the parts that can be, less what was taken before."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from tests.support.builders import CUSTOMER, METERS, ORDER, order_like
+from workers.core.claims import Claim, Refund, Standing, TakeBack
+from workers.core.grants import Grant, Part, order_subject, refund_subject
+from workers.core.refunds import nothing_to_take, refund_of, take_back
+
+SUBJECT = order_subject(ORDER)
+HALF = Refund(amount=500, share=Fraction(1, 2))
+WHOLE = Refund(amount=1000, share=Fraction(1))
+
+# The share
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "share"),
+    [
+        ("order_refunded_partial", 300, Fraction(3, 10)),
+        ("order_refunded_second_partial", 500, Fraction(1, 2)),
+        ("order_refunded_full", 1000, Fraction(1)),
+    ],
+)
+def test_a_real_refund_is_its_share_of_what_was_paid(name: str, amount: int, share: Fraction) -> None:
+    assert refund_of(order_like(name)) == Refund(amount=amount, share=share)
+
+
+@pytest.mark.parametrize(
+    ("data", "share"),
+    [
+        ({"refunded_amount": 250}, Fraction(1, 4)),
+        ({"refunded_amount": 250, "net_amount": 500, "applied_balance_amount": 500}, Fraction(1, 4)),
+        ({"refunded_amount": 333, "net_amount": 999}, Fraction(1, 3)),
+        ({"refunded_amount": 999}, Fraction(999, 1000)),
+        ({"refunded_amount": 1000}, Fraction(1)),
+        ({"refunded_amount": 1001}, Fraction(1)),
+        ({"refunded_amount": 10**15}, Fraction(1)),
+        ({"refunded_amount": 1, "net_amount": 0}, Fraction(1)),
+        ({"refunded_amount": 1, "net_amount": -700}, Fraction(1)),
+        ({"refunded_amount": 1, "net_amount": 500, "applied_balance_amount": -500}, Fraction(1)),
+        ({"refunded_amount": 1, "status": "refunded"}, Fraction(1)),
+        ({"refunded_amount": 0, "net_amount": 0, "status": "refunded"}, Fraction(1)),
+    ],
+    ids=str,
+)
+def test_the_share_is_of_what_was_paid_without_tax_and_never_more_than_all(
+    data: dict[str, Any], share: Fraction
+) -> None:
+    refund = refund_of(order_like(**data))
+    assert refund is not None
+    assert refund.share == share
+
+
+@pytest.mark.parametrize("status", ["paid", "partially_refunded", "pending"])
+def test_where_nothing_was_refunded_there_is_no_refund(status: str) -> None:
+    assert refund_of(order_like(refunded_amount=0, status=status)) is None
+
+
+# What is due
+
+
+def part(rule: str, units: str, *, kept: bool = False) -> Part:
+    return Part(rule=rule, units=Decimal(units), revocable=not kept)
+
+
+def standing(*parts: Part, refund: Refund | None = HALF, taken: dict[str, str] | None = None) -> Standing:
+    """Return an order that these parts were credited for on one meter."""
+    claim = Claim(
+        subject=SUBJECT,
+        delivery_id="msg-1",
+        claimed_at=datetime(2026, 11, 21, tzinfo=UTC),
+        grants=(grant("api_usage", *parts),),
+        order_id=ORDER,
+    )
+    before = {rule: Decimal(units) for rule, units in (taken or {}).items()}
+    return Standing(
+        subject=SUBJECT, claims=(claim,), refund=refund, taken={"api_usage": before} if before else {}
+    )
+
+
+def grant(meter: str, *parts: Part) -> Grant:
+    return Grant(
+        subject=SUBJECT,
+        customer_id=CUSTOMER,
+        meter=meter,
+        property_name=METERS[meter],
+        parts=parts,
+        order_id=ORDER,
+    )
+
+
+def due(stands: Standing) -> TakeBack:
+    found = take_back(stands, "msg-2")
+    assert found is not None
+    return found
+
+
+def shares(stands: Standing) -> dict[str, Decimal]:
+    """Return what is taken back by rule."""
+    (only,) = due(stands).grants
+    return {part.rule: part.units for part in only.parts}
+
+
+def test_a_share_of_each_revocable_part_is_taken_back_and_none_of_the_others() -> None:
+    stands = standing(part("a", "10"), part("kept", "100", kept=True), part("b", "5"))
+    assert shares(stands) == {"a": Decimal(-5), "b": Decimal("-2.5")}
+
+
+def test_it_is_keyed_by_the_order_and_all_that_was_refunded_so_far() -> None:
+    taking = due(standing(part("a", "10")))
+    (only,) = taking.grants
+    assert only.key == f"credits:refund:{ORDER}:500:api_usage"
+    assert (only.customer_id, only.property_name, only.order_id) == (CUSTOMER, "units", ORDER)
+    assert (taking.subject, taking.delivery_id) == (SUBJECT, "msg-2")
+
+
+def test_what_was_taken_before_is_not_taken_again() -> None:
+    stands = standing(part("a", "10"), part("b", "4"), taken={"a": "3", "b": "2"})
+    assert shares(stands) == {"a": -2}
+    assert due(stands).before == {"api_usage": {"a": 3, "b": 2}}
+    assert due(stands).after == {"api_usage": {"a": 5, "b": 2}}
+
+
+def test_each_meter_is_taken_back_on_its_own() -> None:
+    stands = standing(part("a", "10"))
+    (claim,) = stands.claims
+    both = Claim(
+        subject=SUBJECT,
+        delivery_id="msg-1",
+        claimed_at=claim.claimed_at,
+        grants=(*claim.grants, grant("seconds", part("a", "60"), part("b", "1", kept=True))),
+        order_id=ORDER,
+    )
+    taking = due(Standing(subject=SUBJECT, claims=(both,), refund=HALF))
+    assert [(one.meter, one.property_name, one.units) for one in taking.grants] == [
+        ("api_usage", "units", Decimal(-5)),
+        ("seconds", "amount", Decimal(-30)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("units", "share", "taken"),
+    [
+        ("10", "1/3", "3.333333"),
+        ("10", "2/3", "6.666666"),
+        ("1", "1/7", "0.142857"),
+        ("0.5", "1/3", "0.166666"),
+        ("0.000000000001", "1/1", "0.000000000001"),  # finer than a millionth: it says so itself
+        ("0.000000000007", "1/2", "0.000000000003"),
+        ("0.1234567", "1/2", "0.0617283"),
+        ("999999999999999", "1/3", "333333333333333"),
+        ("99999999999.9999", "1/3", "33333333333.3333"),  # as many digits as a double keeps
+        ("1000000000", "1/3", "333333333.33333"),
+        ("10", "999999/1000000", "9.99999"),
+    ],
+)
+def test_a_share_that_goes_on_for_ever_is_rounded_down_in_the_customers_favour(
+    units: str, share: str, taken: str
+) -> None:
+    refund = Refund(amount=500, share=Fraction(share))
+    assert shares(standing(part("a", units), refund=refund)) == {"a": -Decimal(taken)}
+
+
+def test_a_full_refund_takes_the_rest_to_the_last_digit() -> None:
+    stands = standing(part("a", "10"), refund=WHOLE, taken={"a": "3.333333"})
+    assert shares(stands) == {"a": Decimal("-6.666667")}
+
+
+def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits() -> None:
+    """They are a thousand together, so a partial refund takes back steps of 15 digits."""
+    parts = part("a", "0.000000000001"), part("b", "999.999999999999")
+    assert shares(standing(*parts)) == {"b": Decimal("-499.99999999999")}
+    assert shares(standing(*parts, refund=WHOLE)) == {one.rule: -one.units for one in parts}
+
+
+@pytest.mark.parametrize(
+    "stands",
+    [
+        Standing(subject=SUBJECT, refund=WHOLE),
+        standing(part("a", "10"), refund=None),
+        standing(part("kept", "10", kept=True)),
+        standing(part("a", "10"), taken={"a": "5"}),
+        standing(part("a", "10"), taken={"a": "7"}),  # a refund that came late, after a greater one
+        standing(part("a", "1"), refund=Refund(amount=1, share=Fraction(1, 10**9))),
+    ],
+    ids=["not credited", "not refunded", "kept", "taken", "more taken", "too little"],
+)
+def test_nothing_is_due(stands: Standing) -> None:
+    assert take_back(stands, "msg-2") is None
+
+
+def test_a_refund_that_has_taken_its_share_takes_no_other() -> None:
+    """What it took is frozen under its key; that there was another reading of it changes nothing."""
+    stands = standing(part("a", "10"), taken={"a": "3"})
+    seen = Claim(
+        subject=refund_subject(ORDER, 500),
+        delivery_id="msg-2",
+        claimed_at=datetime(2026, 11, 21, tzinfo=UTC),
+        order_id=ORDER,
+    )
+    again = Standing(subject=SUBJECT, claims=(*stands.claims, seen), refund=HALF, taken=stands.taken)
+    assert take_back(stands, "msg-3") is not None
+    assert take_back(again, "msg-3") is None
+
+
+# Why nothing is
+
+
+@pytest.mark.parametrize(
+    ("stands", "told", "words"),
+    [
+        (standing(part("a", "1")), None, "nothing of this order has been refunded"),
+        (
+            Standing(subject=SUBJECT, refund=HALF),
+            HALF,
+            "this order has not been credited; when it is, this refund counts",
+        ),
+        (
+            standing(part("kept", "10", kept=True)),
+            HALF,
+            "none of the rules that credited this order takes credits back (on_refund: revoke)",
+        ),
+        (
+            standing(part("a", "10"), refund=WHOLE, taken={"a": "10"}),
+            HALF,
+            "a later refund, of 1000 all told, has been seen to already",
+        ),
+        (
+            standing(part("a", "10"), taken={"a": "5"}),
+            HALF,
+            "the refunded share has been taken back already",
+        ),
+    ],
+    ids=["no refund", "not credited", "kept", "later", "again"],
+)
+def test_a_refund_that_takes_nothing_says_why(stands: Standing, told: Refund | None, words: str) -> None:
+    assert nothing_to_take(stands, told) == words

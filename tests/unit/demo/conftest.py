@@ -1,0 +1,12 @@
+"""What the tests of the stand-in share."""
+
+import pytest
+
+from app.demo.polar import Polar
+from tests.support.polar_standin import organization
+
+
+@pytest.fixture
+def polar() -> Polar:
+    """Return the organization of the recordings."""
+    return organization()

@@ -1,0 +1,66 @@
+"""Which events count towards whose balance."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.demo.polar import Polar
+from tests.support.polar_standin import CUSTOMER, ask, event, ingest
+
+
+def test_a_customer_without_events_has_no_balances(polar: Polar) -> None:
+    assert ask(polar, "GET", f"/v1/customer-meters/?customer_id={CUSTOMER}").json()["items"] == []
+
+
+def test_negative_units_are_credits_left(polar: Polar) -> None:
+    ingest(polar, event(metadata={"units": -10}), event(metadata={"units": 3}))
+
+    assert polar.balance(CUSTOMER, "api_usage") == Decimal(7)
+
+
+def test_tenths_add_up_without_binary_dust(polar: Polar) -> None:
+    ingest(polar, *[event(metadata={"units": -0.1})] * 3)
+
+    assert polar.balance(CUSTOMER, "api_usage") == Decimal("0.3")
+    assert balances(polar) == {"api_usage": 0.3}
+
+
+def balances(polar: Polar) -> dict[str, float]:
+    """Return the balances that the API shows, by meter."""
+    rows = ask(polar, "GET", "/v1/customer-meters/", params={"customer_id": CUSTOMER}).json()
+    return {row["meter"]["name"]: row["balance"] for row in rows["items"]}
+
+
+@pytest.mark.parametrize("metadata", [{"units": "-10"}, {"units": True}, {"other": -10}, {}])
+def test_units_that_are_no_number_are_taken_and_not_counted(polar: Polar, metadata: dict[str, Any]) -> None:
+    assert ingest(polar, event(metadata=metadata)).json() == {"inserted": 1, "duplicates": 0}
+    assert polar.balance(CUSTOMER, "api_usage") == 0
+
+
+def test_a_meter_may_sum_another_property() -> None:
+    polar = Polar()
+    polar.add_customer(CUSTOMER)
+    polar.add_meter("seconds", "length")
+
+    ingest(polar, event(name="seconds", metadata={"length": -60, "units": -1}))
+
+    assert polar.balance(CUSTOMER, "seconds") == 60
+
+
+def test_an_external_customer_is_counted_once_known(polar: Polar) -> None:
+    ingest(polar, event(customer_id=None, external_customer_id="user_43"))
+
+    made = ask(polar, "POST", "/v1/customers/", json={"email": "b@example.com", "external_id": "user_43"})
+
+    assert made.status_code == 201
+    assert polar.balance(made.json()["id"], "api_usage") == 10
+
+
+@pytest.mark.parametrize("fields", [{}, {"timestamp": "2020-01-01T00:00:00Z"}])
+def test_of_two_customer_ids_only_the_external_one_is_kept(polar: Polar, fields: dict[str, Any]) -> None:
+    ingest(polar, event(external_customer_id="somebody", **fields))
+
+    assert polar.events[0].get("external_customer_id") == "somebody"
+    assert "customer_id" not in polar.events[0]
+    assert polar.balance(CUSTOMER, "api_usage") == 0

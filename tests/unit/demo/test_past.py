@@ -1,0 +1,177 @@
+"""Orders, and attempts to deliver webhooks, as the stand-in lists them."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.demo.polar import Polar
+from app.demo.polar.example import add_history
+from tests.support.recordings import payload
+from tests.support.builders import CUSTOMER, PRODUCT, some_id
+from tests.support.polar_standin import ask
+
+ORDERS = "/v1/orders/"
+DELIVERIES = "/v1/webhooks/deliveries"
+NOON = "2026-11-20T12:00:00Z"
+
+
+@pytest.fixture
+def polar() -> Polar:
+    """Return an organization whose history is made below."""
+    return Polar()
+
+
+def buy(polar: Polar, number: int, **fields: Any) -> None:
+    """Let order ``number`` be paid, at that minute after noon."""
+    usual = {"created_at": f"2026-11-20T12:{number:02}:00Z", "status": "paid", "customer_id": CUSTOMER}
+    polar.add_order(**{"id": some_id(number), **usual, **fields})
+
+
+def attempt(polar: Polar, number: int, **fields: Any) -> None:
+    """Let a webhook meet nobody, at that minute after noon."""
+    usual = {"created_at": f"2026-11-20T12:{number:02}:00Z"}
+    polar.add_delivery(some_id(number), payload("order_paid_purchase"), **{**usual, **fields})
+
+
+def listed(polar: Polar, path: str, **params: Any) -> list[int]:
+    """Return the numbers of what is listed."""
+    answer = ask(polar, "GET", path, params=params).json()
+    rows = [row.get("webhook_event", row) for row in answer["items"]]
+    numbers = {some_id(number): number for number in range(60)}
+    return [numbers[row["id"]] for row in rows]
+
+
+def test_orders_are_listed_newest_first_if_nothing_else_is_asked_for(polar: Polar) -> None:
+    for number in (2, 1, 3):
+        buy(polar, number)
+    assert listed(polar, ORDERS) == [3, 2, 1]
+    assert listed(polar, ORDERS, sorting="created_at") == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"status": "paid"}, [1, 3]),
+        ({"status": ["pending", "refunded"]}, [2, 4]),
+        ({"customer_id": some_id(50)}, [2]),
+        ({"product_id": PRODUCT}, [3]),
+        ({"product_id": [PRODUCT, some_id(51)]}, [3, 4]),
+        ({"subscription_id": some_id(52)}, [4]),
+        ({"created_after": "2026-11-20T12:02:00Z"}, [3, 4]),
+        ({"created_before": "2026-11-20T14:03:00+02:00"}, [1, 2]),
+        ({"status": "paid", "created_after": "2026-11-20T12:01:30Z"}, [3]),
+        ({"limit": 3, "page": 2}, [4]),
+        ({"limit": 3, "page": 3}, []),
+        ({"something": "new"}, [1, 2, 3, 4]),
+    ],
+    ids=str,
+)
+def test_orders_are_found_by_what_they_are_and_when_they_came(
+    polar: Polar, asked: dict[str, Any], found: list[int]
+) -> None:
+    buy(polar, 1)
+    buy(polar, 2, status="pending", customer_id=some_id(50))
+    buy(polar, 3, product_id=PRODUCT)
+    buy(polar, 4, status="refunded", product_id=some_id(51), subscription_id=some_id(52))
+    assert listed(polar, ORDERS, sorting="created_at", **asked) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ({"status": "payed"}, "status"),
+        ({"sorting": "colour"}, "sorting"),
+        ({"created_after": "yesterday"}, "created_after"),
+        ({"customer_id": "nobody"}, "customer_id"),
+        ({"page": 0}, "page"),
+        ({"limit": 0}, "limit"),
+    ],
+    ids=str,
+)
+def test_a_filter_of_another_form_is_refused(polar: Polar, asked: dict[str, Any], place: str) -> None:
+    answer = ask(polar, "GET", ORDERS, params=asked)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:2] == ["query", place]
+
+
+def test_an_order_is_shown_as_it_was_given(polar: Polar) -> None:
+    order = json.loads(payload("order_paid_subscription_cycle"))["data"]
+    polar.add_order(**order)
+    assert ask(polar, "GET", ORDERS).json() == {
+        "items": [order],
+        "pagination": {"total_count": 1, "max_page": 1},
+    }
+
+
+def test_an_order_given_again_takes_the_first_ones_place(polar: Polar) -> None:
+    buy(polar, 1, status="pending")
+    buy(polar, 1, status="paid")
+    assert listed(polar, ORDERS, status="paid") == [1]
+    assert listed(polar, ORDERS) == [1]
+
+
+def test_what_is_no_order_of_polars_cannot_be_given(polar: Polar) -> None:
+    with pytest.raises(ValidationError):
+        buy(polar, 1, status="payed")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, [4, 3, 2, 1]),
+        ({"succeeded": "false"}, [4, 1]),
+        ({"succeeded": "true"}, [3, 2]),
+        ({"start_timestamp": "2026-11-20T12:02:00Z"}, [4, 3]),
+        ({"end_timestamp": "2026-11-20T12:02:00Z"}, [1]),
+        ({"succeeded": "false", "start_timestamp": NOON, "end_timestamp": "2026-11-20T12:03:00Z"}, [1]),
+        ({"event_type": "order.paid"}, [4, 3, 2, 1]),
+        ({"event_type": "order.refunded"}, []),
+        ({"limit": 3, "page": 2}, [1]),
+    ],
+    ids=str,
+)
+def test_attempts_are_found_by_how_they_ended_and_when(
+    polar: Polar, asked: dict[str, Any], found: list[int]
+) -> None:
+    attempt(polar, 1)
+    attempt(polar, 2, succeeded=True, http_code=202)
+    attempt(polar, 3, succeeded=True, http_code=202)
+    attempt(polar, 4)
+    assert listed(polar, DELIVERIES, **asked) == found
+
+
+def test_each_attempt_is_a_row_and_each_row_has_the_webhooks_id_and_its_whole_body(polar: Polar) -> None:
+    body = payload("order_paid_unicode_tax")
+    for minute in (1, 2):
+        polar.add_delivery(some_id(9), body, created_at=f"2026-11-20T12:0{minute}:00Z")
+
+    rows = ask(polar, "GET", DELIVERIES).json()["items"]
+
+    assert [row["created_at"] for row in rows] == ["2026-11-20T12:02:00Z", "2026-11-20T12:01:00Z"]
+    assert rows[0]["id"] != rows[1]["id"]
+    for row in rows:
+        assert (row["webhook_event"]["id"], row["webhook_event"]["type"]) == (some_id(9), "order.paid")
+        assert row["webhook_event"]["payload"].encode() == body
+
+
+@pytest.mark.parametrize("path", [ORDERS, DELIVERIES])
+@pytest.mark.parametrize(("token", "status"), [("polar_oat_other", 401), (None, 401), (Polar.token, 403)])
+def test_the_past_is_shown_to_who_may_see_it(polar: Polar, path: str, token: str | None, status: int) -> None:
+    polar.scopes -= {"orders:read", "webhooks:read"}
+    assert ask(polar, "GET", path, token=token).status_code == status
+
+
+def test_a_history_has_a_sale_that_nobody_told_of_and_one_whose_webhook_failed() -> None:
+    polar = Polar()
+    customer = polar.add_customer()
+    product = polar.add_product()
+    add_history(polar)
+    assert {(str(o.customer_id), str(o.product_id)) for o in polar.orders.values()} == {
+        (str(customer.id), str(product.id))
+    }
+    (attempt,) = polar.deliveries
+    assert len(polar.orders) == 2
+    assert not attempt.succeeded
+    assert json.loads(attempt.webhook_event.payload or "")["data"]["id"] in polar.orders

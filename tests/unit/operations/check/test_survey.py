@@ -1,0 +1,225 @@
+"""What is asked of Polar, and what is said where it does not answer."""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import httpx
+import pytest
+
+from app.demo.polar import Polar as Standin
+from config.rules import Rules
+from tests.support.answers import URL, recorded
+from tests.support.builders import PRODUCT, rule, rules_of, some_id
+from tests.support.catalogues import goods
+from tests.support.polar_standin import ask
+from workers.operations.check.findings import Finding
+from workers.operations.check.survey import survey
+from workers.polar.client import Polar
+
+TOKEN = Standin.token
+PACK = rules_of(rule("pack", {"api_usage": 10}, products=[PRODUCT]))
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture
+def standin() -> Standin:
+    """Return an organization that has what PACK and its file need."""
+    polar = Standin()
+    for name, summed in (("api_usage", "units"), ("images", "units"), ("seconds", "amount")):
+        polar.add_meter(name, summed)
+    polar.add_product(**goods())
+    return polar
+
+
+def asked(polar: Standin) -> tuple[Answer, list[str]]:
+    """Return what answers as ``polar`` does, without a socket, and what it was asked."""
+    paths: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(f"{request.method} {request.url.path}")
+        path, headers = request.url.raw_path.decode(), dict(request.headers)
+        got = ask(polar, request.method, path, token=None, headers=headers, content=request.content)
+        return httpx.Response(got.status_code, headers=got.headers, content=got.content)
+
+    return answer, paths
+
+
+def said(answer: Answer, rules: Rules | None = PACK, *, token: str = TOKEN) -> list[Finding]:
+    with closing(Polar(url=URL, token=token, transport=httpx.MockTransport(answer))) as polar:
+        found = list(survey(polar, rules))
+    assert all(token not in one.detail for one in found)
+    return found
+
+
+def brief(found: list[Finding]) -> list[tuple[str, str]]:
+    return [(one.level, one.what) for one in found if one.level != "ok"]
+
+
+def test_where_all_is_well_each_scope_is_asked_for_once_and_nothing_is_changed(standin: Standin) -> None:
+    answer, paths = asked(standin)
+    found = said(answer)
+    assert {one.level for one in found} == {"ok"}
+    assert [one.detail for one in found if one.what == "scope"] == [
+        "events:write",
+        "meters:read",
+        "products:read",
+        "orders:read",
+        "webhooks:read",
+        "customers:read",
+        "customer_meters:read",
+        "customers:write",
+    ]
+    assert [one.what for one in found].count("meter") == len(PACK.meters)
+    assert [one.what for one in found].count("product") == 1
+    assert paths == [
+        "POST /v1/events/ingest",
+        "GET /v1/meters/",
+        "GET /v1/products/",
+        "GET /v1/orders/",
+        "GET /v1/webhooks/deliveries",
+        "GET /v1/customers/",
+        "GET /v1/customer-meters/",
+        "POST /v1/customers/",
+    ]
+    assert (standin.events, standin.customers) == ([], {})
+
+
+def test_a_refused_token_is_one_error_that_says_what_to_do(standin: Standin) -> None:
+    (found,) = said(asked(standin)[0], token="polar_oat_of-production")
+    assert (found.level, found.what) == ("error", "token")
+    for words in ("expired, revoked, or of another server", "POLAR_SERVER", "sandbox"):
+        assert words in found.detail
+
+
+def test_without_the_scope_to_grant_there_is_an_error_and_all_else_is_looked_at(standin: Standin) -> None:
+    standin.scopes -= {"events:write"}
+    found = said(asked(standin)[0], rules_of(rule("pack", {"api_usage": 1}, products=[some_id(1)])))
+    assert brief(found) == [("error", "scope"), ("error", "product")]
+    assert "events:write is missing" in found[0].detail
+    assert "Polar's dashboard" in found[0].detail
+
+
+@pytest.mark.parametrize("thing", ["meter", "product"])
+def test_without_a_scope_to_look_there_is_a_warning_and_all_else_is_looked_at(
+    standin: Standin, thing: str
+) -> None:
+    standin.scopes -= {f"{thing}s:read"}
+    found = said(asked(standin)[0])
+    assert brief(found) == [("warning", "scope")]
+    assert f"{thing}s:read is missing, so the {thing}s, " in "".join(one.detail for one in found)
+    assert {"meter", "product"} - {one.what for one in found} == {thing}
+
+
+def test_of_a_token_that_may_only_ingest_each_command_that_wants_more_is_told(standin: Standin) -> None:
+    standin.scopes = frozenset({"events:write"})
+    told = "\n".join(one.detail for one in said(asked(standin)[0]))
+    for words in (
+        "orders:read is missing, so `credits backfill` and CREDITS_RECONCILE_EVERY cannot",
+        "webhooks:read is missing, so `credits recover` cannot",
+        "customers:read is missing, so `credits grant` and `credits balance` by e-mail address or your own",
+        "customer_meters:read is missing, so `credits balance` cannot",
+        "customers:write is missing, so `credits grant --create` cannot",
+    ):
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    ("answer", "what", "words"),
+    [
+        (recorded("not_found_path"), "server", "Polar answered 404"),
+        (recorded("unknown_version"), "server", "no Polar API of version 2026-10"),
+        (httpx.Response(307, headers={"location": "https://x.example/"}), "server", "POLAR_SERVER"),
+        (httpx.Response(429), "polar", "its rate limit is reached; check again in 60 s"),
+        (httpx.Response(500), "polar", "the trouble is Polar's own"),
+        (httpx.Response(503), "polar", "Polar answered 503"),
+        (httpx.Response(405), "polar", "is POLAR_SERVER right"),
+        (httpx.Response(200, text="<html>It works!</html>"), "polar", "not JSON"),
+        (
+            httpx.ConnectError("[Errno 111] Connection refused"),
+            "polar",
+            "Connection refused; is POLAR_SERVER",
+        ),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "polar", "self-signed"),
+        (httpx.ReadTimeout(""), "polar", "ReadTimeout"),
+    ],
+    ids=repr,
+)
+def test_where_polar_cannot_be_asked_one_line_says_so_and_what_to_do(
+    answer: httpx.Response | Exception, what: str, words: str
+) -> None:
+    (found,) = said(always(answer))
+    assert (found.level, found.what) == ("error", what)
+    assert words in found.detail
+    assert "\n" not in found.detail
+
+
+def always(answer: httpx.Response | Exception) -> Answer:
+    def give(_request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return give
+
+
+def test_trouble_that_comes_in_between_hides_no_other_answer(standin: Standin) -> None:
+    usual, _ = asked(standin)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(500) if request.url.path == "/v1/meters/" else usual(request)
+
+    found = said(answer)
+    assert brief(found) == [("error", "polar")]
+    assert "cannot be checked: Polar answered 500" in "".join(one.detail for one in found)
+    assert "product" in {one.what for one in found}
+
+
+def test_a_list_that_a_server_does_not_have_says_nothing_of_its_scope(standin: Standin) -> None:
+    usual, _ = asked(standin)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        missing = request.url.path == "/v1/webhooks/deliveries"
+        return recorded("not_found_path") if missing else usual(request)
+
+    (found,) = [one for one in said(answer) if one.level != "ok"]
+    assert (found.level, found.what) == ("warning", "scope")
+    assert found.detail.startswith("webhooks:read was not seen: Polar answered 404")
+
+
+def test_without_rules_the_scopes_are_still_looked_at(standin: Standin) -> None:
+    found = said(asked(standin)[0], None)
+    assert [(one.level, one.what) for one in found] == [("ok", "scope")] * 8
+
+
+def test_what_the_list_does_not_have_is_asked_for_before_it_is_called_missing(standin: Standin) -> None:
+    answer, paths = asked(standin)
+    gone = some_id(1)
+    found = said(answer, rules_of(rule("pack", {"api_usage": 10}, products=[gone])))
+    assert brief(found) == [("error", "product")]
+    assert f"GET /v1/products/{gone}" in paths
+
+
+def test_a_product_beyond_the_first_thousand_is_found() -> None:
+    """The list says that there is more; what a rule names is asked for by itself."""
+    empty = httpx.Response(200, json={"items": [], "pagination": {"total_count": 1001, "max_page": 11}})
+    pack = dict(recorded("product").json(), id=PRODUCT)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={"inserted": 0, "duplicates": 0})
+        return httpx.Response(200, json=pack) if request.url.path.endswith(PRODUCT) else empty
+
+    details = [one.detail for one in said(answer) if one.what == "product"]
+    assert details[0] == f"'Pro monthly' ({PRODUCT}) in rule pack"
+    assert details[1].startswith("Polar has 1001 more")
+
+
+def test_of_many_missing_products_no_more_than_twenty_are_asked_for(standin: Standin) -> None:
+    """A rules file of another organization must not use up the rate limit of this one."""
+    answer, paths = asked(standin)
+    many = [some_id(number) for number in range(1, 31)]
+    found = said(answer, rules_of(rule("packs", {"api_usage": 10}, products=many)))
+    assert len([path for path in paths if path.startswith("GET /v1/products/")]) == 1 + 20
+    assert brief(found).count(("error", "product")) == 20
+    assert brief(found).count(("warning", "product")) == 10

@@ -1,0 +1,121 @@
+"""Tables of grants as spreadsheets and people write them: used whole, or each line's fault named."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.support.builders import CUSTOMER, rules_of
+from workers.operations.manual_grant import csv_file
+from workers.operations.manual_grant.csv_file import Table, read_table
+from workers.operations.manual_grant.request import WishReader
+
+HEADER = "email,meter,units,key\n"
+ROW = "ada@example.com,api_usage,5,beta\n"
+
+
+def read(content: str | bytes, *, creates: bool = False) -> Table:
+    raw = content if isinstance(content, bytes) else content.encode()
+    return read_table(raw, "many.csv", WishReader(meters=rules_of().meters, creates=creates))
+
+
+def faults(content: str | bytes) -> list[str]:
+    return read(content).problems
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + ROW,
+        (HEADER + ROW).encode("utf-8-sig"),
+        (HEADER + ROW).replace("\n", "\r\n"),
+        (HEADER + ROW).replace("\n", "\r"),
+        (HEADER + ROW).rstrip("\n"),
+        HEADER + "\n" + ROW + "\n,,,\n",
+        'key, units ,"meter",email\nbeta,5,"api_usage", ada@example.com \n',
+        f"customer_id,{HEADER}" + f",{ROW}",
+    ],
+    ids=["plain", "BOM", "CRLF", "CR", "no last line end", "blank lines", "any order", "columns unused"],
+)
+def test_a_table_is_read_however_it_was_saved(content: str | bytes) -> None:
+    table = read(content)
+    assert table.problems == []
+    (wish,) = table.wishes
+    assert (wish.customer.text, wish.units, wish.key) == ("ada@example.com", Decimal(5), "beta")
+
+
+def test_a_quoted_cell_may_have_commas_and_each_wish_knows_its_line() -> None:
+    table = read(
+        HEADER.replace("key", "key,reason")
+        + ROW.replace("beta", 'a,"one, two"')
+        + "\n"
+        + ROW.replace("beta", "b,")
+    )
+    assert [(wish.place, wish.reason) for wish in table.wishes] == [
+        ("many.csv:2", "one, two"),
+        ("many.csv:4", ""),
+    ]
+
+
+def test_after_a_cell_of_two_lines_the_lines_are_still_counted_right() -> None:
+    header = HEADER.replace("key", "key,reason")
+    assert faults(header + ROW.replace("beta", 'a,"one\ntwo"') + "x\n") == [
+        "many.csv:2: control characters in reason",
+        "many.csv:4: 1 columns, and the first line has 5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "many.csv: the file is empty; its first line names the columns"),
+        ("\n\n", "many.csv: the file is empty; its first line names the columns"),
+        (HEADER, "many.csv: there is no row under the first line"),
+        (b"email,meter\n\xe4,b\n", "many.csv:2: this is not UTF-8; save the file as CSV UTF-8"),
+        ((HEADER + ROW).replace(",", ";"), "many.csv:1: columns are separated by commas; save the file so"),
+        (HEADER + 'a"b"\n"', "many.csv:3: this is no CSV: unexpected end of data"),
+        ("mail,meter,units,key\n", "many.csv:1: unknown column 'mail'; did you mean 'email'?"),
+        ("email,meter,units,key,email\n", "many.csv:1: more than one column email"),
+        ("email,meter\n", "many.csv:1: no column units, key"),
+    ],
+)
+def test_what_keeps_a_file_from_being_used_is_told(content: str | bytes, problem: str) -> None:
+    assert problem in faults(content)
+
+
+def test_a_table_must_name_customers_and_an_unknown_column_is_told_what_there_is() -> None:
+    assert faults("wage,meter,units,key\n") == [
+        "many.csv:1: unknown column 'wage'; the columns are customer_id, external_customer_id, email, name, "
+        "meter, units, key, reason",
+        "many.csv:1: no column that names the customer: one of customer_id, external_customer_id, email",
+    ]
+
+
+def test_every_bad_line_is_named() -> None:
+    content = HEADER + ROW + ROW.replace("5", "1,5").replace("1,5", '"1,5"') + "x,y,1,b\n" + "a,b\n"
+    assert [problem.partition(": ")[0] for problem in faults(content)] == [
+        "many.csv:3", "many.csv:4", "many.csv:4", "many.csv:5",
+    ]  # fmt: skip
+
+
+def test_a_line_that_says_the_same_again_is_named_with_the_first() -> None:
+    content = HEADER + ROW + ROW.replace("ada@", "ADA@").replace("5", "6")
+    assert faults(content) == ["many.csv:3: line 2 has this customer, meter and key already"]
+
+
+def test_one_key_may_stand_for_many_customers_and_meters() -> None:
+    content = HEADER + ROW + ROW.replace("ada", "grace") + ROW.replace("api_usage", "images")
+    assert len(read(content).wishes) == 3
+
+
+def test_a_table_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "MOST_ROWS", 2)
+    rows = [ROW.replace("beta", f"k{number}") for number in range(3)]
+    assert read(HEADER + rows[0] + rows[1]).problems == []
+    assert faults(HEADER + "".join(rows)) == ["many.csv:4: more than 2 rows; split the file"]
+
+
+def test_columns_for_who_is_to_be_created_are_taken_with_create_alone() -> None:
+    content = "external_customer_id,email,name,meter,units,key\nu1,ada@example.com,Ada,images,1,k\n"
+    assert read(content, creates=True).problems == []
+    assert len(faults(content)) == 1
+    assert read(content.replace("u1", CUSTOMER)).wishes == []

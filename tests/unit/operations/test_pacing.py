@@ -1,0 +1,160 @@
+"""What can wait takes its turn: it waits while there is no room, and asks again where Polar hiccups."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from tests.support.fake_service import BROKEN, DENIED, UNREACHABLE, limited
+from workers.errors import PolarDeniedError, PolarUnreachableError
+from workers.operations.pacing import Turns
+from workers.store.throttle import Pause, Pauses
+
+
+class Room:
+    """Pauses that have room for a request after these seconds, one after the other."""
+
+    def __init__(self, *seconds: float, pause: Pause | None = None) -> None:
+        self._seconds = list(seconds)
+        self._pause = pause
+        self.asked: list[bool] = []
+        self.slowed_down: list[tuple[float, str]] = []
+
+    def spare_in(self, *, take: bool) -> timedelta:
+        """Return the next wait; none when there is no more."""
+        self.asked.append(take)
+        return timedelta(seconds=self._seconds.pop(0) if self._seconds else 0)
+
+    def slow_down(self, seconds: float, reason: str) -> None:
+        """Note that everybody waits."""
+        self.slowed_down.append((seconds, reason))
+
+    def standing(self) -> Pause | None:
+        """Return the pause that stands."""
+        return self._pause
+
+
+def turns_in(room: Room, *, is_hasty: bool = False) -> tuple[Turns, list[float]]:
+    slept: list[float] = []
+    return Turns(pauses=cast(Pauses, room), sleep=slept.append, is_hasty=is_hasty), slept
+
+
+def answers(*given: object) -> Callable[[], object]:
+    """Return a request that meets these one after the other; an error is raised."""
+    left = list(given)
+
+    def request() -> object:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return request
+
+
+def test_where_there_is_room_nobody_waits() -> None:
+    turns, slept = turns_in(Room())
+    assert turns.ask(answers("well")) == "well"
+    assert slept == []
+
+
+def test_where_there_is_none_it_is_waited_for_and_then_taken() -> None:
+    room = Room(0.4, 2)
+    turns, slept = turns_in(room)
+    assert turns.ask(answers("well")) == "well"
+    assert slept == [0.4, 2]
+    assert room.asked == [True, True, True]
+
+
+def test_to_wait_without_asking_takes_nothing() -> None:
+    room = Room()
+    turns_in(room)[0].wait(take=False)
+    assert room.asked == [False]
+
+
+def test_what_is_held_up_for_minutes_gives_up_and_says_why() -> None:
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
+    turns, slept = turns_in(Room(60, 60, 60, pause=pause))
+    with pytest.raises(PolarUnreachableError, match="Polar answered 500"):
+        turns.ask(answers())
+    assert slept == [60, 60]
+
+
+def test_for_a_rate_limit_everybody_waits_and_we_with_them() -> None:
+    room = Room(0, 60)
+    turns, slept = turns_in(room)
+    assert turns.ask(answers(limited(60), "well")) == "well"
+    assert room.slowed_down == [(60, "Polar answered 429")]
+    assert slept == [60]
+
+
+def test_a_hiccup_is_asked_again_and_an_outage_given_up() -> None:
+    turns, slept = turns_in(Room())
+    assert turns.ask(answers(BROKEN, UNREACHABLE, "well")) == "well"
+    assert slept == [1, 5]
+    with pytest.raises(PolarUnreachableError):
+        turns.ask(answers(*[UNREACHABLE] * 4))
+
+
+def test_a_refused_token_is_not_asked_with_again() -> None:
+    turns, slept = turns_in(Room())
+    with pytest.raises(PolarDeniedError):
+        turns.ask(answers(DENIED))
+    assert slept == []
+
+
+def test_who_waits_is_told_for_what_and_how_long_at_most() -> None:
+    said: list[str] = []
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
+    room = Room(60, pause=pause)
+    Turns(pauses=cast(Pauses, room), sleep=lambda _: None, say=said.append).ask(answers("well"))
+    assert said == ["waiting for Polar, 2 min at most: Polar answered 500"]
+
+
+def test_of_moments_nobody_is_told() -> None:
+    said: list[str] = []
+    turns = Turns(pauses=cast(Pauses, Room(2, 3)), sleep=lambda _: None, say=said.append)
+    turns.ask(answers(BROKEN, "well"))
+    assert said == []
+
+
+def test_an_outage_that_nobody_has_met_before_is_told_with_its_reason() -> None:
+    said: list[str] = []
+    turns = Turns(pauses=cast(Pauses, Room()), sleep=lambda _: None, say=said.append)
+    with pytest.raises(PolarUnreachableError):
+        turns.ask(answers(*[UNREACHABLE] * 4))
+    assert set(said) == {f"waiting for Polar, 2 min at most: {UNREACHABLE}"}
+
+
+def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=50))
+    turns, slept = turns_in(Room(50, 0, 50, 0, 50, pause=pause))
+    with pytest.raises(PolarUnreachableError, match="Polar answered 500"):
+        turns.ask(answers(BROKEN, BROKEN, BROKEN))
+    assert slept == [50, 1, 50, 5]
+
+
+def test_who_only_looks_hears_of_a_pause_at_once() -> None:
+    pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
+    turns, slept = turns_in(Room(60, pause=pause), is_hasty=True)
+    with pytest.raises(PolarUnreachableError, match="Polar is not asked for now: Polar answered 500"):
+        turns.ask(answers())
+    assert slept == []
+
+
+def test_who_only_looks_waits_out_a_pause_of_moments() -> None:
+    """Our share is used up now and then, and has room again at once."""
+    pause = Pause(reason="our share of Polar's rate limit is used up", left=timedelta(seconds=0.4))
+    turns, slept = turns_in(Room(0.4, pause=pause), is_hasty=True)
+    assert turns.ask(answers("well")) == "well"
+    assert slept == [0.4]
+
+
+def test_who_only_looks_waits_for_room_and_through_one_hiccup() -> None:
+    turns, slept = turns_in(Room(30), is_hasty=True)
+    assert turns.ask(answers(BROKEN, "well")) == "well"
+    assert slept == [30, 1]
+    with pytest.raises(PolarUnreachableError):
+        turns.ask(answers(UNREACHABLE, UNREACHABLE))
+    assert slept == [30, 1, 1]

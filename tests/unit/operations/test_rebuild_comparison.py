@@ -1,0 +1,84 @@
+"""Pages of events, one by one: each event counts once, of a key the first, and none is lost unsaid."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from tests.support.builders import grant_of, some_id
+from tests.support.fake_service import HUNDRED
+from workers.core.claims import Claim, Standing
+from workers.core.grants import Grant, order_subject, usage_event
+from workers.operations.rebuild.comparison import Rebuilding
+from workers.polar.lists import Page
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def row(number: int, grant: Grant, **others: Any) -> dict[str, Any]:
+    """Return the event of a grant as Polar lists it."""
+    sent = usage_event(grant) | {"id": some_id(number), "timestamp": NOW.isoformat()} | others
+    return {name: value for name, value in sent.items() if name != "external_id"}
+
+
+def rows(*numbers: int) -> list[dict[str, Any]]:
+    return [row(number, grant_of(number)) for number in numbers]
+
+
+def nothing_stands(subjects: Sequence[str]) -> list[Standing]:
+    return [Standing(subject=one) for one in subjects]
+
+
+def read(*listed: list[dict[str, Any]], total: int) -> Rebuilding:
+    """Take in these pages of a list that Polar says has ``total`` events."""
+    found = Rebuilding(rules=HUNDRED)
+    for items in listed:
+        found.add(Page(items=items, total=total, last=len(listed)), nothing_stands)
+    return found
+
+
+def test_what_stood_at_the_end_of_a_page_and_begins_the_next_counts_once() -> None:
+    found = read(rows(1, 2), rows(2, 3), total=3)
+    assert (found.read, found.hidden, found.odd, len(found.grants)) == (3, 0, [], 3)
+
+
+def test_an_event_that_changed_places_with_one_at_a_pages_edge_is_known_to_be_hidden() -> None:
+    """Those of one time come in any order, anew at each page."""
+    found = read(rows(1, 2), rows(2, 4), total=4)
+    assert (found.listed, found.hidden) == (3, 1)
+
+
+def test_an_empty_page_before_the_last_hides_what_should_follow() -> None:
+    assert read(rows(1, 2), [], total=5).hidden == 3
+
+
+def test_of_a_list_that_has_everybodys_events_those_of_others_are_not_ours() -> None:
+    foreign = row(9, grant_of(9), metadata={"units": 3})
+    found = read([*rows(1), foreign, {"id": some_id(10)}], total=3)
+    assert (found.read, found.hidden, found.odd) == (1, 0, [])
+
+
+def test_the_first_event_of_a_key_counts_and_any_other_is_told() -> None:
+    again = row(2, grant_of(1, 7))
+    found = read(rows(1), [again], total=2)
+    assert [one.units for one in found.grants] == [Decimal(10)]
+    assert [one.why for one in found.odd] == ["another event has its key"]
+
+
+def test_what_was_copied_is_never_written_over_the_ledger() -> None:
+    """A copy may have been given an earlier time than the true event."""
+    own = grant_of(1)
+    claim = Claim(
+        subject=own.subject,
+        delivery_id="msg-1",
+        claimed_at=NOW,
+        grants=(own,),
+        settled={own.meter: NOW},
+    )
+    stands = [Standing(subject=order_subject(some_id(1)), claims=(claim,))]
+    for listed in ([row(2, grant_of(1, 7)), *rows(1)], [*rows(1), row(2, grant_of(1, 7))]):
+        found = Rebuilding(rules=HUNDRED)
+        found.add(Page(items=listed, total=2, last=1), lambda _subjects: stands)
+        found.leave_doubtful(nothing_stands)
+        assert found.corrections == {}
+        assert {one.left for one in found.differing} <= {"another event has its key"}

@@ -1,0 +1,165 @@
+"""A drain: several leases at a time, each made ready while Polar answers for the one before it."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Never
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq.timeouts import JobTimeoutException
+from structlog.testing import capture_logs
+
+from tests.support.builders import order_webhook, refund_webhook
+from tests.support.fake_service import HUNDRED, Shop, limited, purchases, shop_with
+from tests.support.fakes import Event, FakeStore
+from workers.core.claims import Lease, Standing, Status
+from workers.core.planning import Plan
+from workers.monitoring.logs import configure_logging
+from workers.pipeline.granter import MOST_DELIVERIES
+from workers.store.deliveries import LEASE_SECONDS
+
+
+def test_a_drain_goes_on_until_nothing_is_due() -> None:
+    shop = shop_with(*purchases(MOST_DELIVERIES + 1))
+    shop.granter.drain()
+    assert len(shop.polar.events) == MOST_DELIVERIES + 1
+    assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
+
+
+def test_what_one_lease_meets_keeps_those_made_ready_meanwhile_from_asking() -> None:
+    shop = shop_with(*purchases(3 * MOST_DELIVERIES))
+    shop.polar.script = [limited(60)]
+    shop.granter.drain()
+    assert len(shop.polar.requests) == 1
+    assert {one.status for one in shop.store.deliveries.values()} == {Status.WAITING}
+    shop.clock.advance(60)
+    while any(one.status is Status.WAITING for one in shop.store.deliveries.values()):
+        shop.granter.drain()
+    assert len(shop.polar.events) == 3 * MOST_DELIVERIES
+
+
+@pytest.mark.parametrize("step", ["lease", "claim", "take", "settle"])
+def test_a_drain_ends_with_the_error_that_any_of_its_steps_meets(step: str) -> None:
+    shop = shop_with(*purchases(2 * MOST_DELIVERIES))
+
+    def fail(*_args: object) -> Never:
+        raise RedisConnectionError("Redis is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.store, step, fail)
+        with pytest.raises(RedisConnectionError):
+            shop.granter.drain()
+    shop.clock.advance(LEASE_SECONDS)
+    shop.granter.drain()
+    assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
+    assert len(shop.polar.events) == 2 * MOST_DELIVERIES
+
+
+def test_whichever_thread_of_a_drain_logs_says_which_process_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("json", "info", process="worker 7")
+    shop_with(*purchases(1)).granter.drain()
+    assert json.loads(capsys.readouterr().err)["process"] == "worker 7"
+
+
+def test_a_drain_of_nothing_asks_polar_nothing() -> None:
+    shop = shop_with()
+    shop.granter.drain()
+    assert shop.polar.requests == []
+
+
+@dataclass
+class _OneByOne:
+    """An inbox that leases one delivery at a time."""
+
+    store: FakeStore
+
+    def lease(self, most: int) -> Lease:
+        """Take the first that is due."""
+        return self.store.lease(min(most, 1))
+
+
+class _Book(FakeStore):
+    """A shop's book that says when the second lease has been claimed."""
+
+    def __init__(self, shop: Shop) -> None:
+        vars(self).update(vars(shop.store))
+        self.second_is_ready = threading.Event()
+        self._claims = 0
+
+    def claim(
+        self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
+    ) -> list[Standing]:
+        """Claim as always."""
+        standings = super().claim(plans, attempts)
+        self._claims += 1
+        if self._claims == 2:
+            self.second_is_ready.set()
+        return standings
+
+
+def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
+    """Drain while Polar answers for one lease only when the next is ready; return what the log says."""
+    book = _Book(shop)
+
+    class Slow:
+        def ingest(self, events: Sequence[Event]) -> None:
+            assert book.second_is_ready.wait(10)
+            shop.polar.ingest(events)
+
+    with capture_logs() as logs:
+        replace(shop.granter, inbox=_OneByOne(book), book=book, polar=Slow()).drain()
+    return [(line["event"], line["credits"]) for line in logs]
+
+
+def test_of_two_deliveries_of_an_order_in_two_leases_one_is_told_to_have_credited_it() -> None:
+    shop = shop_with(order_webhook(), order_webhook())
+    assert _drain_two_at_a_time(shop) == [("granted", "10 api_usage"), ("skipped", None)]
+    assert len(shop.polar.requests) == 1
+    second = shop.store.deliveries["msg-2"]
+    assert second.reason.startswith("already granted: claimed by delivery msg-1 at ")
+    assert not second.reason.endswith("not taken yet")
+
+
+def test_a_refund_in_the_lease_behind_its_order_takes_back_and_tells_of_nothing_else() -> None:
+    shop = shop_with(order_webhook(), refund_webhook(1000), rules=HUNDRED)
+    told = _drain_two_at_a_time(shop)
+    assert told == [("granted", "100 api_usage"), ("granted", "took back 100 api_usage")]
+    assert [len(sent) for sent in shop.polar.requests] == [1, 1]
+
+
+@contextmanager
+def _held() -> Iterator[threading.Event]:
+    """Yield what holds threads until the test is over."""
+    ends = threading.Event()
+    try:
+        yield ends
+    finally:
+        ends.set()
+
+
+@pytest.mark.parametrize("hanging", ["polar", "settle"])
+def test_rqs_time_limit_frees_a_worker_whose_threads_hang(hanging: str) -> None:
+    shop = shop_with(*purchases(1))
+    leases = 0
+
+    class Inbox:
+        def lease(self, most: int) -> Lease:
+            nonlocal leases
+            leases += 1
+            if leases > 1:
+                raise JobTimeoutException("Task exceeded maximum timeout value (180 seconds)")
+            return shop.store.lease(most)
+
+    with _held() as ends, pytest.MonkeyPatch.context() as patch:
+        if hanging == "polar":
+            patch.setattr(shop.polar, "ingest", lambda _events: ends.wait())
+        else:
+            patch.setattr(shop.store, "settle", lambda *_: ends.wait())
+        with pytest.raises(JobTimeoutException):
+            replace(shop.granter, inbox=Inbox()).drain()
+        assert shop.status("msg-1") is Status.WAITING

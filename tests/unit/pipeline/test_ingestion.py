@@ -1,0 +1,307 @@
+"""Many grants in few requests, whatever Polar answers to them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.builders import grant_of, some_id
+from tests.support.fakes import Event, FakePolar
+from tests.support.strategies import grants
+from workers.core.grants import Grant, usage_event
+from workers.errors import (
+    PolarBrokenError,
+    PolarDeniedError,
+    PolarError,
+    PolarRateLimitedError,
+    PolarRefusedError,
+    PolarUnreachableError,
+)
+from workers.pipeline.ingestion import MOST_EVENTS, Ingested, Ingestion
+
+BROKEN = PolarBrokenError("Polar answered 500")
+UNREACHABLE = PolarUnreachableError("no answer from Polar")
+LIMITED = PolarRateLimitedError("Polar answered 429", retry_after_seconds=60)
+DENIED = PolarDeniedError("Polar answered 401")
+
+# Halving each of 500 events out of its batch takes a thousand requests; more would never end.
+_ENDLESS = 3_000
+
+
+def many(count: int) -> list[Grant]:
+    """Return grants whose keys sort as their numbers do, each for a customer of its own."""
+    return [grant_of(number, customer_id=some_id(number)) for number in range(count)]
+
+
+def keys(those: Sequence[Grant]) -> set[str]:
+    return {grant.key for grant in those}
+
+
+def customers(those: Sequence[Grant]) -> Callable[[str], bool]:
+    """Return whether a customer is one of those whom the grants are for."""
+    ids = {grant.customer_id for grant in those}
+    return lambda customer_id: customer_id in ids
+
+
+def breaking_at(those: Sequence[Grant]) -> Callable[[Event], bool]:
+    """Return what makes Polar stumble over the events of these grants."""
+    stones = keys(those)
+    return lambda event: event["external_id"] in stones
+
+
+def ingest(
+    polar: FakePolar, those: Sequence[Grant], *, outages: int = 0, strikes: Mapping[str, int] | None = None
+) -> Ingested:
+    def send(events: Sequence[Mapping[str, Any]]) -> None:
+        assert len(polar.requests) < _ENDLESS, "it does not end"
+        polar.ingest(events)
+
+    return Ingestion(
+        send, may_ask=lambda: True, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0
+    ).run(those, begun=time.monotonic())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """A round of ingesting and all that is against it."""
+
+    grants: list[Grant]
+    strangers: list[Grant]
+    stones: list[Grant]
+    script: list[BaseException | None]
+    loses_answers: int
+    outages: int
+    strikes: dict[str, int]
+
+    def polar(self) -> FakePolar:
+        """Return a Polar that does not know the strangers and stumbles over the stones."""
+        is_stranger = customers(self.strangers)
+        return FakePolar(
+            known=lambda customer_id: not is_stranger(customer_id),
+            breaks_at=breaking_at(self.stones),
+            script=list(self.script),
+            loses_answers=self.loses_answers,
+        )
+
+
+answers = st.sampled_from([None, None, BROKEN, UNREACHABLE, LIMITED, DENIED]) | st.builds(
+    lambda indices: PolarRefusedError("Polar answered 422", named=dict.fromkeys(indices, "no")),
+    st.lists(st.integers(-2, 40), max_size=3),
+)
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> Round:
+    """Draw a round in which anything may go wrong."""
+    those = draw(grants(40))
+    some = st.lists(st.sampled_from(those), unique_by=lambda grant: grant.key, max_size=5)
+    struck = draw(st.lists(st.integers(0, 7), min_size=len(those), max_size=len(those)))
+    return Round(
+        grants=those,
+        strangers=draw(some),
+        stones=draw(some),
+        script=draw(st.lists(answers, max_size=8)),
+        loses_answers=draw(st.integers(0, 1)),
+        outages=draw(st.integers(0, 5)),
+        strikes={grant.key: count for grant, count in zip(those, struck, strict=True)},
+    )
+
+
+@given(rounds())
+def test_every_grant_ends_in_one_place_and_what_stands_nowhere_waits_for_a_pause(drawn: Round) -> None:
+    done = ingest(drawn.polar(), drawn.grants, outages=drawn.outages, strikes=drawn.strikes)
+    places = [*done.accepted, *done.refused, *done.later]
+    assert len(places) == len(set(places))
+    assert set(places) <= keys(drawn.grants)
+    assert done.pause is not None or set(places) == keys(drawn.grants)
+
+
+@given(rounds())
+def test_what_is_called_accepted_is_what_polar_has(drawn: Round) -> None:
+    polar = drawn.polar()
+    done = ingest(polar, drawn.grants, outages=drawn.outages, strikes=drawn.strikes)
+    assert done.accepted <= set(polar.events)
+    # The other way round it cannot be known: an answer may have been lost.
+    assert drawn.loses_answers or set(polar.events) == done.accepted
+
+
+@given(rounds())
+def test_an_event_is_never_sent_with_another_amount_customer_or_key(drawn: Round) -> None:
+    polar = drawn.polar()
+    ingest(polar, drawn.grants, outages=drawn.outages, strikes=drawn.strikes)
+    expected = {grant.key: usage_event(grant) for grant in drawn.grants}
+    assert all(event == expected[event["external_id"]] for sent in polar.requests for event in sent)
+
+
+@given(rounds())
+def test_each_request_is_small_sorted_and_without_doubles(drawn: Round) -> None:
+    """Unsorted ids can deadlock with another worker's in Polar's database."""
+    polar = drawn.polar()
+    ingest(polar, drawn.grants, outages=drawn.outages, strikes=drawn.strikes)
+    for sent in polar.requests:
+        ids = [event["external_id"] for event in sent]
+        assert 1 <= len(ids) <= MOST_EVENTS
+        assert ids == sorted(set(ids))
+
+
+@given(rounds())
+def test_a_second_round_never_counts_anything_twice(drawn: Round) -> None:
+    polar = drawn.polar()
+    done = ingest(polar, drawn.grants, outages=drawn.outages, strikes=drawn.strikes)
+    ingest(polar, [grant for grant in drawn.grants if grant.key not in done.accepted])
+    assert all(
+        polar.balance(grant.customer_id) == grant.units for grant in drawn.grants if grant.key in polar.events
+    )
+
+
+@given(grants(60), st.data())
+def test_whom_polar_does_not_know_is_refused_and_all_others_accepted(
+    those: list[Grant], data: st.DataObject
+) -> None:
+    strangers = data.draw(st.lists(st.sampled_from(those), unique_by=lambda grant: grant.key))
+    is_stranger = customers(strangers)
+    polar = FakePolar(known=lambda customer_id: not is_stranger(customer_id))
+    done = ingest(polar, those)
+    assert set(done.refused) == keys(strangers)
+    assert done.accepted == keys(those) - keys(strangers)
+    assert set(done.refused.values()) <= {"customer_id: Customer does not exist."}
+    assert len(polar.requests) <= 2
+
+
+def test_shapes_and_customers_that_polar_refuses_are_weeded_in_turn() -> None:
+    """Bad shapes hide unknown customers, so there are three requests and not two."""
+    those = [*many(10), grant_of(10, meter="m" * 129, customer_id=some_id(10))]
+    is_stranger = customers(those[:2])
+    polar = FakePolar(known=lambda customer_id: not is_stranger(customer_id))
+    done = ingest(polar, those)
+    assert set(done.refused) == keys([*those[:2], those[10]])
+    assert done.accepted == keys(those[2:10])
+    assert [len(sent) for sent in polar.requests] == [11, 10, 8]
+
+
+def test_a_refusal_that_names_nobody_is_narrowed_down_to_its_event() -> None:
+    those = many(64)
+
+    def refuse(events: Sequence[Mapping[str, Any]]) -> None:
+        if any(event["external_id"] == those[40].key for event in events):
+            raise PolarRefusedError("Polar answered 413", named={})
+
+    done = Ingestion(refuse, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(
+        those, begun=time.monotonic()
+    )
+    assert done.refused == {those[40].key: "Polar answered 413"}
+    assert done.accepted == keys(those) - {those[40].key}
+
+
+@pytest.mark.parametrize("count", [2, 3, 250, 2 * MOST_EVENTS + 1])
+@pytest.mark.parametrize("place", [0, 0.5, 1])
+def test_a_lone_event_that_polar_stumbles_over_is_put_off_and_the_rest_accepted(
+    count: int, place: float
+) -> None:
+    those = many(count)
+    stone = those[round(place * (count - 1))]
+    done = ingest(FakePolar(breaks_at=breaking_at([stone])), those, outages=1)
+    assert done.later == {stone.key: (10, "Polar answered 500")}
+    assert done.accepted == keys(those) - {stone.key}
+    assert (done.refused, done.pause) == ({}, None)
+
+
+def test_an_event_that_polar_stumbles_over_for_the_sixth_time_is_parked() -> None:
+    those = many(10)
+    stone = those[7]
+    polar = FakePolar(breaks_at=breaking_at([stone]))
+    done = ingest(polar, those, outages=1, strikes={stone.key: 5})
+    assert done.refused == {stone.key: "Polar answered 500 (6 times, while others passed)"}
+    assert done.accepted == keys(those) - {stone.key}
+
+
+def test_a_first_500_is_taken_for_an_outage_for_halving_costs_a_dozen_requests() -> None:
+    polar = FakePolar(script=[BROKEN])
+    done = ingest(polar, many(250))
+    assert done.pause == (1, "Polar answered 500")
+    assert len(polar.requests) == 1
+
+
+@pytest.mark.parametrize("stones", [[0, 1, 2], [0, 1, 2, 3, 4], [247, 248, 249], [0, 125, 249]])
+def test_events_that_polar_stumbles_over_do_not_keep_the_others_waiting(stones: list[int]) -> None:
+    """Three meters of one order have keys side by side, and one customer may break them all."""
+    those = many(250)
+    culprits = [those[index] for index in stones]
+    done = ingest(FakePolar(breaks_at=breaking_at(culprits)), those, outages=1)
+    assert done.accepted == keys(those) - keys(culprits)
+    assert set(done.later) == keys(culprits)
+
+
+@pytest.mark.parametrize("error", [UNREACHABLE, LIMITED, DENIED], ids=["unreachable", "429", "401"])
+@pytest.mark.parametrize("outages", [0, 1, 50])
+def test_an_outage_costs_one_request_a_round_and_blames_nobody(error: PolarError, outages: int) -> None:
+    polar = FakePolar(script=[error] * 100)
+    done = ingest(polar, many(2 * MOST_EVENTS), outages=outages)
+    assert len(polar.requests) == 1
+    assert done.pause is not None
+    assert (done.accepted, done.refused, done.later) == (set(), {}, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 250, 2 * MOST_EVENTS])
+@pytest.mark.parametrize("outages", [0, 1, 50])
+def test_an_outage_of_500s_costs_few_requests_and_blames_nobody(count: int, outages: int) -> None:
+    polar = FakePolar(breaks_at=lambda event: True)
+    done = ingest(polar, many(count), outages=outages)
+    assert len(polar.requests) <= (1 if outages == 0 else 40)
+    assert done.pause is not None
+    assert (done.accepted, done.refused, done.later) == (set(), {}, {})
+
+
+def test_a_rate_limits_retry_after_holds_whatever_else_went_wrong_in_the_round() -> None:
+    polar = FakePolar(script=[BROKEN, BROKEN, LIMITED])  # both; the first alone; the second alone
+    done = ingest(polar, many(2), outages=1)
+    assert done.pause == (60, "Polar answered 429")
+    assert done.limited
+
+
+def test_of_all_pauses_only_a_rate_limits_says_that_we_ask_too_often() -> None:
+    for error in (BROKEN, UNREACHABLE, DENIED):
+        done = ingest(FakePolar(script=[error]), many(2))
+        assert done.pause is not None
+        assert not done.limited
+
+
+def test_no_second_request_is_made_so_late_that_the_lease_might_end_before_polar_answers() -> None:
+    polar, those = FakePolar(), many(2 * MOST_EVENTS)
+    late = Ingestion(polar.ingest, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
+    # The first always is: who takes so long to plan would never come to one.
+    assert late.run(those, begun=time.monotonic() - 10) == Ingested(accepted=keys(those[:MOST_EVENTS]))
+
+
+def test_what_was_accepted_before_a_pause_stays_accepted() -> None:
+    those = many(2 * MOST_EVENTS)
+    done = ingest(FakePolar(script=[None, LIMITED]), those)
+    assert done.accepted == keys(those[:MOST_EVENTS])
+    assert done.pause == (60, "Polar answered 429")
+
+
+def test_grants_of_any_number_go_in_requests_of_at_most_500() -> None:
+    polar = FakePolar()
+    ingest(polar, many(1_201))
+    assert [len(sent) for sent in polar.requests] == [500, 500, 201]
+
+
+def test_without_grants_nothing_is_sent() -> None:
+    polar = FakePolar()
+    assert ingest(polar, []) == Ingested()
+    assert polar.requests == []
+
+
+def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
+    polar = FakePolar()
+    turns = iter([True, True, False])
+    those = many(3 * MOST_EVENTS)
+    ingestion = Ingestion(
+        polar.ingest, may_ask=lambda: next(turns), strikes={}, outages=0, jitter=lambda: 0.0
+    )
+    done = ingestion.run(those, begun=time.monotonic())
+    assert done == Ingested(accepted=keys(those[: 2 * MOST_EVENTS]))

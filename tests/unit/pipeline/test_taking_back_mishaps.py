@@ -1,0 +1,134 @@
+"""What is frozen is taken back as it was frozen, and whoever comes next finishes what a dead worker left."""
+
+import pytest
+
+from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of
+from tests.support.fake_service import (
+    HUNDRED,
+    KEPT,
+    MIXED,
+    NOBODY,
+    Shop,
+    crash,
+    die,
+    shop_with,
+    sold,
+    taken_back,
+    work_but_before_settling,
+    work_but_before_taking_back,
+)
+from tests.support.fakes import KilledError
+from workers.core.claims import Status
+from workers.errors import PolarRefusedError
+from workers.store.deliveries import LEASE_SECONDS
+
+OTHERS = {
+    "renamed": rules_of(rule("other", {"api_usage": 100}, on_refund="revoke")),
+    "kept": KEPT,
+    "more": rules_of(rule("pack", {"api_usage": 900}, on_refund="revoke")),
+    "gone": NOBODY,
+}
+"""What the rules may have become between the credit and its refund."""
+
+
+@pytest.mark.parametrize("later", OTHERS)
+def test_a_refund_takes_back_by_the_rules_of_the_claim_whatever_they_say_now(later: str) -> None:
+    shop = sold(MIXED)
+    shop.rules = OTHERS[later]
+    outcome = shop.tell(refund_webhook(500))
+    assert (outcome.status, outcome.reason) == (Status.GRANTED, "took back 50 api_usage, 4 images")
+    assert shop.polar.balance(CUSTOMER) == 57
+
+
+def test_rules_that_have_come_to_revoke_take_back_nothing_that_was_granted_to_keep() -> None:
+    shop = sold(KEPT)
+    shop.rules = HUNDRED
+    assert shop.tell(refund_webhook(1000)).status is Status.SKIPPED
+    assert shop.polar.balance(CUSTOMER) == 100
+
+
+NEXT = {
+    "the refund again": refund_webhook(300),
+    "a greater refund": refund_webhook(500),
+    "a smaller refund": refund_webhook(100),
+    "the order again": order_webhook(),
+}
+
+
+@pytest.mark.parametrize("later", [*OTHERS, "same"])
+@pytest.mark.parametrize("next_", NEXT)
+@pytest.mark.parametrize("where", ["taking back", "Polar", "settling"])
+def test_what_a_killed_worker_left_of_a_refund_is_finished_by_whichever_delivery_comes_next(
+    where: str, next_: str, later: str
+) -> None:
+    shop = sold()
+    shop.receive("msg-2", refund_webhook(300))
+    kill(shop, where)
+    shop.store.deliveries["msg-2"].due = None  # it is not the one to come next
+    shop.rules = OTHERS.get(later, HUNDRED)
+    shop.tell(NEXT[next_])
+    left = 50 if next_ == "a greater refund" else 70
+    assert shop.polar.balance(CUSTOMER) == left
+    shop.replay("msg-1", "msg-2", "msg-3")
+    assert shop.polar.balance(CUSTOMER) == left
+    assert {one.status for one in shop.store.deliveries.values()} <= {Status.GRANTED, Status.SKIPPED}
+
+
+def kill(shop: Shop, where: str) -> None:
+    """Let a worker die at this point of its work."""
+    shop.polar.script = [KilledError()] if where == "Polar" else []
+    works = {
+        "taking back": lambda: work_but_before_taking_back(shop, die),
+        "Polar": shop.work,
+        "settling": lambda: work_but_before_settling(shop, die),
+    }
+    crash(shop, works[where])
+
+
+def test_a_refund_finishes_the_credit_that_a_killed_worker_left_and_takes_its_share() -> None:
+    shop = shop_with(order_webhook(), rules=HUNDRED)
+    shop.polar.script = [KilledError()]
+    crash(shop)
+    shop.store.deliveries["msg-1"].due = None
+    shop.rules = NOBODY
+    outcome = shop.tell(refund_webhook(300))
+    assert (outcome.status, outcome.reason) == (Status.GRANTED, "100 api_usage; took back 30 api_usage")
+    assert shop.polar.balance(CUSTOMER) == 70
+
+
+def test_of_two_workers_that_work_out_a_refund_each_the_second_starts_anew() -> None:
+    shop = sold()
+    shop.receive("msg-2", refund_webhook(300))
+
+    def another_takes_more() -> None:
+        shop.tell(refund_webhook(500))
+
+    outcome = work_but_before_taking_back(shop, another_takes_more)["msg-2"]
+    assert (outcome.status, shop.status("msg-3")) == (Status.SKIPPED, Status.GRANTED)
+    assert outcome.reason == "a later refund, of 500 all told, has been seen to already"
+    assert shop.polar.balance(CUSTOMER) == 50
+    assert taken_back(shop) == ["500:api_usage"]
+
+
+def test_of_two_workers_that_work_out_the_same_refund_one_takes_it() -> None:
+    shop = sold()
+    shop.receive("msg-2", refund_webhook(300))
+
+    def another_does_it() -> None:
+        shop.clock.advance(LEASE_SECONDS)
+        shop.work()
+
+    work_but_before_taking_back(shop, another_does_it)
+    assert shop.status("msg-2") is Status.GRANTED
+    assert shop.polar.balance(CUSTOMER) == 70
+    assert taken_back(shop) == ["300:api_usage"]
+
+
+def test_what_polar_refuses_to_take_back_fails_and_can_be_replayed() -> None:
+    shop = sold()
+    shop.polar.script = [PolarRefusedError("Polar answered 422", named={0: "customer_id: gone"})]
+    assert shop.tell(refund_webhook(300)).status is Status.FAILED
+    shop.tell(refund_webhook(500))
+    shop.replay("msg-2")
+    assert shop.polar.balance(CUSTOMER) == 50
+    assert taken_back(shop) == ["300:api_usage", "500:api_usage"]

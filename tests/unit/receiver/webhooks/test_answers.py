@@ -1,0 +1,216 @@
+"""What ``POST /webhooks/polar`` answers, over a Redis in memory."""
+
+import time
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from structlog.testing import capture_logs
+
+from app.receiver.signature import sign
+from tests.support.recordings import payload
+from tests.support.builders import order_webhook
+from tests.support.receivers import ID, PAID, Receiver, signed
+from workers.store import keys
+
+
+def test_a_first_delivery_is_accepted_and_stored_byte_for_byte(receiver: Receiver) -> None:
+    answer = receiver.deliver(PAID)
+    assert answer.status_code == 202
+    assert answer.json() == {"delivery": ID, "disposition": "accepted"}
+    assert receiver.redis.stored == {keys.delivery(ID): PAID}
+
+
+def test_the_same_delivery_again_is_a_duplicate(receiver: Receiver) -> None:
+    receiver.deliver(PAID)
+    answer = receiver.deliver(PAID)
+    assert (answer.status_code, answer.json()["disposition"]) == (202, "duplicate")
+    assert len(receiver.redis.stored) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["order_paid_free", "order_refunded_full", "subscription_cycled", "customer_created"]
+)
+def test_the_types_that_credits_hang_on_are_accepted(receiver: Receiver, name: str) -> None:
+    assert receiver.deliver(payload(name)).json()["disposition"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        payload("order_created_paid_purchase"),
+        payload("customer_state_changed"),
+        payload("other_benefit_created"),
+        b'{"type": "something.of_next_year", "data": [1, 2]}',
+        b'{"type": "ORDER.PAID"}',
+    ],
+)
+def test_any_other_type_is_ignored_counted_and_not_stored(receiver: Receiver, body: bytes) -> None:
+    answer = receiver.deliver(body)
+    assert (answer.status_code, answer.json()) == (202, {"delivery": ID, "disposition": "ignored"})
+    assert receiver.counted() == {"deliveries other ignored": 1}
+    assert receiver.redis.stored == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"type": null}',
+        b'{"type": 7}',
+        b'{"type": ""}',
+        b'{"type": {"type": "order.paid"}}',
+        b'{"type": "order.paid"',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b'{"type": "order.paid", "data": null}',
+        b'{"type": "\\ud800"}',
+        order_webhook(id="no id"),
+    ],
+)
+def test_a_signed_body_that_is_no_event_is_accepted_and_stored(receiver: Receiver, body: bytes) -> None:
+    """Its end is ``failed``, where somebody sees it; refused it would be gone."""
+    answer = receiver.deliver(body)
+    assert (answer.status_code, answer.json()["disposition"]) == (202, "accepted")
+    assert receiver.redis.stored == {keys.delivery(ID): body}
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({"webhook-id": ""}, "missing webhook-id"),
+        ({"webhook-signature": ""}, "missing webhook-signature"),
+        ({"webhook-timestamp": "soon"}, "malformed webhook-timestamp"),
+        ({"webhook-signature": "v1;aGVsbG8="}, "malformed webhook-signature"),
+        ({"webhook-timestamp": "1000000000"}, "stale webhook-timestamp: more than 5 minutes from now"),
+    ],
+)
+def test_a_bad_signature_is_refused_by_name_and_nothing_is_stored(
+    receiver: Receiver, headers: dict[str, str], detail: str
+) -> None:
+    answer = receiver.ask(headers=signed(PAID) | headers, content=PAID)
+    assert answer.status_code == 403
+    assert answer.json() == {"error": "invalid_signature", "detail": detail}
+    assert receiver.redis.stored == {}
+    assert receiver.counted() == {"refused_requests invalid_signature": 1}
+
+
+def test_a_signature_by_another_secret_is_refused_and_nothing_is_stored(receiver: Receiver) -> None:
+    answer = receiver.ask(headers=sign("whsec_other", ID, int(time.time()), PAID), content=PAID)
+    assert answer.status_code == 403
+    assert answer.json()["detail"] == "wrong webhook-signature: signed with another secret, or altered"
+    assert receiver.redis.stored == {}
+
+
+def test_a_stranger_without_any_header_is_refused(receiver: Receiver) -> None:
+    assert receiver.ask(content=PAID).json()["detail"] == "missing webhook-id"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RedisConnectionError("Error 111 connecting to 127.0.0.1:6379"),
+        RedisTimeoutError("Timeout reading from socket"),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'"),
+        ReadOnlyError("You can't write against a read only replica."),
+        ConnectionResetError("reset by peer"),
+        FileNotFoundError("/run/redis.sock"),
+    ],
+)
+def test_while_redis_cannot_store_polar_is_asked_to_come_again(receiver: Receiver, fault: Exception) -> None:
+    receiver.redis.fault = fault
+    answer = receiver.deliver(PAID)
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert str(fault) not in answer.text
+    receiver.redis.fault = None
+    assert receiver.deliver(PAID).json()["disposition"] == "accepted"
+
+
+def test_what_could_not_be_stored_is_told_by_its_id_and_no_error_of_redis_is_hidden(
+    receiver: Receiver,
+) -> None:
+    receiver.redis.fault = RedisConnectionError("Error 111 connecting to 127.0.0.1:6379")
+    with capture_logs() as lines:
+        receiver.deliver(PAID)
+    (line,) = lines
+    assert (line["event"], line["delivery"]) == ("cannot store", ID)
+    assert "Error 111" in line["reason"]
+
+
+def test_what_is_ignored_does_not_need_redis(receiver: Receiver) -> None:
+    receiver.redis.fault = RedisConnectionError("away")
+    assert receiver.deliver(payload("customer_state_changed")).json()["disposition"] == "ignored"
+
+
+def test_a_forged_delivery_is_refused_even_while_redis_is_away(receiver: Receiver) -> None:
+    receiver.redis.fault = RedisConnectionError("away")
+    assert receiver.ask(content=PAID).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_only_post_is_allowed(receiver: Receiver, method: str) -> None:
+    answer = receiver.ask(method)
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["allow"]
+
+
+def test_every_answer_is_counted_by_what_it_was(receiver: Receiver) -> None:
+    """But for those that Redis counts as it stores them."""
+    receiver.deliver(PAID)
+    receiver.deliver(PAID)
+    receiver.deliver(payload("customer_updated"))
+    receiver.ask()
+    receiver.redis.fault = RedisConnectionError("away")
+    receiver.deliver(PAID)
+    assert receiver.counted() == {
+        "deliveries other ignored": 1,
+        "refused_requests invalid_signature": 1,
+        "refused_requests unavailable": 1,
+    }
+
+
+def test_a_flood_of_forgeries_is_counted_but_hardly_logged(receiver: Receiver) -> None:
+    with capture_logs() as lines:
+        for number in range(50):
+            receiver.ask(
+                headers=sign("whsec_other", f"forged-{number}", int(time.time()), PAID), content=PAID
+            )
+    assert receiver.counted() == {"refused_requests invalid_signature": 50}
+    assert [line["event"] for line in lines] == ["refused"]
+
+
+def test_of_what_is_refused_nothing_is_repeated(receiver: Receiver) -> None:
+    headers = {
+        "webhook-id": "ann@example.com",
+        "webhook-timestamp": "soon\x1b[31m",
+        "webhook-signature": "v1,x",
+    }
+    with capture_logs() as lines:
+        receiver.ask(headers=signed(PAID) | headers, content=b"ann@example.com")
+    assert lines == [
+        {"event": "refused", "detail": "malformed webhook-timestamp", "times": 1, "log_level": "warning"}
+    ]
+
+
+def test_a_redis_that_became_a_replica_is_looked_up_anew(receiver: Receiver) -> None:
+    """After a fail-over the name leads to the new primary, but open connections do not.
+
+    Those in use are left to who uses them: a probe would not know what befell it.
+    """
+    receiver.redis.fault = ReadOnlyError("You can't write against a read only replica.")
+    assert receiver.deliver(PAID).status_code == 503
+    assert receiver.redis.disconnected == ["idle"]
+
+
+def test_who_waits_is_answered_though_the_old_primary_does_not_let_go(receiver: Receiver) -> None:
+    receiver.redis.fault = ReadOnlyError("You can't write against a read only replica.")
+    receiver.redis.held = RedisTimeoutError("Timed out closing connection after 3")
+    assert receiver.deliver(PAID).status_code == 503
+    receiver.redis.fault = None
+    assert receiver.deliver(PAID).status_code == 202

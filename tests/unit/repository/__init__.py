@@ -1,0 +1,1 @@
+"""Documents, dependencies and benchmarks."""

@@ -1,0 +1,154 @@
+"""Every rules file in docs/rules.md does what stands under it, on webhooks that a Polar server sent."""
+
+import json
+
+import pytest
+
+from tests.support.recordings import payload
+from tests.support.cookbook import RECIPES, Claim, Recipe, claim_in, recipes
+from tests.support.fake_service import Shop
+from workers.core.claims import Outcome
+
+CLAIMS = [
+    pytest.param(recipe, claim, id=f"{recipe.title}-{number}")
+    for recipe in RECIPES
+    for number, claim in enumerate(recipe.claims, 1)
+]
+
+PACK = """\
+# A page
+
+## A pack
+
+```yaml
+# no heading
+version: 1
+meters: {api_usage: {}}
+rules:
+  - {name: pack, grant: {api_usage: 1000}, on_refund: revoke}
+```
+
+"""
+
+
+def run(recipe: Recipe, claim: Claim) -> tuple[Shop, Outcome]:
+    """Let a claim's webhooks come one by one; return what became of the last."""
+    shop = Shop(recipe.rules)
+    outcome = None
+    for number, body in enumerate(claim.webhooks):
+        shop.receive(f"msg-{number}", body)
+        (outcome,) = shop.work().values()
+    assert outcome is not None
+    return shop, outcome
+
+
+def is_met(line: str) -> bool:
+    """Say whether a line under PACK is found to be true."""
+    (recipe,) = recipes(f"{PACK}{line}\n\n## Another heading\n")
+    (claim,) = recipe.claims
+    _, outcome = run(recipe, claim)
+    return claim.is_met(outcome.status, outcome.reason)
+
+
+@pytest.mark.parametrize(("recipe", "claim"), CLAIMS)
+def test_a_recipe_comes_to_what_is_claimed(recipe: Recipe, claim: Claim) -> None:
+    _, outcome = run(recipe, claim)
+    assert claim.is_met(outcome.status, outcome.reason), (claim.line, outcome.status, outcome.reason)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
+def test_every_rule_of_a_recipe_is_seen_to_give_credit(recipe: Recipe) -> None:
+    given = {
+        rule
+        for claim in recipe.claims
+        for frozen in run(recipe, claim)[0].store.claims.values()
+        for grant in frozen.grants
+        for rule in grant.rules
+    }
+    assert given == {rule.name for rule in recipe.rules.rules}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
+def test_no_recipe_is_doubtful(recipe: Recipe) -> None:
+    if recipe.title != "When nothing is credited":  # there are rules that fail, to show how they do
+        assert recipe.rules.warnings == ()
+
+
+def test_there_are_a_dozen_situations_or_more() -> None:
+    assert len({recipe.title for recipe in RECIPES}) > 12
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- On `order_paid_purchase`: 1,000 api_usage.",
+        "- On `order_paid_purchase`: 1000 api_usage.",
+        "- On `order_paid_purchase`, then `order_refunded_full`: took back 1,000 api_usage.",
+        "- On `order_paid_purchase`, then `order_paid_purchase`:\n  nothing (`already granted: …`).",
+        "- On `customer_created`: nothing (`no rule has the trigger customer.created`).",
+    ],
+)
+def test_a_true_claim_is_met(line: str) -> None:
+    assert is_met(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- On `order_paid_purchase`: 100 api_usage.",
+        "- On `order_paid_purchase`: 1,000 images.",
+        "- On `order_paid_purchase`: 1,000 api_usage, 1 images.",
+        "- On `order_paid_purchase`: nothing (`1000 api_usage`).",
+        "- On `order_paid_purchase`, then `order_refunded_full`: 1,000 api_usage.",
+        "- On `customer_created`: nothing (`no rule`).",
+        "- On `customer_created`: nothing (`a rule…`).",
+        "- On `customer_created`: failed (`no rule has the trigger customer.created`).",
+    ],
+)
+def test_a_false_claim_is_not(line: str) -> None:
+    assert not is_met(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- On a purchase: 10 api_usage.",
+        "- On `order_paid_purchase` 10 api_usage.",
+        "- On `order_paid_purchase` where `order.net_amount` = `1`: 10 api_usage.",
+        "- On `order_paid_purchase` and then `order_refunded_full`: 10 api_usage.",
+        "- On `order_paid_purchase`: 10 api_usage",
+    ],
+)
+def test_a_line_that_cannot_be_read_is_an_error_and_not_passed_over(line: str) -> None:
+    with pytest.raises(ValueError, match="cannot be read as a claim"):
+        claim_in(line)
+
+
+def test_a_file_has_the_claims_below_it_up_to_the_next_heading_or_file() -> None:
+    line = "- On `order_paid_purchase`: 1 api_usage."
+    document = f"{line}\n{PACK}{line}\n\nWords.\n\n{line}\n\n{PACK}## B\n\n{line}\n"
+    first, second = recipes(document)
+    assert (first.title, len(first.claims)) == ("A pack", 2)
+    assert (second.title, len(second.claims)) == ("A pack", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "keys"),
+    [
+        ("order_paid_purchase", "order.metadata.campaign", ("metadata", "campaign")),
+        ("order_paid_purchase", "product.metadata.credits", ("product", "metadata", "credits")),
+        ("order_paid_subscription_cycle", "subscription.status", ("subscription", "status")),
+        ("subscription_cycled", "subscription.status", ("status",)),
+        ("subscription_cycled", "customer.name", ("customer", "name")),
+        ("customer_created", "customer.name", ("name",)),
+    ],
+)
+def test_a_change_is_made_where_an_expression_looks(name: str, path: str, keys: tuple[str, ...]) -> None:
+    (body,) = claim_in(f"- On `{name}` with `{path}` = `[7]`: 1 api_usage.").webhooks
+    changed, place = json.loads(body), json.loads(payload(name))
+    inner = place["data"]
+    for key in keys[:-1]:
+        inner = inner[key]
+    assert inner.get(keys[-1]) != [7]
+    inner[keys[-1]] = [7]
+    assert changed == place

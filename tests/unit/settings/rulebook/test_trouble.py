@@ -1,0 +1,165 @@
+"""A rules file that breaks or goes while workers run: what is said of it, and what stays in force."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import CapturingLogger
+
+from config import rulebook
+from config.errors import ConfigError
+from config.rulebook import NOT_USED, Rulebook
+from config.rules import Rules, RulesError, load_rules
+from tests.support.processes import TEN
+from tests.support.rulebooks import (
+    BROKEN,
+    HALF_OF_MANY,
+    LONG_ENOUGH,
+    TWENTY,
+    Watch,
+    levels,
+    version_of,
+    write,
+)
+
+BROKEN_OTHERWISE = TWENTY.replace("version: 1", "version: 9")
+
+
+class TestAFileThatBreaks:
+    def test_is_reported_once_with_every_problem_and_the_old_rules_stay(
+        self, watch: Watch, log: CapturingLogger
+    ) -> None:
+        """The lines are those of `credits check`, and what is in force says that it is not the file's."""
+        write(watch.path, BROKEN)
+        for _ in range(5):
+            watch.notice()
+
+        assert watch.version == version_of(TEN)
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}; {NOT_USED}"
+        (call,) = log.calls
+        assert (call.method_name, call.args) == ("error", ("the rules file cannot be used",))
+        with pytest.raises(RulesError) as caught:
+            load_rules(watch.path)
+        assert len(caught.value.problems) > 1
+        assert call.kwargs == {
+            "problems": [str(problem) for problem in caught.value.problems],
+            "still_in_force": version_of(TEN),
+        }
+
+    def test_is_reported_again_when_it_breaks_in_another_way(
+        self, watch: Watch, log: CapturingLogger
+    ) -> None:
+        """Whoever tried to mend it hears that they did not."""
+        for text in (BROKEN, BROKEN_OTHERWISE):
+            write(watch.path, text)
+            watch.notice()
+
+        first, second = (call.kwargs["problems"] for call in log.calls)
+        assert first != second
+        assert levels(log) == ["error", "error"]
+
+    @pytest.mark.parametrize("mended", [TEN, TWENTY])
+    def test_comes_into_force_once_it_is_mended(
+        self, watch: Watch, log: CapturingLogger, mended: str
+    ) -> None:
+        """That the trouble is over is said, even where all is as it was before."""
+        write(watch.path, BROKEN)
+        watch.notice()
+        write(watch.path, mended)
+        watch.notice()
+
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(mended)}"
+        assert levels(log) == ["error", "info"]
+
+    def test_counts_as_broken_until_the_mended_one_is_still(self, watch: Watch) -> None:
+        """Nothing is well before it was looked into."""
+        write(watch.path, BROKEN)
+        watch.notice()
+        write(watch.path, TWENTY)
+        watch.look_after(LONG_ENOUGH)
+
+        assert NOT_USED in watch.rulebook.in_force()
+
+    def test_by_a_bug_of_ours_harms_no_worker(
+        self, watch: Watch, log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is reported like any that cannot be used, and for us there is the traceback."""
+
+        def break_down(path: Path) -> Rules:
+            raise RecursionError("too deep")
+
+        monkeypatch.setattr(rulebook, "load_rules", break_down)
+        write(watch.path, TWENTY)
+        for _ in range(5):
+            watch.notice()
+
+        assert watch.version == version_of(TEN)
+        assert levels(log) == ["exception", "error"]
+        assert log.calls[1].kwargs["problems"] == [
+            f"{watch.path}: reading it broke: RecursionError: too deep"
+        ]
+
+
+class TestAFileThatGoes:
+    def test_is_reported_once_and_the_old_rules_stay(self, watch: Watch, log: CapturingLogger) -> None:
+        """A worker that works goes on, though none could start."""
+        watch.path.unlink()
+        for _ in range(5):
+            watch.notice()
+
+        assert watch.version == version_of(TEN)
+        assert NOT_USED in watch.rulebook.in_force()
+        (call,) = log.calls
+        assert call.method_name == "error"
+        assert "there is no such file" in call.kwargs["problems"][0]
+
+    def test_for_a_moment_only_is_nothing_to_speak_of(self, watch: Watch, log: CapturingLogger) -> None:
+        """Some editors move the old file away before they write the new one."""
+        aside = watch.path.with_suffix(".old")
+        watch.path.rename(aside)
+        watch.look_after(LONG_ENOUGH)
+        aside.rename(watch.path)
+        watch.notice()
+
+        assert log.calls == []
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}"
+
+    def test_and_comes_back_as_it_was_is_in_force_again(self, watch: Watch, log: CapturingLogger) -> None:
+        """The same file is not taken for one that was already looked into."""
+        aside = watch.path.with_suffix(".old")
+        watch.path.rename(aside)
+        watch.notice()
+        aside.rename(watch.path)
+        watch.notice()
+
+        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}"
+        assert levels(log) == ["error", "info"]
+
+    @pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to(path)], ids=["folder", "loop"])
+    def test_for_what_cannot_be_read_is_reported_once(
+        self, watch: Watch, log: CapturingLogger, put: Callable[[Path], None]
+    ) -> None:
+        """A folder, or a link to itself, stands for whatever the system refuses to read."""
+        watch.path.unlink()
+        put(watch.path)
+        for _ in range(5):
+            watch.notice()
+
+        assert watch.version == version_of(TEN)
+        (call,) = log.calls
+        assert "cannot be read" in call.kwargs["problems"][0]
+
+
+class TestAtTheStart:
+    @pytest.mark.parametrize("text", [BROKEN, HALF_OF_MANY])
+    def test_a_broken_file_is_refused(self, tmp_path: Path, text: str) -> None:
+        """There is nothing that could stay in force."""
+        path = write(tmp_path / "rules.yaml", text)
+
+        with pytest.raises(RulesError):
+            Rulebook(path)
+
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
+        """As for every command that needs the rules."""
+        with pytest.raises(ConfigError, match="there is no such file"):
+            Rulebook(tmp_path / "rules.yaml")

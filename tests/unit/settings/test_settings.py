@@ -1,0 +1,303 @@
+"""What the environment may say, and what is said of it when it cannot be used."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.cli.output import store_of
+from config.errors import ConfigError
+from config.settings import Settings, load_settings, unknown_names
+from tests.support.paths import ROOT
+from workers.runtime import polar_for, require_redis_url, require_secrets, require_token
+
+VARIABLES = (
+    "POLAR_ACCESS_TOKEN", "POLAR_WEBHOOK_SECRET", "POLAR_SERVER", "REDIS_URL", "CREDITS_RULES",
+    "CREDITS_DATA_DIR", "HOST", "PORT", "LOG_FORMAT", "LOG_LEVEL", "CREDITS_OPS_TOKEN", "CREDITS_RETAIN",
+    "CREDITS_ALERT_URL", "CREDITS_RECONCILE_EVERY",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable of the machine and no ``.env`` beside the project speak."""
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def settings_with(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def problem_with(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        settings_with(monkeypatch, **variables)
+    return str(caught.value)
+
+
+def test_nothing_needs_to_be_set_to_look_around() -> None:
+    settings = load_settings()
+    assert settings.polar_url == "https://api.polar.sh"
+    assert settings.rules_path == Path("config/rules.yaml")
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert (settings.log_format, settings.log_level) == (None, "info")
+    assert settings.retain == timedelta(days=30)
+    assert settings.reconcile_every is None
+    assert settings.redis_url is settings.access_token is settings.ops_token is settings.alert_url is None
+    assert settings.data_dir.is_absolute()
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = load_settings()
+    assert settings_with(monkeypatch, **dict.fromkeys(VARIABLES, "")) == unset
+
+
+OTHER_NAMES = [
+    name.upper() for name, field in Settings.model_fields.items() if name.upper() != field.validation_alias
+]
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_a_setting_is_read_by_its_documented_name_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """ACCESS_TOKEN or DATA_DIR are some other program's."""
+    unset = load_settings()
+    assert settings_with(monkeypatch, **{name: "x"}) == unset
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        ("production", "https://api.polar.sh"),
+        ("sandbox", "https://sandbox-api.polar.sh"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("https://billing.example.com/polar/", "https://billing.example.com/polar"),
+    ],
+)
+def test_a_polar_server_is_named_or_given_by_its_url(
+    monkeypatch: pytest.MonkeyPatch, value: str, url: str
+) -> None:
+    assert settings_with(monkeypatch, POLAR_SERVER=value).polar_url == url
+
+
+@pytest.mark.parametrize("url", ["redis://h:6379/1", "rediss://:pw@h", "unix:///run/redis.sock"])
+def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert require_redis_url(settings_with(monkeypatch, REDIS_URL=url)) == url
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ("whsec_a", ("whsec_a",)),
+        ("whsec_a,whsec_b", ("whsec_a", "whsec_b")),
+        (" whsec_a , whsec_b ,", ("whsec_a", "whsec_b")),
+        ("whsec_a\n", ("whsec_a",)),
+    ],
+)
+def test_several_secrets_are_in_force_while_one_is_rotated(
+    monkeypatch: pytest.MonkeyPatch, value: str, secrets: tuple[str, ...]
+) -> None:
+    assert require_secrets(settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=value)) == secrets
+
+
+def test_a_dot_env_file_is_read_and_the_environment_has_the_last_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PORT=9001\nHOST=::1\nSOMETHING_ELSE=of the storefront's\n")
+    settings = settings_with(monkeypatch, HOST="0.0.0.0")  # noqa: S104 - only read
+    assert (settings.port, settings.host) == (9001, "0.0.0.0")  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLAR_SERVER", "staging"),
+        ("POLAR_SERVER", "api.polar.sh"),
+        ("POLAR_SERVER", "ftp://api.polar.sh"),
+        ("POLAR_SERVER", "http://"),
+        ("POLAR_SERVER", "http://host:notaport"),
+        ("POLAR_SERVER", "http://[::1"),
+        ("POLAR_SERVER", "http://a..b"),
+        ("POLAR_SERVER", "http://xn--"),
+        ("POLAR_SERVER", "http://polar.sh\x7f"),
+        ("POLAR_SERVER", "http://" + "a" * 64),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://[::1"),
+        ("REDIS_URL", "redis://host:99999"),
+        ("PORT", "http"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("CREDITS_RECONCILE_EVERY", "often"),
+        ("CREDITS_RETAIN", "30"),
+        ("CREDITS_RETAIN", "0d"),
+        ("CREDITS_RETAIN", "-1d"),
+        ("CREDITS_RETAIN", "forever"),
+        ("CREDITS_RETAIN", "999999999w"),
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    problem = problem_with(monkeypatch, **{name: value})
+    assert problem.startswith(f"{name}: ")
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORT", "eighty", "'eighty' is not a port: write a number from 0 to 65535"),
+        ("PORT", "65536", "'65536' is not a port: write a number from 0 to 65535"),
+        ("LOG_LEVEL", "loud", "'loud' is not debug, info, warning or error"),
+        ("LOG_FORMAT", "xml", "'xml' is not console or json"),
+        ("CREDITS_POLAR_REQUESTS_PER_MINUTE", "1", "'1' is not a whole number from 2 to 100000"),
+    ],
+)
+def test_what_is_no_secret_is_shown_beside_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    assert problem_with(monkeypatch, **{name: value}) == f"{name}: {words}"
+
+
+def test_all_problems_are_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with(monkeypatch, PORT="http", LOG_LEVEL="loud", CREDITS_RETAIN="30")
+    assert {line.split(":")[0] for line in problem.splitlines()} == {"PORT", "LOG_LEVEL", "CREDITS_RETAIN"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:s3cret@host",
+        "redis://:s3cret\u2100@host:6379",
+        "redis://:s3cret/more@host:6379",
+        "redis://:s3cret#more@host:6379",
+        "redis://:s3cret?more@host:6379",
+    ],
+)
+def test_a_redis_url_that_cannot_be_used_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """A password with an unescaped ``/``, ``#`` or ``?`` is what people type; it ends the host part."""
+    problem = problem_with(monkeypatch, REDIS_URL=url)
+    assert problem.startswith("REDIS_URL: ")
+    assert "s3cret" not in problem
+
+
+def test_a_polar_url_with_a_password_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "s3cret" not in problem_with(monkeypatch, POLAR_SERVER="http://me:s3cret\u2100@host")
+
+
+@pytest.mark.parametrize("url", ["https://chat.example.com/services/T0/B0/x", "http://[::1]:8080/hook?key=1"])
+def test_an_alert_url_may_come_from_a_file_with_a_newline(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    found = settings_with(monkeypatch, CREDITS_ALERT_URL=f"{url}\n").alert_url
+    assert found is not None
+    assert found.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3cret",
+        "chat.example.com/s3cret",
+        "ftp://chat.example.com/s3cret",
+        "redis://chat.example.com/s3cret",
+        "file:///etc/s3cret",
+        "https:///s3cret",
+        "https://chat.example.com:99999/s3cret",
+        "https://me:s3cret@chat.example.com/",
+        "https://chat.example.com/s3 cret/s3cret",
+        "https://chat.example.com/s3cret\r\nX: y",
+        "https://chat.example.com/s3cret\u20ac",
+    ],
+)
+def test_an_alert_url_that_cannot_be_used_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    problem = problem_with(monkeypatch, CREDITS_ALERT_URL=url)
+    assert problem.startswith("CREDITS_ALERT_URL: write an http:// or https:// URL")
+    assert "s3cret" not in problem
+
+
+def test_a_token_from_a_file_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounted secrets often do; sent as it is, no request could ever be made."""
+    assert require_token(settings_with(monkeypatch, POLAR_ACCESS_TOKEN="polar_oat_s3cret\n")) == (
+        "polar_oat_s3cret"
+    )
+
+
+@pytest.mark.parametrize("token", ["polar_oat_s3\u20accret", "polar_oat_s3cret\nX: y"])
+def test_a_token_that_fits_no_header_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    with pytest.raises(ConfigError, match="POLAR_ACCESS_TOKEN") as caught:
+        polar_for(settings_with(monkeypatch, POLAR_ACCESS_TOKEN=token)).close()
+    assert "s3" not in str(caught.value)
+
+
+def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(
+        monkeypatch,
+        POLAR_ACCESS_TOKEN="polar_oat_s3cret",
+        POLAR_WEBHOOK_SECRET="whsec_s3cret",
+        CREDITS_OPS_TOKEN="ops_s3cret",
+        REDIS_URL="redis://:s3cret@host",
+        CREDITS_ALERT_URL="https://chat.example.com/s3cret",
+    )
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:s3cret@h:6379/1?ssl_ca_certs=/x", "REDIS_URL, redis://h:6379/1"),
+        ("rediss://:s3%40cret@h", "REDIS_URL, rediss://h"),
+        ("unix:///run/redis.sock?password=s3cret", "REDIS_URL, unix:///run/redis.sock"),
+    ],
+)
+def test_the_store_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    assert store_of(settings_with(monkeypatch, REDIS_URL=url)) == shown
+
+
+def test_the_example_of_an_env_file_sets_nothing_that_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    example = ROOT / ".env.example"
+    every_line = example.read_text().replace("\n#", "\n")
+    names = set(re.findall("^([A-Z_]+)=", every_line, re.MULTILINE))
+    (tmp_path / ".env").write_text("\n".join(f"{name}=" for name in names))
+    assert len(names) > 10
+    assert names <= {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert [words for words in unknown_names() if words.startswith(".env")] == []
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1  # type: ignore[misc] # that it is refused is the point
+
+
+@pytest.mark.parametrize(
+    ("require", "name"),
+    [
+        (require_redis_url, "REDIS_URL"),
+        (require_token, "POLAR_ACCESS_TOKEN"),
+        (require_secrets, "POLAR_WEBHOOK_SECRET"),
+    ],
+)
+def test_what_is_required_and_missing_is_named_with_what_to_do(require: object, name: str) -> None:
+    assert callable(require)
+    with pytest.raises(ConfigError, match=f"{name} is not set: .+"):
+        require(load_settings())
+
+
+def test_commas_alone_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="POLAR_WEBHOOK_SECRET is not set"):
+        require_secrets(settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=" , ,"))

@@ -1,0 +1,87 @@
+"""How bodies are kept: small, byte for byte, and never in the way of others."""
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.recordings import PAYLOADS, payload
+from tests.support.builders import order_webhook, some_id
+from workers.core.payloads import STORED_TYPES, peek_type
+from workers.store import bodies
+from workers.store.bodies import MOST_BYTES, pack, unpack
+
+REAL = {path.stem: path.read_bytes() for path in PAYLOADS.glob("*.json") if ".headers" not in path.name}
+STORED = [name for name, body in REAL.items() if peek_type(body) in STORED_TYPES]
+DICTIONARY = Path(bodies.__file__).parent / "dictionaries" / "1.txt"
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_real_body_comes_back_byte_for_byte(name: str) -> None:
+    assert unpack(pack(REAL[name])) == REAL[name]
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_come_back_and_cost_at_most_one_more(body: bytes) -> None:
+    assert unpack(pack(body)) == body
+    assert len(pack(body)) <= len(body) + 1
+
+
+@pytest.mark.parametrize("size", [MOST_BYTES - 1, MOST_BYTES, MOST_BYTES + 1])
+@pytest.mark.parametrize("make", [bytes, lambda size: b"[" * size, os.urandom], ids=["zeros", "[", "noise"])
+def test_the_largest_bodies_come_back_too(make: Callable[[int], bytes], size: int) -> None:
+    body = make(size)
+    assert unpack(pack(body)) == body
+    assert len(pack(body)) <= size + 1
+
+
+def test_what_is_stored_of_polars_webhooks_shrinks_to_a_sixth() -> None:
+    assert len(STORED) > 20
+    before = sum(len(REAL[name]) for name in STORED)
+    after = sum(len(pack(REAL[name])) for name in STORED)
+    assert after < before * 0.18
+
+
+def test_a_real_renewal_shrinks_to_less_than_a_fifth() -> None:
+    body = payload("order_paid_subscription_cycle")
+    assert len(pack(body)) < len(body) / 5
+
+
+@pytest.mark.parametrize("body", [*REAL.values(), b"hello", b" {}", b"\xff", b"\x01", b""])
+def test_a_body_that_was_stored_as_it_came_still_reads(body: bytes) -> None:
+    """An older version compressed nothing."""
+    assert unpack(body) == body
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "more than anybody sends"])
+def test_what_nobody_can_have_packed_is_no_event_and_stops_nobody(damage: str) -> None:
+    packed = pack(order_webhook(id=some_id(1)))
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -14)
+    bomb = b"\x01" + deflate.compress(bytes(50 * MOST_BYTES)) + deflate.flush()
+    stored = {
+        "cut": packed[:-5],
+        "flipped": packed[:1] + bytes(byte ^ 0xFF for byte in packed[1:]),
+        "more than anybody sends": bomb,
+    }[damage]
+    assert unpack(stored) == stored
+    assert peek_type(unpack(stored)) is None
+
+
+def test_the_dictionary_of_number_1_never_changes() -> None:
+    """Bodies that were stored with it could not be read with another: that one would be number 2."""
+    words = b"".join(DICTIONARY.read_bytes().splitlines())
+    assert (len(words), zlib.crc32(words)) == (5130, 0x91E1E82B)
+
+
+def test_the_dictionary_holds_nothing_of_anybody() -> None:
+    """Only what every body of its kind has: not one value of a real one that could be a person's."""
+    words = DICTIONARY.read_text()
+    for body in map(bytes.decode, REAL.values()):
+        for field in ("email", "name", "external_id", "billing_name", "public_name", "id", "customer_id"):
+            for rest in body.split(f'"{field}":"')[1:]:
+                value = rest.partition('"')[0]
+                assert f'"{value}"' not in words

@@ -1,0 +1,162 @@
+"""What a process counts is written down once, whether or not Redis is there at the time."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import httpx
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from app.receiver.counting import Counting
+from tests.support.answers import EVENT, TOKEN, URL
+from workers.errors import PolarError
+from workers.polar.client import Polar
+from workers.store.counts import Tally
+
+
+class SomeRedis:
+    """As much of Redis as counts need; while it is away nothing is added."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.is_away = False
+        self._waiting: dict[str, int] = {}
+
+    def pipeline(self) -> "SomeRedis":
+        self._waiting = {}
+        return self
+
+    def hincrby(self, _key: str, name: str, by: int) -> None:
+        self._waiting[name] = by
+
+    def execute(self) -> None:
+        if self.is_away:
+            raise RedisConnectionError("away")
+        for name, by in self._waiting.items():
+            self.counts[name] = self.counts.get(name, 0) + by
+
+
+@pytest.fixture
+def some_redis() -> SomeRedis:
+    return SomeRedis()
+
+
+def counting_in(some_redis: SomeRedis, tally: Tally) -> Counting:
+    return Counting(tally, cast("Redis", some_redis))
+
+
+def test_what_was_counted_is_handed_on_once(some_redis: SomeRedis) -> None:
+    tally = Tally()
+    tally.add("refused_requests", "incomplete")
+    tally.add("refused_requests", "incomplete")
+    counting = counting_in(some_redis, tally)
+    asyncio.run(counting.hand_on())
+    asyncio.run(counting.hand_on())
+    assert some_redis.counts == {"refused_requests incomplete": 2}
+
+
+def test_what_redis_did_not_take_is_handed_on_with_what_came_meanwhile(some_redis: SomeRedis) -> None:
+    tally = Tally()
+    counting = counting_in(some_redis, tally)
+    some_redis.is_away = True
+    tally.add("refused_requests", "unavailable")
+    asyncio.run(counting.hand_on())
+    tally.add("refused_requests", "unavailable")
+    some_redis.is_away = False
+    asyncio.run(counting.hand_on())
+    assert some_redis.counts == {"refused_requests unavailable": 2}
+
+
+def test_what_is_counted_while_the_rest_is_written_down_is_neither_lost_nor_written_twice() -> None:
+    tally = Tally()
+    tally.add("one")
+
+    def write_down_in_vain() -> None:
+        with tally.taken() as counts:
+            tally.add("one")
+            tally.add("two")
+            assert counts == {"one": 1}
+            raise RedisConnectionError("away")
+
+    with pytest.raises(RedisConnectionError):
+        write_down_in_vain()
+    with tally.taken() as counts:
+        assert counts == {"one": 2, "two": 1}
+
+
+@pytest.fixture
+def impatient_threads() -> Iterator[None]:
+    """Let threads come between each other as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("impatient_threads")
+def test_no_thread_comes_between_another_and_its_count() -> None:
+    """A worker settles in one thread what it asked Polar for in another."""
+    tally, found = Tally(), Counter[str]()
+
+    def add_many() -> None:
+        for _ in range(30_000):
+            tally.add("one")
+
+    with ThreadPoolExecutor(4) as pool:
+        adding = [pool.submit(add_many) for _ in range(3)]
+        while not all(one.done() for one in adding):
+            with tally.taken() as counts:
+                found.update(counts)
+    with tally.taken() as counts:
+        found.update(counts)
+    assert found == {"one": 90_000}
+
+
+def test_a_receiver_that_ends_hands_on_what_is_left(some_redis: SomeRedis) -> None:
+    async def serve() -> None:
+        tally = Tally()
+        counting = counting_in(some_redis, tally)
+        running = asyncio.create_task(counting.run())
+        await asyncio.sleep(0)
+        tally.add("deliveries", "other", "ignored")
+        counting.end()
+        await running
+
+    asyncio.run(serve())
+    assert some_redis.counts == {"deliveries other ignored": 1}
+
+
+def answered(answer: Any) -> dict[str, int]:
+    """Return what is counted of one request, and of its answer (or of none, an error)."""
+
+    def respond(_request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("httpx.Response", answer)
+
+    tally = Tally()
+    polar = Polar(url=URL, token=TOKEN, transport=httpx.MockTransport(respond), tally=tally)
+    with pytest.raises(PolarError):
+        polar.ingest([EVENT])
+    polar.close()
+    with tally.taken() as counts:
+        return dict(counts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (httpx.Response(200, json={"inserted": 7}), "200"),
+        (httpx.Response(429), "429"),
+        (httpx.Response(422, json={}), "422"),
+        (httpx.ConnectError("refused"), "none"),
+        (httpx.ReadTimeout("late"), "none"),
+    ],
+)
+def test_each_request_to_polar_is_counted_by_the_status_of_its_answer(answer: Any, status: str) -> None:
+    assert answered(answer) == {f"polar_requests {status}": 1}
