@@ -12,8 +12,8 @@ from app.receiver.counting import Counting
 from app.receiver.health import HealthEndpoints
 from app.receiver.signature import Verifier
 from app.receiver.webhooks import WebhookEndpoint
-from config.settings import Settings
-from workers.runtime import RECEIVER_SECONDS, connect, intake_for, require_redis_url, require_secrets
+from config.settings import Settings, require_redis_url, require_secrets
+from workers.store.connect import RECEIVER_SECONDS, connect, intake_for
 from workers.store.counts import Tally
 
 _WEBHOOKS = "/webhooks/polar"

@@ -9,9 +9,9 @@ from redis import Redis
 
 from bench.orders import paid_orders
 from bench.stage import Stage, StageError
-from workers.core.claims import Status
-from workers.runtime import intake_for
+from workers.core.delivery import Status
 from workers.store import keys
+from workers.store.connect import intake_for
 from workers.store.intake import Intake, RawDelivery
 
 _AT_ONCE = 50  # as many connections as intake has

@@ -6,7 +6,7 @@ from bench.backlog import await_settled, fill, release
 from bench.orders import BODY_BYTES
 from bench.rounds import Table, figure
 from bench.stage import Stage, stage
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store import keys
 
 _PAGE = 1000

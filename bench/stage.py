@@ -18,7 +18,7 @@ from rq.worker_registration import get_keys
 
 from bench.orders import SECRET
 from workers.embedded.server import EmbeddedRedis
-from workers.pipeline.worker import QUEUE
+from workers.store.queue import QUEUE
 
 RULES = """\
 version: 1

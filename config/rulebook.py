@@ -11,8 +11,8 @@ from config.rules import Rules, load_rules
 
 log = structlog.get_logger(__name__)
 
-# Part of what a worker tells about its rules; health is unwell over it, as no worker could start now.
-NOT_USED = "the file is now broken or gone, and not used (`credits check` says why)"
+_NOT_USED = "the file is now broken or gone, and not used (`credits check` says why)"
+
 
 # Editors and deployments write in several steps, and half a file may well be valid rules.
 _STILL_SECONDS = 2.0
@@ -40,7 +40,7 @@ class Rulebook:
         """Say in one line which rules are in force, and whether the file says otherwise by now."""
         count = len(self._rules.rules)
         line = f"{count} {'rule' if count == 1 else 'rules'}, version {self._rules.digest}"
-        return f"{line}; {NOT_USED}" if self._is_refused else line
+        return f"{line}; {_NOT_USED}" if self._is_refused else line
 
     def look(self) -> None:
         """Notice a changed file; once it is still, it comes into force or is reported. Never raises."""

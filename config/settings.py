@@ -17,6 +17,11 @@ from config.durations import parse_duration
 from config.errors import ConfigError
 from config.wording import shown, unknown
 
+# How Polar begins them, now and formerly; people paste one for the other.
+_TOKENS_BEGIN = "polar_oat_"
+_SECRETS_BEGIN = ("whsec_", "polar_whs_")
+
+
 ENV_FILE = ".env"
 
 _ALIKE = 0.75  # POLAR_TOKEN is meant for us, POLAR_SUCCESS_URL is not
@@ -190,3 +195,44 @@ def _problem(error: Any) -> str:
         return f"{name}: {shown(error['input'])} is not {allowed}"
     # Else the value is left out on purpose: it may be a secret, or hold one.
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def require_redis_url(settings: Settings) -> str:
+    """Return the operator's Redis; receiver and worker alone do not bring one of their own."""
+    if settings.redis_url is None:
+        raise ConfigError(
+            "REDIS_URL is not set: receiver and workers must share one Redis; set it for both, or use "
+            "`credits up`, which runs them together with an embedded one"
+        )
+    return settings.redis_url.get_secret_value()
+
+
+def require_token(settings: Settings) -> str:
+    """Return the access token, or say how to get one."""
+    if settings.access_token is None:
+        raise ConfigError(
+            "POLAR_ACCESS_TOKEN is not set: make an organization access token with the scope "
+            "events:write in Polar's dashboard (Settings > Developers)"
+        )
+    token = settings.access_token.get_secret_value()
+    if token.startswith(_SECRETS_BEGIN):
+        raise ConfigError(
+            "POLAR_ACCESS_TOKEN holds the secret of a webhook endpoint, which belongs into "
+            f"POLAR_WEBHOOK_SECRET: a token begins with {_TOKENS_BEGIN}"
+        )
+    return token
+
+
+def require_secrets(settings: Settings) -> tuple[str, ...]:
+    """Return the signing secrets, or say where to find one."""
+    if not settings.webhook_secrets:
+        raise ConfigError(
+            "POLAR_WEBHOOK_SECRET is not set: it is shown with the webhook endpoint in Polar's "
+            "dashboard (Settings > Webhooks)"
+        )
+    if any(secret.startswith(_TOKENS_BEGIN) for secret in settings.webhook_secrets):
+        raise ConfigError(
+            "POLAR_WEBHOOK_SECRET holds an access token, which belongs into POLAR_ACCESS_TOKEN: the secret "
+            "is shown with the webhook endpoint in Polar's dashboard (Settings > Webhooks)"
+        )
+    return settings.webhook_secrets

@@ -25,8 +25,8 @@ from app.cli.repair_shapes import BackfillJson, MissingJson
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from config.rules import Rules, load_rules
-from workers.core.cases import credits_text
-from workers.core.claims import Outcome
+from workers.core.delivery import Outcome
+from workers.core.wording import credits_text
 from workers.operations.backfill.review import Left, Missing
 from workers.operations.backfill.run import LEDGER_LOST, Backlog
 from workers.runtime import granter_for, mender_for, polar_for

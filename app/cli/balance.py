@@ -12,10 +12,10 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
 from config.wording import shown
-from workers.core.cases import plain
+from workers.core.customers import CustomerName, NameKind
+from workers.core.wording import plain
 from workers.operations.balance import Balance, Teller
 from workers.operations.customers import Customers
-from workers.operations.manual_grant.request import Kind, Name
 from workers.operations.pacing import Turns
 from workers.polar.client import Polar
 from workers.runtime import polar_for
@@ -56,24 +56,24 @@ def balance(
         console().print("this customer has nothing at Polar, and was granted nothing")
 
 
-def _name(customer: str | None, external_customer: str, email: str) -> Name:
+def _name(customer: str | None, external_customer: str, email: str) -> CustomerName:
     options = {
-        Kind.ID: customer,
-        Kind.EXTERNAL: external_customer.strip(),
-        Kind.EMAIL: email.strip().lower(),
+        NameKind.ID: customer,
+        NameKind.EXTERNAL: external_customer.strip(),
+        NameKind.EMAIL: email.strip().lower(),
     }
-    given = [Name(kind, text) for kind, text in options.items() if text]
+    given = [CustomerName(kind, text) for kind, text in options.items() if text]
     if len(given) != 1:
         raise typer.BadParameter("name the customer by one of --customer, --external-customer and --email")
     return given[0]
 
 
-def _find(name: Name, polar: Polar, turns: Turns) -> str:
+def _find(name: CustomerName, polar: Polar, turns: Turns) -> str:
     ids = Customers(polar, turns).find([name], lambda _done, _whole: None)
     if name in ids:
         return ids[name]
     words = f"Polar knows no customer with the {name.kind} {shown(name.text)}"
-    if name.kind is not Kind.ID:
+    if name.kind is not NameKind.ID:
         raise CommandError(words)
     console(stderr=True).print(literal(f"{words}: what follows is what our ledger has"))
     return name.text

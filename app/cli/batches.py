@@ -15,7 +15,7 @@ from app.cli.output import Cell, console, literal, print_json, print_table, stat
 from app.cli.shapes import OutcomeJson
 from config.durations import parse_duration
 from config.wording import shown
-from workers.core.claims import Outcome, Status
+from workers.core.delivery import Outcome, Status
 from workers.errors import PolarDeniedError, PolarError
 
 MOST_SHOWN = 50  # rows of one kind: who has more reads them with --json

@@ -13,12 +13,13 @@ from app.cli.root import Json, root, settings_for
 from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
-from config.settings import Settings, unknown_names
-from workers.operations.check.findings import Finding
+from config.settings import Settings, require_secrets, require_token, unknown_names
+from workers.core.findings import Finding
 from workers.operations.check.survey import survey
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
-from workers.runtime import polar_for, require_secrets, require_token, stores
+from workers.runtime import polar_for
 from workers.store.server_check import redis_findings
+from workers.store.stores import stores
 
 _SHORTEST_SECRET = 16  # Polar makes them of 32 random characters behind a prefix
 

@@ -32,11 +32,12 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
 from config.wording import shown
-from workers.core.claims import Claim, Delivery, Status
+from workers.core.claims import Claim
+from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read
 from workers.monitoring.health import Check, all_well, examine
-from workers.pipeline.worker import queue_length
-from workers.runtime import Stores
+from workers.store.queue import queue_length
+from workers.store.stores import Stores
 
 Since = Annotated[
     datetime | None,

@@ -16,7 +16,7 @@ from app.cli.output import console, print_json
 from app.cli.root import Json, root
 from app.demo.stage import CUSTOMER, Stage, stage
 from config.samples import sample
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}
 

@@ -9,7 +9,7 @@ from app.cli.deliveries import find
 from app.cli.output import Cell, delivery_json, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
-from workers.core.claims import Delivery, Status
+from workers.core.delivery import Delivery, Status
 from workers.store.deliveries import DISMISSED
 
 

@@ -35,14 +35,16 @@ from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
 from config.settings import Settings
-from workers.core.cases import Case, credits_text, open_case, plain
-from workers.core.claims import Claim, Delivery, Leased, Standing, Status
+from workers.core.cases import Case, open_case
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Delivery, Leased, Status
+from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.grants import Grant, order_subject
-from workers.core.payloads import ORDER_PAID, peek_type
 from workers.core.planning import Plan
+from workers.core.wording import credits_text, plain
 from workers.embedded.server import EmbeddedError
 from workers.operations.explain import Explanation, RuleView, explain
-from workers.runtime import Stores, stores
+from workers.store.stores import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")

@@ -10,7 +10,7 @@ from app.cli.batches import counted, customers_id
 from app.cli.output import Cell, ago, console, literal, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import ForgottenJson
-from workers.core.claims import Delivery, Status
+from workers.core.delivery import Delivery, Status
 from workers.operations.forget import MOST_READ, Forgetting
 from workers.store.audit import Audit
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from app.cli.batches import counted, print_some
 from app.cli.output import Cell, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
-from workers.core.cases import plain
 from workers.core.claims import Standing
+from workers.core.wording import plain
 from workers.operations.manual_grant.preview import Offer
 
 _NOBODY_YET = str(UUID(int=0))  # instead of an id that Polar gives when it creates the customer

@@ -12,8 +12,8 @@ import typer
 from app.cli.batches import customers_id, moment, orders_id
 from app.cli.output import Cell, ago, console, entry_json, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
-from workers.core.cases import plain
 from workers.core.claims import Entry
+from workers.core.wording import plain
 from workers.store.audit import Audit
 
 

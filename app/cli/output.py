@@ -15,9 +15,10 @@ from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
 from app.cli.tables import lay_out
 from config.durations import spoken
 from config.settings import ENV_FILE, Settings
-from workers.core.cases import plain
-from workers.core.claims import Claim, Delivery, Entry, Status
+from workers.core.claims import Claim, Entry
+from workers.core.delivery import Delivery, Status
 from workers.core.grants import Grant
+from workers.core.wording import plain
 from workers.store.audit import entries_of
 
 _COLOURS = {

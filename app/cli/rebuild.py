@@ -13,9 +13,9 @@ from app.cli.output import Cell, console, iso, literal, number, print_json, prin
 from app.cli.repair_shapes import RebuildJson, TraceJson
 from app.cli.root import Json, opened, root, settings_for
 from config.rules import load_rules
-from workers.core.cases import plain
 from workers.core.grants import Grant, order_of
 from workers.core.usage_events import Trace
+from workers.core.wording import plain
 from workers.operations.pacing import Turns
 from workers.operations.rebuild.comparison import Rebuilding
 from workers.operations.rebuild.run import Restored, Restorer

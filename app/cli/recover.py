@@ -24,7 +24,7 @@ from app.cli.output import Cell, ago, console, iso, print_json
 from app.cli.repair_shapes import RecoverJson
 from app.cli.root import Json, opened, root, settings_for
 from config.rules import load_rules
-from workers.core.claims import Outcome
+from workers.core.delivery import Outcome
 from workers.operations.recover import Lost
 from workers.runtime import granter_for, mender_for, polar_for
 

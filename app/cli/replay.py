@@ -13,14 +13,15 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
-from config.settings import Settings
+from config.settings import Settings, require_token
 from workers.core.cases import open_case
-from workers.core.claims import Delivery, Leased, Outcome, Status
+from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.dry_run import prospect
 from workers.core.planning import Plan
 from workers.operations.pacing import Turns, run_in_turn
-from workers.runtime import Stores, granter_for, require_token
+from workers.runtime import granter_for
 from workers.store.deliveries import DISMISSED
+from workers.store.stores import Stores
 
 
 @root.command()

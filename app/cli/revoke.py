@@ -11,15 +11,17 @@ from app.cli.output import claims_rows, console, grant_json, grants_json, litera
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from config.rules import Rules
-from config.settings import Settings
+from config.settings import Settings, require_token
 from config.wording import unknown
-from workers.core.cases import credits_text
-from workers.core.claims import Claim, Outcome, Standing
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Outcome
 from workers.core.grants import Grant, order_subject, revoke_subject
 from workers.core.manual import ManualRevoke
 from workers.core.takebacks import nothing_to_take, take_backs
+from workers.core.wording import credits_text
 from workers.operations.pacing import Turns, run_in_turn
-from workers.runtime import Stores, granter_for, require_token
+from workers.runtime import granter_for
+from workers.store.stores import Stores
 
 _NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")  # none has a say in it
 

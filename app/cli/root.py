@@ -12,7 +12,7 @@ import typer.core
 from app.cli.output import console, literal, where
 from config.settings import Settings, load_settings
 from workers.monitoring.logs import configure_logging
-from workers.runtime import Stores, stores
+from workers.store.stores import Stores, stores
 
 SECTIONS = {
     "Run": ("up", "serve", "work", "demo"),

@@ -16,9 +16,9 @@ from app.cli.shapes import SentJson
 from app.errors import CommandError
 from app.receiver.signature import WEBHOOK_ID, sign
 from config.samples import SAMPLES, sample
-from config.settings import Settings
-from workers.core.claims import Delivery, Status
-from workers.runtime import require_secrets, stores
+from config.settings import Settings, require_secrets
+from workers.core.delivery import Delivery, Status
+from workers.store.stores import stores
 
 _SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar is not worth more waiting
 _LOOK_SECONDS = 0.02

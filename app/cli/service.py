@@ -16,10 +16,10 @@ from app.receiver.server import listen, run_receiver, url_of
 from config.durations import spoken
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
-from config.settings import Settings, unknown_names
+from config.settings import Settings, require_redis_url, require_secrets, require_token, unknown_names
 from workers.embedded.server import EmbeddedRedis
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
-from workers.runtime import connect, require_redis_url, require_secrets, require_token
+from workers.store.connect import connect
 from workers.store.server_check import redis_findings
 
 log = structlog.get_logger(__name__)

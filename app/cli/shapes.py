@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypedDict
 
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 
 class DeliveryJson(TypedDict):

@@ -16,11 +16,11 @@ import httpx
 from app.errors import CommandError
 from app.receiver.signature import sign
 from config.settings import Settings
-from workers.core.claims import Delivery, Status
+from workers.core.delivery import Delivery, Status
 from workers.embedded.server import EmbeddedRedis
 from workers.polar.client import Polar
 from workers.polar.lists import Listing
-from workers.runtime import connect
+from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"

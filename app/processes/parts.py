@@ -14,11 +14,12 @@ from redis.exceptions import RedisError
 from app.main import create_app
 from app.receiver.server import run_receiver
 from config.errors import ConfigError
-from config.settings import Settings, load_settings
+from config.settings import Settings, load_settings, require_redis_url
 from workers.monitoring.logs import configure_logging
 from workers.pipeline.work_loop import work_in_a_burst, work_until_told
 from workers.pipeline.worker import GrantWorker
-from workers.runtime import connect, reconciler_for, require_redis_url, worker_for
+from workers.runtime import reconciler_for, worker_for
+from workers.store.connect import connect
 
 log = structlog.get_logger(__name__)
 

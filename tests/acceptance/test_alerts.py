@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from app.demo.polar import create_app
-from tests.support.recordings import payload
 from tests.support.alert_receiver import Chat, chat
 from tests.support.builders import order_webhook, some_id
 from tests.support.cli_session import Desk, assert_one_clear_line, strangers_purchase
 from tests.support.processes import Credits, credits_in, eventually, post, some_polar
+from tests.support.recordings import payload
 from tests.support.servers import running
 from workers.store import keys
 

@@ -13,7 +13,7 @@ from tests.support.polar_orders import sell
 from tests.support.processes import TEN, Credits, eventually, post
 from tests.support.real_stores import claim_of
 from tests.support.terminals import at_a_terminal
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.operations.backfill.review import delivery_id_of
 from workers.store.deliveries import DeliveryStore

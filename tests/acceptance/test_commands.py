@@ -9,10 +9,10 @@ import typer.core
 
 from app.cli.root import root
 from config.samples import SAMPLES
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import NOBODY, NOWHERE, Desk, assert_one_clear_line, assert_wrong_use
 from tests.support.processes import TEN, Credits
+from tests.support.recordings import PAYLOADS, payload
 
 group = typer.main.get_command(root)
 assert isinstance(group, typer.core.TyperGroup)

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, PRODUCT, some_id
 from tests.support.cli_session import (
     NOBODY,
@@ -17,6 +16,7 @@ from tests.support.cli_session import (
     strangers_purchase,
 )
 from tests.support.processes import TEN, Credits, eventually
+from tests.support.recordings import payload
 from tests.support.terminals import at_a_terminal
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import PRODUCT, order_webhook
 from tests.support.cli_session import Desk
 from tests.support.processes import eventually
+from tests.support.recordings import PAYLOADS, payload
 
 RULES = f"""\
 version: 1

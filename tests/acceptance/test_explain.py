@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import CUSTOMER, PRODUCT, order_webhook, some_id
 from tests.support.cli_session import NOBODY, NOWHERE, TWENTY, Desk, assert_one_clear_line, purchase
 from tests.support.processes import TEN, Credits
+from tests.support.recordings import PAYLOADS, payload
 from workers.store import keys
 
 PURCHASE = PAYLOADS / "order_paid_purchase.json"

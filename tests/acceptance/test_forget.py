@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, order_webhook, some_id, webhook
 from tests.support.cli_session import (
     STRANGER,
@@ -18,6 +17,7 @@ from tests.support.cli_session import (
     strangers_purchase,
 )
 from tests.support.processes import Credits
+from tests.support.recordings import payload
 from tests.support.terminals import at_a_keyboard
 from workers.store import keys
 

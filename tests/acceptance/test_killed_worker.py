@@ -20,10 +20,11 @@ from tests.support.builders import order_webhook, some_id
 from tests.support.processes import Running, credits_in, eventually, living, post, some_polar
 from tests.support.real_stores import claim_of
 from tests.support.servers import running
-from workers.core.claims import Claim, Delivery, Status
+from workers.core.claims import Claim
+from workers.core.delivery import Delivery, Status
 from workers.core.grants import order_subject
 from workers.embedded.server import EmbeddedRedis
-from workers.runtime import Stores
+from workers.store.stores import Stores
 
 NEVER_SECONDS = 3600.0  # longer than any test
 TAKEN, UNSENT = some_id(1), some_id(2)  # the orders (and their customers) of the two stories

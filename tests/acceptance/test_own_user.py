@@ -10,9 +10,9 @@ from tests.integration.test_reconciling import reconciler
 from tests.integration.test_redis_outages import OF_EVERYBODY
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, desk_in, purchase, strangers_purchase
+from tests.support.paths import ROOT
 from tests.support.polar_orders import mending_at, sell
 from tests.support.redis_servers import own_redis
-from tests.support.paths import ROOT
 from workers.store.server_check import COMMANDS
 
 OPERATIONS = ROOT / "docs" / "operations.md"

@@ -15,7 +15,7 @@ from tests.support.polar_orders import sell
 from tests.support.polar_standin import INGEST, ask
 from tests.support.processes import TEN, TOKEN, eventually
 from tests.support.terminals import at_a_terminal
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")

@@ -2,11 +2,11 @@
 
 import json
 
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN
+from tests.support.recordings import payload
 
 SINCE = ("recover", "--since", "24h")
 WELCOME = TEN + "  - {name: welcome, triggers: [customer.created], grant: {api_usage: 5}}\n"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, ORDER, refund_webhook, some_id
 from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
 from tests.support.processes import TEN
+from tests.support.recordings import payload
 
 PURCHASE = payload("order_paid_purchase")
 MINE = json.loads(PURCHASE)["data"]["id"]

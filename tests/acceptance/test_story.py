@@ -15,7 +15,7 @@ from app.receiver.signature import sign
 from tests.support.builders import CUSTOMER, order_webhook, some_id
 from tests.support.processes import SECRET, credits_in, eventually, some_polar
 from tests.support.servers import running
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
 STRANGER = some_id(9)  # to Polar

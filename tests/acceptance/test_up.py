@@ -18,7 +18,6 @@ from redis.exceptions import ConnectionError as RedisGoneError
 from starlette.responses import Response
 
 from app.demo.polar import Polar, Status, create_app
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, order_webhook, some_id
 from tests.support.processes import (
     SECRET,
@@ -33,8 +32,9 @@ from tests.support.processes import (
     some_polar,
 )
 from tests.support.raw_http import is_refused
+from tests.support.recordings import payload
 from tests.support.servers import running
-from workers.core.claims import Status as Became
+from workers.core.delivery import Status as Became
 from workers.embedded.server import EmbeddedRedis
 
 POLL_SECONDS = 0.01

@@ -8,7 +8,8 @@ from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, Stopped
 from tests.chaos.world import File
 from tests.support.fakes import Clock, Event, FakeStore
-from workers.core.claims import Lease, Outcome, Standing, Status, TakeBack
+from workers.core.claims import Standing, TakeBack
+from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.errors import PolarError

@@ -2,7 +2,7 @@
 
 from tests.chaos.doors import Run
 from tests.chaos.sound import Sound
-from workers.core.claims import Outcome, Status
+from workers.core.delivery import Outcome, Status
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,

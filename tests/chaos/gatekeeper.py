@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from tests.support.fakes import Clock
-from workers.core.claims import Lease
+from workers.core.delivery import Lease
 from workers.store.deliveries import LEASE_SECONDS
 
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import invariant
 from tests.chaos.cast import BONUSES, KEYS
 from tests.chaos.plots import Plots
 from tests.support.fakes import Event
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 _LONGEST_WAIT_SECONDS = 810  # the last retry of an event over which Polar stumbles
 

@@ -9,7 +9,7 @@ from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
 from tests.chaos.world import Told
-from workers.core.claims import Lease, Status
+from workers.core.delivery import Lease, Status
 from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import LEASE_SECONDS
 

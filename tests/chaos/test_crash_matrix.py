@@ -29,7 +29,7 @@ from tests.support.doomed_cli import doomed
 from tests.support.processes import SECRET, Credits, credits_in, eventually, some_polar
 from tests.support.real_stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
 from tests.support.servers import running
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 

@@ -12,7 +12,7 @@ from tests.chaos.plots import Change
 from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.test_model import Exact
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store.deliveries import LEASE_SECONDS
 
 NOTHING_NEW = Change(file=None, news=None)

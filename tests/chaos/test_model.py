@@ -14,7 +14,8 @@ from tests.chaos.clawbacks import TAKEN_BACK, Clawback, clawbacks
 from tests.chaos.fair import REFUSALS, Fair
 from tests.chaos.sound import length
 from tests.chaos.world import Amounts, File, Told
-from workers.core.claims import Claim, Outcome, Status
+from workers.core.claims import Claim
+from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant, Part
 
 

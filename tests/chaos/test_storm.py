@@ -29,10 +29,11 @@ from tests.chaos.storm.weather import FAULTS, LIGHTNING, fault, faults_of
 from tests.support.builders import METERS
 from tests.support.processes import TOKEN, credits_in, eventually
 from tests.support.servers import running
-from workers.core.claims import Status
-from workers.pipeline.worker import workers_alive
-from workers.runtime import Stores, connect, stores_in
+from workers.core.delivery import Status
 from workers.store import keys
+from workers.store.connect import connect
+from workers.store.queue import workers_alive
+from workers.store.stores import Stores, stores_in
 
 _SHORT_ORDERS = 66
 _ORDERS_PER_SECOND = 12  # more are too much for two cores

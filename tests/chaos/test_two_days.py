@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.support.builders import order_webhook, some_id
 from tests.support.fake_service import TEN, Shop
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.pipeline.granter import MOST_DELIVERIES
 
 _ORDERS = 2_000

@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from tests.chaos.cast import FILES
 from tests.chaos.doors import Book, Gate, Run, Service, Sink
 from tests.chaos.stops import Stop, Stopped
-from workers.core.claims import Lease
+from workers.core.delivery import Lease
 from workers.pipeline.granter import Granter
 
 

@@ -8,12 +8,12 @@ from decimal import Decimal
 from textwrap import dedent
 
 from config.rules import parse_rules
-from tests.support.recordings import payload
 from tests.support.fakes import FakePolar
+from tests.support.recordings import payload
 from workers.core.facts import order_fact
-from workers.core.grants import usage_event
 from workers.core.payloads import read_order
 from workers.core.planning import plan_for
+from workers.core.usage_events import usage_event
 
 RULES = parse_rules(
     dedent("""\

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook
 from tests.support.fake_service import TEN, TWENTY, UNREACHABLE, Shop
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 SUBJECT = f"credits:order:{ORDER}"
 

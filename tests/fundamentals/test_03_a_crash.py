@@ -6,7 +6,7 @@ Nobody cleans up: a lease runs out, the delivery comes due again, and whoever ta
 from tests.support.builders import CUSTOMER, ORDER, order_webhook
 from tests.support.fake_service import TWENTY, Shop, crash, die, shop_with, work_but_before_settling
 from tests.support.fakes import KilledError
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 SUBJECT = f"credits:order:{ORDER}"
 

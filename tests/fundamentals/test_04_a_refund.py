@@ -5,7 +5,7 @@ The order cost 1000 cents and is worth 100 credits. Polar tells of refunds in su
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.fake_service import HUNDRED, KEPT, Shop, sold
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 
 def test_three_tenths_of_the_price_take_back_three_tenths_of_the_credits() -> None:

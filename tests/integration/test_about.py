@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.support.builders import grant_of, some_id
 from tests.support.real_stores import RETAIN, accept, now_ms, outcome, plan_of, settled_story
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

@@ -12,14 +12,14 @@ from rq.serializers import JSONSerializer
 
 from tests.support.builders import order_webhook, some_id
 from tests.support.real_stores import QUEUE, accept, due_ms, ids_of, outcome
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.errors import StoreUnavailableError
-from workers.pipeline.worker import queue_length
-from workers.runtime import intake_for
 from workers.store import keys
+from workers.store.connect import intake_for
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger
+from workers.store.queue import queue_length
 from workers.store.throttle import Pauses
 
 

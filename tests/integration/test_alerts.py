@@ -15,7 +15,7 @@ from tests.support.builders import grant_of
 from tests.support.processes import eventually
 from tests.support.real_stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
 from tests.support.rulebooks import watch_in
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.monitoring import alerter as alerter_module
 from workers.monitoring.alerter import Alerter
 from workers.monitoring.alerts import Kind

@@ -18,7 +18,7 @@ from tests.support.processes import credits_in, eventually, post
 from tests.support.raw_http import heard, is_closed, post_with, wire_to
 from tests.support.receivers import OPS_TOKEN, PAID, disposition, settings_for
 from tests.support.servers import running_as
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
 SHORT_SECONDS = 0.3

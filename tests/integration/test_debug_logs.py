@@ -7,11 +7,11 @@ import httpx
 from redis import Redis
 
 from app.demo.polar import create_app as create_polar
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import PRODUCT
 from tests.support.processes import SECRET, TOKEN, credits_in, eventually, post, some_polar
+from tests.support.recordings import PAYLOADS, payload
 from tests.support.servers import running
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
 # One rule that credits, one whose condition and one whose amount stumble over the customer's address.

@@ -7,7 +7,7 @@ from redis import Redis
 
 from tests.support.builders import some_id
 from tests.support.real_stores import RETAIN, accept, ids_of, let_leases_end, outcome, settled_story
-from workers.core.claims import Outcome, Status
+from workers.core.delivery import Outcome, Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

@@ -8,11 +8,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
 from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, let_leases_end
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 from workers.operations.forget import Forgetting
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys

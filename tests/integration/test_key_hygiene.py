@@ -11,13 +11,13 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fakes import FakePolar
 from tests.support.real_stores import RETAIN, accept, check, let_leases_end, let_pause_end
+from tests.support.recordings import payload
 from tests.support.rulebooks import watch_in
 from workers import jobs
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.errors import PolarUnreachableError
 from workers.pipeline.granter import Granter

@@ -7,10 +7,10 @@ from typing import cast
 from redis import Redis
 
 from tests.support.real_stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
-from workers.core.claims import Status
-from workers.pipeline.worker import queue_length
+from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.store.queue import queue_length
 
 
 def test_a_lease_puts_its_deliveries_off_until_it_ends(

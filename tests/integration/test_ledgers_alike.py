@@ -20,7 +20,7 @@ from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.planning import Plan, plan_for
 from workers.core.takebacks import take_backs
-from workers.pipeline.granter import Book
+from workers.pipeline.ports import Book
 from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")

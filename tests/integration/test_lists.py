@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 
 from tests.support.real_stores import accept, outcome
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

@@ -11,11 +11,11 @@ import pytest
 from redis import Redis
 
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fakes import FakePolar
 from tests.support.real_stores import RETAIN, accept
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

@@ -8,14 +8,14 @@ import pytest
 from redis import Redis
 
 from app.demo.polar import RateLimited
-from tests.support.recordings import payload
 from tests.support.builders import refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import HUNDRED, NOBODY, TEN
 from tests.support.fakes import KilledError
 from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Mending, mending_at, sell
 from tests.support.real_stores import accept, let_leases_end, let_pause_end
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.errors import PolarDeniedError, PolarUnreachableError
 from workers.operations.backfill.review import Left, delivery_id_of

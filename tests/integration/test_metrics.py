@@ -9,7 +9,6 @@ from redis import Redis
 
 from app.main import create_app
 from app.receiver.server import serving
-from tests.support.recordings import payload
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import BROKEN, TEN
 from tests.support.fakes import FakePolar, KilledError
@@ -17,8 +16,9 @@ from tests.support.metrics_scrape import OPERATOR, scraped
 from tests.support.raw_http import post_with, raw
 from tests.support.real_stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from tests.support.receivers import OPS_TOKEN, PATH, deliver, settings_for
+from tests.support.recordings import payload
 from tests.support.servers import running, running_as
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

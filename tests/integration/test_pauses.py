@@ -8,7 +8,7 @@ from redis import Redis
 from tests.support.fake_service import TEN
 from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
-from workers.core.claims import Lease, Status
+from workers.core.delivery import Lease, Status
 from workers.monitoring.health import examine
 from workers.pipeline.granter import Granter
 from workers.store import keys

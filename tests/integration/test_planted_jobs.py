@@ -20,7 +20,8 @@ from tests.support.real_stores import QUEUE, RETAIN
 from tests.support.rulebooks import watch_in
 from workers import jobs
 from workers.pipeline.work_loop import work_in_a_burst
-from workers.pipeline.worker import DRAIN, GrantWorker
+from workers.pipeline.worker import GrantWorker
+from workers.store.queue import DRAIN
 
 
 class Harmful:

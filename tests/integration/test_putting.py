@@ -5,8 +5,8 @@ from redis import Redis
 
 from tests.support.builders import order_webhook, some_id
 from tests.support.real_stores import ids_of, let_leases_end, outcome, settled_story
-from workers.core.claims import Status
-from workers.core.payloads import ORDER_PAID
+from workers.core.delivery import Status
+from workers.core.envelope import ORDER_PAID
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

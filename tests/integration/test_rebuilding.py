@@ -25,7 +25,7 @@ from tests.support.fakes import KilledError
 from tests.support.ledgers import come, ledger_in, look, rebuild, rebuilding_at, restorer_of, run, standing_of
 from tests.support.polar_orders import Mending
 from tests.support.real_stores import claim_of
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for

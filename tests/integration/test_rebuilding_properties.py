@@ -22,9 +22,9 @@ from tests.support.builders import (
 )
 from tests.support.ledgers import ledger_in, look, rebuild, run
 from tests.support.polar_orders import Mending, mending_at
-from workers.core.claims import Status
+from workers.core.delivery import Status
+from workers.core.envelope import peek_type
 from workers.core.manual import MANUAL_REVOKE, ManualGrant, ManualRevoke
-from workers.core.payloads import peek_type
 from workers.store.audit import Audit
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, triggers=["purchase"], on_refund="revoke")

@@ -22,7 +22,8 @@ from tests.support.fake_service import BOTH_METERS, KEPT, TEN, TWENTY
 from tests.support.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
 from tests.support.polar_orders import Mending
 from tests.support.real_stores import claim_of
-from workers.core.claims import Standing, Status
+from workers.core.claims import Standing
+from workers.core.delivery import Status
 from workers.core.grants import customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for

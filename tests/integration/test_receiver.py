@@ -15,16 +15,17 @@ from app.demo.polar import create_app as create_polar
 from app.main import create_app
 from app.receiver.signature import sign
 from config.errors import ConfigError
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import order_webhook, some_id
 from tests.support.receivers import OPS_TOKEN, PAID, PATH, SECRET, disposition, health, settings_for, signed
+from tests.support.recordings import PAYLOADS, payload
 from tests.support.rulebooks import watch_in
 from tests.support.servers import running
-from workers.core.claims import Status
-from workers.pipeline.worker import GrantWorker, queue_length
+from workers.core.delivery import Status
+from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
+from workers.store.queue import queue_length
 
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 STORED_TYPES = {"order.paid", "order.refunded", "subscription.cycled", "customer.created"}

@@ -19,7 +19,7 @@ from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Mending, mending_at, sell
 from tests.support.processes import TEN
 from tests.support.rulebooks import write
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.operations import reconcile
 from workers.operations.backfill.review import delivery_id_of
 from workers.operations.reconcile import Reconciler

@@ -6,11 +6,11 @@ import httpx
 from redis import Redis
 
 from app.main import create_app
-from tests.support.recordings import payload
 from tests.support.processes import eventually
 from tests.support.receivers import PAID, PATH, deliver, disposition, health, settings_for
+from tests.support.recordings import payload
 from tests.support.servers import running
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.embedded.server import EmbeddedRedis
 from workers.store.deliveries import DeliveryStore
 

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from tests.support.builders import grant_of, some_id
 from tests.support.real_stores import accept, check, ids_of, outcome, plan_of
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.errors import StoreUnavailableError
 from workers.monitoring.health import all_well, examine

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from tests.support.real_stores import accept, due_ms, ids_of, let_leases_end, outcome, settled_story
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

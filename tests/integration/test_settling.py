@@ -18,7 +18,7 @@ from tests.support.real_stores import (
     plan_of,
     settled_story,
 )
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

@@ -16,7 +16,8 @@ from tests.support.fake_service import HUNDRED
 from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, claim_of
 from workers.core.cases import refund_plan
-from workers.core.claims import Lease, Outcome, Refund, Standing, TakeBack
+from workers.core.claims import Refund, Standing, TakeBack
+from workers.core.delivery import Lease, Outcome
 from workers.core.grants import order_subject, refund_subject
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import take_back

@@ -11,11 +11,12 @@ from rq.serializers import JSONSerializer
 from tests.support.processes import TEN
 from tests.support.real_stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
 from tests.support.rulebooks import TWENTY, Watch, watch_in, write
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.monitoring.health import Check, examine
-from workers.pipeline.worker import TICK_SECONDS, GrantWorker, queue_length, workers_alive
+from workers.pipeline.worker import TICK_SECONDS, GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
+from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Pauses
 
 

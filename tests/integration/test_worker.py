@@ -21,8 +21,8 @@ from app.main import create_app as create_receiver
 from tests.support.builders import order_webhook, some_id
 from tests.support.processes import Credits, credits_in, eventually, post, some_polar
 from tests.support.servers import running
-from workers.core.claims import Delivery
-from workers.core.claims import Status as Became
+from workers.core.delivery import Delivery
+from workers.core.delivery import Status as Became
 from workers.store.deliveries import DeliveryStore
 
 STRANGER = some_id(999)

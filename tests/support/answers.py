@@ -6,8 +6,8 @@ import httpx
 import pytest
 import respx
 
-from tests.support.recordings import RESPONSES
 from tests.support.builders import CUSTOMER
+from tests.support.recordings import RESPONSES
 from workers.errors import PolarError
 from workers.polar.client import Polar
 

@@ -9,9 +9,10 @@ from uuid import UUID
 from config.rules import Rules, parse_rules
 from tests.support.recordings import payload
 from workers.core.cases import fact_of
+from workers.core.envelope import peek_type
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, order_subject
-from workers.core.payloads import Order, peek_type, read_order
+from workers.core.payloads import Order, read_order
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"  # who bought in order_paid_purchase
 PRODUCT = "289208de-404a-4370-a0b6-c0433bb956cc"  # and what

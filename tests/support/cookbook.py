@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from config.rules import Rules, parse_rules
-from tests.support.recordings import payload
 from tests.support.paths import ROOT
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 
 COOKBOOK = ROOT / "docs" / "rules.md"
 

@@ -8,7 +8,8 @@ import pytest
 from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
 from tests.support.fakes import Clock, FakePolar, FakeStore, KilledError
-from workers.core.claims import Outcome, Standing, Status, TakeBack
+from workers.core.claims import Standing, TakeBack
+from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from workers.core.claims import Claim, Lease, Leased, Outcome, Refund, Standing, Status, TakeBack, Taken
+from workers.core.claims import Claim, Refund, Standing, TakeBack, Taken
+from workers.core.delivery import Lease, Leased, Outcome, Status
+from workers.core.envelope import peek_type
 from workers.core.grants import Grant
-from workers.core.payloads import peek_type
 from workers.core.planning import Plan
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
 from workers.store.deliveries import LEASE_SECONDS

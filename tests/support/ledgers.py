@@ -11,9 +11,10 @@ from tests.support.builders import METERS, ORDER
 from tests.support.fake_service import HUNDRED
 from tests.support.polar_orders import Mending, mending_at
 from tests.support.real_stores import RETAIN
-from workers.core.claims import Claim, Lease, Leased, Standing, Status
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Lease, Leased, Status
+from workers.core.envelope import peek_type
 from workers.core.grants import order_subject
-from workers.core.payloads import peek_type
 from workers.operations.pacing import Turns
 from workers.operations.rebuild.comparison import Rebuilding
 from workers.operations.rebuild.run import Restored, Restorer

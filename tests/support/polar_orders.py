@@ -11,15 +11,15 @@ from redis import Redis
 
 from app.demo.polar import Polar
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.fake_service import TEN
 from tests.support.fakes import KilledError
 from tests.support.polar_standin import client_of
 from tests.support.real_stores import RETAIN, let_pause_end
-from workers.core.claims import Lease, Outcome, Status
+from tests.support.recordings import payload
+from workers.core.delivery import Lease, Outcome, Status
+from workers.core.envelope import peek_type
 from workers.core.grants import Grant
-from workers.core.payloads import peek_type
 from workers.operations.backfill.run import Backlog, Mender
 from workers.operations.pacing import Turns
 from workers.pipeline.granter import Granter

@@ -21,7 +21,7 @@ from app.receiver.signature import sign
 from config.settings import Settings
 from tests.support.builders import CUSTOMER
 from tests.support.json_shapes import assert_as_promised
-from workers.runtime import Stores, stores
+from workers.store.stores import Stores, stores
 
 # Found nowhere else on this machine, so that any process or text that shows one betrays us.
 TOKEN = f"polar_oat_{uuid4().hex}"

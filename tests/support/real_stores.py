@@ -8,11 +8,12 @@ from typing import cast
 from redis import Redis
 
 from tests.support.builders import grant_of, order_webhook, some_id
-from workers.core.claims import Claim, Leased, Outcome, Standing, Status
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Leased, Outcome, Status
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import Plan
-from workers.runtime import intake_for
 from workers.store import keys
+from workers.store.connect import intake_for
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger

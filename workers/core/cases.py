@@ -1,29 +1,27 @@
 """PURE: one delivery on its way: what it says, what is planned and frozen for it, how it ends."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from config.rules import Rules
-from workers.core.claims import Claim, Leased, Outcome, Standing, Status
-from workers.core.facts import Fact, customer_fact, order_fact, period_fact
-from workers.core.grants import Grant, order_subject
-from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
-from workers.core.payloads import (
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Leased, Outcome, Status
+from workers.core.envelope import (
     CUSTOMER_CREATED,
     ORDER_PAID,
     ORDER_REFUNDED,
     SUBSCRIPTION_CYCLED,
-    read_customer,
     read_envelope,
-    read_order,
-    read_period,
 )
+from workers.core.facts import Fact, customer_fact, order_fact, period_fact
+from workers.core.grants import order_subject
+from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
+from workers.core.payloads import read_customer, read_order, read_period
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
 from workers.core.takebacks import nothing_to_take
+from workers.core.wording import credits_text
 from workers.errors import UnreadableEventError
-from workers.pipeline.ingestion import Ingested
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
     ORDER_PAID: lambda body: order_fact(read_order(body)),
@@ -50,6 +48,18 @@ class Case:
     def is_by_hand(self) -> bool:
         """Say whether somebody wants credits granted that no webhook tells of."""
         return self.delivery.type == MANUAL_GRANT
+
+
+@dataclass(kw_only=True, slots=True)
+class Ingested:
+    """What came of a round, by the grants' keys; what stands nowhere was not sent or not answered."""
+
+    accepted: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    later: dict[str, tuple[float, str]] = field(default_factory=dict)
+    pause: tuple[float, str] | None = None
+    limited: bool = False
+    """Whether the pause is for Polar's rate limit."""
 
 
 def open_case(delivery: Leased, rules: Rules) -> Case:
@@ -115,30 +125,6 @@ def other_amount(case: Case, standing: Standing) -> str:
     if frozen == asked:
         return ""
     return f"by this key {frozen} was granted at {_said(standing.own)}; another amount needs another key"
-
-
-def credits_text(grants: Iterable[Grant]) -> str:
-    """Return credits as people read them: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
-    given: dict[str, Decimal] = {}
-    taken: dict[str, Decimal] = {}
-    for grant in grants:
-        units = grant.units
-        if units:
-            side = given if units > 0 else taken
-            side[grant.meter] = side.get(grant.meter, Decimal(0)) + abs(units)
-    texts = [_listed(given)] if given else []
-    return "; ".join(texts + ([f"took back {_listed(taken)}"] if taken else [])) or "nothing"
-
-
-def plain(units: Decimal) -> str:
-    """Return a number of credits without exponent or trailing zeros."""
-    text = f"{units:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _listed(units: Mapping[str, Decimal]) -> str:
-    # By meter: texts are compared, and claims come in another order than plans.
-    return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))
 
 
 def _is_by(case: Case, claim: Claim, makers: Mapping[str, str]) -> bool:

@@ -2,79 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
 
 from workers.core.grants import Grant
 
+# Stands where the delivery does that claimed a fact: Polar does not know which that was.
+REBUILD = "rebuild"
+
+
 Taken = Mapping[str, Mapping[str, Decimal]]
 """What was taken back of an order's credits so far: by meter, by rule, positive."""
-
-
-def moment_of(milliseconds: str | bytes | float) -> datetime:
-    """Return the moment that Redis keeps as milliseconds since the epoch."""
-    return datetime.fromtimestamp(float(milliseconds) / 1000, tz=UTC)
-
-
-def milliseconds_of(moment: datetime) -> int:
-    """Return a moment as Redis keeps it."""
-    return int(moment.timestamp() * 1000)
-
-
-class Status(StrEnum):
-    """What has become of a delivery."""
-
-    WAITING = "waiting"
-    """Stored; its turn will come, or comes again."""
-    GRANTED = "granted"
-    """Polar has taken every grant that it led to."""
-    SKIPPED = "skipped"
-    """It leads to no credit, for the reason given."""
-    FAILED = "failed"
-    """It cannot be granted as it is, for the reason given; kept, and can be replayed."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leased:
-    """A delivery in a worker's hands.
-
-    ``strikes`` is how often its grants failed alone; ``attempt`` numbers the leases of this delivery:
-    only who has the last one decides what becomes of it.
-    """
-
-    id: str
-    type: str
-    body: bytes
-    strikes: int
-    attempt: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
-    """What a worker holds; ``outages`` are the pauses in a row before it (then it is a probe)."""
-
-    deliveries: tuple[Leased, ...]
-    outages: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """A stored delivery as operators see it."""
-
-    id: str
-    type: str
-    status: Status
-    reason: str
-    received_at: datetime
-    settled_at: datetime | None
-    attempts: int
-    subject: str | None
-    order_id: str | None
-    customer_id: str | None
-    erased_at: datetime | None = None
-    """When its body was erased: it can no more be run, nor read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,18 +103,3 @@ class TakeBack:
     after: Taken
     of: tuple[Grant, ...] = ()
     """What it was worked out from: a rebuild may have corrected that meanwhile."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What became of one delivery; ``after_seconds`` is until its next turn where it still waits."""
-
-    delivery_id: str
-    attempt: int
-    status: Status
-    reason: str = ""
-    subject: str = ""
-    order_id: str = ""
-    customer_id: str = ""
-    after_seconds: float = 0
-    strike: bool = False

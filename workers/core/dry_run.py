@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workers.core.cases import Case, credits_text, other_amount
+from workers.core.cases import Case, other_amount
 from workers.core.claims import Claim, Refund, Standing
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.core.takebacks import nothing_to_take, take_backs
+from workers.core.wording import credits_text
 
 _NO_TIME = datetime.min.replace(tzinfo=UTC)  # of a claim that is only imagined
 

@@ -1,18 +1,19 @@
 """What a grant is, how it is keyed, and the one place where credits become a negative number."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+
+KEY = "[A-Za-z0-9._-]{1,64}"
+
 
 _ORDER = "credits:order:"
 _CYCLE = "credits:cycle:"
 _CUSTOMER = "credits:customer:"
-_REFUND = "credits:refund:"
+REFUND = "credits:refund:"
 _MANUAL = "credits:manual:"
-_REVOKE = "credits:revoke:"
+REVOKE = "credits:revoke:"
 
 # Stands where the name of a rule does if a person gave: no rule can have it.
 BY_HAND = ""
@@ -20,7 +21,6 @@ BY_HAND = ""
 # No rule has it in its name.
 RULE_SEPARATOR = ","
 
-GRANTED_BY = "credit-granter"
 LONGEST_TEXT = 500  # Polar's bound on a metadata value
 
 
@@ -85,7 +85,7 @@ def customer_subject(customer_id: str, rule: str | None = None) -> str:
 
 def refund_subject(order_id: str, refunded_amount: int) -> str:
     """Return the fact "of this order so much has been refunded, all told" (in cents)."""
-    return f"{_REFUND}{order_id}:{refunded_amount}"
+    return f"{REFUND}{order_id}:{refunded_amount}"
 
 
 def manual_subject(key: str, customer: str, meter: str) -> str:
@@ -100,12 +100,12 @@ def manual_delivery(subject: str) -> str:
 
 def revoke_subject(order_id: str, meter: str) -> str:
     """Return the fact "somebody took back what was left of an order's credits on this meter"."""
-    return f"{_REVOKE}{order_id}:{meter}"
+    return f"{REVOKE}{order_id}:{meter}"
 
 
 def order_of(subject: str) -> str | None:
     """Return the order that a subject is about, if its name says so."""
-    for prefix in (_ORDER, _REFUND, _REVOKE):
+    for prefix in (_ORDER, REFUND, REVOKE):
         if subject.startswith(prefix):
             return subject.removeprefix(prefix).partition(":")[0]
     return None
@@ -116,45 +116,9 @@ def grant_key(subject: str, meter: str) -> str:
 
     What is done by hand is done to one meter: it is in the subject already.
     """
-    return subject if subject.startswith((_MANUAL, _REVOKE)) else f"{subject}:{meter}"
+    return subject if subject.startswith((_MANUAL, REVOKE)) else f"{subject}:{meter}"
 
 
 def subject_of(key: str, meter: str) -> str:
     """Return the subject of a grant on ``meter`` that has this key."""
-    return key if key.startswith((_MANUAL, _REVOKE)) else key.removesuffix(f":{meter}")
-
-
-def usage_event(grant: Grant) -> dict[str, Any]:
-    """Return the event to ingest; on a Sum meter a negative value is credit.
-
-    It has no timestamp: Polar takes its own, and refuses one that is a second ahead of it.
-    """
-    return {
-        "name": grant.meter,
-        "customer_id": grant.customer_id,
-        "external_id": grant.key,
-        "metadata": {grant.property_name: _number(-grant.units), **dict(_story(grant))},
-    }
-
-
-def _story(grant: Grant) -> Iterator[tuple[str, str]]:
-    """By ``granted_by`` and ``key`` the ledger can be read back from Polar."""
-    yield "granted_by", GRANTED_BY
-    yield "key", grant.key
-    if grant.order_id:
-        yield "order_id", grant.order_id
-    if grant.rules:  # Polar takes no empty text
-        yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
-    if reason := grant.reason or _usual_reason(grant.subject):
-        yield "reason", reason
-
-
-def _usual_reason(subject: str) -> str:
-    if subject.startswith(_REFUND):
-        return "refund"
-    return "revoke" if subject.startswith(_REVOKE) else ""
-
-
-def _number(units: Decimal) -> int | float:
-    """Return the JSON number; rules bound the digits to what a double keeps."""
-    return int(units) if units == units.to_integral_value() else float(units)
+    return key if key.startswith((_MANUAL, REVOKE)) else key.removesuffix(f":{meter}")

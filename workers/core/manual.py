@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.cel.amounts import TOO_MANY_CREDITS
 from workers.core.claims import Revoke
 from workers.core.grants import BY_HAND as NO_RULE
-from workers.core.grants import LONGEST_TEXT, Grant, Part, manual_delivery, manual_subject, order_subject
+from workers.core.grants import KEY, LONGEST_TEXT, Grant, Part, manual_delivery, manual_subject, order_subject
 from workers.core.payloads import Id
 from workers.core.planning import Plan
 from workers.errors import UnreadableEventError
@@ -19,7 +19,6 @@ from workers.errors import UnreadableEventError
 MANUAL_GRANT = "manual.grant"
 MANUAL_REVOKE = "manual.revoke"
 
-KEY = "[A-Za-z0-9._-]{1,64}"
 
 Text = Annotated[str, Field(min_length=1)]
 

@@ -14,15 +14,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from config.cel.expressions import tamed
+from workers.core.envelope import validation_words
 from workers.errors import UnreadableEventError
-
-ORDER_PAID = "order.paid"
-ORDER_REFUNDED = "order.refunded"
-SUBSCRIPTION_CYCLED = "subscription.cycled"
-CUSTOMER_CREATED = "customer.created"
-
-# What is stored; any other type is answered 2xx, counted and forgotten.
-STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTOMER_CREATED})
 
 # UUID() alone reads any 32 characters that int() does, spaces among them, as some other id.
 _ID = re.compile(r"(urn:uuid:)?\{?[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}\}?")
@@ -67,12 +60,6 @@ Data = TypeVar("Data")
 
 class _View(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Envelope(_View):
-    """The only part of a webhook that the receiver looks at."""
-
-    type: str
 
 
 class Subscription(_View):
@@ -151,22 +138,6 @@ class Read(Generic[Data]):
     raw: Mapping[str, Any]
 
 
-def peek_type(body: bytes) -> str | None:
-    """Return the webhook's type, or None where the body is no event at all."""
-    try:
-        return read_envelope(body).type
-    except UnreadableEventError:
-        return None
-
-
-def read_envelope(body: bytes) -> Envelope:
-    """Return what any webhook says of itself; UnreadableEventError if it is no webhook."""
-    try:
-        return Envelope.model_validate_json(body)
-    except ValidationError as error:
-        raise UnreadableEventError(_words(error)) from None
-
-
 def read_order(body: bytes) -> Read[Order]:
     """Return the order of an ``order.*`` webhook; UnreadableEventError says what is wrong with it."""
     return _read(body, _ORDER_WEBHOOK)
@@ -189,21 +160,10 @@ def _read(body: bytes, shape: type[_Webhook[Data]]) -> Read[Data]:
         # To look through every value takes as long as all else here, and next to none is so long.
         return Read(view=view, raw=tamed(raw) if _LONG_NUMBER in body.translate(_AS_ZEROS) else raw)
     except ValidationError as error:
-        raise UnreadableEventError(_words(error)) from None
+        raise UnreadableEventError(validation_words(error)) from None
     except ValueError as error:
         raise UnreadableEventError(f"the body cannot be read: {error}") from None
 
 
 def _within(moment: datetime, start: datetime | None, end: datetime | None) -> bool:
     return start is not None and end is not None and start <= moment < end
-
-
-def _words(error: ValidationError) -> str:
-    # Neither values nor more than a few problems: a body may be hostile, and reasons are listed.
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    shown = [
-        f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg'].removeprefix('Value error, ')}"
-        for one in problems[:3]
-    ]
-    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""  # noqa: PLR2004 - as above
-    return "the body cannot be read: " + "; ".join(shown) + more

@@ -1,6 +1,7 @@
 """PURE: what an event of ours at Polar tells: the grant that it was, or why it is none of ours after all."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,10 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.cel.amounts import MOST_DIGITS
 from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
-from workers.core.grants import BY_HAND, GRANTED_BY, Grant, Part, subject_of
-from workers.core.manual import KEY
+from workers.core.grants import (
+    BY_HAND,
+    KEY,
+    LONGEST_TEXT,
+    REFUND,
+    REVOKE,
+    RULE_SEPARATOR,
+    Grant,
+    Part,
+    subject_of,
+)
 from workers.core.payloads import Id, Moment
 from workers.polar.lists import Row
+
+GRANTED_BY = "credit-granter"
+
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -151,3 +164,39 @@ def _rules(metadata: dict[str, Any], found: dict[str, str | None]) -> str:
 def _text(metadata: dict[str, Any], name: str) -> str:
     found = metadata.get(name)
     return found if isinstance(found, str) else ""
+
+
+def usage_event(grant: Grant) -> dict[str, Any]:
+    """Return the event to ingest; on a Sum meter a negative value is credit.
+
+    It has no timestamp: Polar takes its own, and refuses one that is a second ahead of it.
+    """
+    return {
+        "name": grant.meter,
+        "customer_id": grant.customer_id,
+        "external_id": grant.key,
+        "metadata": {grant.property_name: _number(-grant.units), **dict(_story(grant))},
+    }
+
+
+def _story(grant: Grant) -> Iterator[tuple[str, str]]:
+    """By ``granted_by`` and ``key`` the ledger can be read back from Polar."""
+    yield "granted_by", GRANTED_BY
+    yield "key", grant.key
+    if grant.order_id:
+        yield "order_id", grant.order_id
+    if grant.rules:  # Polar takes no empty text
+        yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
+    if reason := grant.reason or _usual_reason(grant.subject):
+        yield "reason", reason
+
+
+def _usual_reason(subject: str) -> str:
+    if subject.startswith(REFUND):
+        return "refund"
+    return "revoke" if subject.startswith(REVOKE) else ""
+
+
+def _number(units: Decimal) -> int | float:
+    """Return the JSON number; rules bound the digits to what a double keeps."""
+    return int(units) if units == units.to_integral_value() else float(units)

@@ -18,11 +18,11 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.core.claims import Status, moment_of
+from workers.core.delivery import Status
 from workers.monitoring.alerts import Kind, View, due, message
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
-from workers.store.scripts import lua
+from workers.store.scripts import lua, moment_of
 
 log = structlog.get_logger(__name__)
 

@@ -13,12 +13,12 @@ from redis.exceptions import (
 )
 
 from config.durations import spoken
-from config.rulebook import NOT_USED
 from workers.monitoring.alerts import LONGEST_WAIT
-from workers.pipeline.worker import workers_alive
 from workers.polar.responses import says_denied
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
+from workers.store.keys import NOT_USED
+from workers.store.queue import workers_alive
 from workers.store.redis_errors import words_of
 from workers.store.server_check import redis_findings
 from workers.store.throttle import Pauses

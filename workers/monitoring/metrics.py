@@ -15,12 +15,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from redis import Redis
 
-from workers.core.claims import Status
-from workers.core.payloads import STORED_TYPES
-from workers.pipeline.worker import queue_length, workers_alive
+from workers.core.delivery import Status
+from workers.core.envelope import STORED_TYPES
 from workers.store import keys
 from workers.store.counts import BOUNDS
 from workers.store.deliveries import DeliveryStore
+from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Pauses
 
 # So long after all that may come at once was taken, our share of the rate limit is whole again.

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
 
+from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.errors import PolarDeniedError
-from workers.operations.manual_grant.request import Kind, Name, Newcomer
 from workers.operations.pacing import Turns
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
@@ -19,7 +19,7 @@ _MOST_ONE_BY_ONE = 20
 # Of those who are not in the list so many are looked for once more: somebody may have left while it was read.
 _MOST_LOOKED_FOR_AGAIN = 50
 
-Ids = dict[Name, str]
+Ids = dict[CustomerName, str]
 """Polar's id of each customer that there is."""
 
 
@@ -31,7 +31,7 @@ class Customers:
         self._turns = turns
 
     @needs("customers:read")
-    def find(self, names: Sequence[Name], done: Callable[[int, int], object]) -> Ids:
+    def find(self, names: Sequence[CustomerName], done: Callable[[int, int], object]) -> Ids:
         """Return the ids of those who are there; ``done`` is told how much of how much was asked."""
         found: Ids = {}
         left = list(dict.fromkeys(names))
@@ -46,7 +46,7 @@ class Customers:
                 found[name] = customer_id
         return found
 
-    def create(self, newcomer: Newcomer) -> str:
+    def create(self, newcomer: NewCustomer) -> str:
         """Create a customer and return their id; PolarRefusedError says in Polar's words why not."""
         create = partial(
             self._polar.create_customer,
@@ -56,7 +56,7 @@ class Customers:
         )
         return str(self._turns.ask(create)["id"])
 
-    def _find_in_list(self, names: Sequence[Name], done: Callable[[int, int], object]) -> Ids:
+    def _find_in_list(self, names: Sequence[CustomerName], done: Callable[[int, int], object]) -> Ids:
         """Look through the list of all; return nothing where that would take longer than one by one."""
         wanted, found = set(names), Ids()
         for number, page in enumerate(self._turns.read(self._polar, _EVERYBODY)):
@@ -68,26 +68,26 @@ class Customers:
                 break
         return found
 
-    def _find_one(self, name: Name) -> str | None:
+    def _find_one(self, name: CustomerName) -> str | None:
         try:
             row = self._turns.ask(partial(self._ask, name))
         except PolarDeniedError as error:
-            if name.kind is Kind.ID and error.status == HTTPStatus.FORBIDDEN:
+            if name.kind is NameKind.ID and error.status == HTTPStatus.FORBIDDEN:
                 return name.text  # a token that may only ingest: Polar looks at the id when it is used
             raise
         return str(row["id"]) if row else None
 
-    def _ask(self, name: Name) -> Row | None:
+    def _ask(self, name: CustomerName) -> Row | None:
         match name.kind:
-            case Kind.ID:
+            case NameKind.ID:
                 return self._polar.customer(name.text)
-            case Kind.EXTERNAL:
+            case NameKind.EXTERNAL:
                 return self._polar.customer_by_external_id(name.text)
-            case Kind.EMAIL:
+            case NameKind.EMAIL:
                 return next(iter(self._polar.customers_by_email(name.text)), None)
 
 
-def _names(row: Row) -> Iterator[Name]:
-    yield Name(Kind.ID, str(row.get("id")))
-    yield Name(Kind.EXTERNAL, str(row.get("external_id")))
-    yield Name(Kind.EMAIL, str(row.get("email")).lower())
+def _names(row: Row) -> Iterator[CustomerName]:
+    yield CustomerName(NameKind.ID, str(row.get("id")))
+    yield CustomerName(NameKind.EXTERNAL, str(row.get("external_id")))
+    yield CustomerName(NameKind.EMAIL, str(row.get("email")).lower())

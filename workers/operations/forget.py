@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from config.rules import Rules
 from workers.core.cases import open_case
-from workers.core.claims import Delivery, Leased, Status
+from workers.core.delivery import Delivery, Leased, Status
 from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore

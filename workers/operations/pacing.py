@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from config.durations import spoken
-from workers.core.claims import Lease, Leased, Outcome, Status
+from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.polar.client import Polar

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from config.rulebook import Rulebook
 from config.rules import Rules
-from workers.core.cases import credits_text
-from workers.core.claims import Outcome, Status
+from workers.core.delivery import Outcome, Status
+from workers.core.wording import credits_text
 from workers.errors import PolarError
 from workers.operations.backfill.run import LEDGER_LOST, Backlog, Mender
 from workers.pipeline.granter import Granter

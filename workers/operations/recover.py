@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from workers.core.payloads import STORED_TYPES, peek_type
+from workers.core.envelope import STORED_TYPES, peek_type
 from workers.polar.lists import Row
 from workers.store.bodies import pack
 

@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.core.cases import Case, conclude, open_case
-from workers.core.claims import Lease, Leased, Outcome, Standing, TakeBack
+from workers.core.cases import Case, Ingested, conclude, open_case
+from workers.core.claims import Standing
+from workers.core.delivery import Lease, Leased, Outcome
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.core.takebacks import take_backs
-from workers.pipeline.ingestion import Ingested, Ingestion
+from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.outcome_log import tell
+from workers.pipeline.ports import Book, Gate, Inbox, Sink
 
 log = structlog.get_logger(__name__)
 
@@ -31,60 +32,6 @@ _DRAIN_SECONDS = 5.0
 
 # One of them waits for Polar, one is settled; the next is made ready.
 _MOST_UNDER_WAY = 2
-
-
-class Inbox(Protocol):
-    """Where deliveries come from."""
-
-    def lease(self, most: int) -> Lease:
-        """Take up to ``most`` that are due."""
-        ...
-
-
-class Book(Protocol):
-    """Where grants are claimed and settled."""
-
-    def claim(
-        self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
-    ) -> list[Standing]:
-        """Freeze each (delivery id, plan) whose lease, by its attempt, still holds; return what stands."""
-        ...
-
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze what is taken back, unless something else has been taken back meanwhile."""
-        ...
-
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Write down what Polar took and what became of the deliveries, but for those returned: others'."""
-        ...
-
-
-class Gate(Protocol):
-    """What keeps everybody from asking Polar in vain."""
-
-    def take(self) -> bool:
-        """Say whether one more request may be made now."""
-        ...
-
-    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
-        """Let everybody wait; and, where Polar's limit is reached, ask less often for a while."""
-        ...
-
-    def give_back(self) -> None:
-        """Let another be the first to ask."""
-        ...
-
-    def over(self) -> None:
-        """Let everybody go on."""
-        ...
-
-
-class Sink(Protocol):
-    """Where usage events go: Polar."""
-
-    def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Ingest all of them or raise PolarError."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

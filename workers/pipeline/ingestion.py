@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from workers.core.grants import Grant, usage_event
+from workers.core.cases import Ingested
+from workers.core.grants import Grant
+from workers.core.usage_events import usage_event
 from workers.errors import PolarBrokenError, PolarError, PolarRateLimitedError
 from workers.pipeline.retries import Circumstances, Halve, Later, Park, Pause, decide
 
@@ -21,18 +22,6 @@ _ROUND_SECONDS = 10.0
 
 # When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
 _MOST_SUSPECTS = 3
-
-
-@dataclass(kw_only=True, slots=True)
-class Ingested:
-    """What came of a round, by the grants' keys; what stands nowhere was not sent or not answered."""
-
-    accepted: set[str] = field(default_factory=set)
-    refused: dict[str, str] = field(default_factory=dict)
-    later: dict[str, tuple[float, str]] = field(default_factory=dict)
-    pause: tuple[float, str] | None = None
-    limited: bool = False
-    """Whether the pause is for Polar's rate limit."""
 
 
 class Ingestion:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from workers.core.cases import credits_text
-from workers.core.claims import Outcome, Standing, Status
+from workers.core.claims import Standing
+from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
+from workers.core.wording import credits_text
 
 log = structlog.get_logger(__name__)
 

@@ -2,79 +2,34 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from redis import Redis
-from redis.typing import EncodableT
 from rq import Queue, SimpleWorker
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.utils import now, utcformat, utcparse
-from rq.worker_registration import get_keys
 
 from config.rulebook import Rulebook
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.store import keys
+from workers.store.queue import _SIGN_SECONDS, QUEUE, _drain_job, wake_args
 from workers.store.scripts import lua
 
 log = structlog.get_logger(__name__)
 
-QUEUE = "credits"
-
-# A wire format: jobs of this name may lie in Redis while a new version starts.
-DRAIN = "workers.jobs.drain"
 
 TICK_SECONDS = 2  # how long what nobody woke up for may lie; a tick is a round trip or two
 
-_JOB_TIMEOUT_SECONDS = 180  # a drain ends itself in seconds; this is for one that hangs
-_RESULT_SECONDS = 60  # long enough to be seen in a dashboard, short enough to cost no memory
-_FAILURE_SECONDS = 86_400  # what became of a delivery is told by the delivery, not by RQ's job
 _WORKER_SECONDS = 60  # RQ forgets a worker this long (and a minute) after its last sign
 
-# A worker that gave no sign for so long is dead or hangs: a drain takes 5 s, a request 20 s.
-_SIGN_SECONDS = 45
 
 _PRUNED = (Status.GRANTED, Status.SKIPPED)  # failed deliveries are kept, waiting ones as well
 
 
 # What RQ would import and call, or post to, beside the job itself.
 _ERRANDS = ("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks")
-
-
-def wake_args() -> list[EncodableT]:
-    """Return what a script needs to queue one drain job: the last arguments of those that do."""
-    job = _drain_job()
-    fields = job.to_dict() | {"enqueued_at": utcformat(now()), "status": JobStatus.QUEUED.value}
-    flat = [piece for pair in fields.items() for piece in pair]
-    return [
-        keys.PAUSE,
-        f"{Queue.redis_queue_namespace_prefix}{QUEUE}",
-        Queue.redis_queues_keys,
-        job.id,
-        *flat,
-    ]
-
-
-def _drain_job() -> Job:
-    return Job.create(
-        DRAIN,
-        connection=_NOWHERE,
-        serializer=JSONSerializer,
-        origin=QUEUE,
-        id=f"drain-{uuid4().hex}",
-        timeout=_JOB_TIMEOUT_SECONDS,
-        result_ttl=_RESULT_SECONDS,
-        failure_ttl=_FAILURE_SECONDS,
-        description="drain what is due",
-        status=JobStatus.QUEUED,
-    )
-
-
-# A job wants a connection even where it is only written out; this one is never opened.
-_NOWHERE = Redis()
 
 
 class GrantWorker(SimpleWorker):
@@ -152,18 +107,3 @@ def _is_ours(job: Job) -> bool:
 
 def _milliseconds(span: timedelta) -> int:
     return int(span.total_seconds() * 1000)
-
-
-def queue_length(redis: Redis) -> int:
-    """Return how many RQ jobs wait in our queue."""
-    return Queue(QUEUE, connection=redis, serializer=JSONSerializer).count
-
-
-def workers_alive(redis: Redis, now: datetime) -> int:
-    """Return how many of RQ's workers on our queue gave a sign of life lately."""
-    queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
-    pipeline = redis.pipeline(transaction=False)
-    for key in get_keys(queue=queue):
-        pipeline.hmget(key, "last_heartbeat", "death")
-    signs = [sign for sign, death in pipeline.execute() if sign and not death]
-    return sum((now - utcparse(sign.decode())).total_seconds() < _SIGN_SECONDS for sign in signs)

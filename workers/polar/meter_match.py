@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from config.rules import Meter
 from config.rules.fields import RESERVED_PROPERTIES
 from config.wording import listed, shown
-from workers.core.grants import GRANTED_BY
+from workers.core.usage_events import GRANTED_BY
 from workers.polar.catalogue import Clause, Filter, PolarMeter
 
 _COMPARED_CHARACTERS = 128  # no event has a longer name

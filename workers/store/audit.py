@@ -6,11 +6,11 @@ from typing import cast
 
 from redis import Redis
 
-from workers.core.claims import Claim, Entry, Standing, milliseconds_of
+from workers.core.claims import Claim, Entry, Standing
 from workers.core.grants import order_subject
 from workers.store import keys
 from workers.store.ledger import Ledger
-from workers.store.scripts import lua
+from workers.store.scripts import lua, milliseconds_of
 
 _PAGE = 200
 

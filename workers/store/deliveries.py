@@ -10,12 +10,12 @@ from typing import cast
 from redis import Redis
 from redis.typing import EncodableT
 
-from workers.core.claims import Delivery, Lease, Leased, Status, milliseconds_of, moment_of
+from workers.core.delivery import Delivery, Lease, Leased, Status
 from workers.core.grants import order_of, order_subject
-from workers.pipeline.worker import wake_args
 from workers.store import keys
 from workers.store.bodies import pack, unpack
-from workers.store.scripts import lua
+from workers.store.queue import wake_args
+from workers.store.scripts import lua, milliseconds_of, moment_of
 
 # A killed worker's share is due again after this long. Longer than a round (10 s) and the last request
 # in it (20 s) may take; short enough that credit comes within the minute all the same.

@@ -16,12 +16,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.typing import EncodableT
 
-from workers.core.claims import Status
-from workers.core.payloads import STORED_TYPES, peek_type
+from workers.core.delivery import Status
+from workers.core.envelope import STORED_TYPES, peek_type
 from workers.errors import StoreUnavailableError
-from workers.pipeline.worker import wake_args
 from workers.store import keys
 from workers.store.bodies import pack
+from workers.store.queue import wake_args
 from workers.store.redis_errors import words_of
 from workers.store.scripts import lua
 

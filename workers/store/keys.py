@@ -4,6 +4,10 @@ The ledger's subjects (``credits:order:<id>`` and the like) come from ``workers.
 for ever, for they are what stands between an order and its second credit.
 """
 
+# Part of what a worker tells about its rules; health is unwell over it, as no worker could start now.
+NOT_USED = "the file is now broken or gone, and not used (`credits check` says why)"
+
+
 # What is unsettled, scored by when it is next due (ms). Lives while anything waits.
 DUE = "credits:due"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from redis import Redis
 
-from workers.core.claims import Outcome, Standing, TakeBack
+from workers.core.claims import Standing, TakeBack
+from workers.core.delivery import Outcome
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.store import keys, ledger_rows

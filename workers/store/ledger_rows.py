@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import Claim, Outcome, Refund, Standing, TakeBack, moment_of
+from workers.core.claims import Claim, Refund, Standing, TakeBack
+from workers.core.delivery import Outcome
 from workers.core.grants import Grant, Part, order_of
 from workers.core.planning import Plan
+from workers.store.scripts import moment_of
 
 _GRANT, _SETTLED, _PROPERTY, _TAKEN = "grant:", "settled:", "property:", "taken:"
 _REASON = "reason"

@@ -6,7 +6,7 @@ from typing import cast
 from redis import Redis
 from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
 
-from workers.operations.check.findings import Finding
+from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.redis_errors import doubts_in, faults_in, words_of
 from workers.store.scripts import lua

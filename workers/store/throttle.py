@@ -7,9 +7,8 @@ from typing import cast
 from redis import Redis
 from redis.typing import EncodableT
 
-from workers.core.claims import moment_of
 from workers.store import keys
-from workers.store.scripts import lua
+from workers.store.scripts import lua, moment_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ _IN_HASTE: Mapping[str, object] = {
     "workers.pipeline.granter._DRAIN_SECONDS": 0.25,
     "workers.pipeline.work_loop._LONGEST_WAIT_SECONDS": 0.5,
     "workers.pipeline.worker.TICK_SECONDS": 1,  # RQ waits no shorter
-    "workers.runtime.RECEIVER_SECONDS": 0.5,  # AOF writes take their time on a busy machine
+    "workers.store.connect.RECEIVER_SECONDS": 0.5,  # AOF writes take their time on a busy machine
     "app.main.RECEIVER_SECONDS": 0.5,
     "app.processes.supervisor._FIRST_DELAY_SECONDS": 0.025,
     "app.processes.supervisor._LONGEST_DELAY_SECONDS": 0.5,

@@ -17,8 +17,8 @@ from tests.chaos.storm.worth import Credit, balances, credit_in, due, is_credite
 from tests.chaos.world import Told
 from tests.support.builders import METERS
 from tests.support.fakes import Event
-from workers.core.claims import Delivery, Status
-from workers.runtime import Stores
+from workers.core.delivery import Delivery, Status
+from workers.store.stores import Stores
 
 _REFUND = "credits:refund:"
 

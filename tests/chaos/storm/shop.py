@@ -12,10 +12,10 @@ from uuid import UUID
 
 from tests.chaos.storm.seed import dice
 from tests.chaos.world import CENTS, File, Line, Told
-from tests.support.recordings import payload
 from tests.support.builders import METERS, order_webhook, refund_webhook, webhook
 from tests.support.recorded_triggers import KINDS, PAID
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 
 RULES = File(
     (

@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.integration.test_key_hygiene import KNOWN
 from tests.support.processes import SECRET, TOKEN
-from workers.core.claims import Delivery
+from workers.core.delivery import Delivery
 from workers.store import keys
 
 _CUT_SHORT = r"rq:queue:credits:intermediate(:first_seen:.+)?"  # RQ's note of jobs whose worker was killed

@@ -8,7 +8,7 @@ import pytest
 
 from app.cli.batches import progress, run_all, say
 from tests.support.fake_service import UNREACHABLE
-from workers.core.claims import Outcome, Status
+from workers.core.delivery import Outcome, Status
 
 
 def outcome(status: Status) -> Outcome:

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from tests.support.builders import Amount, grant_of
-from workers.core.cases import credits_text, plain
 from workers.core.grants import Grant
+from workers.core.wording import credits_text, plain
 
 
 def given(meter: str, *units: Amount) -> Grant:

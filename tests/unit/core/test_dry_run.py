@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.builders import (
     CUSTOMER,
     order_webhook,
@@ -21,9 +20,10 @@ from tests.support.builders import (
 )
 from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY, Shop, crash, shop_with, sold
 from tests.support.fakes import KilledError
+from tests.support.recordings import payload
 from tests.support.service_faults import MISHAPS
 from workers.core.cases import open_case
-from workers.core.claims import Leased, Outcome, Status
+from workers.core.delivery import Leased, Outcome, Status
 from workers.core.dry_run import prospect
 from workers.core.planning import Plan
 

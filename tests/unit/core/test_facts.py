@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.rules import Trigger
-from tests.support.recordings import payload
 from tests.support.builders import fact_like, order_like, some_id
 from tests.support.recorded_triggers import CONVERTED, CYCLED, FINAL, KINDS, PAID, REFUNDED, TRIAL
+from tests.support.recordings import payload
 from workers.core.cases import fact_of, refund_plan
 from workers.core.facts import trigger_of
 from workers.core.grants import cycle_subject

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, webhook
-from workers.core.cases import Case, conclude, open_case
-from workers.core.claims import Leased, Standing, Status
-from workers.core.payloads import STORED_TYPES, peek_type
-from workers.pipeline.ingestion import Ingested
+from tests.support.recordings import PAYLOADS, payload
+from workers.core.cases import Case, Ingested, conclude, open_case
+from workers.core.claims import Standing
+from workers.core.delivery import Leased, Status
+from workers.core.envelope import STORED_TYPES, peek_type
 
 RULES = rules_of(
     rule("flat", {"api_usage": 10}),

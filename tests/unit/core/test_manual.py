@@ -12,10 +12,10 @@ from tests.support.builders import CUSTOMER, ORDER, some_id
 from tests.support.fake_service import TEN, Shop, crash, shop_with
 from tests.support.fakes import KilledError
 from workers.core.cases import open_case
-from workers.core.claims import Leased, Status
+from workers.core.delivery import Leased, Status
+from workers.core.envelope import STORED_TYPES
 from workers.core.grants import grant_key, subject_of
 from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
-from workers.core.payloads import STORED_TYPES
 from workers.errors import UnreadableEventError
 
 KEY = f"credits:manual:beta:{CUSTOMER}:api_usage"

@@ -3,11 +3,11 @@
 import pytest
 
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, rule, rules_of, some_id, webhook
 from tests.support.fake_service import NOBODY, Shop, crash, shop_with, work_but_before_settling
 from tests.support.fakes import KilledError
-from workers.core.claims import Outcome, Status
+from tests.support.recordings import payload
+from workers.core.delivery import Outcome, Status
 from workers.errors import PolarRefusedError
 from workers.store.deliveries import LEASE_SECONDS
 

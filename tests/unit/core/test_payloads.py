@@ -11,19 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.cel.expressions import Variables, compile_expression
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import order_like, order_webhook, webhook
-from workers.core.payloads import (
-    ORDER_PAID,
-    Customer,
-    Order,
-    Period,
-    Read,
-    peek_type,
-    read_customer,
-    read_order,
-    read_period,
-)
+from tests.support.recordings import PAYLOADS, payload
+from workers.core.envelope import ORDER_PAID, peek_type
+from workers.core.payloads import Customer, Order, Period, Read, read_customer, read_order, read_period
 from workers.errors import UnreadableEventError
 
 REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))

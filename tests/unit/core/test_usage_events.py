@@ -22,8 +22,8 @@ from workers.core.grants import (
     order_of,
     order_subject,
     refund_subject,
-    usage_event,
 )
+from workers.core.usage_events import usage_event
 
 ORDER = some_id(1)
 

@@ -20,9 +20,8 @@ from workers.core.grants import (
     order_subject,
     refund_subject,
     revoke_subject,
-    usage_event,
 )
-from workers.core.usage_events import Oddity, Trace, read_trace
+from workers.core.usage_events import Oddity, Trace, read_trace, usage_event
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 METERS = ["api_usage", "api usage: 1%", "größe"]

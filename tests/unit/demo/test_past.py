@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from app.demo.polar import Polar
 from app.demo.polar.example import add_history
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, PRODUCT, some_id
 from tests.support.polar_standin import ask
+from tests.support.recordings import payload
 
 ORDERS = "/v1/orders/"
 DELIVERIES = "/v1/webhooks/deliveries"

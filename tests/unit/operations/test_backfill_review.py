@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.answers import recorded
 from tests.support.builders import (
     CUSTOMER,
@@ -21,8 +20,9 @@ from tests.support.builders import (
     some_id,
 )
 from tests.support.fake_service import BROKEN, TEN, Shop
+from tests.support.recordings import payload
 from workers.core.claims import Standing
-from workers.core.payloads import ORDER_PAID
+from workers.core.envelope import ORDER_PAID
 from workers.core.planning import Plan
 from workers.operations.backfill.review import Review, delivery_id_of
 from workers.polar.lists import Row

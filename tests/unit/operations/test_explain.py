@@ -3,13 +3,14 @@
 import pytest
 
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.builders import PRODUCT, fact_like, order_like, order_webhook, rule, rules_of, some_id
 from tests.support.cookbook import RECIPES, Recipe
 from tests.support.recorded_triggers import CYCLED, FINAL, PAID, REAL, REFUNDED
+from tests.support.recordings import payload
 from workers.core.cases import open_case
-from workers.core.claims import Leased, Standing
-from workers.core.payloads import peek_type
+from workers.core.claims import Standing
+from workers.core.delivery import Leased
+from workers.core.envelope import peek_type
 from workers.core.planning import plan_for
 from workers.operations.explain import Explanation, RuleView, explain, rule_views
 

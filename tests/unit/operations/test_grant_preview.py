@@ -6,8 +6,9 @@ from decimal import Decimal
 
 from tests.support.builders import CUSTOMER, rules_of, some_id
 from workers.core.claims import Claim, Standing
+from workers.core.customers import CustomerName
 from workers.operations.manual_grant.preview import Offer, offers
-from workers.operations.manual_grant.request import Name, Wish, WishReader
+from workers.operations.manual_grant.request import Wish, WishReader
 
 THEN = datetime(2026, 11, 21, tzinfo=UTC)
 AT = "2026-11-21T00:00:00Z"
@@ -33,7 +34,10 @@ def claim(one: Wish, customer_id: str = CUSTOMER, *, settled: bool = True) -> Cl
 
 
 def see(
-    *wishes: Wish, ids: dict[Name, str] | None = None, stands: Claim | None = None, creates: bool = False
+    *wishes: Wish,
+    ids: dict[CustomerName, str] | None = None,
+    stands: Claim | None = None,
+    creates: bool = False,
 ) -> tuple[list[Offer], list[str]]:
     """Look at wishes; of none whose customer is named in ``ids`` every customer is the usual one."""
     known = {one.customer: CUSTOMER for one in wishes} if ids is None else ids

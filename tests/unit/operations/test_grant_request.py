@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import CUSTOMER, rules_of
-from workers.operations.manual_grant.request import Kind, Name, Newcomer, Wish, WishReader
+from workers.core.customers import CustomerName, NameKind, NewCustomer
+from workers.operations.manual_grant.request import Wish, WishReader
 
 METERS = rules_of().meters
 USUAL = {"email": "ada@example.com", "meter": "seconds", "units": "5", "key": "beta"}
@@ -97,13 +98,21 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("fields", "name", "in_key"),
     [
-        ({"email": "Ada+x@Example.com"}, Name(Kind.EMAIL, "ada+x@example.com"), "ada+x@example.com"),
-        ({"external_customer_id": "auth0|5:7 %"}, Name(Kind.EXTERNAL, "auth0|5:7 %"), "auth0|5%3A7%20%25"),
-        ({"external_customer_id": "Ünal"}, Name(Kind.EXTERNAL, "Ünal"), "%C3%9Cnal"),
-        ({"customer_id": CUSTOMER.upper()}, Name(Kind.ID, CUSTOMER), CUSTOMER),
+        (
+            {"email": "Ada+x@Example.com"},
+            CustomerName(NameKind.EMAIL, "ada+x@example.com"),
+            "ada+x@example.com",
+        ),
+        (
+            {"external_customer_id": "auth0|5:7 %"},
+            CustomerName(NameKind.EXTERNAL, "auth0|5:7 %"),
+            "auth0|5%3A7%20%25",
+        ),
+        ({"external_customer_id": "Ünal"}, CustomerName(NameKind.EXTERNAL, "Ünal"), "%C3%9Cnal"),
+        ({"customer_id": CUSTOMER.upper()}, CustomerName(NameKind.ID, CUSTOMER), CUSTOMER),
     ],
 )
-def test_a_customer_has_one_spelling_in_keys(fields: dict[str, Any], name: Name, in_key: str) -> None:
+def test_a_customer_has_one_spelling_in_keys(fields: dict[str, Any], name: CustomerName, in_key: str) -> None:
     one = wish(**{"email": ""} | fields)
     assert one.customer == name
     assert one.customer.in_key == in_key
@@ -112,7 +121,7 @@ def test_a_customer_has_one_spelling_in_keys(fields: dict[str, Any], name: Name,
 @given(st.text(min_size=1, max_size=100), st.text(min_size=1, max_size=100))
 def test_two_names_never_share_a_key_nor_break_it(one: str, other: str) -> None:
     texts = [text.encode(errors="replace").decode() for text in (one, other)]
-    first, second = (Name(Kind.EXTERNAL, text).in_key for text in texts)
+    first, second = (CustomerName(NameKind.EXTERNAL, text).in_key for text in texts)
     assert (first == second) == (texts[0] == texts[1])
     assert ":" not in first
     assert first.isascii()
@@ -122,13 +131,13 @@ def test_two_names_never_share_a_key_nor_break_it(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "newcomer"),
     [
-        ({"name": "Ada"}, Newcomer("ada@example.com", "Ada", None)),
-        ({"external_customer_id": "user-1"}, Newcomer("ada@example.com", None, "user-1")),
+        ({"name": "Ada"}, NewCustomer("ada@example.com", "Ada", None)),
+        ({"external_customer_id": "user-1"}, NewCustomer("ada@example.com", None, "user-1")),
         ({"email": "", "external_customer_id": "user-1"}, None),
         ({"email": "", "customer_id": CUSTOMER}, None),
     ],
 )
-def test_who_may_be_created_needs_an_address(fields: dict[str, Any], newcomer: Newcomer | None) -> None:
+def test_who_may_be_created_needs_an_address(fields: dict[str, Any], newcomer: NewCustomer | None) -> None:
     assert wish(creates=True, **fields).newcomer == newcomer
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from tests.support.builders import grant_of, some_id
 from tests.support.fake_service import HUNDRED
 from workers.core.claims import Claim, Standing
-from workers.core.grants import Grant, order_subject, usage_event
+from workers.core.grants import Grant, order_subject
+from workers.core.usage_events import usage_event
 from workers.operations.rebuild.comparison import Rebuilding
 from workers.polar.lists import Page
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.recordings import payload
 from tests.support.answers import recorded
 from tests.support.builders import some_id
+from tests.support.recordings import payload
 from workers.operations.recover import Search
 from workers.polar.lists import Row
 from workers.store.bodies import unpack

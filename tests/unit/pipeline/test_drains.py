@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from tests.support.builders import order_webhook, refund_webhook
 from tests.support.fake_service import HUNDRED, Shop, limited, purchases, shop_with
 from tests.support.fakes import Event, FakeStore
-from workers.core.claims import Lease, Standing, Status
+from workers.core.claims import Standing
+from workers.core.delivery import Lease, Status
 from workers.core.planning import Plan
 from workers.monitoring.logs import configure_logging
 from workers.pipeline.granter import MOST_DELIVERIES

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from config.rules import Rules
-from tests.support.recordings import payload
 from tests.support.builders import CUSTOMER, PRODUCT, order_like, order_webhook, rule, rules_of, some_id
 from tests.support.fake_service import (
     BOTH_METERS,
@@ -18,7 +17,8 @@ from tests.support.fake_service import (
     shop_with,
 )
 from tests.support.fakes import KilledError
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 from workers.errors import PolarRefusedError
 from workers.pipeline.granter import MOST_DELIVERIES
 

@@ -19,7 +19,7 @@ from tests.support.fake_service import (
     work_but_before_settling,
 )
 from tests.support.fakes import KilledError
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.errors import PolarError, PolarRefusedError
 from workers.pipeline.granter import MOST_DELIVERIES
 from workers.store.deliveries import LEASE_SECONDS

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.support.builders import grant_of, some_id
 from tests.support.fakes import Event, FakePolar
 from tests.support.strategies import grants
-from workers.core.grants import Grant, usage_event
+from workers.core.cases import Ingested
+from workers.core.grants import Grant
+from workers.core.usage_events import usage_event
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,
@@ -21,7 +23,7 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.pipeline.ingestion import MOST_EVENTS, Ingested, Ingestion
+from workers.pipeline.ingestion import MOST_EVENTS, Ingestion
 
 BROKEN = PolarBrokenError("Polar answered 500")
 UNREACHABLE = PolarUnreachableError("no answer from Polar")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.support.builders import grant_of, some_id
 from tests.support.fakes import Event, FakePolar
+from workers.core.cases import Ingested
 from workers.core.grants import Grant
-from workers.pipeline.ingestion import MOST_EVENTS, Ingested, Ingestion
+from workers.pipeline.ingestion import MOST_EVENTS, Ingestion
 
 STRANGER = "customer_id: Customer does not exist."
 MISSHAPEN = "name: String should have at most 128 characters"

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tests.support.fake_service import purchases, shop_with
 from workers import jobs
-from workers.core.claims import Status
+from workers.core.delivery import Status
 
 
 @pytest.fixture(autouse=True)

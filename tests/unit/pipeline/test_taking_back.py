@@ -4,7 +4,6 @@ from itertools import permutations
 
 import pytest
 
-from tests.support.recordings import payload
 from tests.support.builders import (
     CUSTOMER,
     ORDER,
@@ -16,7 +15,8 @@ from tests.support.builders import (
     some_id,
 )
 from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, shop_with, sold, taken_back
-from workers.core.claims import Status
+from tests.support.recordings import payload
+from workers.core.delivery import Status
 
 
 def test_three_real_refunds_take_back_their_shares_one_after_the_other() -> None:

@@ -18,7 +18,7 @@ from tests.support.fake_service import (
     work_but_before_taking_back,
 )
 from tests.support.fakes import KilledError
-from workers.core.claims import Status
+from workers.core.delivery import Status
 from workers.errors import PolarRefusedError
 from workers.store.deliveries import LEASE_SECONDS
 

@@ -7,7 +7,7 @@ from typing import Any
 from app.demo.polar import Polar as Standin
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.polar_standin import client_of, event, ingest, organization
-from workers.core.grants import GRANTED_BY
+from workers.core.usage_events import GRANTED_BY
 from workers.polar.lists import Listing, events, failed_webhooks, orders, pages
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ import httpx
 import pytest
 import respx
 
-from tests.support.recordings import RESPONSES
 from tests.support.answers import EVENT, TOKEN, failure, recorded
+from tests.support.recordings import RESPONSES
 from workers.errors import (
     PolarBrokenError,
     PolarDeniedError,

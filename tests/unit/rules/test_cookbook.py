@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.support.recordings import payload
 from tests.support.cookbook import RECIPES, Claim, Recipe, claim_in, recipes
 from tests.support.fake_service import Shop
-from workers.core.claims import Outcome
+from tests.support.recordings import payload
+from workers.core.delivery import Outcome
 
 CLAIMS = [
     pytest.param(recipe, claim, id=f"{recipe.title}-{number}")

@@ -8,8 +8,8 @@ import pytest
 from config.cel.expressions import compile_expression
 from config.rules import Rule
 from config.rules.warnings import doubts
-from tests.support.recordings import PAYLOADS
 from tests.support.builders import fact_like
+from tests.support.recordings import PAYLOADS
 from tests.support.rule_files import granting, parse, warnings
 
 CUSTOMER = "triggers: [customer.created]"

@@ -8,9 +8,16 @@ import pytest
 
 from app.cli.output import store_of
 from config.errors import ConfigError
-from config.settings import Settings, load_settings, unknown_names
+from config.settings import (
+    Settings,
+    load_settings,
+    require_redis_url,
+    require_secrets,
+    require_token,
+    unknown_names,
+)
 from tests.support.paths import ROOT
-from workers.runtime import polar_for, require_redis_url, require_secrets, require_token
+from workers.runtime import polar_for
 
 VARIABLES = (
     "POLAR_ACCESS_TOKEN", "POLAR_WEBHOOK_SECRET", "POLAR_SERVER", "REDIS_URL", "CREDITS_RULES",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.recordings import PAYLOADS, payload
 from tests.support.builders import order_webhook, some_id
-from workers.core.payloads import STORED_TYPES, peek_type
+from tests.support.recordings import PAYLOADS, payload
+from workers.core.envelope import STORED_TYPES, peek_type
 from workers.store import bodies
 from workers.store.bodies import MOST_BYTES, pack, unpack
 

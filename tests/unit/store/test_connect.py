@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from config.settings import Settings
-from workers.runtime import connect, intake_for, require_redis_url
+from config.settings import Settings, require_redis_url
+from workers.store.connect import connect, intake_for
 
 
 @pytest.mark.parametrize("option", ["foo=bar", "socket_timeout=soon", "db=first", "ssl_ca_certs=/ca.pem"])

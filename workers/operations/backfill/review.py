@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from config.rules import Rules
-from workers.core.cases import Case, credits_text
-from workers.core.claims import Leased, Standing
+from workers.core.cases import Case
+from workers.core.claims import REBUILD, Standing
+from workers.core.delivery import Leased
 from workers.core.dry_run import prospect
+from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, order_fact
 from workers.core.grants import Grant
-from workers.core.payloads import ORDER_PAID, read_order
+from workers.core.payloads import read_order
 from workers.core.planning import Obstacle, Plan, judge, never, plan_for
+from workers.core.wording import credits_text
 from workers.errors import UnreadableEventError
 from workers.operations.backfill.staleness import resting_on_today
-from workers.operations.rebuild.comparison import REBUILD
 from workers.polar.lists import Row
 from workers.store.bodies import pack
 

@@ -8,12 +8,12 @@ from itertools import chain, islice
 
 from config.rules import Rules
 from workers.core.cases import open_case
-from workers.core.claims import Delivery, Leased, Outcome, Status
+from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.dry_run import prospect
-from workers.core.grants import GRANTED_BY
-from workers.core.payloads import ORDER_PAID, STORED_TYPES, read_order
+from workers.core.envelope import ORDER_PAID, STORED_TYPES
+from workers.core.payloads import read_order
 from workers.core.planning import Plan
-from workers.core.usage_events import Trace, read_trace, says_it_is_ours
+from workers.core.usage_events import GRANTED_BY, Trace, read_trace, says_it_is_ours
 from workers.errors import UnreadableEventError
 from workers.operations.backfill.review import PAID_WITHIN, Missing, Review, delivery_id_of
 from workers.operations.pacing import Turns, run_in_turn

@@ -1,27 +1,15 @@
 """Pure: what is to be said of Polar's meters and products in the light of the rules."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from config.rules import Meter, Rule, Rules, Trigger
 from config.wording import listed, shown
+from workers.core.findings import Finding, Level
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
 from workers.polar.meter_match import close_name, closest
 
-Level = Literal["error", "warning", "ok"]
-
 # What happens to subscriptions alone; what is sold once leads to purchases alone.
 _OF_SUBSCRIPTIONS = frozenset(one for one in Trigger if one.startswith(("subscription", "trial")))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing that was looked at, and what is to be said of it."""
-
-    level: Level
-    what: str
-    detail: str
 
 
 def check_meters(rules: Rules, meters: Listed[PolarMeter]) -> Iterator[Finding]:

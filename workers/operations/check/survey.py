@@ -6,15 +6,9 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from config.rules import Rules
+from workers.core.findings import Finding, Level
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
-from workers.operations.check.findings import (
-    Finding,
-    Level,
-    check_conflicts,
-    check_meters,
-    check_products,
-    named_products,
-)
+from workers.operations.check.findings import check_conflicts, check_meters, check_products, named_products
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products, views
 from workers.polar.client import API_VERSION, Polar
 from workers.polar.lists import Listing

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from config.wording import closest, listed, shown
-from workers.operations.manual_grant.request import Kind, Wish, WishReader
+from workers.core.customers import NameKind
+from workers.operations.manual_grant.request import Wish, WishReader
 
-COLUMNS = (*(kind.value for kind in Kind), "name", "meter", "units", "key", "reason")
+COLUMNS = (*(kind.value for kind in NameKind), "name", "meter", "units", "key", "reason")
 _NEEDED = ("meter", "units", "key")
 
 # Ten times the largest campaign heard of; what is longer is some other file.
@@ -75,8 +76,8 @@ def _faults(columns: Sequence[str]) -> Iterator[str]:
         yield f"more than one column {listed(twice)}"
     if missing := [name for name in _NEEDED if name not in columns]:
         yield f"no column {listed(missing)}"
-    if not set(columns) & set(Kind):
-        yield f"no column that names the customer: one of {', '.join(Kind)}"
+    if not set(columns) & set(NameKind):
+        yield f"no column that names the customer: one of {', '.join(NameKind)}"
 
 
 def _read_rows(

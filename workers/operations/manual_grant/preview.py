@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.wording import shown
-from workers.core.cases import plain
 from workers.core.claims import Claim, Standing
+from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.core.grants import Grant
-from workers.operations.manual_grant.request import Kind, Name, Newcomer, Wish
+from workers.core.wording import plain
+from workers.operations.manual_grant.request import Wish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +32,7 @@ class Offer:
         return self.claim.grants[0].customer_id if self.claim else self.customer_id
 
     @property
-    def newcomer(self) -> Newcomer | None:
+    def newcomer(self) -> NewCustomer | None:
         """Return whom to create before it can be granted."""
         return self.wish.newcomer if self.granted_to is None else None
 
@@ -51,7 +52,11 @@ class Offer:
 
 
 def offers(
-    wishes: Sequence[Wish], ids: Mapping[Name, str], standings: Mapping[str, Standing], *, creates: bool
+    wishes: Sequence[Wish],
+    ids: Mapping[CustomerName, str],
+    standings: Mapping[str, Standing],
+    *,
+    creates: bool,
 ) -> tuple[list[Offer], list[str]]:
     """Return what can be granted, and a line for each wish that cannot."""
     found: list[Offer] = []
@@ -80,7 +85,7 @@ def _faults(offer: Offer, *, creates: bool) -> Iterator[str]:
 
 
 def _hint(wish: Wish, *, creates: bool) -> str:
-    if wish.customer.kind is Kind.ID:
+    if wish.customer.kind is NameKind.ID:
         return ""
     if creates:
         return "; to create them, give an email as well"

@@ -1,13 +1,9 @@
 """PURE: credits that somebody asks for by hand: options or a row, read, or every fault of it named."""
 
 import re
-import string
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
-from typing import NamedTuple
-from urllib.parse import quote
 from uuid import UUID
 
 from config.cel.amounts import MOST_DIGITS, TOO_MANY_CREDITS
@@ -15,42 +11,12 @@ from config.rules import Meter
 from config.rules.expression_fields import FEWEST_CREDITS
 from config.rules.fields import CONTROLS
 from config.wording import listed, shown, unknown
-from workers.core.grants import LONGEST_TEXT, manual_delivery, manual_subject
-from workers.core.manual import KEY, ManualGrant
+from workers.core.customers import CustomerName, NameKind, NewCustomer
+from workers.core.grants import KEY, LONGEST_TEXT, manual_delivery, manual_subject
+from workers.core.manual import ManualGrant
 
 _UNWRITABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-
-# What parts a key, or Redis' words, is written as %3A; all else that a keyboard has stays as it is.
-_HARMLESS = "".join(set(string.punctuation) - set(":%"))
-
-
-class Kind(StrEnum):
-    """What a customer is named by; the words are a table's columns."""
-
-    ID = "customer_id"
-    EXTERNAL = "external_customer_id"
-    EMAIL = "email"
-
-
-class Name(NamedTuple):
-    """A customer as somebody named them."""
-
-    kind: Kind
-    text: str
-
-    @property
-    def in_key(self) -> str:
-        """Return the name as a part of a grant's key: always the same for the same customer."""
-        return quote(self.text, safe=_HARMLESS)
-
-
-class Newcomer(NamedTuple):
-    """Whom to create where the customer is missing."""
-
-    email: str
-    name: str | None
-    external_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +24,8 @@ class Wish:
     """Credits asked for; ``place`` is where (a line of a file), nothing for options."""
 
     place: str = ""
-    customer: Name
-    newcomer: Newcomer | None
+    customer: CustomerName
+    newcomer: NewCustomer | None
     meter: Meter
     units: Decimal
     key: str
@@ -115,7 +81,7 @@ class WishReader:
         )
         if len(wish.subject) > LONGEST_TEXT:
             return [
-                f"the customer's name is too long for a key at Polar ({LONGEST_TEXT}): use their {Kind.ID}"
+                f"the customer's name is too long for a key at Polar ({LONGEST_TEXT}): use their {NameKind.ID}"
             ]
         return wish
 
@@ -138,25 +104,25 @@ class WishReader:
             otherwise = f"the rules file declares {listed(self.meters) or 'none'}"
             raise WishError(unknown("meter", name, self.meters, otherwise))
 
-    def _customer(self, given: Mapping[str, str]) -> Name:
-        named = [kind for kind in Kind if kind in given]
-        if self.creates and named == [Kind.EXTERNAL, Kind.EMAIL]:
-            named = [Kind.EXTERNAL]  # the address is for one who is to be created
+    def _customer(self, given: Mapping[str, str]) -> CustomerName:
+        named = [kind for kind in NameKind if kind in given]
+        if self.creates and named == [NameKind.EXTERNAL, NameKind.EMAIL]:
+            named = [NameKind.EXTERNAL]  # the address is for one who is to be created
         if len(named) != 1:
-            raise WishError(f"name the customer by one of {', '.join(Kind)}")
+            raise WishError(f"name the customer by one of {', '.join(NameKind)}")
         (kind,) = named
-        if Kind.EMAIL in given:
-            _email(given[Kind.EMAIL])
+        if NameKind.EMAIL in given:
+            _email(given[NameKind.EMAIL])
         if "name" in given and not self.creates:
             raise WishError("a name is only for customers who are to be created (--create)")
-        return Name(kind, _READ[kind](given[kind]))
+        return CustomerName(kind, _READ[kind](given[kind]))
 
 
-def _newcomer(given: Mapping[str, str]) -> Newcomer | None:
+def _newcomer(given: Mapping[str, str]) -> NewCustomer | None:
     """Return whom to create; nobody who was named by an id of Polar's, for Polar gives those itself."""
-    if Kind.EMAIL not in given:
+    if NameKind.EMAIL not in given:
         return None
-    return Newcomer(given[Kind.EMAIL], given.get("name"), given.get(Kind.EXTERNAL))
+    return NewCustomer(given[NameKind.EMAIL], given.get("name"), given.get(NameKind.EXTERNAL))
 
 
 def _id(text: str) -> str:
@@ -172,7 +138,11 @@ def _email(text: str) -> str:
     return text.lower()  # to Polar these are the same customer: nobody is credited twice for a capital
 
 
-_READ: Mapping[Kind, Callable[[str], str]] = {Kind.ID: _id, Kind.EXTERNAL: str, Kind.EMAIL: _email}
+_READ: Mapping[NameKind, Callable[[str], str]] = {
+    NameKind.ID: _id,
+    NameKind.EXTERNAL: str,
+    NameKind.EMAIL: _email,
+}
 
 
 def _units_given(given: Mapping[str, str]) -> None:

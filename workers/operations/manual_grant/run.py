@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from workers.core.claims import Outcome, Standing
+from workers.core.claims import Standing
+from workers.core.customers import CustomerName
+from workers.core.delivery import Outcome
 from workers.errors import PolarRefusedError
 from workers.operations.customers import Customers
 from workers.operations.manual_grant.preview import Offer, offers
-from workers.operations.manual_grant.request import Name, Wish
+from workers.operations.manual_grant.request import Wish
 from workers.operations.pacing import Turns, run_in_turn
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
-from workers.runtime import Stores
+from workers.store.stores import Stores
 
 Done = Callable[[int, int], object]
 
@@ -40,10 +42,10 @@ class Giver:
             found |= zip(some, self.held.ledger.find_all(some), strict=True)
         return found
 
-    def create(self, found: Sequence[Offer], done: Done) -> dict[Name, str]:
+    def create(self, found: Sequence[Offer], done: Done) -> dict[CustomerName, str]:
         """Create the customers who are missing, each once; return the ids that Polar gave them."""
         missing = {offer.wish.customer: newcomer for offer in found if (newcomer := offer.newcomer)}
-        customers, created = Customers(self.polar, self.turns), dict[Name, str]()
+        customers, created = Customers(self.polar, self.turns), dict[CustomerName, str]()
         for name, newcomer in missing.items():
             done(len(created), len(missing))
             try:
@@ -55,7 +57,7 @@ class Giver:
         return created
 
     def grant(
-        self, found: Sequence[Offer], created: Mapping[Name, str], granter: Granter
+        self, found: Sequence[Offer], created: Mapping[CustomerName, str], granter: Granter
     ) -> Iterator[list[Outcome]]:
         """Grant what Polar does not have yet, some hundreds a request; yield what became of it."""
         asked = [

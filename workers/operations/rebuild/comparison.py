@@ -5,14 +5,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from config.rules import Rules
-from workers.core.claims import Claim, Standing
+from workers.core.claims import REBUILD, Claim, Standing
 from workers.core.grants import Grant, customer_subject, grant_key, order_subject
 from workers.core.refunds import falls_short, take_back
 from workers.core.usage_events import Oddity, Trace, read_trace, says_it_is_ours
 from workers.polar.lists import Page
-
-# Stands where the delivery does that claimed a fact: Polar does not know which that was.
-REBUILD = "rebuild"
 
 _COPIED = "another event has its key"
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
-from workers.core.claims import Claim, Standing, TakeBack, Taken
+from workers.core.claims import REBUILD, Claim, Standing, TakeBack, Taken
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
 from workers.core.planning import Plan
 from workers.core.usage_events import Trace
-from workers.operations.rebuild.comparison import REBUILD, are_alike, is_an_orders, why_left
+from workers.operations.rebuild.comparison import are_alike, is_an_orders, why_left
 
 _FINEST = Decimal("0.000001")
 

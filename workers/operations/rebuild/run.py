@@ -8,18 +8,19 @@ from datetime import datetime, timedelta
 from redis import Redis
 
 from config.rules import Rules
-from workers.core.claims import Claim, Standing, TakeBack, milliseconds_of
-from workers.core.grants import GRANTED_BY, Grant
+from workers.core.claims import REBUILD, Claim, Standing, TakeBack
+from workers.core.grants import Grant
 from workers.core.refunds import falls_short, take_back
+from workers.core.usage_events import GRANTED_BY
 from workers.operations.pacing import Turns
-from workers.operations.rebuild.comparison import REBUILD, Rebuilding
+from workers.operations.rebuild.comparison import Rebuilding
 from workers.operations.rebuild.corrections import Correction, Restoration, correction, restoration
 from workers.polar.client import Polar
 from workers.polar.lists import Page, events
 from workers.polar.scopes import needs
 from workers.store import keys, ledger_rows
 from workers.store.ledger import Ledger
-from workers.store.scripts import lua
+from workers.store.scripts import lua, milliseconds_of
 
 _AT_ONCE = 200  # while a script runs, everybody waits
 

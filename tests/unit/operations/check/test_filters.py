@@ -11,7 +11,8 @@ from config.rules import Meter
 from tests.support.builders import grant_of
 from tests.support.catalogues import both, clause, either, meter
 from tests.support.strategies import grants
-from workers.core.grants import Grant, usage_event
+from workers.core.grants import Grant
+from workers.core.usage_events import usage_event
 from workers.polar.catalogue import PolarMeter
 from workers.polar.meter_match import closest
 

@@ -9,8 +9,9 @@ from config.rules import Rules
 from tests.support.builders import grant_of
 from tests.support.catalogues import ARCHIVED, BY_NAME, COUNT, both, clause, either, meter
 from tests.support.rule_files import parse
-from workers.core.grants import usage_event
-from workers.operations.check.findings import Finding, check_meters
+from workers.core.findings import Finding
+from workers.core.usage_events import usage_event
+from workers.operations.check.findings import check_meters
 from workers.polar.catalogue import Listed, PolarMeter
 
 OF_PRO = clause("plan", "eq", "pro")

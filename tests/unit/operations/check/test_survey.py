@@ -12,7 +12,7 @@ from tests.support.answers import URL, recorded
 from tests.support.builders import PRODUCT, rule, rules_of, some_id
 from tests.support.catalogues import goods
 from tests.support.polar_standin import ask
-from workers.operations.check.findings import Finding
+from workers.core.findings import Finding
 from workers.operations.check.survey import survey
 from workers.polar.client import Polar
 

@@ -9,9 +9,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog.testing import capture_logs
 
 from app.receiver.signature import sign
-from tests.support.recordings import payload
 from tests.support.builders import order_webhook
 from tests.support.receivers import ID, PAID, Receiver, signed
+from tests.support.recordings import payload
 from workers.store import keys
 
 

@@ -8,7 +8,7 @@ from structlog.testing import CapturingLogger
 
 from config import rulebook
 from config.errors import ConfigError
-from config.rulebook import NOT_USED, Rulebook
+from config.rulebook import Rulebook
 from config.rules import Rules, RulesError, load_rules
 from tests.support.processes import TEN
 from tests.support.rulebooks import (
@@ -21,6 +21,7 @@ from tests.support.rulebooks import (
     version_of,
     write,
 )
+from workers.store.keys import NOT_USED
 
 BROKEN_OTHERWISE = TWENTY.replace("version: 1", "version: 9")
 

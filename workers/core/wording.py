@@ -1,0 +1,30 @@
+"""How numbers of credits and times in UTC are written, everywhere."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from workers.core.grants import Grant
+
+
+def credits_text(grants: Iterable[Grant]) -> str:
+    """Return credits as people read them: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
+    given: dict[str, Decimal] = {}
+    taken: dict[str, Decimal] = {}
+    for grant in grants:
+        units = grant.units
+        if units:
+            side = given if units > 0 else taken
+            side[grant.meter] = side.get(grant.meter, Decimal(0)) + abs(units)
+    texts = [_listed(given)] if given else []
+    return "; ".join(texts + ([f"took back {_listed(taken)}"] if taken else [])) or "nothing"
+
+
+def plain(units: Decimal) -> str:
+    """Return a number of credits without exponent or trailing zeros."""
+    text = f"{units:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _listed(units: Mapping[str, Decimal]) -> str:
+    # By meter: texts are compared, and claims come in another order than plans.
+    return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))

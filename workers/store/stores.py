@@ -1,0 +1,51 @@
+"""Which Redis the settings mean, and the stores in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from redis import Redis
+
+from config.settings import Settings
+from workers.embedded.server import EmbeddedRedis
+from workers.store.connect import connect
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Pauses
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stores:
+    """What lies in Redis."""
+
+    redis: Redis
+    deliveries: DeliveryStore
+    ledger: Ledger
+    pauses: Pauses
+
+
+@contextmanager
+def redis_server(settings: Settings) -> Iterator[str]:
+    """Yield the URL of the Redis to use: the operator's, else the embedded one while we need it."""
+    if settings.redis_url is not None:
+        yield settings.redis_url.get_secret_value()
+        return
+    with EmbeddedRedis(settings.data_dir) as embedded:
+        yield embedded.url
+
+
+@contextmanager
+def stores(settings: Settings) -> Iterator[Stores]:
+    """Yield the stores of the Redis that the settings mean."""
+    with redis_server(settings) as url, connect(url) as connection:
+        yield stores_in(connection, settings)
+
+
+def stores_in(connection: Redis, settings: Settings) -> Stores:
+    """Return the stores in one Redis."""
+    return Stores(
+        redis=connection,
+        deliveries=DeliveryStore(connection),
+        ledger=Ledger(connection, retain=settings.retain),
+        pauses=Pauses(connection, requests_per_minute=settings.requests_per_minute),
+    )
