@@ -42,6 +42,11 @@ class Rulebook:
         line = f"{count} {'rule' if count == 1 else 'rules'}, version {self._rules.digest}"
         return f"{line}; {_NOT_USED}" if self._is_refused else line
 
+    @property
+    def has_refused(self) -> bool:
+        """Say whether the file is broken or gone by now: the rules in force are those it held before."""
+        return self._is_refused
+
     def look(self) -> None:
         """Notice a changed file; once it is still, it comes into force or is reported. Never raises."""
         now, signature = self._clock(), _signature(self._path)

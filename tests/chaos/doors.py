@@ -11,6 +11,7 @@ from tests.support.fakes import Clock, Event, FakeStore
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
+from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.errors import PolarError
 
@@ -176,11 +177,11 @@ class Gate:
         self.run.was_put_off |= not may
         return may
 
-    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
+    def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait."""
         self.run.calls.append("begin")
         self.run.pauses.append(seconds)
-        self.service.store.begin(seconds, reason, limited=limited)
+        self.service.store.begin(seconds, reason, cause)
         self.service.gatekeeper.begin(seconds)
 
     def give_back(self) -> None:

@@ -4,6 +4,7 @@ import pytest
 from redis import Redis
 
 from tests.support.real_stores import let_pause_end
+from workers.core.pauses import PauseCause
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Pauses
@@ -67,14 +68,16 @@ def test_each_429_halves_our_share_for_a_while_down_to_an_eighth(redis: Redis) -
     bursts = []
     for _ in range(5):
         bursts.append(burst(redis, pauses))
-        pauses.begin(60, "Polar answered 429", limited=True)
-        pauses.begin(60, "Polar answered 429", limited=True)  # by a worker that asked at the same time
+        pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+        pauses.begin(
+            60, "Polar answered 429", PauseCause.RATE_LIMITED
+        )  # by a worker that asked at the same time
     assert bursts == [16, 8, 4, 2, 2]
 
 
 def test_a_halved_share_comes_half_as_often(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=4)
-    pauses.begin(60, "Polar answered 429", limited=True)
+    pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
     assert [pauses.take(), pauses.take()] == [True, False]
     assert 55_000 < redis.pttl(keys.PAUSE) <= 60_000  # not the 30 s of a whole share
@@ -84,7 +87,7 @@ def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=32)
     for _ in range(3):
         let_pause_end(redis)
-        pauses.begin(60, "Polar answered 429", limited=True)
+        pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
     bursts = []
     for minutes in (15, 10, 5, 0):
@@ -95,7 +98,7 @@ def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
 
 def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=32)
-    pauses.begin(60, "Polar answered 429", limited=True)
+    pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
     taken = 0
     while not pauses.spare_in(take=True):
@@ -114,13 +117,13 @@ def test_a_429_counts_whatever_else_everybody_waits_for(redis: Redis) -> None:
             while pauses.take():
                 pass
         assert pauses.standing() is not None
-        pauses.begin(60, "Polar answered 429", limited=True)
+        pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
         assert burst(redis, pauses) == 8
 
 
 def test_a_long_pause_takes_nothing_off_the_time_of_asking_less(redis: Redis) -> None:
     pauses = Pauses(redis, requests_per_minute=32)
-    pauses.begin(600, "Polar answered 429", limited=True)
+    pauses.begin(600, "Polar answered 429", PauseCause.RATE_LIMITED)
     assert burst(redis, pauses) == 8
 
 
@@ -143,7 +146,7 @@ def test_other_troubles_leave_our_share_as_it_is(redis: Redis) -> None:
 
 def test_no_request_is_made_in_a_pause_that_began_after_the_lease(redis: Redis) -> None:
     pauses = Pauses(redis)
-    pauses.begin(60, "Polar answered 429", limited=True)
+    pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     assert not pauses.take()
     assert not redis.exists(keys.BUDGET)
     pause = pauses.standing()

@@ -176,5 +176,5 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
 
 def test_a_key_that_nobody_knows_is_noticed(redis: Redis, store: DeliveryStore) -> None:
     redis.set("credits:leak", 1)
-    redis.set(keys.RULES, "for ever")
+    redis.hset(keys.RULES, "in_force", "for ever")
     assert unaccounted(redis, store) == ["credits:leak (lives for ever)", "credits:rules (lives for ever)"]

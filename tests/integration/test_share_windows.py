@@ -67,14 +67,14 @@ local function spare()
   return note(scripts.spare({ 'budget', 'pause', 'thrift' }, { burst, interval, '1' }) == 0)
 end
 
-local function pause(ms, limited)
-  scripts.pause({ 'pause', 'outage', 'probe', 'thrift' }, { ms, 'Polar answered', limited, '1' })
+local function pause(ms, cause)
+  scripts.pause({ 'pause', 'outage', 'probe', 'thrift' }, { ms, 'Polar answered', cause, '1' })
 end
 
 function steps.wait(ms) now = now + ms end
 function steps.over() commands.DEL('outage') end
-function steps.broken(ms) pause(ms, '0') end
-function steps.limited(ms) pause(ms, '1') end
+function steps.broken(ms) pause(ms, 'unavailable') end
+function steps.limited(ms) pause(ms, 'rate_limited') end
 
 function steps.spare(most)
   for _ = 1, most do

@@ -65,7 +65,10 @@ def test_a_tick_tells_which_rules_are_in_force_for_a_while(
     redis: Redis, worker: GrantWorker, watch: Watch
 ) -> None:
     worker.tick()
-    assert redis.get(keys.RULES) == f"1 rule, version {watch.version}".encode()
+    assert redis.hgetall(keys.RULES) == {
+        b"in_force": f"1 rule, version {watch.version}".encode(),
+        b"refused": b"0",
+    }
     assert 0 < redis.ttl(keys.RULES) <= 60
 
 

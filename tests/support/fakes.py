@@ -11,6 +11,7 @@ from workers.core.claims import Claim, Refund, Standing, TakeBack, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import Grant
+from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
 from workers.store.deliveries import LEASE_SECONDS
@@ -203,7 +204,7 @@ class FakeStore:
         """Let every request be made, but during a pause."""
         return self._clock.now >= self._paused_until
 
-    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
+    def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait; pauses that overlap are one, and the longest holds."""
         now = self._clock.now
         self.pause = (seconds, reason)

@@ -16,6 +16,7 @@ from workers.core.envelope import (
 from workers.core.facts import Fact, customer_fact, order_fact, period_fact
 from workers.core.grants import order_subject
 from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
+from workers.core.pauses import PauseCause
 from workers.core.payloads import read_customer, read_order, read_period
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
@@ -58,8 +59,8 @@ class Ingested:
     refused: dict[str, str] = field(default_factory=dict)
     later: dict[str, tuple[float, str]] = field(default_factory=dict)
     pause: tuple[float, str] | None = None
-    limited: bool = False
-    """Whether the pause is for Polar's rate limit."""
+    cause: PauseCause = PauseCause.UNAVAILABLE
+    """Why there is a pause, where there is one."""
 
 
 def open_case(delivery: Leased, rules: Rules) -> Case:

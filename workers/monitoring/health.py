@@ -13,11 +13,10 @@ from redis.exceptions import (
 )
 
 from config.durations import spoken
+from workers.core.pauses import PauseCause
 from workers.monitoring.alerts import LONGEST_WAIT
-from workers.polar.responses import says_denied
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
-from workers.store.keys import NOT_USED
 from workers.store.queue import workers_alive
 from workers.store.redis_errors import words_of
 from workers.store.server_check import redis_findings
@@ -78,10 +77,11 @@ def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
 
 def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
     """Rules in force are not enough: with their file broken, the next worker could not start."""
-    in_force = cast(bytes | None, redis.get(keys.RULES))
+    found = cast(list[bytes | None], redis.hmget(keys.RULES, "in_force", "refused"))
+    in_force, refused = found
     if in_force is None:
         return False, "no worker has rules in force"
-    return NOT_USED.encode() not in in_force, in_force.decode()
+    return refused != b"1", in_force.decode()
 
 
 def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
@@ -92,7 +92,7 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     if outage is None:
         waits = f"{pause.reason.rstrip('.')}; {again}" if pause else "no outage"
         return True, waits + _thrift(pauses.thrifty_for())
-    age, denied = now - outage.since, says_denied(outage.reason)
+    age, denied = now - outage.since, outage.cause is PauseCause.DENIED
     advice = "; `credits check` says what to do" if denied else ""
     words = f"has taken nothing for {spoken(age)}: {outage.reason.rstrip('.')}; {again}{advice}"
     return age < LONGEST_WAIT and not denied, words

@@ -185,7 +185,7 @@ class Granter:
         if done.pause is not None:
             seconds, reason = done.pause
             log.warning("pausing", seconds=round(seconds, 1), reason=reason)
-            self.gate.begin(seconds, reason, limited=done.limited)
+            self.gate.begin(seconds, reason, done.cause)
 
 
 def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:

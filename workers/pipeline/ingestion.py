@@ -6,8 +6,9 @@ from typing import Any
 
 from workers.core.cases import Ingested
 from workers.core.grants import Grant
+from workers.core.pauses import cause_of
 from workers.core.usage_events import usage_event
-from workers.errors import PolarBrokenError, PolarError, PolarRateLimitedError
+from workers.errors import PolarBrokenError, PolarError
 from workers.pipeline.retries import Circumstances, Halve, Later, Park, Pause, decide
 
 Send = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -100,7 +101,7 @@ class Ingestion:
                 done.later[batch[0].key] = (seconds, str(error))
             case Pause(seconds=seconds):
                 done.pause = (seconds, str(error))
-                done.limited = isinstance(error, PolarRateLimitedError)
+                done.cause = cause_of(error)
         return []
 
     def _circumstances(self, batch: list[Grant]) -> Circumstances:

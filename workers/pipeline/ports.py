@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Outcome
 from workers.core.grants import Grant
+from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 
 
@@ -42,7 +43,7 @@ class Gate(Protocol):
         """Say whether one more request may be made now."""
         ...
 
-    def begin(self, seconds: float, reason: str, *, limited: bool) -> None:
+    def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait; and, where Polar's limit is reached, ask less often for a while."""
         ...
 

@@ -91,6 +91,7 @@ class GrantWorker(SimpleWorker):
             args=[
                 _SIGN_SECONDS,
                 self._rulebook.in_force(),
+                int(self._rulebook.has_refused),
                 _milliseconds(self._retain),
                 keys.DELIVERY,
                 *wake_args(),

@@ -1,6 +1,5 @@
 """What an answer of Polar's that is no success means: its place in ``workers.errors``, and its words."""
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -36,12 +35,6 @@ def error_of(response: httpx.Response) -> PolarError:
     if status in _DENIED or response.has_redirect_location:
         return PolarDeniedError(words, status=status)
     return PolarUnreachableError(words)
-
-
-def says_denied(words: str) -> bool:
-    """Say whether the words of an error, as they are kept in Redis, are those of a ``PolarDeniedError``."""
-    found = re.match(r"Polar answered (\d{3})\b", words)
-    return found is not None and (int(found[1]) in _DENIED or httpx.codes.is_redirect(int(found[1])))
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -4,10 +4,6 @@ The ledger's subjects (``credits:order:<id>`` and the like) come from ``workers.
 for ever, for they are what stands between an order and its second credit.
 """
 
-# Part of what a worker tells about its rules; health is unwell over it, as no worker could start now.
-NOT_USED = "the file is now broken or gone, and not used (`credits check` says why)"
-
-
 # What is unsettled, scored by when it is next due (ms). Lives while anything waits.
 DUE = "credits:due"
 
@@ -37,7 +33,7 @@ RESTORED = "credits:restored"
 # the one before it. Lives for ever, as they do.
 CUSTOMERS = "credits:customers"
 
-# The rules that workers have in force, told anew at each tick. Expires soon after the last worker.
+# A hash, written at each tick: the rules that workers have in force, and whether they refused the file since. Expires soon after the last worker.
 RULES = "credits:rules"
 
 # What has failed, and what people were told of it. Lives for ever: a handful of small numbers.

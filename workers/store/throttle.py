@@ -7,6 +7,7 @@ from typing import cast
 from redis import Redis
 from redis.typing import EncodableT
 
+from workers.core.pauses import PauseCause
 from workers.store import keys
 from workers.store.scripts import lua, moment_of
 
@@ -25,6 +26,7 @@ class Outage:
 
     reason: str
     since: datetime
+    cause: PauseCause
 
 
 class Pauses:
@@ -56,21 +58,21 @@ class Pauses:
         args: list[EncodableT] = [self._burst, self._interval_ms, int(take)]
         return timedelta(milliseconds=self._spare(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
 
-    def begin(self, seconds: float, reason: str, *, limited: bool = False) -> None:
+    def begin(self, seconds: float, reason: str, cause: PauseCause = PauseCause.UNAVAILABLE) -> None:
         """Let everybody wait, as Polar takes no event now; a longer pause that stands already holds.
 
-        ``limited``: Polar's limit is reached. Others spend it too, so that we take less of it for a while.
+        At Polar's rate limit we take a smaller share for a while, for others spend it too.
         """
-        self._wait(seconds, reason, limited=limited, is_outage=True)
+        self._wait(seconds, reason, cause, is_outage=True)
 
     def slow_down(self, seconds: float, reason: str) -> None:
         """Let everybody wait, as who only reads has met Polar's limit: that is no outage."""
-        self._wait(seconds, reason, limited=True, is_outage=False)
+        self._wait(seconds, reason, PauseCause.RATE_LIMITED, is_outage=False)
 
-    def _wait(self, seconds: float, reason: str, *, limited: bool, is_outage: bool) -> None:
+    def _wait(self, seconds: float, reason: str, cause: PauseCause, *, is_outage: bool) -> None:
         self._pause(
             keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.THRIFT],
-            args=[max(1, round(seconds * 1000)), reason, int(limited), int(is_outage)],
+            args=[max(1, round(seconds * 1000)), reason, cause, int(is_outage)],
         )
 
     def give_back(self) -> None:
@@ -93,11 +95,11 @@ class Pauses:
 
     def outage(self) -> Outage | None:
         """Return since when and why Polar has taken nothing, if that is so."""
-        found = cast(list[bytes | None], self._redis.hmget(keys.OUTAGE, "reason", "since"))
-        reason, since = found
-        if reason is None or since is None:
+        found = cast(list[bytes | None], self._redis.hmget(keys.OUTAGE, "reason", "since", "cause"))
+        reason, since, cause = found
+        if reason is None or since is None or cause is None:
             return None
-        return Outage(reason=reason.decode(), since=moment_of(since))
+        return Outage(reason=reason.decode(), since=moment_of(since), cause=PauseCause(cause.decode()))
 
     def thrifty_for(self) -> timedelta:
         """Return how long we still take less than our share, after a 429."""

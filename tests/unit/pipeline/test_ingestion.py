@@ -14,6 +14,7 @@ from tests.support.fakes import Event, FakePolar
 from tests.support.strategies import grants
 from workers.core.cases import Ingested
 from workers.core.grants import Grant
+from workers.core.pauses import PauseCause
 from workers.core.usage_events import usage_event
 from workers.errors import (
     PolarBrokenError,
@@ -262,14 +263,14 @@ def test_a_rate_limits_retry_after_holds_whatever_else_went_wrong_in_the_round()
     polar = FakePolar(script=[BROKEN, BROKEN, LIMITED])  # both; the first alone; the second alone
     done = ingest(polar, many(2), outages=1)
     assert done.pause == (60, "Polar answered 429")
-    assert done.limited
+    assert done.cause is PauseCause.RATE_LIMITED
 
 
 def test_of_all_pauses_only_a_rate_limits_says_that_we_ask_too_often() -> None:
     for error in (BROKEN, UNREACHABLE, DENIED):
         done = ingest(FakePolar(script=[error]), many(2))
         assert done.pause is not None
-        assert not done.limited
+        assert done.cause is not PauseCause.RATE_LIMITED
 
 
 def test_no_second_request_is_made_so_late_that_the_lease_might_end_before_polar_answers() -> None:

@@ -21,7 +21,6 @@ from tests.support.rulebooks import (
     version_of,
     write,
 )
-from workers.store.keys import NOT_USED
 
 BROKEN_OTHERWISE = TWENTY.replace("version: 1", "version: 9")
 
@@ -36,7 +35,10 @@ class TestAFileThatBreaks:
             watch.notice()
 
         assert watch.version == version_of(TEN)
-        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}; {NOT_USED}"
+        assert watch.rulebook.has_refused
+        assert watch.rulebook.in_force().startswith(
+            f"1 rule, version {version_of(TEN)}; the file is now broken"
+        )
         (call,) = log.calls
         assert (call.method_name, call.args) == ("error", ("the rules file cannot be used",))
         with pytest.raises(RulesError) as caught:
@@ -79,7 +81,7 @@ class TestAFileThatBreaks:
         write(watch.path, TWENTY)
         watch.look_after(LONG_ENOUGH)
 
-        assert NOT_USED in watch.rulebook.in_force()
+        assert watch.rulebook.has_refused
 
     def test_by_a_bug_of_ours_harms_no_worker(
         self, watch: Watch, log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
@@ -109,7 +111,7 @@ class TestAFileThatGoes:
             watch.notice()
 
         assert watch.version == version_of(TEN)
-        assert NOT_USED in watch.rulebook.in_force()
+        assert watch.rulebook.has_refused
         (call,) = log.calls
         assert call.method_name == "error"
         assert "there is no such file" in call.kwargs["problems"][0]
