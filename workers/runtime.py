@@ -10,14 +10,16 @@ from config.rules import Rules
 from config.settings import Settings, require_token
 from workers import jobs
 from workers.monitoring.alerter import Alerter
-from workers.operations.backfill.run import Mender
-from workers.operations.pacing import Turns, say_nothing
+from workers.operations.backfill.run import Backfiller
+from workers.operations.pacing import Pacer, say_nothing
 from workers.operations.reconcile import Reconciler
+from workers.operations.recover import Recoverer
 from workers.pipeline.granter import Granter
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
 from workers.store.connect import connect
 from workers.store.counts import Tally
+from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
 
 
@@ -26,16 +28,27 @@ def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) 
     return Granter(
         inbox=stores.deliveries,
         book=stores.ledger,
-        gate=stores.pauses,
+        gate=stores.throttle,
         polar=polar_for(settings, stores.ledger.tally),
         rules=rules,
     )
 
 
-def mender_for(stores: Stores, polar: Polar, say: Callable[[str], object] = say_nothing) -> Mender:
-    """Return what finds at ``polar`` and grants what never came; ``say`` is told what it waits for."""
-    turns = Turns(pauses=stores.pauses, say=say)
-    return Mender(store=stores.deliveries, ledger=stores.ledger, polar=polar, turns=turns)
+def backfiller_for(stores: Stores, polar: Polar, say: Callable[[str], object] = say_nothing) -> Backfiller:
+    """Return what finds and grants orders that were never credited; ``say`` is told what it waits for."""
+    return Backfiller(
+        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, say)
+    )
+
+
+def recoverer_for(stores: Stores, polar: Polar, say: Callable[[str], object] = say_nothing) -> Recoverer:
+    """Return what finds and runs webhooks that never reached us; ``say`` is told what it waits for."""
+    return Recoverer(store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, say))
+
+
+def pacer_for(stores: Stores, say: Callable[[str], object] = say_nothing) -> Pacer:
+    """Return what spaces out requests that can wait; ``say`` is told what it waits for."""
+    return Pacer(throttle=stores.throttle, say=say)
 
 
 def polar_for(settings: Settings, tally: Tally | None = None) -> Polar:
@@ -59,11 +72,10 @@ def reconciler_for(settings: Settings, url: str) -> Reconciler:
     connection, rulebook = connect(url), Rulebook(settings.rules_path)
     held = stores_in(connection, settings)
     return Reconciler(
-        redis=connection,
-        mender=mender_for(held, polar_for(settings, held.ledger.tally)),
+        schedule=ReconcileSchedule(connection, held.ledger.tally),
+        backfiller=backfiller_for(held, polar_for(settings, held.ledger.tally)),
         granter=granter_for(settings, held, rulebook.current),
         rulebook=rulebook,
-        tally=held.ledger.tally,
         every=settings.reconcile_every,
     )
 

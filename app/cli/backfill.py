@@ -28,8 +28,9 @@ from config.rules import Rules, load_rules
 from workers.core.delivery import Outcome
 from workers.core.wording import credits_text
 from workers.operations.backfill.review import Left, Missing
-from workers.operations.backfill.run import LEDGER_LOST, Backlog
-from workers.runtime import granter_for, mender_for, polar_for
+from workers.operations.backfill.run import Backlog
+from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
+from workers.runtime import backfiller_for, granter_for, pacer_for, polar_for
 
 _NO_CREDIT_FROM = (
     "the rules have no credit_from: orders that somebody else credited before you went live would be "
@@ -72,11 +73,11 @@ def backfill(
     if since >= (end := min(until or now, now)):
         raise typer.BadParameter("--until must be later than --since")
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        mender = mender_for(held, polar, say)
-        if mender.is_ledger_lost(now):
+        backfiller = backfiller_for(held, polar, say)
+        if is_ledger_lost(held.ledger, polar, pacer_for(held, say), now=now):
             raise CommandError(LEDGER_LOST)
         with progress("reading orders", json=json) as tell:
-            backlog = mender.look(
+            backlog = backfiller.look(
                 rules, since=since, until=end, now=now, assume_current=assume_current, tell=tell
             )
         if not json and not (yes and backlog.is_empty and not sys.stdout.isatty()):
@@ -84,7 +85,7 @@ def backfill(
         count = len(backlog.review.missing) + len(backlog.begun)
         if dry_run or not (count and agreed(f"grant what {counted(count, 'order')} missed", yes=yes)):
             count = 0
-        batches = mender.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
+        batches = backfiller.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_all(batches, count, json=json)
     _tell(backlog, rules, outcomes, trouble, json=json)
     if trouble or is_unfinished(outcomes) or (backlog.review.failing and not dry_run):

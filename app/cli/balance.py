@@ -16,7 +16,7 @@ from workers.core.customers import CustomerName, NameKind
 from workers.core.wording import plain
 from workers.operations.balance import Balance, Teller
 from workers.operations.customers import Customers
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
 from workers.runtime import polar_for
 from workers.store.audit import Audit
@@ -45,9 +45,9 @@ def balance(
     name = _name(customer, external_customer, email)
     settings = settings_for("balance", quiet=True)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        turns = Turns(pauses=held.pauses, say=say, is_hasty=True)
+        pacer = Pacer(throttle=held.throttle, say=say, is_hasty=True)
         audit = Audit(held.redis, held.ledger)
-        found = Teller(polar=polar, turns=turns, audit=audit).tell(_find(name, polar, turns))
+        found = Teller(polar=polar, pacer=pacer, audit=audit).tell(_find(name, polar, pacer))
     if json:
         print_json([_json(one) for one in found])
     elif found:
@@ -68,8 +68,8 @@ def _name(customer: str | None, external_customer: str, email: str) -> CustomerN
     return given[0]
 
 
-def _find(name: CustomerName, polar: Polar, turns: Turns) -> str:
-    ids = Customers(polar, turns).find([name], lambda _done, _whole: None)
+def _find(name: CustomerName, polar: Polar, pacer: Pacer) -> str:
+    ids = Customers(polar, pacer).find([name], lambda _done, _whole: None)
     if name in ids:
         return ids[name]
     words = f"Polar knows no customer with the {name.kind} {shown(name.text)}"

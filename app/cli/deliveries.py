@@ -25,7 +25,6 @@ from app.cli.output import (
     room,
     status_text,
     store_of,
-    utc,
     where,
 )
 from app.cli.root import Json, opened, root, settings_for
@@ -35,6 +34,7 @@ from config.wording import shown
 from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read
+from workers.core.wording import utc
 from workers.monitoring.health import Check, all_well, examine
 from workers.store.queue import queue_length
 from workers.store.stores import Stores

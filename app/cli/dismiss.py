@@ -10,7 +10,6 @@ from app.cli.output import Cell, delivery_json, print_json, print_table, status_
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from workers.core.delivery import Delivery, Status
-from workers.store.deliveries import DISMISSED
 
 
 @root.command()
@@ -49,4 +48,4 @@ def _require_failed(found: Iterable[Delivery]) -> None:
 
 def _can_be_dismissed(one: Delivery) -> bool:
     """Say whether it failed, or has been dismissed already: saying it twice does no harm."""
-    return one.status is Status.FAILED or one.reason.startswith(DISMISSED)
+    return one.status is Status.FAILED or one.is_dismissed

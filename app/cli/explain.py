@@ -26,7 +26,6 @@ from app.cli.output import (
     print_json,
     print_table,
     status_text,
-    utc,
     where,
 )
 from app.cli.root import Json, root, settings_for
@@ -41,7 +40,7 @@ from workers.core.delivery import Delivery, Leased, Status
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import Plan
-from workers.core.wording import credits_text, plain
+from workers.core.wording import credits_text, plain, utc
 from workers.embedded.server import EmbeddedError
 from workers.operations.explain import Explanation, RuleView, explain
 from workers.store.stores import Stores, stores

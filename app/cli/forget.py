@@ -13,6 +13,7 @@ from app.cli.shapes import ForgottenJson
 from workers.core.delivery import Delivery, Status
 from workers.operations.forget import MOST_READ, Forgetting
 from workers.store.audit import Audit
+from workers.store.erasure import Erasure
 
 
 @root.command()
@@ -33,7 +34,7 @@ def forget(
     Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
     with opened(settings_for("forget", quiet=True)) as held:
-        forgetting = Forgetting(held.redis, held.deliveries, Audit(held.redis, held.ledger))
+        forgetting = Forgetting(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
         waiting = forgetting.waiting(customer)  # first: what is settled meanwhile is in the other list
         unread = max(0, held.deliveries.counts()[Status.WAITING] - MOST_READ)
         found = forgetting.settled(customer)

@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 
 from app.cli.batches import agreed, progress, run_all, say
-from app.cli.grant_output import print_done, print_offers
+from app.cli.grant_output import print_done, print_previews
 from app.cli.output import console, literal
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from config.rules import load_rules
 from workers.operations.manual_grant.csv_file import COLUMNS, read_table
-from workers.operations.manual_grant.request import Wish, WishReader
+from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
 from workers.operations.manual_grant.run import Giver
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer
 from workers.runtime import granter_for, polar_for
 
 _MOST_PROBLEMS = 100  # a screenful or two: who has more has the wrong file
@@ -63,36 +63,38 @@ def grant(
     """
     settings = settings_for("grant", quiet=True)
     rules = load_rules(settings.rules_path)
-    reader = WishReader(meters=rules.meters, creates=create)
+    reader = GrantRequestReader(meters=rules.meters, creates=create)
     given = dict(
         zip(COLUMNS, (customer, external_customer, email, name, meter, units, key, reason), strict=True)
     )
-    wishes = [_one(given, reader)] if file is None else _many(file, given, reader)
+    requests = [_one(given, reader)] if file is None else _many(file, given, reader)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        giver = Giver(held=held, polar=polar, turns=Turns(pauses=held.pauses, say=say))
+        giver = Giver(held=held, polar=polar, pacer=Pacer(throttle=held.throttle, say=say))
         with progress("looking for customers", json=json) as tell:
-            offers, problems = giver.look(wishes, creates=create, done=tell)
+            previews, problems = giver.look(requests, creates=create, done=tell)
         if problems:
             raise _refusal(problems)
         if dry_run or not json:
-            print_offers(offers, json=json, single=file is None)
-        todo = [offer for offer in offers if not offer.is_done]
+            print_previews(previews, json=json, single=file is None)
+        todo = [preview for preview in previews if not preview.is_done]
         if dry_run or (todo and not _agreed(yes=yes)):
             return
-        with progress("creating customers", json=json or not any(offer.newcomer for offer in todo)) as tell:
+        with progress(
+            "creating customers", json=json or not any(preview.newcomer for preview in todo)
+        ) as tell:
             created = giver.create(todo, tell)
         granter = granter_for(settings, held, lambda: rules)
         outcomes, trouble = run_all(giver.grant(todo, created, granter), len(todo), json=json)
-        standings = giver.standings([wish.subject for wish in wishes])
+        standings = giver.standings([request.subject for request in requests])
     reasons = {outcome.delivery_id: outcome.reason for outcome in outcomes}
-    done = print_done(offers, standings, reasons, json=json, single=file is None)
+    done = print_done(previews, standings, reasons, json=json, single=file is None)
     if trouble:
         console(stderr=True).print(literal(trouble))
     if trouble or not done:
         raise typer.Exit(1)
 
 
-def _one(given: dict[str, str], reader: WishReader) -> Wish:
+def _one(given: dict[str, str], reader: GrantRequestReader) -> GrantRequest:
     read = reader.read(given)
     if isinstance(read, list):
         raise typer.BadParameter("; ".join(map(_as_options, read)))
@@ -104,7 +106,7 @@ def _as_options(problem: str) -> str:
     return re.sub(r"\b(external_customer_id|customer_id|email$)", lambda found: _OPTIONS[found[0]], problem)
 
 
-def _many(file: Path, given: dict[str, str], reader: WishReader) -> list[Wish]:
+def _many(file: Path, given: dict[str, str], reader: GrantRequestReader) -> list[GrantRequest]:
     if beside := [column for column, text in given.items() if text]:
         raise typer.BadParameter(f"with --from everything is in the file: leave out {', '.join(beside)}")
     try:
@@ -114,7 +116,7 @@ def _many(file: Path, given: dict[str, str], reader: WishReader) -> list[Wish]:
     table = read_table(content, str(file), reader)
     if table.problems:
         raise _refusal(table.problems)
-    return table.wishes
+    return table.requests
 
 
 def _refusal(problems: Sequence[str]) -> CommandError:

@@ -9,30 +9,30 @@ from app.cli.output import Cell, console, grant_json, grants_json, literal, prin
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from workers.core.claims import Standing
 from workers.core.wording import plain
-from workers.operations.manual_grant.preview import Offer
+from workers.operations.manual_grant.preview import GrantPreview
 
 _NOBODY_YET = str(UUID(int=0))  # instead of an id that Polar gives when it creates the customer
 
 
-def print_offers(offers: Sequence[Offer], *, json: bool, single: bool) -> None:
+def print_previews(previews: Sequence[GrantPreview], *, json: bool, single: bool) -> None:
     """Show what a run would come to; ``single``: it was asked for by options, not by a file."""
     if json:
-        rows = [_planned_json(offer) for offer in offers]
+        rows = [_planned_json(preview) for preview in previews]
         print_json(rows[0] if single else rows)
         return
     table: list[list[Cell]] = [
-        [offer.wish.customer.text, offer.wish.key, offer.would, offer.wish.place]
-        for offer in offers
-        if single or not offer.is_done  # of a file that is run again only the rest is news
+        [preview.request.customer.text, preview.request.key, preview.would, preview.request.place]
+        for preview in previews
+        if single or not preview.is_done  # of a file that is run again only the rest is news
     ]
     if table:
         print_some(["customer", "key", "would", "" if single else "line"], table)
     if not single:
-        print_table(["", ""], [["", words] for words in _sums(offers)])
+        print_table(["", ""], [["", words] for words in _sums(previews)])
 
 
 def print_done(
-    offers: Sequence[Offer],
+    previews: Sequence[GrantPreview],
     standings: Mapping[str, Standing],
     reasons: Mapping[str, str],
     *,
@@ -40,13 +40,13 @@ def print_done(
     single: bool,
 ) -> bool:
     """Show what came of each, by the ledger; return whether Polar has them all."""
-    rows = [_done_json(offer, standings[offer.wish.subject], reasons) for offer in offers]
+    rows = [_done_json(preview, standings[preview.request.subject], reasons) for preview in previews]
     left = [row for row in rows if row["status"] != "granted"]
     if json:
         print_json(rows[0] if single else rows)
         return not left
-    granted = sum(not offer.is_done for offer in offers) - len(left)
-    already = sum(offer.is_done for offer in offers)
+    granted = sum(not preview.is_done for preview in previews) - len(left)
+    already = sum(preview.is_done for preview in previews)
     counts = {"granted": granted, "already granted": already, "not granted": len(left)}
     console().print(", ".join(f"{count} {words}" for words, count in counts.items() if count))
     if left:
@@ -57,43 +57,43 @@ def print_done(
     return not left
 
 
-def _sums(offers: Sequence[Offer]) -> Iterator[str]:
+def _sums(previews: Sequence[GrantPreview]) -> Iterator[str]:
     """Yield what all of it comes to."""
-    todo = [offer for offer in offers if not offer.is_done]
+    todo = [preview for preview in previews if not preview.is_done]
     yield f"{len(todo)} to grant: {_total(todo)}" if todo else "nothing to grant"
-    if 0 < len(todo) < len(offers):
-        yield f"{len(offers) - len(todo)} already granted"
-    if missing := {offer.wish.customer for offer in todo if offer.newcomer}:
+    if 0 < len(todo) < len(previews):
+        yield f"{len(previews) - len(todo)} already granted"
+    if missing := {preview.request.customer for preview in todo if preview.newcomer}:
         yield f"{counted(len(missing), 'customer')} to create"
 
 
-def _total(offers: Sequence[Offer]) -> str:
+def _total(previews: Sequence[GrantPreview]) -> str:
     totals: dict[str, Decimal] = {}
-    for offer in offers:
-        name = offer.wish.meter.name
-        totals[name] = totals.get(name, Decimal(0)) + offer.wish.units
+    for preview in previews:
+        name = preview.request.meter.name
+        totals[name] = totals.get(name, Decimal(0)) + preview.request.units
     return ", ".join(f"{plain(total)} {name}" for name, total in sorted(totals.items()))
 
 
-def _planned_json(offer: Offer) -> WantedGrantJson:
-    found = grants_json(offer.claim) if offer.claim else [_asked_json(offer, "planned")]
-    return {**found[0], "customer": offer.wish.customer.text, "would": offer.would}
+def _planned_json(preview: GrantPreview) -> WantedGrantJson:
+    found = grants_json(preview.claim) if preview.claim else [_asked_json(preview, "planned")]
+    return {**found[0], "customer": preview.request.customer.text, "would": preview.would}
 
 
-def _done_json(offer: Offer, standing: Standing, reasons: Mapping[str, str]) -> MadeGrantJson:
-    found = grants_json(standing.own) if standing.own else [_asked_json(offer, "waiting")]
+def _done_json(preview: GrantPreview, standing: Standing, reasons: Mapping[str, str]) -> MadeGrantJson:
+    found = grants_json(standing.own) if standing.own else [_asked_json(preview, "waiting")]
     is_there = found[0]["status"] == "granted"
     left = "begun, and not at Polar yet" if standing.own else "not begun"
-    why = None if is_there else reasons.get(offer.wish.delivery_id, left)
+    why = None if is_there else reasons.get(preview.request.delivery_id, left)
     return {
         **found[0],
-        "customer": offer.wish.customer.text,
-        "already_granted": offer.is_done,
+        "customer": preview.request.customer.text,
+        "already_granted": preview.is_done,
         "reason": why,
     }
 
 
-def _asked_json(offer: Offer, status: str) -> GrantJson:
+def _asked_json(preview: GrantPreview, status: str) -> GrantJson:
     """Return a grant that is not in the ledger yet, in the form of those that are."""
-    (grant,) = offer.wish.for_customer(offer.customer_id or _NOBODY_YET).plan().grants
-    return {**grant_json(grant, status, offer.wish.delivery_id), "customer_id": offer.customer_id}
+    (grant,) = preview.request.for_customer(preview.customer_id or _NOBODY_YET).plan().grants
+    return {**grant_json(grant, status, preview.request.delivery_id), "customer_id": preview.customer_id}

@@ -18,7 +18,7 @@ from config.settings import ENV_FILE, Settings
 from workers.core.claims import Claim, Entry
 from workers.core.delivery import Delivery, Status
 from workers.core.grants import Grant
-from workers.core.wording import plain
+from workers.core.wording import plain, utc
 from workers.store.audit import entries_of
 
 _COLOURS = {
@@ -82,11 +82,6 @@ def where(settings: Settings) -> str:
     """Return for people where the store is; in a folder that has no .env it may be another than they mean."""
     lacks = settings.redis_url is None and not Path(ENV_FILE).exists()
     return store_of(settings) + (" (there is no .env in this folder)" if lacks else "")
-
-
-def utc(moment: datetime) -> str:
-    """Return a moment to the second for people."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def claims_rows(claims: Sequence[Claim]) -> list[list[Cell]]:

@@ -16,10 +16,11 @@ from config.rules import load_rules
 from workers.core.grants import Grant, order_of
 from workers.core.usage_events import Trace
 from workers.core.wording import plain
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import Rebuilding
 from workers.operations.rebuild.run import Restored, Restorer
 from workers.runtime import polar_for
+from workers.store.restorations import RestorationStore
 
 
 @root.command()
@@ -42,8 +43,8 @@ def rebuild(
     settings = settings_for("rebuild", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        turns = Turns(pauses=held.pauses, say=say)
-        restorer = Restorer(redis=held.redis, ledger=held.ledger, polar=polar, turns=turns)
+        pacer = Pacer(throttle=held.throttle, say=say)
+        restorer = Restorer(store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer)
         with progress("reading events", json=json) as tell:
             found = restorer.look(rules, now=datetime.now(UTC), tell=tell)
         if not json:

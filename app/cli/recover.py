@@ -26,7 +26,7 @@ from app.cli.root import Json, opened, root, settings_for
 from config.rules import load_rules
 from workers.core.delivery import Outcome
 from workers.operations.recover import Lost
-from workers.runtime import granter_for, mender_for, polar_for
+from workers.runtime import granter_for, polar_for, recoverer_for
 
 
 @root.command()
@@ -50,17 +50,17 @@ def recover(
     settings = settings_for("recover", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        mender = mender_for(held, polar, say)
+        recoverer = recoverer_for(held, polar, say)
         with progress("reading failed attempts", json=json) as tell:
-            found = mender.search(since=since, until=datetime.now(UTC), tell=tell)
+            found = recoverer.search(since=since, until=datetime.now(UTC), tell=tell)
         lost = found.oldest_first
-        would = mender.prospects(lost, rules)
+        would = recoverer.prospects(lost, rules)
         if not json:
             _print(lost, would, found.unusable, quiet=yes and not sys.stdout.isatty())
         count = len(lost)
         if dry_run or not (count and agreed(f"store and run {counted(count, 'webhook')}", yes=yes)):
             count = 0
-        batches = mender.recover(lost, granter_for(settings, held, lambda: rules)) if count else iter(())
+        batches = recoverer.recover(lost, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_all(batches, count, json=json)
     if json:
         print_json(_json(lost, would, found.unusable, outcomes, trouble))

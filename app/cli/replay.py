@@ -18,9 +18,8 @@ from workers.core.cases import open_case
 from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.dry_run import prospect
 from workers.core.planning import Plan
-from workers.operations.pacing import Turns, run_in_turn
+from workers.operations.pacing import Pacer, run_batches
 from workers.runtime import granter_for
-from workers.store.deliveries import DISMISSED
 from workers.store.stores import Stores
 
 
@@ -92,7 +91,7 @@ def _chosen(
         return named
     found = list(select(held, statuses, type_=type_, since=since))[::-1]
     # What was dismissed may have been seen to in another way: it is run again by its name alone.
-    found = [one for one in found if not one.reason.startswith(DISMISSED)]
+    found = [one for one in found if not one.is_dismissed]
     kept = [one for one in found if not one.erased_at]
     if len(kept) < len(found):
         words = f"{len(found) - len(kept)} left out: their bodies were erased (credits forget)"
@@ -103,8 +102,8 @@ def _chosen(
 def _run(
     settings: Settings, held: Stores, rules: Rules, ids: Sequence[str], *, json: bool
 ) -> tuple[list[Outcome], str]:
-    granter, turns = granter_for(settings, held, lambda: rules), Turns(pauses=held.pauses, say=say)
-    batches = run_in_turn(ids, held.deliveries.reopen, turns=turns, granter=granter, store=held.deliveries)
+    granter, pacer = granter_for(settings, held, lambda: rules), Pacer(throttle=held.throttle, say=say)
+    batches = run_batches(ids, held.deliveries.reopen, pacer=pacer, granter=granter, store=held.deliveries)
     return run_all(batches, len(ids), json=json)
 
 

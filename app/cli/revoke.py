@@ -19,7 +19,7 @@ from workers.core.grants import Grant, order_subject, revoke_subject
 from workers.core.manual import ManualRevoke
 from workers.core.takebacks import nothing_to_take, take_backs
 from workers.core.wording import credits_text
-from workers.operations.pacing import Turns, run_in_turn
+from workers.operations.pacing import Pacer, run_batches
 from workers.runtime import granter_for
 from workers.store.stores import Stores
 
@@ -94,10 +94,10 @@ def _agreed(*, yes: bool) -> bool:
 
 
 def _run(settings: Settings, held: Stores, asked: ManualRevoke, *, json: bool) -> tuple[list[Outcome], str]:
-    batches = run_in_turn(
+    batches = run_batches(
         [asked],
         lambda some: held.deliveries.put([one.delivery() for one in some]),
-        turns=Turns(pauses=held.pauses, say=say),
+        pacer=Pacer(throttle=held.throttle, say=say),
         granter=granter_for(settings, held, lambda: _NO_RULES),
         store=held.deliveries,
     )

@@ -11,7 +11,7 @@ import typer
 from app.cli.root import JsonLogs, root, settings_for
 from app.main import create_app
 from app.processes.parts import run_worker
-from app.processes.supervisor import Part, supervise
+from app.processes.supervisor import ManagedProcess, supervise
 from app.receiver.server import listen, run_receiver, url_of
 from config.durations import spoken
 from config.errors import ConfigError
@@ -44,7 +44,7 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
     rules = _require_granting(settings)
     with listen(settings) as listener:
 
-        def run(env: Mapping[str, str]) -> list[Part]:
+        def run(env: Mapping[str, str]) -> list[ManagedProcess]:
             return [*_receiver_parts(listener, receivers, env), *_worker_parts(settings, workers, env)]
 
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
@@ -125,15 +125,17 @@ def _tell_settings(settings: Settings, rules: Rules) -> None:
         log.warning("a setting that nobody reads", setting=words)
 
 
-def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str]) -> list[Part]:
+def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
     """Return receivers that share a socket: each connection goes to one that is free to take it."""
     args, shared = ["receiver", str(listener.fileno())], [listener.fileno()]
-    return [Part(name=f"receiver {i + 1}", args=args, env=env, pass_fds=shared) for i in range(count)]
+    return [
+        ManagedProcess(name=f"receiver {i + 1}", args=args, env=env, pass_fds=shared) for i in range(count)
+    ]
 
 
-def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[Part]:
-    workers = [Part(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
-    reconciler = Part(name="reconciler", args=["reconciler"], env=env)
+def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
+    workers = [ManagedProcess(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
+    reconciler = ManagedProcess(name="reconciler", args=["reconciler"], env=env)
     return [*workers, reconciler] if settings.reconcile_every else workers
 
 

@@ -21,7 +21,7 @@ _DRAIN_SECONDS = 30.0  # a request to Polar may take two thirds of it
 
 
 @dataclass(kw_only=True)
-class Part:
+class ManagedProcess:
     """One process that is to run: ``python -m app.processes.parts <args>``."""
 
     name: str
@@ -69,7 +69,10 @@ def _nothing() -> None:
 
 
 def supervise(
-    parts: Sequence[Part], *, tend: Callable[[], None] = _nothing, stop: Callable[[], None] = _nothing
+    parts: Sequence[ManagedProcess],
+    *,
+    tend: Callable[[], None] = _nothing,
+    stop: Callable[[], None] = _nothing,
 ) -> None:
     """Run ``parts`` until SIGINT, SIGTERM or SIGHUP; ``tend`` is called at every look, ``stop`` at the end.
 
@@ -106,7 +109,7 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _end(parts: Sequence[Part]) -> None:
+def _end(parts: Sequence[ManagedProcess]) -> None:
     running = [part.process for part in parts if part.process and part.process.poll() is None]
     for process in running:
         process.terminate()

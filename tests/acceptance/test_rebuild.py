@@ -168,7 +168,10 @@ def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk:
 
 @pytest.mark.parametrize(
     "where",
-    ["workers.operations.rebuild.run:Restorer.restore", "workers.operations.rebuild.run:Restorer.tell_trail"],
+    [
+        "workers.operations.rebuild.run:Restorer.restore",
+        "workers.store.restorations:RestorationStore.extend_audit",
+    ],
 )
 def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: str) -> None:
     ledger, listed = ledger_in(busy.redis), told(busy)

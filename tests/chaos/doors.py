@@ -45,7 +45,7 @@ class Run:
     requests: list[Request] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     """At the gate."""
-    pauses: list[float] = field(default_factory=list)
+    throttle: list[float] = field(default_factory=list)
     lost: tuple[set[str], set[str]] | None = None
     """Deliveries that another had when it settled, and those that it was told of."""
     told: set[str] = field(default_factory=set)
@@ -180,7 +180,7 @@ class Gate:
     def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait."""
         self.run.calls.append("begin")
-        self.run.pauses.append(seconds)
+        self.run.throttle.append(seconds)
         self.service.store.begin(seconds, reason, cause)
         self.service.gatekeeper.begin(seconds)
 

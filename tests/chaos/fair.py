@@ -62,8 +62,8 @@ class Fair(Sound):
             answered = bool(run.accepted) or any(isinstance(one, PolarRefusedError) for one in errors)
             assert ("over" in run.calls) == (bool(run.lease.outages) and answered)
             assert ("give back" in run.calls) == (bool(run.lease.outages) and not answered)
-            assert len(run.pauses) == _is_in_the_way(run)
-            for seconds in run.pauses:
+            assert len(run.throttle) == _is_in_the_way(run)
+            for seconds in run.throttle:
                 if isinstance(errors[-1], PolarRateLimitedError):
                     assert seconds == _RETRY_AFTER_SECONDS
                 else:

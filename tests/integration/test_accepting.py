@@ -20,7 +20,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger
 from workers.store.queue import queue_length
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 def test_an_accepted_delivery_is_stored_listed_due_and_queued(
@@ -105,7 +105,7 @@ def test_the_same_delivery_from_twenty_senders_at_once_is_accepted_once(redis: R
 
 
 def test_during_a_pause_deliveries_are_stored_but_no_job_is_queued(redis: Redis, redis_url: str) -> None:
-    Pauses(redis).begin(60, "Polar answered 503")
+    Throttle(redis).begin(60, "Polar answered 503")
     assert accept(redis_url, "msg-1") == [Disposition.ACCEPTED]
     assert (redis.zcard(keys.DUE), queue_length(redis)) == (1, 0)
 

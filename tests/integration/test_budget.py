@@ -7,101 +7,101 @@ from tests.support.real_stores import let_pause_end
 from workers.core.pauses import PauseCause
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 @pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
 def test_half_a_minutes_share_may_come_at_once_and_no_more(redis: Redis, requests_per_minute: int) -> None:
-    pauses = Pauses(redis, requests_per_minute=requests_per_minute)
+    throttle = Throttle(redis, requests_per_minute=requests_per_minute)
     taken = 0
-    while pauses.take():
+    while throttle.take():
         taken += 1
     # A slow machine may gain one on the way: the other half comes evenly over the minute.
     assert requests_per_minute // 2 <= taken <= requests_per_minute // 2 + 1
 
 
 def test_all_workers_share_it(redis: Redis) -> None:
-    one, other = Pauses(redis, requests_per_minute=4), Pauses(redis, requests_per_minute=4)
+    one, other = Throttle(redis, requests_per_minute=4), Throttle(redis, requests_per_minute=4)
     assert [one.take(), other.take(), one.take(), other.take()] == [True, True, False, False]
 
 
 def test_when_it_is_used_up_everybody_waits_but_nobody_takes_it_for_an_outage(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=2)
-    assert pauses.take()
-    assert not pauses.take()
-    pause = pauses.standing()
+    throttle = Throttle(redis, requests_per_minute=2)
+    assert throttle.take()
+    assert not throttle.take()
+    pause = throttle.standing()
     assert pause is not None
     assert pause.reason == "our share of Polar's rate limit is used up"
     assert 0 < pause.left.total_seconds() <= 60
-    assert pauses.outage() is None
+    assert throttle.outage() is None
     assert DeliveryStore(redis).lease(10).deliveries == ()
 
 
 def test_it_expires_when_it_is_whole_again(redis: Redis) -> None:
-    Pauses(redis, requests_per_minute=60).take()
+    Throttle(redis, requests_per_minute=60).take()
     assert 0 < redis.pttl(keys.BUDGET) <= 60_000
 
 
 def test_an_outage_that_begins_while_the_share_is_used_up_is_one_all_the_same(redis: Redis) -> None:
     """Else nobody would probe after it, and all workers would ask at once."""
-    pauses = Pauses(redis, requests_per_minute=2)
-    assert [pauses.take(), pauses.take()] == [True, False]
-    pauses.begin(60, "Polar answered 429")
-    pauses.begin(60, "Polar answered 429")  # by a worker that asked at the same time
+    throttle = Throttle(redis, requests_per_minute=2)
+    assert [throttle.take(), throttle.take()] == [True, False]
+    throttle.begin(60, "Polar answered 429")
+    throttle.begin(60, "Polar answered 429")  # by a worker that asked at the same time
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
-    assert pauses.outage() is not None
+    assert throttle.outage() is not None
 
 
-def burst(redis: Redis, pauses: Pauses) -> int:
+def burst(redis: Redis, throttle: Throttle) -> int:
     """Return how many requests may come at once, from a full share."""
     let_pause_end(redis)
     redis.delete(keys.BUDGET)
     taken = 0
-    while pauses.take():
+    while throttle.take():
         taken += 1
     redis.delete(keys.BUDGET, keys.PAUSE)
     return taken
 
 
 def test_each_429_halves_our_share_for_a_while_down_to_an_eighth(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=32)
+    throttle = Throttle(redis, requests_per_minute=32)
     bursts = []
     for _ in range(5):
-        bursts.append(burst(redis, pauses))
-        pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
-        pauses.begin(
+        bursts.append(burst(redis, throttle))
+        throttle.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+        throttle.begin(
             60, "Polar answered 429", PauseCause.RATE_LIMITED
         )  # by a worker that asked at the same time
     assert bursts == [16, 8, 4, 2, 2]
 
 
 def test_a_halved_share_comes_half_as_often(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=4)
-    pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+    throttle = Throttle(redis, requests_per_minute=4)
+    throttle.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
-    assert [pauses.take(), pauses.take()] == [True, False]
+    assert [throttle.take(), throttle.take()] == [True, False]
     assert 55_000 < redis.pttl(keys.PAUSE) <= 60_000  # not the 30 s of a whole share
 
 
 def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=32)
+    throttle = Throttle(redis, requests_per_minute=32)
     for _ in range(3):
         let_pause_end(redis)
-        pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+        throttle.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
     bursts = []
     for minutes in (15, 10, 5, 0):
         redis.pexpire(keys.THRIFT, minutes * 60_000)
-        bursts.append(burst(redis, pauses))
+        bursts.append(burst(redis, throttle))
     assert bursts == [2, 4, 8, 16]
 
 
 def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=32)
-    pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+    throttle = Throttle(redis, requests_per_minute=32)
+    throttle.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
     taken = 0
-    while not pauses.spare_in(take=True):
+    while not throttle.spare_in(take=True):
         taken += 1
     assert taken == 4
 
@@ -109,73 +109,73 @@ def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> N
 def test_a_429_counts_whatever_else_everybody_waits_for(redis: Redis) -> None:
     for trouble in ("Polar answered 500", None):
         redis.flushall()
-        pauses = Pauses(redis, requests_per_minute=32)
+        throttle = Throttle(redis, requests_per_minute=32)
         if trouble:
-            pauses.begin(30, trouble)
+            throttle.begin(30, trouble)
         else:
-            burst(redis, pauses)
-            while pauses.take():
+            burst(redis, throttle)
+            while throttle.take():
                 pass
-        assert pauses.standing() is not None
-        pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
-        assert burst(redis, pauses) == 8
+        assert throttle.standing() is not None
+        throttle.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+        assert burst(redis, throttle) == 8
 
 
 def test_a_long_pause_takes_nothing_off_the_time_of_asking_less(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=32)
-    pauses.begin(600, "Polar answered 429", PauseCause.RATE_LIMITED)
-    assert burst(redis, pauses) == 8
+    throttle = Throttle(redis, requests_per_minute=32)
+    throttle.begin(600, "Polar answered 429", PauseCause.RATE_LIMITED)
+    assert burst(redis, throttle) == 8
 
 
 def test_a_429_that_a_reader_meets_is_no_outage(redis: Redis) -> None:
     """Nobody would ever end it: readers send no events."""
-    pauses = Pauses(redis, requests_per_minute=32)
-    pauses.slow_down(60, "Polar answered 429")
-    pause = pauses.standing()
+    throttle = Throttle(redis, requests_per_minute=32)
+    throttle.slow_down(60, "Polar answered 429")
+    pause = throttle.standing()
     assert pause is not None
     assert pause.reason == "Polar answered 429"
-    assert pauses.outage() is None
-    assert burst(redis, pauses) == 8
+    assert throttle.outage() is None
+    assert burst(redis, throttle) == 8
 
 
 def test_other_troubles_leave_our_share_as_it_is(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=32)
-    pauses.begin(60, "Polar answered 500")
-    assert burst(redis, pauses) == 16
+    throttle = Throttle(redis, requests_per_minute=32)
+    throttle.begin(60, "Polar answered 500")
+    assert burst(redis, throttle) == 16
 
 
 def test_no_request_is_made_in_a_pause_that_began_after_the_lease(redis: Redis) -> None:
-    pauses = Pauses(redis)
-    pauses.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
-    assert not pauses.take()
+    throttle = Throttle(redis)
+    throttle.begin(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+    assert not throttle.take()
     assert not redis.exists(keys.BUDGET)
-    pause = pauses.standing()
+    pause = throttle.standing()
     assert pause is not None
     assert pause.reason == "Polar answered 429"
 
 
 @pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
 def test_what_can_wait_leaves_half_of_it_to_what_is_live(redis: Redis, requests_per_minute: int) -> None:
-    pauses = Pauses(redis, requests_per_minute=requests_per_minute)
+    throttle = Throttle(redis, requests_per_minute=requests_per_minute)
     taken = 0
-    while not pauses.spare_in(take=True):
+    while not throttle.spare_in(take=True):
         taken += 1
     most = max(1, requests_per_minute // 4)
     assert most <= taken <= most + 1  # a slow machine may gain one on the way
-    assert pauses.standing() is None  # nobody else waits for it
+    assert throttle.standing() is None  # nobody else waits for it
     if requests_per_minute > 3:
-        assert pauses.take()
+        assert throttle.take()
 
 
 def test_what_can_wait_may_look_without_taking(redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=2)
-    assert not any(pauses.spare_in(take=False) for _ in range(5))
-    assert not pauses.spare_in(take=True)
-    assert 0 < pauses.spare_in(take=False).total_seconds() <= 60
+    throttle = Throttle(redis, requests_per_minute=2)
+    assert not any(throttle.spare_in(take=False) for _ in range(5))
+    assert not throttle.spare_in(take=True)
+    assert 0 < throttle.spare_in(take=False).total_seconds() <= 60
 
 
 def test_what_can_wait_sits_out_a_pause_like_everybody(redis: Redis) -> None:
-    pauses = Pauses(redis)
-    pauses.begin(30, "Polar answered 500")
-    assert 25 < pauses.spare_in(take=True).total_seconds() <= 30
+    throttle = Throttle(redis)
+    throttle.begin(30, "Polar answered 500")
+    assert 25 < throttle.spare_in(take=True).total_seconds() <= 30
     assert not redis.exists(keys.BUDGET)

@@ -12,11 +12,11 @@ from tests.support.polar_standin import client_of
 from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.errors import PolarDeniedError, PolarRefusedError
 from workers.operations.customers import Customers
-from workers.operations.pacing import Turns
-from workers.store.throttle import Pauses
+from workers.operations.pacing import Pacer
+from workers.store.throttle import Throttle
 
 
-class Ample(Pauses):
+class Ample(Throttle):
     """A share of the rate limit that is never used up; counts what is taken of it."""
 
     taken = 0
@@ -43,7 +43,7 @@ def share(redis: Redis) -> Ample:
 
 def find(polar: Polar, share: Ample, *names: CustomerName) -> dict[CustomerName, str]:
     with client_of(polar) as client:
-        return Customers(client, Turns(pauses=share)).find(names, lambda *_: None)
+        return Customers(client, Pacer(throttle=share)).find(names, lambda *_: None)
 
 
 def name_of(number: int, kind: NameKind) -> CustomerName:
@@ -117,7 +117,7 @@ def test_a_token_that_may_only_ingest_is_told_what_it_lacks_to_read_the_list(
 
 def test_who_is_missing_can_be_created_but_not_with_anothers_address(polar: Polar, share: Ample) -> None:
     with client_of(polar) as client:
-        customers = Customers(client, Turns(pauses=share))
+        customers = Customers(client, Pacer(throttle=share))
         created = customers.create(NewCustomer("new@example.com", "New", "user:new"))
         assert polar.customers[created].external_id == "user:new"
         with pytest.raises(PolarRefusedError, match="already exists"):

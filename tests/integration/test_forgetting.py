@@ -19,8 +19,9 @@ from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.bodies import pack
 from workers.store.deliveries import DeliveryStore
+from workers.store.erasure import Erasure
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 RULES = rules_of(
     rule("pack", {"api_usage": 10}, on_refund="revoke"),
@@ -50,7 +51,7 @@ OTHERS = {
 
 @pytest.fixture
 def forgetting(redis: Redis, store: DeliveryStore, ledger: Ledger) -> Forgetting:
-    return Forgetting(redis, store, Audit(redis, ledger))
+    return Forgetting(Erasure(redis), store, Audit(redis, ledger))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) 
     for name, body in {**THEIRS, **OTHERS}.items():
         accept(redis_url, name, body=body)
     polar = FakePolar(known=lambda customer: customer != REFUSED)
-    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: RULES)
+    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=polar, rules=lambda: RULES)
     granter.run(store.lease(MOST_DELIVERIES))
     assert store.counts()[Status.WAITING] == 0
 
@@ -204,7 +205,7 @@ def test_a_server_that_lets_nobody_rewrite_is_named(forgetting: Forgetting, redi
         def info(self, _section: str) -> dict[str, object]:
             raise ResponseError("unknown command 'INFO'")
 
-    forgetting._redis = cast(Redis, Managed())
+    forgetting._erasure._redis = cast(Redis, Managed())
     assert "unknown command 'INFO'" in forgetting.rewrite_log()
 
 

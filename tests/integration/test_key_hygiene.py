@@ -25,7 +25,7 @@ from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 BY_HAND = (
     ManualGrant(
@@ -137,7 +137,7 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
 ) -> None:
     rulebook = watch_in(tmp_path).rulebook
     polar = FakePolar(known=lambda customer: customer != some_id(4))
-    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: RULES)
+    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=polar, rules=lambda: RULES)
     monkeypatch.setattr(jobs, "_granter", granter)
 
     def work() -> list[str]:

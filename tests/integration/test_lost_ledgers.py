@@ -1,7 +1,6 @@
 """Whether the ledger was lost with its Redis: then nothing is granted before it is rebuilt."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from redis import Redis
@@ -25,9 +24,9 @@ def test_a_first_backfill_that_was_killed_is_no_ledger_that_was_lost(mending: Me
     sell(mending.polar, 1)
     with pytest.raises(KilledError):
         mending.backfill_but_die_before_settling()
-    assert not mending.mender.is_ledger_lost(datetime.now(UTC))
+    assert not mending.is_ledger_lost()
     mending.redis.flushall()
-    assert mending.mender.is_ledger_lost(datetime.now(UTC))
+    assert mending.is_ledger_lost()
 
 
 def test_a_lost_ledger_stays_one_when_workers_go_on(mending: Mending) -> None:
@@ -35,9 +34,9 @@ def test_a_lost_ledger_stays_one_when_workers_go_on(mending: Mending) -> None:
     mending.deliver(sell(mending.polar, 1))
     mending.redis.flushall()
     mending.deliver(sell(mending.polar, 2))
-    assert mending.mender.is_ledger_lost(datetime.now(UTC))
+    assert mending.is_ledger_lost()
     rebuild(mending)
-    assert not mending.mender.is_ledger_lost(datetime.now(UTC))
+    assert not mending.is_ledger_lost()
 
 
 def test_what_was_taken_back_of_nothing_is_no_ledger_that_was_lost(mending: Mending) -> None:
@@ -47,4 +46,4 @@ def test_what_was_taken_back_of_nothing_is_no_ledger_that_was_lost(mending: Mend
     mending.polar.stored = [one for one in mending.polar.stored if "refund" in one.sent["external_id"]]
     assert len(mending.polar.stored) == 1
     mending.redis.flushall()
-    assert not mending.mender.is_ledger_lost(datetime.now(UTC))
+    assert not mending.is_ledger_lost()

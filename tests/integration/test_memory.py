@@ -20,7 +20,7 @@ from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 RENEWAL = payload("order_paid_subscription_cycle").decode()  # byte for byte: spaces would cost
 ORDER, CUSTOMER = (json.loads(RENEWAL)["data"][name] for name in ("id", "customer_id"))
@@ -42,7 +42,7 @@ def sell(redis: Redis, url: str, rules: Rules, *, customers: int = COUNT) -> Del
 
 def run(redis: Redis, store: DeliveryStore, rules: Rules) -> None:
     ledger = Ledger(redis, retain=RETAIN)
-    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=FakePolar(), rules=lambda: rules)
+    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=FakePolar(), rules=lambda: rules)
     granter.run(store.lease(MOST_DELIVERIES))
 
 

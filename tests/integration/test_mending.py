@@ -20,7 +20,6 @@ from workers.core.grants import order_subject
 from workers.errors import PolarDeniedError, PolarUnreachableError
 from workers.operations.backfill.review import Left, delivery_id_of
 from workers.pipeline.granter import MOST_DELIVERIES
-from workers.store.deliveries import DISMISSED
 
 STRANGER = some_id(999)
 FAILING = rules_of(rule("pack", {"api_usage": "int(order.metadata.credits)"}))
@@ -40,7 +39,7 @@ def test_a_few_hundred_orders_are_read_page_by_page_and_granted_oldest_first(men
     told: list[tuple[int, int]] = []
     backlog = mending.look(tell=lambda read, total: told.append((read, total)))
     assert told == [(min(read, count), count) for read in range(100, count + 100, 100)]
-    batches = list(mending.mender.grant(backlog, mending.granter))
+    batches = list(mending.backfiller.grant(backlog, mending.granter))
     assert [len(batch) for batch in batches] == [MOST_DELIVERIES, 10]
     assert batches[1][-1].order_id == some_id(1)  # the newest
     assert mending.balance() == 10 * count
@@ -93,7 +92,7 @@ def test_a_webhook_that_comes_while_the_orders_are_read_credits_nothing_twice(me
     body = sell(mending.polar, 1)
     backlog = mending.look()
     assert mending.deliver(body) is Status.GRANTED
-    (outcome,) = next(mending.mender.grant(backlog, mending.granter))
+    (outcome,) = next(mending.backfiller.grant(backlog, mending.granter))
     assert outcome.status is Status.SKIPPED
     assert outcome.reason.startswith("already granted")
     assert mending.balance() == 10
@@ -144,7 +143,7 @@ def test_what_was_dismissed_stays_dismissed(mending: Mending) -> None:
     mending.rules = FAILING
     assert mending.deliver(sell(mending.polar, 1)) is Status.FAILED
     mending.store.dismiss(["msg-1"], retain=timedelta(days=1))
-    assert mending.store.get(["msg-1"])[0].reason.startswith(DISMISSED)
+    assert mending.store.get(["msg-1"])[0].is_dismissed
     assert mending.look().parked == 1
     mending.rules = TEN
     backlog = mending.look()
@@ -176,7 +175,7 @@ def test_an_outage_ends_it_and_what_was_not_begun_is_left_as_it_was(mending: Men
     backlog = mending.look()
     mending.polar.scopes -= {"events:write"}
     with pytest.raises(PolarUnreachableError, match="Polar takes nothing now"):
-        list(mending.mender.grant(backlog, mending.granter))
+        list(mending.backfiller.grant(backlog, mending.granter))
     left = [delivery_id_of(some_id(n)) for n in range(1, MOST_DELIVERIES + 2)]
     assert len(mending.store.get(left)) == MOST_DELIVERIES
     mending.polar.scopes |= {"events:write"}
@@ -189,7 +188,7 @@ def test_a_rate_limit_in_the_midst_is_sat_out_and_the_batch_goes_on(mending: Men
     sell(mending.polar, 1)
     backlog = mending.look()
     mending.polar.faults.append(RateLimited(retry_after=60))
-    batches = list(mending.mender.grant(backlog, mending.granter))
+    batches = list(mending.backfiller.grant(backlog, mending.granter))
     assert [one.status for batch in batches for one in batch] == [Status.GRANTED]
     assert [round(seconds) for seconds in mending.slept] == [60]
     assert mending.balance() == 10
@@ -221,7 +220,7 @@ def test_a_scope_that_is_not_given_is_named(mending: Mending) -> None:
     with pytest.raises(PolarDeniedError, match="orders:read"):
         mending.look()
     with pytest.raises(PolarDeniedError, match="webhooks:read"):
-        mending.mender.search(since=datetime.now(UTC), until=datetime.now(UTC))
+        mending.recoverer.search(since=datetime.now(UTC), until=datetime.now(UTC))
 
 
 def lose(mending: Mending, number: int, body: bytes) -> str:
@@ -246,18 +245,18 @@ def test_what_polar_failed_to_deliver_is_stored_by_its_own_id_and_runs_as_if_it_
     ids = [lose(mending, number, body) for number, body in enumerate(bodies, 1)]
     lose(mending, 4, payload("customer_updated"))
     now = datetime.now(UTC)
-    found = mending.mender.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    found = mending.recoverer.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
     assert set(found.lost) == set(ids)
-    assert mending.mender.prospects(found.oldest_first, mending.rules) == {
+    assert mending.recoverer.prospects(found.oldest_first, mending.rules) == {
         ids[0]: "grant 5 api_usage",
         ids[1]: "grant 10 api_usage",
         ids[2]: "grant 3 api_usage",
     }
     assert mending.store.get(ids) == []
-    (outcomes,) = mending.mender.recover(found.oldest_first, mending.granter)
+    (outcomes,) = mending.recoverer.recover(found.oldest_first, mending.granter)
     assert {one.delivery_id: one.status for one in outcomes} == dict.fromkeys(ids, Status.GRANTED)
     assert [mending.store.body(one) for one in ids] == bodies
-    found = mending.mender.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    found = mending.recoverer.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
     assert found.lost == {}
 
 
@@ -265,10 +264,10 @@ def test_what_polar_delivers_meanwhile_is_left_to_the_workers(mending: Mending, 
     body = sell(mending.polar, 1)
     lost = lose(mending, 1, body)
     now = datetime.now(UTC)
-    found = mending.mender.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    found = mending.recoverer.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
     accept(redis_url, lost, body=body)
     assert [
-        one for batch in mending.mender.recover(found.oldest_first, mending.granter) for one in batch
+        one for batch in mending.recoverer.recover(found.oldest_first, mending.granter) for one in batch
     ] == []
     assert [one.id for one in mending.store.lease(10).deliveries] == [lost]
 
@@ -278,7 +277,7 @@ def test_a_refund_that_was_lost_takes_its_share_back(mending: Mending) -> None:
     mending.deliver(sell(mending.polar, 1))
     lose(mending, 2, refund_webhook(500, id=some_id(1)))
     now = datetime.now(UTC)
-    found = mending.mender.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
-    list(mending.mender.recover(found.oldest_first, mending.granter))
+    found = mending.recoverer.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    list(mending.recoverer.recover(found.oldest_first, mending.granter))
     assert mending.balance() == 50
     assert mending.ledger.find(order_subject(some_id(1))).taken

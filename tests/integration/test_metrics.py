@@ -23,7 +23,7 @@ from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class Shop:
         self._granter = Granter(
             inbox=DeliveryStore(redis),
             book=Ledger(redis, retain=RETAIN),
-            gate=Pauses(redis),
+            gate=Throttle(redis),
             polar=self.polar,
             rules=lambda: self.rules,
         )
@@ -244,17 +244,17 @@ def test_an_outage_of_polars_and_each_try_again_shows(
 
 
 def test_our_share_of_the_rate_limit_shows_as_it_is_used_up(receiver: str, redis: Redis) -> None:
-    pauses = Pauses(redis, requests_per_minute=100)
-    pauses.take()
+    throttle = Throttle(redis, requests_per_minute=100)
+    throttle.take()
     assert 0.01 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 0.02
-    while pauses.take():
+    while throttle.take():
         pass
     assert 0.95 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 1
 
 
 def test_after_a_429_it_shows_how_long_we_take_less(receiver: str, redis: Redis) -> None:
     assert scraped(receiver)["credits_polar_thrift_seconds"] == 0
-    Pauses(redis).slow_down(60, "Polar answered 429")
+    Throttle(redis).slow_down(60, "Polar answered 429")
     assert 350 < scraped(receiver)["credits_polar_thrift_seconds"] <= 360
 
 

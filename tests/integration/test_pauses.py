@@ -14,7 +14,7 @@ from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
@@ -22,7 +22,7 @@ def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
 ) -> None:
     accept(redis_url, "msg-1")
     due = due_ms(redis, "msg-1")
-    Pauses(redis).begin(60, "Polar answered 503")
+    Throttle(redis).begin(60, "Polar answered 503")
     assert store.lease(10).deliveries == ()
     assert due_ms(redis, "msg-1") == due
     assert store.get(["msg-1"])[0].attempts == 0
@@ -32,7 +32,7 @@ def test_after_a_pause_one_worker_probes_and_the_others_wait_for_it(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "a", "b", "c", "d")
-    Pauses(redis).begin(60, "Polar answered 503")
+    Throttle(redis).begin(60, "Polar answered 503")
     let_pause_end(redis)
     probe = store.lease(4)
     assert probe.outages == 1
@@ -42,11 +42,11 @@ def test_after_a_pause_one_worker_probes_and_the_others_wait_for_it(
 
 def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b", "c", "d")
-    pauses = Pauses(redis)
-    pauses.begin(60, "Polar answered 503")
+    throttle = Throttle(redis)
+    throttle.begin(60, "Polar answered 503")
     let_pause_end(redis)
     probed = ids_of(store.lease(4).deliveries)
-    pauses.over()
+    throttle.over()
     lease = store.lease(4)
     assert lease.outages == 0
     assert sorted(probed + ids_of(lease.deliveries)) == ["a", "b", "c", "d"]
@@ -54,11 +54,11 @@ def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, s
 
 def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b")
-    pauses = Pauses(redis)
-    pauses.begin(60, "Polar answered 503")
+    throttle = Throttle(redis)
+    throttle.begin(60, "Polar answered 503")
     let_pause_end(redis)
     first = store.lease(1)
-    pauses.give_back()
+    throttle.give_back()
     second = store.lease(1)
     assert (len(first.deliveries), len(second.deliveries), second.outages) == (1, 1, 1)
 
@@ -66,7 +66,7 @@ def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, st
 def test_a_probe_that_finds_nothing_due_keeps_nobody_waiting(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
-    Pauses(redis).begin(60, "Polar answered 503")
+    Throttle(redis).begin(60, "Polar answered 503")
     let_pause_end(redis)
     assert store.lease(10).deliveries == ()
     accept(redis_url, "msg-1")
@@ -77,7 +77,7 @@ def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
-    Pauses(redis).begin(60, "Polar answered 503")
+    Throttle(redis).begin(60, "Polar answered 503")
     let_pause_end(redis)
     store.lease(10)
     assert 0 < redis.pttl(keys.PROBE) <= LEASE_SECONDS * 1000
@@ -88,9 +88,9 @@ def test_a_probe_is_the_smaller_the_longer_polar_is_away(
 ) -> None:
     """What is too much for it at once gets through in the end."""
     accept(redis_url, *(f"msg-{number}" for number in range(8)))
-    pauses, sizes = Pauses(redis), []
+    throttle, sizes = Throttle(redis), []
     for _ in range(5):
-        pauses.begin(60, "Polar answered 500")
+        throttle.begin(60, "Polar answered 500")
         let_pause_end(redis)
         sizes.append(len(store.lease(8).deliveries))
         let_leases_end(redis)
@@ -98,34 +98,34 @@ def test_a_probe_is_the_smaller_the_longer_polar_is_away(
 
 
 def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: Redis) -> None:
-    pauses = Pauses(redis)
-    pauses.begin(60, "Polar answered 429")
-    pauses.begin(5, "Polar answered 503")
-    standing = pauses.standing()
+    throttle = Throttle(redis)
+    throttle.begin(60, "Polar answered 429")
+    throttle.begin(5, "Polar answered 503")
+    standing = throttle.standing()
     assert standing is not None
     assert standing.reason == "Polar answered 429"
     assert timedelta(seconds=5) < standing.left <= timedelta(seconds=60)
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
-    pauses.begin(120, "Polar answered 401")
-    longer = pauses.standing()
+    throttle.begin(120, "Polar answered 401")
+    longer = throttle.standing()
     assert longer is not None
     assert longer.left > timedelta(seconds=60)
 
 
 def test_pauses_in_a_row_are_counted_until_polar_takes_something(redis: Redis, store: DeliveryStore) -> None:
-    pauses = Pauses(redis)
+    throttle = Throttle(redis)
     for _ in range(3):
-        pauses.begin(60, "Polar answered 503")
+        throttle.begin(60, "Polar answered 503")
         let_pause_end(redis)
     assert redis.hget(keys.OUTAGE, "pauses") == b"3"
-    pauses.over()
+    throttle.over()
     assert redis.exists(keys.OUTAGE, keys.PROBE) == 0
-    assert pauses.standing() is None
+    assert throttle.standing() is None
 
 
 @pytest.mark.parametrize("seconds", [0, 0.0001])
 def test_a_pause_of_next_to_nothing_is_one_all_the_same(redis: Redis, seconds: float) -> None:
-    Pauses(redis).begin(seconds, "Polar answered 429")
+    Throttle(redis).begin(seconds, "Polar answered 429")
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
 
 
@@ -134,11 +134,11 @@ def test_a_credit_that_polar_takes_ends_the_outage_whoever_sent_it(
 ) -> None:
     """A replay may grant all that waited: then no worker is left to find out that Polar is back."""
     accept(redis_url, "msg-1")
-    Pauses(redis).begin(60, "Polar answered 503")
+    Throttle(redis).begin(60, "Polar answered 503")
     let_pause_end(redis)
-    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=FakePolar(), rules=lambda: TEN)
+    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=FakePolar(), rules=lambda: TEN)
     assert [one.status for one in granter.run(Lease(deliveries=store.reopen(["msg-1"])))] == [Status.GRANTED]
-    assert Pauses(redis).outage() is None
+    assert Throttle(redis).outage() is None
 
 
 def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
@@ -147,9 +147,9 @@ def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
     """Another worker has met the outage meanwhile, and after its pause one is to ask alone."""
     accept(redis_url, "msg-1")
     lease = store.lease(10)
-    Pauses(redis).begin(60, "Polar answered 503")
-    Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=FakePolar(), rules=lambda: TEN).run(lease)
-    assert Pauses(redis).outage() is not None
+    Throttle(redis).begin(60, "Polar answered 503")
+    Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=FakePolar(), rules=lambda: TEN).run(lease)
+    assert Throttle(redis).outage() is not None
 
 
 def test_status_tells_why_polar_is_not_asked_and_that_less_is_taken_after_a_429(redis: Redis) -> None:
@@ -158,7 +158,7 @@ def test_status_tells_why_polar_is_not_asked_and_that_less_is_taken_after_a_429(
         return polar.ok, polar.detail
 
     assert said() == (True, "no outage")
-    Pauses(redis).slow_down(60, "Polar answered 429: slow down.")
+    Throttle(redis).slow_down(60, "Polar answered 429: slow down.")
     thrift = "; after a 429 we take less than our share for 5 min more"
     ok, words = said()
     assert ok

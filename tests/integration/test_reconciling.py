@@ -25,6 +25,7 @@ from workers.operations.backfill.review import delivery_id_of
 from workers.operations.reconcile import Reconciler
 from workers.store import keys
 from workers.store.counts import Tally
+from workers.store.schedule import ReconcileSchedule
 
 SIX_HOURS = timedelta(hours=6)
 BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
@@ -45,11 +46,10 @@ def reconciler(
     """Return a host's reconciler, just started."""
     mending.rules = parse_rules(rules, "rules.yaml")
     return Reconciler(
-        redis=mending.redis,
-        mender=mending.mender,
+        schedule=ReconcileSchedule(mending.redis, Tally()),
+        backfiller=mending.backfiller,
         granter=mending.granter,
         rulebook=Rulebook(write(folder / "rules.yaml", rules)),
-        tally=Tally(),
         every=every,
     )
 

@@ -24,7 +24,7 @@ from workers.core.refunds import take_back
 from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 SUBJECT = order_subject(ORDER)
 MIXED = rules_of(
@@ -169,7 +169,7 @@ def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     polar = FakePolar()
-    granter = Granter(inbox=store, book=ledger, gate=Pauses(redis), polar=polar, rules=lambda: HUNDRED)
+    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=polar, rules=lambda: HUNDRED)
     accept(redis_url, "paid", body=order_webhook())
     granter.run(store.lease(1))
     for number in range(20):  # each refund is told twice; half of the order in the end

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from config.rules import Rules, parse_rules
 from tests.support.recordings import payload
-from workers.core.cases import fact_of
 from workers.core.envelope import peek_type
-from workers.core.facts import Fact
+from workers.core.facts import Fact, fact_of
 from workers.core.grants import Grant, Part, order_subject
 from workers.core.payloads import Order, read_order
 

@@ -15,16 +15,19 @@ from workers.core.claims import Claim, Standing
 from workers.core.delivery import Lease, Leased, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import order_subject
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import Rebuilding
 from workers.operations.rebuild.run import Restored, Restorer
 from workers.store.ledger import Ledger
+from workers.store.restorations import RestorationStore
 
 
 def restorer_of(mending: Mending) -> Restorer:
     """Return what rebuilds; its waiting takes no time."""
-    turns: Turns = mending.mender.turns
-    return Restorer(redis=mending.redis, ledger=mending.ledger, polar=mending.client, turns=turns)
+    pacer: Pacer = mending.pacer
+    return Restorer(
+        store=RestorationStore(mending.redis), ledger=mending.ledger, polar=mending.client, pacer=pacer
+    )
 
 
 def look(mending: Mending) -> Rebuilding:

@@ -20,13 +20,15 @@ from tests.support.recordings import payload
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import Grant
-from workers.operations.backfill.run import Backlog, Mender
-from workers.operations.pacing import Turns
+from workers.operations.backfill.run import Backfiller, Backlog
+from workers.operations.pacing import Pacer
+from workers.operations.rebuild.lost_ledger import is_ledger_lost
+from workers.operations.recover import Recoverer
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar as Client
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 def sell(
@@ -73,10 +75,23 @@ class Mending:
         return Ledger(self.redis, retain=RETAIN)
 
     @property
-    def mender(self) -> Mender:
-        """Return what mends; its waiting takes no time."""
-        turns = Turns(pauses=Pauses(self.redis), sleep=self._sleep)
-        return Mender(store=self.store, ledger=self.ledger, polar=self.client, turns=turns)
+    def pacer(self) -> Pacer:
+        """Return what waits for its turn at Polar; here that takes no time."""
+        return Pacer(throttle=Throttle(self.redis), sleep=self._sleep)
+
+    @property
+    def backfiller(self) -> Backfiller:
+        """Return what grants orders that were never credited."""
+        return Backfiller(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
+
+    @property
+    def recoverer(self) -> Recoverer:
+        """Return what takes from Polar what it failed to deliver."""
+        return Recoverer(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
+
+    def is_ledger_lost(self) -> bool:
+        """Say whether Polar has credits of ours that the ledger does not know."""
+        return is_ledger_lost(self.ledger, self.client, self.pacer, now=datetime.now(UTC))
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -85,7 +100,7 @@ class Mending:
     @property
     def granter(self) -> Granter:
         """Return what grants."""
-        gate = Pauses(self.redis)
+        gate = Throttle(self.redis)
         return Granter(
             inbox=self.store, book=self.ledger, gate=gate, polar=self.client, rules=lambda: self.rules
         )
@@ -94,22 +109,22 @@ class Mending:
         """Look back a week."""
         now = datetime.now(UTC)
         usual = {"since": now - timedelta(days=7), "until": now, "now": now}
-        return self.mender.look(self.rules, **usual | how)
+        return self.backfiller.look(self.rules, **usual | how)
 
     def backfill(self, **how: Any) -> list[Outcome]:
         """Look back a week and grant what is missing."""
-        return [one for batch in self.mender.grant(self.look(**how), self.granter) for one in batch]
+        return [one for batch in self.backfiller.grant(self.look(**how), self.granter) for one in batch]
 
     def backfill_but_die_before_settling(self) -> None:
         """Backfill, and be killed when Polar has taken the credit and nothing is written down of it."""
         granter = replace(self.granter, book=_Doomed(self.ledger))
-        list(self.mender.grant(self.look(), granter))
+        list(self.backfiller.grant(self.look(), granter))
 
     def recover(self) -> list[Outcome]:
         """Take from Polar what it failed to deliver in the last day, and run it."""
         now = datetime.now(UTC)
-        found = self.mender.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
-        return [one for batch in self.mender.recover(found.oldest_first, self.granter) for one in batch]
+        found = self.recoverer.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+        return [one for batch in self.recoverer.recover(found.oldest_first, self.granter) for one in batch]
 
     def deliver(self, body: bytes, delivery_id: str = "msg-1") -> Status:
         """Let a webhook come and a worker work on it; return what became of it."""

@@ -1,34 +1,25 @@
 """PURE: one delivery on its way: what it says, what is planned and frozen for it, how it ends."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.rules import Rules
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
 from workers.core.envelope import (
-    CUSTOMER_CREATED,
-    ORDER_PAID,
     ORDER_REFUNDED,
-    SUBSCRIPTION_CYCLED,
     read_envelope,
 )
-from workers.core.facts import Fact, customer_fact, order_fact, period_fact
+from workers.core.facts import fact_of
 from workers.core.grants import order_subject
 from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
 from workers.core.pauses import PauseCause
-from workers.core.payloads import read_customer, read_order, read_period
+from workers.core.payloads import read_order
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
 from workers.core.takebacks import nothing_to_take
-from workers.core.wording import credits_text
+from workers.core.wording import credits_text, utc
 from workers.errors import UnreadableEventError
-
-_FACTS: Mapping[str, Callable[[bytes], Fact]] = {
-    ORDER_PAID: lambda body: order_fact(read_order(body)),
-    SUBSCRIPTION_CYCLED: lambda body: period_fact(read_period(body)),
-    CUSTOMER_CREATED: lambda body: customer_fact(read_customer(body)),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,12 +70,6 @@ def open_case(delivery: Leased, rules: Rules) -> Case:
     return Case(delivery=delivery, plan=plan_for(fact, rules))
 
 
-def fact_of(type_: str, body: bytes) -> Fact | None:
-    """Return what a webhook tells of; None if rules cannot credit such a thing."""
-    read = _FACTS.get(type_)
-    return read(body) if read else None
-
-
 def refund_plan(body: bytes) -> Plan:
     """Return the plan of an ``order.refunded``: it grants nothing, and notes the refund."""
     order = read_order(body).view
@@ -125,7 +110,8 @@ def other_amount(case: Case, standing: Standing) -> str:
     frozen, asked = credits_text(standing.own.grants), credits_text(case.plan.grants)
     if frozen == asked:
         return ""
-    return f"by this key {frozen} was granted at {_said(standing.own)}; another amount needs another key"
+    at = utc(standing.own.claimed_at)
+    return f"by this key {frozen} was granted at {at}; another amount needs another key"
 
 
 def _is_by(case: Case, claim: Claim, makers: Mapping[str, str]) -> bool:
@@ -155,11 +141,7 @@ def _unclaimed(case: Case, plan: Plan, standing: Standing, done: Ingested) -> Ou
 def _claimed(claim: Claim, done: Ingested) -> str:
     left = any(grant.key not in done.accepted for grant in claim.unsettled)
     sent = ", which Polar has not taken yet" if left else ""
-    return f"claimed by delivery {claim.delivery_id} at {_said(claim)}{sent}"
-
-
-def _said(claim: Claim) -> str:
-    return f"{claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"claimed by delivery {claim.delivery_id} at {utc(claim.claimed_at)}{sent}"
 
 
 def _waiting(case: Case, open_keys: Sequence[str], done: Ingested) -> Outcome:
@@ -180,7 +162,7 @@ def _differs(case: Case, plan: Plan, standing: Standing, mine: Sequence[Claim]) 
     planned = tuple(grant for grant in plan.grants if grant.subject not in others)
     if given == planned or credits_text(given) == credits_text(planned):
         return ""
-    return f", as claimed at {_said(mine[0])}; today's rules say {credits_text(planned)}"
+    return f", as claimed at {utc(mine[0].claimed_at)}; today's rules say {credits_text(planned)}"
 
 
 def _outcome(

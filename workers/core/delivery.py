@@ -55,8 +55,10 @@ class Delivery:
     subject: str | None
     order_id: str | None
     customer_id: str | None
+    is_dismissed: bool = False
+    """Whether it failed and a person put it to rest."""
     erased_at: datetime | None = None
-    """When its body was erased: it can no more be run, nor read."""
+    """When its body was erased: it can no longer be run, nor read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

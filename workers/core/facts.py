@@ -1,13 +1,15 @@
 """PURE: what a webhook tells of, as rules see it: an order paid, a period begun, a customer created."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from config.cel.expressions import Variables
 from config.rules import ORDER_TRIGGERS, Trigger
 from workers.core.claims import Refund
+from workers.core.envelope import CUSTOMER_CREATED, ORDER_PAID, SUBSCRIPTION_CYCLED
 from workers.core.grants import customer_subject, cycle_subject, order_subject
-from workers.core.payloads import Customer, Order, Period, Read
+from workers.core.payloads import Customer, Order, Period, Read, read_customer, read_order, read_period
 from workers.core.refunds import refund_of
 
 # Of all triggers of orders the trial's start alone is no billing reason of Polar's.
@@ -86,3 +88,16 @@ def _never(order: Order) -> str:
     if order.is_final_invoice:
         return "final invoice of an ended subscription: never credited"
     return f"billing reason {order.billing_reason!r} is none that rules can name"
+
+
+_FACTS: Mapping[str, Callable[[bytes], Fact]] = {
+    ORDER_PAID: lambda body: order_fact(read_order(body)),
+    SUBSCRIPTION_CYCLED: lambda body: period_fact(read_period(body)),
+    CUSTOMER_CREATED: lambda body: customer_fact(read_customer(body)),
+}
+
+
+def fact_of(type_: str, body: bytes) -> Fact | None:
+    """Return what a webhook tells of; None if rules cannot credit such a thing."""
+    read = _FACTS.get(type_)
+    return read(body) if read else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
 
@@ -12,6 +11,7 @@ from config.rules import Rule, Rules, Trigger
 from workers.core.claims import Refund, Revoke
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
+from workers.core.wording import utc
 
 _MOST_NAMED = 3  # rules that came close are named in a reason; more would bury it
 
@@ -107,9 +107,8 @@ def why_not(verdict: Verdict, fact: Fact) -> str:
         return f"not for the trigger {fact.trigger}"
     if verdict.obstacle is Obstacle.WINDOW:
         early = _is_early(rule, fact)
-        bound = (
-            f"before its from, {_said(rule.begins)}" if early else f"not before its until, {_said(rule.ends)}"
-        )
+        edge, at = ("before its from", rule.begins) if early else ("not before its until", rule.ends)
+        bound = f"{edge}, {utc(at)}" if at else edge
         return f"{_happened(fact)}, {bound}"
     if verdict.obstacle is Obstacle.CONDITION and rule.when is not None:
         return rule.when.unmet(fact.variables)
@@ -193,8 +192,4 @@ def _subject(rule: Rule, fact: Fact) -> str:
 
 
 def _happened(fact: Fact) -> str:
-    return f"{'begun' if fact.trigger is Trigger.PERIOD else 'created'} {_said(fact.moment)}"
-
-
-def _said(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
+    return f"{'begun' if fact.trigger is Trigger.PERIOD else 'created'} {utc(fact.moment)}"

@@ -1,6 +1,7 @@
 """How numbers of credits and times in UTC are written, everywhere."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from workers.core.grants import Grant
@@ -17,6 +18,11 @@ def credits_text(grants: Iterable[Grant]) -> str:
             side[grant.meter] = side.get(grant.meter, Decimal(0)) + abs(units)
     texts = [_listed(given)] if given else []
     return "; ".join(texts + ([f"took back {_listed(taken)}"] if taken else [])) or "nothing"
+
+
+def utc(moment: datetime) -> str:
+    """Return a moment in UTC, to the second: ``2026-11-01T12:00:00Z``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def plain(units: Decimal) -> str:

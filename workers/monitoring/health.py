@@ -20,7 +20,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.queue import workers_alive
 from workers.store.redis_errors import words_of
 from workers.store.server_check import redis_findings
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +86,12 @@ def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
 
 def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     """A pause of seconds is everyday life; an outage of minutes is not, nor what no waiting mends."""
-    pauses = Pauses(redis)
-    outage, pause = pauses.outage(), pauses.standing()
+    throttle = Throttle(redis)
+    outage, pause = throttle.outage(), throttle.standing()
     again = f"it is asked again in {spoken(pause.left)}" if pause else "it is asked again now"
     if outage is None:
         waits = f"{pause.reason.rstrip('.')}; {again}" if pause else "no outage"
-        return True, waits + _thrift(pauses.thrifty_for())
+        return True, waits + _thrift(throttle.thrifty_for())
     age, denied = now - outage.since, outage.cause is PauseCause.DENIED
     advice = "; `credits check` says what to do" if denied else ""
     words = f"has taken nothing for {spoken(age)}: {outage.reason.rstrip('.')}; {again}{advice}"

@@ -21,7 +21,7 @@ from workers.store import keys
 from workers.store.counts import BOUNDS
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 # So long after all that may come at once was taken, our share of the rate limit is whole again.
 _BUDGET_SECONDS = 60
@@ -113,16 +113,16 @@ class _Whole(Collector):
         return kept
 
     def _standing(self) -> Iterator[tuple[str, str, float]]:
-        pauses = Pauses(self._redis)
+        throttle = Throttle(self._redis)
         oldest = DeliveryStore(self._redis).oldest_waiting()
-        outage, pause = pauses.outage(), pauses.standing()
+        outage, pause = throttle.outage(), throttle.standing()
         away_since = outage.since if outage else None
         left = pause.left.total_seconds() if pause else 0.0
         yield "oldest_waiting_seconds", "How long the oldest delivery waits.", self._age(oldest)
         yield "outage_seconds", "How long Polar has taken nothing.", self._age(away_since)
         yield "pause_seconds", "How long Polar is not asked yet.", left
         yield "polar_budget_used_ratio", "How much of our share of its rate limit is used.", self._used()
-        thrift = pauses.thrifty_for().total_seconds()
+        thrift = throttle.thrifty_for().total_seconds()
         yield "polar_thrift_seconds", "How long less than our share is taken yet, after a 429.", thrift
         yield "workers", "Workers that gave a sign of life.", workers_alive(self._redis, self._now)
         yield "queued_jobs", "RQ jobs that wait in our queue.", queue_length(self._redis)

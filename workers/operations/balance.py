@@ -8,12 +8,12 @@ from decimal import Decimal
 from config.rules import Meter
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer
 from workers.polar.catalogue import PolarMeter, views
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
 from workers.polar.meter_match import closest
-from workers.polar.scopes import needs
+from workers.polar.responses import needs
 from workers.store.audit import Audit
 
 NOTHING = Decimal(0)
@@ -36,14 +36,14 @@ class Teller:
     """Tells balances."""
 
     polar: Polar
-    turns: Turns
+    pacer: Pacer
     audit: Audit
 
     def tell(self, customer_id: str) -> list[Balance]:
         """Return what the customer has on each meter that Polar or the ledger knows of."""
         listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": customer_id})
         with needs("customer_meters:read"):
-            rows = [row for page in self.turns.read(self.polar, listing) for row in page.items]
+            rows = [row for page in self.pacer.read(self.polar, listing) for row in page.items]
         # A server that does not know the filter lists everybody's.
         own = [row for row in rows if row.get("customer_id") == customer_id]
         return side_by_side(own, self.audit.of_customer(customer_id))

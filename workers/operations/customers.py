@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.errors import PolarDeniedError
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
-from workers.polar.scopes import needs
+from workers.polar.responses import needs
 
 _EVERYBODY = Listing(path="/v1/customers/")
 
@@ -26,9 +26,9 @@ Ids = dict[CustomerName, str]
 class Customers:
     """The customers of one organization."""
 
-    def __init__(self, polar: Polar, turns: Turns) -> None:
+    def __init__(self, polar: Polar, pacer: Pacer) -> None:
         self._polar = polar
-        self._turns = turns
+        self._turns = pacer
 
     @needs("customers:read")
     def find(self, names: Sequence[CustomerName], done: Callable[[int, int], object]) -> Ids:

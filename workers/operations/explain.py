@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.rules import Rules
-from workers.core.cases import Case, fact_of
+from workers.core.cases import Case
 from workers.core.claims import Standing
 from workers.core.dry_run import prospect
-from workers.core.facts import Fact
+from workers.core.facts import Fact, fact_of
 from workers.core.planning import Plan, Verdict, judge, never, why_not
 from workers.core.wording import plain
 from workers.errors import UnreadableEventError

@@ -12,9 +12,10 @@ from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.polar.client import Polar
-from workers.polar.lists import Listing, Page, pages
+from workers.polar.lists import Listing, Page, Row, pages
+from workers.polar.responses import needs
 from workers.store.deliveries import DeliveryStore
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 # Twice the window of Polar's rate limit, and of the longest pause of our own.
 _LONGEST_WAIT = timedelta(minutes=2)
@@ -25,6 +26,14 @@ _RETRY_SECONDS = (1.0, 5.0, 15.0)
 # Nobody wonders so soon, and our share of the rate limit has room again by then, as a rule.
 _UNNOTICED_SECONDS = 4.0
 
+Tell = Callable[[int, int], object]
+"""Is told how many rows have been read, and how many there are."""
+
+
+def tell_nobody(_read: int, _total: int) -> None:
+    """Show no progress."""
+
+
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
@@ -34,10 +43,10 @@ def say_nothing(_words: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turns:
+class Pacer:
     """When what can wait may be asked of Polar."""
 
-    pauses: Pauses
+    throttle: Throttle
     sleep: Callable[[float], object] = time.sleep
     say: Callable[[str], object] = say_nothing
     """Is told what is waited for, and how long at most."""
@@ -52,7 +61,7 @@ class Turns:
             try:
                 return request()
             except PolarRateLimitedError as error:
-                self.pauses.slow_down(error.retry_after_seconds, str(error))
+                self.throttle.slow_down(error.retry_after_seconds, str(error))
                 waited = 0.0  # it is there, and knows how long it wants to be left alone
             except (PolarBrokenError, PolarUnreachableError) as error:
                 self._sleep(seconds, str(error))
@@ -64,13 +73,24 @@ class Turns:
         """Yield a list of Polar's page by page, each when it is its turn."""
         return pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
+    def rows(
+        self, polar: Polar, listing: Listing, *, scope: str, tell: Tell = tell_nobody
+    ) -> Iterator[Sequence[Row]]:
+        """Yield the rows of a list page by page; PolarDeniedError names ``scope`` if the token lacks it."""
+        read = 0
+        with needs(scope):
+            for page in self.read(polar, listing):
+                yield page.items
+                read += len(page.items)
+                tell(read, page.total)
+
     def wait(self, *, take: bool, waited: float = 0.0) -> float:
         """Wait until there is room for a request; ``take``: it is made next, and counts.
 
         Returns how many seconds that took with those before: PolarUnreachableError if it would be too many.
         """
-        while left := self.pauses.spare_in(take=take):
-            pause = self.pauses.standing()
+        while left := self.throttle.spare_in(take=take):
+            pause = self.throttle.standing()
             why = pause.reason if pause else "live webhooks go first"
             waited += left.total_seconds()
             most = _UNNOTICED_SECONDS if pause and self.is_hasty else _LONGEST_WAIT.total_seconds()
@@ -85,11 +105,11 @@ class Turns:
         self.sleep(seconds)
 
 
-def run_in_turn(
+def run_batches(
     items: Sequence[Item],
     take: Callable[[Sequence[Item]], tuple[Leased, ...]],
     *,
-    turns: Turns,
+    pacer: Pacer,
     granter: Granter,
     store: DeliveryStore,
 ) -> Iterator[list[Outcome]]:
@@ -98,12 +118,12 @@ def run_in_turn(
     PolarUnreachableError if Polar takes nothing: what was not begun is left as it was.
     """
     for start in range(0, len(items), MOST_DELIVERIES):
-        turns.wait(take=False)
+        pacer.wait(take=False)
         outcomes = granter.run(Lease(deliveries=take(items[start : start + MOST_DELIVERIES])))
         held_up = [one for one in outcomes if one.status is Status.WAITING and not one.strike]
         yield [one for one in outcomes if one not in held_up]
         if held_up:
-            turns.wait(take=False)
+            pacer.wait(take=False)
             taken = store.reopen([one.delivery_id for one in held_up])
             outcomes = granter.run(Lease(deliveries=taken))
             yield outcomes

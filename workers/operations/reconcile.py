@@ -6,19 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
 
 from config.rulebook import Rulebook
 from config.rules import Rules
 from workers.core.delivery import Outcome, Status
 from workers.core.wording import credits_text
 from workers.errors import PolarError
-from workers.operations.backfill.run import LEDGER_LOST, Backlog, Mender
+from workers.operations.backfill.run import Backfiller, Backlog
+from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.pipeline.granter import Granter
-from workers.store import keys
-from workers.store.counts import Tally, write_down
-from workers.store.redis_errors import words_of
+from workers.store.outage import RedisOutage
+from workers.store.schedule import ReconcileSchedule
 
 log = structlog.get_logger(__name__)
 
@@ -38,33 +36,23 @@ _MOST_NAMED = 10  # orders in one line of the log; `credits backfill --dry-run` 
 class Reconciler:
     """Looks back every so often, and grants what is missing."""
 
-    redis: Redis
-    mender: Mender
+    schedule: ReconcileSchedule
+    backfiller: Backfiller
     granter: Granter
     rulebook: Rulebook
-    tally: Tally
     every: timedelta
 
     def work(self) -> None:
         """Work until the process ends, through every outage of Redis."""
-        away_since: float | None = None
+        outage = RedisOutage()
         while True:
-            try:
-                self.look()
-                if away_since is not None:
-                    log.info("Redis is back", away_seconds=round(time.monotonic() - away_since, 1))
-                away_since = None
-            except RedisError as error:
-                if away_since is None:
-                    away_since = time.monotonic()
-                    log.warning("Redis is away: waiting for it", reason=words_of(error))
-                self.redis.connection_pool.disconnect()
-            time.sleep(_LOOK_SECONDS)
+            seconds = outage.attempt(self.look, reconnect=self.schedule.reconnect) or _LOOK_SECONDS
+            time.sleep(seconds)
 
     def look(self) -> None:
         """Do a round if it is time for one, and nobody else has begun it."""
         self.rulebook.look()
-        if not self.redis.set(keys.RECONCILED, 1, nx=True, px=max(self.every, _LONGEST_ROUND)):
+        if not self.schedule.begin(at_most=max(self.every, _LONGEST_ROUND)):
             return
         next_in = self.every
         try:
@@ -72,21 +60,19 @@ class Reconciler:
         except PolarError as error:
             log.warning("reconciling broke off", reason=str(error))
             next_in = min(self.every, _TRY_AGAIN)
-        self.redis.pexpire(keys.RECONCILED, next_in)
-        with self.tally.taken() as counts:  # a round that finds nothing settles nothing
-            write_down(self.redis, counts)
+        self.schedule.end(next_in=next_in)
 
     def _round(self, rules: Rules) -> None:
         if rules.credit_from is None:
             log.error("not reconciling", reason=NEEDS_CREDIT_FROM)
             return
         now = datetime.now(UTC)
-        if self.mender.is_ledger_lost(now):
+        if is_ledger_lost(self.backfiller.ledger, self.backfiller.polar, self.backfiller.pacer, now=now):
             log.error("not reconciling", reason=LEDGER_LOST)
             return
         since = now - max(2 * self.every, _LEAST_LOOKED_BACK)
-        backlog = self.mender.look(rules, since=since, until=now, now=now, only_untold=True)
-        outcomes = [one for batch in self.mender.grant(backlog, self.granter) for one in batch]
+        backlog = self.backfiller.look(rules, since=since, until=now, now=now, only_untold=True)
+        outcomes = [one for batch in self.backfiller.grant(backlog, self.granter) for one in batch]
         if outcomes or not backlog.is_empty:
             _tell(backlog, outcomes)
 

@@ -1,14 +1,24 @@
-"""PURE: which webhooks Polar failed to deliver that never reached us, in its list of failed attempts."""
+"""Finds webhooks that Polar failed to deliver and that never reached us, and runs them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from config.rules.model import Rules
+from workers.core.cases import open_case
+from workers.core.delivery import Leased, Outcome
+from workers.core.dry_run import prospect
 from workers.core.envelope import STORED_TYPES, peek_type
-from workers.polar.lists import Row
-from workers.store.bodies import pack
+from workers.core.planning import Plan
+from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
+from workers.pipeline.granter import MOST_DELIVERIES, Granter
+from workers.polar.client import Polar
+from workers.polar.lists import Row, failed_webhooks
+from workers.store.bodies import pack, unpack
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 _NO_BODY = "Polar has archived it, and its body with it"
 _NO_EVENT = "its body is no event: it may be for an endpoint of another format"
@@ -83,3 +93,48 @@ def _event(row: Row) -> _Event | None:
 def _is_wanted(event: _Event) -> bool:
     """Say whether it could credit something; of what a later attempt brought, nothing is lost."""
     return event.type in STORED_TYPES and event.succeeded is not True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recoverer:
+    """Finds webhooks that Polar failed to deliver, and runs them as if they had come."""
+
+    store: DeliveryStore
+    ledger: Ledger
+    polar: Polar
+    pacer: Pacer
+
+    def search(self, *, since: datetime, until: datetime, tell: Tell = tell_nobody) -> Search:
+        """Read what Polar failed to deliver since, and find what never reached us; touches nothing."""
+        found = Search()
+        listing = failed_webhooks(since=since, before=until, types=STORED_TYPES)
+        for rows in self.pacer.rows(self.polar, listing, scope="webhooks:read", tell=tell):
+            found.add(rows, self._known)
+        return found
+
+    def prospects(self, lost: Sequence[Lost], rules: Rules) -> dict[str, str]:
+        """Return what a run of each would come to, by its id; touches nothing."""
+        would: dict[str, str] = {}
+        for start in range(0, len(lost), MOST_DELIVERIES):
+            cases = [open_case(_as_leased(one), rules) for one in lost[start : start + MOST_DELIVERIES]]
+            standings = self.ledger.look_all([case.plan or Plan(subject="") for case in cases])
+            for case, standing in zip(cases, standings, strict=True):
+                would[case.delivery.id] = prospect(case, standing)
+        return would
+
+    def recover(self, lost: Sequence[Lost], granter: Granter) -> Iterator[list[Outcome]]:
+        """Store and run these webhooks; yield what became of them, batch by batch."""
+        return run_batches(lost, self._store, pacer=self.pacer, granter=granter, store=self.store)
+
+    def _store(self, lost: Sequence[Lost]) -> tuple[Leased, ...]:
+        # What has come meanwhile, by Polar's own next attempt, is a worker's.
+        known = self._known([one.id for one in lost])
+        rows = [(one.id, one.type, unpack(one.packed)) for one in lost if one.id not in known]
+        return self.store.put(rows)
+
+    def _known(self, ids: Sequence[str]) -> set[str]:
+        return {one.id for one in self.store.get(ids)}
+
+
+def _as_leased(one: Lost) -> Leased:
+    return Leased(id=one.id, type=one.type, body=unpack(one.packed), strikes=0, attempt=0)

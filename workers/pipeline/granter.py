@@ -178,7 +178,7 @@ class Granter:
 
     def _heed(self, done: Ingested, lease: Lease) -> None:
         if lease.outages and (done.accepted or done.refused):
-            log.info("going on", pauses=lease.outages)
+            log.info("Polar takes events again", outages=lease.outages)
             self.gate.over()
         elif lease.outages:
             self.gate.give_back()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import structlog
 from redis.exceptions import RedisError
 from rq import Queue
 from rq.exceptions import DequeueTimeout, StopRequested
@@ -19,17 +18,12 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from workers.pipeline.worker import GrantWorker
-from workers.store.redis_errors import words_of
-
-log = structlog.get_logger(__name__)
-
-_FIRST_WAIT_SECONDS = 0.2  # a restart takes no longer
-_LONGEST_WAIT_SECONDS = 3.0  # how late we may be when Redis is back
+from workers.store.outage import RedisOutage
 
 
 def work_until_told(build: Callable[[], GrantWorker]) -> None:
     """Work until SIGTERM or SIGINT, through every outage of Redis."""
-    stop, outage = _Stop(), _Outage()
+    stop, outage = _Stop(), RedisOutage()
     worker: GrantWorker | None = None
     with suppress(StopRequested):
         while not stop.told:
@@ -38,11 +32,13 @@ def work_until_told(build: Callable[[], GrantWorker]) -> None:
                 _register(worker)
                 while not stop.told:
                     _work_once(worker, stop, worker.dequeue_timeout)
-                    outage.over()
+                    outage.end()
             except RedisError as error:
                 if worker:
                     worker.connection.connection_pool.disconnect()
-                outage.wait(error, stop)
+                seconds = outage.meet(error)
+                if not stop.told:
+                    time.sleep(seconds)
     if worker and not outage.lasts:
         _leave(worker)
 
@@ -120,31 +116,3 @@ class _Stop:
             yield
         finally:
             self._busy = False
-
-
-class _Outage:
-    """How long Redis has been away, and what is said of it."""
-
-    def __init__(self) -> None:
-        self._began: float | None = None
-        self._next_wait_seconds = _FIRST_WAIT_SECONDS
-
-    @property
-    def lasts(self) -> bool:
-        """Say whether Redis is away."""
-        return self._began is not None
-
-    def wait(self, error: RedisError, stop: _Stop) -> None:
-        """Wait before the next try: a little longer each time, and not at all when told to stop."""
-        if self._began is None:
-            self._began = time.monotonic()
-            log.warning("Redis is away: waiting for it", reason=words_of(error))
-        if not stop.told:
-            time.sleep(self._next_wait_seconds)
-        self._next_wait_seconds = min(2 * self._next_wait_seconds, _LONGEST_WAIT_SECONDS)
-
-    def over(self) -> None:
-        """Redis takes what we write and lets us wait for jobs."""
-        if self._began is not None:
-            log.info("Redis is back", away_seconds=round(time.monotonic() - self._began, 1))
-            self._began, self._next_wait_seconds = None, _FIRST_WAIT_SECONDS

@@ -1,6 +1,7 @@
 """What an answer of Polar's that is no success means: its place in ``workers.errors``, and its words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +36,18 @@ def error_of(response: httpx.Response) -> PolarError:
     if status in _DENIED or response.has_redirect_location:
         return PolarDeniedError(words, status=status)
     return PolarUnreachableError(words)
+
+
+@contextmanager
+def needs(scope: str) -> Iterator[None]:
+    """Name ``scope`` in the error of a request in the block that the token may not make."""
+    try:
+        yield
+    except PolarDeniedError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        words = f"{error}; give the token the scope {scope} in Polar's dashboard"
+        raise PolarDeniedError(words, status=error.status) from None
 
 
 def _retry_after(response: httpx.Response) -> float:

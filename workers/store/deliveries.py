@@ -21,8 +21,8 @@ from workers.store.scripts import lua, milliseconds_of, moment_of
 # in it (20 s) may take; short enough that credit comes within the minute all the same.
 LEASE_SECONDS = 40
 
-# What the reason of a delivery begins with that failed and was put to rest.
-DISMISSED = "dismissed: "
+# Stands before the reason of a delivery that failed and was put to rest.
+_DISMISSED = "dismissed: "
 
 _PAGE = 200
 
@@ -68,7 +68,7 @@ class DeliveryStore:
         ]
         self._dismiss(
             keys=[keys.deliveries(Status.FAILED), keys.deliveries(Status.SKIPPED)],
-            args=[keys.DELIVERY, keys.BODY, int(retain.total_seconds()), DISMISSED, json.dumps(rows)],
+            args=[keys.DELIVERY, keys.BODY, int(retain.total_seconds()), _DISMISSED, json.dumps(rows)],
         )
 
     def get(self, ids: Sequence[str]) -> list[Delivery]:
@@ -151,6 +151,7 @@ def _delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
         subject=subject or None,
         order_id=order_of(subject),
         customer_id=fields.get(b"customer_id", b"").decode() or None,
+        is_dismissed=b"dismissed" in fields,
         erased_at=_moment(fields.get(b"erased_at")),
     )
 

@@ -33,7 +33,8 @@ RESTORED = "credits:restored"
 # the one before it. Lives for ever, as they do.
 CUSTOMERS = "credits:customers"
 
-# A hash, written at each tick: the rules that workers have in force, and whether they refused the file since. Expires soon after the last worker.
+# A hash, written at each tick: the rules that workers have in force, and whether they have refused the file
+# since. Expires soon after the last worker.
 RULES = "credits:rules"
 
 # What has failed, and what people were told of it. Lives for ever: a handful of small numbers.

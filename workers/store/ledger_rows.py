@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import Claim, Refund, Standing, TakeBack
+from workers.core.claims import REBUILD, Claim, Refund, Standing, TakeBack
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant, Part, order_of
 from workers.core.planning import Plan
-from workers.store.scripts import moment_of
+from workers.core.restorations import Correction, Restoration
+from workers.store.scripts import milliseconds_of, moment_of
 
 _GRANT, _SETTLED, _PROPERTY, _TAKEN = "grant:", "settled:", "property:", "taken:"
 _REASON = "reason"
@@ -54,6 +55,40 @@ def take_back_row(one: TakeBack) -> list[object]:
     ]
     changes += [[_GRANT + grant.meter, text, text] for grant in one.of for text in [_grant_text(grant)]]
     return [one.subject, changes, one.grants[0].subject, _fields(one.delivery_id, one.grants)]
+
+
+def restoration_row(one: Restoration) -> list[object]:
+    """Return a restoration as ``restore.lua`` reads it."""
+    oldest = min(moment for meters in one.times.values() for moment in meters.values())
+    times = [
+        [
+            subject,
+            str(milliseconds_of(min(meters.values(), default=oldest))),
+            [[meter, str(milliseconds_of(moment))] for meter, moment in meters.items()],
+        ]
+        for subject, meters in one.times.items()
+    ]
+    claim = claim_row(REBUILD, one.plan, None)
+    return [one.claimed_by, claim, [take_back_row(each) for each in one.taken], times]
+
+
+def correction_row(one: Correction) -> list[object]:
+    """Return a correction as ``correct.lua`` reads it."""
+    as_is = [_as_written(one, claim, then) for claim, then, _ in one.grants]
+    to_be = [_as_written(one, claim, now) for claim, _, now in one.grants]
+    return [one.subject, as_is[0][1], [row[2:] for row in as_is], [row[2:] for row in to_be]]
+
+
+def _as_written(one: Correction, claim: Claim, grant: Grant) -> list[object]:
+    """Return the change of what was taken, and the fields of one of its grants: in the way of a taking."""
+    whole = TakeBack(
+        delivery_id=claim.delivery_id,
+        subject=one.subject,
+        grants=(grant,),
+        before=one.before,
+        after=one.after,
+    )
+    return take_back_row(whole)
 
 
 def standing(subject: str, found: Found) -> Standing:

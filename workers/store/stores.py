@@ -11,7 +11,7 @@ from workers.embedded.server import EmbeddedRedis
 from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.throttle import Pauses
+from workers.store.throttle import Throttle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +21,7 @@ class Stores:
     redis: Redis
     deliveries: DeliveryStore
     ledger: Ledger
-    pauses: Pauses
+    throttle: Throttle
 
 
 @contextmanager
@@ -47,5 +47,5 @@ def stores_in(connection: Redis, settings: Settings) -> Stores:
         redis=connection,
         deliveries=DeliveryStore(connection),
         ledger=Ledger(connection, retain=settings.retain),
-        pauses=Pauses(connection, requests_per_minute=settings.requests_per_minute),
+        throttle=Throttle(connection, requests_per_minute=settings.requests_per_minute),
     )

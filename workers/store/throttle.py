@@ -29,7 +29,7 @@ class Outage:
     cause: PauseCause
 
 
-class Pauses:
+class Throttle:
     """The pause in Redis that all workers on all hosts keep."""
 
     def __init__(self, redis: Redis, *, requests_per_minute: int = 300) -> None:

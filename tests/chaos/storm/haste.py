@@ -21,7 +21,7 @@ _IN_HASTE: Mapping[str, object] = {
     "workers.pipeline.retries._LONGEST_PAUSE_SECONDS": 1.0,  # or a storm would be over with its first outage
     "workers.pipeline.retries._FIRST_RETRY_SECONDS": 0.5,
     "workers.pipeline.granter._DRAIN_SECONDS": 0.25,
-    "workers.pipeline.work_loop._LONGEST_WAIT_SECONDS": 0.5,
+    "workers.store.outage._LONGEST_WAIT_SECONDS": 0.5,
     "workers.pipeline.worker.TICK_SECONDS": 1,  # RQ waits no shorter
     "workers.store.connect.RECEIVER_SECONDS": 0.5,  # AOF writes take their time on a busy machine
     "app.main.RECEIVER_SECONDS": 0.5,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from app.processes.supervisor import Part, _end
+from app.processes.supervisor import ManagedProcess, _end
 from app.receiver.server import listen, url_of
 from tests.chaos.storm.blows import FROZEN, Blow, Harm
 from tests.chaos.storm.haste import haste
@@ -33,7 +33,7 @@ _AIM_SECONDS = 3.0  # who was just killed is there again by then
 
 
 @dataclass(kw_only=True)
-class HastyPart(Part):
+class HastyPart(ManagedProcess):
     """A part of `credits up`, in haste, whose words are kept."""
 
     log: Path

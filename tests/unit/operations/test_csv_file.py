@@ -7,7 +7,7 @@ import pytest
 from tests.support.builders import CUSTOMER, rules_of
 from workers.operations.manual_grant import csv_file
 from workers.operations.manual_grant.csv_file import Table, read_table
-from workers.operations.manual_grant.request import WishReader
+from workers.operations.manual_grant.request import GrantRequestReader
 
 HEADER = "email,meter,units,key\n"
 ROW = "ada@example.com,api_usage,5,beta\n"
@@ -15,7 +15,7 @@ ROW = "ada@example.com,api_usage,5,beta\n"
 
 def read(content: str | bytes, *, creates: bool = False) -> Table:
     raw = content if isinstance(content, bytes) else content.encode()
-    return read_table(raw, "many.csv", WishReader(meters=rules_of().meters, creates=creates))
+    return read_table(raw, "many.csv", GrantRequestReader(meters=rules_of().meters, creates=creates))
 
 
 def faults(content: str | bytes) -> list[str]:
@@ -39,8 +39,8 @@ def faults(content: str | bytes) -> list[str]:
 def test_a_table_is_read_however_it_was_saved(content: str | bytes) -> None:
     table = read(content)
     assert table.problems == []
-    (wish,) = table.wishes
-    assert (wish.customer.text, wish.units, wish.key) == ("ada@example.com", Decimal(5), "beta")
+    (request,) = table.requests
+    assert (request.customer.text, request.units, request.key) == ("ada@example.com", Decimal(5), "beta")
 
 
 def test_a_quoted_cell_may_have_commas_and_each_wish_knows_its_line() -> None:
@@ -50,7 +50,7 @@ def test_a_quoted_cell_may_have_commas_and_each_wish_knows_its_line() -> None:
         + "\n"
         + ROW.replace("beta", "b,")
     )
-    assert [(wish.place, wish.reason) for wish in table.wishes] == [
+    assert [(request.place, request.reason) for request in table.requests] == [
         ("many.csv:2", "one, two"),
         ("many.csv:4", ""),
     ]
@@ -104,7 +104,7 @@ def test_a_line_that_says_the_same_again_is_named_with_the_first() -> None:
 
 def test_one_key_may_stand_for_many_customers_and_meters() -> None:
     content = HEADER + ROW + ROW.replace("ada", "grace") + ROW.replace("api_usage", "images")
-    assert len(read(content).wishes) == 3
+    assert len(read(content).requests) == 3
 
 
 def test_a_table_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,4 +118,4 @@ def test_columns_for_who_is_to_be_created_are_taken_with_create_alone() -> None:
     content = "external_customer_id,email,name,meter,units,key\nu1,ada@example.com,Ada,images,1,k\n"
     assert read(content, creates=True).problems == []
     assert len(faults(content)) == 1
-    assert read(content.replace("u1", CUSTOMER)).wishes == []
+    assert read(content.replace("u1", CUSTOMER)).requests == []

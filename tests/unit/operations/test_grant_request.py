@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.builders import CUSTOMER, rules_of
 from workers.core.customers import CustomerName, NameKind, NewCustomer
-from workers.operations.manual_grant.request import Wish, WishReader
+from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
 
 METERS = rules_of().meters
 USUAL = {"email": "ada@example.com", "meter": "seconds", "units": "5", "key": "beta"}
@@ -17,19 +17,19 @@ _POSITIVE = r"[1-9][0-9]{0,6}(\.[0-9]{1,6})?"
 
 
 def faults(*, creates: bool = False, **fields: Any) -> list[str]:
-    read = WishReader(meters=METERS, creates=creates).read(USUAL | fields)
+    read = GrantRequestReader(meters=METERS, creates=creates).read(USUAL | fields)
     assert isinstance(read, list), read
     return read
 
 
-def wish(*, creates: bool = False, **fields: Any) -> Wish:
-    read = WishReader(meters=METERS, creates=creates).read(USUAL | fields)
-    assert isinstance(read, Wish), read
+def request(*, creates: bool = False, **fields: Any) -> GrantRequest:
+    read = GrantRequestReader(meters=METERS, creates=creates).read(USUAL | fields)
+    assert isinstance(read, GrantRequest), read
     return read
 
 
 def test_a_wish_has_its_meters_property_and_no_spaces_around_it() -> None:
-    one = wish(units=" 0.50 ", key=" beta ", reason=" why not ")
+    one = request(units=" 0.50 ", key=" beta ", reason=" why not ")
     assert (one.units, one.key, one.reason) == (Decimal("0.5"), "beta", "why not")
     assert (one.meter.name, one.meter.property) == ("seconds", "amount")
     assert one.subject == "credits:manual:beta:ada@example.com:seconds"
@@ -61,7 +61,7 @@ def test_units_are_a_positive_number_that_stays_exact(units: str, words: str) ->
 
 @given(st.from_regex(_POSITIVE, fullmatch=True))
 def test_units_are_taken_as_they_were_written(text: str) -> None:
-    assert wish(units=text).units == Decimal(text)
+    assert request(units=text).units == Decimal(text)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_all_faults_are_told_at_once() -> None:
     ],
 )
 def test_a_customer_has_one_spelling_in_keys(fields: dict[str, Any], name: CustomerName, in_key: str) -> None:
-    one = wish(**{"email": ""} | fields)
+    one = request(**{"email": ""} | fields)
     assert one.customer == name
     assert one.customer.in_key == in_key
 
@@ -138,11 +138,11 @@ def test_two_names_never_share_a_key_nor_break_it(one: str, other: str) -> None:
     ],
 )
 def test_who_may_be_created_needs_an_address(fields: dict[str, Any], newcomer: NewCustomer | None) -> None:
-    assert wish(creates=True, **fields).newcomer == newcomer
+    assert request(creates=True, **fields).newcomer == newcomer
 
 
 def test_nobody_is_created_unless_that_was_said() -> None:
-    assert wish().newcomer is None
+    assert request().newcomer is None
 
 
 def test_an_address_beside_the_merchants_id_is_looked_at_as_well() -> None:

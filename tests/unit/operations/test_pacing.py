@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.fake_service import BROKEN, DENIED, UNREACHABLE, limited
 from workers.errors import PolarDeniedError, PolarUnreachableError
-from workers.operations.pacing import Turns
-from workers.store.throttle import Pause, Pauses
+from workers.operations.pacing import Pacer
+from workers.store.throttle import Pause, Throttle
 
 
 class Room:
@@ -35,9 +35,9 @@ class Room:
         return self._pause
 
 
-def turns_in(room: Room, *, is_hasty: bool = False) -> tuple[Turns, list[float]]:
+def pacer_in(room: Room, *, is_hasty: bool = False) -> tuple[Pacer, list[float]]:
     slept: list[float] = []
-    return Turns(pauses=cast(Pauses, room), sleep=slept.append, is_hasty=is_hasty), slept
+    return Pacer(throttle=cast(Throttle, room), sleep=slept.append, is_hasty=is_hasty), slept
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -54,53 +54,53 @@ def answers(*given: object) -> Callable[[], object]:
 
 
 def test_where_there_is_room_nobody_waits() -> None:
-    turns, slept = turns_in(Room())
-    assert turns.ask(answers("well")) == "well"
+    pacer, slept = pacer_in(Room())
+    assert pacer.ask(answers("well")) == "well"
     assert slept == []
 
 
 def test_where_there_is_none_it_is_waited_for_and_then_taken() -> None:
     room = Room(0.4, 2)
-    turns, slept = turns_in(room)
-    assert turns.ask(answers("well")) == "well"
+    pacer, slept = pacer_in(room)
+    assert pacer.ask(answers("well")) == "well"
     assert slept == [0.4, 2]
     assert room.asked == [True, True, True]
 
 
 def test_to_wait_without_asking_takes_nothing() -> None:
     room = Room()
-    turns_in(room)[0].wait(take=False)
+    pacer_in(room)[0].wait(take=False)
     assert room.asked == [False]
 
 
 def test_what_is_held_up_for_minutes_gives_up_and_says_why() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
-    turns, slept = turns_in(Room(60, 60, 60, pause=pause))
+    pacer, slept = pacer_in(Room(60, 60, 60, pause=pause))
     with pytest.raises(PolarUnreachableError, match="Polar answered 500"):
-        turns.ask(answers())
+        pacer.ask(answers())
     assert slept == [60, 60]
 
 
 def test_for_a_rate_limit_everybody_waits_and_we_with_them() -> None:
     room = Room(0, 60)
-    turns, slept = turns_in(room)
-    assert turns.ask(answers(limited(60), "well")) == "well"
+    pacer, slept = pacer_in(room)
+    assert pacer.ask(answers(limited(60), "well")) == "well"
     assert room.slowed_down == [(60, "Polar answered 429")]
     assert slept == [60]
 
 
 def test_a_hiccup_is_asked_again_and_an_outage_given_up() -> None:
-    turns, slept = turns_in(Room())
-    assert turns.ask(answers(BROKEN, UNREACHABLE, "well")) == "well"
+    pacer, slept = pacer_in(Room())
+    assert pacer.ask(answers(BROKEN, UNREACHABLE, "well")) == "well"
     assert slept == [1, 5]
     with pytest.raises(PolarUnreachableError):
-        turns.ask(answers(*[UNREACHABLE] * 4))
+        pacer.ask(answers(*[UNREACHABLE] * 4))
 
 
 def test_a_refused_token_is_not_asked_with_again() -> None:
-    turns, slept = turns_in(Room())
+    pacer, slept = pacer_in(Room())
     with pytest.raises(PolarDeniedError):
-        turns.ask(answers(DENIED))
+        pacer.ask(answers(DENIED))
     assert slept == []
 
 
@@ -108,53 +108,53 @@ def test_who_waits_is_told_for_what_and_how_long_at_most() -> None:
     said: list[str] = []
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
     room = Room(60, pause=pause)
-    Turns(pauses=cast(Pauses, room), sleep=lambda _: None, say=said.append).ask(answers("well"))
+    Pacer(throttle=cast(Throttle, room), sleep=lambda _: None, say=said.append).ask(answers("well"))
     assert said == ["waiting for Polar, 2 min at most: Polar answered 500"]
 
 
 def test_of_moments_nobody_is_told() -> None:
     said: list[str] = []
-    turns = Turns(pauses=cast(Pauses, Room(2, 3)), sleep=lambda _: None, say=said.append)
-    turns.ask(answers(BROKEN, "well"))
+    pacer = Pacer(throttle=cast(Throttle, Room(2, 3)), sleep=lambda _: None, say=said.append)
+    pacer.ask(answers(BROKEN, "well"))
     assert said == []
 
 
 def test_an_outage_that_nobody_has_met_before_is_told_with_its_reason() -> None:
     said: list[str] = []
-    turns = Turns(pauses=cast(Pauses, Room()), sleep=lambda _: None, say=said.append)
+    pacer = Pacer(throttle=cast(Throttle, Room()), sleep=lambda _: None, say=said.append)
     with pytest.raises(PolarUnreachableError):
-        turns.ask(answers(*[UNREACHABLE] * 4))
+        pacer.ask(answers(*[UNREACHABLE] * 4))
     assert set(said) == {f"waiting for Polar, 2 min at most: {UNREACHABLE}"}
 
 
 def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=50))
-    turns, slept = turns_in(Room(50, 0, 50, 0, 50, pause=pause))
+    pacer, slept = pacer_in(Room(50, 0, 50, 0, 50, pause=pause))
     with pytest.raises(PolarUnreachableError, match="Polar answered 500"):
-        turns.ask(answers(BROKEN, BROKEN, BROKEN))
+        pacer.ask(answers(BROKEN, BROKEN, BROKEN))
     assert slept == [50, 1, 50, 5]
 
 
 def test_who_only_looks_hears_of_a_pause_at_once() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
-    turns, slept = turns_in(Room(60, pause=pause), is_hasty=True)
+    pacer, slept = pacer_in(Room(60, pause=pause), is_hasty=True)
     with pytest.raises(PolarUnreachableError, match="Polar is not asked for now: Polar answered 500"):
-        turns.ask(answers())
+        pacer.ask(answers())
     assert slept == []
 
 
 def test_who_only_looks_waits_out_a_pause_of_moments() -> None:
     """Our share is used up now and then, and has room again at once."""
     pause = Pause(reason="our share of Polar's rate limit is used up", left=timedelta(seconds=0.4))
-    turns, slept = turns_in(Room(0.4, pause=pause), is_hasty=True)
-    assert turns.ask(answers("well")) == "well"
+    pacer, slept = pacer_in(Room(0.4, pause=pause), is_hasty=True)
+    assert pacer.ask(answers("well")) == "well"
     assert slept == [0.4]
 
 
 def test_who_only_looks_waits_for_room_and_through_one_hiccup() -> None:
-    turns, slept = turns_in(Room(30), is_hasty=True)
-    assert turns.ask(answers(BROKEN, "well")) == "well"
+    pacer, slept = pacer_in(Room(30), is_hasty=True)
+    assert pacer.ask(answers(BROKEN, "well")) == "well"
     assert slept == [30, 1]
     with pytest.raises(PolarUnreachableError):
-        turns.ask(answers(UNREACHABLE, UNREACHABLE))
+        pacer.ask(answers(UNREACHABLE, UNREACHABLE))
     assert slept == [30, 1, 1]

@@ -301,10 +301,10 @@ def test_without_grants_nothing_is_sent() -> None:
 
 def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
     polar = FakePolar()
-    turns = iter([True, True, False])
+    pacer = iter([True, True, False])
     those = many(3 * MOST_EVENTS)
     ingestion = Ingestion(
-        polar.ingest, may_ask=lambda: next(turns), strikes={}, outages=0, jitter=lambda: 0.0
+        polar.ingest, may_ask=lambda: next(pacer), strikes={}, outages=0, jitter=lambda: 0.0
     )
     done = ingestion.run(those, begun=time.monotonic())
     assert done == Ingested(accepted=keys(those[: 2 * MOST_EVENTS]))

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from workers.pipeline import work_loop
 from workers.pipeline.worker import GrantWorker
+from workers.store import outage
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ class Away:
 
 
 def test_an_outage_is_told_once_however_often_redis_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_loop, "_LONGEST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(outage, "_LONGEST_WAIT_SECONDS", 0.001)
     with capture_logs() as logs:
         work_loop.work_until_told(Away(at_try=20, happens=tell_to_stop))
     (line,) = logs
@@ -54,7 +55,7 @@ def test_an_outage_is_told_once_however_often_redis_is_tried(monkeypatch: pytest
 
 def test_sigterm_ends_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own time limit is shorter than this wait."""
-    monkeypatch.setattr(work_loop, "_FIRST_WAIT_SECONDS", 1000.0)
+    monkeypatch.setattr(outage, "_FIRST_WAIT_SECONDS", 1000.0)
     in_a_moment = threading.Timer(0.1, tell_to_stop)
     work_loop.work_until_told(Away(at_try=1, happens=in_a_moment.start))
     in_a_moment.join()

@@ -12,8 +12,8 @@ from config.rules import Trigger
 from config.samples import SAMPLES, sample
 from tests.support.builders import some_id
 from tests.support.recordings import payload
-from workers.core.cases import fact_of
 from workers.core.envelope import STORED_TYPES, peek_type
+from workers.core.facts import fact_of
 
 ALL = sorted(SAMPLES)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")

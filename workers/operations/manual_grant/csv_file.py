@@ -7,7 +7,7 @@ from io import StringIO
 
 from config.wording import closest, listed, shown
 from workers.core.customers import NameKind
-from workers.operations.manual_grant.request import Wish, WishReader
+from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
 
 COLUMNS = (*(kind.value for kind in NameKind), "name", "meter", "units", "key", "reason")
 _NEEDED = ("meter", "units", "key")
@@ -20,11 +20,11 @@ MOST_ROWS = 100_000
 class Table:
     """The wishes of a file, and the lines ``file.csv:17: …`` that say what keeps it from being used."""
 
-    wishes: list[Wish] = field(default_factory=list)
+    requests: list[GrantRequest] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-def read_table(content: bytes, file: str, reader: WishReader) -> Table:
+def read_table(content: bytes, file: str, reader: GrantRequestReader) -> Table:
     """Return what is in the file, every row looked at; a row that is wrong says so under its line."""
     table = Table()
     try:
@@ -86,7 +86,7 @@ def _read_rows(
     table: Table,
     *,
     file: str,
-    reader: WishReader,
+    reader: GrantRequestReader,
 ) -> None:
     first: dict[str, int] = {}
     for line, cells in rows:
@@ -102,6 +102,6 @@ def _read_rows(
             words = f"line {before} has this customer, meter and key already"
             table.problems.append(f"{place}: {words}")
         else:
-            table.wishes.append(read)
+            table.requests.append(read)
     if not first and not table.problems:
         table.problems.append(f"{file}: there is no row under the first line")

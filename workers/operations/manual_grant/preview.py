@@ -7,15 +7,15 @@ from config.wording import shown
 from workers.core.claims import Claim, Standing
 from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.core.grants import Grant
-from workers.core.wording import plain
-from workers.operations.manual_grant.request import Wish
+from workers.core.wording import plain, utc
+from workers.operations.manual_grant.request import GrantRequest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
-    """A wish that can be granted, or has been."""
+class GrantPreview:
+    """A request that can be granted, or has been."""
 
-    wish: Wish
+    request: GrantRequest
     customer_id: str | None
     """None: they are to be created first."""
     claim: Claim | None = None
@@ -34,16 +34,16 @@ class Offer:
     @property
     def newcomer(self) -> NewCustomer | None:
         """Return whom to create before it can be granted."""
-        return self.wish.newcomer if self.granted_to is None else None
+        return self.request.newcomer if self.granted_to is None else None
 
     @property
     def would(self) -> str:
         """Return what a run would come to."""
-        credits_ = f"{plain(self.wish.units)} {self.wish.meter.name}"
+        credits_ = f"{plain(self.request.units)} {self.request.meter.name}"
         if self.claim is None:
             create = f"create {self.newcomer.email}, " if self.newcomer else ""
             return f"{create}grant {credits_}"
-        at = f"{self.claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}"
+        at = utc(self.claim.claimed_at)
         return (
             f"nothing: {credits_} already granted, {at}"
             if self.is_done
@@ -51,56 +51,58 @@ class Offer:
         )
 
 
-def offers(
-    wishes: Sequence[Wish],
+def previews(
+    requests: Sequence[GrantRequest],
     ids: Mapping[CustomerName, str],
     standings: Mapping[str, Standing],
     *,
     creates: bool,
-) -> tuple[list[Offer], list[str]]:
-    """Return what can be granted, and a line for each wish that cannot."""
-    found: list[Offer] = []
+) -> tuple[list[GrantPreview], list[str]]:
+    """Return what can be granted, and a line for each request that cannot."""
+    found: list[GrantPreview] = []
     problems: list[str] = []
     first: dict[tuple[str, str, str], str] = {}
-    for wish in wishes:
-        offer = Offer(wish=wish, customer_id=ids.get(wish.customer), claim=standings[wish.subject].own)
-        who = ids.get(wish.customer) or wish.customer.text
-        before = first.setdefault((who, wish.meter.name, wish.key), wish.place)
-        words = list(_faults(offer, creates=creates))
-        if before != wish.place:
+    for request in requests:
+        preview = GrantPreview(
+            request=request, customer_id=ids.get(request.customer), claim=standings[request.subject].own
+        )
+        who = ids.get(request.customer) or request.customer.text
+        before = first.setdefault((who, request.meter.name, request.key), request.place)
+        words = list(_faults(preview, creates=creates))
+        if before != request.place:
             words.append(f"the same customer, meter and key as {before}, by another name")
-        problems += [f"{wish.place}: {one}" if wish.place else one for one in words]
+        problems += [f"{request.place}: {one}" if request.place else one for one in words]
         if not words:
-            found.append(offer)
+            found.append(preview)
     return found, problems
 
 
-def _faults(offer: Offer, *, creates: bool) -> Iterator[str]:
-    wish = offer.wish
-    if offer.claim is not None:
-        yield from _conflicts(wish, offer.claim, offer.customer_id)
-    elif offer.customer_id is None and offer.newcomer is None:
-        named = f"{wish.customer.kind} {shown(wish.customer.text)}"
-        yield f"Polar knows no customer with the {named}{_hint(wish, creates=creates)}"
+def _faults(preview: GrantPreview, *, creates: bool) -> Iterator[str]:
+    request = preview.request
+    if preview.claim is not None:
+        yield from _conflicts(request, preview.claim, preview.customer_id)
+    elif preview.customer_id is None and preview.newcomer is None:
+        named = f"{request.customer.kind} {shown(request.customer.text)}"
+        yield f"Polar knows no customer with the {named}{_hint(request, creates=creates)}"
 
 
-def _hint(wish: Wish, *, creates: bool) -> str:
-    if wish.customer.kind is NameKind.ID:
+def _hint(request: GrantRequest, *, creates: bool) -> str:
+    if request.customer.kind is NameKind.ID:
         return ""
     if creates:
         return "; to create them, give an email as well"
     return "; --create creates who is missing"
 
 
-def _conflicts(wish: Wish, claim: Claim, customer_id: str | None) -> Iterator[str]:
+def _conflicts(request: GrantRequest, claim: Claim, customer_id: str | None) -> Iterator[str]:
     """Yield why a key that is used already cannot be used so."""
     (grant,) = claim.grants
-    at = f"at {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}"
-    if grant.units != wish.units:
-        yield f"key {wish.key}: {_credits(grant)} was granted under it {at}; another amount needs another key"
+    used = f"key {request.key}: {_credits(grant)} was granted under it at {utc(claim.claimed_at)}"
+    if grant.units != request.units:
+        yield f"{used}; another amount needs another key"
     elif customer_id not in {None, grant.customer_id}:
-        who = f"customer {grant.customer_id}, who was called {shown(wish.customer.text)} then"
-        yield f"key {wish.key}: {_credits(grant)} was granted under it {at}, to {who}; take another key"
+        who = f"customer {grant.customer_id}, who was called {shown(request.customer.text)} then"
+        yield f"{used}, to {who}; take another key"
 
 
 def _credits(grant: Grant) -> str:

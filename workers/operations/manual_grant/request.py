@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class GrantRequest:
     """Credits asked for; ``place`` is where (a line of a file), nothing for options."""
 
     place: str = ""
@@ -54,23 +54,23 @@ class Wish:
         )
 
 
-class WishError(Exception):
+class GrantRequestError(Exception):
     """What is asked for cannot be; its text says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WishReader:
+class GrantRequestReader:
     """Reads wishes by the meters of the rules; ``creates``: customers who are missing may be created."""
 
     meters: Mapping[str, Meter]
     creates: bool = False
 
-    def read(self, fields: Mapping[str, str], place: str = "") -> Wish | list[str]:
+    def read(self, fields: Mapping[str, str], place: str = "") -> GrantRequest | list[str]:
         """Return what is asked for, or all that is wrong with it; a field that is empty was not given."""
         given = {name: text.strip() for name, text in fields.items() if text.strip()}
         if problems := list(self._problems(given)):
             return problems
-        wish = Wish(
+        request = GrantRequest(
             place=place,
             customer=self._customer(given),
             newcomer=_newcomer(given) if self.creates else None,
@@ -79,11 +79,10 @@ class WishReader:
             key=given["key"],
             reason=given.get("reason", ""),
         )
-        if len(wish.subject) > LONGEST_TEXT:
-            return [
-                f"the customer's name is too long for a key at Polar ({LONGEST_TEXT}): use their {NameKind.ID}"
-            ]
-        return wish
+        if len(request.subject) > LONGEST_TEXT:
+            bound = f"the customer's name is too long for a key at Polar ({LONGEST_TEXT})"
+            return [f"{bound}: use their {NameKind.ID}"]
+        return request
 
     def _problems(self, given: Mapping[str, str]) -> Iterator[str]:
         if bad := [name for name, text in given.items() if _UNWRITABLE.search(text)]:
@@ -93,28 +92,28 @@ class WishReader:
         for check in (*checks, _units_given, _key_given, _reason_given):
             try:
                 check(given)
-            except WishError as error:
+            except GrantRequestError as error:
                 yield str(error)
 
     def _meter(self, given: Mapping[str, str]) -> None:
         name = given.get("meter", "")
         if not name:
-            raise WishError("meter is missing")
+            raise GrantRequestError("meter is missing")
         if name not in self.meters:
             otherwise = f"the rules file declares {listed(self.meters) or 'none'}"
-            raise WishError(unknown("meter", name, self.meters, otherwise))
+            raise GrantRequestError(unknown("meter", name, self.meters, otherwise))
 
     def _customer(self, given: Mapping[str, str]) -> CustomerName:
         named = [kind for kind in NameKind if kind in given]
         if self.creates and named == [NameKind.EXTERNAL, NameKind.EMAIL]:
             named = [NameKind.EXTERNAL]  # the address is for one who is to be created
         if len(named) != 1:
-            raise WishError(f"name the customer by one of {', '.join(NameKind)}")
+            raise GrantRequestError(f"name the customer by one of {', '.join(NameKind)}")
         (kind,) = named
         if NameKind.EMAIL in given:
             _email(given[NameKind.EMAIL])
         if "name" in given and not self.creates:
-            raise WishError("a name is only for customers who are to be created (--create)")
+            raise GrantRequestError("a name is only for customers who are to be created (--create)")
         return CustomerName(kind, _READ[kind](given[kind]))
 
 
@@ -129,12 +128,14 @@ def _id(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
-        raise WishError(f"{shown(text)} is no customer's id at Polar, such as 99130a7b-29f6-...") from None
+        raise GrantRequestError(
+            f"{shown(text)} is no customer's id at Polar, such as 99130a7b-29f6-..."
+        ) from None
 
 
 def _email(text: str) -> str:
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise WishError(f"{shown(text)} is no e-mail address")
+        raise GrantRequestError(f"{shown(text)} is no e-mail address")
     return text.lower()  # to Polar these are the same customer: nobody is credited twice for a capital
 
 
@@ -152,29 +153,33 @@ def _units_given(given: Mapping[str, str]) -> None:
 def _units(text: str) -> Decimal:
     """Return a positive number of credits that Polar keeps exactly."""
     if not text:
-        raise WishError("units are missing")
+        raise GrantRequestError("units are missing")
     if "," in text:
-        raise WishError(f"units {shown(text)}: write plain digits and a decimal point, such as 1000 or 1.5")
+        raise GrantRequestError(
+            f"units {shown(text)}: write plain digits and a decimal point, such as 1000 or 1.5"
+        )
     if not _NUMBER.fullmatch(text):
-        raise WishError(f"units {shown(text)}: expected plain digits, such as 1000 or 0.5")
+        raise GrantRequestError(f"units {shown(text)}: expected plain digits, such as 1000 or 0.5")
     units = Decimal(text)
     if units <= 0:
-        raise WishError(f"units {shown(text)}: expected more than 0 (credits revoke takes back)")
+        raise GrantRequestError(f"units {shown(text)}: expected more than 0 (credits revoke takes back)")
     if not FEWEST_CREDITS <= units < TOO_MANY_CREDITS:
-        raise WishError(f"units {shown(text)}: expected {FEWEST_CREDITS:f} to less than {TOO_MANY_CREDITS:,}")
+        raise GrantRequestError(
+            f"units {shown(text)}: expected {FEWEST_CREDITS:f} to less than {TOO_MANY_CREDITS:,}"
+        )
     if len(units.normalize().as_tuple().digits) > MOST_DIGITS:
-        raise WishError(f"units {shown(text)}: at most {MOST_DIGITS} digits stay exact")
+        raise GrantRequestError(f"units {shown(text)}: at most {MOST_DIGITS} digits stay exact")
     return units.normalize() + 0
 
 
 def _key_given(given: Mapping[str, str]) -> None:
     key = given.get("key", "")
     if not key:
-        raise WishError("key is missing: it keeps these credits from being granted twice")
+        raise GrantRequestError("key is missing: it keeps these credits from being granted twice")
     if not re.fullmatch(KEY, key):
-        raise WishError(f"key {shown(key)}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise GrantRequestError(f"key {shown(key)}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
 
 
 def _reason_given(given: Mapping[str, str]) -> None:
     if len(given.get("reason", "")) > LONGEST_TEXT:
-        raise WishError(f"the reason is longer than the {LONGEST_TEXT} characters that Polar takes")
+        raise GrantRequestError(f"the reason is longer than the {LONGEST_TEXT} characters that Polar takes")

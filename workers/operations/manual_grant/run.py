@@ -8,9 +8,9 @@ from workers.core.customers import CustomerName
 from workers.core.delivery import Outcome
 from workers.errors import PolarRefusedError
 from workers.operations.customers import Customers
-from workers.operations.manual_grant.preview import Offer, offers
-from workers.operations.manual_grant.request import Wish
-from workers.operations.pacing import Turns, run_in_turn
+from workers.operations.manual_grant.preview import GrantPreview, previews
+from workers.operations.manual_grant.request import GrantRequest
+from workers.operations.pacing import Pacer, run_batches
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.store.stores import Stores
@@ -26,13 +26,15 @@ class Giver:
 
     held: Stores
     polar: Polar
-    turns: Turns
+    pacer: Pacer
 
-    def look(self, wishes: Sequence[Wish], *, creates: bool, done: Done) -> tuple[list[Offer], list[str]]:
+    def look(
+        self, requests: Sequence[GrantRequest], *, creates: bool, done: Done
+    ) -> tuple[list[GrantPreview], list[str]]:
         """Return what can be granted, and a line for each wish that cannot; touches nothing."""
-        standings = self.standings([wish.subject for wish in wishes])
-        ids = Customers(self.polar, self.turns).find([wish.customer for wish in wishes], done)
-        return offers(wishes, ids, standings, creates=creates)
+        standings = self.standings([request.subject for request in requests])
+        ids = Customers(self.polar, self.pacer).find([request.customer for request in requests], done)
+        return previews(requests, ids, standings, creates=creates)
 
     def standings(self, subjects: Sequence[str]) -> dict[str, Standing]:
         """Return what stands for each of ``subjects``."""
@@ -42,10 +44,10 @@ class Giver:
             found |= zip(some, self.held.ledger.find_all(some), strict=True)
         return found
 
-    def create(self, found: Sequence[Offer], done: Done) -> dict[CustomerName, str]:
+    def create(self, found: Sequence[GrantPreview], done: Done) -> dict[CustomerName, str]:
         """Create the customers who are missing, each once; return the ids that Polar gave them."""
-        missing = {offer.wish.customer: newcomer for offer in found if (newcomer := offer.newcomer)}
-        customers, created = Customers(self.polar, self.turns), dict[CustomerName, str]()
+        missing = {preview.request.customer: newcomer for preview in found if (newcomer := preview.newcomer)}
+        customers, created = Customers(self.polar, self.pacer), dict[CustomerName, str]()
         for name, newcomer in missing.items():
             done(len(created), len(missing))
             try:
@@ -57,18 +59,18 @@ class Giver:
         return created
 
     def grant(
-        self, found: Sequence[Offer], created: Mapping[CustomerName, str], granter: Granter
+        self, found: Sequence[GrantPreview], created: Mapping[CustomerName, str], granter: Granter
     ) -> Iterator[list[Outcome]]:
         """Grant what Polar does not have yet, some hundreds a request; yield what became of it."""
         asked = [
-            offer.wish.for_customer(offer.granted_to or created[offer.wish.customer])
-            for offer in found
-            if not offer.is_done
+            preview.request.for_customer(preview.granted_to or created[preview.request.customer])
+            for preview in found
+            if not preview.is_done
         ]
-        return run_in_turn(
+        return run_batches(
             asked,
             lambda some: self.held.deliveries.put([one.delivery() for one in some]),
-            turns=self.turns,
+            pacer=self.pacer,
             granter=granter,
             store=self.held.deliveries,
         )

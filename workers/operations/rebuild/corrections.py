@@ -1,7 +1,7 @@
 """PURE: how what Polar tells is written down: facts that the ledger lacks, amounts that it has otherwise."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
@@ -9,38 +9,11 @@ from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing, TakeBack, Taken
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
 from workers.core.planning import Plan
+from workers.core.restorations import Correction, Restoration
 from workers.core.usage_events import Trace
 from workers.operations.rebuild.comparison import are_alike, is_an_orders, why_left
 
 _FINEST = Decimal("0.000001")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restoration:
-    """All that is to be written down of one fact at once; it holds while ``claimed_by`` has claimed it."""
-
-    plan: Plan
-    claimed_by: str
-    """The delivery that has the fact in the ledger; nothing where none has."""
-    taken: tuple[TakeBack, ...]
-    times: Mapping[str, Mapping[str, datetime]]
-    """When Polar took what: by subject, by meter."""
-
-    @property
-    def count(self) -> int:
-        """Return how many grants it is."""
-        return sum(len(meters) for meters in self.times.values())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Correction:
-    """Amounts to be written at once over those of the ledger; it holds while all of them are as they were."""
-
-    subject: str
-    grants: tuple[tuple[Claim, Grant, Grant], ...]
-    """By whose claim, as it is there, as it is to be."""
-    before: Taken
-    after: Taken
 
 
 def restoration(fact: str, traces: Iterable[Trace], standing: Standing, rules: Rules) -> Restoration | None:

@@ -1,34 +1,27 @@
 """Reads our own events back from Polar into the ledger, after its Redis was lost."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from redis import Redis
-
 from config.rules import Rules
-from workers.core.claims import REBUILD, Claim, Standing, TakeBack
+from workers.core.claims import REBUILD, Standing
 from workers.core.grants import Grant
 from workers.core.refunds import falls_short, take_back
 from workers.core.usage_events import GRANTED_BY
-from workers.operations.pacing import Turns
+from workers.operations.pacing import Pacer, Tell
 from workers.operations.rebuild.comparison import Rebuilding
-from workers.operations.rebuild.corrections import Correction, Restoration, correction, restoration
+from workers.operations.rebuild.corrections import correction, restoration
 from workers.polar.client import Polar
 from workers.polar.lists import Page, events
-from workers.polar.scopes import needs
-from workers.store import keys, ledger_rows
+from workers.polar.responses import needs
 from workers.store.ledger import Ledger
-from workers.store.scripts import lua, milliseconds_of
+from workers.store.restorations import RestorationStore
 
 _AT_ONCE = 200  # while a script runs, everybody waits
 
 # Its clock and ours may differ: no event of these minutes may be missed.
 _LATER = timedelta(days=1)
-
-Tell = Callable[[int, int], object]
-"""Is told how many of how many are done."""
 
 
 @dataclass(kw_only=True)
@@ -50,10 +43,10 @@ class Restored:
 class Restorer:
     """Finds at Polar what the ledger lacks, or has otherwise, and writes it down."""
 
-    redis: Redis
+    store: RestorationStore
     ledger: Ledger
     polar: Polar
-    turns: Turns
+    pacer: Pacer
 
     def look(self, rules: Rules, *, now: datetime, tell: Tell) -> Rebuilding:
         """Read all events of ours, and find what the ledger does not have like Polar; touches nothing."""
@@ -74,16 +67,16 @@ class Restorer:
         for some in _batches(list(found.missing)):
             self._write(some, found, done)
             tell(number := number + len(some), whole)
-        self.tell_trail()
+        self.store.extend_audit()
         return done
 
     def _correct(self, wrong: Mapping[str, Sequence[Grant]], rules: Rules, done: Restored) -> None:
         found = (correction(wrong[one.subject], one, rules) for one in self._standings(list(wrong)))
         todo = [one for one in found if one]
-        rows = json.dumps([_correction_row(one) for one in todo])
-        written = self.redis.register_script(lua("correct"))(args=[rows])
         corrected = {
-            one.subject: len(one.grants) for one, is_done in zip(todo, written, strict=True) if is_done
+            one.subject: len(one.grants)
+            for one, is_done in zip(todo, self.store.correct(todo), strict=True)
+            if is_done
         }
         done.corrected += sum(corrected.values())
         done.changed += [fact for fact in wrong if fact not in corrected]
@@ -100,9 +93,7 @@ class Restorer:
             for fact, standing in zip(facts, standings, strict=True)
             if (one := restoration(fact, found.missing[fact].values(), standing, found.rules))
         }
-        rows = json.dumps([_row(one) for one in todo.values()])
-        script = self.redis.register_script(lua("restore"))
-        written = script(keys=[keys.CUSTOMERS, keys.RESTORED], args=[REBUILD, rows])
+        written = self.store.restore(list(todo.values()))
         restored = {fact: todo[fact].count for fact, is_whole in zip(todo, written, strict=True) if is_whole}
         done.grants += sum(restored.values())
         left = [fact for fact in facts if restored.get(fact) != len(found.missing[fact])]
@@ -112,7 +103,7 @@ class Restorer:
     def _pages(self, now: datetime) -> Iterator[Page]:
         listing = events(metadata={"granted_by": GRANTED_BY}, before=now + _LATER)
         with needs("events:read"):
-            yield from self.turns.read(self.polar, listing)
+            yield from self.pacer.read(self.polar, listing)
 
     def _standings(self, subjects: Sequence[str]) -> list[Standing]:
         return [standing for some in _batches(subjects) for standing in self.ledger.find_all(some)]
@@ -122,46 +113,6 @@ class Restorer:
         noted = [standing.subject for standing in before if standing.refund]
         return [one.subject for one in self._standings(noted) if take_back(one, REBUILD)]
 
-    def tell_trail(self) -> None:
-        """Put what was restored into the audit trail: by this rebuild, and by one that was killed."""
-        script = self.redis.register_script(lua("trail"))
-        while script(keys=[keys.RESTORED, keys.AUDIT], args=[_AT_ONCE]):
-            pass
-
 
 def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
     return (subjects[start : start + _AT_ONCE] for start in range(0, len(subjects), _AT_ONCE))
-
-
-def _row(one: Restoration) -> list[object]:
-    """Return a restoration as ``restore.lua`` reads it."""
-    oldest = min(moment for meters in one.times.values() for moment in meters.values())
-    times = [
-        [
-            subject,
-            str(milliseconds_of(min(meters.values(), default=oldest))),
-            [[meter, str(milliseconds_of(moment))] for meter, moment in meters.items()],
-        ]
-        for subject, meters in one.times.items()
-    ]
-    claim = ledger_rows.claim_row(REBUILD, one.plan, None)
-    return [one.claimed_by, claim, [ledger_rows.take_back_row(each) for each in one.taken], times]
-
-
-def _correction_row(one: Correction) -> list[object]:
-    """Return a correction as ``correct.lua`` reads it."""
-    as_is = [_as_written(one, claim, then) for claim, then, _ in one.grants]
-    to_be = [_as_written(one, claim, now) for claim, _, now in one.grants]
-    return [one.subject, as_is[0][1], [row[2:] for row in as_is], [row[2:] for row in to_be]]
-
-
-def _as_written(one: Correction, claim: Claim, grant: Grant) -> list[object]:
-    """Return the change of what was taken, and the fields of one of its grants: in the way of a taking."""
-    whole = TakeBack(
-        delivery_id=claim.delivery_id,
-        subject=one.subject,
-        grants=(grant,),
-        before=one.before,
-        after=one.after,
-    )
-    return ledger_rows.take_back_row(whole)

@@ -19,7 +19,7 @@ local function dismiss(id, lists)
   if found[1] ~= 'failed' then
     return -- dismissed already, or another replays it at this moment
   end
-  redis.call('HSET', key, 'status', 'skipped', 'reason', ARGV[4] .. found[3], 'settled_at', text(now))
+  redis.call('HSET', key, 'status', 'skipped', 'reason', ARGV[4] .. found[3], 'dismissed', '1', 'settled_at', text(now))
   redis.call('ZREM', KEYS[1], id)
   redis.call('ZADD', KEYS[2], found[2], id)
   redis.call('EXPIRE', key, ARGV[3])

@@ -117,7 +117,7 @@ local function take_over(id)
   redis.call('ZADD', ARGV[3] .. 'waiting', found[3], id)
   redis.call('ZADD', KEYS[1], text(clock() + ARGV[4]), id)
   write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
-  redis.call('HDEL', key, 'settled_at')
+  redis.call('HDEL', key, 'settled_at', 'dismissed')
   redis.call('PERSIST', key)
   redis.call('PERSIST', ARGV[2] .. id)
   return { id, found[1], body, '0', redis.call('HINCRBY', key, 'attempts', 1) }

@@ -1,0 +1,52 @@
+"""How a process waits while Redis is away: it logs the outage once, and its end once."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from workers.store.redis_errors import words_of
+
+log = structlog.get_logger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.2  # a restart takes no longer
+_LONGEST_WAIT_SECONDS = 3.0  # how late we may be when Redis is back
+
+
+class RedisOutage:
+    """How long Redis has been away."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._next_wait_seconds = _FIRST_WAIT_SECONDS
+
+    @property
+    def lasts(self) -> bool:
+        """Say whether Redis is away."""
+        return self._began is not None
+
+    def attempt(self, step: Callable[[], None], *, reconnect: Callable[[], None]) -> float:
+        """Run ``step``; return 0, or how many seconds to wait where Redis did not answer."""
+        try:
+            step()
+        except RedisError as error:
+            reconnect()
+            return self.meet(error)
+        self.end()
+        return 0
+
+    def meet(self, error: RedisError) -> float:
+        """Note that Redis did not answer; return how many seconds to wait, a little longer each time."""
+        if self._began is None:
+            self._began = time.monotonic()
+            log.warning("Redis is away: waiting for it", reason=words_of(error))
+        seconds = self._next_wait_seconds
+        self._next_wait_seconds = min(2 * seconds, _LONGEST_WAIT_SECONDS)
+        return seconds
+
+    def end(self) -> None:
+        """Note that Redis answers."""
+        if self._began is not None:
+            log.info("Redis is back", away_seconds=round(time.monotonic() - self._began, 1))
+            self._began, self._next_wait_seconds = None, _FIRST_WAIT_SECONDS
