@@ -1,6 +1,7 @@
 """The composition root: from settings to the parts that receiver, worker, command line and tests use."""
 
 from collections.abc import Callable
+from functools import partial
 
 from redis import Redis
 
@@ -26,9 +27,9 @@ from workers.store.stores import Stores, stores_in
 def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) -> Granter:
     """Return what turns deliveries into credit by the rules of the moment; ConfigError without a token."""
     return Granter(
-        inbox=stores.deliveries,
-        book=stores.ledger,
-        gate=stores.throttle,
+        deliveries=stores.deliveries,
+        ledger=stores.ledger,
+        throttle=stores.throttle,
         polar=polar_for(settings, stores.ledger.tally),
         rules=rules,
     )
@@ -53,7 +54,8 @@ def pacer_for(stores: Stores, say: Callable[[str], object] = say_nothing) -> Pac
 
 def polar_for(settings: Settings, tally: Tally | None = None) -> Polar:
     """Return a client for the Polar that the settings mean; ConfigError without a token."""
-    return Polar(url=settings.polar_url, token=require_token(settings), tally=tally)
+    count = partial((tally or Tally()).add, "polar_requests")
+    return Polar(url=settings.polar_url, token=require_token(settings), count=count)
 
 
 def worker_for(settings: Settings, url: str) -> GrantWorker:

@@ -7,8 +7,8 @@ from config.cel.amounts import MOST_DIGITS, TOO_MANY_CREDITS, Amount, AmountErro
 from config.cel.conditions import Condition, compile_condition
 from config.cel.error_words import kind_words
 from config.cel.expressions import EvaluationError, Expression, ExpressionError, Variables, compile_expression
-from config.rules.nodes import Kind, Piece, Scalar, expected
-from config.rules.problems import PieceError
+from config.rules.nodes import Node, NodeKind, Scalar, expected
+from config.rules.problems import NodeError
 from config.wording import shown
 
 # Twelve digits after the point, as many as there may be before it.
@@ -18,30 +18,30 @@ _PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _NUMERIC = ("INT", "UINT", "DOUBLE", "DYN")
 
 
-def amount(piece: Piece) -> Amount:
+def amount(piece: Node) -> Amount:
     """Return a positive number of credits, exactly as written, or the expression that gives it."""
-    if isinstance(piece, Scalar) and piece.kind is Kind.NUMBER:
+    if isinstance(piece, Scalar) and piece.kind is NodeKind.NUMBER:
         return _number(piece)
-    if not isinstance(piece, Scalar) or piece.kind is not Kind.TEXT:
+    if not isinstance(piece, Scalar) or piece.kind is not NodeKind.TEXT:
         raise expected("a number or an expression", piece)
     expression = _amount_expression(piece)
     return _constant(expression, piece) if expression.is_constant else expression
 
 
-def condition(piece: Piece) -> Condition:
+def condition(piece: Node) -> Condition:
     """Return a rule's compiled ``when``."""
-    if not isinstance(piece, Scalar) or piece.kind not in {Kind.TEXT, Kind.BOOLEAN}:
+    if not isinstance(piece, Scalar) or piece.kind not in {NodeKind.TEXT, NodeKind.BOOLEAN}:
         raise expected("an expression, such as order.net_amount >= 500", piece)
-    if piece.kind is Kind.BOOLEAN:
+    if piece.kind is NodeKind.BOOLEAN:
         found = f"expected an expression, found the boolean {shown(piece.text)}"
         hint = 'leave `when` out to mean always, or write "false" in quotes to switch the rule off'
-        raise PieceError(piece.place, f"{found}; {hint}")
+        raise NodeError(piece.place, f"{found}; {hint}")
     try:
         compiled = compile_condition(piece.text)
         if compiled.whole.is_constant:
             compiled.whole.value(Variables())  # 1 / 0 > 1 is no question, whatever the webhook
     except (ExpressionError, EvaluationError) as error:
-        raise PieceError(piece.place, str(error)) from None
+        raise NodeError(piece.place, str(error)) from None
     return compiled
 
 
@@ -52,7 +52,7 @@ def _number(piece: Scalar) -> Decimal:
         raise expected("plain digits, such as 1000 or 0.5", piece)
     digits = len(text.replace(".", "").strip("-0"))
     if digits > MOST_DIGITS:
-        raise PieceError(
+        raise NodeError(
             piece.place,
             f"{shown(text)} has {digits} significant digits; at most {MOST_DIGITS} stay exact",
         )
@@ -73,10 +73,10 @@ def _amount_expression(piece: Scalar) -> Expression:
     try:
         expression = compile_expression(piece.text)
     except ExpressionError as error:
-        raise PieceError(piece.place, str(error)) from None
+        raise NodeError(piece.place, str(error)) from None
     if expression.kind not in _NUMERIC:
         kind = kind_words(expression.kind)
-        raise PieceError(piece.place, f"it gives a value of type {kind}, which is no number")
+        raise NodeError(piece.place, f"it gives a value of type {kind}, which is no number")
     return expression
 
 
@@ -85,7 +85,7 @@ def _constant(expression: Expression, piece: Scalar) -> Decimal:
     try:
         credits_ = amount_of(expression, Variables())
     except AmountError as error:
-        raise PieceError(piece.place, error.words) from None
+        raise NodeError(piece.place, error.words) from None
     if credits_ <= 0:
-        raise PieceError(piece.place, "it gives 0; expected more than 0")
+        raise NodeError(piece.place, "it gives 0; expected more than 0")
     return credits_

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from config.rules.model import Trigger
-from config.rules.nodes import Kind, Piece, Scalar, expected
-from config.rules.problems import PieceError
+from config.rules.nodes import Node, NodeKind, Scalar, expected
+from config.rules.problems import NodeError
 from config.wording import listed, shown, unknown
 
 MAX_METER_CHARACTERS = 128  # Polar's limit on the name of an event
@@ -32,14 +32,14 @@ _TIME_EXAMPLE = "2026-11-01T00:00:00Z"
 _UNWRITABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")  # and halves of characters
 
 
-def version(piece: Piece) -> int:
+def version(piece: Node) -> int:
     """Return the version of the format, which can only be 1."""
-    if _scalar(piece, Kind.NUMBER, "the number 1").text != "1":
+    if _scalar(piece, NodeKind.NUMBER, "the number 1").text != "1":
         raise expected("the number 1", piece)
     return 1
 
 
-def rule_name(piece: Piece) -> str:
+def rule_name(piece: Node) -> str:
     """Return a rule's name: 1 to 64 characters that are safe in keys and on the command line."""
     name = _text(piece, "a name")
     if not re.fullmatch(RULE_NAME, name):
@@ -47,21 +47,21 @@ def rule_name(piece: Piece) -> str:
     return name
 
 
-def meter_name(piece: Piece) -> str:
+def meter_name(piece: Node) -> str:
     """Return a meter's name: 1 to 128 characters, none of them a control character."""
     return _short_text(piece, "a meter's name", MAX_METER_CHARACTERS)
 
 
-def property_name(piece: Piece) -> str:
+def property_name(piece: Node) -> str:
     """Return the metadata key that a meter sums: 1 to 40 characters, none of the service's own."""
     name = _short_text(piece, "a property's name", MAX_PROPERTY_CHARACTERS)
     if name in RESERVED_PROPERTIES:
         reserved = ", ".join(RESERVED_PROPERTIES)
-        raise PieceError(piece.place, f"{shown(name)} is written by the service itself, as are {reserved}")
+        raise NodeError(piece.place, f"{shown(name)} is written by the service itself, as are {reserved}")
     return name
 
 
-def product_id(piece: Piece) -> str:
+def product_id(piece: Node) -> str:
     """Return a product's id in lower case."""
     # Whatever YAML takes it for, the text is what was written.
     if not isinstance(piece, Scalar) or not re.fullmatch(PRODUCT_ID, piece.text):
@@ -69,24 +69,24 @@ def product_id(piece: Piece) -> str:
     return piece.text.lower()
 
 
-def moment(piece: Piece) -> datetime:
+def moment(piece: Node) -> datetime:
     """Return a point in time, in UTC; a date alone or a time without a zone is none."""
     what = f"a time such as {_TIME_EXAMPLE}"
     if not isinstance(piece, Scalar):
         raise expected(what, piece)
     if re.fullmatch(_DATE, piece.text):
         hint = f"a date alone leaves the moment open; write {piece.text}T00:00:00Z"
-        raise PieceError(piece.place, hint)
+        raise NodeError(piece.place, hint)
     match = re.fullmatch(f"{_TIME}(?P<zone>{_ZONE})?", piece.text)
     if match is None:
         raise expected(what, piece)
     if match["zone"] is None:
         hint = f"{shown(piece.text)} has no time zone; add Z for UTC, as in {_TIME_EXAMPLE}"
-        raise PieceError(piece.place, hint)
+        raise NodeError(piece.place, hint)
     try:
         return datetime.fromisoformat(piece.text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise PieceError(piece.place, f"there is no such time as {shown(piece.text)}") from None
+        raise NodeError(piece.place, f"there is no such time as {shown(piece.text)}") from None
 
 
 _A_CYCLE = "a renewal that was paid is subscription_cycle"
@@ -98,48 +98,48 @@ _OTHER_WORDS = {
 }  # fmt: skip
 
 
-def trigger(piece: Piece) -> Trigger:
+def trigger(piece: Node) -> Trigger:
     """Return what happened, in the words of a rule."""
     words = [one.value for one in Trigger]
     if isinstance(piece, Scalar) and piece.text in _OTHER_WORDS:
-        raise PieceError(piece.place, f"unknown trigger {shown(piece.text)}; {_OTHER_WORDS[piece.text]}")
+        raise NodeError(piece.place, f"unknown trigger {shown(piece.text)}; {_OTHER_WORDS[piece.text]}")
     return Trigger(_word(piece, "trigger", words, what="a trigger", hint=f"the triggers are {listed(words)}"))
 
 
-def once_per(piece: Piece) -> bool:
+def once_per(piece: Node) -> bool:
     """Return whether a rule applies once per customer: the one thing that can be said here."""
     word = _word(piece, "word", ONCE_PER, what="customer", hint="it can only be customer")
     return word == "customer"
 
 
-def on_refund(piece: Piece) -> bool:
+def on_refund(piece: Node) -> bool:
     """Return whether refunds take back what the rule granted."""
     word = _word(piece, "word", ON_REFUND, what="keep or revoke", hint="it can be keep or revoke")
     return word == "revoke"
 
 
-def _word(piece: Piece, kind: str, words: Sequence[str], *, what: str, hint: str) -> str:
-    if not isinstance(piece, Scalar) or piece.kind is Kind.NOTHING:
+def _word(piece: Node, kind: str, words: Sequence[str], *, what: str, hint: str) -> str:
+    if not isinstance(piece, Scalar) or piece.kind is NodeKind.NOTHING:
         raise expected(what, piece)
     if piece.text not in words:
-        raise PieceError(piece.place, unknown(kind, piece.text, words, hint))
+        raise NodeError(piece.place, unknown(kind, piece.text, words, hint))
     return piece.text
 
 
-def _scalar(piece: Piece, kind: Kind, what: str) -> Scalar:
+def _scalar(piece: Node, kind: NodeKind, what: str) -> Scalar:
     if not isinstance(piece, Scalar) or piece.kind is not kind:
         raise expected(what, piece)
     return piece
 
 
-def _text(piece: Piece, what: str) -> str:
-    if isinstance(piece, Scalar) and piece.kind in {Kind.NUMBER, Kind.BOOLEAN, Kind.TIME}:
+def _text(piece: Node, what: str) -> str:
+    if isinstance(piece, Scalar) and piece.kind in {NodeKind.NUMBER, NodeKind.BOOLEAN, NodeKind.TIME}:
         message = f"YAML reads this as a {piece.kind}; quote it: {shown(piece.text)}"
-        raise PieceError(piece.place, message)
-    return _scalar(piece, Kind.TEXT, what).text
+        raise NodeError(piece.place, message)
+    return _scalar(piece, NodeKind.TEXT, what).text
 
 
-def _short_text(piece: Piece, what: str, most_characters: int) -> str:
+def _short_text(piece: Node, what: str, most_characters: int) -> str:
     text = _text(piece, what)
     if not 1 <= len(text) <= most_characters:
         raise expected(f"{what} of 1 to {most_characters} characters", piece)

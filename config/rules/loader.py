@@ -10,7 +10,7 @@ from config.errors import ConfigError
 from config.rules import fields
 from config.rules.conflicts import conflicts_between, doubtful_switches
 from config.rules.model import Meter, Rule, Rules
-from config.rules.nodes import Kind, Piece, Scalar, entries_of, items_of, values_of
+from config.rules.nodes import Node, NodeKind, Scalar, items_of, mapping_of, values_of
 from config.rules.problems import Report
 from config.rules.rule_reader import RuleReader
 from config.rules.yaml_source import place_in, read_yaml
@@ -71,7 +71,7 @@ class _FileReader:
         self._report = report
         self._declared: Collection[str] | None = ()  # None: the meters cannot be read
 
-    def file(self, piece: Piece, digest: str) -> Rules:
+    def file(self, piece: Node, digest: str) -> Rules:
         read = self._report.read
         values = values_of(piece, self._report, allowed=FILE_KEYS, required=("version", "rules"))
         read(fields.version, values.get("version"), None)
@@ -84,9 +84,9 @@ class _FileReader:
             warnings=self._report.warnings,
         )
 
-    def _meters(self, piece: Piece) -> dict[str, Meter]:
+    def _meters(self, piece: Node) -> dict[str, Meter]:
         self._declared = None
-        entries = entries_of(piece, "a mapping from each meter's name to its settings")
+        entries = mapping_of(piece, "a mapping from each meter's name to its settings")
         self._declared = entries
         for entry in entries.values():
             self._report.read(fields.meter_name, entry.key, None)
@@ -95,14 +95,14 @@ class _FileReader:
             for name, entry in entries.items()
         }
 
-    def _meter(self, name: str, piece: Piece) -> Meter:
+    def _meter(self, name: str, piece: Node) -> Meter:
         meter = Meter(name=name)
-        if isinstance(piece, Scalar) and piece.kind is Kind.NOTHING:
+        if isinstance(piece, Scalar) and piece.kind is NodeKind.NOTHING:
             return meter  # `api_usage:` with nothing behind it says as much as `api_usage: {}`
         prop = values_of(piece, self._report, allowed=METER_KEYS).get("property")
         return replace(meter, property=self._report.read(fields.property_name, prop, meter.property))
 
-    def _rules(self, piece: Piece) -> tuple[Rule, ...]:
+    def _rules(self, piece: Node) -> tuple[Rule, ...]:
         reader = RuleReader(self._report, self._declared)
         pieces = items_of(piece, "a list of rules")
         read = ((self._report.read(reader.rule, item, None), item.place) for item in pieces)

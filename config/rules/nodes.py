@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.rules.problems import PieceError, Place, Report
+from config.rules.problems import NodeError, Place, Report
 from config.wording import listed, shown, unknown
 
 
-class Kind(StrEnum):
+class NodeKind(StrEnum):
     """What YAML takes a single value for."""
 
     TEXT = "text"
@@ -19,25 +19,25 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
+class Node:
     """A value in the file: a ``Scalar``, ``Items`` or ``Entries``."""
 
     place: Place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scalar(Piece):
+class Scalar(Node):
     """A single value: the text as written, never converted, and what YAML takes it for."""
 
     text: str
-    kind: Kind
+    kind: NodeKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Items(Piece):
+class Items(Node):
     """A list."""
 
-    items: tuple[Piece, ...]
+    items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,29 +45,29 @@ class Entry:
     """A key with its value."""
 
     key: Scalar
-    value: Piece
+    value: Node
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entries(Piece):
+class Entries(Node):
     """A mapping; each entry is found by the text of its key."""
 
     entries: Mapping[str, Entry]
 
 
-def expected(what: str, piece: Piece) -> PieceError:
+def expected(what: str, piece: Node) -> NodeError:
     """Return the error that says what belongs in the place of ``piece`` and what stands there."""
-    return PieceError(piece.place, f"expected {what}, found {_found(piece)}")
+    return NodeError(piece.place, f"expected {what}, found {_found(piece)}")
 
 
-def items_of(piece: Piece, what: str) -> tuple[Piece, ...]:
+def items_of(piece: Node, what: str) -> tuple[Node, ...]:
     """Return the items of a list; PieceError, asking for ``what``, if it is none."""
     if not isinstance(piece, Items):
         raise expected(what, piece)
     return piece.items
 
 
-def entries_of(piece: Piece, what: str) -> Mapping[str, Entry]:
+def mapping_of(piece: Node, what: str) -> Mapping[str, Entry]:
     """Return the entries of a mapping; PieceError, asking for ``what``, if it is none."""
     if not isinstance(piece, Entries):
         raise expected(what, piece)
@@ -75,10 +75,10 @@ def entries_of(piece: Piece, what: str) -> Mapping[str, Entry]:
 
 
 def values_of(
-    piece: Piece, report: Report, *, allowed: Collection[str], required: Collection[str] = ()
-) -> dict[str, Piece]:
+    piece: Node, report: Report, *, allowed: Collection[str], required: Collection[str] = ()
+) -> dict[str, Node]:
     """Return the values of a mapping by their keys; those missing or unknown are noted in ``report``."""
-    entries = entries_of(piece, f"a mapping with the keys {listed(allowed)}")
+    entries = mapping_of(piece, f"a mapping with the keys {listed(allowed)}")
     for key in required:
         if key not in entries:
             report.add(piece.place, f"missing key {shown(key)}")
@@ -89,7 +89,7 @@ def values_of(
     return {key: entry.value for key, entry in entries.items()}
 
 
-def _found(piece: Piece) -> str:
+def _found(piece: Node) -> str:
     if not isinstance(piece, Scalar):
         return "a list" if isinstance(piece, Items) else "a mapping"
-    return "nothing" if piece.kind is Kind.NOTHING else f"the {piece.kind} {shown(piece.text)}"
+    return "nothing" if piece.kind is NodeKind.NOTHING else f"the {piece.kind} {shown(piece.text)}"

@@ -49,7 +49,7 @@ class RulesError(ConfigError):
         return "\n".join(map(str, self.problems))
 
 
-class PieceError(Exception):
+class NodeError(Exception):
     """One piece of a file cannot be read; a ``Report`` turns it into a problem."""
 
     def __init__(self, place: Place, message: str) -> None:
@@ -94,7 +94,7 @@ class Report:
             return default
         try:
             return reader(source)
-        except PieceError as error:
+        except NodeError as error:
             self.add(error.place, str(error))
             return default
 

@@ -11,8 +11,8 @@ from config.cel.expressions import Expression
 from config.rules import expression_fields, fields
 from config.rules.conflicts import conflicts_within
 from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
-from config.rules.nodes import Piece, Scalar, entries_of, items_of, values_of
-from config.rules.problems import PieceError, Place, Report
+from config.rules.nodes import Node, Scalar, items_of, mapping_of, values_of
+from config.rules.problems import NodeError, Place, Report
 from config.rules.sample_check import amount_fault, condition_fault
 from config.rules.warnings import doubts
 from config.wording import listed, shown, unknown
@@ -40,7 +40,7 @@ class RuleReader:
         self._declared = declared
         self._names: dict[str, Place] = {}
 
-    def rule(self, piece: Piece) -> Rule:
+    def rule(self, piece: Node) -> Rule:
         """Return one rule, after a look at what its keys say together."""
         values = values_of(piece, self._report, allowed=RULE_KEYS, required=("name", "grant"))
         rule = self._rule(values)
@@ -49,21 +49,21 @@ class RuleReader:
         self._try_all(rule, values)
         return rule
 
-    def _try_all(self, rule: Rule, values: Mapping[str, Piece]) -> None:
+    def _try_all(self, rule: Rule, values: Mapping[str, Node]) -> None:
         if rule.when is not None:
             self._try(rule.when.whole, values["when"], condition_fault, rule)
-        pieces = entries_of(values["grant"], "amounts") if rule.grant else {}
+        pieces = mapping_of(values["grant"], "amounts") if rule.grant else {}
         for meter, amount in rule.grant.items():
             if isinstance(amount, Expression):
                 self._try(amount, pieces[meter].value, amount_fault, rule)
 
-    def _try(self, expression: Expression, piece: Piece, fault_of: FaultOf, rule: Rule) -> None:
+    def _try(self, expression: Expression, piece: Node, fault_of: FaultOf, rule: Rule) -> None:
         if fault := fault_of(expression, rule.triggers):
             self._report.add(piece.place, fault)
         for doubt in doubts(expression, rule):
             self._report.warn(piece.place, doubt)
 
-    def _rule(self, values: Mapping[str, Piece]) -> Rule:
+    def _rule(self, values: Mapping[str, Node]) -> Rule:
         get, read = values.get, self._report.read
         begins = self._read(fields.moment, get("from"), absent=None, broken=_NEVER_BEGINS)
         until = partial(_until, begins=begins)
@@ -80,37 +80,37 @@ class RuleReader:
         )
 
     def _read(
-        self, reader: Callable[[Piece], T], piece: Piece | None, *, absent: Absent, broken: Absent
+        self, reader: Callable[[Node], T], piece: Node | None, *, absent: Absent, broken: Absent
     ) -> T | Absent:
         return absent if piece is None else self._report.read(reader, piece, broken)
 
-    def _name(self, piece: Piece) -> str:
+    def _name(self, piece: Node) -> str:
         return _first_time("rule name", fields.rule_name(piece), piece.place, self._names)
 
-    def _products(self, piece: Piece) -> frozenset[str]:
+    def _products(self, piece: Node) -> frozenset[str]:
         return self._set("product", piece, fields.product_id, "every product")
 
-    def _triggers(self, piece: Piece) -> frozenset[Trigger]:
+    def _triggers(self, piece: Node) -> frozenset[Trigger]:
         usual = listed(trigger for trigger in Trigger if trigger in DEFAULT_TRIGGERS)
         return self._set("trigger", piece, fields.trigger, usual)
 
-    def _set(self, what: str, piece: Piece, read_item: Callable[[Piece], T], omitted: str) -> frozenset[T]:
+    def _set(self, what: str, piece: Node, read_item: Callable[[Node], T], omitted: str) -> frozenset[T]:
         items = items_of(piece, f"a list of {what}s")
         if not items:
-            raise PieceError(piece.place, f"the list is empty; omit `{what}s` to mean {omitted}")
+            raise NodeError(piece.place, f"the list is empty; omit `{what}s` to mean {omitted}")
         seen: dict[T, Place] = {}
 
-        def read_once(item: Piece) -> T:
+        def read_once(item: Node) -> T:
             return _first_time(what, read_item(item), item.place, seen)
 
         for item in items:
             self._report.read(read_once, item, None)
         return frozenset(seen) if len(seen) == len(items) else frozenset()
 
-    def _grant(self, piece: Piece) -> dict[str, Amount]:
-        entries = entries_of(piece, "a mapping from meters to amounts")
+    def _grant(self, piece: Node) -> dict[str, Amount]:
+        entries = mapping_of(piece, "a mapping from meters to amounts")
         if not entries:
-            raise PieceError(piece.place, "grants nothing; name a meter and an amount")
+            raise NodeError(piece.place, "grants nothing; name a meter and an amount")
         for entry in entries.values():
             self._report.read(self._check_declared, entry.key, None)
         return {
@@ -123,19 +123,19 @@ class RuleReader:
         if self._declared is not None and name not in self._declared:
             have = listed(map(shown, self._declared)) or "none"
             hint = f"declare it under `meters` (there now: {have})"
-            raise PieceError(key.place, unknown("meter", name, self._declared, hint))
+            raise NodeError(key.place, unknown("meter", name, self._declared, hint))
 
 
-def _until(piece: Piece, begins: datetime | None) -> datetime:
+def _until(piece: Node, begins: datetime | None) -> datetime:
     ends = fields.moment(piece)
     if begins not in (None, _NEVER_BEGINS) and ends <= begins:
-        raise PieceError(piece.place, "`until` is not after `from`: the rule would never apply")
+        raise NodeError(piece.place, "`until` is not after `from`: the rule would never apply")
     return ends
 
 
 def _first_time(what: str, value: T, place: Place, seen: dict[T, Place]) -> T:
     if value in seen:
         repeated = shown(str(value))
-        raise PieceError(place, f"duplicate {what} {repeated}; it is first on line {seen[value].line}")
+        raise NodeError(place, f"duplicate {what} {repeated}; it is first on line {seen[value].line}")
     seen[value] = place
     return value

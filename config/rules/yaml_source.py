@@ -9,8 +9,8 @@ import re
 import yaml
 from yaml.reader import ReaderError
 
-from config.rules.nodes import Entries, Entry, Items, Kind, Piece, Scalar
-from config.rules.problems import PieceError, Place, Report
+from config.rules.nodes import Entries, Entry, Items, Node, NodeKind, Scalar
+from config.rules.problems import NodeError, Place, Report
 from config.wording import shown
 
 _MAX_CHARACTERS = 1_000_000  # a thousand rules are some 300,000
@@ -20,27 +20,27 @@ _TOO_DEEP = f"nested more than {_MAX_DEPTH} deep"
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _KINDS = {
-    "tag:yaml.org,2002:str": Kind.TEXT,
-    "tag:yaml.org,2002:value": Kind.TEXT,  # a lone =, which YAML 1.1 meant to be special
-    _MERGE_TAG: Kind.TEXT,
-    "tag:yaml.org,2002:int": Kind.NUMBER,
-    "tag:yaml.org,2002:float": Kind.NUMBER,
-    "tag:yaml.org,2002:bool": Kind.BOOLEAN,
-    "tag:yaml.org,2002:timestamp": Kind.TIME,
-    "tag:yaml.org,2002:null": Kind.NOTHING,
+    "tag:yaml.org,2002:str": NodeKind.TEXT,
+    "tag:yaml.org,2002:value": NodeKind.TEXT,  # a lone =, which YAML 1.1 meant to be special
+    _MERGE_TAG: NodeKind.TEXT,
+    "tag:yaml.org,2002:int": NodeKind.NUMBER,
+    "tag:yaml.org,2002:float": NodeKind.NUMBER,
+    "tag:yaml.org,2002:bool": NodeKind.BOOLEAN,
+    "tag:yaml.org,2002:timestamp": NodeKind.TIME,
+    "tag:yaml.org,2002:null": NodeKind.NOTHING,
 }
 _BARE_TAG = "!"  # `when: ! order.paid`: YAML drops the ! and with it what was meant
 _EXPRESSION = re.compile(r"&&|\|\||[=!<>]=|\bwhen:|[\w\"')\]] [<>*/%?] |\b(?:has|int|size)\(")
 _KNOWN_TAGS = {*_KINDS, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
 
 
-def read_yaml(text: str, report: Report) -> Piece:
+def read_yaml(text: str, report: Report) -> Node:
     """Return the one document in ``text``; PieceError if there is none that can be walked.
 
     Mistakes that leave the rest readable, such as a key given twice, go to ``report``.
     """
     if len(text) > _MAX_CHARACTERS:
-        raise PieceError(Place(line=1, column=1), f"longer than {_MAX_CHARACTERS:,} characters")
+        raise NodeError(Place(line=1, column=1), f"longer than {_MAX_CHARACTERS:,} characters")
     return _Expansion(report).piece(_compose(text), "")
 
 
@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise PieceError(self.place(), _TOO_DEEP)
+            raise NodeError(self.place(), _TOO_DEEP)
         is_bare = getattr(self.peek_event(), "tag", None) == _BARE_TAG  # type: ignore[no-untyped-call]  # stubs' gap
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -76,7 +76,7 @@ def _compose(text: str) -> yaml.Node:
         loader = _Loader(text)
     except ReaderError as error:
         place = place_in(text, error.position)
-        raise PieceError(place, "a control character cannot stand here; remove it") from None
+        raise NodeError(place, "a control character cannot stand here; remove it") from None
     try:
         return _only_document(loader)
     except yaml.MarkedYAMLError as error:
@@ -84,7 +84,7 @@ def _compose(text: str) -> yaml.Node:
     except (ValueError, OverflowError):
         # PyYAML lets these escape from "\UFFFFFFFF" and from a %YAML version of 5,000 digits.
         place = _place(loader.get_mark())
-        raise PieceError(place, "not valid YAML: a number here is out of range") from None
+        raise NodeError(place, "not valid YAML: a number here is out of range") from None
     finally:
         loader.dispose()
 
@@ -92,23 +92,23 @@ def _compose(text: str) -> yaml.Node:
 def _only_document(loader: _Loader) -> yaml.Node:
     node = loader.get_node() if loader.check_node() else None
     if node is None:
-        raise PieceError(Place(line=1, column=1), "the file is empty; begin it with version: 1")
+        raise NodeError(Place(line=1, column=1), "the file is empty; begin it with version: 1")
     if loader.check_node():
-        raise PieceError(loader.place(), "a second document begins here; keep one in a file")
+        raise NodeError(loader.place(), "a second document begins here; keep one in a file")
     return node
 
 
-def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> PieceError:
+def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> NodeError:
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return PieceError(Place(line=1, column=1), f"not valid YAML: {error.problem}")
+        return NodeError(Place(line=1, column=1), f"not valid YAML: {error.problem}")
     if text[mark.index : mark.index + 1] == "\t":
-        return PieceError(_place(mark), "a tab cannot stand here; use spaces")
+        return NodeError(_place(mark), "a tab cannot stand here; use spaces")
     since = error.context_mark
     context = f" ({error.context}, from line {since.line + 1})" if since else ""
     lines = [_line_at(text, one) for one in (mark, since) if one]
     hint = "; if this is an expression, quote the whole of it" if any(map(_EXPRESSION.search, lines)) else ""
-    return PieceError(_place(mark), f"not valid YAML: {error.problem}{context}{hint}")
+    return NodeError(_place(mark), f"not valid YAML: {error.problem}{context}{hint}")
 
 
 def _line_at(text: str, mark: yaml.Mark) -> str:
@@ -124,7 +124,7 @@ class _Expansion:
         self._count = 0
         self._open: set[yaml.Node] = set()  # those that we are inside of; nodes hash by identity
 
-    def piece(self, node: yaml.Node, path: str) -> Piece:
+    def piece(self, node: yaml.Node, path: str) -> Node:
         place = _place(node.start_mark, path)
         self._enter(node, place)
         if node.tag not in _KNOWN_TAGS:
@@ -137,20 +137,20 @@ class _Expansion:
     def _enter(self, node: yaml.Node, place: Place) -> None:
         self._count += 1
         if self._count > _MAX_PIECES:
-            raise PieceError(place, f"with its aliases the file has over {_MAX_PIECES:,} values")
+            raise NodeError(place, f"with its aliases the file has over {_MAX_PIECES:,} values")
         if node in self._open:
-            raise PieceError(place, "this refers to itself by an alias; write it out")
+            raise NodeError(place, "this refers to itself by an alias; write it out")
         if len(self._open) >= _MAX_DEPTH:
-            raise PieceError(place, _TOO_DEEP)
+            raise NodeError(place, _TOO_DEEP)
         self._open.add(node)
 
-    def _opened(self, node: yaml.Node, place: Place) -> Piece:
+    def _opened(self, node: yaml.Node, place: Place) -> Node:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             items = [self.piece(one, f"{place.path}[{i}]") for i, one in enumerate(node.value)]
             return Items(place=place, items=tuple(items))
-        return Scalar(place=place, text=node.value, kind=_KINDS.get(node.tag, Kind.TEXT))
+        return Scalar(place=place, text=node.value, kind=_KINDS.get(node.tag, NodeKind.TEXT))
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Entries:
         own: dict[str, Entry] = {}
@@ -171,7 +171,7 @@ class _Expansion:
             self._report.add(_place(node.start_mark, parent), "a key must be a text")
             return None
         place = _place(node.start_mark, _below(parent, node.value))
-        return Scalar(place=place, text=node.value, kind=_KINDS.get(node.tag, Kind.TEXT))
+        return Scalar(place=place, text=node.value, kind=_KINDS.get(node.tag, NodeKind.TEXT))
 
     def _is_repeated(self, key: Scalar, first: dict[str, Scalar]) -> bool:
         earlier = first.setdefault(key.text, key)

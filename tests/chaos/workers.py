@@ -50,9 +50,9 @@ class Worker:
         # One version for the whole lease: who asks twice gets another.
         versions = chain([run.file.rules], repeat(FILES["other amounts"].rules))
         granter = Granter(
-            inbox=self._service.store,
-            book=Book(self._service, stopped, run),
-            gate=Gate(self._service, run),
+            deliveries=self._service.store,
+            ledger=Book(self._service, stopped, run),
+            throttle=Gate(self._service, run),
             polar=Sink(self._service, stopped, run),
             rules=lambda: next(versions),
             jitter=lambda: 0.0,

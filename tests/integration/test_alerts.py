@@ -18,7 +18,7 @@ from tests.support.rulebooks import watch_in
 from workers.core.delivery import Status
 from workers.monitoring import alerter as alerter_module
 from workers.monitoring.alerter import Alerter
-from workers.monitoring.alerts import Kind
+from workers.monitoring.alerts import AlertKind
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
@@ -59,7 +59,7 @@ def tick(alerter: Alerter) -> None:
 
 def let_hush_end(redis: Redis) -> None:
     """Let ten minutes pass since people were told."""
-    redis.delete(*map(keys.hush, Kind))
+    redis.delete(*map(keys.hush, AlertKind))
 
 
 def let_waiting_be_old(redis: Redis) -> None:
@@ -117,7 +117,7 @@ def test_what_is_parked_in_the_ten_minutes_after_is_told_together_at_their_end(
 ) -> None:
     park("msg-1")
     tick(alerter)
-    assert 0 < redis.ttl(keys.hush(Kind.FAILED)) <= 600
+    assert 0 < redis.ttl(keys.hush(AlertKind.FAILED)) <= 600
     park("msg-2", "msg-3", reason="no such meter")
     park("msg-4")
     tick(alerter)
@@ -289,7 +289,7 @@ def test_without_a_url_nothing_is_kept_for_it(
 ) -> None:
     park("msg-1")
     GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
-    assert redis.exists(keys.ALERTS, keys.WATCH, keys.hush(Kind.FAILED)) == 0
+    assert redis.exists(keys.ALERTS, keys.WATCH, keys.hush(AlertKind.FAILED)) == 0
 
 
 def test_what_is_kept_of_it_is_four_numbers_and_what_expires(
@@ -299,4 +299,4 @@ def test_what_is_kept_of_it_is_four_numbers_and_what_expires(
     tick(alerter)
     assert redis.hgetall(keys.ALERTS) == {b"failed": b"1", b"parked": b"1", b"known": b"1"}
     assert 0 < redis.ttl(keys.WATCH) < 300
-    assert 0 < redis.ttl(keys.hush(Kind.FAILED)) <= 600
+    assert 0 < redis.ttl(keys.hush(AlertKind.FAILED)) <= 600

@@ -60,7 +60,9 @@ def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) 
     for name, body in {**THEIRS, **OTHERS}.items():
         accept(redis_url, name, body=body)
     polar = FakePolar(known=lambda customer: customer != REFUSED)
-    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=polar, rules=lambda: RULES)
+    granter = Granter(
+        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=polar, rules=lambda: RULES
+    )
     granter.run(store.lease(MOST_DELIVERIES))
     assert store.counts()[Status.WAITING] == 0
 

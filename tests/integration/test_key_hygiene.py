@@ -137,7 +137,9 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
 ) -> None:
     rulebook = watch_in(tmp_path).rulebook
     polar = FakePolar(known=lambda customer: customer != some_id(4))
-    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=polar, rules=lambda: RULES)
+    granter = Granter(
+        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=polar, rules=lambda: RULES
+    )
     monkeypatch.setattr(jobs, "_granter", granter)
 
     def work() -> list[str]:

@@ -20,7 +20,7 @@ from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.planning import Plan, plan_for
 from workers.core.takebacks import take_backs
-from workers.pipeline.ports import Book
+from workers.pipeline.ports import Ledger as LedgerPort
 from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
@@ -72,7 +72,7 @@ PLANS = [
 _ANY_TIME = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-class Readable(Book, Protocol):
+class Readable(LedgerPort, Protocol):
     """A ledger that can be looked into."""
 
     def look(self, plan: Plan) -> Standing:

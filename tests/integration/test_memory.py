@@ -42,7 +42,9 @@ def sell(redis: Redis, url: str, rules: Rules, *, customers: int = COUNT) -> Del
 
 def run(redis: Redis, store: DeliveryStore, rules: Rules) -> None:
     ledger = Ledger(redis, retain=RETAIN)
-    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=FakePolar(), rules=lambda: rules)
+    granter = Granter(
+        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=FakePolar(), rules=lambda: rules
+    )
     granter.run(store.lease(MOST_DELIVERIES))
 
 

@@ -43,9 +43,9 @@ class Shop:
             rule("bonus", {"seconds": 50}, once_per="customer"),
         )
         self._granter = Granter(
-            inbox=DeliveryStore(redis),
-            book=Ledger(redis, retain=RETAIN),
-            gate=Throttle(redis),
+            deliveries=DeliveryStore(redis),
+            ledger=Ledger(redis, retain=RETAIN),
+            throttle=Throttle(redis),
             polar=self.polar,
             rules=lambda: self.rules,
         )

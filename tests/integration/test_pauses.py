@@ -136,7 +136,9 @@ def test_a_credit_that_polar_takes_ends_the_outage_whoever_sent_it(
     accept(redis_url, "msg-1")
     Throttle(redis).begin(60, "Polar answered 503")
     let_pause_end(redis)
-    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=FakePolar(), rules=lambda: TEN)
+    granter = Granter(
+        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=FakePolar(), rules=lambda: TEN
+    )
     assert [one.status for one in granter.run(Lease(deliveries=store.reopen(["msg-1"])))] == [Status.GRANTED]
     assert Throttle(redis).outage() is None
 
@@ -148,7 +150,9 @@ def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
     accept(redis_url, "msg-1")
     lease = store.lease(10)
     Throttle(redis).begin(60, "Polar answered 503")
-    Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=FakePolar(), rules=lambda: TEN).run(lease)
+    Granter(
+        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=FakePolar(), rules=lambda: TEN
+    ).run(lease)
     assert Throttle(redis).outage() is not None
 
 

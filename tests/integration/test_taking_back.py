@@ -169,7 +169,9 @@ def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     polar = FakePolar()
-    granter = Granter(inbox=store, book=ledger, gate=Throttle(redis), polar=polar, rules=lambda: HUNDRED)
+    granter = Granter(
+        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=polar, rules=lambda: HUNDRED
+    )
     accept(redis_url, "paid", body=order_webhook())
     granter.run(store.lease(1))
     for number in range(20):  # each refund is told twice; half of the order in the end

@@ -50,9 +50,9 @@ class Shop:
         """Return a worker that has just started, with the rules that are in force now."""
         store = self.store
         return Granter(
-            inbox=store,
-            book=store,
-            gate=store,
+            deliveries=store,
+            ledger=store,
+            throttle=store,
             polar=self.polar,
             rules=lambda: self.rules,
             jitter=lambda: 0.0,
@@ -165,7 +165,7 @@ def work_but_before_taking_back(shop: Shop, happens: Callable[[], object]) -> di
 
 
 def _work_with(shop: Shop, book: BookWith) -> dict[str, Outcome]:
-    outcomes = replace(shop.granter, book=book).run(shop.store.lease(MOST_DELIVERIES))
+    outcomes = replace(shop.granter, ledger=book).run(shop.store.lease(MOST_DELIVERIES))
     return {outcome.delivery_id: outcome for outcome in outcomes}
 
 

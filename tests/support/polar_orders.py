@@ -100,9 +100,13 @@ class Mending:
     @property
     def granter(self) -> Granter:
         """Return what grants."""
-        gate = Throttle(self.redis)
+        throttle = Throttle(self.redis)
         return Granter(
-            inbox=self.store, book=self.ledger, gate=gate, polar=self.client, rules=lambda: self.rules
+            deliveries=self.store,
+            ledger=self.ledger,
+            throttle=throttle,
+            polar=self.client,
+            rules=lambda: self.rules,
         )
 
     def look(self, **how: Any) -> Backlog:
@@ -117,7 +121,7 @@ class Mending:
 
     def backfill_but_die_before_settling(self) -> None:
         """Backfill, and be killed when Polar has taken the credit and nothing is written down of it."""
-        granter = replace(self.granter, book=_Doomed(self.ledger))
+        granter = replace(self.granter, ledger=_Doomed(self.ledger))
         list(self.backfiller.grant(self.look(), granter))
 
     def recover(self) -> list[Outcome]:

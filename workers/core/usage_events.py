@@ -1,7 +1,7 @@
 """PURE: what an event of ours at Polar tells: the grant that it was, or why it is none of ours after all."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -23,7 +23,6 @@ from workers.core.grants import (
     subject_of,
 )
 from workers.core.payloads import Id, Moment
-from workers.polar.lists import Row
 
 GRANTED_BY = "credit-granter"
 
@@ -40,6 +39,10 @@ _STEM = re.compile(
     rf"|revoke:(?P<revoked>{_UUID}))"
 )
 _RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may have been cut off
+
+
+Row = Mapping[str, Any]
+"""An event as Polar's list shows it."""
 
 
 class _Event(BaseModel):

@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.core.delivery import Status
-from workers.monitoring.alerts import Kind, View, due, message
+from workers.monitoring.alerts import AlertKind, View, due, message
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.scripts import lua, moment_of
@@ -31,10 +31,10 @@ _GAP_SECONDS = 240  # longer than the longest job keeps a worker from looking, s
 _TIMEOUT_SECONDS = 5
 _MOST_REASONS = 3
 
-_TROUBLES = (Kind.STUCK, Kind.POLAR)
+_TROUBLES = (AlertKind.STUCK, AlertKind.POLAR)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, *map(keys.hush, Kind),
+    keys.AUDIT, *map(keys.hush, AlertKind),
 ]  # fmt: skip
 
 
@@ -62,10 +62,10 @@ class Alerter:
         if self._voice.is_alive():
             self._voice.join(_TIMEOUT_SECONDS)
 
-    def _may_tell(self, kind: Kind) -> bool:
+    def _may_tell(self, kind: AlertKind) -> bool:
         return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_HUSH_SECONDS))
 
-    def _speak(self, kinds: Iterable[Kind], view: View) -> None:
+    def _speak(self, kinds: Iterable[AlertKind], view: View) -> None:
         messages = {kind: message(kind, view, self._reasons(kind, view)) for kind in kinds}
         if not messages:
             return
@@ -78,13 +78,13 @@ class Alerter:
         except RuntimeError as error:  # the system has no more threads
             log.error("people were not told", kinds=list(messages), reason=str(error))  # noqa: TRY400 - no bug
 
-    def _reasons(self, kind: Kind, view: View) -> list[str]:
-        if kind is Kind.FAILED:
+    def _reasons(self, kind: AlertKind, view: View) -> list[str]:
+        if kind is AlertKind.FAILED:
             newest = self._deliveries.newest([Status.FAILED])
             return list(dict.fromkeys(one.reason for one in islice(newest, _MOST_REASONS)))
-        return [view.away_reason] if kind is Kind.POLAR else []
+        return [view.away_reason] if kind is AlertKind.POLAR else []
 
-    def _tell(self, messages: Mapping[Kind, Mapping[str, Any]], view: View) -> None:
+    def _tell(self, messages: Mapping[AlertKind, Mapping[str, Any]], view: View) -> None:
         for kind, words in messages.items():
             try:
                 post(self._url, words)
@@ -96,11 +96,11 @@ class Alerter:
             with suppress(RedisError):  # then they are told again
                 self._note(kind, view)
 
-    def _note(self, kind: Kind, view: View) -> None:
+    def _note(self, kind: AlertKind, view: View) -> None:
         """Write down what people know now: where a worker dies before, another tells them."""
-        if kind is Kind.FAILED:
+        if kind is AlertKind.FAILED:
             self._redis.hset(keys.ALERTS, "known", view.parked)
-        elif kind is Kind.WELL:
+        elif kind is AlertKind.WELL:
             self._redis.hdel(keys.ALERTS, *view.told)
         else:
             self._redis.hset(keys.ALERTS, kind.value, 1)
@@ -119,7 +119,7 @@ def _view(answer: Mapping[str, Any]) -> View:
         away_since=_moment(answer.get("away_since")),
         away_reason=answer.get("away_reason", ""),
         told=_marked(_TROUBLES, answer["told"]),
-        hushed=_marked(Kind, answer["hushed"]),
+        hushed=_marked(AlertKind, answer["hushed"]),
     )
 
 
@@ -127,7 +127,7 @@ def _moment(milliseconds: str | None) -> datetime | None:
     return None if milliseconds is None else moment_of(milliseconds)
 
 
-def _marked(kinds: Iterable[Kind], marks: Iterable[int]) -> frozenset[Kind]:
+def _marked(kinds: Iterable[AlertKind], marks: Iterable[int]) -> frozenset[AlertKind]:
     return frozenset(kind for kind, mark in zip(kinds, marks, strict=True) if mark)
 
 

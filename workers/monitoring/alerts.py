@@ -13,7 +13,7 @@ LONGEST_WAIT = timedelta(minutes=5)
 _MOST_LETTERS = 200  # of a reason; three of them fit into what any chat takes
 
 
-class Kind(StrEnum):
+class AlertKind(StrEnum):
     """What people are told of."""
 
     FAILED = "failed"
@@ -46,8 +46,8 @@ class View:
     last_credit: datetime | None = None
     away_since: datetime | None = None
     away_reason: str = ""
-    told: frozenset[Kind] = frozenset()
-    hushed: frozenset[Kind] = frozenset()
+    told: frozenset[AlertKind] = frozenset()
+    hushed: frozenset[AlertKind] = frozenset()
 
     @property
     def untold(self) -> int:
@@ -59,26 +59,26 @@ class View:
         return all(self.now - one >= LONGEST_WAIT for one in moments if one is not None)
 
 
-def due(view: View) -> tuple[Kind, ...]:
+def due(view: View) -> tuple[AlertKind, ...]:
     """Return what people are to be told now: each trouble once, and when it is over."""
-    kinds = [Kind.FAILED] if view.untold > 0 else []
+    kinds = [AlertKind.FAILED] if view.untold > 0 else []
     trouble = _trouble(view)
     if trouble is None and view.told:
-        kinds.append(Kind.WELL)
+        kinds.append(AlertKind.WELL)
     if trouble and trouble not in view.told and view.is_long_ago(view.same_since, view.away_since):
         kinds.append(trouble)
     return tuple(kind for kind in kinds if kind not in view.hushed)
 
 
-def _trouble(view: View) -> Kind | None:
+def _trouble(view: View) -> AlertKind | None:
     if view.away_since is not None:
-        return Kind.POLAR
+        return AlertKind.POLAR
     # Credits that flow are no trouble, however long the queue: after an outage it takes its time.
     waits = view.oldest_waiting is not None
-    return Kind.STUCK if waits and view.is_long_ago(view.oldest_waiting, view.last_credit) else None
+    return AlertKind.STUCK if waits and view.is_long_ago(view.oldest_waiting, view.last_credit) else None
 
 
-def message(kind: Kind, view: View, reasons: Sequence[str]) -> Mapping[str, Any]:
+def message(kind: AlertKind, view: View, reasons: Sequence[str]) -> Mapping[str, Any]:
     """Return what is posted: Slack shows ``text``, Discord ``content``, and programs read the rest."""
     shown = [_shown(reason) for reason in reasons]
     what, advice = _words(kind, view)
@@ -96,23 +96,23 @@ def message(kind: Kind, view: View, reasons: Sequence[str]) -> Mapping[str, Any]
     }
 
 
-def _words(kind: Kind, view: View) -> tuple[str, str]:
+def _words(kind: AlertKind, view: View) -> tuple[str, str]:
     """Return what has happened and what to do."""
     wait = f"{_deliveries(view.waiting)} {'waits' if view.waiting == 1 else 'wait'}"
     match kind:
-        case Kind.FAILED:
+        case AlertKind.FAILED:
             what = f"{_deliveries(view.untold)} failed, {view.failed} in all"
             return (
                 what,
                 "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it.",
             )
-        case Kind.STUCK:
+        case AlertKind.STUCK:
             oldest = _minutes(view.now, view.oldest_waiting)
             return f"{wait}, the oldest for {oldest} min, and nothing is credited", "See `credits status`."
-        case Kind.POLAR:
+        case AlertKind.POLAR:
             away = _minutes(view.now, view.away_since)
             return f"Polar has taken nothing for {away} min, and {wait}", "See `credits status`."
-        case Kind.WELL:
+        case AlertKind.WELL:
             return f"well again; {wait}, {view.failed} failed", ""
 
 

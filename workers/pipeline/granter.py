@@ -20,7 +20,7 @@ from workers.core.planning import Plan
 from workers.core.takebacks import take_backs
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.outcome_log import tell
-from workers.pipeline.ports import Book, Gate, Inbox, Sink
+from workers.pipeline.ports import Deliveries, Ledger, Polar, Throttle
 
 log = structlog.get_logger(__name__)
 
@@ -58,10 +58,10 @@ class Answered:
 class Granter:
     """Turns deliveries into credit."""
 
-    inbox: Inbox
-    book: Book
-    gate: Gate
-    polar: Sink
+    deliveries: Deliveries
+    ledger: Ledger
+    throttle: Throttle
+    polar: Polar
     rules: Callable[[], Rules]
     jitter: Callable[[], float] = random.random
 
@@ -88,7 +88,7 @@ class Granter:
         under_way: deque[Future[list[Outcome]]] = deque()
         taken: dict[str, str] = {}
         while time.monotonic() < give_way:
-            lease = self.inbox.lease(MOST_DELIVERIES)
+            lease = self.deliveries.lease(MOST_DELIVERIES)
             if lease.deliveries:
                 answered = asking.submit(copy_context().run, self._ask, self._prepare(lease), taken)
                 under_way.append(settling.submit(copy_context().run, self._settle_answered, answered))
@@ -132,7 +132,7 @@ class Granter:
             conclude(case, standings.get(case.delivery.id), makers, done) for case in answered.round.cases
         ]
         accepted = [grant for key, grant in answered.grants.items() if key in done.accepted]
-        if lost := self.book.settle(accepted, outcomes):
+        if lost := self.ledger.settle(accepted, outcomes):
             # Their story is another's to tell.
             outcomes = [one for one in outcomes if one.delivery_id not in lost]
         tell(outcomes, accepted, makers, standings)
@@ -154,7 +154,7 @@ class Granter:
         standings = self._standings(planned)
         while due := [one for each, plan in planned for one in take_backs(plan, standings[each.id], each.id)]:
             # What another has taken back meanwhile shows in the new standings, and is worked out anew.
-            self.book.take_back(due)
+            self.ledger.take_back(due)
             standings = self._standings(planned)
         return standings
 
@@ -162,14 +162,14 @@ class Granter:
         if not planned:
             return {}
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
-        standings = self.book.claim([(delivery.id, plan) for delivery, plan in planned], attempts)
+        standings = self.ledger.claim([(delivery.id, plan) for delivery, plan in planned], attempts)
         return dict(zip(attempts, standings, strict=True))
 
     def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], ready: Round) -> Ingested:
         strikes = {delivery.id: delivery.strikes for delivery in ready.lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
-            may_ask=self.gate.take,
+            may_ask=self.throttle.take,
             strikes={key: strikes[makers[key]] for key in grants},
             outages=ready.lease.outages,
             jitter=self.jitter,
@@ -179,13 +179,13 @@ class Granter:
     def _heed(self, done: Ingested, lease: Lease) -> None:
         if lease.outages and (done.accepted or done.refused):
             log.info("Polar takes events again", outages=lease.outages)
-            self.gate.over()
+            self.throttle.over()
         elif lease.outages:
-            self.gate.give_back()
+            self.throttle.give_back()
         if done.pause is not None:
             seconds, reason = done.pause
             log.warning("pausing", seconds=round(seconds, 1), reason=reason)
-            self.gate.begin(seconds, reason, done.cause)
+            self.throttle.begin(seconds, reason, done.cause)
 
 
 def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:

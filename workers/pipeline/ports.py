@@ -10,7 +10,7 @@ from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 
 
-class Inbox(Protocol):
+class Deliveries(Protocol):
     """Where deliveries come from."""
 
     def lease(self, most: int) -> Lease:
@@ -18,7 +18,7 @@ class Inbox(Protocol):
         ...
 
 
-class Book(Protocol):
+class Ledger(Protocol):
     """Where grants are claimed and settled."""
 
     def claim(
@@ -36,7 +36,7 @@ class Book(Protocol):
         ...
 
 
-class Gate(Protocol):
+class Throttle(Protocol):
     """What keeps everybody from asking Polar in vain."""
 
     def take(self) -> bool:
@@ -56,7 +56,7 @@ class Gate(Protocol):
         ...
 
 
-class Sink(Protocol):
+class Polar(Protocol):
     """Where usage events go: Polar."""
 
     def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:

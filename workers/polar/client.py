@@ -1,7 +1,7 @@
 """The Polar API over httpx: one request in, an answer or an error of ``workers.errors`` out."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -14,7 +14,6 @@ import httpx
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, pages
 from workers.polar.responses import error_of
-from workers.store.counts import Tally
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
 
@@ -36,9 +35,9 @@ class Polar:
         url: str,
         token: str,
         transport: httpx.BaseTransport | None = None,
-        tally: Tally | None = None,
+        count: Callable[[str], object] = lambda _status: None,
     ) -> None:
-        self._tally = tally
+        self._count = count
         self._client = httpx.Client(
             base_url=url,
             headers={
@@ -161,10 +160,6 @@ class Polar:
             return response.json()
         except (ValueError, RecursionError):
             raise PolarUnreachableError("Polar's answer is not JSON") from None
-
-    def _count(self, status: str) -> None:
-        if self._tally is not None:
-            self._tally.add("polar_requests", status)
 
 
 class _Punctual(httpx.SyncByteStream):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.monitoring.alerts import LONGEST_WAIT, Kind, View, due, message
+from workers.monitoring.alerts import LONGEST_WAIT, AlertKind, View, due, message
 
 NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
 A_MOMENT = timedelta(seconds=1)
@@ -52,7 +52,7 @@ def test_nobody_is_told_that_all_is_well() -> None:
 def test_people_are_told_of_each_failed_delivery_once(
     failed: int, parked: int, known: int, *, told: bool
 ) -> None:
-    assert due(view(failed=failed, parked=parked, known=known)) == ((Kind.FAILED,) if told else ())
+    assert due(view(failed=failed, parked=parked, known=known)) == ((AlertKind.FAILED,) if told else ())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_people_are_told_when_deliveries_wait_and_nothing_is_credited(
     oldest: timedelta, last_credit: timedelta | None, *, told: bool
 ) -> None:
     credited = None if last_credit is None else ago(last_credit)
-    assert due(waiting(oldest, last_credit=credited)) == ((Kind.STUCK,) if told else ())
+    assert due(waiting(oldest, last_credit=credited)) == ((AlertKind.STUCK,) if told else ())
 
 
 def test_a_quiet_night_is_no_trouble() -> None:
@@ -78,14 +78,14 @@ def test_a_quiet_night_is_no_trouble() -> None:
 def test_what_waited_for_workers_has_its_time_before_people_are_told() -> None:
     """Workers that were stopped for the night need a moment in the morning."""
     assert due(waiting(ALL_NIGHT, same_since=ago(A_MOMENT))) == ()
-    assert due(waiting(ALL_NIGHT, same_since=ago(LONGEST_WAIT))) == (Kind.STUCK,)
+    assert due(waiting(ALL_NIGHT, same_since=ago(LONGEST_WAIT))) == (AlertKind.STUCK,)
 
 
 @pytest.mark.parametrize(
     ("span", "told"), [(LONGEST_WAIT - A_MOMENT, False), (LONGEST_WAIT, True), (ALL_NIGHT, True)]
 )
 def test_people_are_told_of_an_outage_of_polar_that_lasts(span: timedelta, *, told: bool) -> None:
-    assert due(away(span)) == ((Kind.POLAR,) if told else ())
+    assert due(away(span)) == ((AlertKind.POLAR,) if told else ())
 
 
 def test_an_outage_of_old_is_tried_anew_before_people_are_told() -> None:
@@ -93,17 +93,17 @@ def test_an_outage_of_old_is_tried_anew_before_people_are_told() -> None:
 
 
 def test_of_an_outage_people_are_told_once_and_not_as_of_a_queue_that_is_stuck() -> None:
-    assert due(away(ALL_NIGHT, told=frozenset({Kind.POLAR}))) == ()
+    assert due(away(ALL_NIGHT, told=frozenset({AlertKind.POLAR}))) == ()
 
 
-@pytest.mark.parametrize("kind", [Kind.STUCK, Kind.POLAR])
-def test_people_who_were_told_of_trouble_are_told_when_it_is_over(kind: Kind) -> None:
-    assert due(view(told=frozenset({kind}))) == (Kind.WELL,)
-    assert due(waiting(ALL_NIGHT, last_credit=ago(A_MOMENT), told=frozenset({kind}))) == (Kind.WELL,)
+@pytest.mark.parametrize("kind", [AlertKind.STUCK, AlertKind.POLAR])
+def test_people_who_were_told_of_trouble_are_told_when_it_is_over(kind: AlertKind) -> None:
+    assert due(view(told=frozenset({kind}))) == (AlertKind.WELL,)
+    assert due(waiting(ALL_NIGHT, last_credit=ago(A_MOMENT), told=frozenset({kind}))) == (AlertKind.WELL,)
 
 
-@pytest.mark.parametrize("kind", [Kind.STUCK, Kind.POLAR])
-def test_a_restart_of_the_workers_alone_makes_nothing_well(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [AlertKind.STUCK, AlertKind.POLAR])
+def test_a_restart_of_the_workers_alone_makes_nothing_well(kind: AlertKind) -> None:
     told, just_now = frozenset({kind}), ago(A_MOMENT)
     assert due(waiting(ALL_NIGHT, told=told, same_since=just_now)) == ()
     assert due(away(ALL_NIGHT, told=told, same_since=just_now)) == ()
@@ -123,8 +123,8 @@ VIEWS = st.builds(
     last_credit=st.none() | MOMENTS,
     away_since=st.none() | MOMENTS,
     away_reason=st.text(),
-    told=st.frozensets(st.sampled_from([Kind.STUCK, Kind.POLAR])),
-    hushed=st.frozensets(st.sampled_from(Kind)),
+    told=st.frozensets(st.sampled_from([AlertKind.STUCK, AlertKind.POLAR])),
+    hushed=st.frozensets(st.sampled_from(AlertKind)),
 )
 
 
@@ -135,7 +135,7 @@ def test_nobody_is_told_again_of_what_is_hushed_or_known(view: View) -> None:
 
 @given(view=VIEWS)
 def test_people_hear_of_one_trouble_at_a_time_or_that_it_is_over(view: View) -> None:
-    assert len(set(due(view)) - {Kind.FAILED}) <= 1
+    assert len(set(due(view)) - {AlertKind.FAILED}) <= 1
 
 
 @given(view=VIEWS)
@@ -144,9 +144,9 @@ def test_a_hush_puts_off_and_changes_nothing_else(view: View) -> None:
     assert set(due(view)) == set(due(loud)) - view.hushed
 
 
-@given(view=VIEWS, kind=st.sampled_from(Kind), reasons=st.lists(st.text(), max_size=3))
+@given(view=VIEWS, kind=st.sampled_from(AlertKind), reasons=st.lists(st.text(), max_size=3))
 def test_whatever_the_reasons_a_message_fits_into_a_chat_and_calls_nobody(
-    view: View, kind: Kind, reasons: list[str]
+    view: View, kind: AlertKind, reasons: list[str]
 ) -> None:
     posted = message(kind, view, reasons)
     assert posted["text"] == posted["content"]
@@ -157,7 +157,7 @@ def test_whatever_the_reasons_a_message_fits_into_a_chat_and_calls_nobody(
 def test_a_message_has_words_for_people_and_numbers_for_programs() -> None:
     reason = "rule pack: Polar answered 422: Customer not found."
     seen = waiting(timedelta(seconds=400), failed=5, parked=5, known=3)
-    assert message(Kind.FAILED, seen, [reason]) == {
+    assert message(AlertKind.FAILED, seen, [reason]) == {
         "text": (words := (
             f"credit-granter: 2 deliveries failed, 5 in all: {reason} "
             "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it."
@@ -176,23 +176,26 @@ def test_a_message_has_words_for_people_and_numbers_for_programs() -> None:
     ("kind", "words"),
     [
         (
-            Kind.STUCK,
+            AlertKind.STUCK,
             "3 deliveries wait, the oldest for 7 min, and nothing is credited. See `credits status`.",
         ),
-        (Kind.POLAR, "Polar has taken nothing for 7 min, and 3 deliveries wait: 503. See `credits status`."),
-        (Kind.WELL, "well again; 3 deliveries wait, 0 failed."),
+        (
+            AlertKind.POLAR,
+            "Polar has taken nothing for 7 min, and 3 deliveries wait: 503. See `credits status`.",
+        ),
+        (AlertKind.WELL, "well again; 3 deliveries wait, 0 failed."),
     ],
 )
-def test_each_kind_of_trouble_is_told_in_one_line(kind: Kind, words: str) -> None:
-    reasons = ["503"] if kind is Kind.POLAR else []
+def test_each_kind_of_trouble_is_told_in_one_line(kind: AlertKind, words: str) -> None:
+    reasons = ["503"] if kind is AlertKind.POLAR else []
     assert message(kind, away(timedelta(minutes=7)), reasons)["text"] == f"credit-granter: {words}"
 
 
 def test_where_nothing_waits_no_age_is_told() -> None:
-    assert message(Kind.WELL, view(), [])["oldest_waiting_seconds"] is None
+    assert message(AlertKind.WELL, view(), [])["oldest_waiting_seconds"] is None
 
 
 def test_an_address_in_a_reason_is_not_passed_on() -> None:
     """A webhook's own values may stand in a reason, and a chat is somebody else's."""
-    shown = message(Kind.FAILED, view(), ["gave 'jo.doe@example.com', no number"])["reasons"]
+    shown = message(AlertKind.FAILED, view(), ["gave 'jo.doe@example.com', no number"])["reasons"]
     assert shown == ["gave ... no number"]

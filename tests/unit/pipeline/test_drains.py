@@ -113,7 +113,7 @@ def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
             shop.polar.ingest(events)
 
     with capture_logs() as logs:
-        replace(shop.granter, inbox=_OneByOne(book), book=book, polar=Slow()).drain()
+        replace(shop.granter, deliveries=_OneByOne(book), ledger=book, polar=Slow()).drain()
     return [(line["event"], line["credits"]) for line in logs]
 
 
@@ -162,5 +162,5 @@ def test_rqs_time_limit_frees_a_worker_whose_threads_hang(hanging: str) -> None:
         else:
             patch.setattr(shop.store, "settle", lambda *_: ends.wait())
         with pytest.raises(JobTimeoutException):
-            replace(shop.granter, inbox=Inbox()).drain()
+            replace(shop.granter, deliveries=Inbox()).drain()
         assert shop.status("msg-1") is Status.WAITING

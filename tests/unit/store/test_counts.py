@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -140,7 +141,12 @@ def answered(answer: Any) -> dict[str, int]:
         return cast("httpx.Response", answer)
 
     tally = Tally()
-    polar = Polar(url=URL, token=TOKEN, transport=httpx.MockTransport(respond), tally=tally)
+    polar = Polar(
+        url=URL,
+        token=TOKEN,
+        transport=httpx.MockTransport(respond),
+        count=partial(tally.add, "polar_requests"),
+    )
     with pytest.raises(PolarError):
         polar.ingest([EVENT])
     polar.close()
