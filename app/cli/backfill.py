@@ -109,7 +109,7 @@ def _print(backlog: Backlog, rules: Rules) -> None:
         ]
         print_some(["created", "order", "would"], rows)
     _print_left("left: it may lack a part", review.partial)
-    _print_left("rests on what the subscription is today", review.unsure)
+    _print_left("rests on what the subscription is today", review.needs_review)
     _print_left("cannot be worked out", review.failing)
     if counts := [[str(count), words] for count, words in _counts(backlog) if count]:
         print_table(["orders", ""], counts)
@@ -131,7 +131,7 @@ def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
     yield backlog.waiting, "left: their webhooks wait in the inbox"
     yield backlog.claimed, "left: claimed by a delivery, and not at Polar yet"
     yield backlog.settled, "left: their deliveries were dismissed"
-    yield len(review.unsure), "left: say --assume-current to grant them by what Polar shows today"
+    yield len(review.needs_review), "left: say --assume-current to grant them by what Polar shows today"
     yield len(review.failing), "left: cannot be worked out"
     yield backlog.parked, "left: cannot be worked out, and their deliveries failed for it already"
     for reason, count in review.skipped.most_common():
@@ -156,7 +156,7 @@ def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: 
         "waiting": backlog.waiting,
         "claimed": backlog.claimed,
         "dismissed": backlog.settled,
-        "unsure": [{"order_id": one.order_id, "rests_on": one.why} for one in review.unsure],
+        "needs_review": [{"order_id": one.order_id, "rests_on": one.why} for one in review.needs_review],
         "failing": [{"order_id": one.order_id, "reason": one.why} for one in review.failing],
         "parked": backlog.parked,
         "skipped": [{"reason": why, "orders": count} for why, count in review.skipped.most_common()],

@@ -53,12 +53,12 @@ def rebuild(
         if not (todo or json):
             console().print("nothing to restore")
         if dry_run or (todo and not agreed(todo, yes=yes)):
-            done = Restored(untaken=found.untaken, short=found.short)
+            done = Restored(refund_pending=found.refund_pending, refund_incomplete=found.refund_incomplete)
         else:
             with progress("restoring", json=json or not todo) as tell:
                 done = restorer.restore(found, tell=tell)
     _tell(found, done, json=json)
-    if done.changed or (not dry_run and (found.left or found.hidden)):
+    if done.changed or (not dry_run and (found.left or found.not_listed)):
         raise typer.Exit(1)
 
 
@@ -121,19 +121,19 @@ def _tell(found: Rebuilding, done: Restored, *, json: bool) -> None:
 
 
 def _advice(found: Rebuilding, done: Restored) -> Iterator[str]:
-    if found.hidden:
+    if found.not_listed:
         yield f"Polar counts {found.total} events and showed {found.listed} of them: run it again"
     if done.changed:
         facts = counted(len(done.changed), "fact")
         yield f"{facts} changed while the events were read, and may lack something: run it again"
-    if done.untaken:
-        orders = counted(len(done.untaken), "order")
+    if done.refund_pending:
+        orders = counted(len(done.refund_pending), "order")
         yield (
             f"refunds of {orders} came before this rebuild and have taken nothing yet: "
             "run credits replay --skipped --type order.refunded"
         )
-    if done.short:
-        orders = ", ".join(order_of(fact) or fact for fact in done.short)
+    if done.refund_incomplete:
+        orders = ", ".join(order_of(fact) or fact for fact in done.refund_incomplete)
         yield (
             f"the last refund took less than its share of what Polar gave: {orders}; of a full refund, "
             "credits revoke ORDER takes the rest"
@@ -146,7 +146,7 @@ def _by_hand(found: Rebuilding) -> Iterator[str]:
             f"{len(found.left)} left other than at Polar, and refunds go by the ledger: see to them by hand "
             "(credits grant, credits revoke), or run it again once their deliveries have ended"
         )
-    for (order_id, meter), units in found.overtaken.items():
+    for (order_id, meter), units in found.over_reversed.items():
         yield (
             f"of order {order_id} Polar has taken back {plain(units)} {meter} more than it was given: "
             "credits grant gives them back"
@@ -168,17 +168,17 @@ def _json(found: Rebuilding, done: Restored) -> RebuildJson:
             }
             for one in found.differing
         ],
-        "overtaken": [
+        "over_reversed": [
             {"order_id": order_id, "meter": meter, "credits": number(plain(units))}
-            for (order_id, meter), units in found.overtaken.items()
+            for (order_id, meter), units in found.over_reversed.items()
         ],
         "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.odd],
-        "hidden": found.hidden,
+        "not_listed": found.not_listed,
         "restored": done.grants,
         "corrected": done.corrected,
         "changed": done.changed,
-        "untaken": done.untaken,
-        "short": done.short,
+        "refund_pending": done.refund_pending,
+        "refund_incomplete": done.refund_incomplete,
     }
 
 

@@ -15,7 +15,7 @@ class MissingJson(TypedDict):
     grants: list[PlannedJson]
 
 
-class UnsureJson(TypedDict):
+class NeedsReviewJson(TypedDict):
     """An order whose credit rests on what Polar shows as of today."""
 
     order_id: str
@@ -46,7 +46,7 @@ class BackfillJson(TypedDict):
     waiting: int
     claimed: int
     dismissed: int
-    unsure: list[UnsureJson]
+    needs_review: list[NeedsReviewJson]
     failing: list[FailingJson]
     parked: int
     skipped: list[NotForCreditJson]
@@ -101,7 +101,7 @@ class DifferenceJson(TypedDict):
     left: Annotated[str | None, "why the ledger stays as it is; null where it gets Polar's amount"]
 
 
-class OvertakenJson(TypedDict):
+class OverReversedJson(TypedDict):
     """What Polar has taken back of an order beyond what it has given."""
 
     order_id: str
@@ -125,11 +125,13 @@ class RebuildJson(TypedDict):
     standing: Annotated[int, "in the ledger already"]
     claimed: Annotated[int, "in the ledger, not settled"]
     differing: list[DifferenceJson]
-    overtaken: list[OvertakenJson]
+    over_reversed: list[OverReversedJson]
     not_ours: list[NotOursJson]
-    hidden: Annotated[int, "events that Polar counts and did not show: run it again"]
+    not_listed: Annotated[int, "events that Polar counts and did not show: run it again"]
     restored: Annotated[int, "grants"]
     corrected: Annotated[int, "grants that got Polar's amount"]
     changed: Annotated[list[str], "facts that somebody was at meanwhile: run it again"]
-    untaken: Annotated[list[str], "orders whose refund came before this rebuild, and took nothing yet"]
-    short: Annotated[list[str], "orders of which the last refund took less than its share of what Polar gave"]
+    refund_pending: Annotated[list[str], "orders whose refund came before this rebuild, and took nothing yet"]
+    refund_incomplete: Annotated[
+        list[str], "orders of which the last refund took less than its share of what Polar gave"
+    ]

@@ -119,7 +119,7 @@ def test_amounts_that_rest_on_todays_subscription_wait_for_assume_current(desk: 
     done = desk.credits.run(*SINCE, "--yes")
     assert (done.returncode, "--assume-current" in done.stdout, balance(desk)) == (0, True, 0)
     told = desk.credits.json(*SINCE, "--assume-current", "--yes")
-    assert (told["unsure"], balance(desk)) == ([], 50)
+    assert (told["needs_review"], balance(desk)) == ([], 50)
 
 
 def test_an_order_that_cannot_be_worked_out_is_named_and_is_no_success(desk: Desk) -> None:

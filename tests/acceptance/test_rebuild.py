@@ -149,7 +149,7 @@ def test_a_refund_that_comes_before_the_rebuild_is_taken_by_a_replay(desk: Desk)
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
     desk.credits.json("replay", "--skipped", "--type", "order.refunded", "--yes")
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
-    assert desk.credits.json(*DOING)["untaken"] == []
+    assert desk.credits.json(*DOING)["refund_pending"] == []
 
 
 def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk: Desk) -> None:

@@ -71,14 +71,16 @@ def test_an_order_of_which_a_taking_is_on_its_way_is_corrected_when_that_has_end
     run(mending, [("msg-r", "order.refunded", ALL_OF_IT)])
     assert rebuild(mending).corrected == 1
     found = look(mending)
-    assert found.overtaken or found.short  # it was frozen by the wrong amount, and people are told
+    assert (
+        found.over_reversed or found.refund_incomplete
+    )  # it was frozen by the wrong amount, and people are told
 
 
 def test_a_refund_that_took_too_little_by_the_wrong_amount_is_told_at_every_look(mending: Mending) -> None:
     claim_anew(mending, HUNDRED, TEN)
     come(mending, ALL_OF_IT)  # took 10 of what were 100
     subject = standing_of(mending).subject
-    assert rebuild(mending).short == look(mending).short == [subject]
+    assert rebuild(mending).refund_incomplete == look(mending).refund_incomplete == [subject]
     run(mending, [ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()])
     assert mending.balance() == 0
 
@@ -87,4 +89,4 @@ def test_a_noted_refund_that_may_take_something_since_the_correction_is_told(men
     claim_anew(mending, HUNDRED, KEPT_TEN)
     come(mending, ALL_OF_IT)
     mending.rules = HUNDRED
-    assert rebuild(mending).untaken == [standing_of(mending).subject]
+    assert rebuild(mending).refund_pending == [standing_of(mending).subject]

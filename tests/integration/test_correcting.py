@@ -167,7 +167,7 @@ def test_what_is_taken_back_in_the_last_moment_is_not_written_over(anew: Mending
     assert standing_of(anew).taken == {"api_usage": {"pack": Decimal(30)}}
     assert rebuild(anew).corrected == 1
     assert standing_of(anew).taken == {"api_usage": {"pack": Decimal(30)}}
-    assert look(anew).overtaken == {(ORDER, "api_usage"): 20}
+    assert look(anew).over_reversed == {(ORDER, "api_usage"): 20}
 
 
 def test_of_two_rebuilds_that_correct_at_once_one_does(anew: Mending) -> None:

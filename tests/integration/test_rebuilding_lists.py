@@ -110,7 +110,7 @@ def test_an_event_that_changes_places_while_pages_are_read_is_known_to_be_hidden
 
     restorer: Restorer = restorer_of(mending)
     found = restorer.look(mending.rules, now=stored[-1].timestamp, tell=swap)
-    assert (found.listed, found.total, found.hidden) == (149, 150, 1)
+    assert (found.listed, found.total, found.not_listed) == (149, 150, 1)
 
 
 def test_what_polar_has_taken_back_beyond_what_it_gave_is_told(mending: Mending, redis: Redis) -> None:
@@ -119,7 +119,7 @@ def test_what_polar_has_taken_back_beyond_what_it_gave_is_told(mending: Mending,
     run(mending, [REVOKED])
     redis.flushall()
     come(mending, PAID, refund_webhook(300))
-    assert look(mending).overtaken == {(ORDER, "api_usage"): 30}
+    assert look(mending).over_reversed == {(ORDER, "api_usage"): 30}
     rebuild(mending)
     assert standing_of(mending).taken == {"api_usage": {"pack": 130}}
 
@@ -128,4 +128,4 @@ def test_what_was_taken_and_no_more_is_not_told_as_beyond(mending: Mending) -> N
     come(mending, PAID, refund_webhook(300))
     run(mending, [REVOKED])
     forge(mending, f"revoke:{ORDER}", 5)  # beside the true one
-    assert look(mending).overtaken == {}
+    assert look(mending).over_reversed == {}

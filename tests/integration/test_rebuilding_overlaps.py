@@ -79,10 +79,10 @@ def test_a_refund_that_has_taken_nothing_yet_is_told_by_every_later_rebuild(
 
     with pytest.raises(KilledError):
         restorer_of(mending).restore(look(mending), tell=die)
-    assert look(mending).untaken == [SUBJECT]
-    assert rebuild(mending).untaken == [SUBJECT]
+    assert look(mending).refund_pending == [SUBJECT]
+    assert rebuild(mending).refund_pending == [SUBJECT]
     come(mending, refund_webhook(700))
-    assert rebuild(mending).untaken == []
+    assert rebuild(mending).refund_pending == []
 
 
 def test_a_bonus_that_comes_back_in_two_rebuilds_is_listed_once_and_freezes_nobodys_welcome(

@@ -134,7 +134,7 @@ def test_what_was_granted_stands_again_and_no_delivery_changes_it(
         found = look(mending)
         assert (found.odd, found.differing, found.standing, found.claimed) == ([], [], 0, 0)
         done = rebuild(mending)
-        assert (done.grants, done.changed, done.untaken) == (len(mending.polar.events), [], [])
+        assert (done.grants, done.changed, done.refund_pending) == (len(mending.polar.events), [], [])
         assert ledger_in(redis) == before
         assert listed_in(mending) == listed
         again = look(mending)

@@ -160,7 +160,7 @@ def test_a_higher_refund_that_came_before_stays_noted_and_takes_when_it_is_run_a
     come(mending, PAID, refund_webhook(300))
     redis.flushall()
     come(mending, refund_webhook(700))
-    assert rebuild(mending).untaken == [SUBJECT]
+    assert rebuild(mending).refund_pending == [SUBJECT]
     refund = standing_of(mending).refund
     assert refund is not None
     assert refund.amount == 700

@@ -85,7 +85,7 @@ def _tell(backlog: Backlog, outcomes: list[Outcome]) -> None:
         "credits": credits_text(grant for one in missing for grant in one.grants) if missing else None,
         "not_granted": [f"{one.order_id}: {one.reason}" for one in outcomes if one.order_id not in granted],
         "cannot_be_worked_out": [f"{one.order_id}: {one.why}" for one in backlog.review.failing],
-        "rest_on_today": [f"{one.order_id}: {one.why}" for one in backlog.review.unsure],
+        "rest_on_today": [f"{one.order_id}: {one.why}" for one in backlog.review.needs_review],
     }
     named = {name: what[:_MOST_NAMED] if isinstance(what, list) else what for name, what in told.items()}
     is_wrong = any(isinstance(what, list) and what for what in named.values())

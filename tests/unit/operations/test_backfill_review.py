@@ -167,9 +167,9 @@ def test_amounts_that_rest_on_todays_subscription_are_named_and_not_granted_unle
     renewal = row("order_paid_subscription_cycle_seats_order_seats_null")
     found = review([renewal], rules=SEATS)
     assert not found.missing
-    assert [(one.order_id, one.why) for one in found.unsure] == [(renewal["id"], "seats")]
+    assert [(one.order_id, one.why) for one in found.needs_review] == [(renewal["id"], "seats")]
     assumed = review([renewal], rules=SEATS, assume_current=True)
-    assert not assumed.unsure
+    assert not assumed.needs_review
     assert assumed.missing[renewal["id"]].would == "grant 5000 api_usage"
 
 
@@ -178,7 +178,7 @@ def test_what_is_credited_already_is_in_no_doubt() -> None:
     shop = Shop(SEATS)
     shop.tell(payload(renewal))
     found = review([row(renewal)], rules=SEATS, shop=shop)
-    assert (found.granted, found.unsure) == (1, [])
+    assert (found.granted, found.needs_review) == (1, [])
 
 
 def test_a_page_that_begins_with_orders_of_the_last_one_counts_them_once() -> None:

@@ -40,23 +40,23 @@ def read(*listed: list[dict[str, Any]], total: int) -> Rebuilding:
 
 def test_what_stood_at_the_end_of_a_page_and_begins_the_next_counts_once() -> None:
     found = read(rows(1, 2), rows(2, 3), total=3)
-    assert (found.read, found.hidden, found.odd, len(found.grants)) == (3, 0, [], 3)
+    assert (found.read, found.not_listed, found.odd, len(found.grants)) == (3, 0, [], 3)
 
 
 def test_an_event_that_changed_places_with_one_at_a_pages_edge_is_known_to_be_hidden() -> None:
     """Those of one time come in any order, anew at each page."""
     found = read(rows(1, 2), rows(2, 4), total=4)
-    assert (found.listed, found.hidden) == (3, 1)
+    assert (found.listed, found.not_listed) == (3, 1)
 
 
 def test_an_empty_page_before_the_last_hides_what_should_follow() -> None:
-    assert read(rows(1, 2), [], total=5).hidden == 3
+    assert read(rows(1, 2), [], total=5).not_listed == 3
 
 
 def test_of_a_list_that_has_everybodys_events_those_of_others_are_not_ours() -> None:
     foreign = row(9, grant_of(9), metadata={"units": 3})
     found = read([*rows(1), foreign, {"id": some_id(10)}], total=3)
-    assert (found.read, found.hidden, found.odd) == (1, 0, [])
+    assert (found.read, found.not_listed, found.odd) == (1, 0, [])
 
 
 def test_the_first_event_of_a_key_counts_and_any_other_is_told() -> None:

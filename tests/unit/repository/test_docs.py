@@ -84,7 +84,7 @@ def test_every_setting_is_told_of(document: str) -> None:
 
 def test_every_module_has_a_room_in_the_house() -> None:
     """By its own path or by its folder's; ``__init__`` and ``__main__`` are doors."""
-    rooms = set(re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "docs" / "house.md").read_text()))
+    rooms = set(re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "docs" / "architecture.md").read_text()))
     modules = [
         path.relative_to(ROOT)
         for folder in ("app", "workers", "config")

@@ -76,7 +76,7 @@ class Review:
     """What is claimed and not at Polar yet: by order, the delivery that has claimed it."""
     partial: list[Left] = field(default_factory=list)
     """Orders read back from Polar to which today's rules give more: it may never have been sent."""
-    unsure: list[Left] = field(default_factory=list)
+    needs_review: list[Left] = field(default_factory=list)
     failing: list[Left] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     _last_page: frozenset[str] = frozenset()
@@ -119,7 +119,7 @@ class Review:
         if any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
             self._count_claimed(one, standing)
         elif rests_on := () if self.assume_current else resting_on_today(one.fact, self.rules):
-            self.unsure.append(Left(order_id=one.order_id, why=", ".join(rests_on)))
+            self.needs_review.append(Left(order_id=one.order_id, why=", ".join(rests_on)))
         elif one.plan.failure:
             self.failing.append(Left(order_id=one.order_id, why=one.plan.failure))
         elif not one.plan.grants:

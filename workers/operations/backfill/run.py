@@ -42,7 +42,7 @@ class Backlog:
     def is_empty(self) -> bool:
         """Say whether there is nothing to do, and nothing to look into."""
         review = self.review
-        return not (review.missing or self.begun or review.unsure or review.failing)
+        return not (review.missing or self.begun or review.needs_review or review.failing)
 
 
 @dataclass(frozen=True, kw_only=True)

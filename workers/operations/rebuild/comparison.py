@@ -46,9 +46,9 @@ class Rebuilding:
     """By the fact that led to them, by key; oldest first."""
     differing: list[Difference] = field(default_factory=list)
     odd: list[Oddity] = field(default_factory=list)
-    untaken: list[str] = field(default_factory=list)
+    refund_pending: list[str] = field(default_factory=list)
     """Facts restored before, of which a refund is noted that has taken nothing yet."""
-    short: list[str] = field(default_factory=list)
+    refund_incomplete: list[str] = field(default_factory=list)
     """Facts of which the last refund took less than its share of what stands by now."""
     _last_page: frozenset[str] = frozenset()
     _units: dict[str, Decimal] = field(default_factory=dict)
@@ -105,12 +105,12 @@ class Rebuilding:
         return [one for one in self.differing if one.left]
 
     @property
-    def hidden(self) -> int:
+    def not_listed(self) -> int:
         """Return how many events Polar counts and has not shown: those of one time change places."""
         return max(0, self.total - self.listed)
 
     @property
-    def overtaken(self) -> dict[tuple[str, str], Decimal]:
+    def over_reversed(self) -> dict[tuple[str, str], Decimal]:
         """Return by order and meter what Polar has taken back beyond what it has given."""
         given = {one: self._units.get(grant_key(order_subject(one[0]), one[1])) for one in self._taken}
         beyond = {one: self._taken[one] - units for one, units in given.items() if units is not None}
@@ -141,11 +141,13 @@ class Rebuilding:
             self.standing += 1
         else:
             self.claimed += 1
-        is_ours = own is not None and own.delivery_id == REBUILD and standing.subject not in self.untaken
+        is_ours = (
+            own is not None and own.delivery_id == REBUILD and standing.subject not in self.refund_pending
+        )
         if is_ours and take_back(standing, REBUILD):
-            self.untaken.append(standing.subject)
-        if falls_short(standing) and standing.subject not in self.short:
-            self.short.append(standing.subject)
+            self.refund_pending.append(standing.subject)
+        if falls_short(standing) and standing.subject not in self.refund_incomplete:
+            self.refund_incomplete.append(standing.subject)
 
     def _miss(self, trace: Trace, own: Claim | None) -> None:
         grant = trace.grant

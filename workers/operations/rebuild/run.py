@@ -33,9 +33,9 @@ class Restored:
     """Grants over which Polar's amount was written."""
     changed: list[str] = field(default_factory=list)
     """Facts that somebody has claimed, or taken back, meanwhile: a second rebuild looks again."""
-    untaken: list[str] = field(default_factory=list)
+    refund_pending: list[str] = field(default_factory=list)
     """Facts of which a refund was told before they were restored: it has taken nothing yet."""
-    short: list[str] = field(default_factory=list)
+    refund_incomplete: list[str] = field(default_factory=list)
     """Facts of which the last refund took less than its share of what stands by now."""
 
 
@@ -59,7 +59,12 @@ class Restorer:
 
     def restore(self, found: Rebuilding, *, tell: Tell) -> Restored:
         """Write down what is missing, oldest first; what is claimed meanwhile is left alone."""
-        done, corrections = Restored(untaken=list(found.untaken), short=list(found.short)), found.corrections
+        done, corrections = (
+            Restored(
+                refund_pending=list(found.refund_pending), refund_incomplete=list(found.refund_incomplete)
+            ),
+            found.corrections,
+        )
         whole, number = len(corrections) + len(found.missing), 0
         for some in _batches(list(corrections)):
             self._correct({fact: corrections[fact] for fact in some}, found.rules, done)
@@ -81,10 +86,10 @@ class Restorer:
         done.corrected += sum(corrected.values())
         done.changed += [fact for fact in wrong if fact not in corrected]
         for one in self._standings(list(corrected)):
-            if take_back(one, REBUILD) and one.subject not in done.untaken:
-                done.untaken.append(one.subject)
-            if falls_short(one) and one.subject not in done.short:
-                done.short.append(one.subject)
+            if take_back(one, REBUILD) and one.subject not in done.refund_pending:
+                done.refund_pending.append(one.subject)
+            if falls_short(one) and one.subject not in done.refund_incomplete:
+                done.refund_incomplete.append(one.subject)
 
     def _write(self, facts: Sequence[str], found: Rebuilding, done: Restored) -> None:
         standings = self._standings(facts)
@@ -98,7 +103,7 @@ class Restorer:
         done.grants += sum(restored.values())
         left = [fact for fact in facts if restored.get(fact) != len(found.missing[fact])]
         done.changed += [fact for fact in left if fact not in done.changed]
-        done.untaken += [fact for fact in self._untaken(standings) if fact not in done.untaken]
+        done.refund_pending += [fact for fact in self._untaken(standings) if fact not in done.refund_pending]
 
     def _pages(self, now: datetime) -> Iterator[Page]:
         listing = events(metadata={"granted_by": GRANTED_BY}, before=now + _LATER)
