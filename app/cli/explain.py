@@ -32,11 +32,11 @@ from app.cli.root import Json, root, settings_for
 from app.cli.shapes import ExplanationJson, RuleJson
 from app.errors import CommandError
 from config.errors import ConfigError
-from config.rules import Rules, load_rules
+from config.rules import NO_RULES, Rules, load_rules
 from config.settings import Settings
-from workers.core.cases import Case, open_case
+from workers.core.cases import PlannedDelivery, plan_delivery
 from workers.core.claims import Claim, Standing
-from workers.core.delivery import Delivery, Leased, Status
+from workers.core.delivery import Delivery, Status
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import Plan
@@ -46,7 +46,6 @@ from workers.operations.explain import Explanation, RuleView, explain
 from workers.store.stores import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-_NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")
 _MOST_READ = 1_000  # bodies, one by one: a tenth of a second
 
 
@@ -71,7 +70,7 @@ def explain_command(
     else:
         with _ledger(settings) as held:
             explanation, deliveries = _of_id(what, held, rules, settings)
-    if rules is _NO_RULES:
+    if rules is NO_RULES:
         explanation = replace(explanation, outlook="not told: the rules cannot be used")
     if json:
         print_json(_json(explanation, deliveries))
@@ -86,7 +85,7 @@ def _rules_if_any(settings: Settings) -> Rules:
     except ConfigError as error:
         first = str(error).partition("\n")[0]
         console(stderr=True).print(literal(f"without rules, as they cannot be used: {first}"))
-        return _NO_RULES
+        return NO_RULES
 
 
 def _body(what: str) -> bytes | None:
@@ -100,7 +99,7 @@ def _body(what: str) -> bytes | None:
 
 
 def _of_body(body: bytes, settings: Settings, rules: Rules) -> Explanation:
-    case = _case("", peek_type(body) or "", body, rules)
+    case = plan_delivery(peek_type(body) or "", body, rules)
     try:
         with _ledger(settings) as held:
             standing = _standing(case, held)
@@ -123,7 +122,7 @@ def _of_id(
     told = sorted(found, key=lambda each: each.received_at)
     if one.erased_at:
         return _of_erased(one, held), told
-    case = _case(one.id, one.type, held.deliveries.body(one.id), rules)
+    case = plan_delivery(one.type, held.deliveries.body(one.id), rules)
     return explain(case, rules, _standing(case, held)), told
 
 
@@ -143,7 +142,7 @@ def _unsettled(order_id: str, held: Stores) -> list[Delivery]:
 def _is_about(order_id: str, type_: str, body: bytes) -> bool:
     if order_id.encode() not in body:
         return False
-    plan = _case("", type_, body, _NO_RULES).plan
+    plan = plan_delivery(type_, body, NO_RULES).plan
     return plan is not None and plan.order_id == order_id
 
 
@@ -163,10 +162,6 @@ def _unknown(what: str, settings: Settings) -> CommandError:
     )
 
 
-def _case(delivery_id: str, type_: str, body: bytes, rules: Rules) -> Case:
-    return open_case(Leased(id=delivery_id, type=type_, body=body, strikes=0, attempt=0), rules)
-
-
 @contextmanager
 def _ledger(settings: Settings) -> Iterator[Stores | None]:
     """Yield the stores if there are any: a file can be explained where nothing was ever installed."""
@@ -177,7 +172,7 @@ def _ledger(settings: Settings) -> Iterator[Stores | None]:
         yield held
 
 
-def _standing(case: Case, held: Stores | None) -> Standing:
+def _standing(case: PlannedDelivery, held: Stores | None) -> Standing:
     plan = case.plan or Plan(subject="")
     if held is None:
         return Standing(subject=plan.subject)

@@ -14,8 +14,8 @@ from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.settings import Settings, require_token
-from workers.core.cases import open_case
-from workers.core.delivery import Delivery, Leased, Outcome, Status
+from workers.core.cases import plan_delivery
+from workers.core.delivery import Delivery, Outcome, Status
 from workers.core.dry_run import prospect
 from workers.core.planning import Plan
 from workers.operations.pacing import Pacer, run_batches
@@ -62,11 +62,8 @@ def replay(
 
 def outlook(delivery: Delivery, held: Stores, rules: Rules) -> str:
     """Say what a replay would come to; touches nothing."""
-    leased = Leased(
-        id=delivery.id, type=delivery.type, body=held.deliveries.body(delivery.id), strikes=0, attempt=0
-    )
-    case = open_case(leased, rules)
-    return prospect(case, held.ledger.look(case.plan or Plan(subject="")))
+    planned = plan_delivery(delivery.type, held.deliveries.body(delivery.id), rules)
+    return prospect(planned, held.ledger.look(planned.plan or Plan(subject="")))
 
 
 def _statuses(failed: bool, skipped: bool, all_: bool) -> list[Status]:

@@ -10,7 +10,7 @@ from app.cli.batches import agreed, orders_id, run_all, say
 from app.cli.output import claims_rows, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
-from config.rules import Rules
+from config.rules import NO_RULES
 from config.settings import Settings, require_token
 from config.wording import unknown
 from workers.core.claims import Claim, Standing
@@ -22,8 +22,6 @@ from workers.core.wording import credits_text
 from workers.operations.pacing import Pacer, run_batches
 from workers.runtime import granter_for
 from workers.store.stores import Stores
-
-_NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")  # none has a say in it
 
 
 @root.command()
@@ -98,7 +96,7 @@ def _run(settings: Settings, held: Stores, asked: ManualRevoke, *, json: bool) -
         [asked],
         lambda some: held.deliveries.put([one.delivery() for one in some]),
         pacer=Pacer(throttle=held.throttle, say=say),
-        granter=granter_for(settings, held, lambda: _NO_RULES),
+        granter=granter_for(settings, held, lambda: NO_RULES),
         store=held.deliveries,
     )
     return run_all(batches, 1, json=json)

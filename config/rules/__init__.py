@@ -1,11 +1,12 @@
 """The YAML language of the rules file; every other package imports it from here."""
 
 from config.rules.loader import load_rules, parse_rules
-from config.rules.model import DEFAULT_TRIGGERS, ORDER_TRIGGERS, Meter, Rule, Rules, Trigger
+from config.rules.model import DEFAULT_TRIGGERS, NO_RULES, ORDER_TRIGGERS, Meter, Rule, Rules, Trigger
 from config.rules.problems import Problem, RulesError
 
 __all__ = [
     "DEFAULT_TRIGGERS",
+    "NO_RULES",
     "ORDER_TRIGGERS",
     "Meter",
     "Problem",

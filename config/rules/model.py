@@ -80,3 +80,7 @@ class Rules:
     digest: str
     warnings: tuple[Problem, ...] = ()
     """What is no mistake for certain, yet worth a look."""
+
+
+NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")
+"""Rules that credit nothing: for reading a delivery that no rule decides about."""

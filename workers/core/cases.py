@@ -1,4 +1,4 @@
-"""PURE: one delivery on its way: what it says, what is planned and frozen for it, how it ends."""
+"""PURE: one delivery on its way: what it says, what is planned and claimed for it, how it ends."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from config.rules import Rules
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
-from workers.core.envelope import (
-    ORDER_REFUNDED,
-    read_envelope,
-)
-from workers.core.facts import fact_of
+from workers.core.envelope import ORDER_REFUNDED, read_envelope
+from workers.core.facts import Fact, fact_of
 from workers.core.grants import order_subject
 from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE
 from workers.core.pauses import PauseCause
@@ -23,23 +20,32 @@ from workers.errors import UnreadableEventError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
-    """A delivery and the plan for it; or why there is none."""
+class PlannedDelivery:
+    """What the rules make of a delivery: a plan, or why there is none (``skip`` or ``failure``)."""
 
-    delivery: Leased
+    type: str
+    fact: Fact | None = None
+    """What the rules were asked about; None for a refund, a manual grant, and what rules cannot credit."""
     plan: Plan | None = None
     skip: str = ""
     failure: str = ""
 
     @property
     def takes_back(self) -> bool:
-        """Say whether it credits nothing, and may take back."""
-        return self.delivery.type in {ORDER_REFUNDED, MANUAL_REVOKE}
+        """Return whether it can only take credits back."""
+        return self.type in {ORDER_REFUNDED, MANUAL_REVOKE}
 
     @property
     def is_by_hand(self) -> bool:
-        """Say whether somebody wants credits granted that no webhook tells of."""
-        return self.delivery.type == MANUAL_GRANT
+        """Return whether a person granted these credits, not a webhook."""
+        return self.type == MANUAL_GRANT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case(PlannedDelivery):
+    """A planned delivery in a worker's hands."""
+
+    delivery: Leased
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,19 +61,32 @@ class Ingested:
 
 
 def open_case(delivery: Leased, rules: Rules) -> Case:
-    """Read ``delivery`` and plan it by ``rules``."""
+    """Read a leased delivery and plan it by ``rules``."""
+    planned = plan_delivery(delivery.type, delivery.body, rules)
+    return Case(
+        delivery=delivery,
+        type=planned.type,
+        fact=planned.fact,
+        plan=planned.plan,
+        skip=planned.skip,
+        failure=planned.failure,
+    )
+
+
+def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
+    """Read the body of a delivery and plan it by ``rules``."""
     try:
-        if delivery.type == ORDER_REFUNDED:
-            return Case(delivery=delivery, plan=refund_plan(delivery.body))
-        if delivery.type in BY_HAND:
-            return Case(delivery=delivery, plan=BY_HAND[delivery.type](delivery.body))
-        fact = fact_of(delivery.type, delivery.body)
+        if type_ == ORDER_REFUNDED:
+            return PlannedDelivery(type=type_, plan=refund_plan(body))
+        if type_ in BY_HAND:
+            return PlannedDelivery(type=type_, plan=BY_HAND[type_](body))
+        fact = fact_of(type_, body)
         if fact is None:
-            type_ = read_envelope(delivery.body).type
-            return Case(delivery=delivery, skip=f"{type_} leads to no credit: it is ignored")
+            skip = f"{read_envelope(body).type} leads to no credit: it is ignored"
+            return PlannedDelivery(type=type_, skip=skip)
     except UnreadableEventError as error:
-        return Case(delivery=delivery, failure=str(error))
-    return Case(delivery=delivery, plan=plan_for(fact, rules))
+        return PlannedDelivery(type=type_, failure=str(error))
+    return PlannedDelivery(type=type_, fact=fact, plan=plan_for(fact, rules))
 
 
 def refund_plan(body: bytes) -> Plan:
@@ -103,7 +122,7 @@ def conclude(case: Case, standing: Standing | None, makers: Mapping[str, str], d
     return _unclaimed(case, case.plan, standing, done)
 
 
-def other_amount(case: Case, standing: Standing) -> str:
+def other_amount(case: PlannedDelivery, standing: Standing) -> str:
     """Return why what is asked by hand cannot be: its key stands for another amount; nothing if it can."""
     if case.plan is None or standing.own is None:
         return ""

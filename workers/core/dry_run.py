@@ -4,30 +4,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workers.core.cases import Case, other_amount
+from workers.core.cases import PlannedDelivery, other_amount
 from workers.core.claims import Claim, Refund, Standing
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.core.takebacks import nothing_to_take, take_backs
 from workers.core.wording import credits_text
 
-_NO_TIME = datetime.min.replace(tzinfo=UTC)  # of a claim that is only imagined
+# The claim of a dry run is never stored: nobody reads when it was made, or by which delivery.
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
+_NO_DELIVERY = ""
 
 
-def prospect(case: Case, standing: Standing) -> str:
-    """Say what a run would come to, given what stands."""
-    if case.is_by_hand and (words := other_amount(case, standing)):
+def prospect(planned: PlannedDelivery, standing: Standing) -> str:
+    """Return what a run would do, given what the ledger has."""
+    if planned.is_by_hand and (words := other_amount(planned, standing)):
         return f"fail: {words}"
-    if case.plan is None:
-        return f"fail: {case.failure}" if case.failure else f"skip: {case.skip}"
-    told = _as_if_claimed(case.plan, replace(standing, refund=_highest(standing.refund, case.plan.refund)))
-    taking = take_backs(case.plan, told, case.delivery.id)
+    if planned.plan is None:
+        return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
+    plan = planned.plan
+    claimed = _as_if_claimed(plan, replace(standing, refund=_highest(standing.refund, plan.refund)))
+    taking = take_backs(plan, claimed, _NO_DELIVERY)
     going = [*_unsettled(standing, -1), *(grant for one in taking for grant in one.grants)]
     texts = [
-        _left(standing) if case.takes_back else _credit(case.plan, standing),
+        _left(standing) if planned.takes_back else _credit(plan, standing),
         credits_text(going) if going else "",
     ]
-    return "; ".join(filter(None, texts)) or f"nothing: {nothing_to_take(case.plan, told)}"
+    return "; ".join(filter(None, texts)) or f"nothing: {nothing_to_take(plan, claimed)}"
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
@@ -36,7 +39,11 @@ def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
     if standing.own is not None or not grants:
         return standing
     own = Claim(
-        subject=plan.subject, delivery_id="", claimed_at=_NO_TIME, grants=grants, order_id=plan.order_id
+        subject=plan.subject,
+        delivery_id=_NO_DELIVERY,
+        claimed_at=_NO_TIME,
+        grants=grants,
+        order_id=plan.order_id,
     )
     return replace(standing, claims=(own, *standing.claims))
 

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.rules import Rules
-from workers.core.cases import Case
+from workers.core.cases import PlannedDelivery
 from workers.core.claims import Standing
 from workers.core.dry_run import prospect
-from workers.core.facts import Fact, fact_of
+from workers.core.facts import Fact
 from workers.core.planning import Plan, Verdict, judge, never, why_not
 from workers.core.wording import plain
-from workers.errors import UnreadableEventError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,16 +38,15 @@ class Explanation:
     """What would come of it if it were run now."""
 
 
-def explain(case: Case, rules: Rules, standing: Standing) -> Explanation:
-    """Return all that bears on ``case``, given what stands for it."""
-    fact = None if case.failure or case.takes_back else _fact(case)
+def explain(planned: PlannedDelivery, rules: Rules, standing: Standing) -> Explanation:
+    """Explain a planned delivery, given what the ledger has for it."""
     return Explanation(
-        type=case.delivery.type,
-        fact=fact,
-        rules=tuple(rule_views(fact, rules)) if fact else (),
-        plan=case.plan,
+        type=planned.type,
+        fact=planned.fact,
+        rules=tuple(rule_views(planned.fact, rules)) if planned.fact else (),
+        plan=planned.plan,
         standing=standing,
-        outlook=prospect(case, standing),
+        outlook=prospect(planned, standing),
     )
 
 
@@ -68,10 +66,3 @@ def _view(verdict: Verdict, fact: Fact) -> RuleView:
         return RuleView(rule=name, matches=False, because=why_not(verdict, fact))
     credits_ = ", ".join(f"{plain(units)} {meter}" for meter, units in verdict.amounts.items())
     return RuleView(rule=name, matches=True, because=f"gives {credits_}")
-
-
-def _fact(case: Case) -> Fact | None:
-    try:
-        return fact_of(case.delivery.type, case.delivery.body)
-    except UnreadableEventError:  # the case says so already
-        return None

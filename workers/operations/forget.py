@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from config.rules import Rules
-from workers.core.cases import open_case
-from workers.core.delivery import Delivery, Leased, Status
+from config.rules import NO_RULES
+from workers.core.cases import plan_delivery
+from workers.core.delivery import Delivery, Status
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
 
 MOST_READ = 10_000  # of the bodies that wait, one by one: a second
-
-
-_NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")
 
 
 class Forgetting:
@@ -52,6 +49,5 @@ class Forgetting:
 
     def _is_about(self, customer_id: str, delivery: Delivery) -> bool:
         body = self._deliveries.body(delivery.id)
-        leased = Leased(id=delivery.id, type=delivery.type, body=body, strikes=0, attempt=0)
-        plan = open_case(leased, _NO_RULES).plan
+        plan = plan_delivery(delivery.type, body, NO_RULES).plan
         return plan is not None and plan.customer_id == customer_id

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from config.rules.model import Rules
-from workers.core.cases import open_case
+from workers.core.cases import plan_delivery
 from workers.core.delivery import Leased, Outcome
 from workers.core.dry_run import prospect
 from workers.core.envelope import STORED_TYPES, peek_type
@@ -116,10 +116,11 @@ class Recoverer:
         """Return what a run of each would come to, by its id; touches nothing."""
         would: dict[str, str] = {}
         for start in range(0, len(lost), MOST_DELIVERIES):
-            cases = [open_case(_as_leased(one), rules) for one in lost[start : start + MOST_DELIVERIES]]
-            standings = self.ledger.look_all([case.plan or Plan(subject="") for case in cases])
-            for case, standing in zip(cases, standings, strict=True):
-                would[case.delivery.id] = prospect(case, standing)
+            some = lost[start : start + MOST_DELIVERIES]
+            planned = [plan_delivery(one.type, unpack(one.packed), rules) for one in some]
+            standings = self.ledger.look_all([each.plan or Plan(subject="") for each in planned])
+            for one, each, standing in zip(some, planned, standings, strict=True):
+                would[one.id] = prospect(each, standing)
         return would
 
     def recover(self, lost: Sequence[Lost], granter: Granter) -> Iterator[list[Outcome]]:
@@ -134,7 +135,3 @@ class Recoverer:
 
     def _known(self, ids: Sequence[str]) -> set[str]:
         return {one.id for one in self.store.get(ids)}
-
-
-def _as_leased(one: Lost) -> Leased:
-    return Leased(id=one.id, type=one.type, body=unpack(one.packed), strikes=0, attempt=0)

@@ -146,7 +146,8 @@ class Granter:
         except Exception as error:  # a bug that one delivery meets must not stop the others
             log.exception("planning broke", delivery=delivery.id)
             words = f"planning broke: {type(error).__name__}: {error}"
-            return Case(delivery=delivery, failure=words.encode(errors="replace").decode())
+            failure = words.encode(errors="replace").decode()
+            return Case(delivery=delivery, type=delivery.type, failure=failure)
 
     def _claim(self, cases: Iterable[Case]) -> dict[str, Standing]:
         """Freeze what is planned, then what is taken back of it; return what stands, by delivery."""

@@ -22,8 +22,8 @@ from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY
 from tests.support.fakes import KilledError
 from tests.support.recordings import payload
 from tests.support.service_faults import MISHAPS
-from workers.core.cases import open_case
-from workers.core.delivery import Leased, Outcome, Status
+from workers.core.cases import plan_delivery
+from workers.core.delivery import Outcome, Status
 from workers.core.dry_run import prospect
 from workers.core.planning import Plan
 
@@ -39,9 +39,8 @@ OTHER = order_webhook(id=some_id(2))
 def said(shop: Shop, delivery_id: str) -> str:
     """Return what is said of a replay of this delivery, by a look that touches nothing."""
     kept = shop.store.deliveries[delivery_id]
-    leased = Leased(id=delivery_id, type=kept.type, body=kept.body, strikes=0, attempt=0)
-    case = open_case(leased, shop.rules)
-    return prospect(case, shop.store.look(case.plan or Plan(subject="")))
+    planned = plan_delivery(kept.type, kept.body, shop.rules)
+    return prospect(planned, shop.store.look(planned.plan or Plan(subject="")))
 
 
 def killed(shop: Shop) -> Shop:

@@ -7,9 +7,8 @@ from tests.support.builders import PRODUCT, fact_like, order_like, order_webhook
 from tests.support.cookbook import RECIPES, Recipe
 from tests.support.recorded_triggers import CYCLED, FINAL, PAID, REAL, REFUNDED
 from tests.support.recordings import payload
-from workers.core.cases import open_case
+from workers.core.cases import plan_delivery
 from workers.core.claims import Standing
-from workers.core.delivery import Leased
 from workers.core.envelope import peek_type
 from workers.core.planning import plan_for
 from workers.operations.explain import Explanation, RuleView, explain, rule_views
@@ -30,9 +29,8 @@ BROKEN = rules_of(rule("pack", {"api_usage": 10}), rule("seats", {"api_usage": "
 
 def explained(body: bytes, rules: Rules, standing: Standing | None = None) -> Explanation:
     """Return what is told of a delivery with this body."""
-    delivery = Leased(id="msg-1", type=peek_type(body) or "", body=body, strikes=0, attempt=0)
-    case = open_case(delivery, rules)
-    return explain(case, rules, standing or Standing(subject=case.plan.subject if case.plan else ""))
+    planned = plan_delivery(peek_type(body) or "", body, rules)
+    return explain(planned, rules, standing or Standing(subject=planned.plan.subject if planned.plan else ""))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)

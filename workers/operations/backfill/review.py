@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from config.rules import Rules
-from workers.core.cases import Case
+from workers.core.cases import PlannedDelivery
 from workers.core.claims import REBUILD, Standing
-from workers.core.delivery import Leased
 from workers.core.dry_run import prospect
 from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, order_fact
@@ -165,13 +164,12 @@ def _webhook(row: Row, now: datetime) -> bytes:
 
 
 def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> Missing:
-    delivery = Leased(id=delivery_id_of(one.order_id), type=ORDER_PAID, body=one.body, strikes=0, attempt=0)
-    case = Case(delivery=delivery, plan=replace(one.plan, grants=new))
+    planned = PlannedDelivery(type=ORDER_PAID, fact=one.fact, plan=replace(one.plan, grants=new))
     return Missing(
         order_id=one.order_id,
         customer_id=one.fact.customer_id,
         created_at=one.fact.moment,
-        would=prospect(case, standing),
+        would=prospect(planned, standing),
         grants=new,
         packed=pack(one.body),
     )
