@@ -10,8 +10,8 @@ import typer
 
 from app.cli.root import JsonLogs, root, settings_for
 from app.main import create_app
-from app.processes.parts import run_worker
 from app.processes.supervisor import ManagedProcess, supervise
+from app.processes.worker import run_worker
 from app.receiver.server import listen, run_receiver, url_of
 from config.durations import spoken
 from config.errors import ConfigError
@@ -52,12 +52,12 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
             _warn_of_redis(url)
-            supervise(run(_environment(url, json=json)), stop=listener.close)
+            supervise(run(_environment(url, json=json)), on_stop=listener.close)
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
             log.info("embedded Redis", data_dir=str(settings.data_dir))
             parts = run(_environment(embedded.url, json=json))
-            supervise(parts, tend=lambda: _tend(embedded), stop=listener.close)
+            supervise(parts, on_poll=lambda: _tend(embedded), on_stop=listener.close)
 
 
 @root.command()
@@ -78,7 +78,7 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
             run_receiver(app, listener)
         else:
             parts = _receiver_parts(listener, receivers, _environment(url, json=json))
-            supervise(parts, stop=listener.close)
+            supervise(parts, on_stop=listener.close)
 
 
 @root.command()

@@ -1,4 +1,4 @@
-"""Keeps processes running: what dies is started again; a signal drains and ends them all."""
+"""Keeps processes running: restarts those that die, and on a stop signal drains and ends them all."""
 
 import signal
 import subprocess
@@ -13,16 +13,16 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _FIRST_DELAY_SECONDS = 0.5
-_LONGEST_DELAY_SECONDS = 10.0  # short enough to be there soon after what killed it was mended
-_SETTLED_SECONDS = 30.0  # who lived so long did not die of its start
+_LONGEST_DELAY_SECONDS = 10.0  # short, so that a process runs again soon after its trouble was fixed
+_STABLE_SECONDS = 30.0  # a process that ran for so long did not die of its start
 _DRAIN_SECONDS = 30.0  # a request to Polar may take two thirds of it
 
 
 @dataclass(kw_only=True)
 class ManagedProcess:
-    """One process that is to run: ``python -m app.processes.parts <args>``."""
+    """A process that the supervisor keeps running: ``python -m app.processes <args>``."""
 
     name: str
     args: Sequence[str]
@@ -34,10 +34,10 @@ class ManagedProcess:
     deaths: int = 0
 
     def start(self) -> None:
-        """Start it: deaf to the terminal's Ctrl-C, and holding a pipe that breaks when we die."""
+        """Start the process. Ctrl-C on the terminal does not reach it; a pipe tells it when we die."""
         self.process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            # -P: a storefront's own folder named app must not be taken for ours.
-            [sys.executable, "-P", "-m", "app.processes.parts", *self.args],
+            # -P: without it, a folder named app in the current folder would be imported instead of ours.
+            [sys.executable, "-P", "-m", "app.processes", *self.args],
             env=dict(self.env),
             stdin=subprocess.PIPE,
             pass_fds=self.pass_fds,
@@ -45,50 +45,52 @@ class ManagedProcess:
         )
         self.started_at = time.monotonic()
 
-    def look(self) -> None:
-        """Start it if its time has come; if it died, say so and set the time."""
+    def ensure_running(self) -> None:
+        """Start the process when it is due; if it has died, log that and schedule its restart."""
         now = time.monotonic()
         if self.process is None:
             if now >= self.start_at:
                 self.start()
         elif (code := self.process.poll()) is not None:
-            self.deaths = 0 if now - self.started_at > _SETTLED_SECONDS else self.deaths + 1
+            self.deaths = 0 if now - self.started_at > _STABLE_SECONDS else self.deaths + 1
             delay = min(_FIRST_DELAY_SECONDS * 2 ** max(self.deaths - 1, 0), _LONGEST_DELAY_SECONDS)
-            log.error("died, starting again", part=self.name, how=_end_of(code), in_seconds=delay)
+            log.error("process died", name=self.name, cause=_cause_of_death(code), restart_in_seconds=delay)
             self.process, self.start_at = None, now + delay
 
 
-def _end_of(code: int) -> str:
-    with suppress(ValueError):  # a signal that this Python has no name for
+def _cause_of_death(code: int) -> str:
+    with suppress(ValueError):  # this Python has no name for the signal
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     return f"killed by signal {-code}"
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass
 
 
 def supervise(
-    parts: Sequence[ManagedProcess],
+    processes: Sequence[ManagedProcess],
     *,
-    tend: Callable[[], None] = _nothing,
-    stop: Callable[[], None] = _nothing,
+    on_poll: Callable[[], None] = _do_nothing,
+    on_stop: Callable[[], None] = _do_nothing,
 ) -> None:
-    """Run ``parts`` until SIGINT, SIGTERM or SIGHUP; ``tend`` is called at every look, ``stop`` at the end.
+    """Keep ``processes`` running until SIGINT, SIGTERM or SIGHUP.
 
-    It closes what we share with them: our own copy of a socket would take who comes until the last one ended.
+    ``on_poll`` is called whenever the processes are checked, five times a second. ``on_stop`` is called
+    before they are ended; it must close every socket that we share with them, because our own copy
+    would accept connections that nobody serves.
     """
-    with _stop_signals() as stopping:
+    with _stop_signals() as received:
         try:
-            while not stopping:
-                for part in parts:
-                    part.look()
-                tend()
-                time.sleep(_LOOK_SECONDS)
+            while not received:
+                for process in processes:
+                    process.ensure_running()
+                on_poll()
+                time.sleep(_POLL_SECONDS)
         finally:
-            log.info("stopping: what is under way is finished first")
-            stop()
-            _end(parts)
+            log.info("stopping: work in progress is finished first")
+            on_stop()
+            stop_all(processes)
             log.info("stopped")
 
 
@@ -109,8 +111,9 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _end(parts: Sequence[ManagedProcess]) -> None:
-    running = [part.process for part in parts if part.process and part.process.poll() is None]
+def stop_all(processes: Sequence[ManagedProcess]) -> None:
+    """Ask each process to stop, and kill those that have not drained within 30 seconds."""
+    running = [one.process for one in processes if one.process and one.process.poll() is None]
     for process in running:
         process.terminate()
     deadline = time.monotonic() + _DRAIN_SECONDS

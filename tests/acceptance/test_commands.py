@@ -50,14 +50,14 @@ def test_wrong_use_is_told_and_is_exit_status_2(alone: Credits, args: list[str],
     assert_wrong_use(alone.run(*args), words)
 
 
-def test_a_part_that_there_is_not_runs_nothing_and_says_so(alone: Credits) -> None:
-    command = [sys.executable, "-P", "-m", "app.processes.parts", "wroker"]
+def test_an_unknown_process_runs_nothing_and_says_so(alone: Credits) -> None:
+    command = [sys.executable, "-P", "-m", "app.processes", "wroker"]
     # It would end as soon as its standard input does.
     with subprocess.Popen(
         command, cwd=alone.folder, env=alone._environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
-        assert process.stderr.read() == b"no part 'wroker': there are receiver, worker and reconciler\n"
+        assert process.stderr.read() == b"unknown process 'wroker': choose receiver, worker or reconciler\n"
         assert process.wait() == 1
 
 

@@ -145,7 +145,7 @@ class Running:
 
     def parts(self, name: str) -> list[int]:
         """Return the process ids of its receivers or workers that live now."""
-        words = f"-m app.processes.parts {name}"
+        words = f"-m app.processes {name}"
         mine = [process for process in processes() if process.parent == self.pid]
         return [process.pid for process in mine if words in process.command]
 

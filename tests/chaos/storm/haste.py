@@ -41,4 +41,4 @@ def haste() -> Iterator[None]:
 
 if __name__ == "__main__":
     with haste():
-        runpy.run_module("app.processes.parts", run_name="__main__", alter_sys=True)
+        runpy.run_module("app.processes", run_name="__main__", alter_sys=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from app.processes.supervisor import ManagedProcess, _end
+from app.processes.supervisor import ManagedProcess, stop_all
 from app.receiver.server import listen, url_of
 from tests.chaos.storm.blows import FROZEN, Blow, Harm
 from tests.chaos.storm.haste import haste
@@ -91,10 +91,10 @@ class House:
         try:
             while not self._closing.wait(_LOOK_SECONDS):
                 for part in self._parts:
-                    part.look()
+                    part.ensure_running()
                 self.redis.ensure()
         finally:
-            _end(self._parts)
+            stop_all(self._parts)
             self._closed.set()
 
     def close(self) -> None:

@@ -1,0 +1,57 @@
+"""One managed process: ``python -m app.processes``, then ``receiver FD``, ``worker`` or ``reconciler``."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+import structlog
+from redis.exceptions import RedisError
+
+from config.errors import ConfigError
+from config.settings import load_settings
+from workers.monitoring.logs import configure_logging
+
+log = structlog.get_logger(__name__)
+
+
+def _run(kind: str, args: list[str]) -> None:
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level, process=kind)
+    _stop_with_supervisor()
+    # Each kind imports what it alone needs: the receiver must load neither rules nor CEL nor Polar's client.
+    match kind:
+        case "receiver":
+            from app.main import create_app  # noqa: PLC0415
+            from app.receiver.server import run_receiver  # noqa: PLC0415
+
+            run_receiver(create_app(settings), socket.socket(fileno=int(args[0])))
+        case "worker":
+            from app.processes.worker import run_worker  # noqa: PLC0415
+
+            run_worker(settings)
+        case "reconciler":
+            from app.processes.reconciler import run_reconciler  # noqa: PLC0415
+
+            run_reconciler(settings)
+        case _:
+            sys.exit(f"unknown process {kind!r}: choose receiver, worker or reconciler")
+
+
+def _stop_with_supervisor() -> None:
+    """Send this process SIGTERM when the supervisor is gone: its end of our standard input closes then."""
+
+    def watch() -> None:
+        os.read(0, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    try:
+        _run(sys.argv[1], sys.argv[2:])
+    except (ConfigError, RedisError) as error:
+        log.error("cannot start", reason=str(error))  # noqa: TRY400 - a user can fix it without a traceback
+        sys.exit(1)

@@ -1,0 +1,26 @@
+"""Runs a worker until it is told to stop, or until nothing is due."""
+
+import gc
+import warnings
+
+from config.settings import Settings, require_redis_url
+from workers.pipeline.work_loop import work_in_a_burst, work_until_told
+from workers.pipeline.worker import GrantWorker
+from workers.runtime import worker_for
+from workers.store.connect import connect
+
+
+def run_worker(settings: Settings, *, burst: bool = False) -> None:
+    """Run RQ jobs until a stop signal; with ``burst``, until nothing is due."""
+    url = require_redis_url(settings)
+
+    def build() -> GrantWorker:
+        with connect(url) as redis:
+            redis.ping()  # first: during an outage each attempt fails here, before the costly rest
+        # RQ warns that a dashboard will not show this worker's address.
+        with warnings.catch_warnings(action="ignore"):
+            worker = worker_for(settings, url)
+        gc.freeze()  # all that is loaded now stays loaded, so no collection needs to scan it
+        return worker
+
+    (work_in_a_burst if burst else work_until_told)(build)
