@@ -1,6 +1,7 @@
 """``credits rebuild`` as a user types it, after a lost Redis: the ledger stands again as it was."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from tests.support.polar_standin import INGEST, ask
 from tests.support.processes import TEN, TOKEN, eventually
 from tests.support.terminals import at_a_terminal
 from workers.core.delivery import Status
+from workers.operations.rebuild.run import Restorer
 from workers.store.deliveries import DeliveryStore
+from workers.store.restorations import RestorationStore
 
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
 DOING = ("rebuild", "--yes")
@@ -168,12 +171,9 @@ def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk:
 
 @pytest.mark.parametrize(
     "where",
-    [
-        "workers.operations.rebuild.run:Restorer.restore",
-        "workers.store.restorations:RestorationStore.extend_audit",
-    ],
+    [Restorer.restore, RestorationStore.extend_audit],
 )
-def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: str) -> None:
+def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: Callable[..., object]) -> None:
     ledger, listed = ledger_in(busy.redis), told(busy)
     busy.redis.flushall()
     with doomed(busy.credits, Fate.DIE, before(where).boundary, *DOING) as dying:

@@ -1,10 +1,19 @@
 """Every boundary between a webhook and its credit at which a process may die, by name."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from h11 import Connection
+
 from app.demo.polar import Status as Answer
-from tests.support.crashing_cli import Boundary
+from tests.support.crashing_cli import Boundary, name_of
+from workers.pipeline.granter import Granter
+from workers.pipeline.worker import GrantWorker
+from workers.polar.client import Polar
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Throttle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +27,12 @@ class Death:
     in_replay: bool = False
 
 
-def before(method: str, **others: Any) -> Death:
-    return Death(boundary=Boundary(when="before", method=method), **others)
+def before(method: Callable[..., object], **others: Any) -> Death:
+    return Death(boundary=Boundary(when="before", method=name_of(method)), **others)
 
 
-def after(method: str, **others: Any) -> Death:
-    return Death(boundary=Boundary(when="after", method=method), **others)
+def after(method: Callable[..., object], **others: Any) -> Death:
+    return Death(boundary=Boundary(when="after", method=name_of(method)), **others)
 
 
 DOWN = (Answer(503),)
@@ -31,21 +40,21 @@ DOWN = (Answer(503),)
 # A delivery is stored and its drain queued in one script, and so are ledger and delivery settled: Redis
 # knows no moment in between.
 DEATHS = {
-    "drain queued, by the tick": after("workers.pipeline.worker:GrantWorker.tick"),
-    "drain taken from the queue": before("workers.pipeline.worker:GrantWorker.execute_job"),
-    "delivery leased": after("workers.store.deliveries:DeliveryStore.lease"),
-    "claim written": after("workers.store.ledger:Ledger.claim"),
-    "refund's claim written": after("workers.store.ledger:Ledger.take_back"),
-    "request allowed": after("workers.store.throttle:Throttle.take"),
-    "request sent": before("h11:Connection.next_event", events=None),
-    "answer received": after("workers.polar.client:Polar.ingest", events=5),
-    "ledger settled, delivery settled": after("workers.store.ledger:Ledger.settle", events=5),
-    "drain ended": after("workers.pipeline.granter:Granter.drain", events=5),
-    "outage met": before("workers.store.throttle:Throttle.begin", answers=DOWN),
-    "pause begun": after("workers.store.throttle:Throttle.begin", answers=DOWN),
-    "probe leased": after("workers.store.deliveries:DeliveryStore.lease", in_outage=True),
-    "probe answered": after("workers.polar.client:Polar.ingest", events=5, in_outage=True),
-    "outage over": after("workers.store.throttle:Throttle.over", events=5, in_outage=True),
-    "delivery reopened": after("workers.store.deliveries:DeliveryStore.reopen", in_replay=True),
-    "claim of a replay written": after("workers.store.ledger:Ledger.claim", in_replay=True),
+    "drain queued, by the tick": after(GrantWorker.tick),
+    "drain taken from the queue": before(GrantWorker.execute_job),
+    "delivery leased": after(DeliveryStore.lease),
+    "claim written": after(Ledger.claim),
+    "refund's claim written": after(Ledger.take_back),
+    "request allowed": after(Throttle.take),
+    "request sent": before(Connection.next_event, events=None),
+    "answer received": after(Polar.ingest, events=5),
+    "ledger settled, delivery settled": after(Ledger.settle, events=5),
+    "drain ended": after(Granter.drain, events=5),
+    "outage met": before(Throttle.begin, answers=DOWN),
+    "pause begun": after(Throttle.begin, answers=DOWN),
+    "probe leased": after(DeliveryStore.lease, in_outage=True),
+    "probe answered": after(Polar.ingest, events=5, in_outage=True),
+    "outage over": after(Throttle.over, events=5, in_outage=True),
+    "delivery reopened": after(DeliveryStore.reopen, in_replay=True),
+    "claim of a replay written": after(Ledger.claim, in_replay=True),
 }

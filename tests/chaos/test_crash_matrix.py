@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 
 from app.demo.polar import Polar, create_app
 from app.receiver.signature import sign
+from app.receiver.webhooks import WebhookEndpoint
 from tests.chaos.deaths import DEATHS, DOWN, Death, before
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.crashing_cli import DIED, Fate
@@ -32,6 +33,7 @@ from tests.support.servers import running
 from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
+from workers.store.intake import Intake
 
 RULES = """\
 version: 1
@@ -129,7 +131,7 @@ def test_a_worker_that_dies_anywhere_leaves_all_that_the_next_one_needs(due: Sho
 def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_has_done_enough(
     shop: Shop,
 ) -> None:
-    assert_receiver_dies(shop, before("app.receiver.webhooks:WebhookEndpoint._accepted"))
+    assert_receiver_dies(shop, before(WebhookEndpoint._accepted))
     shop.work()
     assert_one_credit(shop)
     assert shop.receive(PURCHASE, PURCHASED) == "duplicate"  # Polar had no answer, and sends it again
@@ -138,7 +140,7 @@ def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_h
 
 
 def test_a_receiver_that_dies_before_it_stored_the_delivery_has_not_said_that_it_did(shop: Shop) -> None:
-    assert_receiver_dies(shop, before("workers.store.intake:Intake.accept"))
+    assert_receiver_dies(shop, before(Intake.accept))
     assert not shop.redis.exists(keys.delivery(PURCHASE))
     assert shop.receive(PURCHASE, PURCHASED) == "accepted"  # Polar had no answer, and sends it again
     shop.work()

@@ -34,6 +34,11 @@ class Boundary:
     method: str
 
 
+def name_of(method: Callable[..., object]) -> str:
+    """Return a method's name as another process finds it: ``module:Class.method``."""
+    return f"{method.__module__}:{method.__qualname__}"
+
+
 def befall(fate: Fate, boundary: Boundary) -> None:
     """Let this process meet its fate at ``boundary``."""
     module, _, path = boundary.method.partition(":")
