@@ -3,7 +3,7 @@
 ::
 
     GranterError
-    ├── UnreadableEventError   a stored body is no event that we can read: park
+    ├── UnreadablePayloadError a stored body is no webhook that we can read: park
     ├── StoreUnavailableError  Redis is away or takes no writes: 503
     └── PolarError             Polar did not confirm what it was asked
         ├── PolarUnreachableError   no answer, a gateway's error, an answer not understood: pause all
@@ -23,7 +23,7 @@ class GranterError(Exception):
     """Any fault of ours or of the services that we stand on."""
 
 
-class UnreadableEventError(GranterError):
+class UnreadablePayloadError(GranterError):
     """A stored body cannot be read as the event that its type says it is."""
 
 

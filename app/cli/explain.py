@@ -34,9 +34,9 @@ from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import NO_RULES, Rules, load_rules
 from config.settings import Settings
-from workers.core.cases import PlannedDelivery, plan_delivery
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Delivery, Status
+from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import Plan
@@ -99,14 +99,14 @@ def _body(what: str) -> bytes | None:
 
 
 def _of_body(body: bytes, settings: Settings, rules: Rules) -> Explanation:
-    case = plan_delivery(peek_type(body) or "", body, rules)
+    planned = plan_delivery(peek_type(body) or "", body, rules)
     try:
         with _ledger(settings) as held:
-            standing = _standing(case, held)
+            standing = _standing(planned, held)
     except (RedisError, EmbeddedError) as error:
         console(stderr=True).print(literal(f"by the rules alone, as the ledger cannot be asked: {error}"))
-        standing = _standing(case, None)
-    return explain(case, rules, standing)
+        standing = _standing(planned, None)
+    return explain(planned, rules, standing)
 
 
 def _of_id(
@@ -122,8 +122,8 @@ def _of_id(
     told = sorted(found, key=lambda each: each.received_at)
     if one.erased_at:
         return _of_erased(one, held), told
-    case = plan_delivery(one.type, held.deliveries.body(one.id), rules)
-    return explain(case, rules, _standing(case, held)), told
+    planned = plan_delivery(one.type, held.deliveries.body(one.id), rules)
+    return explain(planned, rules, _standing(planned, held)), told
 
 
 def _of_erased(one: Delivery, held: Stores) -> Explanation:
@@ -172,8 +172,8 @@ def _ledger(settings: Settings) -> Iterator[Stores | None]:
         yield held
 
 
-def _standing(case: PlannedDelivery, held: Stores | None) -> Standing:
-    plan = case.plan or Plan(subject="")
+def _standing(planned: PlannedDelivery, held: Stores | None) -> Standing:
+    plan = planned.plan or Plan(subject="")
     if held is None:
         return Standing(subject=plan.subject)
     return held.ledger.look(plan)

@@ -14,7 +14,7 @@ from app.cli.repair_shapes import RebuildJson, TraceJson
 from app.cli.root import Json, opened, root, settings_for
 from config.rules import load_rules
 from workers.core.grants import Grant, order_of
-from workers.core.usage_events import Trace
+from workers.core.usage_events import RecordedGrant
 from workers.core.wording import plain
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import Rebuilding
@@ -182,7 +182,7 @@ def _json(found: Rebuilding, done: Restored) -> RebuildJson:
     }
 
 
-def _trace_json(one: Trace) -> TraceJson:
+def _trace_json(one: RecordedGrant) -> TraceJson:
     grant = one.grant
     return {
         "key": grant.key,

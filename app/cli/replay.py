@@ -14,9 +14,9 @@ from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.settings import Settings, require_token
-from workers.core.cases import plan_delivery
 from workers.core.delivery import Delivery, Outcome, Status
-from workers.core.dry_run import prospect
+from workers.core.delivery_plans import plan_delivery
+from workers.core.dry_run import dry_run_text
 from workers.core.planning import Plan
 from workers.operations.pacing import Pacer, run_batches
 from workers.runtime import granter_for
@@ -63,7 +63,7 @@ def replay(
 def outlook(delivery: Delivery, held: Stores, rules: Rules) -> str:
     """Say what a replay would come to; touches nothing."""
     planned = plan_delivery(delivery.type, held.deliveries.body(delivery.id), rules)
-    return prospect(planned, held.ledger.look(planned.plan or Plan(subject="")))
+    return dry_run_text(planned, held.ledger.look(planned.plan or Plan(subject="")))
 
 
 def _statuses(failed: bool, skipped: bool, all_: bool) -> list[Status]:

@@ -17,7 +17,7 @@ from workers.core.claims import Claim, Standing
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant, order_subject, revoke_subject
 from workers.core.manual import ManualRevoke
-from workers.core.takebacks import nothing_to_take, take_backs
+from workers.core.takebacks import due_take_backs, why_none_due
 from workers.core.wording import credits_text
 from workers.operations.pacing import Pacer, run_batches
 from workers.runtime import granter_for
@@ -76,7 +76,10 @@ def _left(asked: ManualRevoke, standing: Standing) -> list[Grant]:
     """Return what would be taken: what is begun and not at Polar yet, and what nobody has taken."""
     begun = [grant for claim in _revoked(asked, standing) for grant in claim.unsettled]
     plan = asked.plan()
-    return [*begun, *(grant for one in take_backs(plan, standing, asked.delivery_id) for grant in one.grants)]
+    return [
+        *begun,
+        *(grant for one in due_take_backs(standing, asked.delivery_id, plan.revoke) for grant in one.grants),
+    ]
 
 
 def _revoked(asked: ManualRevoke, standing: Standing) -> list[Claim]:
@@ -108,7 +111,7 @@ def _print_plan(asked: ManualRevoke, standing: Standing, left: Sequence[Grant], 
         return
     rows = claims_rows(standing.claims)
     words = credits_text(left).removeprefix("took back ")
-    would = f"take back {words}" if left else f"nothing: {nothing_to_take(asked.plan(), standing)}"
+    would = f"take back {words}" if left else f"nothing: {why_none_due(standing, None, asked.plan().revoke)}"
     print_table(["", ""], [*rows, ["would", would]])
 
 

@@ -19,11 +19,11 @@ from tests.support.builders import (
     some_id,
 )
 from tests.support.real_stores import plan_of
-from workers.core.cases import refund_plan
 from workers.core.claims import Entry
+from workers.core.delivery_plans import refund_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import plan_for
-from workers.core.refunds import take_back
+from workers.core.takebacks import refund_take_back
 from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.ledger import Ledger
@@ -100,7 +100,7 @@ def test_what_was_restored_behind_newer_credits_is_told_by_its_own_time(
 def test_an_order_tells_its_bonus_and_what_refunds_took_back(ledger: Ledger, audit: Audit) -> None:
     ledger.claim([("paid", plan_for(fact_like(), ALL))])
     (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
-    taken = take_back(standing, "refunded")
+    taken = refund_take_back(standing, "refunded")
     assert taken is not None
     ledger.take_back([taken])
     told = [(one.grant.meter, one.grant.units, one.delivery_id) for one in audit.of_order(ORDER)]
@@ -116,7 +116,7 @@ def test_an_order_tells_its_bonus_and_what_refunds_took_back(ledger: Ledger, aud
 def refund(ledger: Ledger, delivery_id: str, *, amount: int = 1000, order_id: str = ORDER) -> None:
     """Take an order's credits back, and let Polar know."""
     (standing,) = ledger.claim([(delivery_id, refund_plan(refund_webhook(amount, id=order_id)))])
-    taken = take_back(standing, delivery_id)
+    taken = refund_take_back(standing, delivery_id)
     assert taken is not None
     ledger.take_back([taken])
     ledger.settle(taken.grants, [])
@@ -139,7 +139,7 @@ def test_what_polar_took_in_one_request_is_told_as_it_was_claimed(ledger: Ledger
     paid = plan_for(fact_like(), rules_of(PACK))
     ledger.claim([("paid", paid)])
     (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
-    taken = take_back(standing, "refunded")
+    taken = refund_take_back(standing, "refunded")
     assert taken is not None
     ledger.take_back([taken])
     ledger.settle([*paid.grants, *taken.grants], [])

@@ -149,7 +149,12 @@ def stands_as_written(redis: Redis, standing: Standing) -> bool:
     if not grants:
         return True
     taking = TakeBack(
-        delivery_id="msg-2", subject=standing.subject, grants=grants, before={}, after={}, of=grants
+        delivery_id="msg-2",
+        subject=standing.subject,
+        grants=grants,
+        before={},
+        after={},
+        computed_from=grants,
     )
     changes = cast(list[tuple[str, str, str]], ledger_rows.take_back_row(taking)[1])
     written = cast(dict[bytes, bytes], redis.hgetall(standing.subject))

@@ -9,10 +9,10 @@ from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
 from tests.support.ledgers import come, look, rebuild, rebuilding_at, run, standing_of
 from tests.support.polar_orders import Mending
-from workers.core.cases import refund_plan
 from workers.core.claims import Standing, TakeBack
+from workers.core.delivery_plans import refund_plan
 from workers.core.manual import ManualRevoke
-from workers.core.refunds import take_back
+from workers.core.takebacks import refund_take_back
 
 PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
 TEN = rules_of(PACK.replace("100", "10"))
@@ -41,7 +41,7 @@ def claim_anew(mending: Mending, then: Rules, now: Rules) -> None:
 
 def worked_out(standing: Standing) -> TakeBack:
     """Return what a worker would take back now, and has not frozen yet."""
-    taking = take_back(standing, "msg-r")
+    taking = refund_take_back(standing, "msg-r")
     assert taking is not None
     return taking
 

@@ -14,12 +14,12 @@ from redis import Redis
 from tests.support.builders import fact_like, refund_webhook, rule, rules_of, some_id
 from tests.support.fakes import Clock, FakeStore
 from tests.support.real_stores import RETAIN
-from workers.core.cases import refund_plan
 from workers.core.claims import Claim, Refund, Revoke, Standing
+from workers.core.delivery_plans import refund_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.planning import Plan, plan_for
-from workers.core.takebacks import take_backs
+from workers.core.takebacks import due_take_backs
 from workers.pipeline.ports import Ledger as LedgerPort
 from workers.store.ledger import Ledger
 
@@ -102,7 +102,9 @@ def takes_back(shares: list[tuple[int, int, int]], by_hand: set[str | None], *, 
             for id_, one, cents in looked
         ]
         plans = [Plan(subject="", revoke=Revoke(meter=meter)) for meter in by_hand] or [Plan(subject="")]
-        book.take_back([due for plan in plans for id_, one in told for due in take_backs(plan, one, id_)])
+        book.take_back(
+            [due for plan in plans for id_, one in told for due in due_take_backs(one, id_, plan.revoke)]
+        )
         return [look(book, order) for _, order, _ in shares]
 
     return step

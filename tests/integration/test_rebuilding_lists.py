@@ -81,18 +81,18 @@ def test_where_rule_names_were_cut_off_no_refund_takes_by_those_that_are_left(
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
 def test_a_rule_that_was_renamed_gave_what_was_taken_all_the_same(
-    mending: Mending, redis: Redis, *, is_by_hand: bool
+    mending: Mending, redis: Redis, *, is_manual_grant: bool
 ) -> None:
     mending.rules = rules_of(PACK, GIFT)
     come(mending, PAID, refund_webhook(500))
-    if is_by_hand:
+    if is_manual_grant:
         run(mending, [REVOKED])
     redis.flushall()
     mending.rules = rules_of(GIFT, PACK.replace('"pack"', '"starter"'))
     come(mending, PAID)
     rebuild(mending)
     come(mending, refund_webhook(1000))
-    assert mending.balance() == (0 if is_by_hand else 7)
+    assert mending.balance() == (0 if is_manual_grant else 7)
 
 
 def test_an_event_that_changes_places_while_pages_are_read_is_known_to_be_hidden(

@@ -15,12 +15,12 @@ from tests.support.builders import CUSTOMER, ORDER, fact_like, order_webhook, re
 from tests.support.fake_service import HUNDRED
 from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, claim_of
-from workers.core.cases import refund_plan
 from workers.core.claims import Refund, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome
+from workers.core.delivery_plans import refund_plan
 from workers.core.grants import order_subject, refund_subject
 from workers.core.planning import Plan, plan_for
-from workers.core.refunds import take_back
+from workers.core.takebacks import refund_take_back
 from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -43,7 +43,7 @@ def refund(cents: int) -> Plan:
 
 
 def taken_from(standing: Standing, delivery_id: str = "msg-2") -> TakeBack:
-    found = take_back(standing, delivery_id)
+    found = refund_take_back(standing, delivery_id)
     assert found is not None
     return found
 
@@ -75,7 +75,7 @@ def test_what_is_taken_back_is_read_as_it_was_frozen(ledger: Ledger) -> None:
     (taken,) = [claim for claim in after.claims if claim.subject == refund_subject(ORDER, 333)]
     assert (taken.grants, taken.delivery_id, taken.order_id) == (due.grants, "msg-2", ORDER)
     assert taken.unsettled == taken.grants
-    assert take_back(after, "msg-3") is None
+    assert refund_take_back(after, "msg-3") is None
 
 
 def test_one_refund_after_the_other_adds_up_to_all(ledger: Ledger) -> None:
@@ -162,7 +162,7 @@ def test_a_refund_that_is_frozen_and_hangs_on_no_order_is_hung_on_its_own_again(
     ledger.take_back([taken_from(torn, "msg-3")])
     mended = ledger.find(SUBJECT)
     assert mended.claims == whole.claims
-    assert take_back(mended, "msg-4") is None
+    assert refund_take_back(mended, "msg-4") is None
 
 
 def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_share(

@@ -101,5 +101,5 @@ class TakeBack:
     grants: tuple[Grant, ...]
     before: Taken
     after: Taken
-    of: tuple[Grant, ...] = ()
+    computed_from: tuple[Grant, ...] = ()
     """What it was worked out from: a rebuild may have corrected that meanwhile."""

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workers.core.cases import PlannedDelivery, other_amount
 from workers.core.claims import Claim, Refund, Standing
+from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant
+from workers.core.outcomes import amount_conflict
 from workers.core.planning import Plan
-from workers.core.takebacks import nothing_to_take, take_backs
+from workers.core.takebacks import due_take_backs, why_none_due
 from workers.core.wording import credits_text
 
 # The claim of a dry run is never stored: nobody reads when it was made, or by which delivery.
@@ -16,21 +17,21 @@ _NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NO_DELIVERY = ""
 
 
-def prospect(planned: PlannedDelivery, standing: Standing) -> str:
+def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
     """Return what a run would do, given what the ledger has."""
-    if planned.is_by_hand and (words := other_amount(planned, standing)):
-        return f"fail: {words}"
+    if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
+        return f"fail: {conflict}"
     if planned.plan is None:
         return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
     plan = planned.plan
     claimed = _as_if_claimed(plan, replace(standing, refund=_highest(standing.refund, plan.refund)))
-    taking = take_backs(plan, claimed, _NO_DELIVERY)
+    taking = due_take_backs(claimed, _NO_DELIVERY, plan.revoke)
     going = [*_unsettled(standing, -1), *(grant for one in taking for grant in one.grants)]
     texts = [
         _left(standing) if planned.takes_back else _credit(plan, standing),
         credits_text(going) if going else "",
     ]
-    return "; ".join(filter(None, texts)) or f"nothing: {nothing_to_take(plan, claimed)}"
+    return "; ".join(filter(None, texts)) or f"nothing: {why_none_due(claimed, plan.refund, plan.revoke)}"
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:

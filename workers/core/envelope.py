@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workers.errors import UnreadableEventError
+from workers.errors import UnreadablePayloadError
 
 ORDER_PAID = "order.paid"
 ORDER_REFUNDED = "order.refunded"
@@ -24,19 +24,19 @@ def peek_type(body: bytes) -> str | None:
     """Return the webhook's type, or None where the body is no event at all."""
     try:
         return read_envelope(body).type
-    except UnreadableEventError:
+    except UnreadablePayloadError:
         return None
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """Return what any webhook says of itself; UnreadableEventError if it is no webhook."""
+    """Return what any webhook says of itself; UnreadablePayloadError if it is no webhook."""
     try:
         return Envelope.model_validate_json(body)
     except ValidationError as error:
-        raise UnreadableEventError(validation_words(error)) from None
+        raise UnreadablePayloadError(validation_error_text(error)) from None
 
 
-def validation_words(error: ValidationError) -> str:
+def validation_error_text(error: ValidationError) -> str:
     # Neither values nor more than a few problems: a body may be hostile, and reasons are listed.
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     shown = [

@@ -31,6 +31,8 @@ class Fact:
     order_id: str | None = None
     refund: Refund | None = None
     """What had been refunded already when it was told."""
+    happened: str = "created"
+    """The verb that reasons put before ``moment``."""
 
 
 def order_fact(read: Read[Order]) -> Fact:
@@ -60,6 +62,7 @@ def period_fact(read: Read[Period]) -> Fact:
         variables=Variables.of_subscription(read.raw),
         trigger=Trigger.PERIOD,
         product_id=period.product_id,
+        happened="begun",
     )
 
 

@@ -16,7 +16,7 @@ _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 
 # Stands where the name of a rule does if a person gave: no rule can have it.
-BY_HAND = ""
+NO_RULE = ""
 
 # No rule has it in its name.
 RULE_SEPARATOR = ","
@@ -64,7 +64,7 @@ class Grant:
         Of what was read back from Polar, one part is named by several.
         """
         return tuple(
-            name for part in self.parts if part.rule != BY_HAND for name in part.rule.split(RULE_SEPARATOR)
+            name for part in self.parts if part.rule != NO_RULE for name in part.rule.split(RULE_SEPARATOR)
         )
 
 

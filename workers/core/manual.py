@@ -9,11 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.cel.amounts import TOO_MANY_CREDITS
 from workers.core.claims import Revoke
-from workers.core.grants import BY_HAND as NO_RULE
-from workers.core.grants import KEY, LONGEST_TEXT, Grant, Part, manual_delivery, manual_subject, order_subject
+from workers.core.grants import (
+    KEY,
+    LONGEST_TEXT,
+    NO_RULE,
+    Grant,
+    Part,
+    manual_delivery,
+    manual_subject,
+    order_subject,
+)
 from workers.core.payloads import Id
 from workers.core.planning import Plan
-from workers.errors import UnreadableEventError
+from workers.errors import UnreadablePayloadError
 
 # No webhook has these types: none that says so is stored.
 MANUAL_GRANT = "manual.grant"
@@ -104,18 +112,20 @@ def _body(type_: str, asked: _Asked) -> bytes:
 
 
 def read(body: bytes, shape: type[Asked]) -> Asked:
-    """Return what was asked; UnreadableEventError if this is not what we have written."""
+    """Return what was asked; UnreadablePayloadError if this is not what we have written."""
     try:
         whole: Any = json.loads(body)
         return shape.model_validate(whole["data"])
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise UnreadableEventError(f"the body cannot be read: {first['loc']}: {first['msg']}") from None
+        raise UnreadablePayloadError(f"the body cannot be read: {first['loc']}: {first['msg']}") from None
     except (ValueError, RecursionError, TypeError, KeyError):
-        raise UnreadableEventError("the body cannot be read: it is nothing that was asked by hand") from None
+        raise UnreadablePayloadError(
+            "the body cannot be read: it is nothing that was asked by hand"
+        ) from None
 
 
-BY_HAND: Mapping[str, Callable[[bytes], Plan]] = {
+MANUAL_PLANS: Mapping[str, Callable[[bytes], Plan]] = {
     MANUAL_GRANT: lambda body: read(body, ManualGrant).plan(),
     MANUAL_REVOKE: lambda body: read(body, ManualRevoke).plan(),
 }

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from config.cel.expressions import tamed
-from workers.core.envelope import validation_words
-from workers.errors import UnreadableEventError
+from workers.core.envelope import validation_error_text
+from workers.errors import UnreadablePayloadError
 
 # UUID() alone reads any 32 characters that int() does, spaces among them, as some other id.
 _ID = re.compile(r"(urn:uuid:)?\{?[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}\}?")
@@ -139,7 +139,7 @@ class Read(Generic[Data]):
 
 
 def read_order(body: bytes) -> Read[Order]:
-    """Return the order of an ``order.*`` webhook; UnreadableEventError says what is wrong with it."""
+    """Return the order of an ``order.*`` webhook; UnreadablePayloadError says what is wrong with it."""
     return _read(body, _ORDER_WEBHOOK)
 
 
@@ -160,9 +160,9 @@ def _read(body: bytes, shape: type[_Webhook[Data]]) -> Read[Data]:
         # To look through every value takes as long as all else here, and next to none is so long.
         return Read(view=view, raw=tamed(raw) if _LONG_NUMBER in body.translate(_AS_ZEROS) else raw)
     except ValidationError as error:
-        raise UnreadableEventError(validation_words(error)) from None
+        raise UnreadablePayloadError(validation_error_text(error)) from None
     except ValueError as error:
-        raise UnreadableEventError(f"the body cannot be read: {error}") from None
+        raise UnreadablePayloadError(f"the body cannot be read: {error}") from None
 
 
 def _within(moment: datetime, start: datetime | None, end: datetime | None) -> bool:

@@ -192,4 +192,4 @@ def _subject(rule: Rule, fact: Fact) -> str:
 
 
 def _happened(fact: Fact) -> str:
-    return f"{'begun' if fact.trigger is Trigger.PERIOD else 'created'} {utc(fact.moment)}"
+    return f"{fact.happened} {utc(fact.moment)}"

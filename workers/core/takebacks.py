@@ -1,36 +1,93 @@
-"""PURE: what a person takes back of an order's credits: all that is left, whatever rules say of refunds."""
+"""Decides what is taken back of an order's credits: a refund's share of them, or by hand the rest."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
-from workers.core import refunds
-from workers.core.claims import Revoke, Standing, TakeBack
-from workers.core.grants import Grant, Part, revoke_subject
-from workers.core.planning import Plan
+from workers.core.claims import Claim, Refund, Revoke, Standing, TakeBack, Taken
+from workers.core.grants import Grant, Part, refund_subject, revoke_subject
+from workers.core.refunds import refunded_units
 
 
-def take_backs(plan: Plan, standing: Standing, delivery_id: str) -> list[TakeBack]:
-    """Return all that is still to be taken back, after refunds and by hand."""
-    refunded = refunds.take_back(standing, delivery_id)
-    by_hand = _revoked(plan.revoke, standing, delivery_id) if plan.revoke else ()
+def due_take_backs(standing: Standing, delivery_id: str, revoke: Revoke | None = None) -> list[TakeBack]:
+    """Return what is still to be taken back: after refunds, and by hand if ``revoke`` is given."""
+    refunded = refund_take_back(standing, delivery_id)
+    by_hand = _revoke_take_backs(revoke, standing, delivery_id) if revoke else ()
     return [*([refunded] if refunded else []), *by_hand]
 
 
-def nothing_to_take(plan: Plan, standing: Standing) -> str:
-    """Return why nothing is taken back (any more)."""
-    if plan.revoke is None:
-        return refunds.nothing_to_take(standing, plan.refund)
-    if standing.own is None:
-        return "this order has not been credited"
-    if not _granted(plan.revoke, standing):
-        return f"this order was credited nothing on {plan.revoke.meter or 'any meter'} but bonuses (once_per)"
-    return "all that this order was credited has been taken back already"
+def refund_take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
+    """Return what is still to be taken back after the highest refund seen; None if nothing is."""
+    return None if _has_taken(standing) else _refund_due(standing, delivery_id)
 
 
-def _revoked(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[TakeBack]:
-    """Yield what is taken on each meter: what is left of every part, revocable or not."""
-    for grant in _granted(revoke, standing):
+def is_refund_incomplete(standing: Standing) -> bool:
+    """Return whether the last refund took less than its share, and cannot take more: its key is used."""
+    return _has_taken(standing) and _refund_due(standing, "") is not None
+
+
+def why_none_due(standing: Standing, refund: Refund | None, revoke: Revoke | None) -> str:
+    """Return why a refund, or a person if ``revoke`` is given, takes nothing back."""
+    return _why_no_refund(standing, refund) if revoke is None else _why_no_revoke(standing, revoke)
+
+
+def _has_taken(standing: Standing) -> bool:
+    claim, refund = standing.own, standing.refund
+    if claim is None or claim.order_id is None or refund is None:
+        return False
+    subject = refund_subject(claim.order_id, refund.amount)
+    return any(one.subject == subject for one in standing.claims)
+
+
+def _refund_due(standing: Standing, delivery_id: str) -> TakeBack | None:
+    claim, refund = standing.own, standing.refund
+    if claim is None or claim.order_id is None or refund is None:
+        return None
+    subject = refund_subject(claim.order_id, refund.amount)
+    after = {grant.meter: _taken_after(standing.taken, grant, refund.share) for grant in claim.grants}
+    grants = tuple(_refund_grants(claim, subject, standing.taken, after))
+    if not grants:
+        return None
+    return TakeBack(
+        delivery_id=delivery_id,
+        subject=standing.subject,
+        grants=grants,
+        before=standing.taken,
+        after={meter: rules for meter, rules in after.items() if rules},
+        computed_from=claim.grants,
+    )
+
+
+def _taken_after(taken: Taken, grant: Grant, share: Fraction) -> dict[str, Decimal]:
+    """Return the new totals by rule: never lower than before, because a person may have taken more."""
+    before = dict(taken.get(grant.meter, {}))
+    targets = {rule: max(units, before.get(rule, units)) for rule, units in refunded_units(grant, share)}
+    return before | targets
+
+
+def _refund_grants(claim: Claim, subject: str, before: Taken, after: Taken) -> Iterator[Grant]:
+    for grant in claim.grants:
+        taken = before.get(grant.meter, {})
+        parts = tuple(
+            Part(rule=rule, units=-(target - taken.get(rule, Decimal(0))))
+            for rule, target in after[grant.meter].items()
+            if target > taken.get(rule, Decimal(0))
+        )
+        if parts:
+            yield Grant(
+                subject=subject,
+                customer_id=grant.customer_id,
+                meter=grant.meter,
+                property_name=grant.property_name,
+                parts=parts,
+                order_id=claim.order_id,
+            )
+
+
+def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[TakeBack]:
+    """Yield one take-back a meter: all that is left of every part, revocable or not."""
+    for grant in _revoked_grants(revoke, standing):
         subject = revoke_subject(grant.order_id or "", grant.meter)
         taken = standing.taken.get(grant.meter, {})
         parts = tuple(
@@ -45,10 +102,30 @@ def _revoked(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[T
                 grants=(replace(grant, subject=subject, parts=parts),),
                 before={grant.meter: taken},
                 after={grant.meter: {part.rule: part.units for part in grant.parts}},
-                of=(grant,),
+                computed_from=(grant,),
             )
 
 
-def _granted(revoke: Revoke, standing: Standing) -> list[Grant]:
+def _revoked_grants(revoke: Revoke, standing: Standing) -> list[Grant]:
     own = standing.own.grants if standing.own and standing.own.order_id else ()
     return [grant for grant in own if revoke.meter in {None, grant.meter}]
+
+
+def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
+    if refund is None:
+        return "nothing of this order has been refunded"
+    if standing.own is None:
+        return "this order has not been credited; when it is, this refund counts"
+    if not any(part.revocable for grant in standing.own.grants for part in grant.parts):
+        return "none of the rules that credited this order takes credits back (on_refund: revoke)"
+    if standing.refund is not None and standing.refund.amount > refund.amount:
+        return f"a later refund, of {standing.refund.amount} all told, has been seen to already"
+    return "the refunded share has been taken back already"
+
+
+def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
+    if standing.own is None:
+        return "this order has not been credited"
+    if not _revoked_grants(revoke, standing):
+        return f"this order was credited nothing on {revoke.meter or 'any meter'} but bonuses (once_per)"
+    return "all that this order was credited has been taken back already"

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.cel.amounts import MOST_DIGITS
 from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import (
-    BY_HAND,
     KEY,
     LONGEST_TEXT,
+    NO_RULE,
     REFUND,
     REVOKE,
     RULE_SEPARATOR,
@@ -55,7 +55,7 @@ class _Event(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class RecordedGrant:
     """A grant as Polar has it: several rules are one part, named by all of them, and none is revocable."""
 
     event_id: str
@@ -64,7 +64,7 @@ class Trace:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Oddity:
+class InvalidUsageEvent:
     """An event that says it is ours and cannot be."""
 
     event_id: str
@@ -76,13 +76,13 @@ class _NotOursError(Exception):
     """Says why."""
 
 
-def says_it_is_ours(row: Row) -> bool:
+def is_marked_ours(row: Row) -> bool:
     """Say whether an event has our ``granted_by``: a server may not know the filter, and list everybody's."""
     metadata = row.get("metadata")
     return isinstance(metadata, dict) and metadata.get("granted_by") == GRANTED_BY
 
 
-def read_trace(row: Row) -> Trace | Oddity:
+def read_usage_event(row: Row) -> RecordedGrant | InvalidUsageEvent:
     """Return what an event with our ``granted_by`` tells."""
     metadata = row.get("metadata")
     key = metadata.get("key") if isinstance(metadata, dict) else None
@@ -93,10 +93,10 @@ def read_trace(row: Row) -> Trace | Oddity:
         why = f"it cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     except _NotOursError as error:
         why = str(error)
-    return Oddity(event_id=str(row.get("id")), key=str(key or ""), why=why)
+    return InvalidUsageEvent(event_id=str(row.get("id")), key=str(key or ""), why=why)
 
 
-def _trace(event: _Event, key: str, event_id: str) -> Trace:
+def _trace(event: _Event, key: str, event_id: str) -> RecordedGrant:
     stem = key.removesuffix(f":{event.name}")
     form = _STEM.fullmatch(stem)
     if form is None or stem == key:
@@ -113,7 +113,7 @@ def _trace(event: _Event, key: str, event_id: str) -> Trace:
         order_id=_order_id(event.metadata, found),
         reason="" if takes else _text(event.metadata, "reason"),
     )
-    return Trace(event_id=event_id, grant=grant, at=event.timestamp)
+    return RecordedGrant(event_id=event_id, grant=grant, at=event.timestamp)
 
 
 def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
@@ -157,7 +157,7 @@ def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | N
 
 def _rules(metadata: dict[str, Any], found: dict[str, str | None]) -> str:
     if found["hand"]:
-        return BY_HAND
+        return NO_RULE
     rules = found["rule"] or _text(metadata, "rules")
     if _RULES.fullmatch(rules) is None:
         raise _NotOursError("it names no rules")

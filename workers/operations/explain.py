@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.rules import Rules
-from workers.core.cases import PlannedDelivery
 from workers.core.claims import Standing
-from workers.core.dry_run import prospect
+from workers.core.delivery_plans import PlannedDelivery
+from workers.core.dry_run import dry_run_text
 from workers.core.facts import Fact
 from workers.core.planning import Plan, Verdict, judge, never, why_not
 from workers.core.wording import plain
@@ -46,7 +46,7 @@ def explain(planned: PlannedDelivery, rules: Rules, standing: Standing) -> Expla
         rules=tuple(rule_views(planned.fact, rules)) if planned.fact else (),
         plan=planned.plan,
         standing=standing,
-        outlook=prospect(planned, standing),
+        outlook=dry_run_text(planned, standing),
     )
 
 

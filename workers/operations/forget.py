@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from config.rules import NO_RULES
-from workers.core.cases import plan_delivery
 from workers.core.delivery import Delivery, Status
+from workers.core.delivery_plans import plan_delivery
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure

@@ -7,9 +7,9 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from config.rules.model import Rules
-from workers.core.cases import plan_delivery
 from workers.core.delivery import Leased, Outcome
-from workers.core.dry_run import prospect
+from workers.core.delivery_plans import plan_delivery
+from workers.core.dry_run import dry_run_text
 from workers.core.envelope import STORED_TYPES, peek_type
 from workers.core.planning import Plan
 from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
@@ -120,7 +120,7 @@ class Recoverer:
             planned = [plan_delivery(one.type, unpack(one.packed), rules) for one in some]
             standings = self.ledger.look_all([each.plan or Plan(subject="") for each in planned])
             for one, each, standing in zip(some, planned, standings, strict=True):
-                would[one.id] = prospect(each, standing)
+                would[one.id] = dry_run_text(each, standing)
         return would
 
     def recover(self, lost: Sequence[Lost], granter: Granter) -> Iterator[list[Outcome]]:

@@ -12,12 +12,13 @@ import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.core.cases import Case, Ingested, conclude, open_case
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased, Outcome
+from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.grants import Grant
+from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
-from workers.core.takebacks import take_backs
+from workers.core.takebacks import due_take_backs
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.outcome_log import tell
 from workers.pipeline.ports import Deliveries, Ledger, Polar, Throttle
@@ -39,9 +40,14 @@ class Round:
     """A lease whose plans are frozen; ``begun`` is when it was taken, by the monotonic clock."""
 
     lease: Lease
-    cases: Sequence[Case]
+    planned: Sequence[PlannedDelivery]
     standings: Mapping[str, Standing]
     begun: float
+
+    @property
+    def deliveries(self) -> Iterable[tuple[Leased, PlannedDelivery]]:
+        """Return each leased delivery with its plan."""
+        return zip(self.lease.deliveries, self.planned, strict=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +57,7 @@ class Answered:
     round: Round
     grants: Mapping[str, Grant]
     makers: Mapping[str, str]
-    done: Ingested
+    done: IngestionResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +112,9 @@ class Granter:
     def _prepare(self, lease: Lease) -> Round:
         begun = time.monotonic()
         rules = self.rules()  # one version for all of them
-        cases = [self._open(delivery, rules) for delivery in lease.deliveries]
-        return Round(lease=lease, cases=cases, standings=self._claim(cases), begun=begun)
+        planned = [self._plan(delivery, rules) for delivery in lease.deliveries]
+        standings = self._claim(zip(lease.deliveries, planned, strict=True))
+        return Round(lease=lease, planned=planned, standings=standings, begun=begun)
 
     def _ask(self, ready: Round, taken: dict[str, str]) -> Answered:
         """Ask Polar for what it has not taken in this drain: ``taken`` maps the keys of that to their makers.
@@ -129,7 +136,8 @@ class Granter:
     def _settle(self, answered: Answered) -> list[Outcome]:
         standings, makers, done = answered.round.standings, answered.makers, answered.done
         outcomes = [
-            conclude(case, standings.get(case.delivery.id), makers, done) for case in answered.round.cases
+            decide_outcome(delivery, planned, standings.get(delivery.id), makers, done)
+            for delivery, planned in answered.round.deliveries
         ]
         accepted = [grant for key, grant in answered.grants.items() if key in done.accepted]
         if lost := self.ledger.settle(accepted, outcomes):
@@ -138,22 +146,24 @@ class Granter:
         tell(outcomes, accepted, makers, standings)
         return outcomes
 
-    def _open(self, delivery: Leased, rules: Rules) -> Case:
+    def _plan(self, delivery: Leased, rules: Rules) -> PlannedDelivery:
         try:
-            return open_case(delivery, rules)
+            return plan_delivery(delivery.type, delivery.body, rules)
         except BaseTimeoutException:
             raise  # RQ's time limit for the job, not this delivery's fault
         except Exception as error:  # a bug that one delivery meets must not stop the others
             log.exception("planning broke", delivery=delivery.id)
             words = f"planning broke: {type(error).__name__}: {error}"
             failure = words.encode(errors="replace").decode()
-            return Case(delivery=delivery, type=delivery.type, failure=failure)
+            return PlannedDelivery(type=delivery.type, failure=failure)
 
-    def _claim(self, cases: Iterable[Case]) -> dict[str, Standing]:
+    def _claim(self, deliveries: Iterable[tuple[Leased, PlannedDelivery]]) -> dict[str, Standing]:
         """Freeze what is planned, then what is taken back of it; return what stands, by delivery."""
-        planned = [(case.delivery, case.plan) for case in cases if case.plan is not None]
+        planned = [(one, planned.plan) for one, planned in deliveries if planned.plan is not None]
         standings = self._standings(planned)
-        while due := [one for each, plan in planned for one in take_backs(plan, standings[each.id], each.id)]:
+        while due := [
+            one for each, plan in planned for one in due_take_backs(standings[each.id], each.id, plan.revoke)
+        ]:
             # What another has taken back meanwhile shows in the new standings, and is worked out anew.
             self.ledger.take_back(due)
             standings = self._standings(planned)
@@ -166,7 +176,9 @@ class Granter:
         standings = self.ledger.claim([(delivery.id, plan) for delivery, plan in planned], attempts)
         return dict(zip(attempts, standings, strict=True))
 
-    def _ingest(self, grants: Mapping[str, Grant], makers: Mapping[str, str], ready: Round) -> Ingested:
+    def _ingest(
+        self, grants: Mapping[str, Grant], makers: Mapping[str, str], ready: Round
+    ) -> IngestionResult:
         strikes = {delivery.id: delivery.strikes for delivery in ready.lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
@@ -177,7 +189,7 @@ class Granter:
         )
         return ingestion.run(list(grants.values()), begun=ready.begun)
 
-    def _heed(self, done: Ingested, lease: Lease) -> None:
+    def _heed(self, done: IngestionResult, lease: Lease) -> None:
         if lease.outages and (done.accepted or done.refused):
             log.info("Polar takes events again", outages=lease.outages)
             self.throttle.over()

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workers.core.cases import Ingested
 from workers.core.grants import Grant
+from workers.core.outcomes import IngestionResult
 from workers.core.pauses import cause_of
 from workers.core.usage_events import usage_event
 from workers.errors import PolarBrokenError, PolarError
@@ -44,10 +44,10 @@ class Ingestion:
         self._outages = outages
         self._jitter = jitter
         self._has_asked = False
-        self._done = Ingested()
+        self._done = IngestionResult()
         self._suspects: list[tuple[Grant, PolarError]] = []
 
-    def run(self, grants: Sequence[Grant], *, begun: float) -> Ingested:
+    def run(self, grants: Sequence[Grant], *, begun: float) -> IngestionResult:
         """Send ``grants``, sorted by key so that workers cannot deadlock in Polar's database.
 
         ``begun`` is when their lease was taken, by the monotonic clock.

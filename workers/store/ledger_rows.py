@@ -53,7 +53,9 @@ def take_back_row(one: TakeBack) -> list[object]:
         [_TAKEN + meter, _taken_text(one.before.get(meter, {})), _taken_text(one.after.get(meter, {}))]
         for meter in {**one.before, **one.after}
     ]
-    changes += [[_GRANT + grant.meter, text, text] for grant in one.of for text in [_grant_text(grant)]]
+    changes += [
+        [_GRANT + grant.meter, text, text] for grant in one.computed_from for text in [_grant_text(grant)]
+    ]
     return [one.subject, changes, one.grants[0].subject, _fields(one.delivery_id, one.grants)]
 
 

@@ -22,9 +22,9 @@ from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY
 from tests.support.fakes import KilledError
 from tests.support.recordings import payload
 from tests.support.service_faults import MISHAPS
-from workers.core.cases import plan_delivery
 from workers.core.delivery import Outcome, Status
-from workers.core.dry_run import prospect
+from workers.core.delivery_plans import plan_delivery
+from workers.core.dry_run import dry_run_text
 from workers.core.planning import Plan
 
 PACK = rule("pack", {"api_usage": 10})
@@ -40,7 +40,7 @@ def said(shop: Shop, delivery_id: str) -> str:
     """Return what is said of a replay of this delivery, by a look that touches nothing."""
     kept = shop.store.deliveries[delivery_id]
     planned = plan_delivery(kept.type, kept.body, shop.rules)
-    return prospect(planned, shop.store.look(planned.plan or Plan(subject="")))
+    return dry_run_text(planned, shop.store.look(planned.plan or Plan(subject="")))
 
 
 def killed(shop: Shop) -> Shop:

@@ -14,7 +14,7 @@ from config.rules import Trigger
 from tests.support.builders import fact_like, order_like, some_id
 from tests.support.recorded_triggers import CONVERTED, CYCLED, FINAL, KINDS, PAID, REFUNDED, TRIAL
 from tests.support.recordings import payload
-from workers.core.cases import refund_plan
+from workers.core.delivery_plans import refund_plan
 from workers.core.facts import fact_of, trigger_of
 from workers.core.grants import cycle_subject
 from workers.core.payloads import Subscription

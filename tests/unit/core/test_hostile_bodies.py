@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, webhook
 from tests.support.recordings import PAYLOADS, payload
-from workers.core.cases import Case, Ingested, conclude, open_case
 from workers.core.claims import Standing
 from workers.core.delivery import Leased, Status
+from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.envelope import STORED_TYPES, peek_type
+from workers.core.outcomes import IngestionResult, decide_outcome
 
 RULES = rules_of(
     rule("flat", {"api_usage": 10}),
@@ -40,17 +41,18 @@ UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SUBJECT = re.compile(rf"credits:(order:{UUID}|customer:{UUID}(:bonus|:welcome)?|cycle:{UUID}:-?\d{{1,12}})")
 
 
-def opened(body: bytes, type_: str = "") -> Case:
+def opened(body: bytes, type_: str = "") -> PlannedDelivery:
     """Return what becomes of a body that a worker takes up, as the receiver has noted its type."""
     type_ = type_ or peek_type(body) or ""
-    return open_case(Leased(id="d", type=type_, body=body, strikes=0, attempt=1), RULES)
+    return plan_delivery(type_, body, RULES)
 
 
-def assert_harmless(case: Case) -> None:
+def assert_harmless(planned: PlannedDelivery) -> None:
     """Check that its words can be stored and read, and that its keys are as they should be."""
-    plan = case.plan
+    plan = planned.plan
     standing = Standing(subject=plan.subject, refund=plan.refund) if plan else None
-    outcome = conclude(case, standing, {}, Ingested())
+    leased = Leased(id="d", type=planned.type, body=b"", strikes=0, attempt=1)
+    outcome = decide_outcome(leased, planned, standing, {}, IngestionResult())
     is_planned = outcome.status is Status.WAITING and plan is not None and plan.grants
     assert is_planned or outcome.status in {Status.SKIPPED, Status.FAILED}
     assert outcome.reason
@@ -94,16 +96,16 @@ NO_IDS = [
 @pytest.mark.parametrize("odd", NO_IDS, ids=range(len(NO_IDS)))
 def test_what_is_no_id_is_taken_for_none(field: str, odd: str) -> None:
     """Read as some other order's it would be that order's credit; and it is nobody's to be told."""
-    case = opened(order_webhook(**{field: odd}))
-    assert case.failure == f"the body cannot be read: data.{field}: not an id (a UUID)"
+    planned = opened(order_webhook(**{field: odd}))
+    assert planned.failure == f"the body cannot be read: data.{field}: not an id (a UUID)"
 
 
 @given(text=st.text(max_size=50) | st.text("0123456789abcdefABCDEF-{}_ \n:x", min_size=30, max_size=40))
 def test_of_a_text_no_id_but_its_own_is_read(text: str) -> None:
-    case = opened(order_webhook(id=text))
-    assert_harmless(case)
-    if case.plan is not None:
-        digits = case.plan.subject.removeprefix("credits:order:").replace("-", "")
+    planned = opened(order_webhook(id=text))
+    assert_harmless(planned)
+    if planned.plan is not None:
+        digits = planned.plan.subject.removeprefix("credits:order:").replace("-", "")
         assert re.sub(r"urn:uuid:|[{}-]", "", text).lower() == digits
 
 
@@ -127,14 +129,14 @@ MOMENTS = [
 )
 def test_a_time_that_no_clock_shows_cannot_be_read(like: str, field: str, moment: str) -> None:
     """Another time zone puts it beyond what can be reckoned with."""
-    case = opened(webhook(like, **{field: moment}))
-    assert case.failure == f"the body cannot be read: data.{field}: not a time between 1970 and 9998"
+    planned = opened(webhook(like, **{field: moment}))
+    assert planned.failure == f"the body cannot be read: data.{field}: not a time between 1970 and 9998"
 
 
 def test_a_reason_of_any_length_is_not_repeated() -> None:
-    case = opened(order_webhook(billing_reason="x" * 100_000))
-    assert "data.billing_reason: String should have at most" in case.failure
-    assert_harmless(case)
+    planned = opened(order_webhook(billing_reason="x" * 100_000))
+    assert "data.billing_reason: String should have at most" in planned.failure
+    assert_harmless(planned)
 
 
 def in_metadata(text: bytes) -> bytes:
@@ -156,9 +158,9 @@ NO_JSON = {
 
 @pytest.mark.parametrize("text", NO_JSON.values(), ids=NO_JSON.keys())
 def test_what_cannot_be_read_fails_with_a_reason(text: bytes) -> None:
-    case = opened(in_metadata(text))
-    assert case.failure.startswith("the body cannot be read: ")
-    assert_harmless(case)
+    planned = opened(in_metadata(text))
+    assert planned.failure.startswith("the body cannot be read: ")
+    assert_harmless(planned)
 
 
 ODD_JSON = {
@@ -231,6 +233,6 @@ def test_a_real_webhook_with_any_values_breaks_no_worker(drawn: tuple[str, bytes
 @example(type_="order.paid", body=b'{"type": "order.paid", "data": ' + b"[" * 100_000)
 @example(type_="order.paid", body=b'{"data": ' + b"1" * 100_000 + b"}")
 def test_any_bytes_break_no_worker(type_: str, body: bytes) -> None:
-    case = opened(body, type_)
-    assert case.failure.startswith("the body cannot be read: ")
-    assert_harmless(case)
+    planned = opened(body, type_)
+    assert planned.failure.startswith("the body cannot be read: ")
+    assert_harmless(planned)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.support.builders import CUSTOMER, ORDER, some_id
 from tests.support.fake_service import TEN, Shop, crash, shop_with
 from tests.support.fakes import KilledError
-from workers.core.cases import open_case
-from workers.core.delivery import Leased, Status
+from workers.core.delivery import Status
+from workers.core.delivery_plans import plan_delivery
 from workers.core.envelope import STORED_TYPES
 from workers.core.grants import grant_key, subject_of
-from workers.core.manual import BY_HAND, MANUAL_GRANT, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
-from workers.errors import UnreadableEventError
+from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
+from workers.errors import UnreadablePayloadError
 
 KEY = f"credits:manual:beta:{CUSTOMER}:api_usage"
 
@@ -91,8 +91,8 @@ def test_a_crash_after_the_claim_sends_what_was_frozen() -> None:
 
 
 def test_no_webhook_can_be_one_of_these() -> None:
-    assert set(BY_HAND) == {MANUAL_GRANT, MANUAL_REVOKE}
-    assert not set(BY_HAND) & STORED_TYPES
+    assert set(MANUAL_PLANS) == {MANUAL_GRANT, MANUAL_REVOKE}
+    assert not set(MANUAL_PLANS) & STORED_TYPES
 
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
@@ -122,10 +122,9 @@ def test_a_revocation_is_read_back_as_it_was(meter: str | None) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("type_", [MANUAL_GRANT, MANUAL_REVOKE])
 def test_a_damaged_body_fails_in_words(type_: str, body: bytes) -> None:
-    with pytest.raises(UnreadableEventError):
-        BY_HAND[type_](body)
-    leased = Leased(id="x", type=type_, body=body, strikes=0, attempt=1)
-    assert open_case(leased, TEN).failure.startswith("the body cannot be read: ")
+    with pytest.raises(UnreadablePayloadError):
+        MANUAL_PLANS[type_](body)
+    assert plan_delivery(type_, body, TEN).failure.startswith("the body cannot be read: ")
 
 
 @given(_texts, _texts)

@@ -15,7 +15,7 @@ from tests.support.builders import order_like, order_webhook, webhook
 from tests.support.recordings import PAYLOADS, payload
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.payloads import Customer, Order, Period, Read, read_customer, read_order, read_period
-from workers.errors import UnreadableEventError
+from workers.errors import UnreadablePayloadError
 
 REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 PAID = [name for name in REAL if name.startswith("order_paid_")]
@@ -52,7 +52,7 @@ READERS: dict[str, Callable[[bytes], Read[Any]]] = {
 
 
 def reading_error(body: bytes, read: Callable[[bytes], object] = read_order) -> str:
-    with pytest.raises(UnreadableEventError) as caught:
+    with pytest.raises(UnreadablePayloadError) as caught:
         read(body)
     return str(caught.value)
 
@@ -105,7 +105,7 @@ def test_any_bytes_are_an_event_or_unreadable(body: bytes) -> None:
 def test_any_json_can_be_read_or_is_unreadable(what: str, data: dict[str, object]) -> None:
     body = json.dumps({"type": ORDER_PAID, "data": data}).encode()
     assert peek_type(body) == ORDER_PAID
-    with suppress(UnreadableEventError):
+    with suppress(UnreadablePayloadError):
         assert READERS[what](body).raw == json.loads(body)["data"]
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.builders import CUSTOMER, METERS, ORDER, order_like
 from workers.core.claims import Claim, Refund, Standing, TakeBack
 from workers.core.grants import Grant, Part, order_subject, refund_subject
-from workers.core.refunds import nothing_to_take, refund_of, take_back
+from workers.core.refunds import refund_of
+from workers.core.takebacks import refund_take_back, why_none_due
 
 SUBJECT = order_subject(ORDER)
 HALF = Refund(amount=500, share=Fraction(1, 2))
@@ -96,7 +97,7 @@ def grant(meter: str, *parts: Part) -> Grant:
 
 
 def due(stands: Standing) -> TakeBack:
-    found = take_back(stands, "msg-2")
+    found = refund_take_back(stands, "msg-2")
     assert found is not None
     return found
 
@@ -192,7 +193,7 @@ def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits
     ids=["not credited", "not refunded", "kept", "taken", "more taken", "too little"],
 )
 def test_nothing_is_due(stands: Standing) -> None:
-    assert take_back(stands, "msg-2") is None
+    assert refund_take_back(stands, "msg-2") is None
 
 
 def test_a_refund_that_has_taken_its_share_takes_no_other() -> None:
@@ -205,8 +206,8 @@ def test_a_refund_that_has_taken_its_share_takes_no_other() -> None:
         order_id=ORDER,
     )
     again = Standing(subject=SUBJECT, claims=(*stands.claims, seen), refund=HALF, taken=stands.taken)
-    assert take_back(stands, "msg-3") is not None
-    assert take_back(again, "msg-3") is None
+    assert refund_take_back(stands, "msg-3") is not None
+    assert refund_take_back(again, "msg-3") is None
 
 
 # Why nothing is
@@ -240,4 +241,4 @@ def test_a_refund_that_has_taken_its_share_takes_no_other() -> None:
     ids=["no refund", "not credited", "kept", "later", "again"],
 )
 def test_a_refund_that_takes_nothing_says_why(stands: Standing, told: Refund | None, words: str) -> None:
-    assert nothing_to_take(stands, told) == words
+    assert why_none_due(stands, told, None) == words

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.builders import CUSTOMER, ORDER, some_id
 from tests.support.strategies import amounts, rule_names
 from workers.core.grants import (
-    BY_HAND,
+    NO_RULE,
     Grant,
     Part,
     customer_subject,
@@ -21,7 +21,7 @@ from workers.core.grants import (
     refund_subject,
     revoke_subject,
 )
-from workers.core.usage_events import Oddity, Trace, read_trace, usage_event
+from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, read_usage_event, usage_event
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 METERS = ["api_usage", "api usage: 1%", "größe"]
@@ -62,7 +62,7 @@ def grants(draw: st.DrawFn) -> Grant:
         case "welcome":
             subject, order_id = customer_subject(CUSTOMER, rule), None
         case "hand":
-            subject, order_id, rule = manual_subject("beta-1", "user%3A1", meter), None, BY_HAND
+            subject, order_id, rule = manual_subject("beta-1", "user%3A1", meter), None, NO_RULE
             reason = draw(st.sampled_from(["", "why not", "refund"]))
         case "refund":
             subject, sign = refund_subject(ORDER, draw(st.integers(0, 10**6))), -1
@@ -80,16 +80,16 @@ def grants(draw: st.DrawFn) -> Grant:
 
 @given(grants())
 def test_every_grant_is_read_back_as_it_was_sent(grant: Grant) -> None:
-    trace = read_trace(shown(grant))
-    assert isinstance(trace, Trace)
+    trace = read_usage_event(shown(grant))
+    assert isinstance(trace, RecordedGrant)
     assert (trace.grant, trace.at, trace.event_id) == (grant, AT, some_id(7))
     assert trace.grant.key == grant.key
 
 
 def test_several_rules_are_one_part_named_by_all_of_them() -> None:
     parts = (Part(rule="b", units=Decimal("0.5")), Part(rule="a", units=Decimal(2), revocable=True))
-    trace = read_trace(shown(credit(parts=parts)))
-    assert isinstance(trace, Trace)
+    trace = read_usage_event(shown(credit(parts=parts)))
+    assert isinstance(trace, RecordedGrant)
     assert trace.grant.parts == (Part(rule="b,a", units=Decimal("2.5")),)
 
 
@@ -144,8 +144,8 @@ NO_NUMBER = "it has no number of credits"
     ],
 )
 def test_what_cannot_be_ours_is_told_why(row: dict[str, Any], why: str) -> None:
-    told = read_trace(shown(credit()) | row)
-    assert isinstance(told, Oddity)
+    told = read_usage_event(shown(credit()) | row)
+    assert isinstance(told, InvalidUsageEvent)
     assert told.why == why
 
 
@@ -162,8 +162,8 @@ def test_what_cannot_be_ours_is_told_why(row: dict[str, Any], why: str) -> None:
     ],
 )
 def test_what_is_no_event_is_told_what_of_it_cannot_be_read(row: dict[str, Any]) -> None:
-    told = read_trace(shown(credit()) | row if row else {})
-    assert isinstance(told, Oddity)
+    told = read_usage_event(shown(credit()) | row if row else {})
+    assert isinstance(told, InvalidUsageEvent)
     assert told.why.startswith("it cannot be read: ")
 
 
@@ -177,5 +177,5 @@ def test_what_is_no_event_is_told_what_of_it_cannot_be_read(row: dict[str, Any])
     )
 )
 def test_nothing_that_polar_may_list_stops_it(row: dict[str, Any]) -> None:
-    assert isinstance(read_trace(row), Oddity)
-    assert isinstance(read_trace(shown(credit()) | row), Oddity | Trace)
+    assert isinstance(read_usage_event(row), InvalidUsageEvent)
+    assert isinstance(read_usage_event(shown(credit()) | row), InvalidUsageEvent | RecordedGrant)

@@ -7,8 +7,8 @@ from tests.support.builders import PRODUCT, fact_like, order_like, order_webhook
 from tests.support.cookbook import RECIPES, Recipe
 from tests.support.recorded_triggers import CYCLED, FINAL, PAID, REAL, REFUNDED
 from tests.support.recordings import payload
-from workers.core.cases import plan_delivery
 from workers.core.claims import Standing
+from workers.core.delivery_plans import plan_delivery
 from workers.core.envelope import peek_type
 from workers.core.planning import plan_for
 from workers.operations.explain import Explanation, RuleView, explain, rule_views

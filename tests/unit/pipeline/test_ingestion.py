@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support.builders import grant_of, some_id
 from tests.support.fakes import Event, FakePolar
 from tests.support.strategies import grants
-from workers.core.cases import Ingested
 from workers.core.grants import Grant
+from workers.core.outcomes import IngestionResult
 from workers.core.pauses import PauseCause
 from workers.core.usage_events import usage_event
 from workers.errors import (
@@ -58,7 +58,7 @@ def breaking_at(those: Sequence[Grant]) -> Callable[[Event], bool]:
 
 def ingest(
     polar: FakePolar, those: Sequence[Grant], *, outages: int = 0, strikes: Mapping[str, int] | None = None
-) -> Ingested:
+) -> IngestionResult:
     def send(events: Sequence[Mapping[str, Any]]) -> None:
         assert len(polar.requests) < _ENDLESS, "it does not end"
         polar.ingest(events)
@@ -277,7 +277,7 @@ def test_no_second_request_is_made_so_late_that_the_lease_might_end_before_polar
     polar, those = FakePolar(), many(2 * MOST_EVENTS)
     late = Ingestion(polar.ingest, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
     # The first always is: who takes so long to plan would never come to one.
-    assert late.run(those, begun=time.monotonic() - 10) == Ingested(accepted=keys(those[:MOST_EVENTS]))
+    assert late.run(those, begun=time.monotonic() - 10) == IngestionResult(accepted=keys(those[:MOST_EVENTS]))
 
 
 def test_what_was_accepted_before_a_pause_stays_accepted() -> None:
@@ -295,7 +295,7 @@ def test_grants_of_any_number_go_in_requests_of_at_most_500() -> None:
 
 def test_without_grants_nothing_is_sent() -> None:
     polar = FakePolar()
-    assert ingest(polar, []) == Ingested()
+    assert ingest(polar, []) == IngestionResult()
     assert polar.requests == []
 
 
@@ -307,4 +307,4 @@ def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
         polar.ingest, may_ask=lambda: next(pacer), strikes={}, outages=0, jitter=lambda: 0.0
     )
     done = ingestion.run(those, begun=time.monotonic())
-    assert done == Ingested(accepted=keys(those[: 2 * MOST_EVENTS]))
+    assert done == IngestionResult(accepted=keys(those[: 2 * MOST_EVENTS]))

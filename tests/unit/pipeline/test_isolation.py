@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.builders import grant_of, some_id
 from tests.support.fakes import Event, FakePolar
-from workers.core.cases import Ingested
 from workers.core.grants import Grant
+from workers.core.outcomes import IngestionResult
 from workers.pipeline.ingestion import MOST_EVENTS, Ingestion
 
 STRANGER = "customer_id: Customer does not exist."
@@ -98,7 +98,7 @@ class Shop:
             rounds.append(self.round())
         return rounds
 
-    def _write_down(self, share: list[Grant], done: Ingested) -> None:
+    def _write_down(self, share: list[Grant], done: IngestionResult) -> None:
         self.accepted |= done.accepted
         self.refused |= done.refused
         self.strikes.update(done.later.keys())

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from config.rules import Rules
-from workers.core.cases import PlannedDelivery
 from workers.core.claims import REBUILD, Standing
-from workers.core.dry_run import prospect
+from workers.core.delivery_plans import PlannedDelivery
+from workers.core.dry_run import dry_run_text
 from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, order_fact
 from workers.core.grants import Grant
 from workers.core.payloads import read_order
 from workers.core.planning import Obstacle, Plan, judge, never, plan_for
 from workers.core.wording import credits_text
-from workers.errors import UnreadableEventError
+from workers.errors import UnreadablePayloadError
 from workers.operations.backfill.staleness import resting_on_today
 from workers.polar.lists import Row
 from workers.store.bodies import pack
@@ -106,7 +106,7 @@ class Review:
         body = _webhook(row, self.now)
         try:
             fact = order_fact(read_order(body))
-        except UnreadableEventError as error:
+        except UnreadablePayloadError as error:
             self.failing.append(Left(order_id=str(row.get("id")), why=str(error)))
             return None
         if not self.begin <= fact.moment < self.end:
@@ -169,7 +169,7 @@ def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> Missing:
         order_id=one.order_id,
         customer_id=one.fact.customer_id,
         created_at=one.fact.moment,
-        would=prospect(planned, standing),
+        would=dry_run_text(planned, standing),
         grants=new,
         packed=pack(one.body),
     )

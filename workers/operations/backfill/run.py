@@ -9,7 +9,7 @@ from config.rules import Rules
 from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.envelope import ORDER_PAID
 from workers.core.payloads import read_order
-from workers.errors import UnreadableEventError
+from workers.errors import UnreadablePayloadError
 from workers.operations.backfill.review import PAID_WITHIN, Missing, Review, delivery_id_of
 from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
 from workers.pipeline.granter import Granter
@@ -120,7 +120,7 @@ class Backfiller:
             return delivery.order_id  # a worker has read it before
         try:
             return read_order(self.store.body(delivery.id)).view.id
-        except UnreadableEventError:
+        except UnreadablePayloadError:
             return None
 
     def _is_done_with(self, order_id: str, *, only_untold: bool) -> bool:

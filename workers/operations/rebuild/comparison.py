@@ -7,8 +7,8 @@ from decimal import Decimal
 from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing
 from workers.core.grants import Grant, customer_subject, grant_key, order_subject
-from workers.core.refunds import falls_short, take_back
-from workers.core.usage_events import Oddity, Trace, read_trace, says_it_is_ours
+from workers.core.takebacks import is_refund_incomplete, refund_take_back
+from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, is_marked_ours, read_usage_event
 from workers.polar.lists import Page
 
 _COPIED = "another event has its key"
@@ -42,10 +42,10 @@ class Rebuilding:
     standing: int = 0
     claimed: int = 0
     """Grants that Polar has and the ledger has claimed: their deliveries see to them."""
-    missing: dict[str, dict[str, Trace]] = field(default_factory=dict)
+    missing: dict[str, dict[str, RecordedGrant]] = field(default_factory=dict)
     """By the fact that led to them, by key; oldest first."""
     differing: list[Difference] = field(default_factory=list)
-    odd: list[Oddity] = field(default_factory=list)
+    odd: list[InvalidUsageEvent] = field(default_factory=list)
     refund_pending: list[str] = field(default_factory=list)
     """Facts restored before, of which a refund is noted that has taken nothing yet."""
     refund_incomplete: list[str] = field(default_factory=list)
@@ -62,10 +62,10 @@ class Rebuilding:
         rows = [row for row in page.items if str(row.get("id")) not in self._last_page]
         self._last_page = frozenset(str(row.get("id")) for row in page.items)
         self.total, self.listed = page.total, self.listed + len(rows)
-        told = [read_trace(row) for row in rows if says_it_is_ours(row)]
+        told = [read_usage_event(row) for row in rows if is_marked_ours(row)]
         self.read += len(told)
-        self.odd += [one for one in told if isinstance(one, Oddity)]
-        traces = [one for one in told if isinstance(one, Trace) and self._is_first(one)]
+        self.odd += [one for one in told if isinstance(one, InvalidUsageEvent)]
+        traces = [one for one in told if isinstance(one, RecordedGrant) and self._is_first(one)]
         standings = look([one.grant.subject for one in traces]) if traces else []
         for trace, standing in zip(traces, standings, strict=True):
             self._judge(trace, standing)
@@ -116,7 +116,7 @@ class Rebuilding:
         beyond = {one: self._taken[one] - units for one, units in given.items() if units is not None}
         return {one: units for one, units in beyond.items() if units > 0}
 
-    def _is_first(self, trace: Trace) -> bool:
+    def _is_first(self, trace: RecordedGrant) -> bool:
         """Say whether it is the first event with its key; no other counts."""
         grant = trace.grant
         if grant.key in self._units:
@@ -129,7 +129,7 @@ class Rebuilding:
             self._taken[of] = self._taken.get(of, Decimal(0)) - grant.units
         return True
 
-    def _judge(self, trace: Trace, standing: Standing) -> None:
+    def _judge(self, trace: RecordedGrant, standing: Standing) -> None:
         grant, own = trace.grant, standing.own
         frozen = {one.meter: one for one in own.grants}.get(grant.meter) if own else None
         if own is None or (frozen is None and own.delivery_id == REBUILD):
@@ -144,19 +144,19 @@ class Rebuilding:
         is_ours = (
             own is not None and own.delivery_id == REBUILD and standing.subject not in self.refund_pending
         )
-        if is_ours and take_back(standing, REBUILD):
+        if is_ours and refund_take_back(standing, REBUILD):
             self.refund_pending.append(standing.subject)
-        if falls_short(standing) and standing.subject not in self.refund_incomplete:
+        if is_refund_incomplete(standing) and standing.subject not in self.refund_incomplete:
             self.refund_incomplete.append(standing.subject)
 
-    def _miss(self, trace: Trace, own: Claim | None) -> None:
+    def _miss(self, trace: RecordedGrant, own: Claim | None) -> None:
         grant = trace.grant
         # What joins a claim that was restored before is linked and listed with that.
         fact = grant.subject if own and grant.units > 0 else self._fact_of(grant)
         self.missing.setdefault(fact, {})[grant.key] = trace
 
-    def _doubt(self, trace: Trace, why: str) -> None:
-        self.odd.append(Oddity(event_id=trace.event_id, key=trace.grant.key, why=why))
+    def _doubt(self, trace: RecordedGrant, why: str) -> None:
+        self.odd.append(InvalidUsageEvent(event_id=trace.event_id, key=trace.grant.key, why=why))
 
     def _fact_of(self, grant: Grant) -> str:
         """Return the fact that led to a grant: what was credited with it is found with it."""
@@ -192,7 +192,7 @@ def _counted_at(grant: Grant) -> str:
     return order_subject(grant.order_id or "") if grant.units < 0 else grant.subject
 
 
-def _groundless(traces: Mapping[str, Trace], own: Sequence[Grant]) -> list[Trace]:
+def _groundless(traces: Mapping[str, RecordedGrant], own: Sequence[Grant]) -> list[RecordedGrant]:
     credited = {one.meter for one in own}
     credited |= {one.grant.meter for one in traces.values() if is_an_orders(one.grant)}
     return [one for one in traces.values() if one.grant.units < 0 and one.grant.meter not in credited]

@@ -10,13 +10,15 @@ from workers.core.claims import REBUILD, Claim, Standing, TakeBack, Taken
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
-from workers.core.usage_events import Trace
+from workers.core.usage_events import RecordedGrant
 from workers.operations.rebuild.comparison import are_alike, is_an_orders, why_left
 
 _FINEST = Decimal("0.000001")
 
 
-def restoration(fact: str, traces: Iterable[Trace], standing: Standing, rules: Rules) -> Restoration | None:
+def restoration(
+    fact: str, traces: Iterable[RecordedGrant], standing: Standing, rules: Rules
+) -> Restoration | None:
     """Return what is to be written down of ``fact``, given what stands for it; None if nothing is.
 
     What came into the ledger since it was looked for is there for good: another rebuild was at it.
@@ -149,7 +151,7 @@ def _taken_from(told: Part, parts: Sequence[Part], *, is_refund: bool) -> Sequen
     return [one for one in parts if one in named or one.revocable or not is_refund] or parts
 
 
-def _times(fact: str, told: Sequence[Trace]) -> dict[str, dict[str, datetime]]:
+def _times(fact: str, told: Sequence[RecordedGrant]) -> dict[str, dict[str, datetime]]:
     times: dict[str, dict[str, datetime]] = {fact: {}}
     for one in told:
         times.setdefault(one.grant.subject, {})[one.grant.meter] = one.at

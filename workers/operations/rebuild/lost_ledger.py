@@ -3,7 +3,7 @@
 from datetime import datetime
 from functools import partial
 
-from workers.core.usage_events import GRANTED_BY, Trace, read_trace, says_it_is_ours
+from workers.core.usage_events import GRANTED_BY, RecordedGrant, is_marked_ours, read_usage_event
 from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
 from workers.polar.lists import events
@@ -24,6 +24,6 @@ def is_ledger_lost(ledger: Ledger, polar: Polar, pacer: Pacer, *, now: datetime)
     listing = events(metadata={"granted_by": GRANTED_BY}, before=now)
     with needs("events:read"):
         page = pacer.ask(partial(polar.page, listing))
-    told = [read_trace(row) for row in page.items if says_it_is_ours(row)]
-    subjects = [one.grant.subject for one in told if isinstance(one, Trace) and one.grant.units > 0]
+    told = [read_usage_event(row) for row in page.items if is_marked_ours(row)]
+    subjects = [one.grant.subject for one in told if isinstance(one, RecordedGrant) and one.grant.units > 0]
     return any(standing.own is None for standing in ledger.find_all(subjects))

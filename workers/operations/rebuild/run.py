@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from config.rules import Rules
 from workers.core.claims import REBUILD, Standing
 from workers.core.grants import Grant
-from workers.core.refunds import falls_short, take_back
+from workers.core.takebacks import is_refund_incomplete, refund_take_back
 from workers.core.usage_events import GRANTED_BY
 from workers.operations.pacing import Pacer, Tell
 from workers.operations.rebuild.comparison import Rebuilding
@@ -86,9 +86,9 @@ class Restorer:
         done.corrected += sum(corrected.values())
         done.changed += [fact for fact in wrong if fact not in corrected]
         for one in self._standings(list(corrected)):
-            if take_back(one, REBUILD) and one.subject not in done.refund_pending:
+            if refund_take_back(one, REBUILD) and one.subject not in done.refund_pending:
                 done.refund_pending.append(one.subject)
-            if falls_short(one) and one.subject not in done.refund_incomplete:
+            if is_refund_incomplete(one) and one.subject not in done.refund_incomplete:
                 done.refund_incomplete.append(one.subject)
 
     def _write(self, facts: Sequence[str], found: Rebuilding, done: Restored) -> None:
@@ -116,7 +116,7 @@ class Restorer:
     def _untaken(self, before: Sequence[Standing]) -> list[str]:
         """Return the facts whose refunds, noted while they were not credited, have something to take now."""
         noted = [standing.subject for standing in before if standing.refund]
-        return [one.subject for one in self._standings(noted) if take_back(one, REBUILD)]
+        return [one.subject for one in self._standings(noted) if refund_take_back(one, REBUILD)]
 
 
 def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,0 +1,62 @@
+"""Plans a delivery: reads its body, and applies the rules, or the request that a person made."""
+
+from dataclasses import dataclass
+
+from config.rules import Rules
+from workers.core.envelope import ORDER_REFUNDED, read_envelope
+from workers.core.facts import Fact, fact_of
+from workers.core.grants import order_subject
+from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
+from workers.core.payloads import read_order
+from workers.core.planning import Plan, plan_for
+from workers.core.refunds import refund_of
+from workers.errors import UnreadablePayloadError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedDelivery:
+    """A delivery's plan, or why it has none (``skip`` or ``failure``)."""
+
+    type: str
+    fact: Fact | None = None
+    """The fact that the rules judged; None for refunds, manual deliveries, and what no rule can credit."""
+    plan: Plan | None = None
+    skip: str = ""
+    failure: str = ""
+
+    @property
+    def takes_back(self) -> bool:
+        """Return whether it can only take credits back."""
+        return self.type in {ORDER_REFUNDED, MANUAL_REVOKE}
+
+    @property
+    def is_manual_grant(self) -> bool:
+        """Return whether a person granted these credits, not a webhook."""
+        return self.type == MANUAL_GRANT
+
+
+def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
+    """Read the body of a delivery and plan it by ``rules``."""
+    try:
+        if type_ == ORDER_REFUNDED:
+            return PlannedDelivery(type=type_, plan=refund_plan(body))
+        if type_ in MANUAL_PLANS:
+            return PlannedDelivery(type=type_, plan=MANUAL_PLANS[type_](body))
+        fact = fact_of(type_, body)
+        if fact is None:
+            skip = f"{read_envelope(body).type} leads to no credit: it is ignored"
+            return PlannedDelivery(type=type_, skip=skip)
+    except UnreadablePayloadError as error:
+        return PlannedDelivery(type=type_, failure=str(error))
+    return PlannedDelivery(type=type_, fact=fact, plan=plan_for(fact, rules))
+
+
+def refund_plan(body: bytes) -> Plan:
+    """Return the plan of an ``order.refunded``: it grants nothing, and records the refund."""
+    order = read_order(body).view
+    return Plan(
+        subject=order_subject(order.id),
+        customer_id=order.customer_id,
+        order_id=order.id,
+        refund=refund_of(order),
+    )

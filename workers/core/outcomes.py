@@ -1,0 +1,147 @@
+"""Decides how a delivery ends: its status, and the reason that operators read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Leased, Outcome, Status
+from workers.core.delivery_plans import PlannedDelivery
+from workers.core.pauses import PauseCause
+from workers.core.planning import Plan
+from workers.core.takebacks import why_none_due
+from workers.core.wording import credits_text, utc
+
+
+@dataclass(kw_only=True, slots=True)
+class IngestionResult:
+    """What Polar answered in one round, by grant key. A key in none of these was not sent or answered."""
+
+    accepted: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    later: dict[str, tuple[float, str]] = field(default_factory=dict)
+    pause: tuple[float, str] | None = None
+    cause: PauseCause = PauseCause.UNAVAILABLE
+    """Why there is a pause; meaningless without one."""
+
+
+class _Decision(NamedTuple):
+    status: Status
+    reason: str
+    after_seconds: float = 0
+    strike: bool = False
+
+
+def decide_outcome(
+    delivery: Leased,
+    planned: PlannedDelivery,
+    standing: Standing | None,
+    makers: Mapping[str, str],
+    result: IngestionResult,
+) -> Outcome:
+    """Return how ``delivery`` ends, or why it still waits.
+
+    ``makers`` maps the key of each grant that was unsettled to the delivery that claimed it.
+    """
+    decision = _decide(delivery.id, planned, standing, makers, result)
+    plan = planned.plan
+    return Outcome(
+        delivery_id=delivery.id,
+        attempt=delivery.attempt,
+        status=decision.status,
+        reason=decision.reason,
+        subject=plan.subject if plan else "",
+        order_id=(plan.order_id or "") if plan else "",
+        customer_id=plan.customer_id if plan else "",
+        after_seconds=decision.after_seconds,
+        strike=decision.strike,
+    )
+
+
+def amount_conflict(planned: PlannedDelivery, standing: Standing) -> str:
+    """Return why a manual grant cannot be made: its key already granted another amount. Empty if it can."""
+    if planned.plan is None or standing.own is None:
+        return ""
+    frozen, requested = credits_text(standing.own.grants), credits_text(planned.plan.grants)
+    if frozen == requested:
+        return ""
+    at = utc(standing.own.claimed_at)
+    return f"by this key {frozen} was granted at {at}; another amount needs another key"
+
+
+def _decide(
+    delivery_id: str,
+    planned: PlannedDelivery,
+    standing: Standing | None,
+    makers: Mapping[str, str],
+    result: IngestionResult,
+) -> _Decision:
+    plan = planned.plan
+    if planned.failure or standing is None or plan is None:
+        status = Status.FAILED if planned.failure else Status.SKIPPED
+        return _Decision(status, planned.failure or planned.skip)
+    open_keys = [grant.key for claim in standing.claims for grant in claim.unsettled]
+    if any(key not in result.accepted and key not in result.refused for key in open_keys):
+        return _waiting(open_keys, result)
+    if refusals := {result.refused[key] for key in open_keys if key in result.refused}:
+        return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
+    if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
+        return _Decision(Status.FAILED, conflict)
+    if own := [claim for claim in standing.claims if _is_made_by(delivery_id, claim, makers)]:
+        text = credits_text([grant for claim in own for grant in claim.grants])
+        note = "" if planned.takes_back else _rules_note(plan, standing, own)
+        return _Decision(Status.GRANTED, text + note)
+    return _without_claim(planned, plan, standing, result)
+
+
+def _is_made_by(delivery_id: str, claim: Claim, makers: Mapping[str, str]) -> bool:
+    is_claimant = claim.delivery_id == delivery_id
+    return bool(claim.grants) and (
+        is_claimant or any(makers.get(grant.key) == delivery_id for grant in claim.unsettled)
+    )
+
+
+def _without_claim(
+    planned: PlannedDelivery, plan: Plan, standing: Standing, result: IngestionResult
+) -> _Decision:
+    """Decide about a delivery that claimed nothing: its fact was credited before, or earns no credit."""
+    if planned.takes_back:
+        return _Decision(Status.SKIPPED, why_none_due(standing, plan.refund, plan.revoke))
+    if earlier := [claim for claim in standing.claims if claim.grants]:
+        return _Decision(Status.SKIPPED, f"already granted: {_claim_text(earlier[0], result)}")
+    if plan.failure:
+        return _Decision(Status.FAILED, plan.failure)
+    if standing.elsewhere:
+        bonus = standing.elsewhere[0]
+        rule = ", ".join(bonus.grants[0].rules)
+        text = f"already granted to this customer by rule {rule}: {_claim_text(bonus, result)}"
+        return _Decision(Status.SKIPPED, text)
+    if plan.grants:  # but the ledger did not take the claim
+        return _Decision(Status.WAITING, "another worker has taken it over")
+    return _Decision(Status.SKIPPED, plan.skip)
+
+
+def _claim_text(claim: Claim, result: IngestionResult) -> str:
+    is_pending = any(grant.key not in result.accepted for grant in claim.unsettled)
+    note = ", which Polar has not taken yet" if is_pending else ""
+    return f"claimed by delivery {claim.delivery_id} at {utc(claim.claimed_at)}{note}"
+
+
+def _waiting(open_keys: Sequence[str], result: IngestionResult) -> _Decision:
+    if retries := [result.later[key] for key in open_keys if key in result.later]:
+        seconds, reason = max(retries)
+        return _Decision(Status.WAITING, reason, after_seconds=seconds, strike=True)
+    # A pause makes every worker wait; when the delivery is due does not change.
+    return _Decision(Status.WAITING, result.pause[1] if result.pause else "not sent yet")
+
+
+def _rules_note(plan: Plan, standing: Standing, own: Sequence[Claim]) -> str:
+    """Return a note that today's rules would grant something else; empty if they would not."""
+    given = tuple(grant for claim in own for grant in claim.grants if grant.units > 0)
+    if not given or given == plan.grants:
+        return ""
+    others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in own}
+    wanted = tuple(grant for grant in plan.grants if grant.subject not in others)
+    if given == wanted or credits_text(given) == credits_text(wanted):
+        return ""
+    return f", as claimed at {utc(own[0].claimed_at)}; today's rules say {credits_text(wanted)}"
