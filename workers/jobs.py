@@ -4,7 +4,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers.pipeline.granter import Granter
-from workers.store.redis_errors import words_of
+from workers.store.redis_errors import describe_redis_error
 
 log = structlog.get_logger(__name__)
 
@@ -25,4 +25,4 @@ def drain() -> None:
         _granter.drain()
     except RedisError as error:
         # RQ would log a traceback and keep a failed job, of what the worker's loop waits out anyway.
-        log.warning("a drain broke off", reason=words_of(error))
+        log.warning("a drain broke off", reason=describe_redis_error(error))

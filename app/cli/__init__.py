@@ -28,7 +28,7 @@ from app.cli.root import root
 from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError, PolarDeniedError
-from workers.store.redis_errors import words_of
+from workers.store.redis_errors import describe_redis_error
 
 __all__ = [
     "backfill",
@@ -62,4 +62,4 @@ def main() -> None:
     except (CommandError, ConfigError, GranterError) as error:
         sys.exit(f"credits: {error}")
     except RedisError as error:
-        sys.exit(f"credits: Redis: {words_of(error)}")
+        sys.exit(f"credits: Redis: {describe_redis_error(error)}")

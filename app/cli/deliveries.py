@@ -132,9 +132,9 @@ def status(
     settings = settings_for("status", quiet=True)
     with opened(settings) as held:
         checks = examine(held.redis)
-        counts = held.deliveries.counts()
+        counts = held.deliveries.count_by_status()
         newest = next(held.deliveries.newest(), None)
-        granted = held.ledger.granted()
+        granted = held.ledger.count_grants()
         jobs = queue_length(held.redis)
     well = all_well(checks) and not counts[Status.FAILED]
     last = newest.received_at if newest else None

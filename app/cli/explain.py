@@ -115,7 +115,7 @@ def _of_id(
     """Return what explains a delivery, or of an order's deliveries the one that tells of its payment."""
     if held is None:
         raise _unknown(what, settings)
-    found = held.deliveries.get([what]) or [*held.deliveries.about(what), *_unsettled(what, held)]
+    found = held.deliveries.get([what]) or [*held.deliveries.about_order(what), *_unsettled(what, held)]
     if not found:
         return _of_ledger(what, held, settings), []
     one = max(found, key=lambda each: (not each.erased_at, each.type == ORDER_PAID, each.received_at))
@@ -176,7 +176,7 @@ def _standing(planned: PlannedDelivery, held: Stores | None) -> Standing:
     plan = planned.plan or Plan(subject="")
     if held is None:
         return Standing(subject=plan.subject)
-    return held.ledger.look(plan)
+    return held.ledger.find_for_plan(plan)
 
 
 def _json(one: Explanation, deliveries: Sequence[Delivery]) -> ExplanationJson:

@@ -36,7 +36,7 @@ def forget(
     with opened(settings_for("forget", quiet=True)) as held:
         forgetting = Forgetting(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
         waiting = forgetting.waiting(customer)  # first: what is settled meanwhile is in the other list
-        unread = max(0, held.deliveries.counts()[Status.WAITING] - MOST_READ)
+        unread = max(0, held.deliveries.count_by_status()[Status.WAITING] - MOST_READ)
         found = forgetting.settled(customer)
         if found and not json:
             _print(found)

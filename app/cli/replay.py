@@ -63,7 +63,7 @@ def replay(
 def outlook(delivery: Delivery, held: Stores, rules: Rules) -> str:
     """Say what a replay would come to; touches nothing."""
     planned = plan_delivery(delivery.type, held.deliveries.body(delivery.id), rules)
-    return dry_run_text(planned, held.ledger.look(planned.plan or Plan(subject="")))
+    return dry_run_text(planned, held.ledger.find_for_plan(planned.plan or Plan(subject="")))
 
 
 def _statuses(failed: bool, skipped: bool, all_: bool) -> list[Status]:

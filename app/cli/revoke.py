@@ -97,7 +97,7 @@ def _agreed(*, yes: bool) -> bool:
 def _run(settings: Settings, held: Stores, asked: ManualRevoke, *, json: bool) -> tuple[list[Outcome], str]:
     batches = run_batches(
         [asked],
-        lambda some: held.deliveries.put([one.delivery() for one in some]),
+        lambda some: held.deliveries.store_and_lease([one.delivery() for one in some]),
         pacer=Pacer(throttle=held.throttle, say=say),
         granter=granter_for(settings, held, lambda: NO_RULES),
         store=held.deliveries,

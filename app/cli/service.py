@@ -144,8 +144,8 @@ def _environment(redis_url: str, *, json: bool) -> dict[str, str]:
 
 
 def _tend(embedded: EmbeddedRedis) -> None:
-    embedded.ensure()
-    for words in embedded.deaths():
+    embedded.ensure_guardian()
+    for words in embedded.read_server_deaths():
         log.error("embedded Redis died, starting again", reason=words)
 
 

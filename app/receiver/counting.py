@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from workers.store.counts import Tally, write_down
+from workers.store.counts import Tally, add_counts
 
 # What a receiver that is killed has counted since is lost: nobody's money.
 _EVERY_SECONDS = 5
@@ -34,5 +34,5 @@ class Counting:
 
     async def hand_on(self) -> None:
         """Hand on what was counted; without Redis it is kept for the next time."""
-        with suppress(RedisError, OSError), self._tally.taken() as counts:
-            await run_in_threadpool(write_down, self._redis, counts)
+        with suppress(RedisError, OSError), self._tally.flush() as counts:
+            await run_in_threadpool(add_counts, self._redis, counts)

@@ -137,13 +137,13 @@ def test_killed_in_the_middle_it_is_run_again_and_goes_on(desk: Desk) -> None:
         lost(desk, number)
     with desk.credits.running(*SINCE, "--yes") as killed:
         desk.polar.faults.append(Slow(3600))  # for the ingest; lists come as always
-        eventually(lambda: not desk.polar.faults and store.counts()[Status.WAITING] == 3)
+        eventually(lambda: not desk.polar.faults and store.count_by_status()[Status.WAITING] == 3)
         killed.process.kill()
         killed.process.wait()
     told = desk.credits.json(*SINCE, "--yes")
     assert (len(told["begun"]), told["missing"]) == (3, [])
     assert {one["status"] for one in told["outcomes"]} == {"granted"}
-    assert (balance(desk), store.counts()[Status.WAITING]) == (30, 0)
+    assert (balance(desk), store.count_by_status()[Status.WAITING]) == (30, 0)
 
 
 def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: Desk) -> None:

@@ -218,7 +218,7 @@ def begun(desk: Desk) -> None:
         reason="beta tester",
     )
     with desk.credits.stores() as held:
-        held.deliveries.put([asked.delivery()])
+        held.deliveries.store_and_lease([asked.delivery()])
 
 
 def test_a_worker_finishes_what_a_killed_command_has_begun(desk: Desk) -> None:

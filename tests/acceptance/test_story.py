@@ -47,12 +47,12 @@ def test_each_line_of_a_story_names_delivery_order_customer_rules_and_keys(
         credits_ = credits_in(tmp_path, polar_url, **settings)
         with credits_.running("up") as up, httpx.Client(base_url=up.url()) as receiver:
             deliver(receiver, order_webhook(id=ORDERS[0]), "paid")
-            eventually(lambda: store.counts()[Status.GRANTED])
+            eventually(lambda: store.count_by_status()[Status.GRANTED])
             deliver(receiver, order_webhook(id=ORDERS[0]), "paid")
             deliver(receiver, order_webhook(id=ORDERS[0]), "again")
             deliver(receiver, order_webhook(id=ORDERS[1], customer_id=STRANGER), "stranger")
             deliver(receiver, b"no event", "unreadable")
-            eventually(lambda: not store.counts()[Status.WAITING])
+            eventually(lambda: not store.count_by_status()[Status.WAITING])
             numbers = receiver.get("/metrics", headers={"Authorization": "Bearer ops"}).text
     lines = [json.loads(line) for line in up.said.splitlines() if line.startswith("{")]
 

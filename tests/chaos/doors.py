@@ -170,31 +170,31 @@ class Gate:
     service: Service
     run: Run
 
-    def take(self) -> bool:
+    def take_request(self) -> bool:
         """Let a request be made unless everybody waits, or our share is used up."""
         may = self.service.gatekeeper.is_calm() and self.service.polar.mood is not Mood.SPENT
         self.run.turns += may
         self.run.was_put_off |= not may
         return may
 
-    def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
+    def pause(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait."""
-        self.run.calls.append("begin")
+        self.run.calls.append("pause")
         self.run.throttle.append(seconds)
-        self.service.store.begin(seconds, reason, cause)
-        self.service.gatekeeper.begin(seconds)
+        self.service.store.pause(seconds, reason, cause)
+        self.service.gatekeeper.pause(seconds)
 
-    def give_back(self) -> None:
+    def release_probe(self) -> None:
         """Let another be the first to ask."""
-        self.run.calls.append("give back")
-        self.service.store.give_back()
-        self.service.gatekeeper.give_back()
+        self.run.calls.append("release probe")
+        self.service.store.release_probe()
+        self.service.gatekeeper.release_probe()
 
-    def over(self) -> None:
+    def end_outage(self) -> None:
         """Let everybody go on."""
-        self.run.calls.append("over")
-        self.service.store.over()
-        self.service.gatekeeper.over()
+        self.run.calls.append("end outage")
+        self.service.store.end_outage()
+        self.service.gatekeeper.end_outage()
 
 
 @dataclass(frozen=True)

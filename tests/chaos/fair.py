@@ -60,8 +60,8 @@ class Fair(Sound):
         for run in self.service.diary.over:
             errors = [one.error for one in run.requests if one.error]
             answered = bool(run.accepted) or any(isinstance(one, PolarRefusedError) for one in errors)
-            assert ("over" in run.calls) == (bool(run.lease.outages) and answered)
-            assert ("give back" in run.calls) == (bool(run.lease.outages) and not answered)
+            assert ("end outage" in run.calls) == (bool(run.lease.outages) and answered)
+            assert ("release probe" in run.calls) == (bool(run.lease.outages) and not answered)
             assert len(run.throttle) == _is_in_the_way(run)
             for seconds in run.throttle:
                 if isinstance(errors[-1], PolarRateLimitedError):

@@ -21,7 +21,7 @@ class Gatekeeper:
         """Say whether no pause stands."""
         return self._clock.now >= self._calm_from
 
-    def begin(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Note a pause: those that overlap count once, and the longest holds."""
         now = self._clock.now
         if self.is_calm():
@@ -29,11 +29,11 @@ class Gatekeeper:
         self._calm_from = max(self._calm_from, now + timedelta(seconds=seconds))
         self._tried_until = now
 
-    def give_back(self) -> None:
+    def release_probe(self) -> None:
         """Note that nobody tries any more."""
         self._tried_until = self._clock.now
 
-    def over(self) -> None:
+    def end_outage(self) -> None:
         """Note that Polar takes our events again."""
         self.outages, self._tried_until = 0, self._clock.now
 

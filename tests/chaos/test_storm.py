@@ -114,7 +114,7 @@ def _await_settled(held: Stores, seconds: float) -> None:
 
 def _is_settled(held: Stores) -> bool:
     try:
-        return not held.deliveries.counts()[Status.WAITING] and not held.redis.exists(keys.DUE)
+        return not held.deliveries.count_by_status()[Status.WAITING] and not held.redis.exists(keys.DUE)
     except RedisError:  # it is being started again
         return False
 

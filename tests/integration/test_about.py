@@ -18,7 +18,7 @@ A_DAY_MS = 86_400_000
 
 
 def ids(store: DeliveryStore, order_id: str = ORDER) -> list[str]:
-    return [one.id for one in store.about(order_id)]
+    return [one.id for one in store.about_order(order_id)]
 
 
 def settle(url: str, store: DeliveryStore, ledger: Ledger, *ends: tuple[str, Status]) -> None:

@@ -105,7 +105,7 @@ def test_the_same_delivery_from_twenty_senders_at_once_is_accepted_once(redis: R
 
 
 def test_during_a_pause_deliveries_are_stored_but_no_job_is_queued(redis: Redis, redis_url: str) -> None:
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     assert accept(redis_url, "msg-1") == [Disposition.ACCEPTED]
     assert (redis.zcard(keys.DUE), queue_length(redis)) == (1, 0)
 

@@ -170,7 +170,7 @@ def test_a_long_outage_of_polar_is_told_with_its_reason_and_its_end(
 ) -> None:
     accept(redis_url, "msg-1")
     throttle = Throttle(redis)
-    throttle.begin(60, "Polar answered 401: invalid_token")
+    throttle.pause(60, "Polar answered 401: invalid_token")
     tick(alerter)
     let_waiting_be_old(redis)
     tick(alerter)
@@ -178,7 +178,7 @@ def test_a_long_outage_of_polar_is_told_with_its_reason_and_its_end(
     assert [(one["kind"], one["reasons"]) for one in room.posted] == [
         ("polar", ["Polar answered 401: invalid_token"])
     ]
-    throttle.over()
+    throttle.end_outage()
     let_pause_end(redis)
     tick(alerter)
     assert room.kinds == ["polar"]  # somebody may have switched something; credits do not flow yet
@@ -192,10 +192,10 @@ def test_a_backlog_has_its_time_when_an_outage_is_over(
     redis: Redis, redis_url: str, room: Chat, alerter: Alerter
 ) -> None:
     accept(redis_url, "msg-1")
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     tick(alerter)
     let_waiting_be_old(redis)
-    Throttle(redis).over()
+    Throttle(redis).end_outage()
     tick(alerter)
     assert room.posted == []
 

@@ -138,9 +138,9 @@ def test_what_a_claim_says_is_what_stands(
             refund = Refund(amount=300, share=Fraction(3, 10))
             ledger.claim([("msg-0", replace(plan, grants=(), refund=refund))])
         (standing,) = ledger.claim([("msg-1", plan)])
-        assert standing == ledger.look(plan)
+        assert standing == ledger.find_for_plan(plan)
         assert stands_as_written(redis, standing)
-        assert stands_as_written(redis, ledger.look(plan))
+        assert stands_as_written(redis, ledger.find_for_plan(plan))
 
 
 def stands_as_written(redis: Redis, standing: Standing) -> bool:

@@ -102,7 +102,7 @@ def test_a_receiver_with_few_files_outlives_a_crowd_and_polar_gets_in(
             crowd.enter_context(wire_to(url))
         with httpx.Client(base_url=url) as polar:
             assert eventually(lambda: _post(polar))
-        assert DeliveryStore(redis).counts()[Status.WAITING] == 1
+        assert DeliveryStore(redis).count_by_status()[Status.WAITING] == 1
 
 
 def _post(polar: httpx.Client) -> str:

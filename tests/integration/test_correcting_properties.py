@@ -61,7 +61,7 @@ def live(mending: Mending, story: Story) -> None:
 
 def grants_in(mending: Mending) -> dict[str, Grant]:
     """Return all that stands in the ledger, by key."""
-    standings = mending.ledger.find_all(subjects_in(mending.redis))
+    standings = mending.ledger.find_many(subjects_in(mending.redis))
     return {one.key: one for each in standings for claim in each.claims for one in claim.grants}
 
 

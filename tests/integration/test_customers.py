@@ -21,7 +21,7 @@ class Ample(Throttle):
 
     taken = 0
 
-    def spare_in(self, *, take: bool) -> timedelta:
+    def background_delay(self, *, take: bool) -> timedelta:
         """Let every request be made."""
         self.taken += take
         return timedelta(0)

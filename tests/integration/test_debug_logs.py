@@ -42,9 +42,9 @@ def test_no_line_tells_an_address_or_a_secret(redis: Redis, redis_url: str, tmp_
                 post(receiver, body)
             receiver.post("/webhooks/polar?ann@example.com", content=payload(NAMES[0]))
             receiver.get("/ann@example.com", headers={"From": "ann@example.com", "Authorization": TOKEN})
-            eventually(lambda: DeliveryStore(redis).counts()[Status.WAITING] == 0)
-            assert DeliveryStore(redis).counts()[Status.GRANTED]
-            assert DeliveryStore(redis).counts()[Status.FAILED]
+            eventually(lambda: DeliveryStore(redis).count_by_status()[Status.WAITING] == 0)
+            assert DeliveryStore(redis).count_by_status()[Status.GRANTED]
+            assert DeliveryStore(redis).count_by_status()[Status.FAILED]
     assert '"level": "debug"' in up.said
     assert told(b"".join(map(payload, NAMES)))
     assert told(up.said.encode()) == set()

@@ -40,7 +40,12 @@ def test_a_dismissed_delivery_is_skipped_with_its_reason_and_expires(
     assert after.settled_at is not None
     assert before.settled_at is not None
     assert before.settled_at <= after.settled_at <= datetime.now(UTC)
-    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 0, Status.SKIPPED: 1, Status.FAILED: 0}
+    assert store.count_by_status() == {
+        Status.WAITING: 0,
+        Status.GRANTED: 0,
+        Status.SKIPPED: 1,
+        Status.FAILED: 0,
+    }
     assert all(0 < redis.ttl(key) <= RETAIN_SECONDS for key in kept())
 
 

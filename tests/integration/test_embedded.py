@@ -58,16 +58,16 @@ def test_what_was_written_survives_a_server_that_is_killed(folder: Path) -> None
 
 def test_each_death_of_the_server_is_told_once(folder: Path) -> None:
     with EmbeddedRedis(folder) as server:
-        assert server.deaths() == []
+        assert server.read_server_deaths() == []
         kill_server(server)
-        (told,) = eventually(server.deaths)
+        (told,) = eventually(server.read_server_deaths)
         assert told.startswith("the server ended with status -9 after ")
         eventually(lambda: run_id(server))
-        assert server.deaths() == []
+        assert server.read_server_deaths() == []
         (folder / "redis.log").write_text("")  # as the next guardian does with a long one
-        assert server.deaths() == []
+        assert server.read_server_deaths() == []
         (folder / "redis.log").write_text("guardian: the server ended with status 1 after 2.0 s\nguard")
-        assert server.deaths() == ["the server ended with status 1 after 2.0 s"]
+        assert server.read_server_deaths() == ["the server ended with status 1 after 2.0 s"]
 
 
 def has_loaded(redis: Redis) -> bool:
@@ -117,7 +117,7 @@ def test_a_killed_guardian_is_followed_by_one_that_adopts_the_server(folder: Pat
     with EmbeddedRedis(folder) as server:
         before = run_id(server)
         kill_guardian(server, folder)
-        server.ensure()
+        server.ensure_guardian()
         assert guarded(folder)
         time.sleep(SEVERAL_WATCHES_SECONDS)
         assert run_id(server) == before

@@ -17,7 +17,7 @@ from workers.operations.forget import Forgetting
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys
 from workers.store.audit import Audit
-from workers.store.bodies import pack
+from workers.store.bodies import compress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
 from workers.store.ledger import Ledger
@@ -64,7 +64,7 @@ def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) 
         deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=polar, rules=lambda: RULES
     )
     granter.run(store.lease(MOST_DELIVERIES))
-    assert store.counts()[Status.WAITING] == 0
+    assert store.count_by_status()[Status.WAITING] == 0
 
 
 def names(forgetting: Forgetting, customer_id: str = CUSTOMER) -> set[str]:
@@ -98,7 +98,7 @@ def test_nothing_of_the_person_is_left_in_redis(redis: Redis, forgetting: Forget
     """Neither in a reason nor in a job nor in a list."""
     forgetting.erase(sorted(THEIRS))
     left = [cast(bytes, redis.dump(name)) for name in cast(list[bytes], redis.keys())]
-    for personal in (b"Lovelace", b"@example.com", b"usr_", *map(pack, THEIRS.values())):
+    for personal in (b"Lovelace", b"@example.com", b"usr_", *map(compress_body, THEIRS.values())):
         assert not any(personal in value for value in left)
 
 
@@ -169,7 +169,7 @@ def test_many_bodies_are_erased_in_shares(redis: Redis, forgetting: Forgetting) 
     ids = [f"msg-{number}" for number in range(1201)]
     for one in ids:
         redis.hset(keys.delivery(one), "status", "skipped")
-        redis.set(keys.body(one), pack(payload("order_paid_purchase")))
+        redis.set(keys.body(one), compress_body(payload("order_paid_purchase")))
     assert forgetting.erase(ids) == ids
     assert redis.keys("credits:body:*") == []
 

@@ -152,7 +152,7 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
         accept(redis_url, f"msg-{number}", body=body)
     polar.script = [PolarUnreachableError("no answer")]
     assert work() == []  # paused
-    assert store.counts()[Status.WAITING] > 0
+    assert store.count_by_status()[Status.WAITING] > 0
     let_pause_end(redis)
     let_leases_end(redis)
     accept(redis_url, "msg-0")
@@ -160,19 +160,24 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
     let_leases_end(redis)
     accept(redis_url, "msg-0", "msg-1", "msg-2", "msg-3")
     assert work() == []
-    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 5, Status.SKIPPED: 3, Status.FAILED: 2}
+    assert store.count_by_status() == {
+        Status.WAITING: 0,
+        Status.GRANTED: 5,
+        Status.SKIPPED: 3,
+        Status.FAILED: 2,
+    }
     assert redis.exists(keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE) == 0
     store.reopen(["msg-4", "msg-5"])
     let_leases_end(redis)
     GrantWorker(redis, rulebook=rulebook, retain=RETAIN).tick()
     assert work() == []
-    assert store.counts()[Status.FAILED] == 2
-    assert ledger.granted() == 6
-    store.put([one.delivery() for one in BY_HAND])
+    assert store.count_by_status()[Status.FAILED] == 2
+    assert ledger.count_grants() == 6
+    store.store_and_lease([one.delivery() for one in BY_HAND])
     assert unaccounted(redis, store) == []
     let_leases_end(redis)
     assert work() == []
-    assert ledger.granted() == 8
+    assert ledger.count_grants() == 8
     assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
 
 

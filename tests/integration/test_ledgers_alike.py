@@ -75,7 +75,7 @@ _ANY_TIME = datetime(2026, 11, 21, tzinfo=UTC)
 class Readable(LedgerPort, Protocol):
     """A ledger that can be looked into."""
 
-    def look(self, plan: Plan) -> Standing:
+    def find_for_plan(self, plan: Plan) -> Standing:
         """Return what stands for all that ``plan`` is about."""
         ...
 
@@ -89,7 +89,7 @@ def claims(batch: list[tuple[int, int]]) -> Step:
 
 
 def looks(at: int) -> Step:
-    return lambda book: [book.look(PLANS[at])]
+    return lambda book: [book.find_for_plan(PLANS[at])]
 
 
 def takes_back(shares: list[tuple[int, int, int]], by_hand: set[str | None], *, stale: bool) -> Step:
@@ -111,7 +111,7 @@ def takes_back(shares: list[tuple[int, int, int]], by_hand: set[str | None], *, 
 
 
 def look(book: Readable, order: int) -> Standing:
-    return book.look(Plan(subject=order_subject(some_id(order))))
+    return book.find_for_plan(Plan(subject=order_subject(some_id(order))))
 
 
 def share_of(cents: int) -> Refund:
@@ -122,10 +122,10 @@ def settles(at: int, meters: set[str]) -> Step:
     """Settle what stands open of a plan, and what may never have been claimed."""
 
     def step(book: Readable) -> list[Standing]:
-        standing = book.look(PLANS[at])
+        standing = book.find_for_plan(PLANS[at])
         open_ = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
         book.settle([one for one in [*open_, *PLANS[at].grants] if one.meter in meters], [])
-        return [book.look(PLANS[at])]
+        return [book.find_for_plan(PLANS[at])]
 
     return step
 
@@ -157,8 +157,8 @@ def test_whatever_is_asked_of_them_both_ledgers_give_the_same_answers(
     for step in story:
         assert timeless(step(real)) == timeless(step(fake))
     for plan in PLANS:
-        assert timeless([real.look(plan)]) == timeless([fake.look(plan)])
-    assert real.granted() == len(fake.audit)
+        assert timeless([real.find_for_plan(plan)]) == timeless([fake.find_for_plan(plan)])
+    assert real.count_grants() == len(fake.audit)
 
 
 def timeless(standings: list[Standing]) -> list[Standing]:

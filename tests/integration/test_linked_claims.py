@@ -57,7 +57,7 @@ def test_a_bonus_is_found_by_its_order_when_its_rule_is_gone(ledger: Ledger) -> 
     (made,) = ledger.claim([("msg-1", plan_for(fact_like(), ALL))])
     for later in (rules_of(PACK), rules_of()):
         plan = plan_for(fact_like(), later)
-        assert ledger.look(plan) == made
+        assert ledger.find_for_plan(plan) == made
         assert ledger.claim([("msg-2", plan)]) == [made]
 
 
@@ -128,7 +128,7 @@ def test_a_look_touches_nothing(redis: Redis, ledger: Ledger, what: str, *, froz
         ledger.claim([("msg-1", plan)])
     before = dump(redis)
     refunded = plan_for(fact_like(refunded_amount=300), ALL)
-    standings = [ledger.look(plan), ledger.look(refunded), ledger.find(plan.subject)]
+    standings = [ledger.find_for_plan(plan), ledger.find_for_plan(refunded), ledger.find(plan.subject)]
     assert bool(standings[0].claims) is frozen
     assert dump(redis) == before
     assert bool(before) is frozen

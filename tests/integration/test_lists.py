@@ -25,7 +25,7 @@ def test_lists_are_newest_first_whole_and_without_repetition_over_several_pages(
     assert received == sorted(received, reverse=True)
     assert len(list(store.newest([Status.FAILED]))) == 110
     assert len(list(store.newest([Status.FAILED, Status.WAITING]))) == 230
-    assert store.counts() == dict.fromkeys(statuses, 110) | {Status.WAITING: 120}
+    assert store.count_by_status() == dict.fromkeys(statuses, 110) | {Status.WAITING: 120}
 
 
 def test_lists_of_one_status_page_by_page_are_in_order(

@@ -18,7 +18,7 @@ def deliver(mending: Mending, number: int) -> None:
 
 
 def wait_in_the_inbox(mending: Mending, number: int) -> None:
-    mending.store.put([(f"msg-{number}", "order.paid", sell(mending.polar, number))])
+    mending.store.store_and_lease([(f"msg-{number}", "order.paid", sell(mending.polar, number))])
 
 
 def fail_to_deliver(mending: Mending, number: int) -> None:

@@ -245,16 +245,16 @@ def test_an_outage_of_polars_and_each_try_again_shows(
 
 def test_our_share_of_the_rate_limit_shows_as_it_is_used_up(receiver: str, redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=100)
-    throttle.take()
+    throttle.take_request()
     assert 0.01 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 0.02
-    while throttle.take():
+    while throttle.take_request():
         pass
     assert 0.95 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 1
 
 
 def test_after_a_429_it_shows_how_long_we_take_less(receiver: str, redis: Redis) -> None:
     assert scraped(receiver)["credits_polar_thrift_seconds"] == 0
-    Throttle(redis).slow_down(60, "Polar answered 429")
+    Throttle(redis).pause_for_rate_limit(60, "Polar answered 429")
     assert 350 < scraped(receiver)["credits_polar_thrift_seconds"] <= 360
 
 

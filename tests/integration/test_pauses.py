@@ -22,7 +22,7 @@ def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
 ) -> None:
     accept(redis_url, "msg-1")
     due = due_ms(redis, "msg-1")
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     assert store.lease(10).deliveries == ()
     assert due_ms(redis, "msg-1") == due
     assert store.get(["msg-1"])[0].attempts == 0
@@ -32,7 +32,7 @@ def test_after_a_pause_one_worker_probes_and_the_others_wait_for_it(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "a", "b", "c", "d")
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     let_pause_end(redis)
     probe = store.lease(4)
     assert probe.outages == 1
@@ -43,10 +43,10 @@ def test_after_a_pause_one_worker_probes_and_the_others_wait_for_it(
 def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b", "c", "d")
     throttle = Throttle(redis)
-    throttle.begin(60, "Polar answered 503")
+    throttle.pause(60, "Polar answered 503")
     let_pause_end(redis)
     probed = ids_of(store.lease(4).deliveries)
-    throttle.over()
+    throttle.end_outage()
     lease = store.lease(4)
     assert lease.outages == 0
     assert sorted(probed + ids_of(lease.deliveries)) == ["a", "b", "c", "d"]
@@ -55,10 +55,10 @@ def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, s
 def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b")
     throttle = Throttle(redis)
-    throttle.begin(60, "Polar answered 503")
+    throttle.pause(60, "Polar answered 503")
     let_pause_end(redis)
     first = store.lease(1)
-    throttle.give_back()
+    throttle.release_probe()
     second = store.lease(1)
     assert (len(first.deliveries), len(second.deliveries), second.outages) == (1, 1, 1)
 
@@ -66,7 +66,7 @@ def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, st
 def test_a_probe_that_finds_nothing_due_keeps_nobody_waiting(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     let_pause_end(redis)
     assert store.lease(10).deliveries == ()
     accept(redis_url, "msg-1")
@@ -77,7 +77,7 @@ def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     let_pause_end(redis)
     store.lease(10)
     assert 0 < redis.pttl(keys.PROBE) <= LEASE_SECONDS * 1000
@@ -90,7 +90,7 @@ def test_a_probe_is_the_smaller_the_longer_polar_is_away(
     accept(redis_url, *(f"msg-{number}" for number in range(8)))
     throttle, sizes = Throttle(redis), []
     for _ in range(5):
-        throttle.begin(60, "Polar answered 500")
+        throttle.pause(60, "Polar answered 500")
         let_pause_end(redis)
         sizes.append(len(store.lease(8).deliveries))
         let_leases_end(redis)
@@ -99,15 +99,15 @@ def test_a_probe_is_the_smaller_the_longer_polar_is_away(
 
 def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: Redis) -> None:
     throttle = Throttle(redis)
-    throttle.begin(60, "Polar answered 429")
-    throttle.begin(5, "Polar answered 503")
-    standing = throttle.standing()
+    throttle.pause(60, "Polar answered 429")
+    throttle.pause(5, "Polar answered 503")
+    standing = throttle.current_pause()
     assert standing is not None
     assert standing.reason == "Polar answered 429"
     assert timedelta(seconds=5) < standing.left <= timedelta(seconds=60)
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
-    throttle.begin(120, "Polar answered 401")
-    longer = throttle.standing()
+    throttle.pause(120, "Polar answered 401")
+    longer = throttle.current_pause()
     assert longer is not None
     assert longer.left > timedelta(seconds=60)
 
@@ -115,17 +115,17 @@ def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: R
 def test_pauses_in_a_row_are_counted_until_polar_takes_something(redis: Redis, store: DeliveryStore) -> None:
     throttle = Throttle(redis)
     for _ in range(3):
-        throttle.begin(60, "Polar answered 503")
+        throttle.pause(60, "Polar answered 503")
         let_pause_end(redis)
     assert redis.hget(keys.OUTAGE, "pauses") == b"3"
-    throttle.over()
+    throttle.end_outage()
     assert redis.exists(keys.OUTAGE, keys.PROBE) == 0
-    assert throttle.standing() is None
+    assert throttle.current_pause() is None
 
 
 @pytest.mark.parametrize("seconds", [0, 0.0001])
 def test_a_pause_of_next_to_nothing_is_one_all_the_same(redis: Redis, seconds: float) -> None:
-    Throttle(redis).begin(seconds, "Polar answered 429")
+    Throttle(redis).pause(seconds, "Polar answered 429")
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
 
 
@@ -134,7 +134,7 @@ def test_a_credit_that_polar_takes_ends_the_outage_whoever_sent_it(
 ) -> None:
     """A replay may grant all that waited: then no worker is left to find out that Polar is back."""
     accept(redis_url, "msg-1")
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     let_pause_end(redis)
     granter = Granter(
         deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=FakePolar(), rules=lambda: TEN
@@ -149,7 +149,7 @@ def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
     """Another worker has met the outage meanwhile, and after its pause one is to ask alone."""
     accept(redis_url, "msg-1")
     lease = store.lease(10)
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     Granter(
         deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=FakePolar(), rules=lambda: TEN
     ).run(lease)
@@ -162,7 +162,7 @@ def test_status_tells_why_polar_is_not_asked_and_that_less_is_taken_after_a_429(
         return polar.ok, polar.detail
 
     assert said() == (True, "no outage")
-    Throttle(redis).slow_down(60, "Polar answered 429: slow down.")
+    Throttle(redis).pause_for_rate_limit(60, "Polar answered 429: slow down.")
     thrift = "; after a 429 we take less than our share for 5 min more"
     ok, words = said()
     assert ok

@@ -15,7 +15,7 @@ BODY = order_webhook(id=some_id(1))
 
 
 def test_what_is_put_is_in_the_callers_hands(redis: Redis, store: DeliveryStore) -> None:
-    (leased,) = store.put([("own-1", ORDER_PAID, BODY)])
+    (leased,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     assert (leased.id, leased.type, leased.body) == ("own-1", ORDER_PAID, BODY)
     assert (leased.strikes, leased.attempt) == (0, 1)
     assert store.lease(10).deliveries == ()
@@ -26,15 +26,15 @@ def test_what_is_put_is_in_the_callers_hands(redis: Redis, store: DeliveryStore)
 
 
 def test_a_worker_finishes_what_a_killed_command_has_put(redis: Redis, store: DeliveryStore) -> None:
-    store.put([("own-1", ORDER_PAID, BODY), ("own-2", ORDER_PAID, BODY)])
+    store.store_and_lease([("own-1", ORDER_PAID, BODY), ("own-2", ORDER_PAID, BODY)])
     let_leases_end(redis)
     assert ids_of(store.lease(10).deliveries) == ["own-1", "own-2"]
 
 
 def test_they_are_returned_in_the_order_that_they_came_in(store: DeliveryStore) -> None:
     rows = [(f"own-{number}", ORDER_PAID, BODY) for number in (3, 1, 2)]
-    assert ids_of(store.put(rows)) == ["own-3", "own-1", "own-2"]
-    assert store.put([]) == ()
+    assert ids_of(store.store_and_lease(rows)) == ["own-3", "own-1", "own-2"]
+    assert store.store_and_lease([]) == ()
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
@@ -43,26 +43,26 @@ def test_a_known_one_gets_the_new_body_and_is_run_again(
 ) -> None:
     settled_story(redis_url, store, ledger, status)
     (before,) = store.get(["msg-1"])
-    (again,) = store.put([("msg-1", ORDER_PAID, BODY)])
+    (again,) = store.store_and_lease([("msg-1", ORDER_PAID, BODY)])
     assert (again.body, again.strikes, again.attempt) == (BODY, 0, 2)
     (after,) = store.get(["msg-1"])
     assert (after.status, after.received_at, after.settled_at) == (Status.WAITING, before.received_at, None)
-    counts = store.counts()
+    counts = store.count_by_status()
     assert (counts[Status.WAITING], counts[status]) == (1, 0)
     assert redis.ttl(keys.delivery("msg-1")) == redis.ttl(keys.body("msg-1")) == -1
 
 
 def test_who_had_it_before_has_no_say_any_more(store: DeliveryStore, ledger: Ledger) -> None:
-    (first,) = store.put([("own-1", ORDER_PAID, BODY)])
-    (second,) = store.put([("own-1", ORDER_PAID, BODY)])
+    (first,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
+    (second,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     assert ledger.settle([], [outcome(first)]) == {"own-1"}
     assert ledger.settle([], [outcome(second)]) == set()
 
 
 def test_a_body_that_was_erased_is_there_again(redis: Redis, store: DeliveryStore, ledger: Ledger) -> None:
-    (leased,) = store.put([("own-1", ORDER_PAID, BODY)])
+    (leased,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     ledger.settle([], [outcome(leased)])
     redis.delete(keys.body("own-1"))
     redis.hset(keys.delivery("own-1"), "erased_at", 1)
-    store.put([("own-1", ORDER_PAID, BODY)])
+    store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     assert store.get(["own-1"])[0].erased_at is None

@@ -105,7 +105,7 @@ def test_what_was_granted_since_stays_where_it_is_in_the_trail(mending: Mending,
     come(mending, order_webhook(id=some_id(1)))
     rebuild(mending)
     assert trail(mending) == [(order_subject(some_id(1)), "api_usage"), (SUBJECT, "api_usage")]
-    assert mending.ledger.granted() == 2
+    assert mending.ledger.count_grants() == 2
 
 
 def test_later_refunds_take_what_they_would_have_taken(mending: Mending, redis: Redis) -> None:

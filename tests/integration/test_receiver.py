@@ -61,7 +61,7 @@ def test_a_hundred_senders_on_one_connection_each_are_all_stored(receiver: str, 
             body = order_webhook(id=some_id(number))
             answer = client.post(PATH, content=body, headers=signed(body, f"msg-{number}"))
             assert answer.status_code == 202
-    assert DeliveryStore(redis).counts()[Status.WAITING] == 100
+    assert DeliveryStore(redis).count_by_status()[Status.WAITING] == 100
     assert queue_length(redis) == 1
 
 

@@ -131,7 +131,7 @@ def test_by_a_ledger_that_was_lost_nothing_is_claimed_anew(mending: Mending, tmp
     (line,) = told_by(one)
     assert (line["event"], line["log_level"]) == ("not reconciling", "error")
     assert "credits rebuild" in str(line["reason"])
-    assert mending.store.counts()[Status.GRANTED] == 0
+    assert mending.store.count_by_status()[Status.GRANTED] == 0
     rebuild(mending)
     mending.redis.delete(keys.RECONCILED)
     assert [line["granted"] for line in told_by(one)] == [1]

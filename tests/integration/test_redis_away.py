@@ -53,7 +53,7 @@ def test_a_redis_that_hangs_is_answered_for_within_polars_patience(receiver: str
     finally:
         redis.client_unpause()
     assert disposition(receiver, PAID) in {"accepted", "duplicate"}
-    assert DeliveryStore(redis).counts()[Status.WAITING] == 2
+    assert DeliveryStore(redis).count_by_status()[Status.WAITING] == 2
 
 
 def test_connections_that_redis_cut_are_made_anew(receiver: str, redis: Redis) -> None:

@@ -82,7 +82,7 @@ def test_a_worker_that_cannot_write_claims_and_settles_nothing(
             with pytest.raises(RedisError):
                 attempt()
     assert ledger.find(order_subject(some_id(1))).claims == ()
-    assert store.counts()[Status.WAITING] == 2
+    assert store.count_by_status()[Status.WAITING] == 2
     assert ids_of(store.lease(10).deliveries) == ["msg-2"]
 
 

@@ -17,8 +17,8 @@ def test_a_settled_delivery_can_be_taken_again(
     settled_story(redis_url, store, ledger, status)
     (again,) = store.reopen(["msg-1"])
     assert (again.id, again.strikes, again.attempt) == ("msg-1", 0, 2)
-    assert store.counts()[Status.WAITING] == 1
-    assert store.counts()[status] == 0
+    assert store.count_by_status()[Status.WAITING] == 1
+    assert store.count_by_status()[status] == 0
     assert redis.ttl(keys.delivery("msg-1")) == -1
     assert redis.ttl(keys.body("msg-1")) == -1
     assert store.lease(10).deliveries == ()  # it is in the caller's hands

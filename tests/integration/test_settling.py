@@ -37,9 +37,14 @@ def test_settling_marks_ledger_delivery_and_audit_together(
     assert delivery.settled_at == claim.settled["api_usage"]
     ((_, entry),) = cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.AUDIT))
     assert entry == {b"subject": grant.subject.encode(), b"meter": b"api_usage"}
-    assert ledger.granted() == 1
+    assert ledger.count_grants() == 1
     assert redis.exists(keys.DUE, keys.deliveries(Status.WAITING)) == 0
-    assert store.counts() == {Status.WAITING: 0, Status.GRANTED: 1, Status.SKIPPED: 0, Status.FAILED: 0}
+    assert store.count_by_status() == {
+        Status.WAITING: 0,
+        Status.GRANTED: 1,
+        Status.SKIPPED: 0,
+        Status.FAILED: 0,
+    }
 
 
 def test_a_second_settlement_adds_nothing(redis_url: str, store: DeliveryStore, ledger: Ledger) -> None:
@@ -47,7 +52,7 @@ def test_a_second_settlement_adds_nothing(redis_url: str, store: DeliveryStore, 
     before = (ledger.find(grant.subject), store.get(["msg-1"]))
     ledger.settle([grant], [outcome(leased, Status.FAILED, "too late")])
     assert (ledger.find(grant.subject), store.get(["msg-1"])) == before
-    assert ledger.granted() == 1
+    assert ledger.count_grants() == 1
 
 
 def test_of_twenty_settlements_at_once_one_is_written(
@@ -59,7 +64,7 @@ def test_of_twenty_settlements_at_once_one_is_written(
     ledger.claim([(leased.id, plan_of(grant))])
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda _: ledger.settle([grant], [outcome(leased)]), range(20)))
-    assert ledger.granted() == 1
+    assert ledger.count_grants() == 1
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED])

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from workers.store.scripts import lua
+from workers.store.scripts import load_script
 
 _MINUTE_MS = 60_000
+_SCRIPTS = ("take_request", "background_request", "pause")
 
 # As much of Redis as the scripts use; its time is the story's.
 _FAKE = """
@@ -60,11 +61,11 @@ local function note(may)
 end
 
 local function take()
-  return note(scripts.take({ 'budget', 'pause', 'thrift' }, { burst, interval, 'used up' }) == 1)
+  return note(scripts.take_request({ 'budget', 'pause', 'thrift' }, { burst, interval, 'used up' }) == 1)
 end
 
 local function spare()
-  return note(scripts.spare({ 'budget', 'pause', 'thrift' }, { burst, interval, '1' }) == 0)
+  return note(scripts.background_request({ 'budget', 'pause', 'thrift' }, { burst, interval, '1' }) == 0)
 end
 
 local function pause(ms, cause)
@@ -105,9 +106,7 @@ Story = list[tuple[str, int]]
 def requests_in(redis: Redis, per_minute: int, story: Story) -> list[int]:
     """Return when requests were made (ms), by the scripts as they are."""
     burst = per_minute // 2  # as workers.store.throttle has it
-    defined = [
-        f"scripts.{name} = function(KEYS, ARGV)\n{lua(name)}\nend\n" for name in ("take", "spare", "pause")
-    ]
+    defined = [f"scripts.{name} = function(KEYS, ARGV)\n{load_script(name)}\nend\n" for name in _SCRIPTS]
     args = [str(burst), repr(_MINUTE_MS / (per_minute - burst)), json.dumps(story)]
     return list(map(int, cast(Any, redis.eval("".join([_FAKE, *defined, _STORY]), 0, *args))))
 

@@ -202,4 +202,4 @@ def test_settling_a_refund_leaves_its_order_as_it_was(ledger: Ledger) -> None:
     after = ledger.find(SUBJECT)
     assert after.own == standing.own
     assert [claim.unsettled for claim in after.claims if claim.subject != SUBJECT] == [()]
-    assert ledger.granted() == len(refunded.grants)
+    assert ledger.count_grants() == len(refunded.grants)

@@ -53,7 +53,7 @@ def test_a_tick_queues_nothing_while_nothing_is_due(
 def test_a_tick_queues_nothing_during_a_pause(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
     accept(redis_url, "msg-1")
     redis.delete(QUEUE)
-    Throttle(redis).begin(60, "Polar answered 503")
+    Throttle(redis).pause(60, "Polar answered 503")
     worker.tick()
     assert queue_length(redis) == 0
     let_pause_end(redis)
@@ -147,14 +147,14 @@ def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis, watch
 
 def test_an_outage_that_nobody_waits_for_any_more_is_over(redis: Redis, worker: GrantWorker) -> None:
     """Who met it was credited by a worker that was on its way; nothing is left to ask Polar with."""
-    Throttle(redis).begin(60, "Polar answered 502")
+    Throttle(redis).pause(60, "Polar answered 502")
     worker.tick()
     assert Throttle(redis).outage() is None
-    assert Throttle(redis).standing() is not None  # whoever comes next waits all the same
+    assert Throttle(redis).current_pause() is not None  # whoever comes next waits all the same
 
 
 def test_an_outage_that_somebody_waits_for_goes_on(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
     accept(redis_url, "msg-1")
-    Throttle(redis).begin(60, "Polar answered 502")
+    Throttle(redis).pause(60, "Polar answered 502")
     worker.tick()
     assert Throttle(redis).outage() is not None

@@ -70,7 +70,7 @@ class Shop:
 
     def look(self, plans: Sequence[Plan]) -> list[Standing]:
         """Return what is frozen of all that each plan is about."""
-        return [self.store.look(plan) for plan in plans]
+        return [self.store.find_for_plan(plan) for plan in plans]
 
     def work(self) -> dict[str, Outcome]:
         """Do one worker's share; return what became of each delivery in it."""

@@ -60,7 +60,7 @@ class FakeStore:
         self.refunds: dict[str, Refund] = {}
         self.taken: dict[str, Taken] = {}
         self.audit: list[str] = []
-        self.pause: tuple[float, str] | None = None  # the last that began: seconds, reason
+        self.last_pause: tuple[float, str] | None = None  # the last that began: seconds, reason
         self.outages = 0
         self._paused_until = clock.now
         self._probed_until = clock.now
@@ -109,7 +109,7 @@ class FakeStore:
         holds = attempt is None or self._has(delivery_id, attempt)
         if holds and plan.subject not in self.claims:
             self._freeze(delivery_id, plan)
-        return self.look(plan)
+        return self.find_for_plan(plan)
 
     def _has(self, delivery_id: str, attempt: int) -> bool:
         kept = self.deliveries.get(delivery_id)  # it may have expired, or its Redis may be lost
@@ -122,7 +122,7 @@ class FakeStore:
         ):
             self.refunds[plan.subject] = plan.refund
 
-    def look(self, plan: Plan) -> Standing:
+    def find_for_plan(self, plan: Plan) -> Standing:
         """Return what is frozen of all that ``plan`` is about; touches nothing."""
         subjects = dict.fromkeys(grant.subject for grant in plan.grants)
         linked = [plan.subject, *self.linked.get(plan.subject, [])]
@@ -200,23 +200,23 @@ class FakeStore:
         kept.status, kept.due = outcome.status, None
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
 
-    def take(self) -> bool:
+    def take_request(self) -> bool:
         """Let every request be made, but during a pause."""
         return self._clock.now >= self._paused_until
 
-    def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
+    def pause(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait; pauses that overlap are one, and the longest holds."""
         now = self._clock.now
-        self.pause = (seconds, reason)
+        self.last_pause = (seconds, reason)
         self.outages += now >= self._paused_until
         self._paused_until = max(self._paused_until, now + timedelta(seconds=seconds))
         self._probed_until = now
 
-    def give_back(self) -> None:
+    def release_probe(self) -> None:
         """Let another be the first to ask."""
         self._probed_until = self._clock.now
 
-    def over(self) -> None:
+    def end_outage(self) -> None:
         """Let everybody go on."""
         self.outages = 0
         self._probed_until = self._clock.now

@@ -50,7 +50,7 @@ def subjects_in(redis: Redis) -> list[str]:
 def ledger_in(redis: Redis) -> dict[str, Mapping[str, Any]]:
     """Return what stands for every fact, as far as Polar can tell it again."""
     subjects = subjects_in(redis)
-    standings = Ledger(redis, retain=RETAIN).find_all(subjects)
+    standings = Ledger(redis, retain=RETAIN).find_many(subjects)
     return {subject: dict(_told(one)) for subject, one in zip(subjects, standings, strict=True)}
 
 
@@ -78,7 +78,7 @@ def _told_of(claim: Claim) -> Sequence[Any]:
 
 def run(mending: Mending, deliveries: Sequence[tuple[str, str, bytes]]) -> list[Status]:
     """Store these and work on them at once; return what became of them."""
-    leased: tuple[Leased, ...] = mending.store.put(deliveries)
+    leased: tuple[Leased, ...] = mending.store.store_and_lease(deliveries)
     return [one.status for one in mending.granter.run(Lease(deliveries=leased))]
 
 
@@ -110,6 +110,6 @@ class OldLedger(Ledger):
         super().__init__(redis, retain=RETAIN)
         self._standings_then = standings
 
-    def find_all(self, subjects: Sequence[str]) -> list[Standing]:
+    def find_many(self, subjects: Sequence[str]) -> list[Standing]:
         """Return what stood then."""
         return [one for one in self._standings_then if one.subject in subjects]

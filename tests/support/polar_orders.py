@@ -132,7 +132,7 @@ class Mending:
 
     def deliver(self, body: bytes, delivery_id: str = "msg-1") -> Status:
         """Let a webhook come and a worker work on it; return what became of it."""
-        leased = self.store.put([(delivery_id, peek_type(body) or "", body)])
+        leased = self.store.store_and_lease([(delivery_id, peek_type(body) or "", body)])
         (outcome,) = self.granter.run(Lease(deliveries=leased))
         return outcome.status
 

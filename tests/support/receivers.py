@@ -14,7 +14,7 @@ from app.receiver.signature import Verifier, sign
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.support.recordings import payload
-from workers.store.bodies import unpack
+from workers.store.bodies import decompress_body
 from workers.store.counts import Tally
 from workers.store.intake import Intake
 
@@ -65,7 +65,7 @@ class MemoryRedis:
     def _accept(self, key: str, body: bytes) -> bytes:
         if key in self.stored:
             return b"duplicate"
-        self.stored[key] = unpack(body)
+        self.stored[key] = decompress_body(body)
         return b"accepted"
 
 
@@ -94,7 +94,7 @@ class Receiver:
 
     def counted(self) -> dict[str, int]:
         """Return what was counted since the last time."""
-        with self.tally.taken() as counts:
+        with self.tally.flush() as counts:
             return dict(counts)
 
     def deliver(self, body: bytes, delivery_id: str = ID) -> httpx.Response:

@@ -93,7 +93,7 @@ class EmbeddedRedis:
                     return
             time.sleep(POLL_SECONDS)
 
-    def ensure(self) -> None:
+    def ensure_guardian(self) -> None:
         """Start a guardian if there is none (three system calls where there is one)."""
         if time.monotonic() < self._no_guardian_before:
             return
@@ -106,7 +106,7 @@ class EmbeddedRedis:
         except OSError as error:
             raise EmbeddedError(f"the folder of the embedded Redis is gone: {error}") from error
 
-    def deaths(self) -> list[str]:
+    def read_server_deaths(self) -> list[str]:
         """Return what the guardian has said of deaths of the server since the last time."""
         size = self._log_bytes()
         begin = self._log_read_bytes if size >= self._log_read_bytes else 0  # it is begun anew when long

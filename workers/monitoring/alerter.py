@@ -22,7 +22,7 @@ from workers.core.delivery import Status
 from workers.monitoring.alerts import AlertKind, View, due, message
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
-from workers.store.scripts import lua, moment_of
+from workers.store.scripts import load_script, moment_of
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Alerter:
         self._redis = redis
         self._url = url
         self._deliveries = DeliveryStore(redis)
-        self._watch = redis.register_script(lua("watch"))
+        self._watch = redis.register_script(load_script("alert_situation"))
         self._voice = threading.Thread()
         atexit.register(self.finish)
 

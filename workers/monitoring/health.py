@@ -18,7 +18,7 @@ from workers.monitoring.alerts import LONGEST_WAIT
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import workers_alive
-from workers.store.redis_errors import words_of
+from workers.store.redis_errors import describe_redis_error
 from workers.store.server_check import redis_findings
 from workers.store.throttle import Throttle
 
@@ -41,10 +41,10 @@ def examine(redis: Redis) -> list[Check]:
             ok, detail = question(redis, now)
         except (ConnectionError, TimeoutError, OSError) as error:
             # Each further question would wait as long as this one did, and whoever asks us gives up.
-            away = f"Redis: {words_of(error)}"
+            away = f"Redis: {describe_redis_error(error)}"
             return checks + [Check(name=left, ok=False, detail=away) for left, _ in _QUESTIONS[len(checks) :]]
         except RedisError as error:
-            ok, detail = False, f"Redis: {words_of(error)}"
+            ok, detail = False, f"Redis: {describe_redis_error(error)}"
         checks.append(Check(name=name, ok=ok, detail=detail))
     return checks
 
@@ -87,11 +87,11 @@ def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
 def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     """A pause of seconds is everyday life; an outage of minutes is not, nor what no waiting mends."""
     throttle = Throttle(redis)
-    outage, pause = throttle.outage(), throttle.standing()
+    outage, pause = throttle.outage(), throttle.current_pause()
     again = f"it is asked again in {spoken(pause.left)}" if pause else "it is asked again now"
     if outage is None:
         waits = f"{pause.reason.rstrip('.')}; {again}" if pause else "no outage"
-        return True, waits + _thrift(throttle.thrifty_for())
+        return True, waits + _thrift(throttle.reduced_for())
     age, denied = now - outage.since, outage.cause is PauseCause.DENIED
     advice = "; `credits check` says what to do" if denied else ""
     words = f"has taken nothing for {spoken(age)}: {outage.reason.rstrip('.')}; {again}{advice}"

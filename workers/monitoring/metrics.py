@@ -108,21 +108,21 @@ class _Whole(Collector):
     def _kept(self) -> Metric:
         words = "Deliveries that are kept, by what became of them."
         kept = GaugeMetricFamily("credits_deliveries_kept", words, labels=["status"])
-        for status, count in DeliveryStore(self._redis).counts().items():
+        for status, count in DeliveryStore(self._redis).count_by_status().items():
             kept.add_metric([status.value], count)
         return kept
 
     def _standing(self) -> Iterator[tuple[str, str, float]]:
         throttle = Throttle(self._redis)
         oldest = DeliveryStore(self._redis).oldest_waiting()
-        outage, pause = throttle.outage(), throttle.standing()
+        outage, pause = throttle.outage(), throttle.current_pause()
         away_since = outage.since if outage else None
         left = pause.left.total_seconds() if pause else 0.0
         yield "oldest_waiting_seconds", "How long the oldest delivery waits.", self._age(oldest)
         yield "outage_seconds", "How long Polar has taken nothing.", self._age(away_since)
         yield "pause_seconds", "How long Polar is not asked yet.", left
         yield "polar_budget_used_ratio", "How much of our share of its rate limit is used.", self._used()
-        thrift = throttle.thrifty_for().total_seconds()
+        thrift = throttle.reduced_for().total_seconds()
         yield "polar_thrift_seconds", "How long less than our share is taken yet, after a 429.", thrift
         yield "workers", "Workers that gave a sign of life.", workers_alive(self._redis, self._now)
         yield "queued_jobs", "RQ jobs that wait in our queue.", queue_length(self._redis)

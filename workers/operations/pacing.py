@@ -61,7 +61,7 @@ class Pacer:
             try:
                 return request()
             except PolarRateLimitedError as error:
-                self.throttle.slow_down(error.retry_after_seconds, str(error))
+                self.throttle.pause_for_rate_limit(error.retry_after_seconds, str(error))
                 waited = 0.0  # it is there, and knows how long it wants to be left alone
             except (PolarBrokenError, PolarUnreachableError) as error:
                 self._sleep(seconds, str(error))
@@ -89,8 +89,8 @@ class Pacer:
 
         Returns how many seconds that took with those before: PolarUnreachableError if it would be too many.
         """
-        while left := self.throttle.spare_in(take=take):
-            pause = self.throttle.standing()
+        while left := self.throttle.background_delay(take=take):
+            pause = self.throttle.current_pause()
             why = pause.reason if pause else "live webhooks go first"
             waited += left.total_seconds()
             most = _UNNOTICED_SECONDS if pause and self.is_hasty else _LONGEST_WAIT.total_seconds()

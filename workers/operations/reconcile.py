@@ -46,7 +46,7 @@ class Reconciler:
         """Work until the process ends, through every outage of Redis."""
         outage = RedisOutage()
         while True:
-            seconds = outage.attempt(self.look, reconnect=self.schedule.reconnect) or _LOOK_SECONDS
+            seconds = outage.run(self.look, reconnect=self.schedule.reconnect) or _LOOK_SECONDS
             time.sleep(seconds)
 
     def look(self) -> None:

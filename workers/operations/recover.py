@@ -16,7 +16,7 @@ from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Row, failed_webhooks
-from workers.store.bodies import pack, unpack
+from workers.store.bodies import compress_body, decompress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
@@ -80,7 +80,9 @@ class Search:
         if type_ is None:
             self.unusable[event.id] = _NO_EVENT
         elif type_ in STORED_TYPES:
-            self.lost[event.id] = Lost(id=event.id, type=type_, made_at=event.created_at, packed=pack(body))
+            self.lost[event.id] = Lost(
+                id=event.id, type=type_, made_at=event.created_at, packed=compress_body(body)
+            )
 
 
 def _event(row: Row) -> _Event | None:
@@ -117,8 +119,8 @@ class Recoverer:
         would: dict[str, str] = {}
         for start in range(0, len(lost), MOST_DELIVERIES):
             some = lost[start : start + MOST_DELIVERIES]
-            planned = [plan_delivery(one.type, unpack(one.packed), rules) for one in some]
-            standings = self.ledger.look_all([each.plan or Plan(subject="") for each in planned])
+            planned = [plan_delivery(one.type, decompress_body(one.packed), rules) for one in some]
+            standings = self.ledger.find_for_plans([each.plan or Plan(subject="") for each in planned])
             for one, each, standing in zip(some, planned, standings, strict=True):
                 would[one.id] = dry_run_text(each, standing)
         return would
@@ -130,8 +132,8 @@ class Recoverer:
     def _store(self, lost: Sequence[Lost]) -> tuple[Leased, ...]:
         # What has come meanwhile, by Polar's own next attempt, is a worker's.
         known = self._known([one.id for one in lost])
-        rows = [(one.id, one.type, unpack(one.packed)) for one in lost if one.id not in known]
-        return self.store.put(rows)
+        rows = [(one.id, one.type, decompress_body(one.packed)) for one in lost if one.id not in known]
+        return self.store.store_and_lease(rows)
 
     def _known(self, ids: Sequence[str]) -> set[str]:
         return {one.id for one in self.store.get(ids)}

@@ -182,7 +182,7 @@ class Granter:
         strikes = {delivery.id: delivery.strikes for delivery in ready.lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
-            may_ask=self.throttle.take,
+            may_ask=self.throttle.take_request,
             strikes={key: strikes[makers[key]] for key in grants},
             outages=ready.lease.outages,
             jitter=self.jitter,
@@ -192,13 +192,13 @@ class Granter:
     def _heed(self, done: IngestionResult, lease: Lease) -> None:
         if lease.outages and (done.accepted or done.refused):
             log.info("Polar takes events again", outages=lease.outages)
-            self.throttle.over()
+            self.throttle.end_outage()
         elif lease.outages:
-            self.throttle.give_back()
+            self.throttle.release_probe()
         if done.pause is not None:
             seconds, reason = done.pause
             log.warning("pausing", seconds=round(seconds, 1), reason=reason)
-            self.throttle.begin(seconds, reason, done.cause)
+            self.throttle.pause(seconds, reason, done.cause)
 
 
 def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:

@@ -39,19 +39,19 @@ class Ledger(Protocol):
 class Throttle(Protocol):
     """What keeps everybody from asking Polar in vain."""
 
-    def take(self) -> bool:
+    def take_request(self) -> bool:
         """Say whether one more request may be made now."""
         ...
 
-    def begin(self, seconds: float, reason: str, cause: PauseCause) -> None:
+    def pause(self, seconds: float, reason: str, cause: PauseCause) -> None:
         """Let everybody wait; and, where Polar's limit is reached, ask less often for a while."""
         ...
 
-    def give_back(self) -> None:
+    def release_probe(self) -> None:
         """Let another be the first to ask."""
         ...
 
-    def over(self) -> None:
+    def end_outage(self) -> None:
         """Let everybody go on."""
         ...
 

@@ -36,10 +36,10 @@ def work_until_told(build: Callable[[], GrantWorker]) -> None:
             except RedisError as error:
                 if worker:
                     worker.connection.connection_pool.disconnect()
-                seconds = outage.meet(error)
+                seconds = outage.record_failure(error)
                 if not stop.told:
                     time.sleep(seconds)
-    if worker and not outage.lasts:
+    if worker and not outage.is_ongoing:
         _leave(worker)
 
 

@@ -14,8 +14,8 @@ from rq.serializers import JSONSerializer
 from config.rulebook import Rulebook
 from workers.core.delivery import Status
 from workers.store import keys
-from workers.store.queue import _SIGN_SECONDS, QUEUE, _drain_job, wake_args
-from workers.store.scripts import lua
+from workers.store.queue import QUEUE, WORKER_SILENCE_SECONDS, drain_job_args, new_drain_job
+from workers.store.scripts import load_script
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class GrantWorker(SimpleWorker):
         self._rulebook = rulebook
         self._retain = retain
         self._tell = tell
-        self._tick = connection.register_script(lua("tick"))
+        self._tick = connection.register_script(load_script("tick"))
         self._next_tick = 0.0
 
     @property
@@ -89,12 +89,12 @@ class GrantWorker(SimpleWorker):
         self._tick(
             keys=[keys.DUE, keys.RULES, keys.OUTAGE, *map(keys.deliveries, _PRUNED)],
             args=[
-                _SIGN_SECONDS,
+                WORKER_SILENCE_SECONDS,
                 self._rulebook.in_force(),
                 int(self._rulebook.has_refused),
                 _milliseconds(self._retain),
                 keys.DELIVERY,
-                *wake_args(),
+                *drain_job_args(),
             ],
         )
         self._tell()
@@ -103,7 +103,7 @@ class GrantWorker(SimpleWorker):
 def _is_ours(job: Job) -> bool:
     """Say whether a job is to drain and nothing else; what it says is not even parsed."""
     fields = job.to_dict(include_meta=False)
-    return job.data == _drain_job().data and not any(fields.get(name) for name in _ERRANDS)
+    return job.data == new_drain_job().data and not any(fields.get(name) for name in _ERRANDS)
 
 
 def _milliseconds(span: timedelta) -> int:

@@ -10,7 +10,7 @@ from workers.core.claims import Claim, Entry, Standing
 from workers.core.grants import order_subject
 from workers.store import keys
 from workers.store.ledger import Ledger
-from workers.store.scripts import lua, milliseconds_of
+from workers.store.scripts import load_script, milliseconds_of
 
 _PAGE = 200
 
@@ -21,7 +21,7 @@ class Audit:
     def __init__(self, redis: Redis, ledger: Ledger) -> None:
         self._redis = redis
         self._ledger = ledger
-        self._walk = redis.register_script(lua("walk"))
+        self._list_facts = redis.register_script(load_script("list_customer_facts"))
 
     def newest(self, *, since: datetime | None = None) -> Iterator[Entry]:
         """Yield what Polar has taken since, newest first.
@@ -31,7 +31,7 @@ class Audit:
         last, first = "+", "-" if since is None else str(milliseconds_of(since))
         while page := self._page(last, first):
             subjects = dict.fromkeys(subject for _, subject, _ in page)
-            standings = zip(subjects, self._ledger.find_all(list(subjects)), strict=True)
+            standings = zip(subjects, self._ledger.find_many(list(subjects)), strict=True)
             claims = {subject: standing.own for subject, standing in standings}
             for _, subject, meter in page:
                 if claim := claims[subject]:
@@ -54,7 +54,7 @@ class Audit:
         found: list[Standing] = []
         after, seen = "", set[str]()
         while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
-            found += self._ledger.find_all(subjects)
+            found += self._ledger.find_many(subjects)
             # No chain leads back, unless somebody has laid hands on the ledger.
             seen.update(subjects)
             after = subjects[-1]
@@ -69,7 +69,7 @@ class Audit:
         return [(id_.decode(), row[b"subject"].decode(), row[b"meter"].decode()) for id_, row in rows]
 
     def _facts(self, customer_id: str, after: str) -> list[str]:
-        subjects = self._walk(keys=[keys.CUSTOMERS], args=[customer_id, after, _PAGE])
+        subjects = self._list_facts(keys=[keys.CUSTOMERS], args=[customer_id, after, _PAGE])
         return list(dict.fromkeys(subject.decode() for subject in subjects))
 
 

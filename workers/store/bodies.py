@@ -18,7 +18,7 @@ _MEMORY_LEVEL = 6
 MOST_BYTES = 1024 * 1024  # of a body: the receiver takes no more; Polar's own are some 5 KB
 
 
-def pack(body: bytes) -> bytes:
+def compress_body(body: bytes) -> bytes:
     """Return ``body`` as it is stored: never more than a byte longer, as a rule a sixth of it."""
     deflate = _deflate().copy()  # to have it read its dictionary again would take a fifth of the time
     packed = deflate.compress(body) + deflate.flush()
@@ -27,7 +27,7 @@ def pack(body: bytes) -> bytes:
     return _DEFLATED + packed
 
 
-def unpack(stored: bytes) -> bytes:
+def decompress_body(stored: bytes) -> bytes:
     """Return the body that is ``stored``; what nobody can have packed is returned as it is."""
     if stored[:1] == _PLAIN:
         return stored[1:]

@@ -31,7 +31,7 @@ class Tally:
             self._counts[" ".join(names)] += 1
 
     @contextmanager
-    def taken(self) -> Iterator[Mapping[str, int]]:
+    def flush(self) -> Iterator[Mapping[str, int]]:
         """Yield the counts to be written down; where that fails, they are kept for the next time."""
         with self._lock:
             taken, self._counts = self._counts, Counter()
@@ -43,7 +43,7 @@ class Tally:
             raise
 
 
-def write_down(redis: Redis, counts: Mapping[str, int]) -> None:
+def add_counts(redis: Redis, counts: Mapping[str, int]) -> None:
     """Add ``counts`` to those in Redis, all or none."""
     if not counts:
         return

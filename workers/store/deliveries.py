@@ -13,9 +13,9 @@ from redis.typing import EncodableT
 from workers.core.delivery import Delivery, Lease, Leased, Status
 from workers.core.grants import order_of, order_subject
 from workers.store import keys
-from workers.store.bodies import pack, unpack
-from workers.store.queue import wake_args
-from workers.store.scripts import lua, milliseconds_of, moment_of
+from workers.store.bodies import compress_body, decompress_body
+from workers.store.queue import drain_job_args
+from workers.store.scripts import load_script, milliseconds_of, moment_of
 
 # A killed worker's share is due again after this long. Longer than a round (10 s) and the last request
 # in it (20 s) may take; short enough that credit comes within the minute all the same.
@@ -35,16 +35,16 @@ class DeliveryStore:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._lease = redis.register_script(lua("lease"))
-        self._reopen = redis.register_script(lua("reopen"))
-        self._put = redis.register_script(lua("put"))
-        self._dismiss = redis.register_script(lua("dismiss"))
+        self._lease = redis.register_script(load_script("lease"))
+        self._reopen = redis.register_script(load_script("reopen"))
+        self._store_and_lease = redis.register_script(load_script("store_and_lease"))
+        self._dismiss = redis.register_script(load_script("dismiss"))
 
     def lease(self, most: int) -> Lease:
         """Take up to ``most`` deliveries that are due, for ``LEASE_SECONDS``; none during a pause."""
         outages, *taken = self._lease(
             keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.deliveries(Status.WAITING)],
-            args=[keys.DELIVERY, keys.BODY, LEASE_SECONDS * 1000, most, *wake_args()],
+            args=[keys.DELIVERY, keys.BODY, LEASE_SECONDS * 1000, most, *drain_job_args()],
         )
         return Lease(deliveries=tuple(map(_leased, taken)), outages=outages)
 
@@ -52,13 +52,13 @@ class DeliveryStore:
         """Take these deliveries whatever became of them; unknown ids are left out."""
         return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*_TAKING, *ids])))
 
-    def put(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
+    def store_and_lease(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
         """Store deliveries (id, type, body) that no receiver took, and take them; a known one is run again.
 
         The caller works on them itself; if it is killed, a worker does once the lease ends.
         """
-        args = [piece for id_, type_, body in rows for piece in (id_, type_, pack(body))]
-        return tuple(map(_leased, self._put(keys=[keys.DUE], args=[*_TAKING, *args])))
+        args = [piece for id_, type_, body in rows for piece in (id_, type_, compress_body(body))]
+        return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*_TAKING, *args])))
 
     def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
         """Put those of ``ids`` that failed to rest: skipped, with their reason, and kept for ``retain``."""
@@ -79,7 +79,7 @@ class DeliveryStore:
         found = zip(ids, pipeline.execute(), strict=True)
         return [_delivery(delivery_id, fields) for delivery_id, fields in found if b"status" in fields]
 
-    def about(self, order_id: str) -> list[Delivery]:
+    def about_order(self, order_id: str) -> list[Delivery]:
         """Return the settled deliveries that told of an order: whose plan was frozen, and all others."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.zrange(keys.about(order_id), 0, -1)
@@ -90,7 +90,7 @@ class DeliveryStore:
 
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery as it was signed."""
-        return unpack(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")
+        return decompress_body(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")
 
     def newest(
         self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None
@@ -111,7 +111,7 @@ class DeliveryStore:
             if len(page) < _PAGE:
                 return
 
-    def counts(self) -> dict[Status, int]:
+    def count_by_status(self) -> dict[Status, int]:
         """Return how many deliveries are kept, by status."""
         pipeline = self._redis.pipeline(transaction=False)
         for status in Status:
@@ -132,7 +132,7 @@ def _leased(row: list[bytes]) -> Leased:
     return Leased(
         id=delivery_id.decode(),
         type=type_.decode(),
-        body=unpack(body),
+        body=decompress_body(body),
         strikes=int(strikes),
         attempt=int(attempt),
     )

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from workers.store import keys
-from workers.store.scripts import lua
+from workers.store.scripts import load_script
 
 _AT_ONCE = 500  # while one script runs, everybody waits
 _PATIENCE_SECONDS = 60  # some millions of keys are rewritten in this
@@ -20,7 +20,7 @@ class Erasure:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._erase = redis.register_script(lua("erase"))
+        self._erase = redis.register_script(load_script("erase"))
 
     def listed_about(self, customer_id: str) -> set[str]:
         """Return the ids of settled deliveries about a customer that no entry of the ledger names."""

@@ -20,10 +20,10 @@ from workers.core.delivery import Status
 from workers.core.envelope import STORED_TYPES, peek_type
 from workers.errors import StoreUnavailableError
 from workers.store import keys
-from workers.store.bodies import pack
-from workers.store.queue import wake_args
-from workers.store.redis_errors import words_of
-from workers.store.scripts import lua
+from workers.store.bodies import compress_body
+from workers.store.queue import drain_job_args
+from workers.store.redis_errors import describe_redis_error
+from workers.store.scripts import load_script
 
 _READY_SECONDS = 10  # a readiness probe's mark; it only has to be written
 
@@ -65,7 +65,7 @@ class Intake:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._accept = redis.register_script(lua("accept"))
+        self._accept = redis.register_script(load_script("accept"))
         self._waiting: deque[_Held] = deque()
         self._storing: asyncio.Task[None] | None = None
 
@@ -75,7 +75,9 @@ class Intake:
         type_ = peek_type(delivery.body) or ""
         if type_ and type_ not in STORED_TYPES:
             return Disposition.IGNORED
-        held = _Held(delivery.id, type_, pack(delivery.body), asyncio.get_running_loop().create_future())
+        held = _Held(
+            delivery.id, type_, compress_body(delivery.body), asyncio.get_running_loop().create_future()
+        )
         self._waiting.append(held)
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store())
@@ -89,7 +91,7 @@ class Intake:
                 answers = await self._store_together(together)
             except (RedisError, OSError) as error:
                 # Who waited behind them is not to wait for the next one to fail: Polar's patience is 10 s.
-                _refuse([*together, *self._waiting], StoreUnavailableError(words_of(error)))
+                _refuse([*together, *self._waiting], StoreUnavailableError(describe_redis_error(error)))
                 self._waiting.clear()
                 await self._leave_replica(error)
             except BaseException as error:  # the receiver ends, or a bug: nobody is to wait for ever
@@ -115,7 +117,7 @@ class Intake:
         flat: list[EncodableT] = [piece for held in together for piece in (held.id, held.type, held.body)]
         answers: list[bytes] = await self._accept(
             keys=[keys.DUE, keys.deliveries(Status.WAITING), keys.COUNTS],
-            args=[keys.DELIVERY, keys.BODY, len(together), *flat, *wake_args()],
+            args=[keys.DELIVERY, keys.BODY, len(together), *flat, *drain_job_args()],
         )
         return answers
 
@@ -134,7 +136,7 @@ class Intake:
             await self._redis.set(keys.READY, 1, ex=_READY_SECONDS)
         except (RedisError, OSError) as error:
             await self._leave_replica(error)
-            raise StoreUnavailableError(words_of(error)) from error
+            raise StoreUnavailableError(describe_redis_error(error)) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -17,7 +17,7 @@ from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.store import keys, ledger_rows
 from workers.store.counts import BOUNDS, Tally
-from workers.store.scripts import lua
+from workers.store.scripts import load_script
 
 
 class Ledger:
@@ -28,9 +28,9 @@ class Ledger:
         """What else this process has counted; it goes to Redis with the next settlement."""
         self._redis = redis
         self._retain = retain
-        self._claim = redis.register_script(lua("claim"))
-        self._take_back = redis.register_script(lua("take_back"))
-        self._settle = redis.register_script(lua("settle"))
+        self._claim = redis.register_script(load_script("claim"))
+        self._take_back = redis.register_script(load_script("take_back"))
+        self._settle = redis.register_script(load_script("settle"))
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
@@ -52,11 +52,11 @@ class Ledger:
             for (delivery_id, plan), found in zip(plans, self._ask(rows), strict=True)
         ]
 
-    def look(self, plan: Plan) -> Standing:
+    def find_for_plan(self, plan: Plan) -> Standing:
         """Return what stands for all that ``plan`` is about; touches nothing."""
-        return self.look_all([plan])[0]
+        return self.find_for_plans([plan])[0]
 
-    def look_all(self, plans: Sequence[Plan]) -> list[Standing]:
+    def find_for_plans(self, plans: Sequence[Plan]) -> list[Standing]:
         """Return what stands for each of ``plans``, likewise; for one that is about nothing, nothing."""
         asked = [plan for plan in plans if plan.subject]
         found = iter(self._ask([ledger_rows.look_row(plan) for plan in asked]) if asked else [])
@@ -67,11 +67,11 @@ class Ledger:
 
     def find(self, subject: str) -> Standing:
         """Return what stands for ``subject``."""
-        return self.look(Plan(subject=subject))
+        return self.find_for_plan(Plan(subject=subject))
 
-    def find_all(self, subjects: Sequence[str]) -> list[Standing]:
+    def find_many(self, subjects: Sequence[str]) -> list[Standing]:
         """Return what stands for each of ``subjects``."""
-        return self.look_all([Plan(subject=subject) for subject in subjects])
+        return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
         """Freeze what is taken back; what was worked out from an older standing is passed over."""
@@ -82,7 +82,7 @@ class Ledger:
 
         Returns those deliveries that another has by now: of them nothing was written.
         """
-        with self.tally.taken() as counts:
+        with self.tally.flush() as counts:
             lost = self._settle(
                 keys=[keys.DUE, keys.AUDIT, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.COUNTS],
                 args=[
@@ -103,6 +103,6 @@ class Ledger:
         found: list[Any] = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
         return found
 
-    def granted(self) -> int:
+    def count_grants(self) -> int:
         """Return how many grants Polar has ever confirmed to us."""
         return int(self._redis.xlen(keys.AUDIT))

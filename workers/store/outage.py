@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
-from workers.store.redis_errors import words_of
+from workers.store.redis_errors import describe_redis_error
 
 log = structlog.get_logger(__name__)
 
@@ -22,25 +22,25 @@ class RedisOutage:
         self._next_wait_seconds = _FIRST_WAIT_SECONDS
 
     @property
-    def lasts(self) -> bool:
+    def is_ongoing(self) -> bool:
         """Say whether Redis is away."""
         return self._began is not None
 
-    def attempt(self, step: Callable[[], None], *, reconnect: Callable[[], None]) -> float:
+    def run(self, step: Callable[[], None], *, reconnect: Callable[[], None]) -> float:
         """Run ``step``; return 0, or how many seconds to wait where Redis did not answer."""
         try:
             step()
         except RedisError as error:
             reconnect()
-            return self.meet(error)
+            return self.record_failure(error)
         self.end()
         return 0
 
-    def meet(self, error: RedisError) -> float:
+    def record_failure(self, error: RedisError) -> float:
         """Note that Redis did not answer; return how many seconds to wait, a little longer each time."""
         if self._began is None:
             self._began = time.monotonic()
-            log.warning("Redis is away: waiting for it", reason=words_of(error))
+            log.warning("Redis is away: waiting for it", reason=describe_redis_error(error))
         seconds = self._next_wait_seconds
         self._next_wait_seconds = min(2 * seconds, _LONGEST_WAIT_SECONDS)
         return seconds

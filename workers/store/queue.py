@@ -20,14 +20,14 @@ _JOB_TIMEOUT_SECONDS = 180  # a drain ends itself in seconds; this is for one th
 _RESULT_SECONDS = 60  # long enough to be seen in a dashboard, short enough to cost no memory
 _FAILURE_SECONDS = 86_400  # what became of a delivery is told by the delivery, not by RQ's job
 # A worker that gave no sign for so long is dead or hangs: a drain takes 5 s, a request 20 s.
-_SIGN_SECONDS = 45
+WORKER_SILENCE_SECONDS = 45
 # A job wants a connection even where it is only written out; this one is never opened.
 _NOWHERE = Redis()
 
 
-def wake_args() -> list[EncodableT]:
+def drain_job_args() -> list[EncodableT]:
     """Return what a script needs to queue one drain job: the last arguments of those that do."""
-    job = _drain_job()
+    job = new_drain_job()
     fields = job.to_dict() | {"enqueued_at": utcformat(now()), "status": JobStatus.QUEUED.value}
     flat = [piece for pair in fields.items() for piece in pair]
     return [
@@ -39,7 +39,7 @@ def wake_args() -> list[EncodableT]:
     ]
 
 
-def _drain_job() -> Job:
+def new_drain_job() -> Job:
     return Job.create(
         DRAIN,
         connection=_NOWHERE,
@@ -66,4 +66,4 @@ def workers_alive(redis: Redis, now: datetime) -> int:
     for key in get_keys(queue=queue):
         pipeline.hmget(key, "last_heartbeat", "death")
     signs = [sign for sign, death in pipeline.execute() if sign and not death]
-    return sum((now - utcparse(sign.decode())).total_seconds() < _SIGN_SECONDS for sign in signs)
+    return sum((now - utcparse(sign.decode())).total_seconds() < WORKER_SILENCE_SECONDS for sign in signs)

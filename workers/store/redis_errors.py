@@ -60,7 +60,7 @@ _BY_CLASS: Mapping[type[Exception], str] = {
 }
 
 
-def words_of(error: Exception) -> str:
+def describe_redis_error(error: Exception) -> str:
     """Say what an error of Redis means and what to do, with Redis's own words."""
     text = str(error)
     by_mark = [words for mark, words in _BY_MARK.items() if mark in text]
@@ -69,7 +69,7 @@ def words_of(error: Exception) -> str:
     return f"{meaning}: {text}"
 
 
-def faults_in(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
+def find_server_errors(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
     """Yield what could make a server lose what it was given; ``settings`` are empty where it hides them."""
     if info.get("cluster_enabled") == 1:
         yield _CLUSTER
@@ -84,7 +84,7 @@ def faults_in(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[
         yield f"maxmemory-policy is {policy}: it may drop the ledger (set noeviction)"
 
 
-def doubts_in(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
+def find_server_warnings(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
     """Yield what is well today, and may not be so for long."""
     if info.get("aof_enabled") == 1 and settings.get("appendfsync") == "no":
         yield (

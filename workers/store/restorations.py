@@ -9,7 +9,7 @@ from workers.core.claims import REBUILD
 from workers.core.restorations import Correction, Restoration
 from workers.store import keys
 from workers.store.ledger_rows import correction_row, restoration_row
-from workers.store.scripts import lua
+from workers.store.scripts import load_script
 
 _AUDIT_BATCH = 200  # while a script runs, everybody waits
 
@@ -19,9 +19,9 @@ class RestorationStore:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._correct = redis.register_script(lua("correct"))
-        self._restore = redis.register_script(lua("restore"))
-        self._extend_audit = redis.register_script(lua("trail"))
+        self._correct = redis.register_script(load_script("correct"))
+        self._restore = redis.register_script(load_script("restore"))
+        self._extend_audit = redis.register_script(load_script("extend_audit"))
 
     def correct(self, corrections: Sequence[Correction]) -> list[bool]:
         """Write Polar's amounts over the ledger's; say of each fact whether it was still as it was read."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from redis import Redis
 
 from workers.store import keys
-from workers.store.counts import Tally, write_down
+from workers.store.counts import Tally, add_counts
 
 
 class ReconcileSchedule:
@@ -22,8 +22,8 @@ class ReconcileSchedule:
     def end(self, *, next_in: timedelta) -> None:
         """Say when the next round is due, and write down what this one has counted."""
         self._redis.pexpire(keys.RECONCILED, next_in)
-        with self._tally.taken() as counts:  # a round that finds nothing settles nothing
-            write_down(self._redis, counts)
+        with self._tally.flush() as counts:  # a round that finds nothing settles nothing
+            add_counts(self._redis, counts)
 
     def reconnect(self) -> None:
         """Connect anew before the next command: after an outage the name may lead to another server."""

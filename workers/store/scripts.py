@@ -6,7 +6,7 @@ from importlib.resources import files
 
 
 @cache
-def lua(name: str) -> str:
+def load_script(name: str) -> str:
     """Return the script ``workers/store/lua/<name>.lua`` behind the functions that all of them share."""
     folder = files("workers.store") / "lua"
     return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()

@@ -8,8 +8,8 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, Respo
 
 from workers.core.findings import Finding
 from workers.store import keys
-from workers.store.redis_errors import doubts_in, faults_in, words_of
-from workers.store.scripts import lua
+from workers.store.redis_errors import describe_redis_error, find_server_errors, find_server_warnings
+from workers.store.scripts import load_script
 
 _READY_SECONDS = 10
 
@@ -30,7 +30,7 @@ def redis_findings(redis: Redis) -> list[Finding]:
     try:
         return list(_findings(redis))
     except (RedisError, OSError) as error:
-        return [_error(words_of(error))]
+        return [_error(describe_redis_error(error))]
 
 
 def _findings(redis: Redis) -> Iterator[Finding]:
@@ -41,17 +41,17 @@ def _findings(redis: Redis) -> Iterator[Finding]:
         redis.set(keys.READY, 1, ex=_READY_SECONDS)
     except NoPermissionError as error:
         if not missing:
-            yield _error(words_of(error))
+            yield _error(describe_redis_error(error))
     except ResponseError as error:
         if isinstance(error, ReadOnlyError):  # after a fail-over the name may lead to another server
             redis.connection_pool.disconnect(inuse_connections=False)  # those are other threads'
-        yield _error(words_of(error))
+        yield _error(describe_redis_error(error))
     if info is None:
         detail = "its user may not run info, so whether it keeps what it is given is not seen (ACL: +info)"
         yield Finding(level="warning", what="redis", detail=detail)
         return
-    yield from map(_error, faults_in(info, settings))
-    for doubt in doubts_in(info, settings):
+    yield from map(_error, find_server_errors(info, settings))
+    for doubt in find_server_warnings(info, settings):
         yield Finding(level="warning", what="redis", detail=doubt)
 
 
@@ -76,7 +76,7 @@ def _settings(redis: Redis) -> dict[str, str]:
 
 def _missing_permissions(redis: Redis) -> Iterator[str]:
     """Yield what this user may not do, all at once: as it works it would meet one after the other."""
-    ask = redis.register_script(lua("permissions"))
+    ask = redis.register_script(load_script("permissions"))
     denied = {prefix: _names(ask(args=[prefix, *COMMANDS])) for prefix in _PREFIXES}
     closed = [prefix for prefix in _PREFIXES if set(denied[prefix]) >= _ON_KEYS]
     for prefix in closed:

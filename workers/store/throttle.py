@@ -9,7 +9,7 @@ from redis.typing import EncodableT
 
 from workers.core.pauses import PauseCause
 from workers.store import keys
-from workers.store.scripts import lua, moment_of
+from workers.store.scripts import load_script, moment_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +37,11 @@ class Throttle:
         self._burst = requests_per_minute // 2
         self._interval_ms = 60_000 / (requests_per_minute - self._burst)
         self._redis = redis
-        self._pause = redis.register_script(lua("pause"))
-        self._take = redis.register_script(lua("take"))
-        self._spare = redis.register_script(lua("spare"))
+        self._pause_script = redis.register_script(load_script("pause"))
+        self._take_request = redis.register_script(load_script("take_request"))
+        self._background_request = redis.register_script(load_script("background_request"))
 
-    def take(self) -> bool:
+    def take_request(self) -> bool:
         """Take one request from our share of the rate limit; none during a pause.
 
         If it is used up, everybody waits a little.
@@ -51,39 +51,41 @@ class Throttle:
             self._interval_ms,
             "our share of Polar's rate limit is used up",
         ]
-        return bool(self._take(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
+        return bool(self._take_request(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
 
-    def spare_in(self, *, take: bool) -> timedelta:
+    def background_delay(self, *, take: bool) -> timedelta:
         """Return how soon a request that can wait may be made; if that is now, take it from our share."""
         args: list[EncodableT] = [self._burst, self._interval_ms, int(take)]
-        return timedelta(milliseconds=self._spare(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args))
+        return timedelta(
+            milliseconds=self._background_request(keys=[keys.BUDGET, keys.PAUSE, keys.THRIFT], args=args)
+        )
 
-    def begin(self, seconds: float, reason: str, cause: PauseCause = PauseCause.UNAVAILABLE) -> None:
+    def pause(self, seconds: float, reason: str, cause: PauseCause = PauseCause.UNAVAILABLE) -> None:
         """Let everybody wait, as Polar takes no event now; a longer pause that stands already holds.
 
         At Polar's rate limit we take a smaller share for a while, for others spend it too.
         """
-        self._wait(seconds, reason, cause, is_outage=True)
+        self._start_pause(seconds, reason, cause, is_outage=True)
 
-    def slow_down(self, seconds: float, reason: str) -> None:
+    def pause_for_rate_limit(self, seconds: float, reason: str) -> None:
         """Let everybody wait, as who only reads has met Polar's limit: that is no outage."""
-        self._wait(seconds, reason, PauseCause.RATE_LIMITED, is_outage=False)
+        self._start_pause(seconds, reason, PauseCause.RATE_LIMITED, is_outage=False)
 
-    def _wait(self, seconds: float, reason: str, cause: PauseCause, *, is_outage: bool) -> None:
-        self._pause(
+    def _start_pause(self, seconds: float, reason: str, cause: PauseCause, *, is_outage: bool) -> None:
+        self._pause_script(
             keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.THRIFT],
             args=[max(1, round(seconds * 1000)), reason, cause, int(is_outage)],
         )
 
-    def give_back(self) -> None:
+    def release_probe(self) -> None:
         """Let another be the first to ask Polar: this worker had nothing to send."""
         self._redis.delete(keys.PROBE)
 
-    def over(self) -> None:
+    def end_outage(self) -> None:
         """Polar takes our events again: nobody needs to probe."""
         self._redis.delete(keys.OUTAGE, keys.PROBE)
 
-    def standing(self) -> Pause | None:
+    def current_pause(self) -> Pause | None:
         """Return the pause that stands, if one does."""
         pipeline = self._redis.pipeline()
         pipeline.get(keys.PAUSE)
@@ -101,6 +103,6 @@ class Throttle:
             return None
         return Outage(reason=reason.decode(), since=moment_of(since), cause=PauseCause(cause.decode()))
 
-    def thrifty_for(self) -> timedelta:
+    def reduced_for(self) -> timedelta:
         """Return how long we still take less than our share, after a 429."""
         return timedelta(milliseconds=max(0, self._redis.pttl(keys.THRIFT)))

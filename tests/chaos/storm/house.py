@@ -92,7 +92,7 @@ class House:
             while not self._closing.wait(_LOOK_SECONDS):
                 for part in self._parts:
                     part.ensure_running()
-                self.redis.ensure()
+                self.redis.ensure_guardian()
         finally:
             stop_all(self._parts)
             self._closed.set()

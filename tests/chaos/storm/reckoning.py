@@ -77,7 +77,7 @@ class Reckoning:
                 yield f"{letter.id} should be neither stored nor {said or 'known'}"
         for delivery_id in self.stored.keys() - self.post.sent:
             yield f"{delivery_id} is stored, and nobody sent it"
-        if (listed := sum(self.held.deliveries.counts().values())) != len(self.stored):
+        if (listed := sum(self.held.deliveries.count_by_status().values())) != len(self.stored):
             yield f"{len(self.stored)} deliveries are listed {listed} times"
 
     def _ended(self) -> Iterator[str]:
@@ -130,8 +130,8 @@ class Reckoning:
             if grant.meter in claim.settled
         }
         yield from _differences("in the ledger", settled, self._events)
-        if ledger.granted() != len(self._events):
-            yield f"in the audit trail are {ledger.granted()} grants, at Polar {len(self._events)}"
+        if ledger.count_grants() != len(self._events):
+            yield f"in the audit trail are {ledger.count_grants()} grants, at Polar {len(self._events)}"
 
 
 def _differences(where: str, found: Mapping[str, Credit], wanted: Mapping[str, Credit]) -> Iterator[str]:

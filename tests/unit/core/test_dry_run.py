@@ -40,7 +40,7 @@ def said(shop: Shop, delivery_id: str) -> str:
     """Return what is said of a replay of this delivery, by a look that touches nothing."""
     kept = shop.store.deliveries[delivery_id]
     planned = plan_delivery(kept.type, kept.body, shop.rules)
-    return dry_run_text(planned, shop.store.look(planned.plan or Plan(subject="")))
+    return dry_run_text(planned, shop.store.find_for_plan(planned.plan or Plan(subject="")))
 
 
 def killed(shop: Shop) -> Shop:

@@ -26,7 +26,7 @@ from workers.core.envelope import ORDER_PAID
 from workers.core.planning import Plan
 from workers.operations.backfill.review import Review, delivery_id_of
 from workers.polar.lists import Row
-from workers.store.bodies import unpack
+from workers.store.bodies import decompress_body
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 SEATS = rules_of(rule("team", {"api_usage": "1000 * seats"}))
@@ -67,7 +67,7 @@ def test_an_order_of_the_api_that_was_never_credited_is_missing_what_its_webhook
 def test_what_is_missing_is_kept_as_the_webhook_that_never_came() -> None:
     one = review([row()]).missing[ORDER]
     assert one.delivery_id == f"backfill-{ORDER}" == delivery_id_of(ORDER)
-    body = json.loads(unpack(one.packed))
+    body = json.loads(decompress_body(one.packed))
     assert body == {"type": ORDER_PAID, "timestamp": NOW.isoformat(), "data": row()}
 
 

@@ -21,16 +21,16 @@ class Room:
         self.asked: list[bool] = []
         self.slowed_down: list[tuple[float, str]] = []
 
-    def spare_in(self, *, take: bool) -> timedelta:
+    def background_delay(self, *, take: bool) -> timedelta:
         """Return the next wait; none when there is no more."""
         self.asked.append(take)
         return timedelta(seconds=self._seconds.pop(0) if self._seconds else 0)
 
-    def slow_down(self, seconds: float, reason: str) -> None:
+    def pause_for_rate_limit(self, seconds: float, reason: str) -> None:
         """Note that everybody waits."""
         self.slowed_down.append((seconds, reason))
 
-    def standing(self) -> Pause | None:
+    def current_pause(self) -> Pause | None:
         """Return the pause that stands."""
         return self._pause
 

@@ -42,7 +42,7 @@ def test_what_one_lease_meets_keeps_those_made_ready_meanwhile_from_asking() -> 
     assert len(shop.polar.events) == 3 * MOST_DELIVERIES
 
 
-@pytest.mark.parametrize("step", ["lease", "claim", "take", "settle"])
+@pytest.mark.parametrize("step", ["lease", "claim", "take_request", "settle"])
 def test_a_drain_ends_with_the_error_that_any_of_its_steps_meets(step: str) -> None:
     shop = shop_with(*purchases(2 * MOST_DELIVERIES))
 

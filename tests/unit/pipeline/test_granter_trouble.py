@@ -106,7 +106,7 @@ def test_a_rate_limits_pause_is_its_retry_after(seconds: float) -> None:
     shop = shop_with(order_webhook())
     shop.polar.script = [limited(seconds)]
     shop.work()
-    assert shop.store.pause == (seconds, "Polar answered 429")
+    assert shop.store.last_pause == (seconds, "Polar answered 429")
 
 
 def test_pauses_grow_while_polar_stays_away() -> None:
@@ -115,8 +115,8 @@ def test_pauses_grow_while_polar_stays_away() -> None:
     lengths = []
     while shop.polar.script:
         shop.work()
-        assert shop.store.pause is not None
-        lengths.append(shop.store.pause[0])
+        assert shop.store.last_pause is not None
+        lengths.append(shop.store.last_pause[0])
         shop.clock.advance(lengths[-1])
     assert lengths == [1, 2, 4, 8, 16, 32, 60, 60]
 

@@ -78,7 +78,7 @@ def test_what_is_counted_while_the_rest_is_written_down_is_neither_lost_nor_writ
     tally.add("one")
 
     def write_down_in_vain() -> None:
-        with tally.taken() as counts:
+        with tally.flush() as counts:
             tally.add("one")
             tally.add("two")
             assert counts == {"one": 1}
@@ -86,7 +86,7 @@ def test_what_is_counted_while_the_rest_is_written_down_is_neither_lost_nor_writ
 
     with pytest.raises(RedisConnectionError):
         write_down_in_vain()
-    with tally.taken() as counts:
+    with tally.flush() as counts:
         assert counts == {"one": 2, "two": 1}
 
 
@@ -111,9 +111,9 @@ def test_no_thread_comes_between_another_and_its_count() -> None:
     with ThreadPoolExecutor(4) as pool:
         adding = [pool.submit(add_many) for _ in range(3)]
         while not all(one.done() for one in adding):
-            with tally.taken() as counts:
+            with tally.flush() as counts:
                 found.update(counts)
-    with tally.taken() as counts:
+    with tally.flush() as counts:
         found.update(counts)
     assert found == {"one": 90_000}
 
@@ -150,7 +150,7 @@ def answered(answer: Any) -> dict[str, int]:
     with pytest.raises(PolarError):
         polar.ingest([EVENT])
     polar.close()
-    with tally.taken() as counts:
+    with tally.flush() as counts:
         return dict(counts)
 
 

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisGoneError
 from redis.exceptions import TimeoutError as RedisSlowError
 
 from workers.monitoring.health import examine
-from workers.store.redis_errors import doubts_in, faults_in, words_of
+from workers.store.redis_errors import describe_redis_error, find_server_errors, find_server_warnings
 
 GOOD = {
     "redis_version": "7.2.4",
@@ -36,7 +36,7 @@ SHOWN = {"save": "3600 1", "appendfsync": "everysec"}
 def said(info: Mapping[str, Any], settings: Mapping[str, str] = SHOWN) -> list[str]:
     """Return faults and doubts of a server that is good but for this."""
     both = {**GOOD, **info}
-    return [*faults_in(both, settings), *doubts_in(both, settings)]
+    return [*find_server_errors(both, settings), *find_server_warnings(both, settings)]
 
 
 @pytest.mark.parametrize("settings", [SHOWN, {}, {"appendfsync": "always", "save": ""}])
@@ -47,8 +47,8 @@ def test_nothing_is_said_of_a_good_server_whether_it_shows_its_settings_or_not(
 
 
 def test_nothing_is_made_up_of_a_server_that_tells_little() -> None:
-    assert list(faults_in({"aof_enabled": 1}, {})) == []
-    assert list(doubts_in({"aof_enabled": 1}, {})) == []
+    assert list(find_server_errors({"aof_enabled": 1}, {})) == []
+    assert list(find_server_warnings({"aof_enabled": 1}, {})) == []
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_memory_is_nearly_full_from_nine_tenths_and_leaves_out_what_redis_leaves
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_each_refusal_is_explained_and_keeps_redis_own_words(error: Exception, words: str) -> None:
-    assert words in words_of(error)
-    assert words_of(error).endswith(f": {error}")
+    assert words in describe_redis_error(error)
+    assert describe_redis_error(error).endswith(f": {error}")
 
 
 class Hanging:

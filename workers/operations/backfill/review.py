@@ -19,7 +19,7 @@ from workers.core.wording import credits_text
 from workers.errors import UnreadablePayloadError
 from workers.operations.backfill.staleness import resting_on_today
 from workers.polar.lists import Row
-from workers.store.bodies import pack
+from workers.store.bodies import compress_body
 
 # An order is paid up to so long after it was created, and does not say when.
 PAID_WITHIN = timedelta(days=21)
@@ -171,7 +171,7 @@ def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> Missing:
         created_at=one.fact.moment,
         would=dry_run_text(planned, standing),
         grants=new,
-        packed=pack(one.body),
+        packed=compress_body(one.body),
     )
 
 

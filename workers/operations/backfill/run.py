@@ -15,7 +15,7 @@ from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import orders
-from workers.store.bodies import unpack
+from workers.store.bodies import decompress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
@@ -74,7 +74,7 @@ class Backfiller:
         )
         listing = orders(created_after=review.begin, created_before=review.end)
         for rows in self.pacer.rows(self.polar, listing, scope="orders:read", tell=tell):
-            review.add(rows, self.ledger.look_all)
+            review.add(rows, self.ledger.find_for_plans)
         settled = review.leave(
             [one for one in review.missing if self._is_done_with(one, only_untold=only_untold)]
         )
@@ -102,7 +102,9 @@ class Backfiller:
         )
 
     def _put(self, missing: Sequence[Missing]) -> tuple[Leased, ...]:
-        return self.store.put([(one.delivery_id, ORDER_PAID, unpack(one.packed)) for one in missing])
+        return self.store.store_and_lease(
+            [(one.delivery_id, ORDER_PAID, decompress_body(one.packed)) for one in missing]
+        )
 
     def _begun(self, review: Review) -> Iterator[str]:
         """Yield our own deliveries that claimed and did not get to the end, unless they failed."""
@@ -132,7 +134,7 @@ class Backfiller:
         return any(one.status is Status.FAILED or one.is_dismissed for one in told)
 
     def _told_of(self, order_id: str) -> Iterator[Delivery]:
-        return (one for one in self.store.about(order_id) if one.type == ORDER_PAID)
+        return (one for one in self.store.about_order(order_id) if one.type == ORDER_PAID)
 
 
 def _is_ours(delivery: Delivery) -> bool:

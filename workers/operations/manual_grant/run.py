@@ -41,7 +41,7 @@ class Giver:
         found: dict[str, Standing] = {}
         for start in range(0, len(subjects), _AT_ONCE):
             some = subjects[start : start + _AT_ONCE]
-            found |= zip(some, self.held.ledger.find_all(some), strict=True)
+            found |= zip(some, self.held.ledger.find_many(some), strict=True)
         return found
 
     def create(self, found: Sequence[GrantPreview], done: Done) -> dict[CustomerName, str]:
@@ -69,7 +69,7 @@ class Giver:
         ]
         return run_batches(
             asked,
-            lambda some: self.held.deliveries.put([one.delivery() for one in some]),
+            lambda some: self.held.deliveries.store_and_lease([one.delivery() for one in some]),
             pacer=self.pacer,
             granter=granter,
             store=self.held.deliveries,

@@ -26,4 +26,4 @@ def is_ledger_lost(ledger: Ledger, polar: Polar, pacer: Pacer, *, now: datetime)
         page = pacer.ask(partial(polar.page, listing))
     told = [read_usage_event(row) for row in page.items if is_marked_ours(row)]
     subjects = [one.grant.subject for one in told if isinstance(one, RecordedGrant) and one.grant.units > 0]
-    return any(standing.own is None for standing in ledger.find_all(subjects))
+    return any(standing.own is None for standing in ledger.find_many(subjects))

@@ -111,7 +111,7 @@ class Restorer:
             yield from self.pacer.read(self.polar, listing)
 
     def _standings(self, subjects: Sequence[str]) -> list[Standing]:
-        return [standing for some in _batches(subjects) for standing in self.ledger.find_all(some)]
+        return [standing for some in _batches(subjects) for standing in self.ledger.find_many(some)]
 
     def _untaken(self, before: Sequence[Standing]) -> list[str]:
         """Return the facts whose refunds, noted while they were not credited, have something to take now."""

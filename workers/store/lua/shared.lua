@@ -150,7 +150,7 @@ local function ensure_drain(wake)
   redis.call('RPUSH', wake[2], wake[4])
 end
 
--- The last five arguments of a script that may wake a worker: see workers.pipeline.worker.wake_args.
+-- The last five arguments of a script that may wake a worker: see workers.pipeline.worker.drain_job_args.
 local function wake_from(first)
   local fields = {}
   for i = first + 4, #ARGV do
