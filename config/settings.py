@@ -1,4 +1,4 @@
-"""The only reader of the environment; docs/operations.md says what each name means."""
+"""The only reader of the environment; docs/operations/settings.md describes each variable."""
 
 import os
 import re
@@ -177,7 +177,7 @@ def unknown_names() -> list[str]:
     named = [(ENV_FILE, name) for name in dotenv_values(ENV_FILE)]
     named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
     return [
-        f"{where}: {unknown('setting', name, ours, 'docs/operations.md lists ours')}"
+        f"{where}: {unknown('setting', name, ours, 'docs/operations/settings.md lists ours')}"
         for where, name in named
         if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
     ]

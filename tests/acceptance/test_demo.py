@@ -1,6 +1,7 @@
 """``credits demo``, the first command that anybody runs: right, and honest when it is not."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli.root import root
 from app.demo import stage
+from tests.support.paths import ROOT
 from tests.support.processes import Credits, eventually, processes
 
 BALANCES = {"api_usage": 1100, "image_generations": 20}
@@ -36,6 +38,17 @@ def test_the_demo_shows_each_webhook_and_the_balance(newcomer: Credits) -> None:
     balances = [line.split()[:2] for line in lines if line.endswith("as it should be")]
     assert balances == [["api_usage", "1,100"], ["image_generations", "20"]]
     assert "Every order was credited, none twice." in done.stdout
+
+
+def lines_without_times(output: str) -> list[str]:
+    return [re.sub(r"in \d+ ms$", "in N ms", line.rstrip()) for line in output.strip().splitlines()]
+
+
+def test_the_readme_shows_what_the_demo_prints(newcomer: Credits) -> None:
+    (shown,) = re.findall(
+        r"^```\n\$ make demo\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert lines_without_times(newcomer.run("demo").stdout) == lines_without_times(shown)
 
 
 def test_the_demo_tells_a_machine_the_same(newcomer: Credits) -> None:

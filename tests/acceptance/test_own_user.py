@@ -15,7 +15,7 @@ from tests.support.polar_orders import mending_at, sell
 from tests.support.redis_servers import own_redis
 from workers.store.server_check import COMMANDS
 
-OPERATIONS = ROOT / "docs" / "operations.md"
+REDIS_PAGE = ROOT / "docs" / "operations" / "redis.md"
 PASSWORD = "open-sesame"
 
 
@@ -26,7 +26,7 @@ NOT_ASKED_FOR = OF_EVERYBODY | {"acl|setuser", "bgrewriteaof"}
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """Yield a desk whose Redis knows us as the page says, and in no other way."""
-    (line,) = re.findall(r"^ACL SETUSER .*$", OPERATIONS.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^ACL SETUSER .*$", REDIS_PAGE.read_text(), re.MULTILINE)
     with own_redis(tmp_path) as server:
         with server.asked() as redis:
             redis.execute_command(*line.replace("PASSWORD", PASSWORD).split())  # type: ignore[no-untyped-call] # untyped there

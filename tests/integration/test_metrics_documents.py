@@ -9,7 +9,7 @@ from redis import Redis
 from tests.support.paths import ROOT
 from workers.monitoring.metrics import exposition
 
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+METRICS_PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text(encoding="utf-8")
 
 
 def names_in(text: str) -> set[str]:
@@ -22,12 +22,12 @@ def told_by(redis: Redis) -> set[str]:
 
 
 def test_the_operators_table_names_what_is_told_and_nothing_else(redis: Redis) -> None:
-    rows = re.findall(r"^\| (`credits_.*?) \|", OPERATIONS, re.MULTILINE)
+    rows = re.findall(r"^\| (`credits_.*?) \|", METRICS_PAGE, re.MULTILINE)
     assert {name for row in rows for name in names_in(row)} == told_by(redis)
 
 
 def test_the_alerts_shown_are_of_what_is_told(redis: Redis) -> None:
-    (block,) = re.findall(r"^```yml\n(.*?)^```$", OPERATIONS, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```yml\n(.*?)^```$", METRICS_PAGE, re.MULTILINE | re.DOTALL)
     alerts = [one for group in yaml.safe_load(block)["groups"] for one in group["rules"]]
     assert len(alerts) >= 3
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for one in alerts for name in names_in(one["expr"])}

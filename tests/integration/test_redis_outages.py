@@ -232,11 +232,11 @@ OF_EVERYBODY = {
     *("client|setinfo", "client|setname", "client|list", "client|maint_notifications"),
 }
 
-# What docs/operations.md shows for a user of our own.
-OPERATIONS = ROOT / "docs" / "operations.md"
+# What docs/operations/redis.md shows for a user of our own.
+REDIS_PAGE = ROOT / "docs" / "operations" / "redis.md"
 
 # The line that the documents give.
-(ACL,) = re.findall(r"^ACL SETUSER .* resetchannels (.+)$", OPERATIONS.read_text(), re.MULTILINE)
+(ACL,) = re.findall(r"^ACL SETUSER .* resetchannels (.+)$", REDIS_PAGE.read_text(), re.MULTILINE)
 
 
 def test_a_user_who_may_do_no_more_than_we_need_runs_all_of_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the documents say is executed as far as it can be."""
+"""Checks that what the documents show is correct: rules, commands, settings, links, folders, make targets."""
 
 import re
 import shlex
@@ -14,8 +14,9 @@ from config.settings import Settings
 from tests.support.paths import ROOT
 from workers.embedded.server import _make_private
 
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DEPLOYING = ROOT / "docs" / "deploying.md"
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -46,7 +47,7 @@ UNITS = sorted(
 
 
 @pytest.mark.parametrize(("document", "block"), YAML, ids=lambda value: getattr(value, "name", "block"))
-def test_every_rules_file_shown_is_a_good_one(document: Path, block: str) -> None:
+def test_every_rules_file_shown_can_be_used(document: Path, block: str) -> None:
     assert parse_rules(block, document.name).rules
 
 
@@ -75,50 +76,67 @@ def test_every_command_has_an_example_in_its_help() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("document", ["docs/operations.md", ".env.example"])
-def test_every_setting_is_told_of(document: str) -> None:
+@pytest.mark.parametrize("document", ["docs/operations/settings.md", ".env.example"])
+def test_every_setting_is_documented(document: str) -> None:
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    told = set(re.findall(r"\b[A-Z][A-Z_]+\b", (ROOT / document).read_text()))
-    assert names - told == set()
+    documented = set(re.findall(r"\b[A-Z][A-Z_]+\b", (ROOT / document).read_text()))
+    assert names - documented == set()
 
 
-def test_every_module_has_a_room_in_the_house() -> None:
-    """By its own path or by its folder's; ``__init__`` and ``__main__`` are doors."""
-    rooms = set(re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "docs" / "architecture.md").read_text()))
+def test_the_architecture_page_covers_every_module_and_names_only_files_that_exist() -> None:
+    """A module is covered by its own path or by that of a folder above it."""
+    named = set(re.findall(r"`((?:app|workers|config|tests|bench)/[\w./]*)`", ARCHITECTURE.read_text()))
+    assert [path for path in named if not (ROOT / path).exists()] == []
     modules = [
         path.relative_to(ROOT)
-        for folder in ("app", "workers", "config")
-        for path in (ROOT / folder).rglob("*.py")
+        for package in ("app", "workers", "config")
+        for path in (ROOT / package).rglob("*.py")
+        if not path.name.endswith("__.py")
     ]
-    homeless = [
-        str(one) for one in modules if not {str(one), *(f"{folder}/" for folder in one.parents)} & rooms
-    ]
-    assert [one for one in homeless if not one.endswith("__.py")] == []
+    covered = [one for one in modules if {str(one), *(f"{folder}/" for folder in one.parents)} & named]
+    assert set(modules) == set(covered)
 
 
-def test_the_folder_that_systemd_makes_is_one_that_the_embedded_redis_takes(tmp_path: Path) -> None:
+def test_the_tests_that_the_reliability_page_names_exist() -> None:
+    named = re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / "tests" / path).exists()] == []
+
+
+def test_the_embedded_redis_accepts_the_folder_that_systemd_creates(tmp_path: Path) -> None:
     unit, *_ = blocks(DEPLOYING, "ini")
-    told = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
-    folder = tmp_path / told["StateDirectory"]
+    options = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+    folder = tmp_path / options["StateDirectory"]
     folder.mkdir()
-    folder.chmod(int(told.get("StateDirectoryMode", "0755"), base=8))
+    folder.chmod(int(options.get("StateDirectoryMode", "0755"), base=8))
     _make_private(folder)
     assert f"CREDITS_DATA_DIR=/var/lib/{folder.name}\n" in blocks(DEPLOYING, "sh")
 
 
-def test_no_unit_has_a_setting_of_which_a_command_by_hand_would_not_know() -> None:
+def test_no_unit_has_a_setting_that_a_command_run_by_hand_would_lack() -> None:
     units = "".join(blocks(DEPLOYING, "ini"))
     assert set(re.findall(r"^Environment=(.*)$", units, re.MULTILINE)) == {"HOST=0.0.0.0 PORT=8000"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
-    assert [link for link in links if not (document.parent / link).exists()] == []
+def anchors(document: Path) -> set[str]:
+    """Return what GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_make_targets_that_the_readme_names_exist() -> None:
-    named = set(re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text()))
-    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    broken = []
+    for path, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_named_exists(document: str) -> None:
+    named = set(re.findall(r"`make ([a-z-]+)`", (ROOT / document).read_text()))
+    printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert named
-    assert {name for name in named if not re.search(rf"^{name}\s", made, re.MULTILINE)} == set()
+    assert {name for name in named if not re.search(rf"^{name}\s", printed, re.MULTILINE)} == set()
