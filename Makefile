@@ -1,8 +1,8 @@
-# Every verb of the project. `make demo` and `make test` need nothing but Python 3.11+, git and make.
+# `make demo` and `make test` need only Python 3.11+, git and make.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# The first Python that really runs and is new enough (a pyenv shim may exist and not run).
+# The first Python that runs and is new enough (a pyenv shim may exist without running).
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
-help:  ## what can be made
+help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -25,27 +25,27 @@ $(VENV)/installed: pyproject.toml constraints.txt
 install: $(VENV)/installed  ## install into .venv
 
 .PHONY: demo
-demo: $(VENV)/installed  ## run the main job for real, with a stand-in for Polar
+demo: $(VENV)/installed  ## run the main job with real processes and a stand-in for Polar
 	@$(BIN)/credits demo
 
 .PHONY: test
-test: $(VENV)/installed  ## every test
+test: $(VENV)/installed  ## run every test
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .PHONY: check
-check: $(VENV)/installed  ## format, lint, types, import contracts
+check: $(VENV)/installed  ## check format, lint, types and import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 .PHONY: format
-format: $(VENV)/installed  ## format and mend what the linter can
+format: $(VENV)/installed  ## format, and fix what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 .PHONY: test-all
-test-all:  ## every test on Python 3.11, 3.12 and 3.13 (from the PATH, else from pyenv)
+test-all:  ## run every test on Python 3.11, 3.12 and 3.13 (from the PATH or pyenv)
 	@for v in 3.11 3.12 3.13; do \
 		python=$$(for p in python$$v $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python; do \
 			$$p -c '' 2>/dev/null && echo $$p && break; done); \
@@ -58,7 +58,7 @@ docs: $(VENV)/installed  ## write docs/cli.md from the commands
 	@$(BIN)/python -m app.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 .PHONY: lock
-lock:  ## write constraints.txt anew: the newest allowed versions, with the hash of each of their files
+lock:  ## update constraints.txt to the newest allowed versions, with hashes
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/pip install --quiet --disable-pip-version-check 'uv<1'
 	@{ echo '# Written by `make lock`: what CI and the Makefile install, on every platform and Python.'; \
@@ -67,15 +67,15 @@ lock:  ## write constraints.txt anew: the newest allowed versions, with the hash
 	@mv .venv-lock/constraints.txt constraints.txt && rm -rf .venv-lock
 
 .PHONY: chaos
-chaos: $(VENV)/installed  ## storms on real processes, twenty seeds of 2,000 orders (CHAOS_SEED=n begins elsewhere); an hour or two
+chaos: $(VENV)/installed  ## run storms on real processes: 20 seeds of 2,000 orders, an hour or two (CHAOS_SEED=n: first seed)
 	@CHAOS_SEEDS=$${CHAOS_SEEDS:-20} CHAOS_ORDERS=$${CHAOS_ORDERS:-2000} $(BIN)/python -m pytest tests/chaos/test_storm.py -s --timeout 0
 
 .PHONY: bench
-bench: $(VENV)/installed  ## measure everything, side by side, into docs/performance.md (ten minutes)
+bench: $(VENV)/installed  ## run all benchmarks and write docs/performance.md (ten minutes)
 	@$(BIN)/python -m bench --write
 
 .PHONY: audit
-audit:  ## ask for known vulnerabilities in what constraints.txt names
+audit:  ## look for known vulnerabilities in the locked packages
 	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit<3'
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt

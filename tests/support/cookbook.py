@@ -1,4 +1,4 @@
-"""docs/rules.md as its tests read it: each rules file in it, and the lines that say what it comes to."""
+"""Parses docs/rules.md for its tests: each rules file in it, and the results claimed below it."""
 
 import json
 import re
@@ -20,32 +20,32 @@ _LINE = re.compile(r"^- On .*(?:\n  .*)*", re.MULTILINE)
 _CHANGES = r"(?: (?:with|and) `[\w.]+` = `[^`]+`)*"
 _WEBHOOK = re.compile(rf"`(?P<name>\w+)`(?P<changes>{_CHANGES})")
 _CHANGE = re.compile(r"`(?P<path>[\w.]+)` = `(?P<value>[^`]+)`")
-_CLAIM = re.compile(rf"- On (?P<story>`\w+`{_CHANGES}(?:, then `\w+`{_CHANGES})*): (?P<result>.+)\.")
+_CLAIM = re.compile(rf"- On (?P<webhooks>`\w+`{_CHANGES}(?:, then `\w+`{_CHANGES})*): (?P<result>.+)\.")
 _RESULT = re.compile(r"(?P<end>nothing|failed) \(`(?P<reason>[^`]+)`\)")
 _ENDS = {"nothing": Status.SKIPPED, "failed": Status.FAILED}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One line: webhooks in a row, and what the last of them comes to."""
+    """One line of the document: a sequence of webhooks, and the outcome of the last one."""
 
     line: str
     webhooks: tuple[bytes, ...]
     status: Status
-    words: str
+    text: str
 
-    def is_met(self, status: Status, reason: str) -> bool:
-        """Say whether a delivery that ended so ended as the line says; ``…`` leaves open how words go on."""
+    def matches(self, status: Status, reason: str) -> bool:
+        """Return whether an outcome is the claimed one; a text that ends in ``…`` is compared as a prefix."""
         if status is not self.status:
             return False
         if status is Status.GRANTED:
-            return _amounts(reason) == _amounts(self.words)
-        return reason == self.words or (self.words[-1] == "…" and reason.startswith(self.words[:-1]))
+            return _amounts(reason) == _amounts(self.text)
+        return reason == self.text or (self.text[-1] == "…" and reason.startswith(self.text[:-1]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One rules file of the document, under its heading, and what is claimed of it."""
+    """One rules file of the document, with the heading above it and the claims below it."""
 
     title: str
     text: str
@@ -53,12 +53,12 @@ class Recipe:
 
     @cached_property
     def rules(self) -> Rules:
-        """Return the rules in the file."""
+        """Return the parsed rules."""
         return parse_rules(self.text, f"{COOKBOOK.name} ({self.title})")
 
 
 def recipes(document: str) -> Iterator[Recipe]:
-    """Yield the rules files of a document in their order."""
+    """Yield the recipes of a document in order."""
     title = ""
     for found in re.finditer(f"{_HEADING}|{_FILE}", document, re.MULTILINE | re.DOTALL):
         if found["file"] is None:
@@ -69,25 +69,25 @@ def recipes(document: str) -> Iterator[Recipe]:
 
 
 def claim_in(line: str) -> Claim:
-    """Return what a line claims; ValueError if that cannot be read."""
+    """Parse a line into a claim; ValueError if it has another form."""
     whole = " ".join(line.split())
     match = _CLAIM.fullmatch(whole)
     if match is None:
-        raise ValueError(f"cannot be read as a claim: {whole}")
+        raise ValueError(f"not a claim: {whole}")
     result = _RESULT.fullmatch(match["result"])
     return Claim(
         line=whole,
-        webhooks=tuple(_story(match["story"])),
+        webhooks=tuple(_webhooks(match["webhooks"])),
         status=_ENDS[result["end"]] if result else Status.GRANTED,
-        words=result["reason"] if result else match["result"],
+        text=result["reason"] if result else match["result"],
     )
 
 
-def _story(text: str) -> Iterator[bytes]:
+def _webhooks(text: str) -> Iterator[bytes]:
     before: Mapping[str, Any] = {}
     for found in _WEBHOOK.finditer(text):
         body = json.loads(payload(found["name"]))
-        if body["type"] == "order.refunded":  # of the order that came before
+        if body["type"] == "order.refunded":  # it refunds the order before it
             body["data"] |= {key: before[key] for key in ("id", "customer_id", "product_id")}
         for change in _CHANGE.finditer(found["changes"]):
             _change(body, change["path"].split("."), json.loads(change["value"]))
@@ -96,7 +96,7 @@ def _story(text: str) -> Iterator[bytes]:
 
 
 def _change(body: dict[str, Any], path: list[str], value: Any) -> None:
-    """Put ``value`` where an expression would see it at ``path``."""
+    """Set ``value`` where an expression sees ``path``."""
     itself = body["type"].partition(".")[0]  # "order" in an order.paid: the data as a whole
     *above, last = path[1:] if path[0] == itself else path
     place = body["data"]
@@ -105,8 +105,8 @@ def _change(body: dict[str, Any], path: list[str], value: Any) -> None:
     place[last] = value
 
 
-def _amounts(words: str) -> list[str]:
-    return sorted(re.sub(r"(?<=\d),(?=\d{3})", "", words).split(", "))
+def _amounts(text: str) -> list[str]:
+    return sorted(re.sub(r"(?<=\d),(?=\d{3})", "", text).split(", "))
 
 
 RECIPES = tuple(recipes(COOKBOOK.read_text()))

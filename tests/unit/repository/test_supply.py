@@ -1,7 +1,7 @@
-"""What we run is what was locked, and nothing that is read is ever run.
+"""Checks that nothing that is read is ever executed, and that the lock covers everything we install.
 
-Ruff's S rules refuse calls of eval, exec, pickle, marshal, yaml.load and shells (`make check`). Here is what
-they leave out: that nobody silences them, ways around them, RQ's own default, and the lock.
+Ruff's S rules refuse eval, exec, pickle, marshal, yaml.load and shells (`make check`). These tests add what
+the rules leave out: nobody silences them, nobody goes around them, RQ reads JSON, and the lock is complete.
 """
 
 import ast
@@ -18,7 +18,7 @@ SOURCES = sorted(path for folder in ("app", "workers", "config") for path in (RO
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "constraints.txt").read_text()
 
-# Each runs, or may run, what it reads.
+# Each of these executes, or may execute, what it reads.
 NEVER_IMPORTED = {
     "pickle",
     "marshal",
@@ -37,14 +37,14 @@ RQ_CLASSES = {"Queue", "Worker", "SimpleWorker", "Job"}
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Yield each call with what is called, as it is written."""
+    """Yield each call with the source text of the function called."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
 
 def rq_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Yield each call that makes an object of RQ's, or the one that a class of ours is built on."""
+    """Yield each call that creates an RQ object, or initializes a subclass of an RQ class."""
     yield from ((name, call) for name, call in calls(tree) if name.split(".")[0] in RQ_CLASSES)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and RQ_CLASSES & set(map(ast.unparse, node.bases)):
@@ -62,7 +62,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def test_ruff_looks_for_what_runs_what_it_reads_in_all_that_we_ship() -> None:
+def test_ruff_checks_all_shipped_code_for_unsafe_calls() -> None:
     lint = PROJECT["tool"]["ruff"]["lint"]
     assert "S" in lint["select"]
     assert not [rule for rule in lint["ignore"] if rule.startswith("S")]
@@ -70,7 +70,7 @@ def test_ruff_looks_for_what_runs_what_it_reads_in_all_that_we_ship() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_module_can_run_what_it_reads(path: Path) -> None:
+def test_no_module_can_execute_what_it_reads(path: Path) -> None:
     text = path.read_text()
     assert not imported(path) & NEVER_IMPORTED
     assert not {name for name, _ in calls(ast.parse(text))} & NEVER_CALLED
@@ -78,7 +78,7 @@ def test_no_module_can_run_what_it_reads(path: Path) -> None:
 
 
 def test_every_rq_object_reads_json() -> None:
-    """Its default is pickle."""
+    """RQ's default is pickle."""
     made = [(path, *one) for path in SOURCES for one in rq_calls(ast.parse(path.read_text()))]
     assert {name for _, name, _ in made} == {"Queue", "Job.create", "GrantWorker"}
     for path, _, call in made:
@@ -87,7 +87,7 @@ def test_every_rq_object_reads_json() -> None:
 
 
 def test_yaml_is_parsed_and_never_constructed() -> None:
-    """Of PyYAML only what makes nodes: whatever a tag says, no object comes of it."""
+    """Only the parts of PyYAML that make nodes are used, so no tag can construct an object."""
     users = {path.name: path.read_text() for path in SOURCES if "yaml" in imported(path)}
     assert users.keys() == {"yaml_source.py"}
     (text,) = users.values()
@@ -97,18 +97,18 @@ def test_yaml_is_parsed_and_never_constructed() -> None:
 
 
 def normal(name: str) -> str:
-    """Return a package's name as indexes compare it."""
+    """Return a package's name as package indexes normalize it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def locked() -> dict[str, str]:
-    """Return what stands in the lock for each package."""
+    """Return each package's block in the lock file."""
     blocks = re.split(r"^(?=\w)", LOCK.replace("\\\n", " "), flags=re.MULTILINE)
     return {normal(block.split("==")[0]): block for block in blocks if "==" in block}
 
 
 def required() -> set[str]:
-    """Return the names that pyproject.toml asks for, to run, to develop and to build."""
+    """Return the names of all packages in pyproject.toml: to run, to develop and to build."""
     project = PROJECT["project"]
     lines = [
         *project["dependencies"],
@@ -122,7 +122,7 @@ def test_the_lock_names_each_dependency() -> None:
     assert required() - locked().keys() == set()
 
 
-def test_everything_in_the_lock_is_one_version_with_the_hashes_of_its_files() -> None:
+def test_each_locked_package_has_one_version_and_hashes() -> None:
     assert len(locked()) > 50
     for name, block in locked().items():
         version, *rest = block.split()
@@ -132,12 +132,12 @@ def test_everything_in_the_lock_is_one_version_with_the_hashes_of_its_files() ->
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), name
 
 
-def test_the_lock_says_nothing_of_the_machine_that_wrote_it() -> None:
+def test_the_lock_contains_no_local_paths_or_urls() -> None:
     assert not re.findall(r"^(?!#).*(?:://|\s@\s|file:|--(?!hash=)\S+).*$", LOCK, re.MULTILINE)
     assert str(Path.home()) not in LOCK
 
 
-def test_make_installs_what_is_locked_and_builds_with_it() -> None:
+def test_make_installs_and_builds_with_locked_packages_only() -> None:
     makefile = (ROOT / "Makefile").read_text()
     installs = re.findall(r"^\t@\$\(PIP\) (.+)$", makefile, re.MULTILINE)
     assert installs == [

@@ -1,4 +1,4 @@
-"""Every rules file in docs/rules.md does what stands under it, on webhooks that a Polar server sent."""
+"""Every rules file in docs/rules.md has the results claimed there, on webhooks that a Polar server sent."""
 
 import json
 
@@ -32,7 +32,7 @@ rules:
 
 
 def run(recipe: Recipe, claim: Claim) -> tuple[Shop, Outcome]:
-    """Let a claim's webhooks come one by one; return what became of the last."""
+    """Deliver a claim's webhooks one by one; return the outcome of the last."""
     shop = Shop(recipe.rules)
     outcome = None
     for number, body in enumerate(claim.webhooks):
@@ -42,22 +42,22 @@ def run(recipe: Recipe, claim: Claim) -> tuple[Shop, Outcome]:
     return shop, outcome
 
 
-def is_met(line: str) -> bool:
-    """Say whether a line under PACK is found to be true."""
+def is_true(line: str) -> bool:
+    """Return whether the claim in a line below PACK is true."""
     (recipe,) = recipes(f"{PACK}{line}\n\n## Another heading\n")
     (claim,) = recipe.claims
     _, outcome = run(recipe, claim)
-    return claim.is_met(outcome.status, outcome.reason)
+    return claim.matches(outcome.status, outcome.reason)
 
 
 @pytest.mark.parametrize(("recipe", "claim"), CLAIMS)
-def test_a_recipe_comes_to_what_is_claimed(recipe: Recipe, claim: Claim) -> None:
+def test_a_recipe_has_the_claimed_result(recipe: Recipe, claim: Claim) -> None:
     _, outcome = run(recipe, claim)
-    assert claim.is_met(outcome.status, outcome.reason), (claim.line, outcome.status, outcome.reason)
+    assert claim.matches(outcome.status, outcome.reason), (claim.line, outcome.status, outcome.reason)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
-def test_every_rule_of_a_recipe_is_seen_to_give_credit(recipe: Recipe) -> None:
+def test_every_rule_of_a_recipe_credits_something_in_a_claim(recipe: Recipe) -> None:
     given = {
         rule
         for claim in recipe.claims
@@ -69,12 +69,12 @@ def test_every_rule_of_a_recipe_is_seen_to_give_credit(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
-def test_no_recipe_is_doubtful(recipe: Recipe) -> None:
-    if recipe.title != "When nothing is credited":  # there are rules that fail, to show how they do
+def test_no_recipe_has_warnings(recipe: Recipe) -> None:
+    if recipe.title != "When nothing is credited":  # it shows rules that fail
         assert recipe.rules.warnings == ()
 
 
-def test_there_are_a_dozen_situations_or_more() -> None:
+def test_there_are_more_than_a_dozen_recipes() -> None:
     assert len({recipe.title for recipe in RECIPES}) > 12
 
 
@@ -88,8 +88,8 @@ def test_there_are_a_dozen_situations_or_more() -> None:
         "- On `customer_created`: nothing (`no rule has the trigger customer.created`).",
     ],
 )
-def test_a_true_claim_is_met(line: str) -> None:
-    assert is_met(line)
+def test_a_true_claim_is_accepted(line: str) -> None:
+    assert is_true(line)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_true_claim_is_met(line: str) -> None:
         "- On `customer_created`: failed (`no rule has the trigger customer.created`).",
     ],
 )
-def test_a_false_claim_is_not(line: str) -> None:
-    assert not is_met(line)
+def test_a_false_claim_is_rejected(line: str) -> None:
+    assert not is_true(line)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +119,12 @@ def test_a_false_claim_is_not(line: str) -> None:
         "- On `order_paid_purchase`: 10 api_usage",
     ],
 )
-def test_a_line_that_cannot_be_read_is_an_error_and_not_passed_over(line: str) -> None:
-    with pytest.raises(ValueError, match="cannot be read as a claim"):
+def test_a_line_of_another_form_is_an_error(line: str) -> None:
+    with pytest.raises(ValueError, match="not a claim"):
         claim_in(line)
 
 
-def test_a_file_has_the_claims_below_it_up_to_the_next_heading_or_file() -> None:
+def test_a_recipe_has_the_claims_up_to_the_next_heading_or_file() -> None:
     line = "- On `order_paid_purchase`: 1 api_usage."
     document = f"{line}\n{PACK}{line}\n\nWords.\n\n{line}\n\n{PACK}## B\n\n{line}\n"
     first, second = recipes(document)
@@ -143,7 +143,7 @@ def test_a_file_has_the_claims_below_it_up_to_the_next_heading_or_file() -> None
         ("customer_created", "customer.name", ("name",)),
     ],
 )
-def test_a_change_is_made_where_an_expression_looks(name: str, path: str, keys: tuple[str, ...]) -> None:
+def test_a_change_is_made_where_an_expression_sees_it(name: str, path: str, keys: tuple[str, ...]) -> None:
     (body,) = claim_in(f"- On `{name}` with `{path}` = `[7]`: 1 api_usage.").webhooks
     changed, place = json.loads(body), json.loads(payload(name))
     inner = place["data"]
