@@ -12,7 +12,7 @@ from config.settings import Settings, require_token
 from workers import jobs
 from workers.monitoring.alerter import Alerter
 from workers.operations.backfill.run import Backfiller
-from workers.operations.pacing import Pacer, say_nothing
+from workers.operations.pacing import Pacer, ignore_notice
 from workers.operations.reconcile import Reconciler
 from workers.operations.recover import Recoverer
 from workers.pipeline.granter import Granter
@@ -35,21 +35,25 @@ def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) 
     )
 
 
-def backfiller_for(stores: Stores, polar: Polar, say: Callable[[str], object] = say_nothing) -> Backfiller:
+def backfiller_for(
+    stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice
+) -> Backfiller:
     """Return what finds and grants orders that were never credited; ``say`` is told what it waits for."""
     return Backfiller(
-        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, say)
+        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, notify)
     )
 
 
-def recoverer_for(stores: Stores, polar: Polar, say: Callable[[str], object] = say_nothing) -> Recoverer:
+def recoverer_for(stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice) -> Recoverer:
     """Return what finds and runs webhooks that never reached us; ``say`` is told what it waits for."""
-    return Recoverer(store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, say))
+    return Recoverer(
+        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, notify)
+    )
 
 
-def pacer_for(stores: Stores, say: Callable[[str], object] = say_nothing) -> Pacer:
+def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -> Pacer:
     """Return what spaces out requests that can wait; ``say`` is told what it waits for."""
-    return Pacer(throttle=stores.throttle, say=say)
+    return Pacer(throttle=stores.throttle, notify=notify)
 
 
 def polar_for(settings: Settings, tally: Tally | None = None) -> Polar:
@@ -63,7 +67,7 @@ def worker_for(settings: Settings, url: str) -> GrantWorker:
     connection = connect(url)
     rulebook = Rulebook(settings.rules_path)
     jobs.install(granter_for(settings, stores_in(connection, settings), rulebook.current))
-    tell = _teller_for(settings, connection)
+    tell = _alert_check_for(settings, connection)
     return GrantWorker(connection, rulebook=rulebook, retain=settings.retain, tell=tell)
 
 
@@ -82,8 +86,8 @@ def reconciler_for(settings: Settings, url: str) -> Reconciler:
     )
 
 
-def _teller_for(settings: Settings, connection: Redis) -> Callable[[], None]:
+def _alert_check_for(settings: Settings, connection: Redis) -> Callable[[], None]:
     """Return what tells people of trouble at each tick, if they want to be told."""
     if settings.alert_url is None:
         return lambda: None
-    return Alerter(connection, url=settings.alert_url.get_secret_value()).look
+    return Alerter(connection, url=settings.alert_url.get_secret_value()).check

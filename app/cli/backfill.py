@@ -13,12 +13,12 @@ from app.cli.batches import (
     counted,
     is_unfinished,
     moment,
+    notify,
     outcome_json,
     print_outcomes,
     print_some,
     progress,
     run_all,
-    say,
 )
 from app.cli.output import Cell, ago, console, iso, literal, planned_json, print_json, print_table
 from app.cli.repair_shapes import BackfillJson, MissingJson
@@ -27,7 +27,7 @@ from app.errors import CommandError
 from config.rules import Rules, load_rules
 from workers.core.delivery import Outcome
 from workers.core.wording import credits_text
-from workers.operations.backfill.review import Left, Missing
+from workers.operations.backfill.order_scan import MissingOrder, OrderProblem
 from workers.operations.backfill.run import Backlog
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.runtime import backfiller_for, granter_for, pacer_for, polar_for
@@ -73,22 +73,22 @@ def backfill(
     if since >= (end := min(until or now, now)):
         raise typer.BadParameter("--until must be later than --since")
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        backfiller = backfiller_for(held, polar, say)
-        if is_ledger_lost(held.ledger, polar, pacer_for(held, say), now=now):
+        backfiller = backfiller_for(held, polar, notify)
+        if is_ledger_lost(held.ledger, polar, pacer_for(held, notify), now=now):
             raise CommandError(LEDGER_LOST)
         with progress("reading orders", json=json) as tell:
-            backlog = backfiller.look(
-                rules, since=since, until=end, now=now, assume_current=assume_current, tell=tell
+            backlog = backfiller.find_missing(
+                rules, since=since, until=end, now=now, assume_current=assume_current, on_progress=tell
             )
         if not json and not (yes and backlog.is_empty and not sys.stdout.isatty()):
             _print(backlog, rules)
-        count = len(backlog.review.missing) + len(backlog.begun)
+        count = len(backlog.scan.missing) + len(backlog.interrupted)
         if dry_run or not (count and agreed(f"grant what {counted(count, 'order')} missed", yes=yes)):
             count = 0
         batches = backfiller.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_all(batches, count, json=json)
     _tell(backlog, rules, outcomes, trouble, json=json)
-    if trouble or is_unfinished(outcomes) or (backlog.review.failing and not dry_run):
+    if trouble or is_unfinished(outcomes) or (backlog.scan.failing and not dry_run):
         raise typer.Exit(1)
 
 
@@ -100,77 +100,77 @@ def _tell(backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str,
 
 
 def _print(backlog: Backlog, rules: Rules) -> None:
-    review = backlog.review
+    scan = backlog.scan
     for words in _warnings(backlog, rules):
         console(stderr=True).print(literal(words))
-    if review.missing:
+    if scan.missing:
         rows: list[list[Cell]] = [
-            [ago(one.created_at), one.order_id, one.would] for one in review.missing.values()
+            [ago(one.created_at), one.order_id, one.forecast] for one in scan.missing.values()
         ]
         print_some(["created", "order", "would"], rows)
-    _print_left("left: it may lack a part", review.partial)
-    _print_left("rests on what the subscription is today", review.needs_review)
-    _print_left("cannot be worked out", review.failing)
+    _print_left("left: it may lack a part", scan.partial)
+    _print_left("rests on what the subscription is today", scan.needs_review)
+    _print_left("cannot be worked out", scan.failing)
     if counts := [[str(count), words] for count, words in _counts(backlog) if count]:
         print_table(["orders", ""], counts)
     else:
         console().print("Polar has no paid orders of that time")
 
 
-def _print_left(why: str, left: Iterable[Left]) -> None:
-    if rows := [[one.order_id, one.why] for one in left]:
+def _print_left(why: str, left: Iterable[OrderProblem]) -> None:
+    if rows := [[one.order_id, one.reason] for one in left]:
         print_some(["order", why], rows)
 
 
 def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
-    review = backlog.review
-    yield review.read, "read"
-    yield len(review.missing), f"missing: {_total(review.missing.values())}"
-    yield len(backlog.begun), "begun by an earlier backfill, to be finished"
-    yield review.granted, "granted already"
+    scan = backlog.scan
+    yield scan.read, "read"
+    yield len(scan.missing), f"missing: {_total(scan.missing.values())}"
+    yield len(backlog.interrupted), "begun by an earlier backfill, to be finished"
+    yield scan.granted, "granted already"
     yield backlog.waiting, "left: their webhooks wait in the inbox"
-    yield backlog.claimed, "left: claimed by a delivery, and not at Polar yet"
-    yield backlog.settled, "left: their deliveries were dismissed"
-    yield len(review.needs_review), "left: say --assume-current to grant them by what Polar shows today"
-    yield len(review.failing), "left: cannot be worked out"
-    yield backlog.parked, "left: cannot be worked out, and their deliveries failed for it already"
-    for reason, count in review.skipped.most_common():
+    yield backlog.claimed_elsewhere, "left: claimed by a delivery, and not at Polar yet"
+    yield backlog.already_settled, "left: their deliveries were dismissed"
+    yield len(scan.needs_review), "left: say --assume-current to grant them by what Polar shows today"
+    yield len(scan.failing), "left: cannot be worked out"
+    yield backlog.already_failed, "left: cannot be worked out, and their deliveries failed for it already"
+    for reason, count in scan.skipped.most_common():
         yield count, f"not for credit: {reason}"
 
 
-def _total(missing: Iterable[Missing]) -> str:
+def _total(missing: Iterable[MissingOrder]) -> str:
     return credits_text(grant for one in missing for grant in one.grants)
 
 
 def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
-    return [_NO_CREDIT_FROM] if backlog.review.missing and rules.credit_from is None else []
+    return [_NO_CREDIT_FROM] if backlog.scan.missing and rules.credit_from is None else []
 
 
 def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: str) -> BackfillJson:
-    review = backlog.review
+    scan = backlog.scan
     return {
-        "read": review.read,
-        "missing": [_missing_json(one) for one in review.missing.values()],
-        "begun": list(backlog.begun),
-        "granted": review.granted,
+        "read": scan.read,
+        "missing": [_missing_json(one) for one in scan.missing.values()],
+        "begun": list(backlog.interrupted),
+        "granted": scan.granted,
         "waiting": backlog.waiting,
-        "claimed": backlog.claimed,
-        "dismissed": backlog.settled,
-        "needs_review": [{"order_id": one.order_id, "rests_on": one.why} for one in review.needs_review],
-        "failing": [{"order_id": one.order_id, "reason": one.why} for one in review.failing],
-        "parked": backlog.parked,
-        "skipped": [{"reason": why, "orders": count} for why, count in review.skipped.most_common()],
-        "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.why}" for one in review.partial)],
+        "claimed": backlog.claimed_elsewhere,
+        "dismissed": backlog.already_settled,
+        "needs_review": [{"order_id": one.order_id, "rests_on": one.reason} for one in scan.needs_review],
+        "failing": [{"order_id": one.order_id, "reason": one.reason} for one in scan.failing],
+        "parked": backlog.already_failed,
+        "skipped": [{"reason": why, "orders": count} for why, count in scan.skipped.most_common()],
+        "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.reason}" for one in scan.partial)],
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,
     }
 
 
-def _missing_json(one: Missing) -> MissingJson:
+def _missing_json(one: MissingOrder) -> MissingJson:
     return {
         "order_id": one.order_id,
         "customer_id": one.customer_id,
         "created_at": iso(one.created_at),
-        "would": one.would,
+        "would": one.forecast,
         "grants": [planned_json(grant) for grant in one.grants],
     }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import customers_id, say
+from app.cli.batches import customers_id, notify
 from app.cli.output import Cell, console, literal, number, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import BalanceJson
@@ -14,7 +14,7 @@ from app.errors import CommandError
 from config.wording import shown
 from workers.core.customers import CustomerName, NameKind
 from workers.core.wording import plain
-from workers.operations.balance import Balance, Teller
+from workers.operations.balance import Balance, BalanceReader
 from workers.operations.customers import Customers
 from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
@@ -45,9 +45,9 @@ def balance(
     name = _name(customer, external_customer, email)
     settings = settings_for("balance", quiet=True)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        pacer = Pacer(throttle=held.throttle, say=say, is_hasty=True)
+        pacer = Pacer(throttle=held.throttle, notify=notify, fail_fast=True)
         audit = Audit(held.redis, held.ledger)
-        found = Teller(polar=polar, pacer=pacer, audit=audit).tell(_find(name, polar, pacer))
+        found = BalanceReader(polar=polar, pacer=pacer, audit=audit).read(_find(name, polar, pacer))
     if json:
         print_json([_json(one) for one in found])
     elif found:

@@ -62,7 +62,7 @@ def agreed(what: str, *, yes: bool) -> bool:
 
 
 @cache
-def say(words: str) -> None:
+def notify(words: str) -> None:
     """Say something once. Written to ``sys.stderr`` as it is at that moment: a progress bar replaces it."""
     sys.stderr.write(f"{literal(words)}\n")
 

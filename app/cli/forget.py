@@ -11,7 +11,7 @@ from app.cli.output import Cell, ago, console, literal, print_json, print_table,
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import ForgottenJson
 from workers.core.delivery import Delivery, Status
-from workers.operations.forget import MOST_READ, Forgetting
+from workers.operations.forget import MOST_READ, CustomerEraser
 from workers.store.audit import Audit
 from workers.store.erasure import Erasure
 
@@ -34,17 +34,17 @@ def forget(
     Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
     with opened(settings_for("forget", quiet=True)) as held:
-        forgetting = Forgetting(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
-        waiting = forgetting.waiting(customer)  # first: what is settled meanwhile is in the other list
+        eraser = CustomerEraser(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
+        waiting = eraser.waiting(customer)  # first: what is settled meanwhile is in the other list
         unread = max(0, held.deliveries.count_by_status()[Status.WAITING] - MOST_READ)
-        found = forgetting.settled(customer)
+        found = eraser.settled(customer)
         if found and not json:
             _print(found)
         if found and not _agreed(len(found), yes=yes):
             return
-        erased = forgetting.erase([one.id for one in found])
-        left_in_log = forgetting.rewrite_log() if erased else ""
-        waiting = forgetting.still_waiting([*waiting, *found])  # some are run again while we ask
+        erased = eraser.erase([one.id for one in found])
+        left_in_log = eraser.rewrite_log() if erased else ""
+        waiting = eraser.still_waiting([*waiting, *found])  # some are run again while we ask
     _tell(customer, erased, waiting, left_in_log=left_in_log, unread=unread, json=json)
     if waiting or unread or left_in_log:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, progress, run_all, say
+from app.cli.batches import agreed, notify, progress, run_all
 from app.cli.grant_output import print_done, print_previews
 from app.cli.output import console, literal
 from app.cli.root import Json, opened, root, settings_for
@@ -17,7 +17,7 @@ from app.errors import CommandError
 from config.rules import load_rules
 from workers.operations.manual_grant.csv_file import COLUMNS, read_table
 from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
-from workers.operations.manual_grant.run import Giver
+from workers.operations.manual_grant.run import ManualGranter
 from workers.operations.pacing import Pacer
 from workers.runtime import granter_for, polar_for
 
@@ -63,15 +63,17 @@ def grant(
     """
     settings = settings_for("grant", quiet=True)
     rules = load_rules(settings.rules_path)
-    reader = GrantRequestReader(meters=rules.meters, creates=create)
+    reader = GrantRequestReader(meters=rules.meters, create_missing=create)
     given = dict(
         zip(COLUMNS, (customer, external_customer, email, name, meter, units, key, reason), strict=True)
     )
     requests = [_one(given, reader)] if file is None else _many(file, given, reader)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        giver = Giver(held=held, polar=polar, pacer=Pacer(throttle=held.throttle, say=say))
+        manual_granter = ManualGranter(
+            held=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=notify)
+        )
         with progress("looking for customers", json=json) as tell:
-            previews, problems = giver.look(requests, creates=create, done=tell)
+            previews, problems = manual_granter.preview(requests, create_missing=create, on_progress=tell)
         if problems:
             raise _refusal(problems)
         if dry_run or not json:
@@ -80,12 +82,12 @@ def grant(
         if dry_run or (todo and not _agreed(yes=yes)):
             return
         with progress(
-            "creating customers", json=json or not any(preview.newcomer for preview in todo)
+            "creating customers", json=json or not any(preview.new_customer for preview in todo)
         ) as tell:
-            created = giver.create(todo, tell)
+            created = manual_granter.create(todo, tell)
         granter = granter_for(settings, held, lambda: rules)
-        outcomes, trouble = run_all(giver.grant(todo, created, granter), len(todo), json=json)
-        standings = giver.standings([request.subject for request in requests])
+        outcomes, trouble = run_all(manual_granter.grant(todo, created, granter), len(todo), json=json)
+        standings = manual_granter.standings([request.subject for request in requests])
     reasons = {outcome.delivery_id: outcome.reason for outcome in outcomes}
     done = print_done(previews, standings, reasons, json=json, single=file is None)
     if trouble:

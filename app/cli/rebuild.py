@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, counted, print_some, progress, say
+from app.cli.batches import agreed, counted, notify, print_some, progress
 from app.cli.output import Cell, console, iso, literal, number, print_json, print_table
 from app.cli.repair_shapes import RebuildJson, TraceJson
 from app.cli.root import Json, opened, root, settings_for
@@ -17,8 +17,8 @@ from workers.core.grants import Grant, order_of
 from workers.core.usage_events import RecordedGrant
 from workers.core.wording import plain
 from workers.operations.pacing import Pacer
-from workers.operations.rebuild.comparison import Rebuilding
-from workers.operations.rebuild.run import Restored, Restorer
+from workers.operations.rebuild.comparison import LedgerComparison
+from workers.operations.rebuild.run import Rebuilder, RebuildResult
 from workers.runtime import polar_for
 from workers.store.restorations import RestorationStore
 
@@ -43,39 +43,48 @@ def rebuild(
     settings = settings_for("rebuild", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        pacer = Pacer(throttle=held.throttle, say=say)
-        restorer = Restorer(store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer)
+        pacer = Pacer(throttle=held.throttle, notify=notify)
+        rebuilder = Rebuilder(
+            store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer
+        )
         with progress("reading events", json=json) as tell:
-            found = restorer.look(rules, now=datetime.now(UTC), tell=tell)
+            found = rebuilder.compare(rules, now=datetime.now(UTC), on_progress=tell)
         if not json:
             _print(found)
         todo = " and ".join(_todo(found))
         if not (todo or json):
             console().print("nothing to restore")
         if dry_run or (todo and not agreed(todo, yes=yes)):
-            done = Restored(refund_pending=found.refund_pending, refund_incomplete=found.refund_incomplete)
+            done = RebuildResult(
+                refund_pending=found.refund_pending, refund_incomplete=found.refund_incomplete
+            )
         else:
             with progress("restoring", json=json or not todo) as tell:
-                done = restorer.restore(found, tell=tell)
+                done = rebuilder.restore(found, on_progress=tell)
     _tell(found, done, json=json)
-    if done.changed or (not dry_run and (found.left or found.not_listed)):
+    if done.changed or (not dry_run and (found.kept or found.not_listed)):
         raise typer.Exit(1)
 
 
-def _todo(found: Rebuilding) -> Iterator[str]:
-    wrong = len(found.differing) - len(found.left)
+def _todo(found: LedgerComparison) -> Iterator[str]:
+    wrong = len(found.differing) - len(found.kept)
     if found.grants:
         yield f"restore {counted(len(found.grants), 'grant')}"
     if wrong:
         yield f"write Polar's amount over {wrong} of the ledger's"
 
 
-def _print(found: Rebuilding) -> None:
+def _print(found: LedgerComparison) -> None:
     if found.missing:
         print_table(["missing", "grants", "credits", "taken back"], list(_sums(found.grants)))
     if found.differing:
         rows: list[list[Cell]] = [
-            [one.grant.key, _amount(one.grant), _amount(one.ledger), one.left or "gets Polar's amount"]
+            [
+                one.grant.key,
+                _amount(one.grant),
+                _amount(one.ledger),
+                one.kept_because or "gets Polar's amount",
+            ]
             for one in found.differing
         ]
         print_some(["key", "Polar has, for good", "the ledger has", "and"], rows)
@@ -91,14 +100,14 @@ def _sums(grants: Sequence[Grant]) -> Iterator[list[Cell]]:
         yield [meter, str(len(units)), plain(given), plain(given - sum(units))]
 
 
-def _counts(found: Rebuilding) -> Iterator[tuple[int, str]]:
+def _counts(found: LedgerComparison) -> Iterator[tuple[int, str]]:
     yield found.read, "read that say they are ours"
     yield len(found.grants), "missing in the ledger"
     for count, words in (
-        (found.standing, "stand in the ledger"),
-        (found.claimed, "are claimed in the ledger, not settled: left to their deliveries"),
-        (len(found.differing) - len(found.left), "differ from the ledger: it gets Polar's amount"),
-        (len(found.left), "differ from the ledger: left as they are"),
+        (found.matching, "stand in the ledger"),
+        (found.claimed_elsewhere, "are claimed in the ledger, not settled: left to their deliveries"),
+        (len(found.differing) - len(found.kept), "differ from the ledger: it gets Polar's amount"),
+        (len(found.kept), "differ from the ledger: left as they are"),
         (len(found.odd), "are not ours, though they say so: passed over"),
     ):
         if count:
@@ -109,7 +118,7 @@ def _amount(grant: Grant | None) -> str:
     return plain(grant.units) if grant else "nothing on this meter"
 
 
-def _tell(found: Rebuilding, done: Restored, *, json: bool) -> None:
+def _tell(found: LedgerComparison, done: RebuildResult, *, json: bool) -> None:
     if json:
         print_json(_json(found, done))
     else:
@@ -120,7 +129,7 @@ def _tell(found: Rebuilding, done: Restored, *, json: bool) -> None:
         console(stderr=True).print(literal(words))
 
 
-def _advice(found: Rebuilding, done: Restored) -> Iterator[str]:
+def _advice(found: LedgerComparison, done: RebuildResult) -> Iterator[str]:
     if found.not_listed:
         yield f"Polar counts {found.total} events and showed {found.listed} of them: run it again"
     if done.changed:
@@ -140,10 +149,10 @@ def _advice(found: Rebuilding, done: Restored) -> Iterator[str]:
         )
 
 
-def _by_hand(found: Rebuilding) -> Iterator[str]:
-    if found.left:
+def _by_hand(found: LedgerComparison) -> Iterator[str]:
+    if found.kept:
         yield (
-            f"{len(found.left)} left other than at Polar, and refunds go by the ledger: see to them by hand "
+            f"{len(found.kept)} left other than at Polar, and refunds go by the ledger: see to them by hand "
             "(credits grant, credits revoke), or run it again once their deliveries have ended"
         )
     for (order_id, meter), units in found.over_reversed.items():
@@ -153,18 +162,18 @@ def _by_hand(found: Rebuilding) -> Iterator[str]:
         )
 
 
-def _json(found: Rebuilding, done: Restored) -> RebuildJson:
+def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
     return {
         "read": found.read,
         "missing": [_trace_json(one) for traces in found.missing.values() for one in traces.values()],
-        "standing": found.standing,
-        "claimed": found.claimed,
+        "standing": found.matching,
+        "claimed": found.claimed_elsewhere,
         "differing": [
             {
                 "key": one.grant.key,
                 "polar": number(plain(one.grant.units)),
                 "ledger": number(plain(one.ledger.units)) if one.ledger else None,
-                "left": one.left or None,
+                "left": one.kept_because or None,
             }
             for one in found.differing
         ],

@@ -13,19 +13,19 @@ from app.cli.batches import (
     counted,
     is_unfinished,
     moment,
+    notify,
     outcome_json,
     print_outcomes,
     print_some,
     progress,
     run_all,
-    say,
 )
 from app.cli.output import Cell, ago, console, iso, print_json
 from app.cli.repair_shapes import RecoverJson
 from app.cli.root import Json, opened, root, settings_for
 from config.rules import load_rules
 from workers.core.delivery import Outcome
-from workers.operations.recover import Lost
+from workers.operations.recover import LostWebhook
 from workers.runtime import granter_for, polar_for, recoverer_for
 
 
@@ -50,11 +50,11 @@ def recover(
     settings = settings_for("recover", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, opened(settings) as held:
-        recoverer = recoverer_for(held, polar, say)
+        recoverer = recoverer_for(held, polar, notify)
         with progress("reading failed attempts", json=json) as tell:
-            found = recoverer.search(since=since, until=datetime.now(UTC), tell=tell)
+            found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=tell)
         lost = found.oldest_first
-        would = recoverer.prospects(lost, rules)
+        would = recoverer.forecasts(lost, rules)
         if not json:
             _print(lost, would, found.unusable, quiet=yes and not sys.stdout.isatty())
         count = len(lost)
@@ -71,10 +71,10 @@ def recover(
 
 
 def _print(
-    lost: Sequence[Lost], would: Mapping[str, str], unusable: Mapping[str, str], *, quiet: bool
+    lost: Sequence[LostWebhook], would: Mapping[str, str], unusable: Mapping[str, str], *, quiet: bool
 ) -> None:
     if lost:
-        rows: list[list[Cell]] = [[ago(one.made_at), one.id, one.type, would[one.id]] for one in lost]
+        rows: list[list[Cell]] = [[ago(one.created_at), one.id, one.type, would[one.id]] for one in lost]
         print_some(["made", "delivery", "type", "would"], rows)
     elif not quiet:
         console().print("nothing was lost")
@@ -83,7 +83,7 @@ def _print(
 
 
 def _json(
-    lost: Sequence[Lost],
+    lost: Sequence[LostWebhook],
     would: Mapping[str, str],
     unusable: Mapping[str, str],
     outcomes: Sequence[Outcome],
@@ -91,7 +91,7 @@ def _json(
 ) -> RecoverJson:
     return {
         "lost": [
-            {"id": one.id, "type": one.type, "made_at": iso(one.made_at), "would": would[one.id]}
+            {"id": one.id, "type": one.type, "made_at": iso(one.created_at), "would": would[one.id]}
             for one in lost
         ],
         "unusable": [{"id": id_, "reason": why} for id_, why in unusable.items()],

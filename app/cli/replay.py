@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, counted, is_unfinished, print_outcomes, run_all, say
+from app.cli.batches import agreed, counted, is_unfinished, notify, print_outcomes, run_all
 from app.cli.deliveries import Since, Type, find, select
 from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
 from app.cli.root import Json, opened, root, settings_for
@@ -99,7 +99,7 @@ def _chosen(
 def _run(
     settings: Settings, held: Stores, rules: Rules, ids: Sequence[str], *, json: bool
 ) -> tuple[list[Outcome], str]:
-    granter, pacer = granter_for(settings, held, lambda: rules), Pacer(throttle=held.throttle, say=say)
+    granter, pacer = granter_for(settings, held, lambda: rules), Pacer(throttle=held.throttle, notify=notify)
     batches = run_batches(ids, held.deliveries.reopen, pacer=pacer, granter=granter, store=held.deliveries)
     return run_all(batches, len(ids), json=json)
 

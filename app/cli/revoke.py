@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, orders_id, run_all, say
+from app.cli.batches import agreed, notify, orders_id, run_all
 from app.cli.output import claims_rows, console, grant_json, grants_json, literal, print_json, print_table
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
@@ -98,7 +98,7 @@ def _run(settings: Settings, held: Stores, asked: ManualRevoke, *, json: bool) -
     batches = run_batches(
         [asked],
         lambda some: held.deliveries.store_and_lease([one.delivery() for one in some]),
-        pacer=Pacer(throttle=held.throttle, say=say),
+        pacer=Pacer(throttle=held.throttle, notify=notify),
         granter=granter_for(settings, held, lambda: NO_RULES),
         store=held.deliveries,
     )

@@ -9,4 +9,4 @@ def run_reconciler(settings: Settings) -> None:
 
     It ends at once: what it has begun is stored, and a worker finishes it.
     """
-    reconciler_for(settings, require_redis_url(settings)).work()
+    reconciler_for(settings, require_redis_url(settings)).run_forever()

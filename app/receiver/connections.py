@@ -152,7 +152,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         elif tally := self.app_state.get("tally"):
-            tally.add("refused_requests", "no_http")
+            tally.add("rejected_requests", "malformed_http")
         if not (is_of_a_request and self.cycle.response_started):
             self.transport.write(_NO_HTTP)
         self.transport.close()

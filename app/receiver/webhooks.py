@@ -56,13 +56,13 @@ class WebhookEndpoint:
 
     def _accepted(self, delivery_id: str, disposition: Disposition) -> Response:
         if disposition is Disposition.IGNORED:
-            self._tally.add("deliveries", "other", disposition.value)
+            self._tally.add("webhooks", "other", disposition.value)
         else:
             log.info(disposition.value, delivery=delivery_id)
         return JSONResponse({"delivery": delivery_id, "disposition": disposition}, status_code=202)
 
     def _refuse(self, status: int, error: str, detail: str, *, close: bool = False) -> Response:
-        self._tally.add("refused_requests", error)
+        self._tally.add("rejected_requests", error)
         headers = {"Connection": "close"} if close else {}
         if status == 503:  # noqa: PLR2004 - the number is the name
             headers["Retry-After"] = str(_RETRY_SECONDS)

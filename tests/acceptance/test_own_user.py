@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_reconciling import reconciler
+from tests.integration.test_reconcile import reconciler
 from tests.integration.test_redis_outages import OF_EVERYBODY
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, desk_in, purchase, strangers_purchase
 from tests.support.paths import ROOT
-from tests.support.polar_orders import mending_at, sell
+from tests.support.polar_orders import operations_at, sell
 from tests.support.redis_servers import own_redis
 from workers.store.server_check import COMMANDS
 
@@ -63,7 +63,7 @@ def test_every_command_works_as_the_user_that_the_page_shows(desk: Desk) -> None
 
 def reconcile(desk: Desk) -> None:
     """Let the reconciler do a round that finds something."""
-    with mending_at(desk.redis) as mending:
-        sell(mending.polar, 2)
-        reconciler(mending, desk.credits.folder).look()
-        assert mending.balance() == 10
+    with operations_at(desk.redis) as operations:
+        sell(operations.polar, 2)
+        reconciler(operations, desk.credits.folder).run_if_due()
+        assert operations.balance() == 10

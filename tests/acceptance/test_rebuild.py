@@ -17,7 +17,7 @@ from tests.support.polar_standin import INGEST, ask
 from tests.support.processes import TEN, TOKEN, eventually
 from tests.support.terminals import at_a_terminal
 from workers.core.delivery import Status
-from workers.operations.rebuild.run import Restorer
+from workers.operations.rebuild.run import Rebuilder
 from workers.store.deliveries import DeliveryStore
 from workers.store.restorations import RestorationStore
 
@@ -171,7 +171,7 @@ def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk:
 
 @pytest.mark.parametrize(
     "where",
-    [Restorer.restore, RestorationStore.extend_audit],
+    [Rebuilder.restore, RestorationStore.extend_audit],
 )
 def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: Callable[..., object]) -> None:
     ledger, listed = ledger_in(busy.redis), told(busy)

@@ -53,7 +53,7 @@ def park(redis_url: str, store: DeliveryStore, ledger: Ledger) -> Callable[..., 
 
 def tick(alerter: Alerter) -> None:
     """Look, and wait until people have heard or cannot be told."""
-    alerter.look()
+    alerter.check()
     alerter.finish()
 
 
@@ -99,12 +99,12 @@ def test_of_many_workers_that_look_at_once_one_speaks(
     alerters = [Alerter(Redis.from_url(redis_url), url=room.url) for _ in range(20)]
     start = threading.Barrier(len(alerters))
 
-    def look(one: Alerter) -> None:
+    def check(one: Alerter) -> None:
         start.wait()
         for _ in range(5):
             tick(one)
 
-    workers = [threading.Thread(target=look, args=(one,)) for one in alerters]
+    workers = [threading.Thread(target=check, args=(one,)) for one in alerters]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -210,7 +210,7 @@ def test_whoever_could_not_be_told_is_told_when_the_hush_is_over(
         for _ in range(3):
             tick(alerter)
     assert [(one["event"], one["reason"]) for one in logs] == [
-        ("people were not told", f"CREDITS_ALERT_URL answered {status}")
+        ("alert failed", f"CREDITS_ALERT_URL answered {status}")
     ]
     assert room.kinds == ["failed"]
     room.status = 204
@@ -249,7 +249,7 @@ def test_a_url_that_hangs_keeps_no_worker_from_its_tick(
 ) -> None:
     park("msg-1")
     room.answers.clear()
-    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN, tell=alerter.look)
+    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN, tell=alerter.check)
     worker.tick()
     eventually(lambda: room.posted)
     let_hush_end(redis)
@@ -265,7 +265,7 @@ def test_a_url_that_hangs_is_given_up(
     park("msg-1")
     room.answers.clear()
     with capture_logs() as logs:
-        alerter.look()
+        alerter.check()
         (told,) = eventually(lambda: logs)
     assert told["reason"] == "CREDITS_ALERT_URL did not answer: TimeoutError"
 
@@ -279,9 +279,9 @@ def test_a_system_without_threads_to_spare_keeps_its_worker(
     park("msg-1")
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with capture_logs() as logs:
-        alerter.look()
+        alerter.check()
         alerter.finish()
-    assert [one["event"] for one in logs] == ["people were not told"]
+    assert [one["event"] for one in logs] == ["alert failed"]
 
 
 def test_without_a_url_nothing_is_kept_for_it(

@@ -20,16 +20,25 @@ from tests.support.builders import (
     webhook,
 )
 from tests.support.fake_service import HUNDRED, TWENTY
-from tests.support.ledgers import OldLedger, come, look, rebuild, rebuilding_at, restorer_of, run, standing_of
-from tests.support.polar_orders import Mending, sell
+from tests.support.ledgers import (
+    OldLedger,
+    come,
+    compare,
+    rebuild,
+    rebuilder_of,
+    refunding_operations_at,
+    run,
+    standing_of,
+)
+from tests.support.polar_orders import Operations, sell
 from tests.support.polar_standin import ingest
 from tests.support.real_stores import claim_of
 from workers.core.claims import Standing
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for
-from workers.operations.rebuild.comparison import Rebuilding
-from workers.operations.rebuild.run import Restored
+from workers.operations.rebuild.comparison import LedgerComparison
+from workers.operations.rebuild.run import RebuildResult
 from workers.store.audit import Audit
 
 SUBJECT = order_subject(ORDER)
@@ -41,137 +50,139 @@ REVOKED = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()
 
 
 @pytest.fixture
-def mending(redis: Redis) -> Iterator[Mending]:
+def operations(redis: Redis) -> Iterator[Operations]:
     """Yield what credits by rules of 100, revoked with a refund."""
-    with rebuilding_at(redis) as opened:
+    with refunding_operations_at(redis) as opened:
         yield opened
 
 
-def restore(mending: Mending, found: Rebuilding, *then: Standing) -> Restored:
+def restore(operations: Operations, found: LedgerComparison, *then: Standing) -> RebuildResult:
     """Write down what was found; ``then``: what stood when it was worked out, a moment ago."""
-    restorer = restorer_of(mending)
+    rebuilder = rebuilder_of(operations)
     if then:
-        restorer = replace(restorer, ledger=OldLedger(mending.redis, list(then)))
-    return restorer.restore(found, tell=lambda _done, _whole: None)
+        rebuilder = replace(rebuilder, ledger=OldLedger(operations.redis, list(then)))
+    return rebuilder.restore(found, on_progress=lambda _done, _whole: None)
 
 
 @pytest.fixture
-def anew(mending: Mending, redis: Redis) -> Mending:
+def anew(operations: Operations, redis: Redis) -> Operations:
     """Yield what credited 10, lost that, and claimed 100 for the same order: Polar has 10."""
-    mending.rules = TEN_THEN
-    come(mending, PAID)
+    operations.rules = TEN_THEN
+    come(operations, PAID)
     redis.flushall()
-    mending.rules = HUNDRED
-    come(mending, PAID)
-    return mending
+    operations.rules = HUNDRED
+    come(operations, PAID)
+    return operations
 
 
-def test_an_order_that_was_claimed_anew_gets_what_polar_has_and_a_refund_takes_no_more(anew: Mending) -> None:
+def test_an_order_that_was_claimed_anew_gets_what_polar_has_and_a_refund_takes_no_more(
+    anew: Operations,
+) -> None:
     done = rebuild(anew)
     assert (done.grants, done.corrected, done.changed) == (0, 1, [])
     claim = claim_of(standing_of(anew))
     assert claim.grants[0].parts == (Part(rule="pack", units=Decimal(10), revocable=True),)
     assert set(claim.settled) == {"api_usage"}
-    assert look(anew).differing == []
+    assert compare(anew).differing == []
     come(anew, refund_webhook(1000))
     assert anew.balance() == 0
 
 
-def test_refunds_that_were_taken_at_once_are_told_apart_again(mending: Mending, redis: Redis) -> None:
+def test_refunds_that_were_taken_at_once_are_told_apart_again(operations: Operations, redis: Redis) -> None:
     """300 and 600 took 30 each; the backfill took 60 by the key of the second, which Polar had."""
-    paid = sell(mending.polar, 1)
-    come(mending, paid, refund_webhook(300, id=some_id(1)), refund_webhook(600, id=some_id(1)))
+    paid = sell(operations.polar, 1)
+    come(operations, paid, refund_webhook(300, id=some_id(1)), refund_webhook(600, id=some_id(1)))
     redis.flushall()
-    row = mending.polar.orders[some_id(1)].model_dump(mode="json")
-    mending.polar.add_order(**row | {"refunded_amount": 600, "status": "partially_refunded"})
-    mending.backfill()
-    done = rebuild(mending)
+    row = operations.polar.orders[some_id(1)].model_dump(mode="json")
+    operations.polar.add_order(**row | {"refunded_amount": 600, "status": "partially_refunded"})
+    operations.backfill()
+    done = rebuild(operations)
     assert (done.grants, done.corrected) == (1, 1)
     taken = {"api_usage": {"pack": Decimal(60)}}
-    assert standing_of(mending, order_subject(some_id(1))).taken == taken
-    come(mending, refund_webhook(1000, id=some_id(1)))
-    assert mending.balance() == 0
+    assert standing_of(operations, order_subject(some_id(1))).taken == taken
+    come(operations, refund_webhook(1000, id=some_id(1)))
+    assert operations.balance() == 0
 
 
 def test_of_several_rules_and_refunds_what_was_taken_is_worked_out_anew(
-    mending: Mending, redis: Redis
+    operations: Operations, redis: Redis
 ) -> None:
-    mending.rules = rules_of(PACK.replace("100", "50"), GIFT)
-    come(mending, PAID, refund_webhook(500))
+    operations.rules = rules_of(PACK.replace("100", "50"), GIFT)
+    come(operations, PAID, refund_webhook(500))
     redis.flushall()
-    mending.rules = rules_of(PACK, GIFT)
-    come(mending, PAID, refund_webhook(500))  # 50 of 107; Polar has 25 of 57
-    assert rebuild(mending).corrected == 2
-    standing = standing_of(mending)
+    operations.rules = rules_of(PACK, GIFT)
+    come(operations, PAID, refund_webhook(500))  # 50 of 107; Polar has 25 of 57
+    assert rebuild(operations).corrected == 2
+    standing = standing_of(operations)
     assert claim_of(standing).grants[0].units == 57
     assert standing.taken == {"api_usage": {"pack,gift": Decimal(25)}}
-    run(mending, [REVOKED])
-    assert mending.balance() == 0
+    run(operations, [REVOKED])
+    assert operations.balance() == 0
 
 
-def test_a_meter_that_is_right_stays_with_its_rules(mending: Mending, redis: Redis) -> None:
+def test_a_meter_that_is_right_stays_with_its_rules(operations: Operations, redis: Redis) -> None:
     seconds = rule("more", {"seconds": 5}, triggers=["purchase"])
-    mending.rules = rules_of(PACK.replace("100", "50"), seconds, seconds.replace("more", "most"))
-    come(mending, PAID)
+    operations.rules = rules_of(PACK.replace("100", "50"), seconds, seconds.replace("more", "most"))
+    come(operations, PAID)
     redis.flushall()
-    mending.rules = rules_of(PACK, seconds, seconds.replace("more", "most"))
-    come(mending, PAID)
-    assert rebuild(mending).corrected == 1
-    parts = {one.meter: [part.rule for part in one.parts] for one in claim_of(standing_of(mending)).grants}
+    operations.rules = rules_of(PACK, seconds, seconds.replace("more", "most"))
+    come(operations, PAID)
+    assert rebuild(operations).corrected == 1
+    parts = {one.meter: [part.rule for part in one.parts] for one in claim_of(standing_of(operations)).grants}
     assert parts == {"api_usage": ["pack"], "seconds": ["more", "most"]}
 
 
-def test_a_bonus_and_a_welcome_get_what_polar_has(mending: Mending, redis: Redis) -> None:
+def test_a_bonus_and_a_welcome_get_what_polar_has(operations: Operations, redis: Redis) -> None:
     created = webhook("customer_created", id=CUSTOMER)
     for units in (5, 8):
         redis.flushall()
         bonus = rule("bonus", {"seconds": units}, once_per="customer")
-        mending.rules = rules_of(bonus, rule("welcome", {"images": units}, triggers=["customer.created"]))
-        come(mending, PAID, created)
-    assert rebuild(mending).corrected == 2
-    entries = Audit(redis, mending.ledger).of_customer(CUSTOMER)
+        operations.rules = rules_of(bonus, rule("welcome", {"images": units}, triggers=["customer.created"]))
+        come(operations, PAID, created)
+    assert rebuild(operations).corrected == 2
+    entries = Audit(redis, operations.ledger).of_customer(CUSTOMER)
     assert [one.grant.units for one in entries] == [5, 5]
-    assert standing_of(mending, customer_subject(CUSTOMER, "bonus")).taken == {}
+    assert standing_of(operations, customer_subject(CUSTOMER, "bonus")).taken == {}
 
 
-def test_what_its_delivery_has_not_settled_is_left_to_that(mending: Mending, redis: Redis) -> None:
-    come(mending, PAID)
+def test_what_its_delivery_has_not_settled_is_left_to_that(operations: Operations, redis: Redis) -> None:
+    come(operations, PAID)
     redis.flushall()
-    mending.ledger.claim([("msg-1", plan_for(fact_like(), TWENTY))])
-    found = look(mending)
-    assert [one.left for one in found.left] == ["its delivery has not come to its end"]
-    assert restore(mending, found).corrected == 0
-    assert claim_of(standing_of(mending)).grants[0].units == 20
+    operations.ledger.claim([("msg-1", plan_for(fact_like(), TWENTY))])
+    found = compare(operations)
+    assert [one.kept_because for one in found.kept] == ["its delivery has not come to its end"]
+    assert restore(operations, found).corrected == 0
+    assert claim_of(standing_of(operations)).grants[0].units == 20
 
 
 @pytest.mark.parametrize("days", [-1, 1])
 def test_where_another_event_has_the_key_nobody_knows_whose_is_true_and_the_ledger_stays(
-    anew: Mending, days: int
+    anew: Operations, days: int
 ) -> None:
     """A copy may have been given an earlier time than the true event."""
     true = anew.polar.stored[0]
     copy = {name: one for name, one in true.sent.items() if name != "external_id"}
     ingest(anew.polar, copy | {"metadata": true.metadata | {"units": -3}})
     anew.polar.stored[-1] = replace(anew.polar.stored[-1], timestamp=true.timestamp + timedelta(hours=days))
-    found = look(anew)
-    assert [one.left for one in found.left] == ["another event has its key"]
+    found = compare(anew)
+    assert [one.kept_because for one in found.kept] == ["another event has its key"]
     assert restore(anew, found).corrected == 0
     assert claim_of(standing_of(anew)).grants[0].units == 100
 
 
-def test_what_is_taken_back_in_the_last_moment_is_not_written_over(anew: Mending) -> None:
-    found, then = look(anew), standing_of(anew)
+def test_what_is_taken_back_in_the_last_moment_is_not_written_over(anew: Operations) -> None:
+    found, then = compare(anew), standing_of(anew)
     come(anew, refund_webhook(300))
     done = restore(anew, found, then)
     assert (done.corrected, done.changed) == (0, [SUBJECT])
     assert standing_of(anew).taken == {"api_usage": {"pack": Decimal(30)}}
     assert rebuild(anew).corrected == 1
     assert standing_of(anew).taken == {"api_usage": {"pack": Decimal(30)}}
-    assert look(anew).over_reversed == {(ORDER, "api_usage"): 20}
+    assert compare(anew).over_reversed == {(ORDER, "api_usage"): 20}
 
 
-def test_of_two_rebuilds_that_correct_at_once_one_does(anew: Mending) -> None:
-    first, second, then = look(anew), look(anew), standing_of(anew)
+def test_of_two_rebuilds_that_correct_at_once_one_does(anew: Operations) -> None:
+    first, second, then = compare(anew), compare(anew), standing_of(anew)
     assert restore(anew, first).corrected == 1
     for done in (restore(anew, second), restore(anew, second, then)):
         assert (done.corrected, done.changed) == (0, [SUBJECT])

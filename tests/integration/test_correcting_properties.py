@@ -12,12 +12,12 @@ from redis import Redis
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.ledgers import come, look, rebuild, rebuilding_at, run, subjects_in
-from tests.support.polar_orders import Mending
+from tests.support.ledgers import come, compare, rebuild, refunding_operations_at, run, subjects_in
+from tests.support.polar_orders import Operations
 from tests.support.polar_standin import ingest
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualRevoke
-from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.comparison import LedgerComparison
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, triggers=["purchase"], on_refund="revoke")
 DEARER = rule("pack", {"api_usage": 70, "images": 9}, triggers=["purchase"], on_refund="revoke")
@@ -49,26 +49,26 @@ _revoked = st.builds(
 stories = st.lists(st.tuples(_files, st.one_of(_paid, _paid, _refunded, _refunded, _revoked)), max_size=7)
 
 
-def live(mending: Mending, story: Story) -> None:
+def live(operations: Operations, story: Story) -> None:
     """Let all this come, each by the rules of its day."""
     for rules, one in story:
-        mending.rules = rules
+        operations.rules = rules
         if isinstance(one, bytes):
-            come(mending, one)
+            come(operations, one)
         else:
-            run(mending, [one])
+            run(operations, [one])
 
 
-def grants_in(mending: Mending) -> dict[str, Grant]:
+def grants_in(operations: Operations) -> dict[str, Grant]:
     """Return all that stands in the ledger, by key."""
-    standings = mending.ledger.find_many(subjects_in(mending.redis))
+    standings = operations.ledger.find_many(subjects_in(operations.redis))
     return {one.key: one for each in standings for claim in each.claims for one in claim.grants}
 
 
-def sums_at_polar(mending: Mending, *, taken: bool) -> dict[tuple[str, str], Decimal]:
+def sums_at_polar(operations: Operations, *, taken: bool) -> dict[tuple[str, str], Decimal]:
     """Return what Polar gave as orders' own, or has taken back: by order and meter."""
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for event in mending.polar.events:
+    for event in operations.polar.events:
         metadata, meter = event["metadata"], event["name"]
         units = -Decimal(str(metadata[METERS[meter]]))
         if (units < 0) is taken and ":customer:" not in metadata["key"]:
@@ -76,18 +76,18 @@ def sums_at_polar(mending: Mending, *, taken: bool) -> dict[tuple[str, str], Dec
     return sums
 
 
-def sums_in_ledger(mending: Mending) -> Iterator[tuple[tuple[str, str], Decimal]]:
+def sums_in_ledger(operations: Operations) -> Iterator[tuple[tuple[str, str], Decimal]]:
     """Yield what was taken, as the ledger counts it: by order and meter."""
     for order_id in (some_id(1), some_id(2)):
-        standing = mending.ledger.find(order_subject(order_id))
+        standing = operations.ledger.find(order_subject(order_id))
         for grant in standing.own.grants if standing.own else ():
             yield (order_id, grant.meter), sum(standing.taken.get(grant.meter, {}).values(), Decimal(0))
 
 
-def until_nothing_is_left(mending: Mending) -> Rebuilding:
+def until_nothing_is_left(operations: Operations) -> LedgerComparison:
     for _ in range(2):
-        assert rebuild(mending).changed == []
-    return look(mending)
+        assert rebuild(operations).changed == []
+    return compare(operations)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,23 +97,23 @@ def test_the_ledger_has_what_polar_has_and_no_refund_takes_beyond_it(
 ) -> None:
     """But for meters that are not in a claim made anew: of these nothing is counted, and it is told."""
     redis.flushall()
-    with rebuilding_at(redis) as mending:
-        live(mending, before)
+    with refunding_operations_at(redis) as operations:
+        live(operations, before)
         redis.flushall()
-        live(mending, meanwhile)
-        found = until_nothing_is_left(mending)
+        live(operations, meanwhile)
+        found = until_nothing_is_left(operations)
         assert (found.missing, found.corrections) == ({}, {})
-        assert {one.left for one in found.left} <= {"its claim has nothing on this meter"}
+        assert {one.kept_because for one in found.kept} <= {"its claim has nothing on this meter"}
         known, given_, taken = (
-            grants_in(mending),
-            *(sums_at_polar(mending, taken=one) for one in (False, True)),
+            grants_in(operations),
+            *(sums_at_polar(operations, taken=one) for one in (False, True)),
         )
-        for one in (one for one in mending.polar.events if one["external_id"] in known):
+        for one in (one for one in operations.polar.events if one["external_id"] in known):
             assert known[one["external_id"]].units == -Decimal(str(one["metadata"][METERS[one["name"]]]))
-        for of, units in sums_in_ledger(mending):
+        for of, units in sums_in_ledger(operations):
             assert units == taken[of]
-        live(mending, [(mending.rules, refund_webhook(1000, id=some_id(number))) for number in (1, 2)])
-        for of, units in sums_at_polar(mending, taken=True).items():
+        live(operations, [(operations.rules, refund_webhook(1000, id=some_id(number))) for number in (1, 2)])
+        for of, units in sums_at_polar(operations, taken=True).items():
             assert units <= max(given_[of], taken[of])
 
 
@@ -130,25 +130,27 @@ def test_what_somebody_has_copied_with_another_amount_changes_nothing_that_stand
     copies: list[tuple[int, int]],
 ) -> None:
     redis.flushall()
-    with rebuilding_at(redis) as mending:
-        live(mending, before)
+    with refunding_operations_at(redis) as operations:
+        live(operations, before)
         redis.flushall()
-        live(mending, meanwhile)
-        copied = {copy(mending, place, hours) for place, hours in copies if place < len(mending.polar.events)}
-        stood = {key: one for key, one in grants_in(mending).items() if key in copied}
-        until_nothing_is_left(mending)
-        assert stood.items() <= grants_in(mending).items()
+        live(operations, meanwhile)
+        copied = {
+            copy(operations, place, hours) for place, hours in copies if place < len(operations.polar.events)
+        }
+        stood = {key: one for key, one in grants_in(operations).items() if key in copied}
+        until_nothing_is_left(operations)
+        assert stood.items() <= grants_in(operations).items()
 
 
-def copy(mending: Mending, place: int, hours: int) -> str:
+def copy(operations: Operations, place: int, hours: int) -> str:
     """Send an event once more, of another amount and time; return its key."""
-    true = mending.polar.stored[place]
+    true = operations.polar.stored[place]
     metadata = dict(true.metadata)
     property_name = METERS[str(true.sent["name"])]
     metadata[property_name] = metadata[property_name] * 2
     sent = {name: one for name, one in true.sent.items() if name != "external_id"}
-    assert ingest(mending.polar, sent | {"metadata": metadata}).status_code == 200
-    mending.polar.stored[-1] = replace(
-        mending.polar.stored[-1], timestamp=true.timestamp + timedelta(hours=hours)
+    assert ingest(operations.polar, sent | {"metadata": metadata}).status_code == 200
+    operations.polar.stored[-1] = replace(
+        operations.polar.stored[-1], timestamp=true.timestamp + timedelta(hours=hours)
     )
     return str(metadata["key"])

@@ -13,7 +13,7 @@ from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, let_leases_end
 from tests.support.recordings import payload
 from workers.core.delivery import Status
-from workers.operations.forget import Forgetting
+from workers.operations.forget import CustomerEraser
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.store import keys
 from workers.store.audit import Audit
@@ -50,8 +50,8 @@ OTHERS = {
 
 
 @pytest.fixture
-def forgetting(redis: Redis, store: DeliveryStore, ledger: Ledger) -> Forgetting:
-    return Forgetting(Erasure(redis), store, Audit(redis, ledger))
+def eraser(redis: Redis, store: DeliveryStore, ledger: Ledger) -> CustomerEraser:
+    return CustomerEraser(Erasure(redis), store, Audit(redis, ledger))
 
 
 @pytest.fixture
@@ -67,21 +67,21 @@ def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) 
     assert store.count_by_status()[Status.WAITING] == 0
 
 
-def names(forgetting: Forgetting, customer_id: str = CUSTOMER) -> set[str]:
-    return {one.id for one in forgetting.settled(customer_id)}
+def names(eraser: CustomerEraser, customer_id: str = CUSTOMER) -> set[str]:
+    return {one.id for one in eraser.settled(customer_id)}
 
 
 @pytest.mark.usefixtures("settled")
-def test_all_that_is_stored_about_a_customer_is_found_and_nothing_else(forgetting: Forgetting) -> None:
-    assert names(forgetting) == set(THEIRS)
-    assert names(forgetting, REFUSED) == {"refused by Polar"}
-    assert names(forgetting, some_id(8)) == set()
+def test_all_that_is_stored_about_a_customer_is_found_and_nothing_else(eraser: CustomerEraser) -> None:
+    assert names(eraser) == set(THEIRS)
+    assert names(eraser, REFUSED) == {"refused by Polar"}
+    assert names(eraser, some_id(8)) == set()
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_is_erased_keeps_all_but_its_body(store: DeliveryStore, forgetting: Forgetting) -> None:
+def test_what_is_erased_keeps_all_but_its_body(store: DeliveryStore, eraser: CustomerEraser) -> None:
     before = {one.id: one for one in store.newest()}
-    assert set(forgetting.erase(sorted(THEIRS))) == set(THEIRS)
+    assert set(eraser.erase(sorted(THEIRS))) == set(THEIRS)
     for one in store.newest():
         if one.id in THEIRS:
             assert one.erased_at is not None
@@ -90,38 +90,38 @@ def test_what_is_erased_keeps_all_but_its_body(store: DeliveryStore, forgetting:
             assert (one.order_id, one.customer_id) == (before[one.id].order_id, CUSTOMER)
         else:
             assert (one, store.body(one.id)) == (before[one.id], OTHERS[one.id])
-    assert names(forgetting) == set()
+    assert names(eraser) == set()
 
 
 @pytest.mark.usefixtures("settled")
-def test_nothing_of_the_person_is_left_in_redis(redis: Redis, forgetting: Forgetting) -> None:
+def test_nothing_of_the_person_is_left_in_redis(redis: Redis, eraser: CustomerEraser) -> None:
     """Neither in a reason nor in a job nor in a list."""
-    forgetting.erase(sorted(THEIRS))
+    eraser.erase(sorted(THEIRS))
     left = [cast(bytes, redis.dump(name)) for name in cast(list[bytes], redis.keys())]
     for personal in (b"Lovelace", b"@example.com", b"usr_", *map(compress_body, THEIRS.values())):
         assert not any(personal in value for value in left)
 
 
 @pytest.mark.usefixtures("settled")
-def test_the_ledger_stays_as_it_was(redis: Redis, ledger: Ledger, forgetting: Forgetting) -> None:
+def test_the_ledger_stays_as_it_was(redis: Redis, ledger: Ledger, eraser: CustomerEraser) -> None:
     audit = Audit(redis, ledger)
     before = (list(audit.newest()), list(audit.of_customer(CUSTOMER)))
-    forgetting.erase(sorted(THEIRS))
+    eraser.erase(sorted(THEIRS))
     assert (list(audit.newest()), list(audit.of_customer(CUSTOMER))) == before
     assert len(before[0]) > 4
 
 
 @pytest.mark.usefixtures("settled")
-def test_erasing_twice_tells_the_first_time(store: DeliveryStore, forgetting: Forgetting) -> None:
-    forgetting.erase(["granted"])
+def test_erasing_twice_tells_the_first_time(store: DeliveryStore, eraser: CustomerEraser) -> None:
+    eraser.erase(["granted"])
     (before,) = store.get(["granted"])
-    assert forgetting.erase(["granted", "nobody"]) == []
+    assert eraser.erase(["granted", "nobody"]) == []
     assert store.get(["granted", "nobody"]) == [before]
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_was_erased_cannot_be_taken_again(store: DeliveryStore, forgetting: Forgetting) -> None:
-    forgetting.erase(["refused by Polar"])
+def test_what_was_erased_cannot_be_taken_again(store: DeliveryStore, eraser: CustomerEraser) -> None:
+    eraser.erase(["refused by Polar"])
     assert store.reopen(["refused by Polar"]) == ()
     assert store.get(["refused by Polar"])[0].status is Status.FAILED
     assert store.lease(MOST_DELIVERIES).deliveries == ()
@@ -129,48 +129,48 @@ def test_what_was_erased_cannot_be_taken_again(store: DeliveryStore, forgetting:
 
 @pytest.mark.usefixtures("settled")
 def test_the_same_delivery_once_more_is_a_duplicate_and_stores_nothing(
-    redis_url: str, store: DeliveryStore, forgetting: Forgetting
+    redis_url: str, store: DeliveryStore, eraser: CustomerEraser
 ) -> None:
-    forgetting.erase(["granted"])
+    eraser.erase(["granted"])
     accept(redis_url, "granted", body=THEIRS["granted"])
     assert store.body("granted") == b""
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_was_erased_expires_when_it_would_have(redis: Redis, forgetting: Forgetting) -> None:
+def test_what_was_erased_expires_when_it_would_have(redis: Redis, eraser: CustomerEraser) -> None:
     before = redis.pttl(keys.delivery("skipped"))
-    forgetting.erase(["skipped"])
+    eraser.erase(["skipped"])
     assert 0 < redis.pttl(keys.delivery("skipped")) <= before
     assert redis.exists(keys.body("skipped")) == 0
 
 
 def test_what_waits_is_found_by_its_body_and_keeps_it(
-    redis: Redis, redis_url: str, store: DeliveryStore, forgetting: Forgetting
+    redis: Redis, redis_url: str, store: DeliveryStore, eraser: CustomerEraser
 ) -> None:
     for name, body in {**THEIRS, **OTHERS}.items():
         accept(redis_url, name, body=body)
     store.lease(2)
-    assert {one.id for one in forgetting.waiting(CUSTOMER)} == set(THEIRS)
-    assert forgetting.settled(CUSTOMER) == []
-    assert forgetting.erase(sorted(THEIRS)) == []
+    assert {one.id for one in eraser.waiting(CUSTOMER)} == set(THEIRS)
+    assert eraser.settled(CUSTOMER) == []
+    assert eraser.erase(sorted(THEIRS)) == []
     let_leases_end(redis)
     bodies = {one.id: one.body for one in store.lease(MOST_DELIVERIES).deliveries}
     assert bodies == {**THEIRS, **OTHERS}
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_is_run_again_at_this_moment_waits(store: DeliveryStore, forgetting: Forgetting) -> None:
+def test_what_is_run_again_at_this_moment_waits(store: DeliveryStore, eraser: CustomerEraser) -> None:
     store.reopen(["granted"])
-    assert names(forgetting) == set(THEIRS) - {"granted"}
-    assert [one.id for one in forgetting.waiting(CUSTOMER)] == ["granted"]
+    assert names(eraser) == set(THEIRS) - {"granted"}
+    assert [one.id for one in eraser.waiting(CUSTOMER)] == ["granted"]
 
 
-def test_many_bodies_are_erased_in_shares(redis: Redis, forgetting: Forgetting) -> None:
+def test_many_bodies_are_erased_in_shares(redis: Redis, eraser: CustomerEraser) -> None:
     ids = [f"msg-{number}" for number in range(1201)]
     for one in ids:
         redis.hset(keys.delivery(one), "status", "skipped")
         redis.set(keys.body(one), compress_body(payload("order_paid_purchase")))
-    assert forgetting.erase(ids) == ids
+    assert eraser.erase(ids) == ids
     assert redis.keys("credits:body:*") == []
 
 
@@ -180,54 +180,54 @@ def log_files(redis: Redis) -> Iterator[bytes]:
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_was_erased_is_gone_from_the_append_only_file_too(redis: Redis, forgetting: Forgetting) -> None:
+def test_what_was_erased_is_gone_from_the_append_only_file_too(redis: Redis, eraser: CustomerEraser) -> None:
     stored = cast(bytes, redis.get(keys.body("granted")))
     assert any(stored in file for file in log_files(redis))
-    forgetting.erase(sorted(THEIRS))
+    eraser.erase(sorted(THEIRS))
     assert any(stored in file for file in log_files(redis))
-    assert forgetting.rewrite_log() == ""
+    assert eraser.rewrite_log() == ""
     assert not any(stored in file for file in log_files(redis))
 
 
 def test_a_rewriting_that_began_before_is_awaited_and_followed_by_another(
-    redis: Redis, forgetting: Forgetting
+    redis: Redis, eraser: CustomerEraser
 ) -> None:
     before = redis.info("persistence")["aof_base_size"]
     redis.set("credits:test", "x" * 2_000_000)
     redis.bgrewriteaof()
     redis.delete("credits:test")
-    assert forgetting.rewrite_log() == ""
+    assert eraser.rewrite_log() == ""
     assert redis.info("persistence")["aof_base_size"] < before + 1_000_000
 
 
-def test_a_server_that_lets_nobody_rewrite_is_named(forgetting: Forgetting, redis: Redis) -> None:
+def test_a_server_that_lets_nobody_rewrite_is_named(eraser: CustomerEraser, redis: Redis) -> None:
     """As some managed ones do."""
 
     class Managed:
         def info(self, _section: str) -> dict[str, object]:
             raise ResponseError("unknown command 'INFO'")
 
-    forgetting._erasure._redis = cast(Redis, Managed())
-    assert "unknown command 'INFO'" in forgetting.rewrite_log()
+    eraser._erasure._redis = cast(Redis, Managed())
+    assert "unknown command 'INFO'" in eraser.rewrite_log()
 
 
 def test_without_an_append_only_file_there_is_nothing_to_rewrite(
-    forgetting: Forgetting, redis: Redis
+    eraser: CustomerEraser, redis: Redis
 ) -> None:
     redis.config_set("appendonly", "no")
     try:
-        assert forgetting.rewrite_log() == ""
+        assert eraser.rewrite_log() == ""
     finally:
         redis.config_set("appendonly", "yes")
 
 
 @pytest.mark.usefixtures("settled")
 def test_what_is_run_again_while_somebody_is_asked_is_named_as_waiting(
-    store: DeliveryStore, forgetting: Forgetting
+    store: DeliveryStore, eraser: CustomerEraser
 ) -> None:
-    found = forgetting.settled(CUSTOMER)
+    found = eraser.settled(CUSTOMER)
     store.reopen(["granted"])
-    erased = forgetting.erase([one.id for one in found])
+    erased = eraser.erase([one.id for one in found])
     assert set(erased) == set(THEIRS) - {"granted"}
-    assert [one.id for one in forgetting.still_waiting(found)] == ["granted"]
+    assert [one.id for one in eraser.still_waiting(found)] == ["granted"]
     assert store.body("granted") == THEIRS["granted"]

@@ -64,13 +64,13 @@ def test_an_empty_service_is_all_zeros_and_names_what_may_come(receiver: str) ->
     numbers = scraped(receiver)
     assert set(numbers.values()) == {0}
     assert {
-        "credits_deliveries_kept failed",
+        "credits_stored_deliveries failed",
         "credits_outcomes_total failed",
-        "credits_deliveries_total accepted order.paid",
-        "credits_deliveries_total accepted unreadable",
-        "credits_deliveries_total ignored other",
-        "credits_refused_requests_total invalid_signature",
-        "credits_refused_requests_total no_http",
+        "credits_webhooks_total accepted order.paid",
+        "credits_webhooks_total accepted unreadable",
+        "credits_webhooks_total ignored other",
+        "credits_rejected_requests_total invalid_signature",
+        "credits_rejected_requests_total malformed_http",
         "credits_retries_total",
         "credits_delivery_to_credit_seconds_bucket +Inf",
         "credits_delivery_to_credit_seconds_count",
@@ -84,7 +84,7 @@ def test_what_waits_and_what_is_kept_shows(receiver: str, redis: Redis, redis_ur
     accept(redis_url, "later", body=order_webhook(id=some_id(2)))
     redis.zadd(keys.deliveries(Status.WAITING), {"later": 0})  # it came in 1970
     numbers = scraped(receiver)
-    kept = [numbers[f"credits_deliveries_kept {one}"] for one in ("granted", "failed", "waiting")]
+    kept = [numbers[f"credits_stored_deliveries {one}"] for one in ("granted", "failed", "waiting")]
     assert kept == [1, 1, 1]
     assert numbers["credits_queued_jobs"] == 1
     assert numbers["credits_oldest_waiting_seconds"] > 10**9
@@ -100,22 +100,22 @@ def test_webhooks_are_counted_by_type_and_by_what_the_receiver_did(receiver: str
     deliver(receiver, b"no event", "msg-6")
     httpx.post(receiver + PATH, content=order_webhook())
     numbers = scraped(receiver)
-    assert {name: value for name, value in numbers.items() if value and "_deliveries_total" in name} == {
-        "credits_deliveries_total accepted order.paid": 2,
-        "credits_deliveries_total accepted order.refunded": 1,
-        "credits_deliveries_total accepted unreadable": 1,
-        "credits_deliveries_total duplicate order.paid": 1,
-        "credits_deliveries_total ignored other": 2,
+    assert {name: value for name, value in numbers.items() if value and "_webhooks_total" in name} == {
+        "credits_webhooks_total accepted order.paid": 2,
+        "credits_webhooks_total accepted order.refunded": 1,
+        "credits_webhooks_total accepted unreadable": 1,
+        "credits_webhooks_total duplicate order.paid": 1,
+        "credits_webhooks_total ignored other": 2,
     }
-    assert numbers["credits_refused_requests_total invalid_signature"] == 1
+    assert numbers["credits_rejected_requests_total invalid_signature"] == 1
 
 
 def test_what_no_application_saw_is_counted_as_refused_too(receiver: str) -> None:
     raw(receiver, b"no HTTP\r\n\r\n", hang_up=False)
     raw(receiver, post_with(b"Transfer-Encoding: chunked", body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
     numbers = scraped(receiver)
-    assert numbers["credits_refused_requests_total no_http"] == 1
-    assert numbers["credits_refused_requests_total incomplete"] == 1
+    assert numbers["credits_rejected_requests_total malformed_http"] == 1
+    assert numbers["credits_rejected_requests_total incomplete"] == 1
 
 
 def test_credits_are_counted_by_meter_and_deliveries_by_their_end(
@@ -237,25 +237,25 @@ def test_an_outage_of_polars_and_each_try_again_shows(
     shop.work()
     numbers = scraped(receiver)
     assert numbers["credits_retries_total"] == 1
-    assert 0 < numbers["credits_pause_seconds"] <= 60
-    assert numbers["credits_outage_seconds"] >= 0
-    assert numbers["credits_deliveries_kept waiting"] == 1
+    assert 0 < numbers["credits_polar_pause_remaining_seconds"] <= 60
+    assert numbers["credits_polar_outage_seconds"] >= 0
+    assert numbers["credits_stored_deliveries waiting"] == 1
     assert sum(value for name, value in numbers.items() if "_outcomes_" in name) == 0
 
 
 def test_our_share_of_the_rate_limit_shows_as_it_is_used_up(receiver: str, redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=100)
     throttle.take_request()
-    assert 0.01 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 0.02
+    assert 0.01 < scraped(receiver)["credits_polar_rate_limit_used_ratio"] <= 0.02
     while throttle.take_request():
         pass
-    assert 0.95 < scraped(receiver)["credits_polar_budget_used_ratio"] <= 1
+    assert 0.95 < scraped(receiver)["credits_polar_rate_limit_used_ratio"] <= 1
 
 
 def test_after_a_429_it_shows_how_long_we_take_less(receiver: str, redis: Redis) -> None:
-    assert scraped(receiver)["credits_polar_thrift_seconds"] == 0
+    assert scraped(receiver)["credits_polar_backoff_remaining_seconds"] == 0
     Throttle(redis).pause_for_rate_limit(60, "Polar answered 429")
-    assert 350 < scraped(receiver)["credits_polar_thrift_seconds"] <= 360
+    assert 350 < scraped(receiver)["credits_polar_backoff_remaining_seconds"] <= 360
 
 
 def test_every_receiver_tells_of_all_of_them(receiver: str, redis: Redis, redis_url: str) -> None:
@@ -265,8 +265,8 @@ def test_every_receiver_tells_of_all_of_them(receiver: str, redis: Redis, redis_
             httpx.post(url + PATH, content=b"forged")
             deliver(url, payload("customer_state_changed"), "msg-1")
     numbers = scraped(receiver)
-    assert numbers["credits_refused_requests_total invalid_signature"] == 2
-    assert numbers["credits_deliveries_total ignored other"] == 2
+    assert numbers["credits_rejected_requests_total invalid_signature"] == 2
+    assert numbers["credits_webhooks_total ignored other"] == 2
 
 
 def test_a_meter_of_any_name_is_told_as_it_is(receiver: str, redis: Redis) -> None:

@@ -35,7 +35,7 @@ def test_the_alerts_shown_are_of_what_is_told(redis: Redis) -> None:
     assert all(one["annotations"]["summary"] for one in alerts)
 
 
-@pytest.mark.parametrize("name", ["credits_deliveries_total", "credits_delivery_to_credit_seconds"])
+@pytest.mark.parametrize("name", ["credits_webhooks_total", "credits_delivery_to_credit_seconds"])
 def test_names_end_as_prometheus_wants_them(redis: Redis, name: str) -> None:
     """Counters in ``_total``, and nothing else does."""
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)", exposition(redis).decode(), re.MULTILINE))

@@ -9,35 +9,40 @@ from redis import Redis
 
 from tests.support.builders import METERS, ORDER
 from tests.support.fake_service import HUNDRED
-from tests.support.polar_orders import Mending, mending_at
+from tests.support.polar_orders import Operations, operations_at
 from tests.support.real_stores import RETAIN
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Lease, Leased, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import order_subject
 from workers.operations.pacing import Pacer
-from workers.operations.rebuild.comparison import Rebuilding
-from workers.operations.rebuild.run import Restored, Restorer
+from workers.operations.rebuild.comparison import LedgerComparison
+from workers.operations.rebuild.run import Rebuilder, RebuildResult
 from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
 
 
-def restorer_of(mending: Mending) -> Restorer:
+def rebuilder_of(operations: Operations) -> Rebuilder:
     """Return what rebuilds; its waiting takes no time."""
-    pacer: Pacer = mending.pacer
-    return Restorer(
-        store=RestorationStore(mending.redis), ledger=mending.ledger, polar=mending.client, pacer=pacer
+    pacer: Pacer = operations.pacer
+    return Rebuilder(
+        store=RestorationStore(operations.redis),
+        ledger=operations.ledger,
+        polar=operations.client,
+        pacer=pacer,
     )
 
 
-def look(mending: Mending) -> Rebuilding:
+def compare(operations: Operations) -> LedgerComparison:
     """Look for what the ledger lacks."""
-    return restorer_of(mending).look(mending.rules, now=datetime.now(UTC), tell=lambda _done, _whole: None)
+    return rebuilder_of(operations).compare(
+        operations.rules, now=datetime.now(UTC), on_progress=lambda _done, _whole: None
+    )
 
 
-def rebuild(mending: Mending) -> Restored:
+def rebuild(operations: Operations) -> RebuildResult:
     """Write down what the ledger lacks."""
-    return restorer_of(mending).restore(look(mending), tell=lambda _done, _whole: None)
+    return rebuilder_of(operations).restore(compare(operations), on_progress=lambda _done, _whole: None)
 
 
 def subjects_in(redis: Redis) -> list[str]:
@@ -76,27 +81,27 @@ def _told_of(claim: Claim) -> Sequence[Any]:
     return claim.subject, claim.order_id, grants, sorted(claim.settled)
 
 
-def run(mending: Mending, deliveries: Sequence[tuple[str, str, bytes]]) -> list[Status]:
+def run(operations: Operations, deliveries: Sequence[tuple[str, str, bytes]]) -> list[Status]:
     """Store these and work on them at once; return what became of them."""
-    leased: tuple[Leased, ...] = mending.store.store_and_lease(deliveries)
-    return [one.status for one in mending.granter.run(Lease(deliveries=leased))]
+    leased: tuple[Leased, ...] = operations.store.store_and_lease(deliveries)
+    return [one.status for one in operations.granter.run(Lease(deliveries=leased))]
 
 
-def come(mending: Mending, *bodies: bytes) -> list[Status]:
+def come(operations: Operations, *bodies: bytes) -> list[Status]:
     """Let webhooks come, one after the other."""
     named = [(f"msg-{hash(body)}", peek_type(body) or "", body) for body in bodies]
-    return [status for one in named for status in run(mending, [one])]
+    return [status for one in named for status in run(operations, [one])]
 
 
-def standing_of(mending: Mending, subject: str = order_subject(ORDER)) -> Standing:
+def standing_of(operations: Operations, subject: str = order_subject(ORDER)) -> Standing:
     """Return what stands for a fact, for the usual order if no other is named."""
-    return mending.ledger.find(subject)
+    return operations.ledger.find(subject)
 
 
 @contextmanager
-def rebuilding_at(redis: Redis) -> Iterator[Mending]:
+def refunding_operations_at(redis: Redis) -> Iterator[Operations]:
     """Yield what credits 100, revoked with a refund, at a Polar that has every meter."""
-    with mending_at(redis) as opened:
+    with operations_at(redis) as opened:
         opened.rules = HUNDRED
         for meter, summed in METERS.items():
             opened.polar.add_meter(meter, summed)

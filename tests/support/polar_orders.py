@@ -55,7 +55,7 @@ class _Doomed:
 
 
 @dataclass(kw_only=True)
-class Mending:
+class Operations:
     """A Redis, a Polar without sockets, and what mends by the rules that are in force."""
 
     redis: Redis
@@ -109,25 +109,27 @@ class Mending:
             rules=lambda: self.rules,
         )
 
-    def look(self, **how: Any) -> Backlog:
+    def find_missing(self, **how: Any) -> Backlog:
         """Look back a week."""
         now = datetime.now(UTC)
         usual = {"since": now - timedelta(days=7), "until": now, "now": now}
-        return self.backfiller.look(self.rules, **usual | how)
+        return self.backfiller.find_missing(self.rules, **usual | how)
 
     def backfill(self, **how: Any) -> list[Outcome]:
         """Look back a week and grant what is missing."""
-        return [one for batch in self.backfiller.grant(self.look(**how), self.granter) for one in batch]
+        return [
+            one for batch in self.backfiller.grant(self.find_missing(**how), self.granter) for one in batch
+        ]
 
     def backfill_but_die_before_settling(self) -> None:
         """Backfill, and be killed when Polar has taken the credit and nothing is written down of it."""
         granter = replace(self.granter, ledger=_Doomed(self.ledger))
-        list(self.backfiller.grant(self.look(), granter))
+        list(self.backfiller.grant(self.find_missing(), granter))
 
     def recover(self) -> list[Outcome]:
         """Take from Polar what it failed to deliver in the last day, and run it."""
         now = datetime.now(UTC)
-        found = self.recoverer.search(since=now - timedelta(days=1), until=now + timedelta(days=1))
+        found = self.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
         return [one for batch in self.recoverer.recover(found.oldest_first, self.granter) for one in batch]
 
     def deliver(self, body: bytes, delivery_id: str = "msg-1") -> Status:
@@ -142,10 +144,10 @@ class Mending:
 
 
 @contextmanager
-def mending_at(redis: Redis) -> Iterator[Mending]:
+def operations_at(redis: Redis) -> Iterator[Operations]:
     """Yield what mends where nothing has come and nothing is lost yet."""
     polar = Polar(requests_per_minute=10_000)
     polar.add_meter("api_usage")
     polar.add_customer(CUSTOMER)
     with client_of(polar) as client:
-        yield Mending(redis=redis, polar=polar, client=client)
+        yield Operations(redis=redis, polar=polar, client=client)

@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.core.delivery import Status
-from workers.monitoring.alerts import AlertKind, View, due, message
+from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_alerts
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.scripts import load_script, moment_of
@@ -49,13 +49,13 @@ class Alerter:
         self._voice = threading.Thread()
         atexit.register(self.finish)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Tell people what is due, unless another worker does; takes one round trip where nothing is."""
-        view = _view(json.loads(self._watch(keys=_KEYS, args=[_GAP_SECONDS])))
-        kinds = due(view)
+        state = _view(json.loads(self._watch(keys=_KEYS, args=[_GAP_SECONDS])))
+        kinds = due_alerts(state)
         # While one hangs there is none behind it: another worker may have better luck, or this one later.
         if kinds and not self._voice.is_alive():
-            self._speak([kind for kind in kinds if self._may_tell(kind)], view)
+            self._speak([kind for kind in kinds if self._may_tell(kind)], state)
 
     def finish(self) -> None:
         """Give a message that is under way as long as an answer may take."""
@@ -65,61 +65,61 @@ class Alerter:
     def _may_tell(self, kind: AlertKind) -> bool:
         return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_HUSH_SECONDS))
 
-    def _speak(self, kinds: Iterable[AlertKind], view: View) -> None:
-        messages = {kind: message(kind, view, self._reasons(kind, view)) for kind in kinds}
+    def _speak(self, kinds: Iterable[AlertKind], state: AlertState) -> None:
+        messages = {kind: alert_body(kind, state, self._reasons(kind, state)) for kind in kinds}
         if not messages:
             return
         # Apart, for the URL may hang; a daemon, for a worker that is told to stop waits for it no longer
         # than ``finish`` does.
-        told = partial(copy_context().run, self._tell, messages, view)  # its log lines say whose they are
-        self._voice = threading.Thread(target=told, daemon=True)
+        alerted = partial(copy_context().run, self._tell, messages, state)  # its log lines say whose they are
+        self._voice = threading.Thread(target=alerted, daemon=True)
         try:
             self._voice.start()
         except RuntimeError as error:  # the system has no more threads
-            log.error("people were not told", kinds=list(messages), reason=str(error))  # noqa: TRY400 - no bug
+            log.error("alert failed", kinds=list(messages), reason=str(error))  # noqa: TRY400 - no bug
 
-    def _reasons(self, kind: AlertKind, view: View) -> list[str]:
+    def _reasons(self, kind: AlertKind, state: AlertState) -> list[str]:
         if kind is AlertKind.FAILED:
             newest = self._deliveries.newest([Status.FAILED])
             return list(dict.fromkeys(one.reason for one in islice(newest, _MOST_REASONS)))
-        return [view.away_reason] if kind is AlertKind.POLAR else []
+        return [state.outage_reason] if kind is AlertKind.POLAR else []
 
-    def _tell(self, messages: Mapping[AlertKind, Mapping[str, Any]], view: View) -> None:
+    def _tell(self, messages: Mapping[AlertKind, Mapping[str, Any]], state: AlertState) -> None:
         for kind, words in messages.items():
             try:
                 post(self._url, words)
             except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on
                 # The same is due again when the hush is over, and not before.
-                log.error("people were not told", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - the URL
+                log.error("alert failed", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - the URL
                 continue
-            log.info("people were told", kind=kind.value)
+            log.info("alert sent", kind=kind.value)
             with suppress(RedisError):  # then they are told again
-                self._note(kind, view)
+                self._note(kind, state)
 
-    def _note(self, kind: AlertKind, view: View) -> None:
+    def _note(self, kind: AlertKind, state: AlertState) -> None:
         """Write down what people know now: where a worker dies before, another tells them."""
         if kind is AlertKind.FAILED:
-            self._redis.hset(keys.ALERTS, "known", view.parked)
+            self._redis.hset(keys.ALERTS, "known", state.failed_ever)
         elif kind is AlertKind.WELL:
-            self._redis.hdel(keys.ALERTS, *view.told)
+            self._redis.hdel(keys.ALERTS, *state.alerted)
         else:
             self._redis.hset(keys.ALERTS, kind.value, 1)
 
 
-def _view(answer: Mapping[str, Any]) -> View:
-    return View(
+def _view(answer: Mapping[str, Any]) -> AlertState:
+    return AlertState(
         now=moment_of(answer["now"]),
-        same_since=moment_of(answer["same_since"]),
+        steady_since=moment_of(answer["same_since"]),
         failed=answer["failed"],
-        parked=answer["parked"],
-        known=answer["known"],
+        failed_ever=answer["parked"],
+        failed_reported=answer["known"],
         waiting=answer["waiting"],
         oldest_waiting=_moment(answer.get("oldest_waiting")),
         last_credit=_moment(answer.get("last_credit")),
-        away_since=_moment(answer.get("away_since")),
-        away_reason=answer.get("away_reason", ""),
-        told=_marked(_TROUBLES, answer["told"]),
-        hushed=_marked(AlertKind, answer["hushed"]),
+        outage_since=_moment(answer.get("away_since")),
+        outage_reason=answer.get("away_reason", ""),
+        alerted=_marked(_TROUBLES, answer["told"]),
+        muted=_marked(AlertKind, answer["hushed"]),
     )
 
 

@@ -27,7 +27,7 @@ class AlertKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class AlertState:
     """How things stand for all workers together, and what people know of it.
 
     ``parked`` counts all that ever failed, ``known`` those that people were told of; ``away_since`` is
@@ -37,83 +37,87 @@ class View:
     """
 
     now: datetime
-    same_since: datetime
+    steady_since: datetime
     failed: int = 0
-    parked: int = 0
-    known: int = 0
+    failed_ever: int = 0
+    failed_reported: int = 0
     waiting: int = 0
     oldest_waiting: datetime | None = None
     last_credit: datetime | None = None
-    away_since: datetime | None = None
-    away_reason: str = ""
-    told: frozenset[AlertKind] = frozenset()
-    hushed: frozenset[AlertKind] = frozenset()
+    outage_since: datetime | None = None
+    outage_reason: str = ""
+    alerted: frozenset[AlertKind] = frozenset()
+    muted: frozenset[AlertKind] = frozenset()
 
     @property
-    def untold(self) -> int:
+    def unreported(self) -> int:
         """Return how many deliveries failed that nobody was told of; what was mended meanwhile is no news."""
-        return min(self.failed, self.parked - self.known)
+        return min(self.failed, self.failed_ever - self.failed_reported)
 
-    def is_long_ago(self, *moments: datetime | None) -> bool:
+    def are_long_ago(self, *moments: datetime | None) -> bool:
         """Say whether each of these moments, of those that are known, is so long ago that it is told."""
         return all(self.now - one >= LONGEST_WAIT for one in moments if one is not None)
 
 
-def due(view: View) -> tuple[AlertKind, ...]:
+def due_alerts(state: AlertState) -> tuple[AlertKind, ...]:
     """Return what people are to be told now: each trouble once, and when it is over."""
-    kinds = [AlertKind.FAILED] if view.untold > 0 else []
-    trouble = _trouble(view)
-    if trouble is None and view.told:
+    kinds = [AlertKind.FAILED] if state.unreported > 0 else []
+    trouble = _trouble(state)
+    if trouble is None and state.alerted:
         kinds.append(AlertKind.WELL)
-    if trouble and trouble not in view.told and view.is_long_ago(view.same_since, view.away_since):
+    if (
+        trouble
+        and trouble not in state.alerted
+        and state.are_long_ago(state.steady_since, state.outage_since)
+    ):
         kinds.append(trouble)
-    return tuple(kind for kind in kinds if kind not in view.hushed)
+    return tuple(kind for kind in kinds if kind not in state.muted)
 
 
-def _trouble(view: View) -> AlertKind | None:
-    if view.away_since is not None:
+def _trouble(state: AlertState) -> AlertKind | None:
+    if state.outage_since is not None:
         return AlertKind.POLAR
     # Credits that flow are no trouble, however long the queue: after an outage it takes its time.
-    waits = view.oldest_waiting is not None
-    return AlertKind.STUCK if waits and view.is_long_ago(view.oldest_waiting, view.last_credit) else None
+    waits = state.oldest_waiting is not None
+    return AlertKind.STUCK if waits and state.are_long_ago(state.oldest_waiting, state.last_credit) else None
 
 
-def message(kind: AlertKind, view: View, reasons: Sequence[str]) -> Mapping[str, Any]:
+def alert_body(kind: AlertKind, state: AlertState, reasons: Sequence[str]) -> Mapping[str, Any]:
     """Return what is posted: Slack shows ``text``, Discord ``content``, and programs read the rest."""
     shown = [_shown(reason) for reason in reasons]
-    what, advice = _words(kind, view)
-    told = ": ".join([what, "; ".join(shown)] if shown else [what]).rstrip(".")
-    words = f"credit-granter: {told}. {advice}".strip()
+    what, advice = _words(kind, state)
+    summary = ": ".join([what, "; ".join(shown)] if shown else [what]).rstrip(".")
+    words = f"credit-granter: {summary}. {advice}".strip()
     return {
         "text": words,
         "content": words,
         "service": "credit-granter",
         "kind": kind.value,
-        "failed": view.failed,
-        "waiting": view.waiting,
-        "oldest_waiting_seconds": _seconds(view.now, view.oldest_waiting),
+        "failed": state.failed,
+        "waiting": state.waiting,
+        "oldest_waiting_seconds": _seconds(state.now, state.oldest_waiting),
         "reasons": shown,
     }
 
 
-def _words(kind: AlertKind, view: View) -> tuple[str, str]:
+def _words(kind: AlertKind, state: AlertState) -> tuple[str, str]:
     """Return what has happened and what to do."""
-    wait = f"{_deliveries(view.waiting)} {'waits' if view.waiting == 1 else 'wait'}"
+    wait = f"{_deliveries(state.waiting)} {'waits' if state.waiting == 1 else 'wait'}"
     match kind:
         case AlertKind.FAILED:
-            what = f"{_deliveries(view.untold)} failed, {view.failed} in all"
+            what = f"{_deliveries(state.unreported)} failed, {state.failed} in all"
             return (
                 what,
                 "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it.",
             )
         case AlertKind.STUCK:
-            oldest = _minutes(view.now, view.oldest_waiting)
+            oldest = _minutes(state.now, state.oldest_waiting)
             return f"{wait}, the oldest for {oldest} min, and nothing is credited", "See `credits status`."
         case AlertKind.POLAR:
-            away = _minutes(view.now, view.away_since)
+            away = _minutes(state.now, state.outage_since)
             return f"Polar has taken nothing for {away} min, and {wait}", "See `credits status`."
         case AlertKind.WELL:
-            return f"well again; {wait}, {view.failed} failed", ""
+            return f"well again; {wait}, {state.failed} failed", ""
 
 
 def _deliveries(count: int) -> str:

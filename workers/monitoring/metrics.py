@@ -43,16 +43,22 @@ class Count:
 
 COUNTS = (
     Count(
-        name="deliveries",
+        name="webhooks",
         words="Webhooks with a good signature, by what the receiver did.",
         labels=("type", "disposition"),
         known=(*_STORED, ("other", "ignored")),
     ),
     Count(
-        name="refused_requests",
+        name="rejected_requests",
         words="Webhooks that the receiver answered with an error, and what it could not read as requests.",
         labels=("reason",),
-        known=(("body_too_large",), ("incomplete",), ("invalid_signature",), ("no_http",), ("unavailable",)),
+        known=(
+            ("body_too_large",),
+            ("incomplete",),
+            ("invalid_signature",),
+            ("malformed_http",),
+            ("unavailable",),
+        ),
     ),
     Count(
         name="outcomes",
@@ -107,7 +113,7 @@ class _Whole(Collector):
 
     def _kept(self) -> Metric:
         words = "Deliveries that are kept, by what became of them."
-        kept = GaugeMetricFamily("credits_deliveries_kept", words, labels=["status"])
+        kept = GaugeMetricFamily("credits_stored_deliveries", words, labels=["status"])
         for status, count in DeliveryStore(self._redis).count_by_status().items():
             kept.add_metric([status.value], count)
         return kept
@@ -119,11 +125,15 @@ class _Whole(Collector):
         away_since = outage.since if outage else None
         left = pause.left.total_seconds() if pause else 0.0
         yield "oldest_waiting_seconds", "How long the oldest delivery waits.", self._age(oldest)
-        yield "outage_seconds", "How long Polar has taken nothing.", self._age(away_since)
-        yield "pause_seconds", "How long Polar is not asked yet.", left
-        yield "polar_budget_used_ratio", "How much of our share of its rate limit is used.", self._used()
+        yield "polar_outage_seconds", "How long Polar has taken nothing.", self._age(away_since)
+        yield "polar_pause_remaining_seconds", "How long Polar is not asked yet.", left
+        yield "polar_rate_limit_used_ratio", "How much of our share of its rate limit is used.", self._used()
         thrift = throttle.reduced_for().total_seconds()
-        yield "polar_thrift_seconds", "How long less than our share is taken yet, after a 429.", thrift
+        yield (
+            "polar_backoff_remaining_seconds",
+            "How long less than our share is taken yet, after a 429.",
+            thrift,
+        )
         yield "workers", "Workers that gave a sign of life.", workers_alive(self._redis, self._now)
         yield "queued_jobs", "RQ jobs that wait in our queue.", queue_length(self._redis)
 

@@ -32,14 +32,14 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Teller:
+class BalanceReader:
     """Tells balances."""
 
     polar: Polar
     pacer: Pacer
     audit: Audit
 
-    def tell(self, customer_id: str) -> list[Balance]:
+    def read(self, customer_id: str) -> list[Balance]:
         """Return what the customer has on each meter that Polar or the ledger knows of."""
         listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": customer_id})
         with needs("customer_meters:read"):

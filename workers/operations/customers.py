@@ -1,12 +1,12 @@
 """Finds at Polar the customers whom somebody has named, and creates those who are missing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
 
 from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.errors import PolarDeniedError
-from workers.operations.pacing import Pacer
+from workers.operations.pacing import OnProgress, Pacer
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
 from workers.polar.responses import needs
@@ -28,41 +28,41 @@ class Customers:
 
     def __init__(self, polar: Polar, pacer: Pacer) -> None:
         self._polar = polar
-        self._turns = pacer
+        self._pacer = pacer
 
     @needs("customers:read")
-    def find(self, names: Sequence[CustomerName], done: Callable[[int, int], object]) -> Ids:
+    def find(self, names: Sequence[CustomerName], on_progress: OnProgress) -> Ids:
         """Return the ids of those who are there; ``done`` is told how much of how much was asked."""
         found: Ids = {}
         left = list(dict.fromkeys(names))
         if len(left) > _MOST_ONE_BY_ONE:
-            found = self._find_in_list(left, done)
+            found = self._find_in_list(left, on_progress)
             left = [name for name in left if name not in found]
             if found and len(left) > _MOST_LOOKED_FOR_AGAIN:
                 return found
         for number, name in enumerate(left):
-            done(number, len(left))
+            on_progress(number, len(left))
             if (customer_id := self._find_one(name)) is not None:
                 found[name] = customer_id
         return found
 
-    def create(self, newcomer: NewCustomer) -> str:
+    def create(self, new_customer: NewCustomer) -> str:
         """Create a customer and return their id; PolarRefusedError says in Polar's words why not."""
         create = partial(
             self._polar.create_customer,
-            email=newcomer.email,
-            name=newcomer.name,
-            external_id=newcomer.external_id,
+            email=new_customer.email,
+            name=new_customer.name,
+            external_id=new_customer.external_id,
         )
-        return str(self._turns.ask(create)["id"])
+        return str(self._pacer.ask(create)["id"])
 
-    def _find_in_list(self, names: Sequence[CustomerName], done: Callable[[int, int], object]) -> Ids:
+    def _find_in_list(self, names: Sequence[CustomerName], on_progress: OnProgress) -> Ids:
         """Look through the list of all; return nothing where that would take longer than one by one."""
         wanted, found = set(names), Ids()
-        for number, page in enumerate(self._turns.read(self._polar, _EVERYBODY)):
+        for number, page in enumerate(self._pacer.read(self._polar, _EVERYBODY)):
             if page.last > len(names):
                 return {}
-            done(number, page.last)
+            on_progress(number, page.last)
             found |= {name: str(row["id"]) for row in page.items for name in _names(row) if name in wanted}
             if len(found) == len(wanted):
                 break
@@ -70,7 +70,7 @@ class Customers:
 
     def _find_one(self, name: CustomerName) -> str | None:
         try:
-            row = self._turns.ask(partial(self._ask, name))
+            row = self._pacer.ask(partial(self._ask, name))
         except PolarDeniedError as error:
             if name.kind is NameKind.ID and error.status == HTTPStatus.FORBIDDEN:
                 return name.text  # a token that may only ingest: Polar looks at the id when it is used

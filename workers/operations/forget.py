@@ -13,7 +13,7 @@ from workers.store.erasure import Erasure
 MOST_READ = 10_000  # of the bodies that wait, one by one: a second
 
 
-class Forgetting:
+class CustomerEraser:
     """Bodies in Redis, by customer."""
 
     def __init__(self, erasure: Erasure, deliveries: DeliveryStore, audit: Audit) -> None:

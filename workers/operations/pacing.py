@@ -26,11 +26,11 @@ _RETRY_SECONDS = (1.0, 5.0, 15.0)
 # Nobody wonders so soon, and our share of the rate limit has room again by then, as a rule.
 _UNNOTICED_SECONDS = 4.0
 
-Tell = Callable[[int, int], object]
+OnProgress = Callable[[int, int], object]
 """Is told how many rows have been read, and how many there are."""
 
 
-def tell_nobody(_read: int, _total: int) -> None:
+def ignore_progress(_read: int, _total: int) -> None:
     """Show no progress."""
 
 
@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
 
-def say_nothing(_words: str) -> None:
+def ignore_notice(_words: str) -> None:
     """Tell nobody."""
 
 
@@ -48,15 +48,15 @@ class Pacer:
 
     throttle: Throttle
     sleep: Callable[[float], object] = time.sleep
-    say: Callable[[str], object] = say_nothing
+    notify: Callable[[str], object] = ignore_notice
     """Is told what is waited for, and how long at most."""
-    is_hasty: bool = False
+    fail_fast: bool = False
     """Somebody looks: they rather hear that Polar is away than wait until it is back."""
 
     def ask(self, request: Callable[[], Answer]) -> Answer:
         """Make one request when it is its turn; again, where Polar was busy or away for a moment."""
         waited = 0.0
-        for seconds in _RETRY_SECONDS[:1] if self.is_hasty else _RETRY_SECONDS:
+        for seconds in _RETRY_SECONDS[:1] if self.fail_fast else _RETRY_SECONDS:
             waited = self.wait(take=True, waited=waited)
             try:
                 return request()
@@ -74,7 +74,7 @@ class Pacer:
         return pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
     def rows(
-        self, polar: Polar, listing: Listing, *, scope: str, tell: Tell = tell_nobody
+        self, polar: Polar, listing: Listing, *, scope: str, on_progress: OnProgress = ignore_progress
     ) -> Iterator[Sequence[Row]]:
         """Yield the rows of a list page by page; PolarDeniedError names ``scope`` if the token lacks it."""
         read = 0
@@ -82,7 +82,7 @@ class Pacer:
             for page in self.read(polar, listing):
                 yield page.items
                 read += len(page.items)
-                tell(read, page.total)
+                on_progress(read, page.total)
 
     def wait(self, *, take: bool, waited: float = 0.0) -> float:
         """Wait until there is room for a request; ``take``: it is made next, and counts.
@@ -93,7 +93,7 @@ class Pacer:
             pause = self.throttle.current_pause()
             why = pause.reason if pause else "live webhooks go first"
             waited += left.total_seconds()
-            most = _UNNOTICED_SECONDS if pause and self.is_hasty else _LONGEST_WAIT.total_seconds()
+            most = _UNNOTICED_SECONDS if pause and self.fail_fast else _LONGEST_WAIT.total_seconds()
             if waited > most:
                 raise PolarUnreachableError(f"Polar is not asked for now: {why}")
             self._sleep(left.total_seconds(), why)
@@ -101,7 +101,7 @@ class Pacer:
 
     def _sleep(self, seconds: float, why: str) -> None:
         if seconds > _UNNOTICED_SECONDS:
-            self.say(f"waiting for Polar, {spoken(_LONGEST_WAIT)} at most: {why}")
+            self.notify(f"waiting for Polar, {spoken(_LONGEST_WAIT)} at most: {why}")
         self.sleep(seconds)
 
 

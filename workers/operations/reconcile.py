@@ -42,14 +42,14 @@ class Reconciler:
     rulebook: Rulebook
     every: timedelta
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Work until the process ends, through every outage of Redis."""
         outage = RedisOutage()
         while True:
-            seconds = outage.run(self.look, reconnect=self.schedule.reconnect) or _LOOK_SECONDS
+            seconds = outage.run(self.run_if_due, reconnect=self.schedule.reconnect) or _LOOK_SECONDS
             time.sleep(seconds)
 
-    def look(self) -> None:
+    def run_if_due(self) -> None:
         """Do a round if it is time for one, and nobody else has begun it."""
         self.rulebook.look()
         if not self.schedule.begin(at_most=max(self.every, _LONGEST_ROUND)):
@@ -58,20 +58,20 @@ class Reconciler:
         try:
             self._round(self.rulebook.current())
         except PolarError as error:
-            log.warning("reconciling broke off", reason=str(error))
+            log.warning("reconciliation interrupted", reason=str(error))
             next_in = min(self.every, _TRY_AGAIN)
         self.schedule.end(next_in=next_in)
 
     def _round(self, rules: Rules) -> None:
         if rules.credit_from is None:
-            log.error("not reconciling", reason=NEEDS_CREDIT_FROM)
+            log.error("reconciliation skipped", reason=NEEDS_CREDIT_FROM)
             return
         now = datetime.now(UTC)
         if is_ledger_lost(self.backfiller.ledger, self.backfiller.polar, self.backfiller.pacer, now=now):
-            log.error("not reconciling", reason=LEDGER_LOST)
+            log.error("reconciliation skipped", reason=LEDGER_LOST)
             return
         since = now - max(2 * self.every, _LEAST_LOOKED_BACK)
-        backlog = self.backfiller.look(rules, since=since, until=now, now=now, only_untold=True)
+        backlog = self.backfiller.find_missing(rules, since=since, until=now, now=now, skip_settled=True)
         outcomes = [one for batch in self.backfiller.grant(backlog, self.granter) for one in batch]
         if outcomes or not backlog.is_empty:
             _tell(backlog, outcomes)
@@ -79,15 +79,15 @@ class Reconciler:
 
 def _tell(backlog: Backlog, outcomes: list[Outcome]) -> None:
     granted = {one.order_id for one in outcomes if one.status is Status.GRANTED}
-    missing = [one for order_id, one in backlog.review.missing.items() if order_id in granted]
+    missing = [one for order_id, one in backlog.scan.missing.items() if order_id in granted]
     told: dict[str, Any] = {
         "granted": len(granted) or None,
         "credits": credits_text(grant for one in missing for grant in one.grants) if missing else None,
         "not_granted": [f"{one.order_id}: {one.reason}" for one in outcomes if one.order_id not in granted],
-        "cannot_be_worked_out": [f"{one.order_id}: {one.why}" for one in backlog.review.failing],
-        "rest_on_today": [f"{one.order_id}: {one.why}" for one in backlog.review.needs_review],
+        "not_computable": [f"{one.order_id}: {one.reason}" for one in backlog.scan.failing],
+        "needs_review": [f"{one.order_id}: {one.reason}" for one in backlog.scan.needs_review],
     }
     named = {name: what[:_MOST_NAMED] if isinstance(what, list) else what for name, what in told.items()}
     is_wrong = any(isinstance(what, list) and what for what in named.values())
-    tell = log.warning if is_wrong else log.info
-    tell("reconciled", **{name: what for name, what in named.items() if what})
+    log_line = log.warning if is_wrong else log.info
+    log_line("reconciled", **{name: what for name, what in named.items() if what})

@@ -12,7 +12,7 @@ from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import dry_run_text
 from workers.core.envelope import STORED_TYPES, peek_type
 from workers.core.planning import Plan
-from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
+from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
 from workers.pipeline.granter import MOST_DELIVERIES, Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Row, failed_webhooks
@@ -41,20 +41,20 @@ class _Attempt(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lost:
+class LostWebhook:
     """A webhook that never reached us; its id is the one that it would have come with."""
 
     id: str
     type: str
-    made_at: datetime
-    packed: bytes
+    created_at: datetime
+    packed_body: bytes
 
 
 @dataclass(kw_only=True)
-class Search:
+class WebhookScan:
     """What was found so far: webhooks by their ids, and those that cannot be taken, with the reason."""
 
-    lost: dict[str, Lost] = field(default_factory=dict)
+    lost: dict[str, LostWebhook] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
 
     def add(self, rows: Sequence[Row], known: Callable[[Sequence[str]], Collection[str]]) -> None:
@@ -67,9 +67,9 @@ class Search:
                 self._take(events[id_])
 
     @property
-    def oldest_first(self) -> list[Lost]:
+    def oldest_first(self) -> list[LostWebhook]:
         """Return them in the order in which they were made: what they tell of happened so."""
-        return sorted(self.lost.values(), key=lambda one: (one.made_at, one.id))
+        return sorted(self.lost.values(), key=lambda one: (one.created_at, one.id))
 
     def _take(self, event: _Event) -> None:
         if event.payload is None:
@@ -80,8 +80,8 @@ class Search:
         if type_ is None:
             self.unusable[event.id] = _NO_EVENT
         elif type_ in STORED_TYPES:
-            self.lost[event.id] = Lost(
-                id=event.id, type=type_, made_at=event.created_at, packed=compress_body(body)
+            self.lost[event.id] = LostWebhook(
+                id=event.id, type=type_, created_at=event.created_at, packed_body=compress_body(body)
             )
 
 
@@ -106,33 +106,35 @@ class Recoverer:
     polar: Polar
     pacer: Pacer
 
-    def search(self, *, since: datetime, until: datetime, tell: Tell = tell_nobody) -> Search:
+    def find_lost(
+        self, *, since: datetime, until: datetime, on_progress: OnProgress = ignore_progress
+    ) -> WebhookScan:
         """Read what Polar failed to deliver since, and find what never reached us; touches nothing."""
-        found = Search()
+        found = WebhookScan()
         listing = failed_webhooks(since=since, before=until, types=STORED_TYPES)
-        for rows in self.pacer.rows(self.polar, listing, scope="webhooks:read", tell=tell):
+        for rows in self.pacer.rows(self.polar, listing, scope="webhooks:read", on_progress=on_progress):
             found.add(rows, self._known)
         return found
 
-    def prospects(self, lost: Sequence[Lost], rules: Rules) -> dict[str, str]:
+    def forecasts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:
         """Return what a run of each would come to, by its id; touches nothing."""
         would: dict[str, str] = {}
         for start in range(0, len(lost), MOST_DELIVERIES):
             some = lost[start : start + MOST_DELIVERIES]
-            planned = [plan_delivery(one.type, decompress_body(one.packed), rules) for one in some]
+            planned = [plan_delivery(one.type, decompress_body(one.packed_body), rules) for one in some]
             standings = self.ledger.find_for_plans([each.plan or Plan(subject="") for each in planned])
             for one, each, standing in zip(some, planned, standings, strict=True):
                 would[one.id] = dry_run_text(each, standing)
         return would
 
-    def recover(self, lost: Sequence[Lost], granter: Granter) -> Iterator[list[Outcome]]:
+    def recover(self, lost: Sequence[LostWebhook], granter: Granter) -> Iterator[list[Outcome]]:
         """Store and run these webhooks; yield what became of them, batch by batch."""
         return run_batches(lost, self._store, pacer=self.pacer, granter=granter, store=self.store)
 
-    def _store(self, lost: Sequence[Lost]) -> tuple[Leased, ...]:
+    def _store(self, lost: Sequence[LostWebhook]) -> tuple[Leased, ...]:
         # What has come meanwhile, by Polar's own next attempt, is a worker's.
         known = self._known([one.id for one in lost])
-        rows = [(one.id, one.type, decompress_body(one.packed)) for one in lost if one.id not in known]
+        rows = [(one.id, one.type, decompress_body(one.packed_body)) for one in lost if one.id not in known]
         return self.store.store_and_lease(rows)
 
     def _known(self, ids: Sequence[str]) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.batches import progress, run_all, say
+from app.cli.batches import notify, progress, run_all
 from tests.support.fake_service import UNREACHABLE
 from workers.core.delivery import Outcome, Status
 
@@ -55,12 +55,12 @@ def test_a_bar_lets_what_is_waited_for_pass_above_itself(
 ) -> None:
     be_on_a_terminal(monkeypatch)
     with progress("granting", json=False):
-        say("waiting for Polar, 2 min at most: it is away")
+        notify("waiting for Polar, 2 min at most: it is away")
     lines = re.split("\r?\n", re.sub("\x1b\\[[0-9?]*[a-zA-Z]", "", capsys.readouterr().err))
     assert "waiting for Polar, 2 min at most: it is away" in [line.rpartition("\r")[2] for line in lines]
 
 
 def test_a_wait_is_told_once_and_tells_no_terminal_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    say("waiting for Polar: \x1b[2J")
-    say("waiting for Polar: \x1b[2J")
+    notify("waiting for Polar: \x1b[2J")
+    notify("waiting for Polar: \x1b[2J")
     assert capsys.readouterr().err == "waiting for Polar: \ufffd[2J\n"

@@ -13,9 +13,11 @@ HEADER = "email,meter,units,key\n"
 ROW = "ada@example.com,api_usage,5,beta\n"
 
 
-def read(content: str | bytes, *, creates: bool = False) -> Table:
+def read(content: str | bytes, *, create_missing: bool = False) -> Table:
     raw = content if isinstance(content, bytes) else content.encode()
-    return read_table(raw, "many.csv", GrantRequestReader(meters=rules_of().meters, creates=creates))
+    return read_table(
+        raw, "many.csv", GrantRequestReader(meters=rules_of().meters, create_missing=create_missing)
+    )
 
 
 def faults(content: str | bytes) -> list[str]:
@@ -116,6 +118,6 @@ def test_a_table_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_columns_for_who_is_to_be_created_are_taken_with_create_alone() -> None:
     content = "external_customer_id,email,name,meter,units,key\nu1,ada@example.com,Ada,images,1,k\n"
-    assert read(content, creates=True).problems == []
+    assert read(content, create_missing=True).problems == []
     assert len(faults(content)) == 1
     assert read(content.replace("u1", CUSTOMER)).requests == []

@@ -7,16 +7,18 @@ from decimal import Decimal
 from tests.support.builders import CUSTOMER, rules_of, some_id
 from workers.core.claims import Claim, Standing
 from workers.core.customers import CustomerName
-from workers.operations.manual_grant.preview import GrantPreview, previews
+from workers.operations.manual_grant.preview import GrantPreview, preview_all
 from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
 
 THEN = datetime(2026, 11, 21, tzinfo=UTC)
 AT = "2026-11-21T00:00:00Z"
 
 
-def request(place: str = "many.csv:2", *, creates: bool = False, **fields: str) -> GrantRequest:
+def request(place: str = "many.csv:2", *, create_missing: bool = False, **fields: str) -> GrantRequest:
     usual = {"email": "ada@example.com", "meter": "api_usage", "units": "5", "key": "beta"}
-    read = GrantRequestReader(meters=rules_of().meters, creates=creates).read(usual | fields, place)
+    read = GrantRequestReader(meters=rules_of().meters, create_missing=create_missing).read(
+        usual | fields, place
+    )
     assert isinstance(read, GrantRequest)
     return read
 
@@ -37,34 +39,34 @@ def see(
     *requests: GrantRequest,
     ids: dict[CustomerName, str] | None = None,
     stands: Claim | None = None,
-    creates: bool = False,
+    create_missing: bool = False,
 ) -> tuple[list[GrantPreview], list[str]]:
     """Look at wishes; of none whose customer is named in ``ids`` every customer is the usual one."""
     known = {one.customer: CUSTOMER for one in requests} if ids is None else ids
     standings = {one.subject: Standing(subject=one.subject) for one in requests}
     if stands:
         standings[stands.subject] = Standing(subject=stands.subject, claims=(stands,))
-    return previews(requests, known, standings, creates=creates)
+    return preview_all(requests, known, standings, create_missing=create_missing)
 
 
 def test_what_is_new_would_be_granted() -> None:
     ((preview,), problems) = see(request())
-    assert (preview.would, preview.is_done, preview.granted_to, problems) == (
+    assert (preview.forecast, preview.is_done, preview.granted_to, problems) == (
         "grant 5 api_usage", False, CUSTOMER, [],
     )  # fmt: skip
 
 
 def test_what_polar_has_is_done() -> None:
     ((preview,), problems) = see(request(), stands=claim(request()))
-    assert (preview.would, preview.is_done, problems) == (
+    assert (preview.forecast, preview.is_done, problems) == (
         f"nothing: 5 api_usage already granted, {AT}", True, [],
     )  # fmt: skip
 
 
 def test_what_is_begun_would_go_on_for_whom_it_was_begun() -> None:
     ((preview,), problems) = see(request(), stands=claim(request(), settled=False), ids={})
-    assert (preview.would, preview.is_done, problems) == (f"grant 5 api_usage, as begun {AT}", False, [])
-    assert (preview.granted_to, preview.newcomer) == (CUSTOMER, None)
+    assert (preview.forecast, preview.is_done, problems) == (f"grant 5 api_usage, as begun {AT}", False, [])
+    assert (preview.granted_to, preview.new_customer) == (CUSTOMER, None)
 
 
 def test_another_amount_by_the_same_key_is_a_problem() -> None:
@@ -100,10 +102,10 @@ def test_nobody_is_granted_anything_whom_polar_does_not_know() -> None:
 
 
 def test_who_is_missing_would_be_created_given_an_address() -> None:
-    ((preview,), problems) = see(request(creates=True), ids={}, creates=True)
-    assert (preview.would, problems) == ("create ada@example.com, grant 5 api_usage", [])
-    nameless = request(creates=True, email="", external_customer_id="user-1")
-    _, (problem,) = see(nameless, ids={}, creates=True)
+    ((preview,), problems) = see(request(create_missing=True), ids={}, create_missing=True)
+    assert (preview.forecast, problems) == ("create ada@example.com, grant 5 api_usage", [])
+    nameless = request(create_missing=True, email="", external_customer_id="user-1")
+    _, (problem,) = see(nameless, ids={}, create_missing=True)
     assert problem.endswith("'user-1'; to create them, give an email as well")
 
 

@@ -16,14 +16,14 @@ USUAL = {"email": "ada@example.com", "meter": "seconds", "units": "5", "key": "b
 _POSITIVE = r"[1-9][0-9]{0,6}(\.[0-9]{1,6})?"
 
 
-def faults(*, creates: bool = False, **fields: Any) -> list[str]:
-    read = GrantRequestReader(meters=METERS, creates=creates).read(USUAL | fields)
+def faults(*, create_missing: bool = False, **fields: Any) -> list[str]:
+    read = GrantRequestReader(meters=METERS, create_missing=create_missing).read(USUAL | fields)
     assert isinstance(read, list), read
     return read
 
 
-def request(*, creates: bool = False, **fields: Any) -> GrantRequest:
-    read = GrantRequestReader(meters=METERS, creates=creates).read(USUAL | fields)
+def request(*, create_missing: bool = False, **fields: Any) -> GrantRequest:
+    read = GrantRequestReader(meters=METERS, create_missing=create_missing).read(USUAL | fields)
     assert isinstance(read, GrantRequest), read
     return read
 
@@ -129,7 +129,7 @@ def test_two_names_never_share_a_key_nor_break_it(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "newcomer"),
+    ("fields", "new_customer"),
     [
         ({"name": "Ada"}, NewCustomer("ada@example.com", "Ada", None)),
         ({"external_customer_id": "user-1"}, NewCustomer("ada@example.com", None, "user-1")),
@@ -137,13 +137,17 @@ def test_two_names_never_share_a_key_nor_break_it(one: str, other: str) -> None:
         ({"email": "", "customer_id": CUSTOMER}, None),
     ],
 )
-def test_who_may_be_created_needs_an_address(fields: dict[str, Any], newcomer: NewCustomer | None) -> None:
-    assert request(creates=True, **fields).newcomer == newcomer
+def test_who_may_be_created_needs_an_address(
+    fields: dict[str, Any], new_customer: NewCustomer | None
+) -> None:
+    assert request(create_missing=True, **fields).new_customer == new_customer
 
 
 def test_nobody_is_created_unless_that_was_said() -> None:
-    assert request().newcomer is None
+    assert request().new_customer is None
 
 
 def test_an_address_beside_the_merchants_id_is_looked_at_as_well() -> None:
-    assert faults(creates=True, external_customer_id="user-1", email="ada") == ["'ada' is no e-mail address"]
+    assert faults(create_missing=True, external_customer_id="user-1", email="ada") == [
+        "'ada' is no e-mail address"
+    ]

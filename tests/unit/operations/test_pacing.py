@@ -35,9 +35,9 @@ class Room:
         return self._pause
 
 
-def pacer_in(room: Room, *, is_hasty: bool = False) -> tuple[Pacer, list[float]]:
+def pacer_in(room: Room, *, fail_fast: bool = False) -> tuple[Pacer, list[float]]:
     slept: list[float] = []
-    return Pacer(throttle=cast(Throttle, room), sleep=slept.append, is_hasty=is_hasty), slept
+    return Pacer(throttle=cast(Throttle, room), sleep=slept.append, fail_fast=fail_fast), slept
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -108,20 +108,20 @@ def test_who_waits_is_told_for_what_and_how_long_at_most() -> None:
     said: list[str] = []
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
     room = Room(60, pause=pause)
-    Pacer(throttle=cast(Throttle, room), sleep=lambda _: None, say=said.append).ask(answers("well"))
+    Pacer(throttle=cast(Throttle, room), sleep=lambda _: None, notify=said.append).ask(answers("well"))
     assert said == ["waiting for Polar, 2 min at most: Polar answered 500"]
 
 
 def test_of_moments_nobody_is_told() -> None:
     said: list[str] = []
-    pacer = Pacer(throttle=cast(Throttle, Room(2, 3)), sleep=lambda _: None, say=said.append)
+    pacer = Pacer(throttle=cast(Throttle, Room(2, 3)), sleep=lambda _: None, notify=said.append)
     pacer.ask(answers(BROKEN, "well"))
     assert said == []
 
 
 def test_an_outage_that_nobody_has_met_before_is_told_with_its_reason() -> None:
     said: list[str] = []
-    pacer = Pacer(throttle=cast(Throttle, Room()), sleep=lambda _: None, say=said.append)
+    pacer = Pacer(throttle=cast(Throttle, Room()), sleep=lambda _: None, notify=said.append)
     with pytest.raises(PolarUnreachableError):
         pacer.ask(answers(*[UNREACHABLE] * 4))
     assert set(said) == {f"waiting for Polar, 2 min at most: {UNREACHABLE}"}
@@ -137,7 +137,7 @@ def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:
 
 def test_who_only_looks_hears_of_a_pause_at_once() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
-    pacer, slept = pacer_in(Room(60, pause=pause), is_hasty=True)
+    pacer, slept = pacer_in(Room(60, pause=pause), fail_fast=True)
     with pytest.raises(PolarUnreachableError, match="Polar is not asked for now: Polar answered 500"):
         pacer.ask(answers())
     assert slept == []
@@ -146,13 +146,13 @@ def test_who_only_looks_hears_of_a_pause_at_once() -> None:
 def test_who_only_looks_waits_out_a_pause_of_moments() -> None:
     """Our share is used up now and then, and has room again at once."""
     pause = Pause(reason="our share of Polar's rate limit is used up", left=timedelta(seconds=0.4))
-    pacer, slept = pacer_in(Room(0.4, pause=pause), is_hasty=True)
+    pacer, slept = pacer_in(Room(0.4, pause=pause), fail_fast=True)
     assert pacer.ask(answers("well")) == "well"
     assert slept == [0.4]
 
 
 def test_who_only_looks_waits_for_room_and_through_one_hiccup() -> None:
-    pacer, slept = pacer_in(Room(30), is_hasty=True)
+    pacer, slept = pacer_in(Room(30), fail_fast=True)
     assert pacer.ask(answers(BROKEN, "well")) == "well"
     assert slept == [30, 1]
     with pytest.raises(PolarUnreachableError):

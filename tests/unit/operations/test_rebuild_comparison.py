@@ -10,7 +10,7 @@ from tests.support.fake_service import HUNDRED
 from workers.core.claims import Claim, Standing
 from workers.core.grants import Grant, order_subject
 from workers.core.usage_events import usage_event
-from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.rebuild.comparison import LedgerComparison
 from workers.polar.lists import Page
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -30,9 +30,9 @@ def nothing_stands(subjects: Sequence[str]) -> list[Standing]:
     return [Standing(subject=one) for one in subjects]
 
 
-def read(*listed: list[dict[str, Any]], total: int) -> Rebuilding:
+def read(*listed: list[dict[str, Any]], total: int) -> LedgerComparison:
     """Take in these pages of a list that Polar says has ``total`` events."""
-    found = Rebuilding(rules=HUNDRED)
+    found = LedgerComparison(rules=HUNDRED)
     for items in listed:
         found.add(Page(items=items, total=total, last=len(listed)), nothing_stands)
     return found
@@ -78,8 +78,8 @@ def test_what_was_copied_is_never_written_over_the_ledger() -> None:
     )
     stands = [Standing(subject=order_subject(some_id(1)), claims=(claim,))]
     for listed in ([row(2, grant_of(1, 7)), *rows(1)], [*rows(1), row(2, grant_of(1, 7))]):
-        found = Rebuilding(rules=HUNDRED)
+        found = LedgerComparison(rules=HUNDRED)
         found.add(Page(items=listed, total=2, last=1), lambda _subjects: stands)
-        found.leave_doubtful(nothing_stands)
+        found.exclude_doubtful(nothing_stands)
         assert found.corrections == {}
-        assert {one.left for one in found.differing} <= {"another event has its key"}
+        assert {one.kept_because for one in found.differing} <= {"another event has its key"}

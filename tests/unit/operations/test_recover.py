@@ -10,7 +10,7 @@ import pytest
 from tests.support.answers import recorded
 from tests.support.builders import some_id
 from tests.support.recordings import payload
-from workers.operations.recover import Search
+from workers.operations.recover import WebhookScan
 from workers.polar.lists import Row
 from workers.store.bodies import decompress_body
 
@@ -24,9 +24,9 @@ def attempt(number: int = 1, body: bytes = PAID, **event: Any) -> Row:
     return row | {"webhook_event": row["webhook_event"] | told | event}
 
 
-def search(*pages: Sequence[Row], known: Collection[str] = ()) -> Search:
+def search(*pages: Sequence[Row], known: Collection[str] = ()) -> WebhookScan:
     """Return what is found in these pages where deliveries of these ids have reached us."""
-    found = Search()
+    found = WebhookScan()
     for page in pages:
         found.add(page, lambda ids: {one for one in ids if one in known})
     return found
@@ -35,7 +35,7 @@ def search(*pages: Sequence[Row], known: Collection[str] = ()) -> Search:
 def test_a_webhook_that_never_reached_us_is_found_with_its_own_id_and_its_very_body() -> None:
     (lost,) = search([attempt()]).oldest_first
     assert (lost.id, lost.type) == (some_id(1), "order.paid")
-    assert decompress_body(lost.packed) == PAID
+    assert decompress_body(lost.packed_body) == PAID
 
 
 def test_what_reached_us_after_all_is_not_lost() -> None:
@@ -78,7 +78,7 @@ def test_what_has_no_body_that_can_be_taken_is_named_with_the_reason(row: Row, w
 def test_an_event_whose_data_cannot_be_read_is_taken_as_the_receiver_would_have() -> None:
     body = b'{"type": "order.paid", "data": {}}'
     (lost,) = search([attempt(body=body)]).oldest_first
-    assert decompress_body(lost.packed) == body
+    assert decompress_body(lost.packed_body) == body
 
 
 def test_an_id_that_no_webhook_could_have_come_with_is_passed_over() -> None:
@@ -91,7 +91,7 @@ def test_nobody_is_asked_about_nothing() -> None:
         assert ids
         return ()
 
-    found = Search()
+    found = WebhookScan()
     found.add([attempt(type="customer.updated")], known)
     found.add([attempt()], known)
     found.add([attempt()], known)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.builders import fact_like, rule, rules_of
-from workers.operations.backfill.staleness import resting_on_today
+from workers.operations.backfill.staleness import stale_fields
 
 RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
 SEATS = "order_paid_seats_5"  # a checkout's: the order has its own number
@@ -13,7 +13,7 @@ CYCLE = ["subscription_cycle"]
 
 
 def resting(*lines: str, like: str = RENEWAL, **data: Any) -> tuple[str, ...]:
-    return resting_on_today(fact_like(like, **data), rules_of(*lines))
+    return stale_fields(fact_like(like, **data), rules_of(*lines))
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_a_rule_that_was_never_for_this_order_leaves_nothing_open(others: dict[s
 def test_an_order_that_no_rule_could_credit_leaves_nothing_open() -> None:
     seats = rule("plan", {"api_usage": "10 * seats"})
     final = fact_like("order_paid_subscription_cancel_final_invoice")
-    assert resting_on_today(final, rules_of(seats)) == ()
+    assert stale_fields(final, rules_of(seats)) == ()
     old = fact_like(RENEWAL)
-    assert resting_on_today(old, rules_of(seats, credit_from="2030-01-01T00:00:00Z")) == ()
+    assert stale_fields(old, rules_of(seats, credit_from="2030-01-01T00:00:00Z")) == ()
 
 
 def test_every_field_is_named_once_over_all_rules() -> None:

@@ -53,24 +53,24 @@ def counting_in(some_redis: SomeRedis, tally: Tally) -> Counting:
 
 def test_what_was_counted_is_handed_on_once(some_redis: SomeRedis) -> None:
     tally = Tally()
-    tally.add("refused_requests", "incomplete")
-    tally.add("refused_requests", "incomplete")
+    tally.add("rejected_requests", "incomplete")
+    tally.add("rejected_requests", "incomplete")
     counting = counting_in(some_redis, tally)
     asyncio.run(counting.hand_on())
     asyncio.run(counting.hand_on())
-    assert some_redis.counts == {"refused_requests incomplete": 2}
+    assert some_redis.counts == {"rejected_requests incomplete": 2}
 
 
 def test_what_redis_did_not_take_is_handed_on_with_what_came_meanwhile(some_redis: SomeRedis) -> None:
     tally = Tally()
     counting = counting_in(some_redis, tally)
     some_redis.is_away = True
-    tally.add("refused_requests", "unavailable")
+    tally.add("rejected_requests", "unavailable")
     asyncio.run(counting.hand_on())
-    tally.add("refused_requests", "unavailable")
+    tally.add("rejected_requests", "unavailable")
     some_redis.is_away = False
     asyncio.run(counting.hand_on())
-    assert some_redis.counts == {"refused_requests unavailable": 2}
+    assert some_redis.counts == {"rejected_requests unavailable": 2}
 
 
 def test_what_is_counted_while_the_rest_is_written_down_is_neither_lost_nor_written_twice() -> None:
@@ -124,12 +124,12 @@ def test_a_receiver_that_ends_hands_on_what_is_left(some_redis: SomeRedis) -> No
         counting = counting_in(some_redis, tally)
         running = asyncio.create_task(counting.run())
         await asyncio.sleep(0)
-        tally.add("deliveries", "other", "ignored")
+        tally.add("webhooks", "other", "ignored")
         counting.end()
         await running
 
     asyncio.run(serve())
-    assert some_redis.counts == {"deliveries other ignored": 1}
+    assert some_redis.counts == {"webhooks other ignored": 1}
 
 
 def answered(answer: Any) -> dict[str, int]:

@@ -10,8 +10,8 @@ from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.envelope import ORDER_PAID
 from workers.core.payloads import read_order
 from workers.errors import UnreadablePayloadError
-from workers.operations.backfill.review import PAID_WITHIN, Missing, Review, delivery_id_of
-from workers.operations.pacing import Pacer, Tell, run_batches, tell_nobody
+from workers.operations.backfill.order_scan import PAID_WITHIN, MissingOrder, OrderScan, delivery_id_of
+from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import orders
@@ -26,23 +26,23 @@ _MOST_READ = 10_000  # of the bodies that wait, one by one: a second
 class Backlog:
     """What is to be done about orders, and what something else sees to."""
 
-    review: Review
-    begun: tuple[str, ...] = ()
+    scan: OrderScan
+    interrupted: tuple[str, ...] = ()
     """Deliveries of an earlier backfill that was killed: to be finished."""
     waiting: int = 0
     """Orders whose webhook is in the inbox, and will be seen to."""
-    claimed: int = 0
+    claimed_elsewhere: int = 0
     """Orders whose credit another delivery has claimed and not sent yet."""
-    settled: int = 0
+    already_settled: int = 0
     """Orders whose delivery was dismissed; with ``only_untold``, those with any settled delivery."""
-    parked: int = 0
+    already_failed: int = 0
     """Orders that cannot be worked out, and whose delivery failed for it already."""
 
     @property
     def is_empty(self) -> bool:
         """Say whether there is nothing to do, and nothing to look into."""
-        review = self.review
-        return not (review.missing or self.begun or review.needs_review or review.failing)
+        scan = self.scan
+        return not (scan.missing or self.interrupted or scan.needs_review or scan.failing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Backfiller:
     polar: Polar
     pacer: Pacer
 
-    def look(
+    def find_missing(
         self,
         rules: Rules,
         *,
@@ -62,53 +62,53 @@ class Backfiller:
         until: datetime,
         now: datetime,
         assume_current: bool = False,
-        only_untold: bool = False,
-        tell: Tell = tell_nobody,
+        skip_settled: bool = False,
+        on_progress: OnProgress = ignore_progress,
     ) -> Backlog:
         """Read the orders that may have been paid since, and find those never credited; touches nothing.
 
         ``only_untold``: leave out those whose webhook came and was settled, by whatever rules were then.
         """
-        review = Review(
+        scan = OrderScan(
             rules=rules, begin=since - PAID_WITHIN, end=until, now=now, assume_current=assume_current
         )
-        listing = orders(created_after=review.begin, created_before=review.end)
-        for rows in self.pacer.rows(self.polar, listing, scope="orders:read", tell=tell):
-            review.add(rows, self.ledger.find_for_plans)
-        settled = review.leave(
-            [one for one in review.missing if self._is_done_with(one, only_untold=only_untold)]
+        listing = orders(created_after=scan.begin, created_before=scan.end)
+        for rows in self.pacer.rows(self.polar, listing, scope="orders:read", on_progress=on_progress):
+            scan.add(rows, self.ledger.find_for_plans)
+        settled = scan.leave(
+            [one for one in scan.missing if self._is_done_with(one, skip_settled=skip_settled)]
         )
-        waiting = review.leave(self._waiting_orders()) if review.missing else 0
-        begun = tuple(self._begun(review))
-        failing = len(review.failing)
-        review.failing = [one for one in review.failing if not self._is_parked(one.order_id)]
+        waiting = scan.leave(self._waiting_orders()) if scan.missing else 0
+        interrupted = tuple(self._interrupted(scan))
+        failing = len(scan.failing)
+        scan.failing = [one for one in scan.failing if not self._is_parked(one.order_id)]
         return Backlog(
-            review=review,
-            begun=begun,
+            scan=scan,
+            interrupted=interrupted,
             waiting=waiting,
-            claimed=len(review.unsettled) - len(begun),
-            settled=settled,
-            parked=failing - len(review.failing),
+            claimed_elsewhere=len(scan.unsettled) - len(interrupted),
+            already_settled=settled,
+            already_failed=failing - len(scan.failing),
         )
 
     def grant(self, backlog: Backlog, granter: Granter) -> Iterator[list[Outcome]]:
         """Grant what is missing, oldest first; yield what became of it, batch by batch."""
-        missing = sorted(backlog.review.missing.values(), key=lambda one: (one.created_at, one.order_id))
+        missing = sorted(backlog.scan.missing.values(), key=lambda one: (one.created_at, one.order_id))
         return chain(
             run_batches(
-                backlog.begun, self.store.reopen, pacer=self.pacer, granter=granter, store=self.store
+                backlog.interrupted, self.store.reopen, pacer=self.pacer, granter=granter, store=self.store
             ),
             run_batches(missing, self._put, pacer=self.pacer, granter=granter, store=self.store),
         )
 
-    def _put(self, missing: Sequence[Missing]) -> tuple[Leased, ...]:
+    def _put(self, missing: Sequence[MissingOrder]) -> tuple[Leased, ...]:
         return self.store.store_and_lease(
-            [(one.delivery_id, ORDER_PAID, decompress_body(one.packed)) for one in missing]
+            [(one.delivery_id, ORDER_PAID, decompress_body(one.packed_body)) for one in missing]
         )
 
-    def _begun(self, review: Review) -> Iterator[str]:
+    def _interrupted(self, scan: OrderScan) -> Iterator[str]:
         """Yield our own deliveries that claimed and did not get to the end, unless they failed."""
-        own = [id_ for order_id, id_ in review.unsettled.items() if id_ == delivery_id_of(order_id)]
+        own = [id_ for order_id, id_ in scan.unsettled.items() if id_ == delivery_id_of(order_id)]
         return (one.id for one in self.store.get(own) if one.status is Status.WAITING)
 
     def _waiting_orders(self) -> Iterator[str]:
@@ -125,9 +125,9 @@ class Backfiller:
         except UnreadablePayloadError:
             return None
 
-    def _is_done_with(self, order_id: str, *, only_untold: bool) -> bool:
+    def _is_done_with(self, order_id: str, *, skip_settled: bool) -> bool:
         """Say whether somebody put it to rest: it may have been seen to in another way."""
-        return any(only_untold or one.is_dismissed for one in self._told_of(order_id))
+        return any(skip_settled or one.is_dismissed for one in self._told_of(order_id))
 
     def _is_parked(self, order_id: str) -> bool:
         told = self._told_of(order_id)

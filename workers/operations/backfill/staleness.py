@@ -33,7 +33,7 @@ _MOVED_BY_REFUNDS = frozenset(
 _SETTLED_BEFORE = (Obstacle.PRODUCT, Obstacle.TRIGGER, Obstacle.WINDOW)
 
 
-def resting_on_today(fact: Fact, rules: Rules) -> tuple[str, ...]:
+def stale_fields(fact: Fact, rules: Rules) -> tuple[str, ...]:
     """Return, as the rules have them, the fields by which ``fact`` may have come to another credit then."""
     if never(fact, rules):
         return ()

@@ -32,16 +32,16 @@ class GrantPreview:
         return self.claim.grants[0].customer_id if self.claim else self.customer_id
 
     @property
-    def newcomer(self) -> NewCustomer | None:
+    def new_customer(self) -> NewCustomer | None:
         """Return whom to create before it can be granted."""
-        return self.request.newcomer if self.granted_to is None else None
+        return self.request.new_customer if self.granted_to is None else None
 
     @property
-    def would(self) -> str:
+    def forecast(self) -> str:
         """Return what a run would come to."""
         credits_ = f"{plain(self.request.units)} {self.request.meter.name}"
         if self.claim is None:
-            create = f"create {self.newcomer.email}, " if self.newcomer else ""
+            create = f"create {self.new_customer.email}, " if self.new_customer else ""
             return f"{create}grant {credits_}"
         at = utc(self.claim.claimed_at)
         return (
@@ -51,12 +51,12 @@ class GrantPreview:
         )
 
 
-def previews(
+def preview_all(
     requests: Sequence[GrantRequest],
     ids: Mapping[CustomerName, str],
     standings: Mapping[str, Standing],
     *,
-    creates: bool,
+    create_missing: bool,
 ) -> tuple[list[GrantPreview], list[str]]:
     """Return what can be granted, and a line for each request that cannot."""
     found: list[GrantPreview] = []
@@ -68,7 +68,7 @@ def previews(
         )
         who = ids.get(request.customer) or request.customer.text
         before = first.setdefault((who, request.meter.name, request.key), request.place)
-        words = list(_faults(preview, creates=creates))
+        words = list(_faults(preview, create_missing=create_missing))
         if before != request.place:
             words.append(f"the same customer, meter and key as {before}, by another name")
         problems += [f"{request.place}: {one}" if request.place else one for one in words]
@@ -77,19 +77,19 @@ def previews(
     return found, problems
 
 
-def _faults(preview: GrantPreview, *, creates: bool) -> Iterator[str]:
+def _faults(preview: GrantPreview, *, create_missing: bool) -> Iterator[str]:
     request = preview.request
     if preview.claim is not None:
         yield from _conflicts(request, preview.claim, preview.customer_id)
-    elif preview.customer_id is None and preview.newcomer is None:
+    elif preview.customer_id is None and preview.new_customer is None:
         named = f"{request.customer.kind} {shown(request.customer.text)}"
-        yield f"Polar knows no customer with the {named}{_hint(request, creates=creates)}"
+        yield f"Polar knows no customer with the {named}{_hint(request, create_missing=create_missing)}"
 
 
-def _hint(request: GrantRequest, *, creates: bool) -> str:
+def _hint(request: GrantRequest, *, create_missing: bool) -> str:
     if request.customer.kind is NameKind.ID:
         return ""
-    if creates:
+    if create_missing:
         return "; to create them, give an email as well"
     return "; --create creates who is missing"
 

@@ -25,7 +25,7 @@ class GrantRequest:
 
     place: str = ""
     customer: CustomerName
-    newcomer: NewCustomer | None
+    new_customer: NewCustomer | None
     meter: Meter
     units: Decimal
     key: str
@@ -63,7 +63,7 @@ class GrantRequestReader:
     """Reads wishes by the meters of the rules; ``creates``: customers who are missing may be created."""
 
     meters: Mapping[str, Meter]
-    creates: bool = False
+    create_missing: bool = False
 
     def read(self, fields: Mapping[str, str], place: str = "") -> GrantRequest | list[str]:
         """Return what is asked for, or all that is wrong with it; a field that is empty was not given."""
@@ -73,7 +73,7 @@ class GrantRequestReader:
         request = GrantRequest(
             place=place,
             customer=self._customer(given),
-            newcomer=_newcomer(given) if self.creates else None,
+            new_customer=_newcomer(given) if self.create_missing else None,
             meter=self.meters[given["meter"]],
             units=_units(given["units"]),
             key=given["key"],
@@ -105,14 +105,14 @@ class GrantRequestReader:
 
     def _customer(self, given: Mapping[str, str]) -> CustomerName:
         named = [kind for kind in NameKind if kind in given]
-        if self.creates and named == [NameKind.EXTERNAL, NameKind.EMAIL]:
+        if self.create_missing and named == [NameKind.EXTERNAL, NameKind.EMAIL]:
             named = [NameKind.EXTERNAL]  # the address is for one who is to be created
         if len(named) != 1:
             raise GrantRequestError(f"name the customer by one of {', '.join(NameKind)}")
         (kind,) = named
         if NameKind.EMAIL in given:
             _email(given[NameKind.EMAIL])
-        if "name" in given and not self.creates:
+        if "name" in given and not self.create_missing:
             raise GrantRequestError("a name is only for customers who are to be created (--create)")
         return CustomerName(kind, _READ[kind](given[kind]))
 

@@ -1,6 +1,6 @@
 """Grants by hand: who is meant, what stands already, and the run through all that is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workers.core.claims import Standing
@@ -8,33 +8,31 @@ from workers.core.customers import CustomerName
 from workers.core.delivery import Outcome
 from workers.errors import PolarRefusedError
 from workers.operations.customers import Customers
-from workers.operations.manual_grant.preview import GrantPreview, previews
+from workers.operations.manual_grant.preview import GrantPreview, preview_all
 from workers.operations.manual_grant.request import GrantRequest
-from workers.operations.pacing import Pacer, run_batches
+from workers.operations.pacing import OnProgress, Pacer, run_batches
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.store.stores import Stores
-
-Done = Callable[[int, int], object]
 
 _AT_ONCE = 500  # while Redis looks, everybody waits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Giver:
+class ManualGranter:
     """Grants what somebody asks for, at the stores and the Polar that it is given."""
 
     held: Stores
     polar: Polar
     pacer: Pacer
 
-    def look(
-        self, requests: Sequence[GrantRequest], *, creates: bool, done: Done
+    def preview(
+        self, requests: Sequence[GrantRequest], *, create_missing: bool, on_progress: OnProgress
     ) -> tuple[list[GrantPreview], list[str]]:
         """Return what can be granted, and a line for each wish that cannot; touches nothing."""
         standings = self.standings([request.subject for request in requests])
-        ids = Customers(self.polar, self.pacer).find([request.customer for request in requests], done)
-        return previews(requests, ids, standings, creates=creates)
+        ids = Customers(self.polar, self.pacer).find([request.customer for request in requests], on_progress)
+        return preview_all(requests, ids, standings, create_missing=create_missing)
 
     def standings(self, subjects: Sequence[str]) -> dict[str, Standing]:
         """Return what stands for each of ``subjects``."""
@@ -44,17 +42,21 @@ class Giver:
             found |= zip(some, self.held.ledger.find_many(some), strict=True)
         return found
 
-    def create(self, found: Sequence[GrantPreview], done: Done) -> dict[CustomerName, str]:
+    def create(self, found: Sequence[GrantPreview], on_progress: OnProgress) -> dict[CustomerName, str]:
         """Create the customers who are missing, each once; return the ids that Polar gave them."""
-        missing = {preview.request.customer: newcomer for preview in found if (newcomer := preview.newcomer)}
+        missing = {
+            preview.request.customer: new_customer
+            for preview in found
+            if (new_customer := preview.new_customer)
+        }
         customers, created = Customers(self.polar, self.pacer), dict[CustomerName, str]()
-        for name, newcomer in missing.items():
-            done(len(created), len(missing))
+        for name, new_customer in missing.items():
+            on_progress(len(created), len(missing))
             try:
-                created[name] = customers.create(newcomer)
+                created[name] = customers.create(new_customer)
             except PolarRefusedError as error:
                 raise PolarRefusedError(
-                    f"{newcomer.email}: not created, and nothing granted: {error}", named={}
+                    f"{new_customer.email}: not created, and nothing granted: {error}", named={}
                 ) from None
         return created
 

@@ -13,7 +13,7 @@ from workers.polar.lists import Page
 
 _COPIED = "another event has its key"
 
-Look = Callable[[Sequence[str]], Sequence[Standing]]
+FindStandings = Callable[[Sequence[str]], Sequence[Standing]]
 """Returns what stands for each of some subjects."""
 
 
@@ -25,12 +25,12 @@ class Difference:
     """As Polar has it, for good."""
     ledger: Grant | None
     """None: the fact is claimed, and this meter is not in the claim."""
-    left: str
+    kept_because: str
     """Why the ledger stays as it is; nothing where it is to have Polar's amount."""
 
 
 @dataclass(kw_only=True)
-class Rebuilding:
+class LedgerComparison:
     """What was found so far among our events at Polar."""
 
     rules: Rules
@@ -39,8 +39,8 @@ class Rebuilding:
     listed: int = 0
     read: int = 0
     """Those that say they are ours."""
-    standing: int = 0
-    claimed: int = 0
+    matching: int = 0
+    claimed_elsewhere: int = 0
     """Grants that Polar has and the ledger has claimed: their deliveries see to them."""
     missing: dict[str, dict[str, RecordedGrant]] = field(default_factory=dict)
     """By the fact that led to them, by key; oldest first."""
@@ -57,7 +57,7 @@ class Rebuilding:
     """The keys of more than one event: all but one of these were sent by somebody else."""
     _taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
-    def add(self, page: Page, look: Look) -> None:
+    def add(self, page: Page, find_standings: FindStandings) -> None:
         """Take in a page of events; the next may begin with some of them."""
         rows = [row for row in page.items if str(row.get("id")) not in self._last_page]
         self._last_page = frozenset(str(row.get("id")) for row in page.items)
@@ -66,14 +66,14 @@ class Rebuilding:
         self.read += len(told)
         self.odd += [one for one in told if isinstance(one, InvalidUsageEvent)]
         traces = [one for one in told if isinstance(one, RecordedGrant) and self._is_first(one)]
-        standings = look([one.grant.subject for one in traces]) if traces else []
+        standings = find_standings([one.grant.subject for one in traces]) if traces else []
         for trace, standing in zip(traces, standings, strict=True):
             self._judge(trace, standing)
 
-    def leave_doubtful(self, look: Look) -> None:
+    def exclude_doubtful(self, find_standings: FindStandings) -> None:
         """Leave alone, all being read, what is not certain: what has no ground, and what was copied."""
         doubtful = [fact for fact, traces in self.missing.items() if _groundless(traces, ())]
-        for fact, standing in zip(doubtful, look(doubtful), strict=True):
+        for fact, standing in zip(doubtful, find_standings(doubtful), strict=True):
             traces = self.missing[fact]
             for trace in _groundless(traces, standing.own.grants if standing.own else ()):
                 del traces[trace.grant.key]
@@ -81,7 +81,7 @@ class Rebuilding:
             if not traces:
                 del self.missing[fact]
         self.differing = [
-            replace(one, left=one.left or _COPIED) if one.grant.key in self._copied else one
+            replace(one, kept_because=one.kept_because or _COPIED) if one.grant.key in self._copied else one
             for one in self.differing
         ]
 
@@ -95,14 +95,14 @@ class Rebuilding:
         """Return what the ledger is to have as Polar has it, by fact: of what was taken, its order."""
         found: dict[str, list[Grant]] = {}
         for one in self.differing:
-            if not one.left:
+            if not one.kept_because:
                 found.setdefault(_counted_at(one.grant), []).append(one.grant)
         return found
 
     @property
-    def left(self) -> list[Difference]:
+    def kept(self) -> list[Difference]:
         """Return the differences that stay."""
-        return [one for one in self.differing if one.left]
+        return [one for one in self.differing if one.kept_because]
 
     @property
     def not_listed(self) -> int:
@@ -135,12 +135,12 @@ class Rebuilding:
         if own is None or (frozen is None and own.delivery_id == REBUILD):
             self._miss(trace, own)
         elif frozen is None or not are_alike(frozen, grant):
-            left = why_left(grant, frozen, own)
-            self.differing.append(Difference(grant=grant, ledger=frozen, left=left))
+            reason = why_kept(grant, frozen, own)
+            self.differing.append(Difference(grant=grant, ledger=frozen, kept_because=reason))
         elif grant.meter in own.settled:
-            self.standing += 1
+            self.matching += 1
         else:
-            self.claimed += 1
+            self.claimed_elsewhere += 1
         is_ours = (
             own is not None and own.delivery_id == REBUILD and standing.subject not in self.refund_pending
         )
@@ -179,7 +179,7 @@ def are_alike(one: Grant, other: Grant) -> bool:
     return (one.units, one.customer_id) == (other.units, other.customer_id)
 
 
-def why_left(grant: Grant, frozen: Grant | None, own: Claim) -> str:
+def why_kept(grant: Grant, frozen: Grant | None, own: Claim) -> str:
     """Return why what ``own`` has ``frozen`` is not to be as Polar has it; nothing if it is."""
     if frozen is None:
         return "its claim has nothing on this meter"

@@ -11,7 +11,7 @@ from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revok
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.usage_events import RecordedGrant
-from workers.operations.rebuild.comparison import are_alike, is_an_orders, why_left
+from workers.operations.rebuild.comparison import are_alike, is_an_orders, why_kept
 
 _FINEST = Decimal("0.000001")
 
@@ -73,7 +73,7 @@ def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Cor
 
 def _as_at_polar(claim: Claim, grant: Grant, polar: Mapping[str, Grant]) -> Grant:
     truth = polar.get(grant.key)
-    if truth is None or are_alike(truth, grant) or why_left(truth, grant, claim):
+    if truth is None or are_alike(truth, grant) or why_kept(truth, grant, claim):
         return grant
     return replace(grant, parts=truth.parts)
 

@@ -9,8 +9,8 @@ from workers.core.claims import REBUILD, Standing
 from workers.core.grants import Grant
 from workers.core.takebacks import is_refund_incomplete, refund_take_back
 from workers.core.usage_events import GRANTED_BY
-from workers.operations.pacing import Pacer, Tell
-from workers.operations.rebuild.comparison import Rebuilding
+from workers.operations.pacing import OnProgress, Pacer
+from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.corrections import correction, restoration
 from workers.polar.client import Polar
 from workers.polar.lists import Page, events
@@ -25,7 +25,7 @@ _LATER = timedelta(days=1)
 
 
 @dataclass(kw_only=True)
-class Restored:
+class RebuildResult:
     """What came of it."""
 
     grants: int = 0
@@ -40,7 +40,7 @@ class Restored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restorer:
+class Rebuilder:
     """Finds at Polar what the ledger lacks, or has otherwise, and writes it down."""
 
     store: RestorationStore
@@ -48,19 +48,19 @@ class Restorer:
     polar: Polar
     pacer: Pacer
 
-    def look(self, rules: Rules, *, now: datetime, tell: Tell) -> Rebuilding:
+    def compare(self, rules: Rules, *, now: datetime, on_progress: OnProgress) -> LedgerComparison:
         """Read all events of ours, and find what the ledger does not have like Polar; touches nothing."""
-        found = Rebuilding(rules=rules)
+        found = LedgerComparison(rules=rules)
         for page in self._pages(now):
             found.add(page, self._standings)
-            tell(found.listed, page.total)
-        found.leave_doubtful(self._standings)
+            on_progress(found.listed, page.total)
+        found.exclude_doubtful(self._standings)
         return found
 
-    def restore(self, found: Rebuilding, *, tell: Tell) -> Restored:
+    def restore(self, found: LedgerComparison, *, on_progress: OnProgress) -> RebuildResult:
         """Write down what is missing, oldest first; what is claimed meanwhile is left alone."""
         done, corrections = (
-            Restored(
+            RebuildResult(
                 refund_pending=list(found.refund_pending), refund_incomplete=list(found.refund_incomplete)
             ),
             found.corrections,
@@ -68,14 +68,14 @@ class Restorer:
         whole, number = len(corrections) + len(found.missing), 0
         for some in _batches(list(corrections)):
             self._correct({fact: corrections[fact] for fact in some}, found.rules, done)
-            tell(number := number + len(some), whole)
+            on_progress(number := number + len(some), whole)
         for some in _batches(list(found.missing)):
             self._write(some, found, done)
-            tell(number := number + len(some), whole)
+            on_progress(number := number + len(some), whole)
         self.store.extend_audit()
         return done
 
-    def _correct(self, wrong: Mapping[str, Sequence[Grant]], rules: Rules, done: Restored) -> None:
+    def _correct(self, wrong: Mapping[str, Sequence[Grant]], rules: Rules, done: RebuildResult) -> None:
         found = (correction(wrong[one.subject], one, rules) for one in self._standings(list(wrong)))
         todo = [one for one in found if one]
         corrected = {
@@ -91,7 +91,7 @@ class Restorer:
             if is_refund_incomplete(one) and one.subject not in done.refund_incomplete:
                 done.refund_incomplete.append(one.subject)
 
-    def _write(self, facts: Sequence[str], found: Rebuilding, done: Restored) -> None:
+    def _write(self, facts: Sequence[str], found: LedgerComparison, done: RebuildResult) -> None:
         standings = self._standings(facts)
         todo = {
             fact: one

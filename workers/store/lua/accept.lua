@@ -26,7 +26,7 @@ local answers = {}
 for i = 4, last, 3 do
   local answer = accept(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   answers[#answers + 1] = answer
-  count('deliveries ' .. (ARGV[i + 1] == '' and 'unreadable' or ARGV[i + 1]) .. ' ' .. answer)
+  count('webhooks ' .. (ARGV[i + 1] == '' and 'unreadable' or ARGV[i + 1]) .. ' ' .. answer)
 end
 write_counts(KEYS[3])
 if to_drain then

@@ -203,12 +203,12 @@ def test_what_the_list_does_not_have_is_asked_for_before_it_is_called_missing(st
 def test_a_product_beyond_the_first_thousand_is_found() -> None:
     """The list says that there is more; what a rule names is asked for by itself."""
     empty = httpx.Response(200, json={"items": [], "pagination": {"total_count": 1001, "max_page": 11}})
-    pack = dict(recorded("product").json(), id=PRODUCT)
+    compress_body = dict(recorded("product").json(), id=PRODUCT)
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return httpx.Response(200, json={"inserted": 0, "duplicates": 0})
-        return httpx.Response(200, json=pack) if request.url.path.endswith(PRODUCT) else empty
+        return httpx.Response(200, json=compress_body) if request.url.path.endswith(PRODUCT) else empty
 
     details = [one.detail for one in said(answer) if one.what == "product"]
     assert details[0] == f"'Pro monthly' ({PRODUCT}) in rule pack"

@@ -49,7 +49,7 @@ def test_the_types_that_credits_hang_on_are_accepted(receiver: Receiver, name: s
 def test_any_other_type_is_ignored_counted_and_not_stored(receiver: Receiver, body: bytes) -> None:
     answer = receiver.deliver(body)
     assert (answer.status_code, answer.json()) == (202, {"delivery": ID, "disposition": "ignored"})
-    assert receiver.counted() == {"deliveries other ignored": 1}
+    assert receiver.counted() == {"webhooks other ignored": 1}
     assert receiver.redis.stored == {}
 
 
@@ -97,7 +97,7 @@ def test_a_bad_signature_is_refused_by_name_and_nothing_is_stored(
     assert answer.status_code == 403
     assert answer.json() == {"error": "invalid_signature", "detail": detail}
     assert receiver.redis.stored == {}
-    assert receiver.counted() == {"refused_requests invalid_signature": 1}
+    assert receiver.counted() == {"rejected_requests invalid_signature": 1}
 
 
 def test_a_signature_by_another_secret_is_refused_and_nothing_is_stored(receiver: Receiver) -> None:
@@ -169,9 +169,9 @@ def test_every_answer_is_counted_by_what_it_was(receiver: Receiver) -> None:
     receiver.redis.fault = RedisConnectionError("away")
     receiver.deliver(PAID)
     assert receiver.counted() == {
-        "deliveries other ignored": 1,
-        "refused_requests invalid_signature": 1,
-        "refused_requests unavailable": 1,
+        "webhooks other ignored": 1,
+        "rejected_requests invalid_signature": 1,
+        "rejected_requests unavailable": 1,
     }
 
 
@@ -181,7 +181,7 @@ def test_a_flood_of_forgeries_is_counted_but_hardly_logged(receiver: Receiver) -
             receiver.ask(
                 headers=sign("whsec_other", f"forged-{number}", int(time.time()), PAID), content=PAID
             )
-    assert receiver.counted() == {"refused_requests invalid_signature": 50}
+    assert receiver.counted() == {"rejected_requests invalid_signature": 50}
     assert [line["event"] for line in lines] == ["refused"]
 
 

@@ -71,7 +71,7 @@ def test_when_memory_is_scarce_whoever_began_first_has_taken_too_long(
         return first.status, goes_on
 
     assert asyncio.run(two_strangers()) == (400, True)
-    assert receiver.counted()["refused_requests incomplete"] == 2
+    assert receiver.counted()["rejected_requests incomplete"] == 2
 
 
 def test_strangers_who_hold_all_memory_do_not_keep_polar_out(receiver: Receiver, scarce_memory: None) -> None:

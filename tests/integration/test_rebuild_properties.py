@@ -20,8 +20,8 @@ from tests.support.builders import (
     some_id,
     webhook,
 )
-from tests.support.ledgers import ledger_in, look, rebuild, run
-from tests.support.polar_orders import Mending, mending_at
+from tests.support.ledgers import compare, ledger_in, rebuild, run
+from tests.support.polar_orders import Operations, operations_at
 from workers.core.delivery import Status
 from workers.core.envelope import peek_type
 from workers.core.manual import MANUAL_REVOKE, ManualGrant, ManualRevoke
@@ -81,10 +81,10 @@ def created(_number: int, customer: str) -> Delivery:
     return told(webhook("customer_created", id=customer))
 
 
-def work(mending: Mending, batch: list[Delivery]) -> list[Delivery]:
+def work(operations: Operations, batch: list[Delivery]) -> list[Delivery]:
     """Let these come at once; return them, but for a revoke that came too early: later it would take."""
     once = list({one[0]: one for one in batch}.values())
-    statuses = run(mending, once)
+    statuses = run(operations, once)
     return [
         one
         for one, status in zip(once, statuses, strict=True)
@@ -97,9 +97,9 @@ def sorted_rules(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata | {"rules": sorted(metadata.get("rules", "").split(","))}
 
 
-def listed_in(mending: Mending) -> list[list[str]]:
+def listed_in(operations: Operations) -> list[list[str]]:
     """Return the keys that are listed: as the newest, and for each customer."""
-    audit = Audit(mending.redis, mending.ledger)
+    audit = Audit(operations.redis, operations.ledger)
     lists = [audit.newest(), *(audit.of_customer(one) for one in (CUSTOMER, OTHER))]
     return [sorted(one.grant.key for one in found) for found in lists]
 
@@ -122,25 +122,25 @@ def test_what_was_granted_stands_again_and_no_delivery_changes_it(
     redis: Redis, history: list[list[Delivery]], rules: Rules
 ) -> None:
     redis.flushall()
-    with mending_at(redis) as mending:
-        mending.rules = rules
-        mending.polar.add_customer(OTHER)
+    with operations_at(redis) as operations:
+        operations.rules = rules
+        operations.polar.add_customer(OTHER)
         for meter, summed in METERS.items():
-            mending.polar.add_meter(meter, summed)
-        settled = [one for batch in history for one in work(mending, batch)]
-        before, events = ledger_in(redis), json.dumps(mending.polar.events)
-        listed = listed_in(mending)
+            operations.polar.add_meter(meter, summed)
+        settled = [one for batch in history for one in work(operations, batch)]
+        before, events = ledger_in(redis), json.dumps(operations.polar.events)
+        listed = listed_in(operations)
         redis.flushall()
-        found = look(mending)
-        assert (found.odd, found.differing, found.standing, found.claimed) == ([], [], 0, 0)
-        done = rebuild(mending)
-        assert (done.grants, done.changed, done.refund_pending) == (len(mending.polar.events), [], [])
+        found = compare(operations)
+        assert (found.odd, found.differing, found.matching, found.claimed_elsewhere) == ([], [], 0, 0)
+        done = rebuild(operations)
+        assert (done.grants, done.changed, done.refund_pending) == (len(operations.polar.events), [], [])
         assert ledger_in(redis) == before
-        assert listed_in(mending) == listed
-        again = look(mending)
-        assert (again.missing, again.standing) == ({}, len(mending.polar.events))
-        run(mending, list({one[0]: one for one in settled}.values()))
-        assert json.dumps(mending.polar.events) == events
+        assert listed_in(operations) == listed
+        again = compare(operations)
+        assert (again.missing, again.matching) == ({}, len(operations.polar.events))
+        run(operations, list({one[0]: one for one in settled}.values()))
+        assert json.dumps(operations.polar.events) == events
         assert ledger_in(redis) == before
 
 
@@ -158,18 +158,20 @@ def test_what_comes_later_leads_to_what_it_would_have_led_to(
     ends = []
     for loses in (False, True):
         redis.flushall()
-        with mending_at(redis) as mending:
-            mending.rules = rules
-            mending.polar.add_customer(OTHER)
+        with operations_at(redis) as operations:
+            operations.rules = rules
+            operations.polar.add_customer(OTHER)
             for meter, summed in METERS.items():
-                mending.polar.add_meter(meter, summed)
+                operations.polar.add_meter(meter, summed)
             for one in (*sold, *first):
-                run(mending, [one])
+                run(operations, [one])
             if loses:
                 redis.flushall()
-                rebuild(mending)
+                rebuild(operations)
             for one in later:
-                run(mending, [one])
-            ends.append({one["external_id"]: sorted_rules(one["metadata"]) for one in mending.polar.events})
+                run(operations, [one])
+            ends.append(
+                {one["external_id"]: sorted_rules(one["metadata"]) for one in operations.polar.events}
+            )
     without, with_a_loss = ends
     assert with_a_loss == without

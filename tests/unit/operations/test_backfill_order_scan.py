@@ -24,7 +24,7 @@ from tests.support.recordings import payload
 from workers.core.claims import Standing
 from workers.core.envelope import ORDER_PAID
 from workers.core.planning import Plan
-from workers.operations.backfill.review import Review, delivery_id_of
+from workers.operations.backfill.order_scan import OrderScan, delivery_id_of
 from workers.polar.lists import Row
 from workers.store.bodies import decompress_body
 
@@ -39,11 +39,11 @@ def row(like: str = "order_paid_purchase", **data: Any) -> Row:
     return whole
 
 
-def review(
+def scan(
     *pages: Sequence[Row], rules: Rules = TEN, shop: Shop | None = None, assume_current: bool = False
-) -> Review:
+) -> OrderScan:
     """Return what is found in these pages, given what a shop has in its ledger."""
-    found = Review(
+    found = OrderScan(
         rules=rules, begin=NOW - timedelta(days=60), end=NOW, now=NOW, assume_current=assume_current
     )
     for page in pages:
@@ -51,30 +51,30 @@ def review(
     return found
 
 
-def whys(found: Review) -> dict[str, int]:
+def skip_counts(found: OrderScan) -> dict[str, int]:
     return dict(found.skipped)
 
 
 def test_an_order_of_the_api_that_was_never_credited_is_missing_what_its_webhook_would_have_given() -> None:
     rows = json.loads(recorded("orders_page_1").content)["items"]
-    found = review(rows)
+    found = scan(rows)
     assert found.read == len(rows) == 3
-    assert {one.would for one in found.missing.values()} == {"grant 10 api_usage"}
+    assert {one.forecast for one in found.missing.values()} == {"grant 10 api_usage"}
     assert found.missing[ORDER].customer_id == CUSTOMER
     assert not found.failing
 
 
 def test_what_is_missing_is_kept_as_the_webhook_that_never_came() -> None:
-    one = review([row()]).missing[ORDER]
+    one = scan([row()]).missing[ORDER]
     assert one.delivery_id == f"backfill-{ORDER}" == delivery_id_of(ORDER)
-    body = json.loads(decompress_body(one.packed))
+    body = json.loads(decompress_body(one.packed_body))
     assert body == {"type": ORDER_PAID, "timestamp": NOW.isoformat(), "data": row()}
 
 
 def test_an_order_that_is_credited_is_counted_and_left_alone() -> None:
     shop = Shop(TEN)
     shop.tell(order_webhook())
-    found = review([row()], shop=shop)
+    found = scan([row()], shop=shop)
     assert (found.granted, found.missing) == (1, {})
 
 
@@ -82,36 +82,36 @@ def test_an_order_that_is_claimed_and_not_at_polar_yet_is_left_to_who_has_claime
     shop = Shop(TEN)
     shop.polar.script = [BROKEN]
     shop.tell(order_webhook())
-    found = review([row()], shop=shop)
+    found = scan([row()], shop=shop)
     assert (found.granted, found.missing) == (0, {})
     assert found.unsettled == {ORDER: "msg-1"}
 
 
 def test_what_is_refunded_in_full_or_not_paid_is_never_credited() -> None:
     statuses = ["refunded", "pending", "draft", "void"]
-    found = review([row(id=some_id(n), status=status) for n, status in enumerate(statuses, 1)])
+    found = scan([row(id=some_id(n), status=status) for n, status in enumerate(statuses, 1)])
     assert not found.missing
-    assert whys(found) == {f"{status} by now": 1 for status in statuses}
+    assert skip_counts(found) == {f"{status} by now": 1 for status in statuses}
 
 
 def test_an_order_without_a_status_is_not_taken_for_a_paid_one() -> None:
     bare = row()
     del bare["status"]
-    assert not review([bare]).missing
+    assert not scan([bare]).missing
 
 
 def test_of_what_is_refunded_in_part_the_plan_takes_its_share_back_at_once() -> None:
     revoking = rules_of(rule("pack", {"api_usage": 100}, on_refund="revoke"))
-    found = review([row(status="partially_refunded", refunded_amount=300)], rules=revoking)
-    assert found.missing[ORDER].would == "grant 100 api_usage; took back 30 api_usage"
+    found = scan([row(status="partially_refunded", refunded_amount=300)], rules=revoking)
+    assert found.missing[ORDER].forecast == "grant 100 api_usage; took back 30 api_usage"
 
 
 def test_a_refund_that_was_heard_of_first_is_seen_to_as_well() -> None:
     revoking = rules_of(rule("pack", {"api_usage": 100}, on_refund="revoke"))
     shop = Shop(revoking)
     shop.tell(refund_webhook(500))
-    found = review([row()], rules=revoking, shop=shop)
-    assert found.missing[ORDER].would == "grant 100 api_usage; took back 50 api_usage"
+    found = scan([row()], rules=revoking, shop=shop)
+    assert found.missing[ORDER].forecast == "grant 100 api_usage; took back 50 api_usage"
 
 
 def test_what_is_not_for_credit_is_counted_by_reasons_that_orders_have_in_common() -> None:
@@ -129,9 +129,9 @@ def test_what_is_not_for_credit_is_counted_by_reasons_that_orders_have_in_common
         row(id=some_id(5), product_id=some_id(9)),
         row("order_paid_subscription_cancel_final_invoice"),
     ]
-    found = review(rows, rules=rules)
+    found = scan(rows, rules=rules)
     assert not found.missing
-    assert whys(found) == {
+    assert skip_counts(found) == {
         "the when of the rules for it is false": 2,
         "created outside the from and until of the rules for it": 1,
         "the rules for it give 0": 1,
@@ -142,60 +142,60 @@ def test_what_is_not_for_credit_is_counted_by_reasons_that_orders_have_in_common
 
 def test_what_somebody_else_credited_before_credit_from_is_never_credited() -> None:
     rules = rules_of(rule("pack", {"api_usage": 10}), credit_from="2026-11-30T00:00:00Z")
-    found = review([row()], rules=rules)
-    assert whys(found) == {"created before credit_from": 1}
+    found = scan([row()], rules=rules)
+    assert skip_counts(found) == {"created before credit_from": 1}
 
 
 def test_where_rules_fail_nothing_is_missing_and_the_order_is_named_with_the_reason() -> None:
-    found = review([row()], rules=rules_of(rule("pack", {"api_usage": "int(order.metadata.campaign)"})))
+    found = scan([row()], rules=rules_of(rule("pack", {"api_usage": "int(order.metadata.campaign)"})))
     assert not found.missing
     (failing,) = found.failing
     assert failing.order_id == ORDER
-    assert failing.why.startswith("rule pack, api_usage: ")
+    assert failing.reason.startswith("rule pack, api_usage: ")
 
 
 @pytest.mark.parametrize(
     "broken", [{"customer_id": None}, {"net_amount": float("nan")}, {"billing_name": "\ud800"}]
 )
 def test_an_order_that_cannot_be_read_is_named_and_keeps_nobody_from_theirs(broken: dict[str, Any]) -> None:
-    found = review([row(**broken), row(id=some_id(2))])
+    found = scan([row(**broken), row(id=some_id(2))])
     assert [one.order_id for one in found.failing] == [ORDER]
     assert list(found.missing) == [some_id(2)]
 
 
 def test_amounts_that_rest_on_todays_subscription_are_named_and_not_granted_unless_that_is_assumed() -> None:
     renewal = row("order_paid_subscription_cycle_seats_order_seats_null")
-    found = review([renewal], rules=SEATS)
+    found = scan([renewal], rules=SEATS)
     assert not found.missing
-    assert [(one.order_id, one.why) for one in found.needs_review] == [(renewal["id"], "seats")]
-    assumed = review([renewal], rules=SEATS, assume_current=True)
+    assert [(one.order_id, one.reason) for one in found.needs_review] == [(renewal["id"], "seats")]
+    assumed = scan([renewal], rules=SEATS, assume_current=True)
     assert not assumed.needs_review
-    assert assumed.missing[renewal["id"]].would == "grant 5000 api_usage"
+    assert assumed.missing[renewal["id"]].forecast == "grant 5000 api_usage"
 
 
 def test_what_is_credited_already_is_in_no_doubt() -> None:
     renewal = "order_paid_subscription_cycle_seats_order_seats_null"
     shop = Shop(SEATS)
     shop.tell(payload(renewal))
-    found = review([row(renewal)], rules=SEATS, shop=shop)
+    found = scan([row(renewal)], rules=SEATS, shop=shop)
     assert (found.granted, found.needs_review) == (1, [])
 
 
 def test_a_page_that_begins_with_orders_of_the_last_one_counts_them_once() -> None:
     one, two, three = (row(id=some_id(n)) for n in (1, 2, 3))
-    found = review([one, two], [two, three])
+    found = scan([one, two], [two, three])
     assert found.read == 3
     assert list(found.missing) == [some_id(1), some_id(2), some_id(3)]
 
 
 def test_a_server_that_does_not_know_the_bounds_gets_nothing_beyond_them_credited() -> None:
-    found = review([row(created_at="2020-01-01T00:00:00Z"), row(created_at=NOW.isoformat())])
-    assert whys(found) == {"created outside the time asked for": 2}
+    found = scan([row(created_at="2020-01-01T00:00:00Z"), row(created_at=NOW.isoformat())])
+    assert skip_counts(found) == {"created outside the time asked for": 2}
 
 
 def test_a_customers_bonus_is_promised_with_one_order_only() -> None:
-    found = review([row(id=some_id(1)), row(id=some_id(2))], rules=rules_of(BONUS))
-    assert [one.would for one in found.missing.values()] == ["grant 5 images"]
+    found = scan([row(id=some_id(1)), row(id=some_id(2))], rules=rules_of(BONUS))
+    assert [one.forecast for one in found.missing.values()] == ["grant 5 images"]
     assert found.granted == 1
 
 
@@ -203,12 +203,12 @@ def test_a_bonus_that_the_customer_has_is_not_missing() -> None:
     rules = rules_of(BONUS)
     shop = Shop(rules)
     shop.tell(order_webhook())
-    found = review([row(id=some_id(2))], rules=rules, shop=shop)
+    found = scan([row(id=some_id(2))], rules=rules, shop=shop)
     assert (found.granted, found.missing) == (1, {})
 
 
 def test_what_something_else_sees_to_is_taken_out_of_what_is_missing() -> None:
-    found = review([row(id=some_id(1)), row(id=some_id(2))])
+    found = scan([row(id=some_id(1)), row(id=some_id(2))])
     assert found.leave([some_id(2), some_id(3)]) == 1
     assert list(found.missing) == [some_id(1)]
 
@@ -221,7 +221,7 @@ def test_looking_at_the_ledger_touches_nothing() -> None:
         plans.extend(page)
         return shop.look(page)
 
-    found = Review(rules=TEN, begin=NOW - timedelta(days=60), end=NOW, now=NOW)
+    found = OrderScan(rules=TEN, begin=NOW - timedelta(days=60), end=NOW, now=NOW)
     found.add([row()], look)
     assert [plan.order_id for plan in plans] == [ORDER]
     assert not shop.store.claims

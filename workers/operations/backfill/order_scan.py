@@ -17,7 +17,7 @@ from workers.core.payloads import read_order
 from workers.core.planning import Obstacle, Plan, judge, never, plan_for
 from workers.core.wording import credits_text
 from workers.errors import UnreadablePayloadError
-from workers.operations.backfill.staleness import resting_on_today
+from workers.operations.backfill.staleness import stale_fields
 from workers.polar.lists import Row
 from workers.store.bodies import compress_body
 
@@ -35,15 +35,15 @@ _UNMET: Mapping[int, str] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Missing:
+class MissingOrder:
     """An order to be credited: what that comes to, and the webhook that would have told of it."""
 
     order_id: str
     customer_id: str
     created_at: datetime
-    would: str
+    forecast: str
     grants: tuple[Grant, ...]
-    packed: bytes
+    packed_body: bytes
 
     @property
     def delivery_id(self) -> str:
@@ -52,15 +52,15 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Left:
+class OrderProblem:
     """An order that is left as it is, and why."""
 
     order_id: str
-    why: str
+    reason: str
 
 
 @dataclass(kw_only=True)
-class Review:
+class OrderScan:
     """What was found so far among the orders created from ``begin`` on and before ``end``."""
 
     rules: Rules
@@ -70,13 +70,13 @@ class Review:
     assume_current: bool = False
     read: int = 0
     granted: int = 0
-    missing: dict[str, Missing] = field(default_factory=dict)
+    missing: dict[str, MissingOrder] = field(default_factory=dict)
     unsettled: dict[str, str] = field(default_factory=dict)
     """What is claimed and not at Polar yet: by order, the delivery that has claimed it."""
-    partial: list[Left] = field(default_factory=list)
+    partial: list[OrderProblem] = field(default_factory=list)
     """Orders read back from Polar to which today's rules give more: it may never have been sent."""
-    needs_review: list[Left] = field(default_factory=list)
-    failing: list[Left] = field(default_factory=list)
+    needs_review: list[OrderProblem] = field(default_factory=list)
+    failing: list[OrderProblem] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     _last_page: frozenset[str] = frozenset()
     _promised: set[str] = field(default_factory=set)
@@ -107,7 +107,7 @@ class Review:
         try:
             fact = order_fact(read_order(body))
         except UnreadablePayloadError as error:
-            self.failing.append(Left(order_id=str(row.get("id")), why=str(error)))
+            self.failing.append(OrderProblem(order_id=str(row.get("id")), reason=str(error)))
             return None
         if not self.begin <= fact.moment < self.end:
             self.skipped["created outside the time asked for"] += 1
@@ -117,10 +117,10 @@ class Review:
     def _judge(self, one: "_Sold", standing: Standing) -> None:
         if any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
             self._count_claimed(one, standing)
-        elif rests_on := () if self.assume_current else resting_on_today(one.fact, self.rules):
-            self.needs_review.append(Left(order_id=one.order_id, why=", ".join(rests_on)))
+        elif rests_on := () if self.assume_current else stale_fields(one.fact, self.rules):
+            self.needs_review.append(OrderProblem(order_id=one.order_id, reason=", ".join(rests_on)))
         elif one.plan.failure:
-            self.failing.append(Left(order_id=one.order_id, why=one.plan.failure))
+            self.failing.append(OrderProblem(order_id=one.order_id, reason=one.plan.failure))
         elif not one.plan.grants:
             self.skipped[_reason(one.fact, self.rules, one.plan)] += 1
         else:
@@ -133,7 +133,7 @@ class Review:
         else:
             self.granted += 1
         if why := _what_may_lack(one.plan, standing):
-            self.partial.append(Left(order_id=one.order_id, why=why))
+            self.partial.append(OrderProblem(order_id=one.order_id, reason=why))
 
     def _see_what_is_new(self, one: "_Sold", standing: Standing) -> None:
         had = {claim.subject for claim in standing.elsewhere} | self._promised
@@ -163,15 +163,15 @@ def _webhook(row: Row, now: datetime) -> bytes:
     return json.dumps(whole, separators=(",", ":")).encode()
 
 
-def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> Missing:
+def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> MissingOrder:
     planned = PlannedDelivery(type=ORDER_PAID, fact=one.fact, plan=replace(one.plan, grants=new))
-    return Missing(
+    return MissingOrder(
         order_id=one.order_id,
         customer_id=one.fact.customer_id,
         created_at=one.fact.moment,
-        would=dry_run_text(planned, standing),
+        forecast=dry_run_text(planned, standing),
         grants=new,
-        packed=compress_body(one.body),
+        packed_body=compress_body(one.body),
     )
 
 

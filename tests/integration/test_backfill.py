@@ -1,0 +1,289 @@
+"""Webhooks that never came, on a real Redis and a Polar without sockets: found, and granted once."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from app.demo.polar import RateLimited
+from tests.support.builders import refund_webhook, rule, rules_of, some_id
+from tests.support.fake_service import HUNDRED, NOBODY, TEN
+from tests.support.fakes import KilledError
+from tests.support.ledgers import rebuild
+from tests.support.polar_orders import Operations, operations_at, sell
+from tests.support.real_stores import accept, let_leases_end, let_pause_end
+from tests.support.recordings import payload
+from workers.core.delivery import Status
+from workers.core.grants import order_subject
+from workers.errors import PolarDeniedError, PolarUnreachableError
+from workers.operations.backfill.order_scan import OrderProblem, delivery_id_of
+from workers.pipeline.granter import MOST_DELIVERIES
+
+STRANGER = some_id(999)
+FAILING = rules_of(rule("pack", {"api_usage": "int(order.metadata.credits)"}))
+
+
+@pytest.fixture
+def operations(redis: Redis) -> Iterator[Operations]:
+    """Yield what mends where nothing has come and nothing is lost yet."""
+    with operations_at(redis) as opened:
+        yield opened
+
+
+def test_a_few_hundred_orders_are_read_page_by_page_and_granted_oldest_first(operations: Operations) -> None:
+    count = MOST_DELIVERIES + 10
+    for number in range(1, count + 1):
+        sell(operations.polar, number, days_ago=number / 100)
+    told: list[tuple[int, int]] = []
+    backlog = operations.find_missing(on_progress=lambda read, total: told.append((read, total)))
+    assert told == [(min(read, count), count) for read in range(100, count + 100, 100)]
+    batches = list(operations.backfiller.grant(backlog, operations.granter))
+    assert [len(batch) for batch in batches] == [MOST_DELIVERIES, 10]
+    assert batches[1][-1].order_id == some_id(1)  # the newest
+    assert operations.balance() == 10 * count
+    assert operations.find_missing().scan.granted == count
+
+
+def test_a_bonus_that_was_read_back_without_its_orders_credits_is_named_and_left(
+    operations: Operations,
+) -> None:
+    """Bonuses are sent first: the rest was in the next request, or the rules gave nothing else then."""
+    operations.rules = rules_of(
+        rule("pack", {"api_usage": 10}), rule("bonus", {"seconds": 5}, once_per="customer")
+    )
+    operations.deliver(sell(operations.polar, 1))
+    operations.polar.stored = [one for one in operations.polar.stored if one.sent["name"] == "seconds"]
+    operations.redis.flushall()
+    rebuild(operations)
+    scan = operations.find_missing().scan
+    assert (scan.granted, scan.missing) == (1, {})
+    why = "Polar has 5 seconds; today's rules also give 10 api_usage"
+    assert scan.partial == [OrderProblem(order_id=some_id(1), reason=why)]
+
+
+def test_what_a_killed_backfill_has_begun_the_next_one_finishes(operations: Operations) -> None:
+    sell(operations.polar, 1)
+    sell(operations.polar, 2)
+    with pytest.raises(KilledError):
+        operations.backfill_but_die_before_settling()
+    assert operations.balance() == 20  # Polar had taken them
+    backlog = operations.find_missing()
+    assert (set(backlog.interrupted), backlog.scan.missing, backlog.claimed_elsewhere) == (
+        {delivery_id_of(some_id(1)), delivery_id_of(some_id(2))},
+        {},
+        0,
+    )
+    assert {one.status for one in operations.backfill()} == {Status.GRANTED}
+    assert operations.balance() == 20
+    assert operations.find_missing().is_empty
+
+
+def test_what_a_killed_backfill_has_begun_a_worker_finishes_once_its_lease_ends(
+    operations: Operations,
+) -> None:
+    sell(operations.polar, 1)
+    with pytest.raises(KilledError):
+        operations.backfill_but_die_before_settling()
+    let_leases_end(operations.redis)
+    (outcome,) = operations.granter.run(operations.store.lease(10))
+    assert outcome.status is Status.GRANTED
+    assert operations.balance() == 10
+
+
+def test_a_webhook_that_comes_while_the_orders_are_read_credits_nothing_twice(operations: Operations) -> None:
+    body = sell(operations.polar, 1)
+    backlog = operations.find_missing()
+    assert operations.deliver(body) is Status.GRANTED
+    (outcome,) = next(operations.backfiller.grant(backlog, operations.granter))
+    assert outcome.status is Status.SKIPPED
+    assert outcome.reason.startswith("already granted")
+    assert operations.balance() == 10
+
+
+def test_a_webhook_that_comes_after_all_credits_nothing_more(operations: Operations) -> None:
+    body = sell(operations.polar, 1)
+    operations.backfill()
+    assert operations.deliver(body) is Status.SKIPPED
+    assert operations.balance() == 10
+
+
+def test_an_order_whose_webhook_waits_is_left_to_it(operations: Operations, redis_url: str) -> None:
+    body = sell(operations.polar, 1)
+    sell(operations.polar, 2)
+    accept(redis_url, "msg-1", body=body)
+    accept(redis_url, "msg-2", body=b'{"type": "order.paid", "data": null}')  # waits, and tells of nothing
+    backlog = operations.find_missing()
+    assert (list(backlog.scan.missing), backlog.waiting) == ([some_id(2)], 1)
+
+
+def test_what_polar_has_refused_before_is_left_to_who_looks_into_it(operations: Operations) -> None:
+    sell(operations.polar, 1, customer_id=STRANGER)
+    assert [one.status for one in operations.backfill()] == [Status.FAILED]
+    backlog = operations.find_missing()
+    assert backlog.is_empty
+    assert backlog.claimed_elsewhere == 1
+
+
+def test_what_another_delivery_has_claimed_is_left_to_it(operations: Operations) -> None:
+    body = sell(operations.polar, 1, customer_id=STRANGER)
+    assert operations.deliver(body) is Status.FAILED
+    backlog = operations.find_missing()
+    assert (backlog.claimed_elsewhere, backlog.interrupted, backlog.is_empty) == (1, (), True)
+
+
+def test_an_order_that_cannot_be_worked_out_is_named_until_its_delivery_has_failed(
+    operations: Operations,
+) -> None:
+    operations.rules = FAILING
+    body = sell(operations.polar, 1)
+    (failing,) = operations.find_missing().scan.failing
+    assert failing.order_id == some_id(1)
+    assert operations.deliver(body) is Status.FAILED
+    backlog = operations.find_missing()
+    assert (backlog.is_empty, backlog.already_failed) == (True, 1)
+
+
+def test_what_was_dismissed_stays_dismissed(operations: Operations) -> None:
+    operations.rules = FAILING
+    assert operations.deliver(sell(operations.polar, 1)) is Status.FAILED
+    operations.store.dismiss(["msg-1"], retain=timedelta(days=1))
+    assert operations.store.get(["msg-1"])[0].is_dismissed
+    assert operations.find_missing().already_failed == 1
+    operations.rules = TEN
+    backlog = operations.find_missing()
+    assert (backlog.is_empty, backlog.already_settled) == (True, 1)
+
+
+def test_what_mended_rules_credit_is_missing_unless_only_what_never_came_is_asked_for(
+    operations: Operations,
+) -> None:
+    operations.rules = NOBODY
+    assert operations.deliver(sell(operations.polar, 1)) is Status.SKIPPED
+    operations.rules = TEN
+    backlog = operations.find_missing(skip_settled=True)
+    assert (backlog.is_empty, backlog.already_settled) == (True, 1)
+    assert [one.status for one in operations.backfill()] == [Status.GRANTED]
+
+
+def test_a_refund_alone_does_not_keep_its_order_from_credit(operations: Operations) -> None:
+    operations.rules = HUNDRED
+    sell(operations.polar, 1, refunded_amount=300, status="partially_refunded")
+    assert operations.deliver(refund_webhook(300, id=some_id(1))) is Status.SKIPPED
+    assert [one.status for one in operations.backfill(skip_settled=True)] == [Status.GRANTED]
+    assert operations.balance() == 70
+
+
+def test_an_outage_ends_it_and_what_was_not_begun_is_left_as_it_was(operations: Operations) -> None:
+    for number in range(1, MOST_DELIVERIES + 2):
+        sell(operations.polar, number)
+    backlog = operations.find_missing()
+    operations.polar.scopes -= {"events:write"}
+    with pytest.raises(PolarUnreachableError, match="Polar takes nothing now"):
+        list(operations.backfiller.grant(backlog, operations.granter))
+    left = [delivery_id_of(some_id(n)) for n in range(1, MOST_DELIVERIES + 2)]
+    assert len(operations.store.get(left)) == MOST_DELIVERIES
+    operations.polar.scopes |= {"events:write"}
+    let_pause_end(operations.redis)
+    assert {one.status for one in operations.backfill()} == {Status.GRANTED}
+    assert operations.balance() == 10 * (MOST_DELIVERIES + 1)
+
+
+def test_a_rate_limit_in_the_midst_is_sat_out_and_the_batch_goes_on(operations: Operations) -> None:
+    sell(operations.polar, 1)
+    backlog = operations.find_missing()
+    operations.polar.faults.append(RateLimited(retry_after=60))
+    batches = list(operations.backfiller.grant(backlog, operations.granter))
+    assert [one.status for batch in batches for one in batch] == [Status.GRANTED]
+    assert [round(seconds) for seconds in operations.slept] == [60]
+    assert operations.balance() == 10
+
+
+def test_since_counts_the_three_weeks_in_which_an_order_may_be_paid_and_until_ends_it(
+    operations: Operations,
+) -> None:
+    for number, days_ago in enumerate((29, 27, 3, 1), 1):
+        sell(operations.polar, number, days_ago=days_ago)
+    two_days_ago = datetime.now(UTC) - timedelta(days=2)
+    assert list(operations.find_missing().scan.missing) == [some_id(2), some_id(3), some_id(4)]
+    assert list(operations.find_missing(until=two_days_ago).scan.missing) == [some_id(2), some_id(3)]
+
+
+def test_a_renewal_of_a_subscription_that_has_ended_since_is_still_a_renewal(operations: Operations) -> None:
+    renewal = "order_paid_subscription_cycle"
+    now = datetime.now(UTC).isoformat()
+    ended = json.loads(payload(renewal))["data"]["subscription"] | {"status": "canceled", "ended_at": now}
+    sell(operations.polar, 1, renewal, subscription=ended)
+    sell(operations.polar, 2, renewal, subscription=ended, days_ago=-1 / 86_400)  # its final invoice
+    backlog = operations.find_missing(until=datetime.now(UTC) + timedelta(days=1))
+    assert list(backlog.scan.missing) == [some_id(1)]
+    assert dict(backlog.scan.skipped) == {"final invoice of an ended subscription: never credited": 1}
+
+
+def test_a_scope_that_is_not_given_is_named(operations: Operations) -> None:
+    operations.polar.scopes = frozenset()
+    with pytest.raises(PolarDeniedError, match="orders:read"):
+        operations.find_missing()
+    with pytest.raises(PolarDeniedError, match="webhooks:read"):
+        operations.recoverer.find_lost(since=datetime.now(UTC), until=datetime.now(UTC))
+
+
+def lose(operations: Operations, number: int, body: bytes) -> str:
+    """Let Polar fail to deliver a webhook twice; return its id."""
+    for _ in range(2):
+        operations.polar.add_delivery(some_id(number), body)
+    return some_id(number)
+
+
+def test_what_polar_failed_to_deliver_is_stored_by_its_own_id_and_runs_as_if_it_had_come(
+    operations: Operations,
+) -> None:
+    operations.rules = rules_of(
+        rule("pack", {"api_usage": 10}, triggers=["purchase"]),
+        rule("welcome", {"api_usage": 5}, triggers=["customer.created"]),
+        rule("period", {"api_usage": 3}, triggers=["subscription.cycled"]),
+    )
+    bodies = [payload(name) for name in ("customer_created", "order_paid_purchase", "subscription_cycled")]
+    for body in bodies:
+        data = json.loads(body)["data"]
+        operations.polar.add_customer(data["customer_id"] if "customer_id" in data else data["id"])
+    ids = [lose(operations, number, body) for number, body in enumerate(bodies, 1)]
+    lose(operations, 4, payload("customer_updated"))
+    now = datetime.now(UTC)
+    found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    assert set(found.lost) == set(ids)
+    assert operations.recoverer.forecasts(found.oldest_first, operations.rules) == {
+        ids[0]: "grant 5 api_usage",
+        ids[1]: "grant 10 api_usage",
+        ids[2]: "grant 3 api_usage",
+    }
+    assert operations.store.get(ids) == []
+    (outcomes,) = operations.recoverer.recover(found.oldest_first, operations.granter)
+    assert {one.delivery_id: one.status for one in outcomes} == dict.fromkeys(ids, Status.GRANTED)
+    assert [operations.store.body(one) for one in ids] == bodies
+    found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    assert found.lost == {}
+
+
+def test_what_polar_delivers_meanwhile_is_left_to_the_workers(operations: Operations, redis_url: str) -> None:
+    body = sell(operations.polar, 1)
+    lost = lose(operations, 1, body)
+    now = datetime.now(UTC)
+    found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    accept(redis_url, lost, body=body)
+    assert [
+        one for batch in operations.recoverer.recover(found.oldest_first, operations.granter) for one in batch
+    ] == []
+    assert [one.id for one in operations.store.lease(10).deliveries] == [lost]
+
+
+def test_a_refund_that_was_lost_takes_its_share_back(operations: Operations) -> None:
+    operations.rules = HUNDRED
+    operations.deliver(sell(operations.polar, 1))
+    lose(operations, 2, refund_webhook(500, id=some_id(1)))
+    now = datetime.now(UTC)
+    found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
+    list(operations.recoverer.recover(found.oldest_first, operations.granter))
+    assert operations.balance() == 50
+    assert operations.ledger.find(order_subject(some_id(1))).taken

@@ -1,0 +1,197 @@
+"""The reconciler on a real Redis: one round at a time over all hosts, and a word where it matters."""
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisGoneError
+from structlog.testing import capture_logs
+
+from config.rulebook import Rulebook
+from config.rules import parse_rules
+from tests.support.builders import some_id
+from tests.support.fakes import KilledError
+from tests.support.ledgers import rebuild
+from tests.support.polar_orders import Operations, operations_at, sell
+from tests.support.processes import TEN
+from tests.support.rulebooks import write
+from workers.core.delivery import Status
+from workers.operations import reconcile
+from workers.operations.backfill.order_scan import delivery_id_of
+from workers.operations.reconcile import Reconciler
+from workers.store import keys
+from workers.store.counts import Tally
+from workers.store.schedule import ReconcileSchedule
+
+SIX_HOURS = timedelta(hours=6)
+BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
+CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")
+RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
+
+
+@pytest.fixture
+def operations(redis: Redis) -> Iterator[Operations]:
+    """Yield what mends where nothing has come and nothing is lost yet."""
+    with operations_at(redis) as opened:
+        yield opened
+
+
+def reconciler(
+    operations: Operations, folder: Path, rules: str = CREDIT_FROM, every: timedelta = SIX_HOURS
+) -> Reconciler:
+    """Return a host's reconciler, just started."""
+    operations.rules = parse_rules(rules, "rules.yaml")
+    return Reconciler(
+        schedule=ReconcileSchedule(operations.redis, Tally()),
+        backfiller=operations.backfiller,
+        granter=operations.granter,
+        rulebook=Rulebook(write(folder / "rules.yaml", rules)),
+        every=every,
+    )
+
+
+def told_by(one: Reconciler) -> list[MutableMapping[str, Any]]:
+    """Return what it says of a round, but for what is said of each delivery."""
+    with capture_logs() as logs:
+        one.run_if_due()
+    return [line for line in logs if "delivery" not in line]
+
+
+def test_what_never_came_is_granted_at_the_first_round_and_told_in_one_line(
+    operations: Operations, tmp_path: Path
+) -> None:
+    sell(operations.polar, 1)
+    sell(operations.polar, 2, days_ago=20)
+    (line,) = told_by(reconciler(operations, tmp_path))
+    assert line == {"event": "reconciled", "log_level": "info", "granted": 2, "credits": "20 api_usage"}
+    assert operations.balance() == 20
+
+
+def test_a_round_with_nothing_to_do_says_nothing(operations: Operations, tmp_path: Path) -> None:
+    operations.deliver(sell(operations.polar, 1))
+    sell(operations.polar, 2, status="refunded", refunded_amount=1000)
+    assert told_by(reconciler(operations, tmp_path)) == []
+
+
+def test_over_all_hosts_one_round_is_held_until_the_next_is_due(
+    operations: Operations, tmp_path: Path
+) -> None:
+    one, other = (reconciler(operations, tmp_path) for _ in range(2))
+    told_by(one)
+    sell(operations.polar, 1)
+    assert told_by(one) == told_by(other) == []
+    assert operations.balance() == 0
+    assert operations.redis.pttl(keys.RECONCILED) <= SIX_HOURS.total_seconds() * 1000
+    operations.redis.delete(keys.RECONCILED)  # as time would
+    assert told_by(other)
+    assert operations.balance() == 10
+
+
+def test_a_short_interval_has_its_round_as_soon_as_it_is_over(operations: Operations, tmp_path: Path) -> None:
+    told_by(reconciler(operations, tmp_path, every=timedelta(seconds=90)))
+    assert 0 < operations.redis.pttl(keys.RECONCILED) <= 90_000
+
+
+def test_a_round_that_polar_breaks_off_is_tried_again_soon(operations: Operations, tmp_path: Path) -> None:
+    operations.polar.scopes -= {"orders:read"}
+    (line,) = told_by(reconciler(operations, tmp_path))
+    assert (line["event"], line["log_level"]) == ("reconciliation interrupted", "warning")
+    assert "orders:read" in str(line["reason"])
+    assert 0 < operations.redis.pttl(keys.RECONCILED) <= 300_000
+
+
+def test_what_a_person_must_look_at_is_named_and_never_assumed(
+    operations: Operations, tmp_path: Path
+) -> None:
+    sell(operations.polar, 1, RENEWAL)
+    rules = CREDIT_FROM.replace("api_usage: 10", "api_usage: 10 * seats")
+    (line,) = told_by(reconciler(operations, tmp_path, rules))
+    assert (line["log_level"], line["needs_review"]) == ("warning", [f"{some_id(1)}: seats"])
+    assert operations.balance() == 0
+
+
+def test_what_polar_refuses_is_named_once_and_is_a_failed_delivery_from_then_on(
+    operations: Operations, tmp_path: Path
+) -> None:
+    sell(operations.polar, 1, customer_id=some_id(999))
+    one = reconciler(operations, tmp_path)
+    (line,) = told_by(one)
+    assert line["log_level"] == "warning"
+    assert str(line["not_granted"]).startswith(f"['{some_id(1)}: refused by Polar")
+    assert operations.store.get([delivery_id_of(some_id(1))])[0].status is Status.FAILED
+    operations.redis.delete(keys.RECONCILED)
+    assert told_by(one) == []
+
+
+def test_by_a_ledger_that_was_lost_nothing_is_claimed_anew(operations: Operations, tmp_path: Path) -> None:
+    operations.deliver(sell(operations.polar, 1))
+    sell(operations.polar, 2)
+    operations.redis.flushall()
+    one = reconciler(operations, tmp_path)
+    (line,) = told_by(one)
+    assert (line["event"], line["log_level"]) == ("reconciliation skipped", "error")
+    assert "credits rebuild" in str(line["reason"])
+    assert operations.store.count_by_status()[Status.GRANTED] == 0
+    rebuild(operations)
+    operations.redis.delete(keys.RECONCILED)
+    assert [line["granted"] for line in told_by(one)] == [1]
+
+
+def test_what_rules_give_since_an_order_was_read_back_is_not_told_at_every_round(
+    operations: Operations, tmp_path: Path
+) -> None:
+    operations.deliver(sell(operations.polar, 1))
+    operations.redis.flushall()
+    rebuild(operations)
+    also = CREDIT_FROM.replace("api_usage: {}", "api_usage: {}, images: {}").replace("10}", "10, images: 5}")
+    assert told_by(reconciler(operations, tmp_path, also)) == []
+
+
+def test_a_rule_that_is_new_is_never_applied_to_what_came_before_it_by_itself(
+    operations: Operations, tmp_path: Path
+) -> None:
+    nobody = CREDIT_FROM.replace("pack,", f"pack, products: [{some_id(1)}],")
+    operations.rules = parse_rules(nobody, "rules.yaml")
+    assert operations.deliver(sell(operations.polar, 1)) is Status.SKIPPED
+    assert told_by(reconciler(operations, tmp_path)) == []
+    assert operations.balance() == 0
+
+
+class Shaky(Rulebook):
+    """A look at the rules that meets one end after the other: what Redis says, or nothing."""
+
+    def __init__(self, path: Path, *ends: BaseException | None) -> None:
+        super().__init__(path)
+        self._ends = iter(ends)
+
+    def look(self) -> None:
+        """Meet the next."""
+        if end := next(self._ends):
+            raise end
+
+
+def test_redis_is_said_to_be_away_once_and_to_be_back_once(
+    operations: Operations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "_LOOK_SECONDS", 0)
+    usual = reconciler(operations, tmp_path)
+    gone = RedisGoneError("Connection refused")
+    one = replace(usual, rulebook=Shaky(tmp_path / "rules.yaml", gone, gone, None, None, KilledError()))
+    with capture_logs() as logs, pytest.raises(KilledError):
+        one.run_forever()
+    told = [line["event"] for line in logs if "Redis" in line["event"]]
+    assert told == ["Redis is away: waiting for it", "Redis is back"]
+
+
+def test_rules_that_have_lost_their_credit_from_grant_nothing_by_themselves(
+    operations: Operations, tmp_path: Path
+) -> None:
+    sell(operations.polar, 1)
+    (line,) = told_by(reconciler(operations, tmp_path, TEN))
+    assert (line["event"], line["log_level"]) == ("reconciliation skipped", "error")
+    assert "credit_from" in str(line["reason"])
+    assert operations.balance() == 0
