@@ -1,14 +1,18 @@
 """The command line as its users have it: real processes, a clean environment, an empty current folder."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -20,6 +24,7 @@ from app.demo.polar import Polar
 from app.receiver.signature import sign
 from config.settings import Settings
 from tests.support.builders import CUSTOMER
+from tests.support.fork_server import ForkServer
 from tests.support.json_shapes import assert_as_promised
 from workers.store.stores import Stores, stores
 
@@ -182,15 +187,8 @@ class Credits:
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, off a terminal; it never shows a traceback."""
-        done = subprocess.run(
-            _command(args),
-            cwd=self.folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PATIENCE_SECONDS,
+        done = _fork_server().run(
+            args, cwd=self.folder, env=self._environment(), timeout_seconds=_PATIENCE_SECONDS
         )
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         _keeps_secrets(done.stdout + done.stderr)
@@ -237,6 +235,16 @@ class Credits:
     def _environment(self) -> dict[str, str]:
         # Neither the settings of whoever runs the tests nor an .env or rules file of theirs.
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.settings}
+
+
+@cache
+def _fork_server() -> ForkServer:
+    """Return the one server of this process, started when the first command is run."""
+    folder = tempfile.mkdtemp(prefix="credits-tests-")
+    server = ForkServer(Path(folder))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.close)
+    return server
 
 
 def credits_in(folder: Path, polar_url: str, *, rules: str = TEN, **settings: str) -> Credits:
