@@ -29,8 +29,12 @@ demo: $(VENV)/installed  ## run the main job with real processes and a stand-in 
 	@$(BIN)/credits demo
 
 .PHONY: test
-test: $(VENV)/installed  ## run every test
-	@$(BIN)/python -m pytest -n 4 --dist worksteal
+test: $(VENV)/installed  ## run the tests, but for those that take minutes
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not heavy"
+
+.PHONY: test-heavy
+test-heavy: $(VENV)/installed  ## run the tests that take minutes: storms, long stories, a lost Redis
+	@CHAOS_SEEDS=$${CHAOS_SEEDS:-3} $(BIN)/python -m pytest -n 3 --dist worksteal -m heavy
 
 .PHONY: check
 check: $(VENV)/installed  ## check format, lint, types and import contracts

@@ -20,4 +20,4 @@ class LostRedis(Sound):
 LostRedis.TestCase.settings = length(40)
 _quiet = pytest.mark.usefixtures("quiet")
 _patient = pytest.mark.timeout(600)  # a failure takes minutes to be made short
-TestLostRedis = _patient(_quiet(LostRedis.TestCase))
+TestLostRedis = pytest.mark.heavy(_patient(_quiet(LostRedis.TestCase)))

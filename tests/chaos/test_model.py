@@ -164,4 +164,4 @@ def _parts(claim: Claim) -> list[Part]:
 Exact.TestCase.settings = length(100)
 _quiet = pytest.mark.usefixtures("quiet")
 _patient = pytest.mark.timeout(600)  # a failure takes minutes to be made short
-TestModel = _patient(_quiet(Exact.TestCase))
+TestModel = pytest.mark.heavy(_patient(_quiet(Exact.TestCase)))

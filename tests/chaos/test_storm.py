@@ -120,6 +120,7 @@ def _is_settled(held: Stores) -> bool:
 
 
 @pytest.mark.timeout(_LIMIT_SECONDS)
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _SEEDS))
 def test_whatever_the_weather_every_webhook_leads_to_exactly_its_credit(seed: int, tmp_path: Path) -> None:
     _say(f"\nCHAOS_SEED={seed} CHAOS_ORDERS={_ORDERS} pytest tests/chaos/test_storm.py -s  # plays it again")

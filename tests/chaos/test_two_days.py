@@ -16,7 +16,7 @@ _ORDERS = 2_000
 _TWO_DAYS = timedelta(days=2)
 _LOOKS = 2 * 24 * 6  # of a worker, every ten minutes: each finds the last pause over
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("quiet")]
 
 
 def order(number: int) -> bytes:
