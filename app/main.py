@@ -13,20 +13,22 @@ from app.receiver.health import HealthEndpoints
 from app.receiver.signature import Verifier
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings, require_redis_url, require_secrets
-from workers.store.connect import RECEIVER_SECONDS, connect, intake_for
+from workers.store.connect import connect, intake_for
 from workers.store.counts import Tally
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 _WEBHOOKS = "/webhooks/polar"
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> ASGIApp:
     """Return the receiver; ConfigError where a setting that it needs is missing.
 
     It starts without Redis, and answers 503 until Redis is there.
     """
     url = require_redis_url(settings)
-    redis = connect(url, timeout_seconds=RECEIVER_SECONDS)  # first: it knows an URL that cannot be used
-    intake = intake_for(url)
+    patience = timings.receiver_redis_seconds
+    redis = connect(url, timeout_seconds=patience)  # first: it knows an URL that cannot be used
+    intake = intake_for(url, timeout_seconds=patience)
     tally = Tally()
     counting = Counting(tally, redis)
     webhooks = WebhookEndpoint(Verifier(require_secrets(settings)), intake, tally)

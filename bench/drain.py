@@ -10,9 +10,9 @@ from bench.orders import paid_orders
 from bench.rivals import grant, script
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from bench.stage import POLAR_LATENCY_MS, Stage, stage
-from workers.pipeline.ingestion import MOST_EVENTS
+from workers.timings import DEFAULT_TIMINGS
 
-_SCRIPT = f"a script without a queue, {MOST_EVENTS} events a request"
+_SCRIPT = f"a script without a queue, {DEFAULT_TIMINGS.events_per_request} events a request"
 _ONE = "**credit-granter**, one worker"
 _TWO = "**credit-granter**, two workers"
 _SIMPLE = "RQ's SimpleWorker, a job an order"
@@ -48,7 +48,7 @@ def _by_script(stage: Stage, orders: int) -> Sample:
     before = stage.taken()
     bodies = list(paid_orders(orders))
     begun = time.monotonic()
-    script(stage.polar_url, bodies, MOST_EVENTS)
+    script(stage.polar_url, bodies, DEFAULT_TIMINGS.events_per_request)
     return _sample(stage, before, orders, time.monotonic() - begun)
 
 

@@ -22,16 +22,20 @@ from workers.store.connect import connect
 from workers.store.counts import Tally
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-def granter_for(settings: Settings, stores: Stores, rules: Callable[[], Rules]) -> Granter:
+def granter_for(
+    settings: Settings, stores: Stores, rules: Callable[[], Rules], timings: Timings = DEFAULT_TIMINGS
+) -> Granter:
     """Return what turns deliveries into credit by the rules of the moment; ConfigError without a token."""
     return Granter(
         deliveries=stores.deliveries,
         ledger=stores.ledger,
         throttle=stores.throttle,
-        polar=polar_for(settings, stores.ledger.tally),
+        polar=polar_for(settings, stores.ledger.tally, timings),
         rules=rules,
+        timings=timings,
     )
 
 
@@ -56,38 +60,41 @@ def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -
     return Pacer(throttle=stores.throttle, notify=notify)
 
 
-def polar_for(settings: Settings, tally: Tally | None = None) -> Polar:
+def polar_for(settings: Settings, tally: Tally | None = None, timings: Timings = DEFAULT_TIMINGS) -> Polar:
     """Return a client for the Polar that the settings mean; ConfigError without a token."""
     count = partial((tally or Tally()).add, "polar_requests")
-    return Polar(url=settings.polar_url, token=require_token(settings), count=count)
+    return Polar(url=settings.polar_url, token=require_token(settings), count=count, timings=timings)
 
 
-def worker_for(settings: Settings, url: str) -> GrantWorker:
+def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> GrantWorker:
     """Return an RQ worker that is ready to work; ConfigError if it could not grant."""
-    connection = connect(url)
+    connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
     rulebook = Rulebook(settings.rules_path)
-    jobs.install(granter_for(settings, stores_in(connection, settings), rulebook.current))
-    tell = _alert_check_for(settings, connection)
-    return GrantWorker(connection, rulebook=rulebook, retain=settings.retain, tell=tell)
+    stores = stores_in(connection, settings, timings)
+    jobs.install(granter_for(settings, stores, rulebook.current, timings))
+    tell = _alert_check_for(settings, connection, timings)
+    return GrantWorker(connection, rulebook=rulebook, retain=settings.retain, tell=tell, timings=timings)
 
 
-def reconciler_for(settings: Settings, url: str) -> Reconciler:
+def reconciler_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Reconciler:
     """Return what reconciles every so often; ConfigError if it could not."""
     if settings.reconcile_every is None:
         raise ConfigError("CREDITS_RECONCILE_EVERY is not set: write how often, as in 6h")
-    connection, rulebook = connect(url), Rulebook(settings.rules_path)
-    held = stores_in(connection, settings)
+    connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
+    rulebook = Rulebook(settings.rules_path)
+    held = stores_in(connection, settings, timings)
     return Reconciler(
         schedule=ReconcileSchedule(connection, held.ledger.tally),
-        backfiller=backfiller_for(held, polar_for(settings, held.ledger.tally)),
-        granter=granter_for(settings, held, rulebook.current),
+        backfiller=backfiller_for(held, polar_for(settings, held.ledger.tally, timings)),
+        granter=granter_for(settings, held, rulebook.current, timings),
         rulebook=rulebook,
         every=settings.reconcile_every,
+        timings=timings,
     )
 
 
-def _alert_check_for(settings: Settings, connection: Redis) -> Callable[[], None]:
+def _alert_check_for(settings: Settings, connection: Redis, timings: Timings) -> Callable[[], None]:
     """Return what tells people of trouble at each tick, if they want to be told."""
     if settings.alert_url is None:
         return lambda: None
-    return Alerter(connection, url=settings.alert_url.get_secret_value()).check
+    return Alerter(connection, url=settings.alert_url.get_secret_value(), timings=timings).check

@@ -12,11 +12,12 @@ from redis.exceptions import RedisError
 from config.errors import ConfigError
 from config.settings import load_settings
 from workers.monitoring.logs import configure_logging
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
 
-def _run(kind: str, args: list[str]) -> None:
+def _run(kind: str, args: list[str], timings: Timings) -> None:
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level, process=kind)
     _stop_with_supervisor()
@@ -26,15 +27,15 @@ def _run(kind: str, args: list[str]) -> None:
             from app.main import create_app  # noqa: PLC0415
             from app.receiver.server import run_receiver  # noqa: PLC0415
 
-            run_receiver(create_app(settings), socket.socket(fileno=int(args[0])))
+            run_receiver(create_app(settings, timings), socket.socket(fileno=int(args[0])))
         case "worker":
             from app.processes.worker import run_worker  # noqa: PLC0415
 
-            run_worker(settings)
+            run_worker(settings, timings=timings)
         case "reconciler":
             from app.processes.reconciler import run_reconciler  # noqa: PLC0415
 
-            run_reconciler(settings)
+            run_reconciler(settings, timings)
         case _:
             sys.exit(f"unknown process {kind!r}: choose receiver, worker or reconciler")
 
@@ -49,9 +50,14 @@ def _stop_with_supervisor() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-if __name__ == "__main__":
+def main(timings: Timings = DEFAULT_TIMINGS) -> None:
+    """Run the process that the command line names; exit status 1, with one line, if it cannot start."""
     try:
-        _run(sys.argv[1], sys.argv[2:])
+        _run(sys.argv[1], sys.argv[2:], timings)
     except (ConfigError, RedisError) as error:
         log.error("cannot start", reason=str(error))  # noqa: TRY400 - a user can fix it without a traceback
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

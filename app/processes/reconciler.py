@@ -2,11 +2,12 @@
 
 from config.settings import Settings, require_redis_url
 from workers.runtime import reconciler_for
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-def run_reconciler(settings: Settings) -> None:
+def run_reconciler(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:
     """Reconcile until a stop signal.
 
     It ends at once: what it has begun is stored, and a worker finishes it.
     """
-    reconciler_for(settings, require_redis_url(settings)).run_forever()
+    reconciler_for(settings, require_redis_url(settings), timings).run_forever()

@@ -11,13 +11,9 @@ from types import FrameType
 
 import structlog
 
-log = structlog.get_logger(__name__)
+from workers.timings import DEFAULT_TIMINGS, Timings
 
-_POLL_SECONDS = 0.2
-_FIRST_DELAY_SECONDS = 0.5
-_LONGEST_DELAY_SECONDS = 10.0  # short, so that a process runs again soon after its trouble was fixed
-_STABLE_SECONDS = 30.0  # a process that ran for so long did not die of its start
-_DRAIN_SECONDS = 30.0  # a request to Polar may take two thirds of it
+log = structlog.get_logger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -28,6 +24,7 @@ class ManagedProcess:
     args: Sequence[str]
     env: Mapping[str, str]
     pass_fds: Sequence[int] = ()
+    timings: Timings = DEFAULT_TIMINGS
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_at: float = 0.0
@@ -52,10 +49,14 @@ class ManagedProcess:
             if now >= self.start_at:
                 self.start()
         elif (code := self.process.poll()) is not None:
-            self.deaths = 0 if now - self.started_at > _STABLE_SECONDS else self.deaths + 1
-            delay = min(_FIRST_DELAY_SECONDS * 2 ** max(self.deaths - 1, 0), _LONGEST_DELAY_SECONDS)
+            self.deaths = 0 if now - self.started_at > self.timings.stable_after_seconds else self.deaths + 1
+            delay = self._restart_delay()
             log.error("process died", name=self.name, cause=_cause_of_death(code), restart_in_seconds=delay)
             self.process, self.start_at = None, now + delay
+
+    def _restart_delay(self) -> float:
+        doubled: float = self.timings.first_restart_delay_seconds * 2 ** max(self.deaths - 1, 0)
+        return min(doubled, self.timings.longest_restart_delay_seconds)
 
 
 def _cause_of_death(code: int) -> str:
@@ -73,6 +74,7 @@ def supervise(
     *,
     on_poll: Callable[[], None] = _do_nothing,
     on_stop: Callable[[], None] = _do_nothing,
+    timings: Timings = DEFAULT_TIMINGS,
 ) -> None:
     """Keep ``processes`` running until SIGINT, SIGTERM or SIGHUP.
 
@@ -86,11 +88,11 @@ def supervise(
                 for process in processes:
                     process.ensure_running()
                 on_poll()
-                time.sleep(_POLL_SECONDS)
+                time.sleep(timings.supervisor_check_seconds)
         finally:
             log.info("stopping: work in progress is finished first")
             on_stop()
-            stop_all(processes)
+            stop_all(processes, seconds=timings.stop_seconds)
             log.info("stopped")
 
 
@@ -111,12 +113,12 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def stop_all(processes: Sequence[ManagedProcess]) -> None:
-    """Ask each process to stop, and kill those that have not drained within 30 seconds."""
+def stop_all(processes: Sequence[ManagedProcess], *, seconds: float) -> None:
+    """Ask each process to stop, and kill those that are still running after ``seconds``."""
     running = [one.process for one in processes if one.process and one.process.poll() is None]
     for process in running:
         process.terminate()
-    deadline = time.monotonic() + _DRAIN_SECONDS
+    deadline = time.monotonic() + seconds
     for process in running:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))

@@ -8,19 +8,23 @@ from workers.pipeline.work_loop import work_in_a_burst, work_until_told
 from workers.pipeline.worker import GrantWorker
 from workers.runtime import worker_for
 from workers.store.connect import connect
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-def run_worker(settings: Settings, *, burst: bool = False) -> None:
+def run_worker(settings: Settings, *, burst: bool = False, timings: Timings = DEFAULT_TIMINGS) -> None:
     """Run RQ jobs until a stop signal; with ``burst``, until nothing is due."""
     url = require_redis_url(settings)
 
     def build() -> GrantWorker:
-        with connect(url) as redis:
+        with connect(url, timeout_seconds=timings.worker_redis_seconds) as redis:
             redis.ping()  # first: during an outage each attempt fails here, before the costly rest
         # RQ warns that a dashboard will not show this worker's address.
         with warnings.catch_warnings(action="ignore"):
-            worker = worker_for(settings, url)
+            worker = worker_for(settings, url, timings)
         gc.freeze()  # all that is loaded now stays loaded, so no collection needs to scan it
         return worker
 
-    (work_in_a_burst if burst else work_until_told)(build)
+    if burst:
+        work_in_a_burst(build)
+    else:
+        work_until_told(build, timings)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from tests.support.fakes import Clock
 from workers.core.delivery import Lease
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 
 class Gatekeeper:
@@ -47,4 +47,4 @@ class Gatekeeper:
         assert [one.id for one in lease.deliveries] == expected
         assert not expected or lease.outages == self.outages
         if expected and self.outages:
-            self._tried_until = now + timedelta(seconds=LEASE_SECONDS)
+            self._tried_until = now + timedelta(seconds=DEFAULT_TIMINGS.lease_seconds)

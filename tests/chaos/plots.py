@@ -9,8 +9,7 @@ from tests.chaos.cast import ALL, SALES, STONES
 from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.story import NAMES, Story, copies, files, names, refunds, stones, stops, tellings
-from workers.pipeline.granter import MOST_DELIVERIES
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 _LONGEST_WAIT_SECONDS = 1000  # of all waits between two tries
 
@@ -59,8 +58,8 @@ class Plots(Story):
             held = self.workers[pair[0]].holds & self.service.store.deliveries.keys()
             other.begin(self.service.reopen(*sorted(held)))
         else:
-            self.service.clock.advance(LEASE_SECONDS)
-            other.begin(self.service.lease(MOST_DELIVERIES))
+            self.service.clock.advance(DEFAULT_TIMINGS.lease_seconds)
+            other.begin(self.service.lease(DEFAULT_TIMINGS.deliveries_per_lease))
         other.go_on(comes_to)
         self.workers[pair[0]].go_on()
 

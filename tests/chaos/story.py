@@ -10,8 +10,7 @@ from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
 from tests.chaos.world import Told
 from workers.core.delivery import Lease, Status
-from workers.pipeline.granter import MOST_DELIVERIES
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 NAMES = "ABC"
 
@@ -22,7 +21,7 @@ files = st.sampled_from(sorted(FILES))
 tellings = st.sampled_from(sorted(TOLD))
 refunds = st.sampled_from(sorted(REFUNDS | REVOKES))
 stones = st.sampled_from(sorted(STONES))
-_seconds = st.sampled_from([1, 7, LEASE_SECONDS, 1000])
+_seconds = st.sampled_from([1, 7, DEFAULT_TIMINGS.lease_seconds, 1000])
 
 
 class Story(RuleBasedStateMachine):
@@ -75,7 +74,7 @@ class Story(RuleBasedStateMachine):
         """A worker goes on, or takes what is due, and comes so far."""
         worker = self.workers[name]
         if not worker.is_busy:
-            worker.begin(self.service.lease(MOST_DELIVERIES))
+            worker.begin(self.service.lease(DEFAULT_TIMINGS.deliveries_per_lease))
         worker.go_on(to)
 
     @rule(name=names)
@@ -151,7 +150,7 @@ class Story(RuleBasedStateMachine):
             if all(one.status is not Status.WAITING for one in self.service.store.deliveries.values()):
                 return
             self.service.clock.advance(1000)
-            self._work(self.service.lease(MOST_DELIVERIES))
+            self._work(self.service.lease(DEFAULT_TIMINGS.deliveries_per_lease))
 
     def _work(self, lease: Lease) -> None:
         last = Worker(self.service)

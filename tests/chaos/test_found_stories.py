@@ -13,7 +13,7 @@ from tests.chaos.polar import Mood
 from tests.chaos.stops import Stop
 from tests.chaos.test_model import Exact
 from workers.core.delivery import Status
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 NOTHING_NEW = Change(file=None, news=None)
 
@@ -68,7 +68,7 @@ def test_a_sleepers_skip_by_old_rules_leaves_what_another_has_claimed_and_waits_
     story.change_rules("A", "nothing")
     story.tell("order 1", "a")
     story.work("A", Stop.BEFORE_SETTLING)
-    story.wait(LEASE_SECONDS)
+    story.wait(DEFAULT_TIMINGS.lease_seconds)
     story.change_mood(Mood.AWAY)
     story.work_to_the_end("B")
     story.work_to_the_end("A")

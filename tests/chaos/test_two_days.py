@@ -10,7 +10,7 @@ from tests.chaos.polar import Mood, MoodyPolar
 from tests.support.builders import order_webhook, some_id
 from tests.support.fake_service import TEN, Shop
 from workers.core.delivery import Status
-from workers.pipeline.granter import MOST_DELIVERIES
+from workers.timings import DEFAULT_TIMINGS
 
 _ORDERS = 2_000
 _TWO_DAYS = timedelta(days=2)
@@ -57,7 +57,7 @@ def test_two_days_without_polar_park_nothing_and_all_are_credited_once_it_is_bac
     assert statuses(shop) == {Status.WAITING: _ORDERS}
     assert {one.strikes for one in shop.store.deliveries.values()} == {0}
     assert len(polar.requests) < _LOOKS + 100  # one a look, and a few to see that it is no event's fault
-    shares = [len(shop.work()) for _ in range(_ORDERS // MOST_DELIVERIES + 2)]
+    shares = [len(shop.work()) for _ in range(_ORDERS // DEFAULT_TIMINGS.deliveries_per_lease + 2)]
     assert shares[0] == 1  # the probe, as small as can be after so long
     assert statuses(shop) == {Status.GRANTED: _ORDERS}
     assert len(polar.events) == _ORDERS

@@ -16,7 +16,6 @@ from tests.support.processes import eventually
 from tests.support.real_stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
 from tests.support.rulebooks import watch_in
 from workers.core.delivery import Status
-from workers.monitoring import alerter as alerter_module
 from workers.monitoring.alerter import Alerter
 from workers.monitoring.alerts import AlertKind
 from workers.pipeline.worker import GrantWorker
@@ -24,6 +23,7 @@ from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
+from workers.timings import Timings
 
 TEN_MINUTES_MS = 600_000
 
@@ -258,14 +258,12 @@ def test_a_url_that_hangs_keeps_no_worker_from_its_tick(
     assert room.kinds == ["failed"]
 
 
-def test_a_url_that_hangs_is_given_up(
-    redis: Redis, room: Chat, alerter: Alerter, park: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(alerter_module, "_TIMEOUT_SECONDS", 0.1)
+def test_a_url_that_hangs_is_given_up(redis: Redis, room: Chat, park: Callable[..., None]) -> None:
     park("msg-1")
     room.answers.clear()
+    hasty = Alerter(redis, url=room.url, timings=Timings(alert_seconds=0.1))
     with capture_logs() as logs:
-        alerter.check()
+        hasty.check()
         (told,) = eventually(lambda: logs)
     assert told["reason"] == "CREDITS_ALERT_URL did not answer: TimeoutError"
 

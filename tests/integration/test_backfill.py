@@ -19,7 +19,7 @@ from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.errors import PolarDeniedError, PolarUnreachableError
 from workers.operations.backfill.order_scan import OrderProblem, delivery_id_of
-from workers.pipeline.granter import MOST_DELIVERIES
+from workers.timings import DEFAULT_TIMINGS
 
 STRANGER = some_id(999)
 FAILING = rules_of(rule("pack", {"api_usage": "int(order.metadata.credits)"}))
@@ -33,14 +33,14 @@ def operations(redis: Redis) -> Iterator[Operations]:
 
 
 def test_a_few_hundred_orders_are_read_page_by_page_and_granted_oldest_first(operations: Operations) -> None:
-    count = MOST_DELIVERIES + 10
+    count = DEFAULT_TIMINGS.deliveries_per_lease + 10
     for number in range(1, count + 1):
         sell(operations.polar, number, days_ago=number / 100)
     told: list[tuple[int, int]] = []
     backlog = operations.find_missing(on_progress=lambda read, total: told.append((read, total)))
     assert told == [(min(read, count), count) for read in range(100, count + 100, 100)]
     batches = list(operations.backfiller.grant(backlog, operations.granter))
-    assert [len(batch) for batch in batches] == [MOST_DELIVERIES, 10]
+    assert [len(batch) for batch in batches] == [DEFAULT_TIMINGS.deliveries_per_lease, 10]
     assert batches[1][-1].order_id == some_id(1)  # the newest
     assert operations.balance() == 10 * count
     assert operations.find_missing().scan.granted == count
@@ -176,18 +176,18 @@ def test_a_refund_alone_does_not_keep_its_order_from_credit(operations: Operatio
 
 
 def test_an_outage_ends_it_and_what_was_not_begun_is_left_as_it_was(operations: Operations) -> None:
-    for number in range(1, MOST_DELIVERIES + 2):
+    for number in range(1, DEFAULT_TIMINGS.deliveries_per_lease + 2):
         sell(operations.polar, number)
     backlog = operations.find_missing()
     operations.polar.scopes -= {"events:write"}
     with pytest.raises(PolarUnreachableError, match="Polar takes nothing now"):
         list(operations.backfiller.grant(backlog, operations.granter))
-    left = [delivery_id_of(some_id(n)) for n in range(1, MOST_DELIVERIES + 2)]
-    assert len(operations.store.get(left)) == MOST_DELIVERIES
+    left = [delivery_id_of(some_id(n)) for n in range(1, DEFAULT_TIMINGS.deliveries_per_lease + 2)]
+    assert len(operations.store.get(left)) == DEFAULT_TIMINGS.deliveries_per_lease
     operations.polar.scopes |= {"events:write"}
     let_pause_end(operations.redis)
     assert {one.status for one in operations.backfill()} == {Status.GRANTED}
-    assert operations.balance() == 10 * (MOST_DELIVERIES + 1)
+    assert operations.balance() == 10 * (DEFAULT_TIMINGS.deliveries_per_lease + 1)
 
 
 def test_a_rate_limit_in_the_midst_is_sat_out_and_the_batch_goes_on(operations: Operations) -> None:

@@ -8,7 +8,7 @@ from tests.support.builders import some_id
 from tests.support.fakes import KilledError
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.real_stores import let_leases_end
-from workers.pipeline.granter import MOST_DELIVERIES
+from workers.timings import DEFAULT_TIMINGS
 
 ORDERS = 4
 
@@ -46,7 +46,7 @@ def lose_redis(operations: Operations, _number: int) -> None:
 
 def work(operations: Operations, _number: int) -> None:
     let_leases_end(operations.redis)
-    operations.granter.run(operations.store.lease(MOST_DELIVERIES))
+    operations.granter.run(operations.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
 
 
 STEPS = [

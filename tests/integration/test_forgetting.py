@@ -14,7 +14,7 @@ from tests.support.real_stores import accept, let_leases_end
 from tests.support.recordings import payload
 from workers.core.delivery import Status
 from workers.operations.forget import CustomerEraser
-from workers.pipeline.granter import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.bodies import compress_body
@@ -22,6 +22,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
+from workers.timings import DEFAULT_TIMINGS
 
 RULES = rules_of(
     rule("pack", {"api_usage": 10}, on_refund="revoke"),
@@ -63,7 +64,7 @@ def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) 
     granter = Granter(
         deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=polar, rules=lambda: RULES
     )
-    granter.run(store.lease(MOST_DELIVERIES))
+    granter.run(store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
     assert store.count_by_status()[Status.WAITING] == 0
 
 
@@ -124,7 +125,7 @@ def test_what_was_erased_cannot_be_taken_again(store: DeliveryStore, eraser: Cus
     eraser.erase(["refused by Polar"])
     assert store.reopen(["refused by Polar"]) == ()
     assert store.get(["refused by Polar"])[0].status is Status.FAILED
-    assert store.lease(MOST_DELIVERIES).deliveries == ()
+    assert store.lease(DEFAULT_TIMINGS.deliveries_per_lease).deliveries == ()
 
 
 @pytest.mark.usefixtures("settled")
@@ -154,7 +155,7 @@ def test_what_waits_is_found_by_its_body_and_keeps_it(
     assert eraser.settled(CUSTOMER) == []
     assert eraser.erase(sorted(THEIRS)) == []
     let_leases_end(redis)
-    bodies = {one.id: one.body for one in store.lease(MOST_DELIVERIES).deliveries}
+    bodies = {one.id: one.body for one in store.lease(DEFAULT_TIMINGS.deliveries_per_lease).deliveries}
     assert bodies == {**THEIRS, **OTHERS}
 
 

@@ -9,8 +9,9 @@ from redis import Redis
 from tests.support.real_stores import QUEUE, accept, due_ms, ids_of, let_leases_end, now_ms
 from workers.core.delivery import Status
 from workers.store import keys
-from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length
+from workers.timings import DEFAULT_TIMINGS
 
 
 def test_a_lease_puts_its_deliveries_off_until_it_ends(
@@ -22,7 +23,7 @@ def test_a_lease_puts_its_deliveries_off_until_it_ends(
     after = now_ms(redis)
     assert (leased.id, leased.type, leased.strikes, leased.attempt) == ("msg-1", "order.paid", 0, 1)
     # Redis counts whole milliseconds.
-    assert before - 1 <= cast(float, due_ms(redis, "msg-1")) - LEASE_SECONDS * 1000 <= after
+    assert before - 1 <= cast(float, due_ms(redis, "msg-1")) - DEFAULT_TIMINGS.lease_seconds * 1000 <= after
     assert store.lease(10).deliveries == ()
 
 

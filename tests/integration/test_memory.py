@@ -16,11 +16,12 @@ from tests.support.fakes import FakePolar
 from tests.support.real_stores import RETAIN, accept
 from tests.support.recordings import payload
 from workers.core.delivery import Status
-from workers.pipeline.granter import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
+from workers.timings import DEFAULT_TIMINGS
 
 RENEWAL = payload("order_paid_subscription_cycle").decode()  # byte for byte: spaces would cost
 ORDER, CUSTOMER = (json.loads(RENEWAL)["data"][name] for name in ("id", "customer_id"))
@@ -45,7 +46,7 @@ def run(redis: Redis, store: DeliveryStore, rules: Rules) -> None:
     granter = Granter(
         deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=FakePolar(), rules=lambda: rules
     )
-    granter.run(store.lease(MOST_DELIVERIES))
+    granter.run(store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
 
 
 def bytes_each(redis: Redis, *forms: str) -> float:

@@ -12,9 +12,10 @@ from workers.core.delivery import Lease, Status
 from workers.monitoring.health import examine
 from workers.pipeline.granter import Granter
 from workers.store import keys
-from workers.store.deliveries import LEASE_SECONDS, DeliveryStore
+from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
+from workers.timings import DEFAULT_TIMINGS
 
 
 def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
@@ -80,7 +81,7 @@ def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
     Throttle(redis).pause(60, "Polar answered 503")
     let_pause_end(redis)
     store.lease(10)
-    assert 0 < redis.pttl(keys.PROBE) <= LEASE_SECONDS * 1000
+    assert 0 < redis.pttl(keys.PROBE) <= DEFAULT_TIMINGS.lease_seconds * 1000
 
 
 def test_a_probe_is_the_smaller_the_longer_polar_is_away(

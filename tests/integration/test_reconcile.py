@@ -20,12 +20,12 @@ from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.processes import TEN
 from tests.support.rulebooks import write
 from workers.core.delivery import Status
-from workers.operations import reconcile
 from workers.operations.backfill.order_scan import delivery_id_of
 from workers.operations.reconcile import Reconciler
 from workers.store import keys
 from workers.store.counts import Tally
 from workers.store.schedule import ReconcileSchedule
+from workers.timings import Timings
 
 SIX_HOURS = timedelta(hours=6)
 BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
@@ -174,13 +174,11 @@ class Shaky(Rulebook):
             raise end
 
 
-def test_redis_is_said_to_be_away_once_and_to_be_back_once(
-    operations: Operations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reconcile, "_LOOK_SECONDS", 0)
+def test_redis_is_said_to_be_away_once_and_to_be_back_once(operations: Operations, tmp_path: Path) -> None:
     usual = reconciler(operations, tmp_path)
     gone = RedisGoneError("Connection refused")
-    one = replace(usual, rulebook=Shaky(tmp_path / "rules.yaml", gone, gone, None, None, KilledError()))
+    shaky = Shaky(tmp_path / "rules.yaml", gone, gone, None, None, KilledError())
+    one = replace(usual, rulebook=shaky, timings=Timings(reconcile_check_seconds=0))
     with capture_logs() as logs, pytest.raises(KilledError):
         one.run_forever()
     told = [line["event"] for line in logs if "Redis" in line["event"]]

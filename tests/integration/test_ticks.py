@@ -13,11 +13,12 @@ from tests.support.real_stores import QUEUE, RETAIN, accept, let_pause_end, now_
 from tests.support.rulebooks import TWENTY, Watch, watch_in, write
 from workers.core.delivery import Status
 from workers.monitoring.health import Check, examine
-from workers.pipeline.worker import TICK_SECONDS, GrantWorker
+from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
+from workers.timings import DEFAULT_TIMINGS
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_health_is_unwell_while_the_changed_file_is_broken(
 def two_ticks(worker: GrantWorker, watch: Watch) -> None:
     """Let as much time pass as there is between two ticks."""
     worker.tick()
-    watch.clock.seconds += TICK_SECONDS
+    watch.clock.seconds += DEFAULT_TIMINGS.tick_seconds
     worker.tick()
 
 

@@ -13,8 +13,8 @@ from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
-from workers.pipeline.granter import MOST_DELIVERIES, Granter
-from workers.store.deliveries import LEASE_SECONDS
+from workers.pipeline.granter import Granter
+from workers.timings import DEFAULT_TIMINGS
 
 TEN = rules_of(rule("pack", {"api_usage": 10}))
 TWENTY = rules_of(rule("pack", {"api_usage": 20}))
@@ -74,7 +74,7 @@ class Shop:
 
     def work(self) -> dict[str, Outcome]:
         """Do one worker's share; return what became of each delivery in it."""
-        outcomes = self.granter.run(self.store.lease(MOST_DELIVERIES))
+        outcomes = self.granter.run(self.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
         return {outcome.delivery_id: outcome for outcome in outcomes}
 
     def replay(self, *ids: str) -> dict[str, Outcome]:
@@ -115,7 +115,7 @@ def crash(shop: Shop, work: Callable[[], object] | None = None) -> None:
     """Let a worker die in the midst of its work, and its lease run out."""
     with pytest.raises(KilledError):
         (work or shop.work)()
-    shop.clock.advance(LEASE_SECONDS)
+    shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
 
 
 def nothing() -> None:
@@ -165,7 +165,7 @@ def work_but_before_taking_back(shop: Shop, happens: Callable[[], object]) -> di
 
 
 def _work_with(shop: Shop, book: BookWith) -> dict[str, Outcome]:
-    outcomes = replace(shop.granter, ledger=book).run(shop.store.lease(MOST_DELIVERIES))
+    outcomes = replace(shop.granter, ledger=book).run(shop.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
     return {outcome.delivery_id: outcome for outcome in outcomes}
 
 

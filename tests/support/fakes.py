@@ -14,7 +14,7 @@ from workers.core.grants import Grant
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 Event = Mapping[str, Any]
 
@@ -80,7 +80,7 @@ class FakeStore:
         due = sorted((kept.due, id_) for id_, kept in self.deliveries.items() if kept.due and kept.due <= now)
         taken = tuple(self._take(id_) for _, id_ in due[: max(1, most // 2**self.outages)])
         if taken and self.outages:
-            self._probed_until = now + timedelta(seconds=LEASE_SECONDS)
+            self._probed_until = now + timedelta(seconds=DEFAULT_TIMINGS.lease_seconds)
         return Lease(deliveries=taken, outages=self.outages)
 
     def reopen(self, *ids: str) -> Lease:
@@ -92,7 +92,7 @@ class FakeStore:
 
     def _take(self, delivery_id: str) -> Leased:
         kept = self.deliveries[delivery_id]
-        kept.due = self._clock.now + timedelta(seconds=LEASE_SECONDS)
+        kept.due = self._clock.now + timedelta(seconds=DEFAULT_TIMINGS.lease_seconds)
         kept.attempts += 1
         return Leased(
             id=delivery_id, type=kept.type, body=kept.body, strikes=kept.strikes, attempt=kept.attempts

@@ -13,7 +13,7 @@ from tests.support.fake_service import (
 )
 from tests.support.fakes import KilledError
 from workers.errors import PolarRefusedError
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 Mishap = Callable[[Shop], object]
 
@@ -31,7 +31,7 @@ def _survive(shop: Shop, work: Callable[[], object]) -> None:
     try:
         work()
     except KilledError:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
 
 
 def _die_before_settling(shop: Shop) -> None:
@@ -50,7 +50,7 @@ def _lose_an_answer(shop: Shop) -> None:
 
 def _another_does_it(shop: Shop) -> Callable[[], None]:
     def meanwhile() -> None:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
         shop.work()
 
     return meanwhile

@@ -23,12 +23,12 @@ from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_ale
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.scripts import load_script, moment_of
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
 _HUSH_SECONDS = 600  # nobody wants to hear of one kind of trouble more often
 _GAP_SECONDS = 240  # longer than the longest job keeps a worker from looking, shorter than what is told
-_TIMEOUT_SECONDS = 5
 _MOST_REASONS = 3
 
 _TROUBLES = (AlertKind.STUCK, AlertKind.POLAR)
@@ -41,9 +41,10 @@ _KEYS = [
 class Alerter:
     """One worker's eye on how things stand for all of them, and its voice."""
 
-    def __init__(self, redis: Redis, *, url: str) -> None:
+    def __init__(self, redis: Redis, *, url: str, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._redis = redis
         self._url = url
+        self._timeout_seconds = timings.alert_seconds
         self._deliveries = DeliveryStore(redis)
         self._watch = redis.register_script(load_script("alert_situation"))
         self._voice = threading.Thread()
@@ -60,7 +61,7 @@ class Alerter:
     def finish(self) -> None:
         """Give a message that is under way as long as an answer may take."""
         if self._voice.is_alive():
-            self._voice.join(_TIMEOUT_SECONDS)
+            self._voice.join(self._timeout_seconds)
 
     def _may_tell(self, kind: AlertKind) -> bool:
         return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_HUSH_SECONDS))
@@ -87,7 +88,7 @@ class Alerter:
     def _tell(self, messages: Mapping[AlertKind, Mapping[str, Any]], state: AlertState) -> None:
         for kind, words in messages.items():
             try:
-                post(self._url, words)
+                post(self._url, words, timeout_seconds=self._timeout_seconds)
             except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on
                 # The same is due again when the hush is over, and not before.
                 log.error("alert failed", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - the URL
@@ -138,7 +139,7 @@ class _NoRedirect(HTTPRedirectHandler):
         """Let a redirect be the error that it is."""
 
 
-def post(url: str, words: Mapping[str, Any]) -> None:
+def post(url: str, words: Mapping[str, Any], *, timeout_seconds: float) -> None:
     """Post JSON once; raises whatever goes wrong, anything but a 2xx included.
 
     Not by httpx: at LOG_LEVEL=debug that logs the URL. It lends its certificates.
@@ -149,7 +150,7 @@ def post(url: str, words: Mapping[str, Any]) -> None:
         headers={"Content-Type": "application/json", "User-Agent": "credit-granter"},
     )
     opener = build_opener(HTTPSHandler(context=httpx.create_ssl_context()), _NoRedirect)
-    opener.open(request, timeout=_TIMEOUT_SECONDS).close()
+    opener.open(request, timeout=timeout_seconds).close()
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from config.durations import spoken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
-from workers.pipeline.granter import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Page, Row, pages
 from workers.polar.responses import needs
@@ -117,9 +117,10 @@ def run_batches(
 
     PolarUnreachableError if Polar takes nothing: what was not begun is left as it was.
     """
-    for start in range(0, len(items), MOST_DELIVERIES):
+    most = granter.timings.deliveries_per_lease
+    for start in range(0, len(items), most):
         pacer.wait(take=False)
-        outcomes = granter.run(Lease(deliveries=take(items[start : start + MOST_DELIVERIES])))
+        outcomes = granter.run(Lease(deliveries=take(items[start : start + most])))
         held_up = [one for one in outcomes if one.status is Status.WAITING and not one.strike]
         yield [one for one in outcomes if one not in held_up]
         if held_up:

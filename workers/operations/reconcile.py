@@ -17,6 +17,7 @@ from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.pipeline.granter import Granter
 from workers.store.outage import RedisOutage
 from workers.store.schedule import ReconcileSchedule
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,6 @@ NEEDS_CREDIT_FROM = (
     "before you went live would be credited again"
 )
 
-_LOOK_SECONDS = 2.0  # how late a round may be, and how soon a changed rules file is noticed
 _LEAST_LOOKED_BACK = timedelta(days=2)  # an outage over a weekend's night is still found at the next round
 _TRY_AGAIN = timedelta(minutes=5)  # after a round that Polar did not let us finish
 _LONGEST_ROUND = timedelta(minutes=10)  # should its host die, another begins after this at the earliest
@@ -41,13 +41,14 @@ class Reconciler:
     granter: Granter
     rulebook: Rulebook
     every: timedelta
+    timings: Timings = DEFAULT_TIMINGS
 
     def run_forever(self) -> None:
         """Work until the process ends, through every outage of Redis."""
-        outage = RedisOutage()
+        outage = RedisOutage(self.timings)
         while True:
-            seconds = outage.run(self.run_if_due, reconnect=self.schedule.reconnect) or _LOOK_SECONDS
-            time.sleep(seconds)
+            seconds = outage.run(self.run_if_due, reconnect=self.schedule.reconnect)
+            time.sleep(seconds or self.timings.reconcile_check_seconds)
 
     def run_if_due(self) -> None:
         """Do a round if it is time for one, and nobody else has begun it."""

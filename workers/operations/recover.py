@@ -13,12 +13,13 @@ from workers.core.dry_run import dry_run_text
 from workers.core.envelope import STORED_TYPES, peek_type
 from workers.core.planning import Plan
 from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
-from workers.pipeline.granter import MOST_DELIVERIES, Granter
+from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Row, failed_webhooks
 from workers.store.bodies import compress_body, decompress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
+from workers.timings import DEFAULT_TIMINGS
 
 _NO_BODY = "Polar has archived it, and its body with it"
 _NO_EVENT = "its body is no event: it may be for an endpoint of another format"
@@ -119,8 +120,9 @@ class Recoverer:
     def forecasts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:
         """Return what a run of each would come to, by its id; touches nothing."""
         would: dict[str, str] = {}
-        for start in range(0, len(lost), MOST_DELIVERIES):
-            some = lost[start : start + MOST_DELIVERIES]
+        most = DEFAULT_TIMINGS.deliveries_per_lease
+        for start in range(0, len(lost), most):
+            some = lost[start : start + most]
             planned = [plan_delivery(one.type, decompress_body(one.packed_body), rules) for one in some]
             standings = self.ledger.find_for_plans([each.plan or Plan(subject="") for each in planned])
             for one, each, standing in zip(some, planned, standings, strict=True):

@@ -22,14 +22,9 @@ from workers.core.takebacks import due_take_backs
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.outcome_log import tell
 from workers.pipeline.ports import Deliveries, Ledger, Polar, Throttle
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
-
-# The grants of one lease go in one request or two: a month's renewals take minutes.
-MOST_DELIVERIES = 500
-
-# A drain gives way after this, so that nobody waits long for a worker that is told to stop.
-_DRAIN_SECONDS = 5.0
 
 # One of them waits for Polar, one is settled; the next is made ready.
 _MOST_UNDER_WAY = 2
@@ -70,6 +65,7 @@ class Granter:
     polar: Polar
     rules: Callable[[], Rules]
     jitter: Callable[[], float] = random.random
+    timings: Timings = DEFAULT_TIMINGS
 
     def drain(self) -> None:
         """Work on what is due until nothing is, or until it is time to give way.
@@ -90,11 +86,11 @@ class Granter:
                 threads.shutdown(wait=not hangs, cancel_futures=hangs)
 
     def _drain(self, asking: Executor, settling: Executor) -> None:
-        give_way = time.monotonic() + _DRAIN_SECONDS
+        give_way = time.monotonic() + self.timings.drain_seconds
         under_way: deque[Future[list[Outcome]]] = deque()
         taken: dict[str, str] = {}
         while time.monotonic() < give_way:
-            lease = self.deliveries.lease(MOST_DELIVERIES)
+            lease = self.deliveries.lease(self.timings.deliveries_per_lease)
             if lease.deliveries:
                 answered = asking.submit(copy_context().run, self._ask, self._prepare(lease), taken)
                 under_way.append(settling.submit(copy_context().run, self._settle_answered, answered))
@@ -186,6 +182,7 @@ class Granter:
             strikes={key: strikes[makers[key]] for key in grants},
             outages=ready.lease.outages,
             jitter=self.jitter,
+            timings=self.timings,
         )
         return ingestion.run(list(grants.values()), begun=ready.begun)
 

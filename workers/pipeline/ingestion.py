@@ -10,16 +10,9 @@ from workers.core.pauses import cause_of
 from workers.core.usage_events import usage_event
 from workers.errors import PolarBrokenError, PolarError
 from workers.pipeline.retries import Circumstances, Halve, Later, Park, Pause, decide
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 Send = Callable[[Sequence[Mapping[str, Any]]], None]
-
-# Far below the 4,681 (by the meters that match) at which Polar breaks, and quick on its side.
-MOST_EVENTS = 500
-
-# No request but the first is begun later than this after the lease was taken, so that the last one ends
-# within it: who has lost the lease has worked for nothing. What was not sent is due again at once. The first
-# always is: where planning alone took so long, it would never come to one.
-_ROUND_SECONDS = 10.0
 
 # When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
 _MOST_SUSPECTS = 3
@@ -36,6 +29,7 @@ class Ingestion:
         strikes: Mapping[str, int],
         outages: int,
         jitter: Callable[[], float],
+        timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
         """Take how often each grant (by key) failed alone, and the pauses in a row before this."""
         self._send = send
@@ -43,6 +37,7 @@ class Ingestion:
         self._strikes = strikes
         self._outages = outages
         self._jitter = jitter
+        self._timings = timings
         self._has_asked = False
         self._done = IngestionResult()
         self._suspects: list[tuple[Grant, PolarError]] = []
@@ -53,8 +48,9 @@ class Ingestion:
         ``begun`` is when their lease was taken, by the monotonic clock.
         """
         ordered = sorted(grants, key=lambda grant: grant.key)
-        left = [ordered[i : i + MOST_EVENTS] for i in range(0, len(ordered), MOST_EVENTS)]
-        give_up = begun + _ROUND_SECONDS
+        most = self._timings.events_per_request
+        left = [ordered[i : i + most] for i in range(0, len(ordered), most)]
+        give_up = begun + self._timings.round_seconds
         while left and not self._ends(give_up):
             # After a suspect the far end comes next: suspects may stand side by side.
             turn = -1 if len(self._suspects) % 2 else 0
@@ -68,6 +64,8 @@ class Ingestion:
 
     def _ends(self, give_up: float) -> bool:
         in_doubt = len(self._suspects) >= _MOST_SUSPECTS and not self._done.accepted
+        # A worker that has lost its lease works for nothing. The first request is always made: where planning
+        # alone takes too long, there would never be one.
         late = self._has_asked and time.monotonic() >= give_up
         return self._done.pause is not None or in_doubt or late or not self._may_ask()
 
@@ -89,7 +87,7 @@ class Ingestion:
 
     def _meet(self, error: PolarError, batch: list[Grant]) -> list[list[Grant]]:
         done = self._done
-        match decide(error, self._circumstances(batch)):
+        match decide(error, self._circumstances(batch), self._timings):
             case Park(reasons=reasons):
                 done.refused |= {batch[i].key: words for i, words in reasons.items()}
                 rest = [grant for i, grant in enumerate(batch) if i not in reasons]

@@ -9,11 +9,7 @@ from workers.errors import (
     PolarRateLimitedError,
     PolarRefusedError,
 )
-
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0  # Polar's own window of rate limiting; a probe a minute costs nothing
-_FIRST_RETRY_SECONDS = 10.0
-_MOST_STRIKES = 5  # 10 s, 30 s, 90 s, 270 s, 810 s: about 20 minutes, then a person should look
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,24 +58,25 @@ class Circumstances:
     jitter: float = 1.0
 
 
-def decide(error: PolarError, given: Circumstances) -> Decision:
+def decide(error: PolarError, given: Circumstances, timings: Timings = DEFAULT_TIMINGS) -> Decision:
     """Return what to do about ``error``."""
     match error:
         case PolarRateLimitedError():
-            return Pause(seconds=max(error.retry_after_seconds, _FIRST_PAUSE_SECONDS))
+            return Pause(seconds=max(error.retry_after_seconds, timings.first_pause_seconds))
         case PolarRefusedError():
             return _content(error, given)
         case PolarBrokenError() if given.events > 1 and (given.others_pass or given.outages):
             return Halve()
         case PolarBrokenError() if given.events == 1 and given.others_pass:
-            return _patience(error, given)
+            return _patience(error, given, timings)
         case _:
-            return Pause(seconds=pause_seconds(given.outages, given.jitter))
+            return Pause(seconds=pause_seconds(given.outages, given.jitter, timings))
 
 
-def pause_seconds(outages: int, jitter: float) -> float:
+def pause_seconds(outages: int, jitter: float, timings: Timings = DEFAULT_TIMINGS) -> float:
     """Return how long everybody waits: doubling from a second to a minute, less up to a half."""
-    longest: float = min(_FIRST_PAUSE_SECONDS * 2 ** min(outages, 16), _LONGEST_PAUSE_SECONDS)
+    doubled: float = timings.first_pause_seconds * 2 ** min(outages, 16)
+    longest = min(doubled, timings.longest_pause_seconds)
     return longest * (1 - jitter / 2)
 
 
@@ -91,7 +88,7 @@ def _content(error: PolarRefusedError, given: Circumstances) -> Park | Halve:
     return Halve() if given.events > 1 else Park(reasons={0: str(error)})
 
 
-def _patience(error: PolarError, given: Circumstances) -> Later | Park:
-    if given.strikes >= _MOST_STRIKES:
+def _patience(error: PolarError, given: Circumstances, timings: Timings) -> Later | Park:
+    if given.strikes >= timings.max_retries:
         return Park(reasons={0: f"{error} ({given.strikes + 1} times, while others passed)"})
-    return Later(seconds=_FIRST_RETRY_SECONDS * 3**given.strikes)
+    return Later(seconds=timings.first_retry_seconds * 3**given.strikes)

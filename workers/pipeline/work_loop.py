@@ -19,11 +19,12 @@ from rq.worker import WorkerStatus
 
 from workers.pipeline.worker import GrantWorker
 from workers.store.outage import RedisOutage
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-def work_until_told(build: Callable[[], GrantWorker]) -> None:
+def work_until_told(build: Callable[[], GrantWorker], timings: Timings = DEFAULT_TIMINGS) -> None:
     """Work until SIGTERM or SIGINT, through every outage of Redis."""
-    stop, outage = _Stop(), RedisOutage()
+    stop, outage = _Stop(), RedisOutage(timings)
     worker: GrantWorker | None = None
     with suppress(StopRequested):
         while not stop.told:

@@ -16,11 +16,10 @@ from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.queue import QUEUE, WORKER_SILENCE_SECONDS, drain_job_args, new_drain_job
 from workers.store.scripts import load_script
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
-
-TICK_SECONDS = 2  # how long what nobody woke up for may lie; a tick is a round trip or two
 
 _WORKER_SECONDS = 60  # RQ forgets a worker this long (and a minute) after its last sign
 
@@ -42,7 +41,9 @@ class GrantWorker(SimpleWorker):
         rulebook: Rulebook,
         retain: timedelta,
         tell: Callable[[], None] = lambda: None,
+        timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
+        self._tick_seconds = timings.tick_seconds  # before super(): RQ asks for dequeue_timeout there
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             connection=connection,
@@ -60,7 +61,7 @@ class GrantWorker(SimpleWorker):
     @property
     def dequeue_timeout(self) -> int:
         """Wait for a job only until the next tick."""
-        return TICK_SECONDS
+        return self._tick_seconds
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run our own job alone: RQ would import and call whatever anybody wrote into Redis."""
@@ -76,7 +77,7 @@ class GrantWorker(SimpleWorker):
         # RQ calls this between taking a job and running it too: what that job is for is still due then.
         if pipeline is None and time.monotonic() >= self._next_tick:
             self.tick()
-            self._next_tick = time.monotonic() + TICK_SECONDS
+            self._next_tick = time.monotonic() + self._tick_seconds
 
     def has_more(self) -> bool:
         """Say whether something is due after a burst: a job that cannot be run leaves it behind."""

@@ -14,13 +14,9 @@ import httpx
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, pages
 from workers.polar.responses import error_of
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and moves
-
-# Polar takes half a second for a thousand events; what takes longer than this is not coming. The
-# phases together stay within the 20 s that a lease allows for, however the body of an answer drips.
-_TIMEOUT = httpx.Timeout(connect=4.0, write=5.0, read=10.0, pool=1.0)
-_REQUEST_SECONDS = 20.0
 
 _PER_PAGE = 100  # Polar gives no more
 _MOST_PAGES = 10  # of a list that is read whole; who has more than a thousand is told so
@@ -36,7 +32,9 @@ class Polar:
         token: str,
         transport: httpx.BaseTransport | None = None,
         count: Callable[[str], object] = lambda _status: None,
+        timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
+        self._request_seconds = timings.polar_request_seconds
         self._count = count
         self._client = httpx.Client(
             base_url=url,
@@ -45,9 +43,9 @@ class Polar:
                 "Polar-Version": API_VERSION,
                 "User-Agent": "credit-granter",
             },
-            timeout=_TIMEOUT,
+            timeout=_timeout(timings),
             transport=transport,
-            event_hooks={"response": [_limit]},
+            event_hooks={"response": [self._limit]},
         )
 
     def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -147,7 +145,7 @@ class Polar:
         self._client.close()
 
     def _request(self, method: str, path: str, *, success: int = HTTPStatus.OK, **kwargs: Any) -> Any:
-        until = {"until": time.monotonic() + _REQUEST_SECONDS}
+        until = {"until": time.monotonic() + self._request_seconds}
         try:
             response = self._client.request(method, path, extensions=until, **kwargs)
         except httpx.HTTPError as error:
@@ -161,27 +159,37 @@ class Polar:
         except (ValueError, RecursionError):
             raise PolarUnreachableError("Polar's answer is not JSON") from None
 
+    def _limit(self, response: httpx.Response) -> None:
+        if isinstance(response.stream, httpx.SyncByteStream):
+            until = response.request.extensions["until"]
+            response.stream = _Punctual(response.stream, until, self._request_seconds)
+
 
 class _Punctual(httpx.SyncByteStream):
     """A body for who waits so long for all of it: a timeout counts from each piece anew."""
 
-    def __init__(self, stream: httpx.SyncByteStream, until: float) -> None:
+    def __init__(self, stream: httpx.SyncByteStream, until: float, seconds: float) -> None:
         self._stream = stream
         self._until = until
+        self._seconds = seconds
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._stream:
             if time.monotonic() > self._until:
-                raise httpx.ReadTimeout(f"the answer took longer than {_REQUEST_SECONDS:.0f} s")
+                raise httpx.ReadTimeout(f"the answer took longer than {self._seconds:g} s")
             yield piece
 
     def close(self) -> None:
         self._stream.close()
 
 
-def _limit(response: httpx.Response) -> None:
-    if isinstance(response.stream, httpx.SyncByteStream):
-        response.stream = _Punctual(response.stream, response.request.extensions["until"])
+def _timeout(timings: Timings) -> httpx.Timeout:
+    return httpx.Timeout(
+        connect=timings.polar_connect_seconds,
+        write=timings.polar_write_seconds,
+        read=timings.polar_read_seconds,
+        pool=timings.polar_pool_seconds,
+    )
 
 
 def _customer(found: Any) -> Row:

@@ -6,15 +6,13 @@ from redis.exceptions import RedisError
 
 from config.errors import ConfigError
 from workers.store.intake import Intake
+from workers.timings import DEFAULT_TIMINGS
 
-# Polar waits ten seconds for an answer and asks for two: a receiver rather says 503 in time.
-RECEIVER_SECONDS = 3
-_WORKER_SECONDS = 10
 # A burst waits for one of these rather than be refused; Redis answers one at a time anyway.
 _CONNECTIONS = 50
 
 
-def connect(url: str, *, timeout_seconds: float = _WORKER_SECONDS) -> Redis:
+def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_seconds) -> Redis:
     """Return a client for workers and commands, or with less patience for a receiver; it connects later.
 
     ConfigError if the URL's options (``?name=value``) are none that redis-py knows.
@@ -29,13 +27,13 @@ def connect(url: str, *, timeout_seconds: float = _WORKER_SECONDS) -> Redis:
     return client
 
 
-def intake_for(url: str) -> Intake:
+def intake_for(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds) -> Intake:
     """Return the receiver's door to Redis; connects when first used."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,
-        timeout=RECEIVER_SECONDS,
-        socket_timeout=RECEIVER_SECONDS,
-        socket_connect_timeout=RECEIVER_SECONDS,
+        timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
     )
     return Intake(redis.asyncio.Redis.from_pool(pool))

@@ -16,41 +16,38 @@ from workers.store import keys
 from workers.store.bodies import compress_body, decompress_body
 from workers.store.queue import drain_job_args
 from workers.store.scripts import load_script, milliseconds_of, moment_of
-
-# A killed worker's share is due again after this long. Longer than a round (10 s) and the last request
-# in it (20 s) may take; short enough that credit comes within the minute all the same.
-LEASE_SECONDS = 40
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 # Stands before the reason of a delivery that failed and was put to rest.
 _DISMISSED = "dismissed: "
 
 _PAGE = 200
 
-# The first arguments of scripts that take deliveries by name.
-_TAKING: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, LEASE_SECONDS * 1000)
-
 
 class DeliveryStore:
     """Deliveries in Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._redis = redis
+        self._lease_ms = int(timings.lease_seconds * 1000)
+        # The first arguments of scripts that take deliveries by name.
+        self._taking: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, self._lease_ms)
         self._lease = redis.register_script(load_script("lease"))
         self._reopen = redis.register_script(load_script("reopen"))
         self._store_and_lease = redis.register_script(load_script("store_and_lease"))
         self._dismiss = redis.register_script(load_script("dismiss"))
 
     def lease(self, most: int) -> Lease:
-        """Take up to ``most`` deliveries that are due, for ``LEASE_SECONDS``; none during a pause."""
+        """Take up to ``most`` deliveries that are due, until the lease ends; none during a pause."""
         outages, *taken = self._lease(
             keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.deliveries(Status.WAITING)],
-            args=[keys.DELIVERY, keys.BODY, LEASE_SECONDS * 1000, most, *drain_job_args()],
+            args=[keys.DELIVERY, keys.BODY, self._lease_ms, most, *drain_job_args()],
         )
         return Lease(deliveries=tuple(map(_leased, taken)), outages=outages)
 
     def reopen(self, ids: Sequence[str]) -> tuple[Leased, ...]:
         """Take these deliveries whatever became of them; unknown ids are left out."""
-        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*_TAKING, *ids])))
+        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*self._taking, *ids])))
 
     def store_and_lease(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
         """Store deliveries (id, type, body) that no receiver took, and take them; a known one is run again.
@@ -58,7 +55,7 @@ class DeliveryStore:
         The caller works on them itself; if it is killed, a worker does once the lease ends.
         """
         args = [piece for id_, type_, body in rows for piece in (id_, type_, compress_body(body))]
-        return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*_TAKING, *args])))
+        return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*self._taking, *args])))
 
     def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
         """Put those of ``ids`` that failed to rest: skipped, with their reason, and kept for ``retain``."""

@@ -7,19 +7,18 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers.store.redis_errors import describe_redis_error
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
-
-_FIRST_WAIT_SECONDS = 0.2  # a restart takes no longer
-_LONGEST_WAIT_SECONDS = 3.0  # how late we may be when Redis is back
 
 
 class RedisOutage:
     """How long Redis has been away."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: Timings = DEFAULT_TIMINGS) -> None:
+        self._timings = timings
         self._began: float | None = None
-        self._next_wait_seconds = _FIRST_WAIT_SECONDS
+        self._next_wait_seconds = self._timings.first_redis_wait_seconds
 
     @property
     def is_ongoing(self) -> bool:
@@ -42,11 +41,11 @@ class RedisOutage:
             self._began = time.monotonic()
             log.warning("Redis is away: waiting for it", reason=describe_redis_error(error))
         seconds = self._next_wait_seconds
-        self._next_wait_seconds = min(2 * seconds, _LONGEST_WAIT_SECONDS)
+        self._next_wait_seconds = min(2 * seconds, self._timings.longest_redis_wait_seconds)
         return seconds
 
     def end(self) -> None:
         """Note that Redis answers."""
         if self._began is not None:
             log.info("Redis is back", away_seconds=round(time.monotonic() - self._began, 1))
-            self._began, self._next_wait_seconds = None, _FIRST_WAIT_SECONDS
+            self._began, self._next_wait_seconds = None, self._timings.first_redis_wait_seconds

@@ -12,6 +12,7 @@ from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +42,11 @@ def stores(settings: Settings) -> Iterator[Stores]:
         yield stores_in(connection, settings)
 
 
-def stores_in(connection: Redis, settings: Settings) -> Stores:
+def stores_in(connection: Redis, settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> Stores:
     """Return the stores in one Redis."""
     return Stores(
         redis=connection,
-        deliveries=DeliveryStore(connection),
+        deliveries=DeliveryStore(connection, timings),
         ledger=Ledger(connection, retain=settings.retain),
         throttle=Throttle(connection, requests_per_minute=settings.requests_per_minute),
     )

@@ -20,7 +20,7 @@ from threading import Event
 from app.processes.supervisor import ManagedProcess, stop_all
 from app.receiver.server import listen, url_of
 from tests.chaos.storm.blows import FROZEN, Blow, Harm
-from tests.chaos.storm.haste import haste
+from tests.chaos.storm.hasty_process import HASTY
 from tests.support.embedded_server import guardian_pid, server_pid
 from tests.support.processes import Credits, processes
 from workers.embedded.server import EmbeddedRedis
@@ -45,7 +45,7 @@ class HastyPart(ManagedProcess):
         """Start it as a part of `credits up` is started."""
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.chaos.storm.haste", *self.args],
+                [sys.executable, "-P", "-m", "tests.chaos.storm.hasty_process", *self.args],
                 env=dict(self.env),
                 stdin=self.lifeline,
                 stdout=file,
@@ -94,7 +94,7 @@ class House:
                     part.ensure_running()
                 self.redis.ensure_guardian()
         finally:
-            stop_all(self._parts)
+            stop_all(self._parts, seconds=HASTY.stop_seconds)
             self._closed.set()
 
     def close(self) -> None:
@@ -175,7 +175,6 @@ def house(credits_: Credits) -> Iterator[House]:
     """Run the service while the block runs, or until it is closed."""
     settings = credits_.read()
     with (
-        haste(),
         EmbeddedRedis(settings.data_dir) as redis,
         listen(settings) as listener,
         _pipe() as lifeline,
@@ -184,7 +183,9 @@ def house(credits_: Credits) -> Iterator[House]:
 
         def part(name: str, *args: str, fds: Sequence[int] = ()) -> HastyPart:
             log = credits_.folder / LOG
-            return HastyPart(name=name, args=args, env=env, pass_fds=fds, log=log, lifeline=lifeline)
+            return HastyPart(
+                name=name, args=args, env=env, pass_fds=fds, timings=HASTY, log=log, lifeline=lifeline
+            )
 
         fd = listener.fileno()
         service = House(

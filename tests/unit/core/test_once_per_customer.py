@@ -9,7 +9,7 @@ from tests.support.fakes import KilledError
 from tests.support.recordings import payload
 from workers.core.delivery import Outcome, Status
 from workers.errors import PolarRefusedError
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 PACK = rule("pack", {"api_usage": 10})
 BONUS = rule("bonus", {"api_usage": 50}, once_per="customer")
@@ -135,7 +135,7 @@ def test_a_bonus_whose_worker_slept_past_its_lease_is_one() -> None:
     shop = shop_with(order(1), rules=BOTH)
 
     def another_order_comes() -> None:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
         shop.tell(order(2))
 
     work_but_before_settling(shop, another_order_comes)

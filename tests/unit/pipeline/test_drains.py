@@ -19,19 +19,18 @@ from workers.core.claims import Standing
 from workers.core.delivery import Lease, Status
 from workers.core.planning import Plan
 from workers.monitoring.logs import configure_logging
-from workers.pipeline.granter import MOST_DELIVERIES
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 
 def test_a_drain_goes_on_until_nothing_is_due() -> None:
-    shop = shop_with(*purchases(MOST_DELIVERIES + 1))
+    shop = shop_with(*purchases(DEFAULT_TIMINGS.deliveries_per_lease + 1))
     shop.granter.drain()
-    assert len(shop.polar.events) == MOST_DELIVERIES + 1
+    assert len(shop.polar.events) == DEFAULT_TIMINGS.deliveries_per_lease + 1
     assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
 
 
 def test_what_one_lease_meets_keeps_those_made_ready_meanwhile_from_asking() -> None:
-    shop = shop_with(*purchases(3 * MOST_DELIVERIES))
+    shop = shop_with(*purchases(3 * DEFAULT_TIMINGS.deliveries_per_lease))
     shop.polar.script = [limited(60)]
     shop.granter.drain()
     assert len(shop.polar.requests) == 1
@@ -39,12 +38,12 @@ def test_what_one_lease_meets_keeps_those_made_ready_meanwhile_from_asking() -> 
     shop.clock.advance(60)
     while any(one.status is Status.WAITING for one in shop.store.deliveries.values()):
         shop.granter.drain()
-    assert len(shop.polar.events) == 3 * MOST_DELIVERIES
+    assert len(shop.polar.events) == 3 * DEFAULT_TIMINGS.deliveries_per_lease
 
 
 @pytest.mark.parametrize("step", ["lease", "claim", "take_request", "settle"])
 def test_a_drain_ends_with_the_error_that_any_of_its_steps_meets(step: str) -> None:
-    shop = shop_with(*purchases(2 * MOST_DELIVERIES))
+    shop = shop_with(*purchases(2 * DEFAULT_TIMINGS.deliveries_per_lease))
 
     def fail(*_args: object) -> Never:
         raise RedisConnectionError("Redis is gone")
@@ -53,10 +52,10 @@ def test_a_drain_ends_with_the_error_that_any_of_its_steps_meets(step: str) -> N
         patch.setattr(shop.store, step, fail)
         with pytest.raises(RedisConnectionError):
             shop.granter.drain()
-    shop.clock.advance(LEASE_SECONDS)
+    shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
     shop.granter.drain()
     assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
-    assert len(shop.polar.events) == 2 * MOST_DELIVERIES
+    assert len(shop.polar.events) == 2 * DEFAULT_TIMINGS.deliveries_per_lease
 
 
 def test_whichever_thread_of_a_drain_logs_says_which_process_it_is(

@@ -20,7 +20,7 @@ from tests.support.fakes import KilledError
 from tests.support.recordings import payload
 from workers.core.delivery import Status
 from workers.errors import PolarRefusedError
-from workers.pipeline.granter import MOST_DELIVERIES
+from workers.timings import DEFAULT_TIMINGS
 
 SUBJECT = f"credits:order:{order_like().id}"
 
@@ -40,9 +40,9 @@ def test_a_paid_order_becomes_credit() -> None:
 
 
 def test_many_deliveries_go_in_one_request() -> None:
-    shop = shop_with(*purchases(MOST_DELIVERIES))
+    shop = shop_with(*purchases(DEFAULT_TIMINGS.deliveries_per_lease))
     assert {one.status for one in shop.work().values()} == {Status.GRANTED}
-    assert [len(sent) for sent in shop.polar.requests] == [MOST_DELIVERIES]
+    assert [len(sent) for sent in shop.polar.requests] == [DEFAULT_TIMINGS.deliveries_per_lease]
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"{}", b'{"type": "order.paid"}'])

@@ -21,8 +21,7 @@ from tests.support.fake_service import (
 from tests.support.fakes import KilledError
 from workers.core.delivery import Status
 from workers.errors import PolarError, PolarRefusedError
-from workers.pipeline.granter import MOST_DELIVERIES
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 # Crashes
 
@@ -49,8 +48,8 @@ def test_killed_after_polar_took_it_and_before_that_was_written_down_it_is_one_c
 
 def test_a_killed_workers_share_is_nobodys_until_its_lease_is_over() -> None:
     shop = shop_with(order_webhook())
-    shop.store.lease(MOST_DELIVERIES)
-    shop.clock.advance(LEASE_SECONDS - 0.001)
+    shop.store.lease(DEFAULT_TIMINGS.deliveries_per_lease)
+    shop.clock.advance(DEFAULT_TIMINGS.lease_seconds - 0.001)
     assert shop.work() == {}
     shop.clock.advance(0.001)
     assert shop.work()["msg-1"].status is Status.GRANTED
@@ -122,15 +121,15 @@ def test_pauses_grow_while_polar_stays_away() -> None:
 
 
 def test_after_a_pause_one_worker_asks_and_the_others_wait_for_what_it_finds() -> None:
-    shop = shop_with(*purchases(2 * MOST_DELIVERIES))
+    shop = shop_with(*purchases(2 * DEFAULT_TIMINGS.deliveries_per_lease))
     shop.polar.script = [UNREACHABLE]
     shop.work()
     shop.clock.advance(60)
-    probe = shop.store.lease(MOST_DELIVERIES)
-    assert (len(probe.deliveries), probe.outages) == (MOST_DELIVERIES // 2, 1)
+    probe = shop.store.lease(DEFAULT_TIMINGS.deliveries_per_lease)
+    assert (len(probe.deliveries), probe.outages) == (DEFAULT_TIMINGS.deliveries_per_lease // 2, 1)
     assert shop.work() == {}
     shop.granter.run(probe)
-    assert len(shop.work()) == MOST_DELIVERIES
+    assert len(shop.work()) == DEFAULT_TIMINGS.deliveries_per_lease
 
 
 def test_a_probe_that_had_nothing_to_send_lets_another_ask() -> None:
@@ -217,7 +216,7 @@ def test_a_sleeper_that_wakes_when_all_is_done_changes_nothing() -> None:
     shop = shop_with(order_webhook())
 
     def another_does_it() -> None:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
         assert shop.work()["msg-1"].status is Status.GRANTED
 
     work_but_before_settling(shop, another_does_it)
@@ -243,7 +242,7 @@ def test_a_sleepers_skip_by_old_rules_does_not_undo_anothers_credit() -> None:
     shop = shop_with(order_webhook(), rules=NOBODY)
 
     def another_grants() -> None:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
         shop.rules = TEN
         shop.work()
 
@@ -257,7 +256,7 @@ def test_a_sleepers_skip_by_old_rules_does_not_end_what_another_has_claimed_and_
     shop = shop_with(order_webhook(), rules=NOBODY)
 
     def another_claims_and_meets_an_outage() -> None:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
         shop.rules = TEN
         shop.polar.script = [UNREACHABLE]
         assert shop.work()["msg-1"].status is Status.WAITING
@@ -272,7 +271,7 @@ def test_a_sleeper_freezes_nothing_by_old_rules_that_another_has_skipped_by_new_
     """Else there would be a credit whose delivery says that there is none, and why."""
     shop = shop_with(order_webhook())
     lease = shop.store.lease(1)
-    shop.clock.advance(LEASE_SECONDS)
+    shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
     shop.rules = NOBODY
     shop.work()
     shop.rules = TEN

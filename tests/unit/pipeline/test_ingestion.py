@@ -24,7 +24,8 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.pipeline.ingestion import MOST_EVENTS, Ingestion
+from workers.pipeline.ingestion import Ingestion
+from workers.timings import DEFAULT_TIMINGS
 
 BROKEN = PolarBrokenError("Polar answered 500")
 UNREACHABLE = PolarUnreachableError("no answer from Polar")
@@ -147,7 +148,7 @@ def test_each_request_is_small_sorted_and_without_doubles(drawn: Round) -> None:
     ingest(polar, drawn.grants, outages=drawn.outages, strikes=drawn.strikes)
     for sent in polar.requests:
         ids = [event["external_id"] for event in sent]
-        assert 1 <= len(ids) <= MOST_EVENTS
+        assert 1 <= len(ids) <= DEFAULT_TIMINGS.events_per_request
         assert ids == sorted(set(ids))
 
 
@@ -200,7 +201,7 @@ def test_a_refusal_that_names_nobody_is_narrowed_down_to_its_event() -> None:
     assert done.accepted == keys(those) - {those[40].key}
 
 
-@pytest.mark.parametrize("count", [2, 3, 250, 2 * MOST_EVENTS + 1])
+@pytest.mark.parametrize("count", [2, 3, 250, 2 * DEFAULT_TIMINGS.events_per_request + 1])
 @pytest.mark.parametrize("place", [0, 0.5, 1])
 def test_a_lone_event_that_polar_stumbles_over_is_put_off_and_the_rest_accepted(
     count: int, place: float
@@ -243,13 +244,13 @@ def test_events_that_polar_stumbles_over_do_not_keep_the_others_waiting(stones: 
 @pytest.mark.parametrize("outages", [0, 1, 50])
 def test_an_outage_costs_one_request_a_round_and_blames_nobody(error: PolarError, outages: int) -> None:
     polar = FakePolar(script=[error] * 100)
-    done = ingest(polar, many(2 * MOST_EVENTS), outages=outages)
+    done = ingest(polar, many(2 * DEFAULT_TIMINGS.events_per_request), outages=outages)
     assert len(polar.requests) == 1
     assert done.pause is not None
     assert (done.accepted, done.refused, done.later) == (set(), {}, {})
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 250, 2 * MOST_EVENTS])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 250, 2 * DEFAULT_TIMINGS.events_per_request])
 @pytest.mark.parametrize("outages", [0, 1, 50])
 def test_an_outage_of_500s_costs_few_requests_and_blames_nobody(count: int, outages: int) -> None:
     polar = FakePolar(breaks_at=lambda event: True)
@@ -274,16 +275,17 @@ def test_of_all_pauses_only_a_rate_limits_says_that_we_ask_too_often() -> None:
 
 
 def test_no_second_request_is_made_so_late_that_the_lease_might_end_before_polar_answers() -> None:
-    polar, those = FakePolar(), many(2 * MOST_EVENTS)
+    polar, those = FakePolar(), many(2 * DEFAULT_TIMINGS.events_per_request)
     late = Ingestion(polar.ingest, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
     # The first always is: who takes so long to plan would never come to one.
-    assert late.run(those, begun=time.monotonic() - 10) == IngestionResult(accepted=keys(those[:MOST_EVENTS]))
+    first = those[: DEFAULT_TIMINGS.events_per_request]
+    assert late.run(those, begun=time.monotonic() - 10) == IngestionResult(accepted=keys(first))
 
 
 def test_what_was_accepted_before_a_pause_stays_accepted() -> None:
-    those = many(2 * MOST_EVENTS)
+    those = many(2 * DEFAULT_TIMINGS.events_per_request)
     done = ingest(FakePolar(script=[None, LIMITED]), those)
-    assert done.accepted == keys(those[:MOST_EVENTS])
+    assert done.accepted == keys(those[: DEFAULT_TIMINGS.events_per_request])
     assert done.pause == (60, "Polar answered 429")
 
 
@@ -302,9 +304,9 @@ def test_without_grants_nothing_is_sent() -> None:
 def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
     polar = FakePolar()
     pacer = iter([True, True, False])
-    those = many(3 * MOST_EVENTS)
+    those = many(3 * DEFAULT_TIMINGS.events_per_request)
     ingestion = Ingestion(
         polar.ingest, may_ask=lambda: next(pacer), strikes={}, outages=0, jitter=lambda: 0.0
     )
     done = ingestion.run(those, begun=time.monotonic())
-    assert done == IngestionResult(accepted=keys(those[: 2 * MOST_EVENTS]))
+    assert done == IngestionResult(accepted=keys(those[: 2 * DEFAULT_TIMINGS.events_per_request]))

@@ -14,7 +14,8 @@ from tests.support.builders import grant_of, some_id
 from tests.support.fakes import Event, FakePolar
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult
-from workers.pipeline.ingestion import MOST_EVENTS, Ingestion
+from workers.pipeline.ingestion import Ingestion
+from workers.timings import DEFAULT_TIMINGS
 
 STRANGER = "customer_id: Customer does not exist."
 MISSHAPEN = "name: String should have at most 128 characters"
@@ -22,7 +23,7 @@ STONE = "Polar answered 500 (6 times, while others passed)"
 
 _MOST_CULPRITS = 25
 _MOST_ROUNDS = 300  # three times the most that was seen, where nearly all of a small batch is bad
-_SHARE = MOST_EVENTS  # of one lease, while Polar is well
+_SHARE = DEFAULT_TIMINGS.events_per_request  # of one lease, while Polar is well
 _FIRST_SALE = 10_000  # numbers from here on are of orders that come later
 
 
@@ -114,7 +115,7 @@ def shop_of(count: int, kinds: Mapping[int, str]) -> Shop:
 @st.composite
 def shops(draw: st.DrawFn) -> Shop:
     """Draw up to 500 grants, of which up to a quarter are bad in any of three ways."""
-    count = draw(st.integers(1, MOST_EVENTS))
+    count = draw(st.integers(1, DEFAULT_TIMINGS.events_per_request))
     kind = st.sampled_from([STRANGER, MISSHAPEN, STONE])
     culprits = st.dictionaries(st.integers(0, count - 1), kind, max_size=min(count // 4, _MOST_CULPRITS))
     return shop_of(count, draw(culprits))

@@ -20,7 +20,7 @@ from tests.support.fake_service import (
 from tests.support.fakes import KilledError
 from workers.core.delivery import Status
 from workers.errors import PolarRefusedError
-from workers.store.deliveries import LEASE_SECONDS
+from workers.timings import DEFAULT_TIMINGS
 
 OTHERS = {
     "renamed": rules_of(rule("other", {"api_usage": 100}, on_refund="revoke")),
@@ -115,7 +115,7 @@ def test_of_two_workers_that_work_out_the_same_refund_one_takes_it() -> None:
     shop.receive("msg-2", refund_webhook(300))
 
     def another_does_it() -> None:
-        shop.clock.advance(LEASE_SECONDS)
+        shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
         shop.work()
 
     work_but_before_taking_back(shop, another_does_it)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from workers.pipeline import work_loop
 from workers.pipeline.worker import GrantWorker
-from workers.store import outage
+from workers.timings import Timings
 
 
 @pytest.fixture(autouse=True)
@@ -44,20 +44,22 @@ class Away:
         raise RedisGoneError("Connection refused.")
 
 
-def test_an_outage_is_told_once_however_often_redis_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "_LONGEST_WAIT_SECONDS", 0.001)
+def test_an_outage_is_told_once_however_often_redis_is_tried() -> None:
     with capture_logs() as logs:
-        work_loop.work_until_told(Away(at_try=20, happens=tell_to_stop))
+        work_loop.work_until_told(
+            Away(at_try=20, happens=tell_to_stop), Timings(longest_redis_wait_seconds=0.001)
+        )
     (line,) = logs
     assert line["event"] == "Redis is away: waiting for it"
     assert "Connection refused." in line["reason"]
 
 
-def test_sigterm_ends_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_ends_a_wait() -> None:
     """The test's own time limit is shorter than this wait."""
-    monkeypatch.setattr(outage, "_FIRST_WAIT_SECONDS", 1000.0)
     in_a_moment = threading.Timer(0.1, tell_to_stop)
-    work_loop.work_until_told(Away(at_try=1, happens=in_a_moment.start))
+    work_loop.work_until_told(
+        Away(at_try=1, happens=in_a_moment.start), Timings(first_redis_wait_seconds=1000.0)
+    )
     in_a_moment.join()
 
 

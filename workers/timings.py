@@ -1,0 +1,78 @@
+"""How long the service waits and how much it takes at once: one value, passed to the parts that need it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """Durations and batch sizes of the pipeline; the defaults are right outside tests."""
+
+    # Longer than a round and its last request may take together. Short enough that the work of a killed
+    # worker is done within the minute.
+    lease_seconds: float = 40.0
+
+    # The grants of one lease fit into one request or two: a month's renewals take minutes.
+    deliveries_per_lease: int = 500
+
+    # A drain stops after this, so that a worker that was told to stop does so soon.
+    drain_seconds: float = 5.0
+
+    # After this, a round starts no further request, so that its last one ends within the lease.
+    round_seconds: float = 10.0
+
+    # Far below the 4,681 (divided by the number of matching meters) at which Polar fails, and quick there.
+    events_per_request: int = 500
+
+    # Polar takes half a second for a thousand events; an answer that takes longer than this never comes.
+    polar_connect_seconds: float = 4.0
+    polar_write_seconds: float = 5.0
+    polar_read_seconds: float = 10.0
+    polar_pool_seconds: float = 1.0
+
+    # A whole request, however slowly the body of its answer drips in. Not less than its phases together.
+    polar_request_seconds: float = 20.0
+
+    # Pauses double from the first to the longest, which is Polar's own window of rate limiting. A request
+    # a minute costs Polar nothing.
+    first_pause_seconds: float = 1.0
+    longest_pause_seconds: float = 60.0
+
+    # An event that fails alone is retried after 10, 30, 90, 270 and 810 seconds. After these twenty
+    # minutes a person should look at it.
+    first_retry_seconds: float = 10.0
+    max_retries: int = 5
+
+    # Polar waits ten seconds for the receiver's answer and recommends two: better a 503 in time.
+    receiver_redis_seconds: float = 3.0
+    worker_redis_seconds: float = 10.0
+
+    # While Redis is away: a restart takes no longer than the first wait, and after an outage nobody notices
+    # Redis later than the longest.
+    first_redis_wait_seconds: float = 0.2
+    longest_redis_wait_seconds: float = 3.0
+
+    # How long a due delivery may lie if its drain job is lost. A tick costs a round trip or two. RQ waits
+    # for whole seconds.
+    tick_seconds: int = 2
+
+    # An alert that takes longer is not delivered; a stopping worker waits no longer for one either.
+    alert_seconds: float = 5.0
+
+    # How late a reconciliation may start, and how soon it notices a changed rules file.
+    reconcile_check_seconds: float = 2.0
+
+    # The supervisor notices a death within a check and waits longer after each death in a row. The longest
+    # delay is short enough to be back soon after the cause is fixed.
+    supervisor_check_seconds: float = 0.2
+    first_restart_delay_seconds: float = 0.5
+    longest_restart_delay_seconds: float = 10.0
+
+    # A process that lived this long did not die of its start: the next delay is the first one again.
+    stable_after_seconds: float = 30.0
+
+    # A process that was told to stop is killed after this. A request to Polar may take two thirds of it.
+    stop_seconds: float = 30.0
+
+
+DEFAULT_TIMINGS = Timings()
+"""What every part uses unless it is given something else."""
