@@ -29,7 +29,7 @@ demo: $(VENV)/installed  ## run the main job with real processes and a stand-in 
 	@$(BIN)/credits demo
 
 .PHONY: test
-test: $(VENV)/installed  ## run the tests, but for those that take minutes
+test: $(VENV)/installed  ## run every test except those that take minutes
 	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not heavy"
 
 .PHONY: test-heavy

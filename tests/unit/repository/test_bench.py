@@ -1,4 +1,4 @@
-"""What the bench makes of its samples, and where it writes them."""
+"""Tests for how benchmarks summarize their samples, and where they write the tables."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from bench.rounds import Rounds, Table, figure, interleave
 REPORT = "before\n<!-- bench drain -->\nold\n<!-- end drain -->\nafter\n"
 
 
-def test_a_ratio_is_the_median_of_each_rounds_own_so_a_slow_round_slows_both_sides() -> None:
+def test_a_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
     samples = {"base": [{"rate": 100.0}, {"rate": 10.0}, {"rate": 100.0}]}
     samples |= {"ours": [{"rate": 50.0}, {"rate": 5.0}, {"rate": 20.0}]}
     assert Rounds(samples).ratio("ours", "base", "rate") == 0.5
 
 
-def test_every_other_round_runs_in_the_opposite_order() -> None:
+def test_every_second_round_runs_in_the_opposite_order() -> None:
     order: list[str] = []
 
     def contender(name: str) -> dict[str, float]:
@@ -26,7 +26,7 @@ def test_every_other_round_runs_in_the_opposite_order() -> None:
     assert order == ["a", "b", "b", "a", "a", "b"]
 
 
-def test_a_percentile_is_a_latency_that_was_seen() -> None:
+def test_a_percentile_is_a_measured_latency() -> None:
     answered = Answered(seconds=1.0, latencies_seconds=[number / 1000 for number in range(1, 101)])
     assert answered.percentile_ms(50) == 51
     assert answered.percentile_ms(99) == 100
@@ -36,21 +36,21 @@ def test_a_percentile_is_a_latency_that_was_seen() -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(12_345.6, "12,346"), (100.4, "100"), (12.34, "12.3"), (0.256, "0.26")]
 )
-def test_figures_show_no_more_digits_than_mean_something(value: float, text: str) -> None:
+def test_figures_show_only_significant_digits(value: float, text: str) -> None:
     assert figure(value) == text
 
 
-def test_a_table_replaces_what_stood_between_its_marks_and_nothing_else() -> None:
+def test_a_table_replaces_only_the_text_between_its_marks() -> None:
     written = with_table(REPORT, "drain", "new \\1\n")
     assert written == "before\n<!-- bench drain -->\n\nnew \\1\n\n<!-- end drain -->\nafter\n"
     assert with_table(written, "drain", "newer\n") == written.replace("new \\1", "newer")
 
 
-def test_a_report_without_the_marks_is_left_alone_in_words() -> None:
+def test_a_report_without_the_marks_is_an_error() -> None:
     with pytest.raises(SystemExit, match="no place for memory"):
         with_table(REPORT, "memory", "new\n")
 
 
-def test_a_table_is_markdown_with_numbers_to_the_right() -> None:
+def test_a_table_is_markdown_with_numbers_aligned_right() -> None:
     table = Table(subject="x", header=["who", "rate"], rows=[["us", "1"]], note="A note.")
     assert table.markdown() == "| who | rate |\n| --- | ---: |\n| us | 1 |\n\nA note.\n"
