@@ -12,7 +12,7 @@ from app.receiver.counting import Counting
 from app.receiver.health import HealthEndpoints
 from app.receiver.signature import Verifier
 from app.receiver.webhooks import WebhookEndpoint
-from config.settings import Settings, require_redis_url, require_secrets
+from config.settings import Settings
 from workers.store.connect import connect, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -25,13 +25,13 @@ def create_app(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> ASGIAp
 
     It starts without Redis, and answers 503 until Redis is there.
     """
-    url = require_redis_url(settings)
+    url = settings.require_redis_url()
     patience = timings.receiver_redis_seconds
     redis = connect(url, timeout_seconds=patience)  # first: it knows an URL that cannot be used
     intake = intake_for(url, timeout_seconds=patience)
     tally = Tally()
     counting = Counting(tally, redis)
-    webhooks = WebhookEndpoint(Verifier(require_secrets(settings)), intake, tally)
+    webhooks = WebhookEndpoint(Verifier(settings.require_secrets()), intake, tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
     health = HealthEndpoints(intake, redis, counting, token)
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 from app.receiver.signature import sign
-from config.samples import recorded
+from config.samples import read_sample
 
 PATH = "/webhooks/polar"
 SECRET = "whsec_of-the-bench"  # noqa: S105 - nobody else's
 
-_RENEWAL = recorded("subscription_cycle")
+_RENEWAL = read_sample("subscription_cycle")
 _ORDER = "93e3408a-a637-4ec7-8e92-5913a24fad4d"  # whose ids are replaced by fresh ones
 _CUSTOMER = "def721d3-2354-4cfa-8da8-d7f93d0b698f"
 _IGNORED = _RENEWAL.replace('"order.paid"', '"order.updated"', 1).encode()

@@ -18,7 +18,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def spoken(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """Return a span as people say it: ``26 s``, ``3 min``, ``2 d``."""
     seconds = max(0, round(span.total_seconds()))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):

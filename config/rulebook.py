@@ -36,18 +36,18 @@ class Rulebook:
         """Return the rules in force; whoever works by them asks once for each piece of work."""
         return self._rules
 
-    def in_force(self) -> str:
+    def summary(self) -> str:
         """Say in one line which rules are in force, and whether the file says otherwise by now."""
         count = len(self._rules.rules)
         line = f"{count} {'rule' if count == 1 else 'rules'}, version {self._rules.digest}"
         return f"{line}; {_NOT_USED}" if self._is_refused else line
 
     @property
-    def has_refused(self) -> bool:
+    def is_file_refused(self) -> bool:
         """Say whether the file is broken or gone by now: the rules in force are those it held before."""
         return self._is_refused
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Notice a changed file; once it is still, it comes into force or is reported. Never raises."""
         now, signature = self._clock(), _signature(self._path)
         if signature != self._seen:

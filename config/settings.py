@@ -1,4 +1,4 @@
-"""The only reader of the environment; docs/operations/settings.md describes each variable."""
+"""The only reader of the environment; docs/operations/settings.md says what each name means."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.durations import parse_duration
 from config.errors import ConfigError
-from config.wording import shown, unknown
+from config.wording import describe_unknown, quoted
 
 # How Polar begins them, now and formerly; people paste one for the other.
 _TOKENS_BEGIN = "polar_oat_"
@@ -159,6 +159,44 @@ class Settings(BaseSettings):
         secrets = self.webhook_secret.get_secret_value().split(",")
         return tuple(secret.strip() for secret in secrets if secret.strip())
 
+    def require_redis_url(self) -> str:
+        """Return the operator's Redis; receiver and worker alone do not bring one of their own."""
+        if self.redis_url is None:
+            raise ConfigError(
+                "REDIS_URL is not set: receiver and workers must share one Redis; set it for both, or use "
+                "`credits up`, which runs them together with an embedded one"
+            )
+        return self.redis_url.get_secret_value()
+
+    def require_token(self) -> str:
+        """Return the access token, or say how to get one."""
+        if self.access_token is None:
+            raise ConfigError(
+                "POLAR_ACCESS_TOKEN is not set: make an organization access token with the scope "
+                "events:write in Polar's dashboard (Settings > Developers)"
+            )
+        token = self.access_token.get_secret_value()
+        if token.startswith(_SECRETS_BEGIN):
+            raise ConfigError(
+                "POLAR_ACCESS_TOKEN holds the secret of a webhook endpoint, which belongs in "
+                f"POLAR_WEBHOOK_SECRET: a token begins with {_TOKENS_BEGIN}"
+            )
+        return token
+
+    def require_secrets(self) -> tuple[str, ...]:
+        """Return the signing secrets, or say where to find one."""
+        if not self.webhook_secrets:
+            raise ConfigError(
+                "POLAR_WEBHOOK_SECRET is not set: it is shown with the webhook endpoint in Polar's "
+                "dashboard (Settings > Webhooks)"
+            )
+        if any(secret.startswith(_TOKENS_BEGIN) for secret in self.webhook_secrets):
+            raise ConfigError(
+                "POLAR_WEBHOOK_SECRET holds an access token, which belongs in POLAR_ACCESS_TOKEN: the secret "
+                "is shown with the webhook endpoint in Polar's dashboard (Settings > Webhooks)"
+            )
+        return self.webhook_secrets
+
 
 def load_settings() -> Settings:
     """Read the environment; ConfigError names each variable that cannot be used, and why."""
@@ -168,7 +206,7 @@ def load_settings() -> Settings:
         raise ConfigError("\n".join(_problem(one) for one in error.errors())) from None
 
 
-def unknown_names() -> list[str]:
+def find_unknown_settings() -> list[str]:
     """Return what to say of settings that nobody reads: in ``.env``, or ``CREDITS_*`` in the environment.
 
     A storefront has settings for Polar as well: of ``POLAR_*`` only what resembles one of ours is a mistake.
@@ -177,7 +215,7 @@ def unknown_names() -> list[str]:
     named = [(ENV_FILE, name) for name in dotenv_values(ENV_FILE)]
     named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
     return [
-        f"{where}: {unknown('setting', name, ours, 'docs/operations/settings.md lists ours')}"
+        f"{where}: {describe_unknown('setting', name, ours, 'docs/operations/settings.md lists ours')}"
         for where, name in named
         if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
     ]
@@ -192,47 +230,6 @@ def _is_meant_for_us(name: str, ours: list[str]) -> bool:
 def _problem(error: Any) -> str:
     name = error["loc"][0]
     if allowed := _ALLOWED.get(name):
-        return f"{name}: {shown(error['input'])} is not {allowed}"
+        return f"{name}: {quoted(error['input'])} is not {allowed}"
     # Else the value is left out on purpose: it may be a secret, or hold one.
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
-
-
-def require_redis_url(settings: Settings) -> str:
-    """Return the operator's Redis; receiver and worker alone do not bring one of their own."""
-    if settings.redis_url is None:
-        raise ConfigError(
-            "REDIS_URL is not set: receiver and workers must share one Redis; set it for both, or use "
-            "`credits up`, which runs them together with an embedded one"
-        )
-    return settings.redis_url.get_secret_value()
-
-
-def require_token(settings: Settings) -> str:
-    """Return the access token, or say how to get one."""
-    if settings.access_token is None:
-        raise ConfigError(
-            "POLAR_ACCESS_TOKEN is not set: make an organization access token with the scope "
-            "events:write in Polar's dashboard (Settings > Developers)"
-        )
-    token = settings.access_token.get_secret_value()
-    if token.startswith(_SECRETS_BEGIN):
-        raise ConfigError(
-            "POLAR_ACCESS_TOKEN holds the secret of a webhook endpoint, which belongs into "
-            f"POLAR_WEBHOOK_SECRET: a token begins with {_TOKENS_BEGIN}"
-        )
-    return token
-
-
-def require_secrets(settings: Settings) -> tuple[str, ...]:
-    """Return the signing secrets, or say where to find one."""
-    if not settings.webhook_secrets:
-        raise ConfigError(
-            "POLAR_WEBHOOK_SECRET is not set: it is shown with the webhook endpoint in Polar's "
-            "dashboard (Settings > Webhooks)"
-        )
-    if any(secret.startswith(_TOKENS_BEGIN) for secret in settings.webhook_secrets):
-        raise ConfigError(
-            "POLAR_WEBHOOK_SECRET holds an access token, which belongs into POLAR_ACCESS_TOKEN: the secret "
-            "is shown with the webhook endpoint in Polar's dashboard (Settings > Webhooks)"
-        )
-    return settings.webhook_secrets

@@ -10,25 +10,25 @@ _COMPARED_CHARACTERS = 128  # the longest name there can be
 _COMPARED_WORDS = 200  # some 2 ms for each unknown word; nobody has that many meters
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Return ``text`` in quotes, on one line and no longer than a glance takes."""
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 3] + "..."
     return repr(text)
 
 
-def listed(words: Iterable[str]) -> str:
+def joined(words: Iterable[str]) -> str:
     """Return ``words`` as a list to read, cut short where it is long."""
     all_words = list(words)
     more = ["..."] if len(all_words) > _LISTED_WORDS else []
     return ", ".join(all_words[:_LISTED_WORDS] + more)
 
 
-def unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:
+def describe_unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:
     """Return what to say of a word not in ``allowed``: the one it resembles, else ``otherwise``."""
     close = closest(word, allowed)
-    hint = f"did you mean {shown(close)}?" if close is not None else otherwise
-    return f"unknown {what} {shown(word)}; {hint}"
+    hint = f"did you mean {quoted(close)}?" if close is not None else otherwise
+    return f"unknown {what} {quoted(word)}; {hint}"
 
 
 def closest(word: str, allowed: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ from redis import Redis
 from config.errors import ConfigError
 from config.rulebook import Rulebook
 from config.rules import Rules
-from config.settings import Settings, require_token
+from config.settings import Settings
 from workers import jobs
 from workers.monitoring.alerter import Alerter
 from workers.operations.backfill.run import Backfiller
@@ -63,7 +63,7 @@ def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -
 def polar_for(settings: Settings, tally: Tally | None = None, timings: Timings = DEFAULT_TIMINGS) -> Polar:
     """Return a client for the Polar that the settings mean; ConfigError without a token."""
     count = partial((tally or Tally()).add, "polar_requests")
-    return Polar(url=settings.polar_url, token=require_token(settings), count=count, timings=timings)
+    return Polar(url=settings.polar_url, token=settings.require_token(), count=count, timings=timings)
 
 
 def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> GrantWorker:

@@ -11,7 +11,7 @@ from app.cli.output import Cell, console, literal, number, print_json, print_tab
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import BalanceJson
 from app.errors import CommandError
-from config.wording import shown
+from config.wording import quoted
 from workers.core.customers import CustomerName, NameKind
 from workers.core.wording import plain
 from workers.operations.balance import Balance, BalanceReader
@@ -72,7 +72,7 @@ def _find(name: CustomerName, polar: Polar, pacer: Pacer) -> str:
     ids = Customers(polar, pacer).find([name], lambda _done, _whole: None)
     if name in ids:
         return ids[name]
-    words = f"Polar knows no customer with the {name.kind} {shown(name.text)}"
+    words = f"Polar knows no customer with the {name.kind} {quoted(name.text)}"
     if name.kind is not NameKind.ID:
         raise CommandError(words)
     console(stderr=True).print(literal(f"{words}: what follows is what our ledger has"))

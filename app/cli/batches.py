@@ -14,7 +14,7 @@ from rich.progress import Progress
 from app.cli.output import Cell, console, literal, print_json, print_table, status_text
 from app.cli.shapes import OutcomeJson
 from config.durations import parse_duration
-from config.wording import shown
+from config.wording import quoted
 from workers.core.delivery import Outcome, Status
 from workers.errors import PolarDeniedError, PolarError
 
@@ -49,7 +49,7 @@ def _uuid_of(text: str, what: str) -> str:
     try:
         return str(UUID(text.strip()))
     except ValueError:
-        raise typer.BadParameter(f"{shown(text)} is no {what}") from None
+        raise typer.BadParameter(f"{quoted(text)} is no {what}") from None
 
 
 def agreed(what: str, *, yes: bool) -> bool:
@@ -76,8 +76,8 @@ def counted(count: int, what: str) -> str:
 @contextmanager
 def progress(what: str, *, json: bool) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal while the block runs; yields what is told (how many, of how many) are done."""
-    shown = sys.stderr.isatty() and not json
-    with Progress(console=console(stderr=True), disable=not shown, transient=True) as bars:
+    is_shown = sys.stderr.isatty() and not json
+    with Progress(console=console(stderr=True), disable=not is_shown, transient=True) as bars:
         task = bars.add_task(what, total=None)
 
         def tell(done: int, total: int) -> None:

@@ -13,7 +13,7 @@ from app.cli.root import Json, root, settings_for
 from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
-from config.settings import Settings, require_secrets, require_token, unknown_names
+from config.settings import Settings, find_unknown_settings
 from workers.core.findings import Finding
 from workers.operations.check.survey import survey
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
@@ -47,7 +47,7 @@ def check(
 
 
 def _findings(*, offline: bool) -> Iterator[Finding]:
-    for words in unknown_names():
+    for words in find_unknown_settings():
         yield Finding(level="warning", what="settings", detail=words)
     try:
         settings = settings_for("check", quiet=True)
@@ -63,9 +63,9 @@ def _findings(*, offline: bool) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    for require, what in ((require_token, "token"), (require_secrets, "secret")):
+    for require, what in ((settings.require_token, "token"), (settings.require_secrets, "secret")):
         try:
-            require(settings)
+            require()
         except ConfigError as error:
             yield Finding(level="error", what=what, detail=str(error))
         else:

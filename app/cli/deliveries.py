@@ -30,7 +30,7 @@ from app.cli.output import (
 from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import CheckJson, ShownJson, StatusJson
 from app.errors import CommandError
-from config.wording import shown
+from config.wording import quoted
 from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read
@@ -49,7 +49,7 @@ def _status(text: str) -> Status:
     try:
         return Status(text)
     except ValueError:
-        raise typer.BadParameter(f"{shown(text)} is none of {', '.join(Status)}") from None
+        raise typer.BadParameter(f"{quoted(text)} is none of {', '.join(Status)}") from None
 
 
 _WIDE = 130  # two ids, a time, a type, a status, and some room for the reason

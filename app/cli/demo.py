@@ -15,7 +15,7 @@ from rich.text import Text
 from app.cli.output import console, print_json
 from app.cli.root import Json, root
 from app.demo.stage import CUSTOMER, Stage, stage
-from config.samples import sample
+from config.samples import make_sample
 from workers.core.delivery import Status
 
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}
@@ -90,15 +90,15 @@ def demo(json: Json = False) -> None:
 
 def play(running: Stage) -> Iterator[Scene]:
     """Send the webhooks, one after the other."""
-    first, purchase = str(uuid4()), sample("purchase", customer=CUSTOMER)
-    renewal = sample("subscription_cycle", customer=CUSTOMER)
+    first, purchase = str(uuid4()), make_sample("purchase", customer=CUSTOMER)
+    renewal = make_sample("subscription_cycle", customer=CUSTOMER)
     yield _scene(running, "A customer buys a credit pack", first, purchase, "202 accepted granted")
     yield _scene(running, "Polar delivers that webhook again", first, purchase, "202 duplicate")
     yield _scene(
         running, "... and once more, under another id", str(uuid4()), purchase, "202 accepted skipped"
     )
     yield _scene(running, "A month later the plan renews", str(uuid4()), renewal, "202 accepted granted")
-    yield _forged(running, sample("purchase", customer=CUSTOMER))
+    yield _forged(running, make_sample("purchase", customer=CUSTOMER))
 
 
 def _scene(running: Stage, title: str, webhook_id: str, body: bytes, expected: str) -> Scene:

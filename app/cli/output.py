@@ -13,7 +13,7 @@ from rich.text import Text
 
 from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
 from app.cli.tables import lay_out
-from config.durations import spoken
+from config.durations import format_duration
 from config.settings import ENV_FILE, Settings
 from workers.core.claims import Claim, Entry
 from workers.core.delivery import Delivery, Status
@@ -67,7 +67,7 @@ def status_text(status: Status) -> Text:
 
 def ago(moment: datetime) -> str:
     """Return how long ago ``moment`` was, as people say it."""
-    return f"{spoken(datetime.now(UTC) - moment)} ago"
+    return f"{format_duration(datetime.now(UTC) - moment)} ago"
 
 
 def store_of(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from app.cli.root import Json, opened, root, settings_for
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import Rules, load_rules
-from config.settings import Settings, require_token
+from config.settings import Settings
 from workers.core.delivery import Delivery, Outcome, Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import dry_run_text
@@ -47,7 +47,7 @@ def replay(
     settings = settings_for("replay", quiet=True)
     rules = load_rules(settings.rules_path)
     if not dry_run:
-        require_token(settings)
+        settings.require_token()
     with opened(settings) as held:
         chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
         if dry_run or not chosen or not json:

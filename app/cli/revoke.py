@@ -11,8 +11,8 @@ from app.cli.output import claims_rows, console, grant_json, grants_json, litera
 from app.cli.root import Json, opened, root, settings_for
 from app.errors import CommandError
 from config.rules import NO_RULES
-from config.settings import Settings, require_token
-from config.wording import unknown
+from config.settings import Settings
+from config.wording import describe_unknown
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant, order_subject, revoke_subject
@@ -43,7 +43,7 @@ def revoke(
     """
     settings = settings_for("revoke", quiet=True)
     if not dry_run:
-        require_token(settings)
+        settings.require_token()
     with opened(settings) as held:
         asked, standing = _asked(held, order, meter)
         left = _left(asked, standing)
@@ -67,7 +67,7 @@ def _asked(held: Stores, order_id: str, meter: str | None) -> tuple[ManualRevoke
     meters = [grant.meter for grant in grants]
     if meter is not None and meter not in meters:
         has = f"this order was credited {credits_text(grants)}"
-        raise CommandError(unknown("meter", meter, meters, has))
+        raise CommandError(describe_unknown("meter", meter, meters, has))
     customer_id = grants[0].customer_id if grants else standing.claims[-1].grants[0].customer_id
     return ManualRevoke(order_id=order_id, customer_id=customer_id, meter=meter), standing
 

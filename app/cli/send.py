@@ -15,8 +15,8 @@ from app.cli.root import Json, root, settings_for
 from app.cli.shapes import SentJson
 from app.errors import CommandError
 from app.receiver.signature import WEBHOOK_ID, sign
-from config.samples import SAMPLES, sample
-from config.settings import Settings, require_secrets
+from config.samples import SAMPLES, make_sample
+from config.settings import Settings
 from workers.core.delivery import Delivery, Status
 from workers.store.stores import stores
 
@@ -73,7 +73,7 @@ def send(
 
 def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx.Response:
     """Send ``body`` as Polar would; CommandError if nobody answers."""
-    headers = sign(require_secrets(settings)[0], webhook_id, int(time.time()), body)
+    headers = sign(settings.require_secrets()[0], webhook_id, int(time.time()), body)
     try:
         return httpx.post(
             url,
@@ -114,7 +114,7 @@ def _body(
     if name not in SAMPLES:
         raise typer.BadParameter(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
     ids = {"product": product, "customer": customer, "order": order}
-    return sample(name, **{key: str(value) for key, value in ids.items() if value})
+    return make_sample(name, **{key: str(value) for key, value in ids.items() if value})
 
 
 def _print(response: httpx.Response, one: Delivery | None, *, json: bool) -> None:

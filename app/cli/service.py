@@ -13,10 +13,10 @@ from app.main import create_app
 from app.processes.supervisor import ManagedProcess, supervise
 from app.processes.worker import run_worker
 from app.receiver.server import listen, run_receiver, url_of
-from config.durations import spoken
+from config.durations import format_duration
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
-from config.settings import Settings, require_redis_url, require_secrets, require_token, unknown_names
+from config.settings import Settings, find_unknown_settings
 from workers.embedded.server import EmbeddedRedis
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.store.connect import connect
@@ -40,7 +40,7 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
     Example: credits up --workers 2
     """
     settings = settings_for("up", json_logs=json)
-    require_secrets(settings)
+    settings.require_secrets()
     rules = _require_granting(settings)
     with listen(settings) as listener:
 
@@ -70,7 +70,7 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
     """
     settings = settings_for("receiver", json_logs=json)
     app = create_app(settings)
-    url = require_redis_url(settings)
+    url = settings.require_redis_url()
     _warn_of_redis(url)
     with listen(settings) as listener:
         log.info("listening", url=url_of(listener), receivers=receivers)
@@ -92,7 +92,7 @@ def work(
     Example: credits work --workers 2
     """
     settings = settings_for("worker", json_logs=json)
-    url = require_redis_url(settings)
+    url = settings.require_redis_url()
     rules = _require_granting(settings)
     if burst:
         run_worker(settings, burst=True)
@@ -104,7 +104,7 @@ def work(
 
 def _require_granting(settings: Settings) -> Rules:
     """Return the rules; fail now, in one line, rather than in every worker."""
-    require_token(settings)
+    settings.require_token()
     rules = load_rules(settings.rules_path)
     if settings.reconcile_every and rules.credit_from is None:
         raise ConfigError(NEEDS_CREDIT_FROM)
@@ -119,9 +119,9 @@ def _tell_settings(settings: Settings, rules: Rules) -> None:
         rules=f"{len(rules.rules)} in {settings.rules_path}",
         version=rules.digest,
         alerts="on" if settings.alert_url else "off",
-        reconciling=f"every {spoken(settings.reconcile_every)}" if settings.reconcile_every else "off",
+        reconciling=f"every {format_duration(every)}" if (every := settings.reconcile_every) else "off",
     )
-    for words in unknown_names():
+    for words in find_unknown_settings():
         log.warning("a setting that nobody reads", setting=words)
 
 

@@ -1,6 +1,6 @@
 """Runs the reconciler, which grants orders whose webhooks never arrived."""
 
-from config.settings import Settings, require_redis_url
+from config.settings import Settings
 from workers.runtime import reconciler_for
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -10,4 +10,4 @@ def run_reconciler(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> No
 
     It ends at once: what it has begun is stored, and a worker finishes it.
     """
-    reconciler_for(settings, require_redis_url(settings), timings).run_forever()
+    reconciler_for(settings, settings.require_redis_url(), timings).run_forever()

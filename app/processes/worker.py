@@ -3,7 +3,7 @@
 import gc
 import warnings
 
-from config.settings import Settings, require_redis_url
+from config.settings import Settings
 from workers.pipeline.work_loop import work_in_a_burst, work_until_told
 from workers.pipeline.worker import GrantWorker
 from workers.runtime import worker_for
@@ -13,7 +13,7 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 def run_worker(settings: Settings, *, burst: bool = False, timings: Timings = DEFAULT_TIMINGS) -> None:
     """Run RQ jobs until a stop signal; with ``burst``, until nothing is due."""
-    url = require_redis_url(settings)
+    url = settings.require_redis_url()
 
     def build() -> GrantWorker:
         with connect(url, timeout_seconds=timings.worker_redis_seconds) as redis:

@@ -4,18 +4,18 @@ import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from config.cel.expressions import EvaluationError, Expression, Variables
-from config.cel.redaction import result_words, seen
+from config.cel.redaction import describe_inputs, describe_result
 
 # Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
-MOST_DIGITS = 15
+MAX_DIGITS = 15
 
 # Twelve digits before the point: sums of amounts stay exact in 28 digits.
-TOO_MANY_CREDITS = Decimal(10**12)
+CREDITS_LIMIT = Decimal(10**12)
 
 # A double's last digits are noise: what it was computed from has hundredths or thousandths.
 _STEP = Decimal("0.000000001")
 _EXACT = Context(prec=40)
-_KEPT = Context(prec=MOST_DIGITS, rounding=ROUND_HALF_EVEN)
+_KEPT = Context(prec=MAX_DIGITS, rounding=ROUND_HALF_EVEN)
 
 Amount = Decimal | Expression
 
@@ -25,11 +25,11 @@ class AmountError(Exception):
 
     def __init__(self, expression: Expression, words: str, values: str) -> None:
         """Take what was to be worked out, and the values that it saw."""
-        super().__init__(f"{expression.in_words}: {words}" + (f" ({values})" if values else ""))
+        super().__init__(f"{expression.display_text}: {words}" + (f" ({values})" if values else ""))
         self.words = words
 
 
-def amount_of(amount: Amount, variables: Variables) -> Decimal:
+def evaluate_amount(amount: Amount, variables: Variables) -> Decimal:
     """Return the credits, 0 or more; AmountError names expression and values if it cannot be."""
     if isinstance(amount, Decimal):
         return amount
@@ -38,11 +38,11 @@ def amount_of(amount: Amount, variables: Variables) -> Decimal:
     except EvaluationError as error:
         found = str(error)
     if isinstance(found, str):
-        raise AmountError(amount, found, seen(amount, variables))
+        raise AmountError(amount, found, describe_inputs(amount, variables))
     return found
 
 
-def exact(value: float) -> Decimal:
+def to_exact_decimal(value: float) -> Decimal:
     """Return a number of credits as it was meant: to 15 digits, of which 9 stand after the point."""
     if isinstance(value, int):
         return Decimal(value)
@@ -53,10 +53,10 @@ def exact(value: float) -> Decimal:
 def _credits(expression: Expression, value: object) -> Decimal | str:
     """Return a result as credits, or why it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"it gives {result_words(value, expression)}, which is no number"
-    if not math.isfinite(value) or abs(value) >= TOO_MANY_CREDITS:
-        return f"it gives {result_words(value, expression)}; amounts stay below {TOO_MANY_CREDITS:,}"
-    credits_ = exact(value)
+        return f"it gives {describe_result(value, expression)}, which is no number"
+    if not math.isfinite(value) or abs(value) >= CREDITS_LIMIT:
+        return f"it gives {describe_result(value, expression)}; amounts stay below {CREDITS_LIMIT:,}"
+    credits_ = to_exact_decimal(value)
     if credits_ < 0:
-        return f"it gives {result_words(credits_, expression)}, and amounts cannot be negative"
+        return f"it gives {describe_result(credits_, expression)}, and amounts cannot be negative"
     return credits_

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from config.cel.error_words import kind_words
+from config.cel.error_messages import readable_type
 from config.cel.expressions import (
     Cause,
     EvaluationError,
@@ -11,7 +11,7 @@ from config.cel.expressions import (
     Variables,
     compile_expression,
 )
-from config.cel.redaction import result_words, seen
+from config.cel.redaction import describe_inputs, describe_result
 from config.cel.references import conjuncts
 
 
@@ -39,12 +39,12 @@ class Condition:
             raise self._error(str(fault), variables)
         return all(parts)
 
-    def unmet(self, variables: Variables) -> str:
+    def explain_false(self, variables: Variables) -> str:
         """Return the first part that is false, where the whole is, and the values that it saw."""
         failing = (part for part in self.parts if self._part(part, variables) is False)
         part = next(failing, self.whole)
-        values = seen(part, variables)
-        return f"{part.in_words} is false" + (f" ({values})" if values else "")
+        values = describe_inputs(part, variables)
+        return f"{part.display_text} is false" + (f" ({values})" if values else "")
 
     def _part(self, part: Expression, variables: Variables) -> bool | EvaluationError:
         try:
@@ -53,15 +53,15 @@ class Condition:
             return False if error.cause is Cause.MISSING else error
 
     def _error(self, words: str, variables: Variables) -> ConditionError:
-        values = seen(self.whole, variables)
-        return ConditionError(f"{self.whole.in_words}: {words}" + (f" ({values})" if values else ""))
+        values = describe_inputs(self.whole, variables)
+        return ConditionError(f"{self.whole.display_text}: {words}" + (f" ({values})" if values else ""))
 
 
 def _truth(expression: Expression, variables: Variables) -> bool:
     value = expression.value(variables)
     if value is None or isinstance(value, bool):
         return bool(value)
-    words = f"it gives {result_words(value, expression)}, neither true nor false"
+    words = f"it gives {describe_result(value, expression)}, neither true nor false"
     raise EvaluationError(words, Cause.MISMATCH)
 
 
@@ -69,7 +69,7 @@ def compile_condition(text: str) -> Condition:
     """Return ``text`` compiled; ExpressionError says what is wrong with it."""
     whole = compile_expression(text)
     if whole.kind not in ("BOOL", "DYN"):
-        raise ExpressionError(f"it gives a value of type {kind_words(whole.kind)}, neither true nor false")
+        raise ExpressionError(f"it gives a value of type {readable_type(whole.kind)}, neither true nor false")
     try:
         parts = tuple(map(compile_expression, conjuncts(text)))
     except ExpressionError:

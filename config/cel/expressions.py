@@ -12,10 +12,16 @@ from typing import Any, NamedTuple, cast
 
 from cel_expr_python import cel
 
-from config.cel.error_words import ILL_FORMED, compile_words, evaluation_words, kind_words, meets_null
+from config.cel.error_messages import (
+    ILL_FORMED,
+    explain_compile_error,
+    explain_evaluation_error,
+    involves_null,
+    readable_type,
+)
 from config.cel.references import Reference, one_line, references_in
 
-LONGEST = 2_000  # characters; CEL bounds depth (32) and steps (10,000) itself
+MAX_CHARACTERS = 2_000  # characters; CEL bounds depth (32) and steps (10,000) itself
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # controls, halves of characters
 
 _TYPES = {
@@ -41,13 +47,13 @@ class Missing:
 MISSING = Missing()
 
 
-class Odd(NamedTuple):
+class OpaqueValue(NamedTuple):
     """A value that is neither number, text, boolean nor null: only its kind is of interest."""
 
     kind: str
 
 
-Value = bool | int | float | str | Odd | None
+Value = bool | int | float | str | OpaqueValue | None
 
 
 class Cause(StrEnum):
@@ -133,7 +139,7 @@ class Expression:
     program: cel.Expression = field(compare=False, repr=False)
 
     @property
-    def in_words(self) -> str:
+    def display_text(self) -> str:
         """Return the text as it fits into a sentence."""
         return one_line(self.text)
 
@@ -147,17 +153,17 @@ class Expression:
         try:
             result = self.program.eval(variables.activation)
         except RuntimeError as error:  # how the library tells of too many steps
-            raise EvaluationError(evaluation_words(self.text, str(error)), Cause.OTHER) from None
+            raise EvaluationError(explain_evaluation_error(self.text, str(error)), Cause.OTHER) from None
         kind = result.type().name()
         if kind == cel.Type.ERROR.name():
             raise self._error(str(result.value()), variables)
         if kind == cel.Type.NULL.name():
             return None  # by its type: the library's value() loses a reference to None each time
-        return cast(Value, result.value()) if kind in _READ else Odd(kind_words(kind))
+        return cast(Value, result.value()) if kind in _READ else OpaqueValue(readable_type(kind))
 
     def _error(self, words: str, variables: Variables) -> EvaluationError:
-        said = evaluation_words(self.text, words)
-        if words.startswith("NOT_FOUND") or meets_null(words):
+        said = explain_evaluation_error(self.text, words)
+        if words.startswith("NOT_FOUND") or involves_null(words):
             return EvaluationError(said, Cause.MISSING)
         if any(kind in words for kind in ILL_FORMED):
             return EvaluationError(said, Cause.MISMATCH)
@@ -174,14 +180,14 @@ class Expression:
 
 def compile_expression(text: str) -> Expression:
     """Return ``text`` compiled; ExpressionError says what is wrong with it."""
-    if len(text) > LONGEST:
-        raise ExpressionError(f"longer than {LONGEST:,} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise ExpressionError(f"longer than {MAX_CHARACTERS:,} characters")
     if _UNREADABLE.search(text):
         raise ExpressionError("it holds a control character; remove it")
     try:
         program = _ENVIRONMENT.compile(text)
     except RuntimeError as error:
-        raise ExpressionError(compile_words(text, str(error), NAMES)) from None
+        raise ExpressionError(explain_compile_error(text, str(error), NAMES)) from None
     return Expression(text, references_in(text, NAMES), program.return_type().name(), program)
 
 
@@ -196,12 +202,12 @@ def _count(name: str, *holders: Any) -> Any:
     return 1
 
 
-def tamed(value: Any) -> Any:
+def bound_integers(value: Any) -> Any:
     """Return a JSON value with the integers that CEL's 64 bits do not hold made doubles."""
     if isinstance(value, Mapping):
-        return {key: tamed(each) for key, each in value.items()}
+        return {key: bound_integers(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [tamed(each) for each in value]
+        return [bound_integers(each) for each in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _GREATEST_INT:
         return float(value) if abs(value) < 10**300 else str(value)
     return value

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from config.cel.expressions import MISSING, Expression, Odd, Variables
+from config.cel.expressions import MISSING, Expression, OpaqueValue, Variables
 from config.cel.references import Reference
-from config.wording import shown
+from config.wording import quoted
 
 _MOST_SHOWN = 4
 
@@ -17,11 +17,11 @@ _PERSONAL = frozenset(
 _NAMES = (("customer", "name"), ("user", "name"))  # other things have names too
 
 
-def value_words(value: object) -> str:
+def describe_value(value: object) -> str:
     """Return what stands in a webhook as people say it."""
     if isinstance(value, str):
-        return "a text with an @ (not shown)" if "@" in value else f"the text {shown(value)}"
-    if isinstance(value, Odd):
+        return "a text with an @ (not shown)" if "@" in value else f"the text {quoted(value)}"
+    if isinstance(value, OpaqueValue):
         return f"a value of type {value.kind}"
     if isinstance(value, int | float | Decimal):
         # Booleans as CEL and JSON write them, credits without an exponent.
@@ -33,16 +33,16 @@ def value_words(value: object) -> str:
     return "missing" if value is MISSING else "null"
 
 
-def result_words(value: object, expression: Expression) -> str:
+def describe_result(value: object, expression: Expression) -> str:
     """Return what an expression gives; of a text nobody knows where it came from."""
     if isinstance(value, str):
         return "a text"
     if isinstance(value, int | float | Decimal) and any(map(_is_personal, expression.references)):
         return "a number made of what is personal (not shown)"
-    return value_words(value)
+    return describe_value(value)
 
 
-def seen(expression: Expression, variables: Variables) -> str:
+def describe_inputs(expression: Expression, variables: Variables) -> str:
     """Return what an expression saw in a webhook: ``order.net_amount is 300``."""
     first_ones = expression.references[:_MOST_SHOWN]
     return ", ".join(f"{one.text} is {_seen(one, variables)}" for one in first_ones)
@@ -52,7 +52,7 @@ def _seen(reference: Reference, variables: Variables) -> str:
     value = variables.at(reference)
     if isinstance(value, str | int | float) and _is_personal(reference):
         return "there (personal, not shown)"
-    return value_words(value)
+    return describe_value(value)
 
 
 def _is_personal(reference: Reference) -> bool:

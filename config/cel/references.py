@@ -35,7 +35,7 @@ def references_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
     return tuple(found)
 
 
-def probed_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
+def probed_references(text: str, names: Collection[str]) -> tuple[Reference, ...]:
     """Return the fields that ``text`` asks for with ``has(...)``: they may well be absent."""
     probes = (match["probed"] for match in _PROBE.finditer(text) if match["probed"])
     return tuple(reference for probe in probes for reference in references_in(probe, names))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
 from config.rules.problems import Place
-from config.wording import listed, shown
+from config.wording import joined, quoted
 
 _SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -33,7 +33,7 @@ def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
         why = "a new customer has bought no product; make it a rule of its own"
         yield "products", f"`products` does not go with the trigger {Trigger.CUSTOMER}: {why}"
     if rule.triggers.issuperset(_BOTH) and not rule.once_per_customer:
-        meters = listed(map(shown, rule.grant))
+        meters = joined(map(quoted, rule.grant))
         why = f"each billing cycle could be credited to {meters} by both; keep one of them"
         yield "triggers", f"{' does not go with '.join(_BOTH)}: {why}"
 
@@ -48,7 +48,7 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
                 meters = [meter for meter in rule.grant if meter in other.grant and meter not in said]
                 if meters and _share_products(rule, other) and _share_time(rule, other):
                     said.update(meters)
-                    who = f"rule {shown(other.name)} on line {other_place.line}"
+                    who = f"rule {quoted(other.name)} on line {other_place.line}"
                     both = (
                         f"{who} credits {theirs}{_usual(other, theirs)}, this one {mine}{_usual(rule, mine)}"
                     )
@@ -57,14 +57,14 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
             earlier[trigger].append((rule, place))
 
 
-def doubtful_switches(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
+def close_handovers(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
     """Yield where a rule for paid cycles takes over from one for begun periods, with renewals under way."""
     for rule, place in placed:
         for other, _ in placed if _credits(rule, Trigger.SUBSCRIPTION_CYCLE) else ():
             if _credits(other, Trigger.PERIOD) and _hands_over(other, rule):
                 yield (
                     place,
-                    f"this rule begins where rule {shown(other.name)} ends: a renewal whose period begins "
+                    f"this rule begins where rule {quoted(other.name)} ends: a renewal whose period begins "
                     "just before, and whose order is made just after, is credited by both; leave an hour",
                 )
 
@@ -78,7 +78,7 @@ def _hands_over(earlier: Rule, later: Rule) -> bool:
 
 def _clash(meters: Sequence[str]) -> str:
     return (
-        f"a billing cycle could be credited to {listed(map(shown, meters))} by both; "
+        f"a billing cycle could be credited to {joined(map(quoted, meters))} by both; "
         "keep one of them, or end one with `until` where the other begins with `from`"
     )
 

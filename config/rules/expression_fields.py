@@ -3,16 +3,16 @@
 import re
 from decimal import Decimal
 
-from config.cel.amounts import MOST_DIGITS, TOO_MANY_CREDITS, Amount, AmountError, amount_of
+from config.cel.amounts import CREDITS_LIMIT, MAX_DIGITS, Amount, AmountError, evaluate_amount
 from config.cel.conditions import Condition, compile_condition
-from config.cel.error_words import kind_words
+from config.cel.error_messages import readable_type
 from config.cel.expressions import EvaluationError, Expression, ExpressionError, Variables, compile_expression
 from config.rules.nodes import Node, NodeKind, Scalar, expected
 from config.rules.problems import NodeError
-from config.wording import shown
+from config.wording import quoted
 
 # Twelve digits after the point, as many as there may be before it.
-FEWEST_CREDITS = Decimal("0.000000000001")
+MIN_CREDITS = Decimal("0.000000000001")
 
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _NUMERIC = ("INT", "UINT", "DOUBLE", "DYN")
@@ -33,7 +33,7 @@ def condition(piece: Node) -> Condition:
     if not isinstance(piece, Scalar) or piece.kind not in {NodeKind.TEXT, NodeKind.BOOLEAN}:
         raise expected("an expression, such as order.net_amount >= 500", piece)
     if piece.kind is NodeKind.BOOLEAN:
-        found = f"expected an expression, found the boolean {shown(piece.text)}"
+        found = f"expected an expression, found the boolean {quoted(piece.text)}"
         hint = 'leave `when` out to mean always, or write "false" in quotes to switch the rule off'
         raise NodeError(piece.place, f"{found}; {hint}")
     try:
@@ -51,10 +51,10 @@ def _number(piece: Scalar) -> Decimal:
         # 1_000, 0x10, 010 (eight), 1:30 (ninety), .inf: numbers to YAML, riddles to a reader.
         raise expected("plain digits, such as 1000 or 0.5", piece)
     digits = len(text.replace(".", "").strip("-0"))
-    if digits > MOST_DIGITS:
+    if digits > MAX_DIGITS:
         raise NodeError(
             piece.place,
-            f"{shown(text)} has {digits} significant digits; at most {MOST_DIGITS} stay exact",
+            f"{quoted(text)} has {digits} significant digits; at most {MAX_DIGITS} stay exact",
         )
     return _within_bounds(Decimal(text), piece)
 
@@ -62,10 +62,10 @@ def _number(piece: Scalar) -> Decimal:
 def _within_bounds(credits_: Decimal, piece: Scalar) -> Decimal:
     if credits_ <= 0:
         raise expected("more than 0", piece)
-    if credits_ < FEWEST_CREDITS:
-        raise expected(f"at least {FEWEST_CREDITS:f}", piece)
-    if credits_ >= TOO_MANY_CREDITS:
-        raise expected(f"less than {TOO_MANY_CREDITS:,}", piece)
+    if credits_ < MIN_CREDITS:
+        raise expected(f"at least {MIN_CREDITS:f}", piece)
+    if credits_ >= CREDITS_LIMIT:
+        raise expected(f"less than {CREDITS_LIMIT:,}", piece)
     return credits_
 
 
@@ -75,7 +75,7 @@ def _amount_expression(piece: Scalar) -> Expression:
     except ExpressionError as error:
         raise NodeError(piece.place, str(error)) from None
     if expression.kind not in _NUMERIC:
-        kind = kind_words(expression.kind)
+        kind = readable_type(expression.kind)
         raise NodeError(piece.place, f"it gives a value of type {kind}, which is no number")
     return expression
 
@@ -83,7 +83,7 @@ def _amount_expression(piece: Scalar) -> Expression:
 def _constant(expression: Expression, piece: Scalar) -> Decimal:
     """Return what an expression that looks at no webhook gives: the same for each of them."""
     try:
-        credits_ = amount_of(expression, Variables())
+        credits_ = evaluate_amount(expression, Variables())
     except AmountError as error:
         raise NodeError(piece.place, error.words) from None
     if credits_ <= 0:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from config.rules.model import Trigger
 from config.rules.nodes import Node, NodeKind, Scalar, expected
 from config.rules.problems import NodeError
-from config.wording import listed, shown, unknown
+from config.wording import describe_unknown, joined, quoted
 
 MAX_METER_CHARACTERS = 128  # Polar's limit on the name of an event
 MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata
@@ -57,7 +57,7 @@ def property_name(piece: Node) -> str:
     name = _short_text(piece, "a property's name", MAX_PROPERTY_CHARACTERS)
     if name in RESERVED_PROPERTIES:
         reserved = ", ".join(RESERVED_PROPERTIES)
-        raise NodeError(piece.place, f"{shown(name)} is written by the service itself, as are {reserved}")
+        raise NodeError(piece.place, f"{quoted(name)} is written by the service itself, as are {reserved}")
     return name
 
 
@@ -81,12 +81,12 @@ def moment(piece: Node) -> datetime:
     if match is None:
         raise expected(what, piece)
     if match["zone"] is None:
-        hint = f"{shown(piece.text)} has no time zone; add Z for UTC, as in {_TIME_EXAMPLE}"
+        hint = f"{quoted(piece.text)} has no time zone; add Z for UTC, as in {_TIME_EXAMPLE}"
         raise NodeError(piece.place, hint)
     try:
         return datetime.fromisoformat(piece.text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise NodeError(piece.place, f"there is no such time as {shown(piece.text)}") from None
+        raise NodeError(piece.place, f"there is no such time as {quoted(piece.text)}") from None
 
 
 _A_CYCLE = "a renewal that was paid is subscription_cycle"
@@ -102,8 +102,8 @@ def trigger(piece: Node) -> Trigger:
     """Return what happened, in the words of a rule."""
     words = [one.value for one in Trigger]
     if isinstance(piece, Scalar) and piece.text in _OTHER_WORDS:
-        raise NodeError(piece.place, f"unknown trigger {shown(piece.text)}; {_OTHER_WORDS[piece.text]}")
-    return Trigger(_word(piece, "trigger", words, what="a trigger", hint=f"the triggers are {listed(words)}"))
+        raise NodeError(piece.place, f"unknown trigger {quoted(piece.text)}; {_OTHER_WORDS[piece.text]}")
+    return Trigger(_word(piece, "trigger", words, what="a trigger", hint=f"the triggers are {joined(words)}"))
 
 
 def once_per(piece: Node) -> bool:
@@ -122,7 +122,7 @@ def _word(piece: Node, kind: str, words: Sequence[str], *, what: str, hint: str)
     if not isinstance(piece, Scalar) or piece.kind is NodeKind.NOTHING:
         raise expected(what, piece)
     if piece.text not in words:
-        raise NodeError(piece.place, unknown(kind, piece.text, words, hint))
+        raise NodeError(piece.place, describe_unknown(kind, piece.text, words, hint))
     return piece.text
 
 
@@ -134,7 +134,7 @@ def _scalar(piece: Node, kind: NodeKind, what: str) -> Scalar:
 
 def _text(piece: Node, what: str) -> str:
     if isinstance(piece, Scalar) and piece.kind in {NodeKind.NUMBER, NodeKind.BOOLEAN, NodeKind.TIME}:
-        message = f"YAML reads this as a {piece.kind}; quote it: {shown(piece.text)}"
+        message = f"YAML reads this as a {piece.kind}; quote it: {quoted(piece.text)}"
         raise NodeError(piece.place, message)
     return _scalar(piece, NodeKind.TEXT, what).text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.rules import fields
-from config.rules.conflicts import conflicts_between, doubtful_switches
+from config.rules.conflicts import close_handovers, conflicts_between
 from config.rules.model import Meter, Rule, Rules
 from config.rules.nodes import Node, NodeKind, Scalar, items_of, mapping_of, values_of
 from config.rules.problems import Report
@@ -109,6 +109,6 @@ class _FileReader:
         placed = [(rule, place) for rule, place in read if rule is not None]
         for place, words in conflicts_between(placed):
             self._report.add(place, words)
-        for place, words in doubtful_switches(placed):
+        for place, words in close_handovers(placed):
             self._report.warn(place, words)
         return tuple(rule for rule, _ in placed)

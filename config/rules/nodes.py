@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from config.rules.problems import NodeError, Place, Report
-from config.wording import listed, shown, unknown
+from config.wording import describe_unknown, joined, quoted
 
 
 class NodeKind(StrEnum):
@@ -78,18 +78,18 @@ def values_of(
     piece: Node, report: Report, *, allowed: Collection[str], required: Collection[str] = ()
 ) -> dict[str, Node]:
     """Return the values of a mapping by their keys; those missing or unknown are noted in ``report``."""
-    entries = mapping_of(piece, f"a mapping with the keys {listed(allowed)}")
+    entries = mapping_of(piece, f"a mapping with the keys {joined(allowed)}")
     for key in required:
         if key not in entries:
-            report.add(piece.place, f"missing key {shown(key)}")
+            report.add(piece.place, f"missing key {quoted(key)}")
     for key, entry in entries.items():
         if key not in allowed:
-            hint = f"the keys here are {listed(allowed)}"
-            report.add(entry.key.place, unknown("key", key, allowed, hint))
+            hint = f"the keys here are {joined(allowed)}"
+            report.add(entry.key.place, describe_unknown("key", key, allowed, hint))
     return {key: entry.value for key, entry in entries.items()}
 
 
 def _found(piece: Node) -> str:
     if not isinstance(piece, Scalar):
         return "a list" if isinstance(piece, Items) else "a mapping"
-    return "nothing" if piece.kind is NodeKind.NOTHING else f"the {piece.kind} {shown(piece.text)}"
+    return "nothing" if piece.kind is NodeKind.NOTHING else f"the {piece.kind} {quoted(piece.text)}"

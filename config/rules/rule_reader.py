@@ -13,9 +13,9 @@ from config.rules.conflicts import conflicts_within
 from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
 from config.rules.nodes import Node, Scalar, items_of, mapping_of, values_of
 from config.rules.problems import NodeError, Place, Report
-from config.rules.sample_check import amount_fault, condition_fault
-from config.rules.warnings import doubts
-from config.wording import listed, shown, unknown
+from config.rules.sample_check import find_amount_problem, find_condition_problem
+from config.rules.warnings import find_warnings
+from config.wording import describe_unknown, joined, quoted
 
 T = TypeVar("T")
 Absent = TypeVar("Absent")
@@ -51,16 +51,16 @@ class RuleReader:
 
     def _try_all(self, rule: Rule, values: Mapping[str, Node]) -> None:
         if rule.when is not None:
-            self._try(rule.when.whole, values["when"], condition_fault, rule)
+            self._try(rule.when.whole, values["when"], find_condition_problem, rule)
         pieces = mapping_of(values["grant"], "amounts") if rule.grant else {}
         for meter, amount in rule.grant.items():
             if isinstance(amount, Expression):
-                self._try(amount, pieces[meter].value, amount_fault, rule)
+                self._try(amount, pieces[meter].value, find_amount_problem, rule)
 
     def _try(self, expression: Expression, piece: Node, fault_of: FaultOf, rule: Rule) -> None:
         if fault := fault_of(expression, rule.triggers):
             self._report.add(piece.place, fault)
-        for doubt in doubts(expression, rule):
+        for doubt in find_warnings(expression, rule):
             self._report.warn(piece.place, doubt)
 
     def _rule(self, values: Mapping[str, Node]) -> Rule:
@@ -91,7 +91,7 @@ class RuleReader:
         return self._set("product", piece, fields.product_id, "every product")
 
     def _triggers(self, piece: Node) -> frozenset[Trigger]:
-        usual = listed(trigger for trigger in Trigger if trigger in DEFAULT_TRIGGERS)
+        usual = joined(trigger for trigger in Trigger if trigger in DEFAULT_TRIGGERS)
         return self._set("trigger", piece, fields.trigger, usual)
 
     def _set(self, what: str, piece: Node, read_item: Callable[[Node], T], omitted: str) -> frozenset[T]:
@@ -121,9 +121,9 @@ class RuleReader:
     def _check_declared(self, key: Scalar) -> None:
         name = fields.meter_name(key)
         if self._declared is not None and name not in self._declared:
-            have = listed(map(shown, self._declared)) or "none"
+            have = joined(map(quoted, self._declared)) or "none"
             hint = f"declare it under `meters` (there now: {have})"
-            raise NodeError(key.place, unknown("meter", name, self._declared, hint))
+            raise NodeError(key.place, describe_unknown("meter", name, self._declared, hint))
 
 
 def _until(piece: Node, begins: datetime | None) -> datetime:
@@ -135,7 +135,7 @@ def _until(piece: Node, begins: datetime | None) -> datetime:
 
 def _first_time(what: str, value: T, place: Place, seen: dict[T, Place]) -> T:
     if value in seen:
-        repeated = shown(str(value))
+        repeated = quoted(str(value))
         raise NodeError(place, f"duplicate {what} {repeated}; it is first on line {seen[value].line}")
     seen[value] = place
     return value

@@ -6,35 +6,35 @@ from functools import cache
 from typing import Any
 
 from config.cel.expressions import Cause, EvaluationError, Expression, Variables
-from config.cel.redaction import value_words
+from config.cel.redaction import describe_value
 from config.rules.model import Trigger
-from config.samples import recorded
+from config.samples import read_sample
 
 # What merchants and customers fill in as they like: nobody knows the types in there.
-FREE = frozenset({"metadata", "custom_field_data"})
+FREE_FORM_FIELDS = frozenset({"metadata", "custom_field_data"})
 
 
-def amount_fault(expression: Expression, triggers: Collection[Trigger]) -> str:
+def find_amount_problem(expression: Expression, triggers: Collection[Trigger]) -> str:
     """Return why an amount could not be worked out on the webhooks of ``triggers``; nothing if it could."""
     misfit = _misfit(expression, triggers, _is_number, "which is no number")
     return misfit or _never(expression, triggers, "this amount can never be worked out")
 
 
-def condition_fault(expression: Expression, triggers: Collection[Trigger]) -> str:
+def find_condition_problem(expression: Expression, triggers: Collection[Trigger]) -> str:
     """Return why a condition is no question, or never true, on the webhooks of ``triggers``."""
     misfit = _misfit(expression, triggers, _is_truth, "neither true nor false")
     return misfit or _never(expression, triggers, "this is never true")
 
 
-def is_out_of_reach(expression: Expression, trigger: Trigger) -> bool:
+def lacks_variable(expression: Expression, trigger: Trigger) -> bool:
     """Return whether it has no value for want of an order, a subscription or a product."""
     return bool(_lacking(expression, [trigger])) and _has_no_value(expression, trigger)
 
 
 @cache
-def trial_webhook(trigger: Trigger) -> Variables:
+def sample_variables(trigger: Trigger) -> Variables:
     """Return what expressions see of a webhook for ``trigger``, with all that is free taken out."""
-    data = _emptied(json.loads(recorded(trigger.value))["data"])
+    data = _emptied(json.loads(read_sample(trigger.value))["data"])
     if trigger is Trigger.PERIOD:
         return Variables.of_subscription(data)
     return Variables.of_customer(data) if trigger is Trigger.CUSTOMER else Variables.of_order(data)
@@ -42,7 +42,7 @@ def trial_webhook(trigger: Trigger) -> Variables:
 
 def _emptied(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: {} if key in FREE else _emptied(each) for key, each in value.items()}
+        return {key: {} if key in FREE_FORM_FIELDS else _emptied(each) for key, each in value.items()}
     return [_emptied(each) for each in value] if isinstance(value, list) else value
 
 
@@ -52,13 +52,13 @@ def _misfit(
     """Return what is wrong with it by its types: all else depends on the customer's data."""
     for trigger in sorted(triggers):
         try:
-            value = expression.value(trial_webhook(trigger))
+            value = expression.value(sample_variables(trigger))
         except EvaluationError as error:
             if error.cause is Cause.MISMATCH:
                 return f"on a {trigger}: {error}"
         else:
             if value is not None and not fits(value):
-                return f"on a {trigger}: it gives {value_words(value)}, {otherwise}"
+                return f"on a {trigger}: it gives {describe_value(value)}, {otherwise}"
     return ""
 
 
@@ -71,14 +71,14 @@ def _never(expression: Expression, triggers: Collection[Trigger], so: str) -> st
 
 def _lacking(expression: Expression, triggers: Collection[Trigger]) -> str:
     """Return the variable that it looks at and that is null on every webhook of ``triggers``."""
-    seen = [trial_webhook(trigger).values for trigger in triggers]
+    seen = [sample_variables(trigger).values for trigger in triggers]
     names = (reference.keys[0] for reference in expression.references)
     return next((name for name in names if seen and all(each[name] is None for each in seen)), "")
 
 
 def _has_no_value(expression: Expression, trigger: Trigger) -> bool:
     try:
-        return expression.value(trial_webhook(trigger)) is None
+        return expression.value(sample_variables(trigger)) is None
     except EvaluationError as error:
         return error.cause is Cause.MISSING
 

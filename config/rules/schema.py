@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from config.cel.amounts import TOO_MANY_CREDITS
-from config.cel.expressions import LONGEST
+from config.cel.amounts import CREDITS_LIMIT
+from config.cel.expressions import MAX_CHARACTERS
 from config.rules import fields
-from config.rules.expression_fields import FEWEST_CREDITS
+from config.rules.expression_fields import MIN_CREDITS
 from config.rules.model import DEFAULT_TRIGGERS, Trigger
 
 Schema = dict[str, Any]
@@ -83,7 +83,7 @@ def _rule() -> Schema:
         },
         "when": {
             "description": f"A condition {_CEL}. A field that is missing makes it false.",
-            **_text(LONGEST),
+            **_text(MAX_CHARACTERS),
         },
         "once_per": {"description": "Grant it once to each customer.", "enum": list(fields.ONCE_PER)},
         "on_refund": {
@@ -103,9 +103,9 @@ def _rule() -> Schema:
 
 
 def _amount() -> Schema:
-    least, most = float(FEWEST_CREDITS), int(TOO_MANY_CREDITS)
+    least, most = float(MIN_CREDITS), int(CREDITS_LIMIT)
     number = {"type": "number", "minimum": least, "exclusiveMaximum": most}
-    expression = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+    expression = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS}
     return {"description": f"More than 0: a number, or an expression {_CEL}.", "anyOf": [number, expression]}
 
 

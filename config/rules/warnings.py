@@ -6,9 +6,9 @@ from typing import Any, Union
 
 from config.cel.conditions import Condition, ConditionError
 from config.cel.expressions import NAMES, Expression
-from config.cel.references import probed_in
+from config.cel.references import probed_references
 from config.rules.model import Rule, Trigger
-from config.rules.sample_check import FREE, is_out_of_reach, trial_webhook
+from config.rules.sample_check import FREE_FORM_FIELDS, lacks_variable, sample_variables
 from config.wording import closest
 
 # What may be below: nothing, for a number or a text; None where it cannot be told.
@@ -18,10 +18,10 @@ Fields = Mapping[str, Union["Fields", None]]
 _COUNTS = [(holder, count) for holder in ("order", "subscription") for count in ("seats", "units")]
 
 # Prices and discounts have other fields for each of their kinds, and the samples do not have every kind.
-_OPEN = FREE | {"product_price", "price", "discount"}
+_OPEN = FREE_FORM_FIELDS | {"product_price", "price", "discount"}
 
 
-def doubts(expression: Expression, rule: Rule) -> Iterator[str]:
+def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
     """Yield what is doubtful about an amount or a condition of ``rule``."""
     yield from _unknown_fields(expression, rule.triggers)
     if rule.when is None or expression != rule.when.whole:
@@ -32,35 +32,35 @@ def doubts(expression: Expression, rule: Rule) -> Iterator[str]:
 def _failures(amount: Expression, rule: Rule) -> Iterator[str]:
     """Yield for which triggers an amount fails for certain, as what it looks at belongs to another."""
     for trigger in sorted(rule.triggers):
-        if is_out_of_reach(amount, trigger) and _holds(rule.when, trigger):
+        if lacks_variable(amount, trigger) and _holds(rule.when, trigger):
             so = "each would fail; give that trigger a rule of its own"
             yield f"on a {trigger} this amount cannot be worked out: {so}"
 
 
 def _unguarded(amount: Expression, when: Condition | None) -> Iterator[str]:
     """Yield what an amount looks at though it is often missing or null, and neither asks for it."""
-    asked = probed_in(amount.text, NAMES) + (when.whole.references if when else ())
+    asked = probed_references(amount.text, NAMES) + (when.whole.references if when else ())
     for reference in amount.references:
         if any(reference.keys == one.keys for one in asked):
             continue
         if reference.keys in _COUNTS:
             instead = reference.keys[1]
             yield f"{reference.text} is null on many orders, and such an order fails; write {instead} instead"
-        elif not FREE.isdisjoint(reference.keys[:-1]):
+        elif not FREE_FORM_FIELDS.isdisjoint(reference.keys[:-1]):
             guard = "`when`" if "[" in reference.text else f"`when: has({reference.text})`"
             yield f"a webhook without {reference.text} fails; guard it with {guard}"
 
 
 def _holds(condition: Condition | None, trigger: Trigger) -> bool:
     try:
-        return condition is None or condition.holds(trial_webhook(trigger))
+        return condition is None or condition.holds(sample_variables(trigger))
     except ConditionError:
         return False
 
 
 def _unknown_fields(expression: Expression, triggers: Collection[Trigger]) -> Iterator[str]:
     """Yield the fields that no webhook of ``triggers`` has, but those that ``has(...)`` asks for."""
-    probed = {reference.keys for reference in probed_in(expression.text, NAMES)}
+    probed = {reference.keys for reference in probed_references(expression.text, NAMES)}
     known = _known_fields(frozenset(triggers))
     for reference in expression.references:
         keys = reference.keys
@@ -76,7 +76,7 @@ def _unknown_fields(expression: Expression, triggers: Collection[Trigger]) -> It
 def _known_fields(triggers: frozenset[Trigger]) -> Fields | None:
     merged: Fields | None = None
     for trigger in triggers:
-        merged = _merged(merged, _fields(trial_webhook(trigger).values))
+        merged = _merged(merged, _fields(sample_variables(trigger).values))
     return merged
 
 

@@ -11,7 +11,7 @@ from yaml.reader import ReaderError
 
 from config.rules.nodes import Entries, Entry, Items, Node, NodeKind, Scalar
 from config.rules.problems import NodeError, Place, Report
-from config.wording import shown
+from config.wording import quoted
 
 _MAX_CHARACTERS = 1_000_000  # a thousand rules are some 300,000
 _MAX_PIECES = 100_000  # a thousand rules are some 30,000; aliases of aliases grow without end
@@ -129,7 +129,7 @@ class _Expansion:
         self._enter(node, place)
         if node.tag not in _KNOWN_TAGS:
             hint = "remove it, or quote the whole of an expression that begins with !"
-            self._report.add(place, f"the tag {shown(node.tag)} means nothing here; {hint}")
+            self._report.add(place, f"the tag {quoted(node.tag)} means nothing here; {hint}")
         piece = self._opened(node, place)
         self._open.remove(node)
         return piece
@@ -177,7 +177,7 @@ class _Expansion:
         earlier = first.setdefault(key.text, key)
         if earlier is not key:
             line = earlier.place.line
-            self._report.add(key.place, f"duplicate key {shown(key.text)}; it is first on line {line}")
+            self._report.add(key.place, f"duplicate key {quoted(key.text)}; it is first on line {line}")
         return earlier is not key
 
     def _merged(self, node: yaml.Node, path: str) -> dict[str, Entry]:
@@ -198,5 +198,5 @@ def _place(mark: yaml.Mark, path: str = "") -> Place:
 
 def _below(path: str, key: str) -> str:
     if not re.fullmatch(r"[\w-]{1,128}", key):
-        return f"{path}[{shown(key)}]"
+        return f"{path}[{quoted(key)}]"
     return f"{path}.{key}" if path else key

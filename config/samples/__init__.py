@@ -24,16 +24,16 @@ SAMPLES = {
 _MOMENT = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 
 
-def recorded(name: str) -> str:
+def read_sample(name: str) -> str:
     """Return the body of sample ``name`` as it was sent."""
     return (files("config.samples") / f"{SAMPLES[name]}.json").read_text(encoding="utf-8")
 
 
-def sample(
+def make_sample(
     name: str, *, product: str | None = None, customer: str | None = None, order: str | None = None
 ) -> bytes:
     """Return the body of sample ``name``: fresh ids, and all its times moved so that it is from now."""
-    text = recorded(name)
+    text = read_sample(name)
     body = json.loads(text)
     data = body["data"]
     is_order = body["type"].startswith("order.")

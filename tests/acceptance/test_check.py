@@ -177,7 +177,7 @@ def test_without_a_token_polar_is_not_asked(shop: Desk) -> None:
 def test_a_secret_in_the_tokens_place_is_one_error(shop: Desk, secret: str) -> None:
     found = findings(shop.credits.with_settings(POLAR_ACCESS_TOKEN=secret), status=1)
     ((_, what, detail),) = [one for one in found if one[0] == "error"]
-    assert (what, "belongs into POLAR_WEBHOOK_SECRET" in detail) == ("token", True)
+    assert (what, "belongs in POLAR_WEBHOOK_SECRET" in detail) == ("token", True)
     assert secret not in detail
     assert shop.polar.received == []
 
@@ -186,12 +186,12 @@ def test_a_token_in_the_secrets_place_is_one_error(shop: Desk) -> None:
     shop.polar.add_product(**goods("Late", product_id=GONE))
     found = findings(shop.credits.with_settings(POLAR_WEBHOOK_SECRET=TOKEN), status=1)
     ((_, what, detail),) = [one for one in found if one[0] == "error"]
-    assert (what, "belongs into POLAR_ACCESS_TOKEN" in detail) == ("secret", True)
+    assert (what, "belongs in POLAR_ACCESS_TOKEN" in detail) == ("secret", True)
 
 
 def test_a_token_or_a_secret_in_the_others_place_starts_nothing(shop: Desk) -> None:
     for wrong in ({"POLAR_ACCESS_TOKEN": "whsec_0123456789abcdef"}, {"POLAR_WEBHOOK_SECRET": TOKEN}):
-        assert_one_clear_line(shop.credits.with_settings(**wrong).run("up"), "belongs into")
+        assert_one_clear_line(shop.credits.with_settings(**wrong).run("up"), "belongs in")
 
 
 def test_a_misspelt_setting_is_a_warning(shop: Desk) -> None:

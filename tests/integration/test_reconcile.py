@@ -168,7 +168,7 @@ class Shaky(Rulebook):
         super().__init__(path)
         self._ends = iter(ends)
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Meet the next."""
         if end := next(self._ends):
             raise end

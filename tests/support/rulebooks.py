@@ -46,7 +46,7 @@ class Watch:
     def look_after(self, seconds: float) -> None:
         """Let time pass, then look."""
         self.clock.seconds += seconds
-        self.rulebook.look()
+        self.rulebook.reload_if_changed()
 
     def notice(self) -> None:
         """Look twice, as two ticks do: a change is seen, then found to be still."""

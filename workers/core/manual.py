@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.cel.amounts import TOO_MANY_CREDITS
+from config.cel.amounts import CREDITS_LIMIT
 from workers.core.claims import Revoke
 from workers.core.grants import (
     KEY,
@@ -49,7 +49,7 @@ class ManualGrant(_Asked):
     customer_id: Id
     meter: Text
     property_name: Text
-    units: Annotated[Decimal, Field(gt=0, lt=TOO_MANY_CREDITS)]
+    units: Annotated[Decimal, Field(gt=0, lt=CREDITS_LIMIT)]
     reason: Annotated[str, Field(max_length=LONGEST_TEXT)] = ""
 
     @property

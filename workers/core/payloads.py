@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from config.cel.expressions import tamed
+from config.cel.expressions import bound_integers
 from workers.core.envelope import validation_error_text
 from workers.errors import UnreadablePayloadError
 
@@ -158,7 +158,7 @@ def _read(body: bytes, shape: type[_Webhook[Data]]) -> Read[Data]:
         whole = from_json(body, allow_inf_nan=False)
         view, raw = shape.model_validate(whole).data, whole["data"]
         # To look through every value takes as long as all else here, and next to none is so long.
-        return Read(view=view, raw=tamed(raw) if _LONG_NUMBER in body.translate(_AS_ZEROS) else raw)
+        return Read(view=view, raw=bound_integers(raw) if _LONG_NUMBER in body.translate(_AS_ZEROS) else raw)
     except ValidationError as error:
         raise UnreadablePayloadError(validation_error_text(error)) from None
     except ValueError as error:

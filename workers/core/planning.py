@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 
-from config.cel.amounts import MOST_DIGITS, AmountError, amount_of
+from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
 from workers.core.claims import Refund, Revoke
@@ -82,7 +82,7 @@ def judge(rule: Rule, fact: Fact) -> Verdict:
     amounts: dict[str, Decimal] = {}
     for meter, amount in rule.grant.items():
         try:
-            amounts[meter] = amount_of(amount, fact.variables)
+            amounts[meter] = evaluate_amount(amount, fact.variables)
         except AmountError as error:
             return Verdict(rule=rule, failure=f"rule {rule.name}, {meter}: {error}")
     given = {meter: units for meter, units in amounts.items() if units}
@@ -111,7 +111,7 @@ def why_not(verdict: Verdict, fact: Fact) -> str:
         bound = f"{edge}, {utc(at)}" if at else edge
         return f"{_happened(fact)}, {bound}"
     if verdict.obstacle is Obstacle.CONDITION and rule.when is not None:
-        return rule.when.unmet(fact.variables)
+        return rule.when.explain_false(fact.variables)
     return f"gives 0 {' and '.join(rule.grant)}"
 
 
@@ -162,7 +162,7 @@ def _inexact(grants: Sequence[Grant]) -> Iterator[str]:
             continue
         for parts in (grant.parts, [part for part in grant.parts if part.revocable]):
             units = sum((part.units for part in parts), Decimal(0))
-            if len(units.normalize().as_tuple().digits) > MOST_DIGITS:
+            if len(units.normalize().as_tuple().digits) > MAX_DIGITS:
                 names = ", ".join(part.rule for part in parts)
                 yield f"rules {names} add up to {units:f} {grant.meter}: too many digits"
                 break

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from config.cel.amounts import MOST_DIGITS
+from config.cel.amounts import MAX_DIGITS
 from workers.core.claims import Refund
 from workers.core.grants import Grant
 from workers.core.payloads import Order
@@ -38,4 +38,4 @@ def _exponent(units: list[Decimal]) -> int:
     """Return the decimal place to round to, so that what is taken and what is left are exact at Polar."""
     total = sum(units, Decimal(0))
     finest = min((int(one.normalize().as_tuple().exponent) for one in units), default=0)
-    return max(total.adjusted() - MOST_DIGITS + 1, min(_FINEST_EXPONENT, finest))
+    return max(total.adjusted() - MAX_DIGITS + 1, min(_FINEST_EXPONENT, finest))

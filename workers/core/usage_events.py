@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.cel.amounts import MOST_DIGITS
+from config.cel.amounts import MAX_DIGITS
 from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import (
     KEY,
@@ -127,7 +127,7 @@ def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
         raise _NotOursError("it has no number of credits" if not numbers else "it has more than one number")
     ((property_name, number),) = numbers.items()
     units = -Decimal(str(number)).normalize()
-    if not units.is_finite() or not units or units.adjusted() >= MOST_DIGITS:
+    if not units.is_finite() or not units or units.adjusted() >= MAX_DIGITS:
         raise _NotOursError("it has no number of credits")
     if units < 0 and not takes:
         raise _NotOursError("it takes credits, and its key says that it gives")

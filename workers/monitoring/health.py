@@ -12,7 +12,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
-from config.durations import spoken
+from config.durations import format_duration
 from workers.core.pauses import PauseCause
 from workers.monitoring.alerts import LONGEST_WAIT
 from workers.store import keys
@@ -72,7 +72,7 @@ def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
     if oldest is None:
         return True, "nothing waits"
     age = now - oldest
-    return age < LONGEST_WAIT, f"the oldest waits for {spoken(age)}"
+    return age < LONGEST_WAIT, f"the oldest waits for {format_duration(age)}"
 
 
 def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
@@ -88,18 +88,18 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     """A pause of seconds is everyday life; an outage of minutes is not, nor what no waiting mends."""
     throttle = Throttle(redis)
     outage, pause = throttle.outage(), throttle.current_pause()
-    again = f"it is asked again in {spoken(pause.left)}" if pause else "it is asked again now"
+    again = f"it is asked again in {format_duration(pause.left)}" if pause else "it is asked again now"
     if outage is None:
         waits = f"{pause.reason.rstrip('.')}; {again}" if pause else "no outage"
         return True, waits + _thrift(throttle.reduced_for())
     age, denied = now - outage.since, outage.cause is PauseCause.DENIED
     advice = "; `credits check` says what to do" if denied else ""
-    words = f"has taken nothing for {spoken(age)}: {outage.reason.rstrip('.')}; {again}{advice}"
+    words = f"has taken nothing for {format_duration(age)}: {outage.reason.rstrip('.')}; {again}{advice}"
     return age < LONGEST_WAIT and not denied, words
 
 
 def _thrift(left: timedelta) -> str:
-    return f"; after a 429 we take less than our share for {spoken(left)} more" if left else ""
+    return f"; after a 429 we take less than our share for {format_duration(left)} more" if left else ""
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (

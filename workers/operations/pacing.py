@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from config.durations import spoken
+from config.durations import format_duration
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import Granter
@@ -101,7 +101,7 @@ class Pacer:
 
     def _sleep(self, seconds: float, why: str) -> None:
         if seconds > _UNNOTICED_SECONDS:
-            self.notify(f"waiting for Polar, {spoken(_LONGEST_WAIT)} at most: {why}")
+            self.notify(f"waiting for Polar, {format_duration(_LONGEST_WAIT)} at most: {why}")
         self.sleep(seconds)
 
 

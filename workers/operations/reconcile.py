@@ -52,7 +52,7 @@ class Reconciler:
 
     def run_if_due(self) -> None:
         """Do a round if it is time for one, and nobody else has begun it."""
-        self.rulebook.look()
+        self.rulebook.reload_if_changed()
         if not self.schedule.begin(at_most=max(self.every, _LONGEST_ROUND)):
             return
         next_in = self.every

@@ -86,13 +86,13 @@ class GrantWorker(SimpleWorker):
 
     def tick(self) -> None:
         """Queue a drain job if something is due and none is queued; take up changed rules; tell people."""
-        self._rulebook.look()
+        self._rulebook.reload_if_changed()
         self._tick(
             keys=[keys.DUE, keys.RULES, keys.OUTAGE, *map(keys.deliveries, _PRUNED)],
             args=[
                 WORKER_SILENCE_SECONDS,
-                self._rulebook.in_force(),
-                int(self._rulebook.has_refused),
+                self._rulebook.summary(),
+                int(self._rulebook.is_file_refused),
                 _milliseconds(self._retain),
                 keys.DELIVERY,
                 *drain_job_args(),

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config.wording import shown
+from config.wording import quoted
 from workers.errors import PolarUnreachableError
 
 
@@ -27,7 +27,7 @@ class Clause(_View):
 
     def __str__(self) -> str:
         """Return it as people would write it."""
-        value = shown(self.value) if isinstance(self.value, str) else self.value
+        value = quoted(self.value) if isinstance(self.value, str) else self.value
         return f"{self.property} {self.operator} {value}"
 
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from config.rules import Meter
 from config.rules.fields import RESERVED_PROPERTIES
-from config.wording import listed, shown
+from config.wording import joined, quoted
 from workers.core.usage_events import GRANTED_BY
 from workers.polar.catalogue import Clause, Filter, PolarMeter
 
@@ -56,13 +56,13 @@ def _match(wanted: Meter, meter: PolarMeter) -> Match:
 
 
 def _faults(wanted: Meter, meter: PolarMeter) -> Iterator[str]:
-    make = f"make one that sums {shown(wanted.property)}"
+    make = f"make one that sums {quoted(wanted.property)}"
     found = meter.aggregation
     if found.func != "sum":
         yield f"aggregates by {found.func}, and only a sum can hold credit: {make}"
     elif found.property != wanted.property:
-        found_property = shown(str(found.property))
-        yield f"sums {found_property} and not {shown(wanted.property)}: {make}, or say so in the rules"
+        found_property = quoted(str(found.property))
+        yield f"sums {found_property} and not {quoted(wanted.property)}: {make}, or say so in the rules"
     if meter.archived_at is not None:
         yield "is archived: take it out of the archive"
 
@@ -70,7 +70,7 @@ def _faults(wanted: Meter, meter: PolarMeter) -> Iterator[str]:
 def _doubts(wanted: Meter, node: Filter) -> Iterator[str]:
     if _passes(wanted, node):
         return
-    others = listed(str(clause) for clause in node.leaves() if not _holds(wanted, clause))
+    others = joined(str(clause) for clause in node.leaves() if not _holds(wanted, clause))
     ours = ", ".join([wanted.property, *RESERVED_PROPERTIES])
     yield (
         f"filters by more than the name ({others}), and our events may not pass: they have only the name and "

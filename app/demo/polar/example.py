@@ -4,7 +4,7 @@ import json
 from uuid import uuid4
 
 from app.demo.polar.state import Polar
-from config.samples import sample
+from config.samples import make_sample
 
 
 def add_history(polar: Polar) -> None:
@@ -12,7 +12,7 @@ def add_history(polar: Polar) -> None:
     for customer_id in polar.customers:
         for product in polar.products:
             untold, lost = (
-                sample("purchase", product=str(product.id), customer=customer_id) for _ in range(2)
+                make_sample("purchase", product=str(product.id), customer=customer_id) for _ in range(2)
             )
             for body in (untold, lost):
                 polar.add_order(**json.loads(body)["data"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.cel.amounts import MOST_DIGITS, AmountError, amount_of, exact
+from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount, to_exact_decimal
 from config.cel.expressions import Expression, Variables, compile_expression
 from tests.support.rule_files import complaint, granting, rule_problem, the_amount
 
@@ -120,7 +120,7 @@ class TestExpressions:
 
 
 def worked_out(text: str, /, **order: Any) -> Decimal:
-    return amount_of(compile_expression(text), Variables(order=order))
+    return evaluate_amount(compile_expression(text), Variables(order=order))
 
 
 def failure(text: str, /, **order: Any) -> AmountError:
@@ -209,33 +209,33 @@ class TestExact:
     @given(cents, hundredths)
     def test_leaves_no_dust_of_a_rate(self, price: int, rate: int) -> None:
         """Cents times a rate in hundredths, worked out in doubles, is what it is on paper."""
-        assert exact(float(price) * (rate / 100)) == Decimal(price) * Decimal(rate) / 100
-        assert exact(float(price) * float(rate) / 100.0) == Decimal(price) * Decimal(rate) / 100
+        assert to_exact_decimal(float(price) * (rate / 100)) == Decimal(price) * Decimal(rate) / 100
+        assert to_exact_decimal(float(price) * float(rate) / 100.0) == Decimal(price) * Decimal(rate) / 100
 
     @given(st.lists(hundredths, min_size=1, max_size=20))
     def test_leaves_no_dust_of_a_sum(self, parts: list[int]) -> None:
         """Sums of hundredths, worked out in doubles, are what they are on paper."""
-        assert exact(sum(part / 100 for part in parts)) == Decimal(sum(parts)) / 100
+        assert to_exact_decimal(sum(part / 100 for part in parts)) == Decimal(sum(parts)) / 100
 
     @given(credits_floats)
     def test_keeps_what_polar_keeps(self, value: float) -> None:
         """At most 15 digits, 9 of them after the point: it stays the same, also as a JSON number."""
-        once = exact(value)
+        once = to_exact_decimal(value)
         digits = once.as_tuple()
 
-        assert exact(float(once)) == once
-        assert len(digits.digits) <= MOST_DIGITS
+        assert to_exact_decimal(float(once)) == once
+        assert len(digits.digits) <= MAX_DIGITS
         assert isinstance(digits.exponent, int)
         assert digits.exponent >= -9
 
     @given(credits_floats)
     def test_changes_next_to_nothing(self, value: float) -> None:
         """What is rounded away is less than anyone could mean."""
-        assert abs(exact(value) - Decimal(value)) <= max(
+        assert abs(to_exact_decimal(value) - Decimal(value)) <= max(
             Decimal("0.0000000006"), abs(Decimal(value)) / 10**14
         )
 
     @given(st.integers(-(10**12), 10**12))
     def test_takes_integers_as_they_are(self, value: int) -> None:
         """An integer has no dust."""
-        assert exact(value) == value
+        assert to_exact_decimal(value) == value

@@ -28,8 +28,8 @@ def holds(text: str) -> bool:
     return compile_condition(text).holds(VARIABLES)
 
 
-def unmet(text: str) -> str:
-    return compile_condition(text).unmet(VARIABLES)
+def explain_false(text: str) -> str:
+    return compile_condition(text).explain_false(VARIABLES)
 
 
 class TestInAFile:
@@ -185,13 +185,13 @@ class TestWhatIsUnmet:
         false = [part for part in parts if not outcomes[part]]
 
         assert holds(text) is not bool(false)
-        assert not false or unmet(text).startswith(f"{false[0]} is false")
+        assert not false or explain_false(text).startswith(f"{false[0]} is false")
 
     @given(st.permutations(["order.currency", "order.unpaid"]))
     def test_is_no_part_that_cannot_be_told(self, parts: list[str]) -> None:
         """A part that is neither true nor false is not said to be false: && looked past it."""
         assert not holds(" && ".join(parts))
-        assert unmet(" && ".join(parts)) == "order.unpaid is false (order.unpaid is false)"
+        assert explain_false(" && ".join(parts)) == "order.unpaid is false (order.unpaid is false)"
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -219,4 +219,4 @@ class TestWhatIsUnmet:
     )
     def test_is_told_with_the_values_that_it_saw(self, text: str, said: str) -> None:
         """One line: the part, and what its fields are."""
-        assert unmet(text) == said
+        assert explain_false(text) == said

@@ -13,10 +13,10 @@ from config.cel.expressions import (
     Cause,
     EvaluationError,
     ExpressionError,
-    Odd,
+    OpaqueValue,
     Variables,
+    bound_integers,
     compile_expression,
-    tamed,
 )
 from config.cel.references import references_in
 from tests.support.recordings import payload
@@ -27,7 +27,7 @@ def data(name: str) -> Any:
     return json.loads(payload(name))["data"]
 
 
-def seen(text: str, variables: Variables) -> Any:
+def evaluate(text: str, variables: Variables) -> Any:
     return compile_expression(text).value(variables)
 
 
@@ -37,28 +37,28 @@ class TestWhatTheySee:
         order = data("order_paid_subscription_cycle")
         variables = Variables.of_order(order)
 
-        assert seen("order.id", variables) == order["id"]
-        assert seen("subscription.id", variables) == order["subscription"]["id"]
-        assert seen("customer.id", variables) == order["customer"]["id"]
-        assert seen("product.id", variables) == order["product"]["id"]
+        assert evaluate("order.id", variables) == order["id"]
+        assert evaluate("subscription.id", variables) == order["subscription"]["id"]
+        assert evaluate("customer.id", variables) == order["customer"]["id"]
+        assert evaluate("product.id", variables) == order["product"]["id"]
 
     def test_of_a_period_is_its_subscription(self) -> None:
         """A period has no order."""
         period = data("subscription_cycled")
         variables = Variables.of_subscription(period)
 
-        assert seen("order", variables) is None
-        assert seen("subscription.id", variables) == period["id"]
-        assert seen("customer.id", variables) == period["customer"]["id"]
-        assert seen("product.name", variables) == period["product"]["name"]
+        assert evaluate("order", variables) is None
+        assert evaluate("subscription.id", variables) == period["id"]
+        assert evaluate("customer.id", variables) == period["customer"]["id"]
+        assert evaluate("product.name", variables) == period["product"]["name"]
 
     def test_of_a_new_customer_is_the_customer(self) -> None:
         """There is neither order, subscription nor product."""
         variables = Variables.of_customer(data("customer_created"))
 
-        assert seen("customer.name", variables) == "Ada Lovelace"
-        assert [seen(name, variables) for name in ("order", "subscription", "product")] == [None] * 3
-        assert [seen(name, variables) for name in ("seats", "units")] == [1, 1]
+        assert evaluate("customer.name", variables) == "Ada Lovelace"
+        assert [evaluate(name, variables) for name in ("order", "subscription", "product")] == [None] * 3
+        assert [evaluate(name, variables) for name in ("seats", "units")] == [1, 1]
 
     @pytest.mark.parametrize(
         ("name", "seats"),
@@ -71,7 +71,7 @@ class TestWhatTheySee:
     )
     def test_as_seats_is_the_orders_else_the_subscriptions_else_1(self, name: str, seats: int) -> None:
         """A checkout's order has its seats, a renewal's has not, and many have none at all."""
-        assert seen("seats", Variables.of_order(data(name))) == seats
+        assert evaluate("seats", Variables.of_order(data(name))) == seats
 
     @pytest.mark.parametrize(
         ("order", "subscription", "units"),
@@ -79,15 +79,18 @@ class TestWhatTheySee:
     )
     def test_as_units_is_the_first_that_is_given(self, order: Any, subscription: Any, units: int) -> None:
         """Also 0 is given."""
-        assert seen("units", Variables(order={"units": order}, subscription={"units": subscription})) == units
+        assert (
+            evaluate("units", Variables(order={"units": order}, subscription={"units": subscription}))
+            == units
+        )
 
     @pytest.mark.parametrize("units", ["7", [1], 2**70, 0.5])
     def test_is_no_count_where_one_is_given_that_is_none(self, units: object) -> None:
         """To take it for 1 would be to credit too little without a word."""
-        variables = Variables(order=tamed({"units": units, "net_amount": 5}))
+        variables = Variables(order=bound_integers({"units": units, "net_amount": 5}))
         with pytest.raises(EvaluationError):
-            seen("units", variables)
-        assert seen("order.net_amount", variables) == 5
+            evaluate("units", variables)
+        assert evaluate("order.net_amount", variables) == 5
 
     @pytest.mark.parametrize(
         ("text", "value"),
@@ -98,18 +101,18 @@ class TestWhatTheySee:
             ("order.half", 0.5),
             ("order.text", "a"),
             ("order.none", None),
-            ("order.list", Odd("list")),
+            ("order.list", OpaqueValue("list")),
             ("order.list[1] == null", True),
-            ("order", Odd("object")),
-            ("timestamp(order.at)", Odd("timestamp")),
-            ("b'a'", Odd("bytes")),
+            ("order", OpaqueValue("object")),
+            ("timestamp(order.at)", OpaqueValue("timestamp")),
+            ("b'a'", OpaqueValue("bytes")),
         ],
     )
     def test_has_the_types_of_json(self, text: str, value: Any) -> None:
         """Integers are ints as far as CEL's go; what is no plain value is told by its kind."""
         order = {"yes": True, "whole": 2**63 - 1, "beyond": 2**63, "half": 0.5, "text": "a", "none": None}
         order |= {"list": [1, None], "at": "2026-11-21T02:13:24Z"}
-        found = seen(text, Variables(order=tamed(order)))
+        found = evaluate(text, Variables(order=bound_integers(order)))
 
         assert found == value
         assert type(found) is type(value)
@@ -292,6 +295,6 @@ class TestMistakes:
         variables = Variables(order={"text": "usd", "cents": 500, "none": None})
 
         with pytest.raises(EvaluationError) as caught:
-            seen(text, variables)
+            evaluate(text, variables)
 
         assert (str(caught.value), caught.value.cause) == (message, cause)

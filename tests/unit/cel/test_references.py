@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.cel.expressions import NAMES, compile_expression
-from config.cel.references import conjuncts, probed_in, references_in
+from config.cel.references import conjuncts, probed_references, references_in
 
 FIELDS = ("net_amount", "metadata.plan", 'metadata["a && b"]', "items[0].label", "`odd`")
 STRINGS = (
@@ -90,7 +90,7 @@ class TestReferences:
     )
     def test_that_has_asks_for_are_known(self, text: str, keys: list[tuple[str, ...]]) -> None:
         """Whoever asks whether a field is there knows that it may not be."""
-        assert [reference.keys for reference in probed_in(text, NAMES)] == keys
+        assert [reference.keys for reference in probed_references(text, NAMES)] == keys
 
 
 class TestConjuncts:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.rules import Trigger
-from config.samples import SAMPLES, sample
+from config.samples import SAMPLES, make_sample
 from tests.support.builders import some_id
 from tests.support.recordings import payload
 from workers.core.envelope import STORED_TYPES, peek_type
@@ -20,7 +20,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 def read(name: str, *, product: str | None = None, customer: str | None = None) -> Any:
-    return json.loads(sample(name, product=product, customer=customer))
+    return json.loads(make_sample(name, product=product, customer=customer))
 
 
 def moments(text: str) -> list[datetime]:
@@ -43,7 +43,7 @@ def test_a_sample_keeps_its_form_and_happens_now(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_all_times_of_a_sample_are_moved_alike(name: str) -> None:
-    then, now = moments(payload(SAMPLES[name]).decode()), moments(sample(name).decode())
+    then, now = moments(payload(SAMPLES[name]).decode()), moments(make_sample(name).decode())
     shifts = {late - early for early, late in zip(then, now, strict=True)}
     assert max(shifts) - min(shifts) < timedelta(milliseconds=1)
 
@@ -60,7 +60,7 @@ def test_each_sample_is_another_event(name: str) -> None:
     ("name", "trigger"), [*((str(each), each) for each in Trigger), ("final_invoice", None)]
 )
 def test_a_sample_is_to_the_rules_what_it_is_called(name: str, trigger: Trigger | None) -> None:
-    body = sample(name)
+    body = make_sample(name)
     fact = fact_of(peek_type(body) or "", body)
     assert fact is not None
     assert fact.trigger is trigger
@@ -68,11 +68,11 @@ def test_a_sample_is_to_the_rules_what_it_is_called(name: str, trigger: Trigger 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "." in name])
 def test_a_sample_named_like_a_type_is_of_that_type(name: str) -> None:
-    assert peek_type(sample(name)) == name
+    assert peek_type(make_sample(name)) == name
 
 
 def test_there_is_a_sample_of_every_type_that_is_stored() -> None:
-    assert {peek_type(sample(name)) for name in ALL} >= STORED_TYPES
+    assert {peek_type(make_sample(name)) for name in ALL} >= STORED_TYPES
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "customer" not in name])

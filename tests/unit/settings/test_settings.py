@@ -10,11 +10,8 @@ from app.cli.output import store_of
 from config.errors import ConfigError
 from config.settings import (
     Settings,
+    find_unknown_settings,
     load_settings,
-    require_redis_url,
-    require_secrets,
-    require_token,
-    unknown_names,
 )
 from tests.support.paths import ROOT
 from workers.runtime import polar_for
@@ -92,7 +89,7 @@ def test_a_polar_server_is_named_or_given_by_its_url(
 
 @pytest.mark.parametrize("url", ["redis://h:6379/1", "rediss://:pw@h", "unix:///run/redis.sock"])
 def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    assert require_redis_url(settings_with(monkeypatch, REDIS_URL=url)) == url
+    assert settings_with(monkeypatch, REDIS_URL=url).require_redis_url() == url
 
 
 @pytest.mark.parametrize(
@@ -107,7 +104,7 @@ def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: 
 def test_several_secrets_are_in_force_while_one_is_rotated(
     monkeypatch: pytest.MonkeyPatch, value: str, secrets: tuple[str, ...]
 ) -> None:
-    assert require_secrets(settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=value)) == secrets
+    assert settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=value).require_secrets() == secrets
 
 
 def test_a_dot_env_file_is_read_and_the_environment_has_the_last_word(
@@ -233,7 +230,7 @@ def test_an_alert_url_that_cannot_be_used_is_refused_without_showing_it(
 
 def test_a_token_from_a_file_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mounted secrets often do; sent as it is, no request could ever be made."""
-    assert require_token(settings_with(monkeypatch, POLAR_ACCESS_TOKEN="polar_oat_s3cret\n")) == (
+    assert settings_with(monkeypatch, POLAR_ACCESS_TOKEN="polar_oat_s3cret\n").require_token() == (
         "polar_oat_s3cret"
     )
 
@@ -283,7 +280,7 @@ def test_the_example_of_an_env_file_sets_nothing_that_nobody_reads(
     (tmp_path / ".env").write_text("\n".join(f"{name}=" for name in names))
     assert len(names) > 10
     assert names <= {str(field.validation_alias) for field in Settings.model_fields.values()}
-    assert [words for words in unknown_names() if words.startswith(".env")] == []
+    assert [words for words in find_unknown_settings() if words.startswith(".env")] == []
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -294,9 +291,9 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("require", "name"),
     [
-        (require_redis_url, "REDIS_URL"),
-        (require_token, "POLAR_ACCESS_TOKEN"),
-        (require_secrets, "POLAR_WEBHOOK_SECRET"),
+        (Settings.require_redis_url, "REDIS_URL"),
+        (Settings.require_token, "POLAR_ACCESS_TOKEN"),
+        (Settings.require_secrets, "POLAR_WEBHOOK_SECRET"),
     ],
 )
 def test_what_is_required_and_missing_is_named_with_what_to_do(require: object, name: str) -> None:
@@ -307,4 +304,4 @@ def test_what_is_required_and_missing_is_named_with_what_to_do(require: object, 
 
 def test_commas_alone_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="POLAR_WEBHOOK_SECRET is not set"):
-        require_secrets(settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=" , ,"))
+        settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=" , ,").require_secrets()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from config.settings import Settings, require_redis_url
+from config.settings import Settings
 from workers.store.connect import connect, intake_for
 
 
@@ -27,7 +27,7 @@ def test_an_option_that_redis_knows_is_taken(url: str) -> None:
 def test_a_redis_url_that_settings_take_can_be_connected_to(text: str) -> None:
     """No URL may pass here and raise something else than ConfigError where the client is made."""
     try:
-        url = require_redis_url(Settings(_env_file=None, REDIS_URL=f"redis://{text}"))
+        url = Settings(_env_file=None, REDIS_URL=f"redis://{text}").require_redis_url()
     except ValueError:
         return
     try:

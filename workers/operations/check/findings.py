@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from config.rules import Meter, Rule, Rules, Trigger
-from config.wording import listed, shown
+from config.wording import joined, quoted
 from workers.core.findings import Finding, Level
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
 from workers.polar.meter_match import close_name, closest
@@ -49,7 +49,7 @@ def check_conflicts(
             continue  # nobody buys it any more
         for meter, ids in holding.items():
             for words in _conflicts(rules, product, meter, ids):
-                yield Finding(level="warning", what="product", detail=f"{shown(product.name)} {words}")
+                yield Finding(level="warning", what="product", detail=f"{quoted(product.name)} {words}")
 
 
 def named_products(rules: Rules) -> frozenset[str]:
@@ -58,20 +58,20 @@ def named_products(rules: Rules) -> frozenset[str]:
 
 
 def _meter(wanted: Meter, meters: Listed[PolarMeter]) -> tuple[Level, str]:
-    make = f"make one that filters by this name and sums {shown(wanted.property)}"
+    make = f"make one that filters by this name and sums {quoted(wanted.property)}"
     found = closest(wanted, meters.items)
     if not found:
         close = close_name(wanted, meters.items)
-        hint = f"did you mean {shown(close)}? Else {make}" if close else make
+        hint = f"did you mean {quoted(close)}? Else {make}" if close else make
         return "warning" if meters.unread else "error", f"no meter's filter looks for this name; {hint}"
     best = found[0]
-    words = "; ".join(best.faults + best.doubts) or f"sums {shown(wanted.property)}"
+    words = "; ".join(best.faults + best.doubts) or f"sums {quoted(wanted.property)}"
     level: Level = "error" if best.faults else "warning" if best.doubts else "ok"
-    return level, f"the meter {shown(best.meter.name)} {words}"
+    return level, f"the meter {quoted(best.meter.name)} {words}"
 
 
 def _product(product: PolarProduct, where: str) -> tuple[Level, str]:
-    title = f"{shown(product.name)} ({product.id}) {where}"
+    title = f"{quoted(product.name)} ({product.id}) {where}"
     if product.is_archived:
         return "warning", f"{title} is archived: nobody new can buy it; name its successor as well"
     return "ok", title
@@ -115,4 +115,4 @@ def _is_for(rule: Rule, product: PolarProduct) -> bool:
 
 def _words(rules: Iterable[Rule]) -> str:
     names = [rule.name for rule in rules]
-    return f"rule{'s' if len(names) > 1 else ''} {listed(names)}"
+    return f"rule{'s' if len(names) > 1 else ''} {joined(names)}"

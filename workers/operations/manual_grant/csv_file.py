@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 
-from config.wording import closest, listed, shown
+from config.wording import closest, joined, quoted
 from workers.core.customers import NameKind
 from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
 
@@ -70,12 +70,12 @@ def _faults(columns: Sequence[str]) -> Iterator[str]:
     for name in columns:
         if name not in COLUMNS:
             close = closest(name, COLUMNS)
-            hint = f"did you mean {shown(close)}?" if close else f"the columns are {', '.join(COLUMNS)}"
-            yield f"unknown column {shown(name)}; {hint}"
+            hint = f"did you mean {quoted(close)}?" if close else f"the columns are {', '.join(COLUMNS)}"
+            yield f"unknown column {quoted(name)}; {hint}"
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        yield f"more than one column {listed(twice)}"
+        yield f"more than one column {joined(twice)}"
     if missing := [name for name in _NEEDED if name not in columns]:
-        yield f"no column {listed(missing)}"
+        yield f"no column {joined(missing)}"
     if not set(columns) & set(NameKind):
         yield f"no column that names the customer: one of {', '.join(NameKind)}"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from config.wording import shown
+from config.wording import quoted
 from workers.core.claims import Claim, Standing
 from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.core.grants import Grant
@@ -82,7 +82,7 @@ def _faults(preview: GrantPreview, *, create_missing: bool) -> Iterator[str]:
     if preview.claim is not None:
         yield from _conflicts(request, preview.claim, preview.customer_id)
     elif preview.customer_id is None and preview.new_customer is None:
-        named = f"{request.customer.kind} {shown(request.customer.text)}"
+        named = f"{request.customer.kind} {quoted(request.customer.text)}"
         yield f"Polar knows no customer with the {named}{_hint(request, create_missing=create_missing)}"
 
 
@@ -101,7 +101,7 @@ def _conflicts(request: GrantRequest, claim: Claim, customer_id: str | None) -> 
     if grant.units != request.units:
         yield f"{used}; another amount needs another key"
     elif customer_id not in {None, grant.customer_id}:
-        who = f"customer {grant.customer_id}, who was called {shown(request.customer.text)} then"
+        who = f"customer {grant.customer_id}, who was called {quoted(request.customer.text)} then"
         yield f"{used}, to {who}; take another key"
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from config.cel.amounts import MOST_DIGITS, TOO_MANY_CREDITS
+from config.cel.amounts import CREDITS_LIMIT, MAX_DIGITS
 from config.rules import Meter
-from config.rules.expression_fields import FEWEST_CREDITS
+from config.rules.expression_fields import MIN_CREDITS
 from config.rules.fields import CONTROLS
-from config.wording import listed, shown, unknown
+from config.wording import describe_unknown, joined, quoted
 from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.core.grants import KEY, LONGEST_TEXT, manual_delivery, manual_subject
 from workers.core.manual import ManualGrant
@@ -86,7 +86,7 @@ class GrantRequestReader:
 
     def _problems(self, given: Mapping[str, str]) -> Iterator[str]:
         if bad := [name for name, text in given.items() if _UNWRITABLE.search(text)]:
-            yield f"control characters in {listed(bad)}"
+            yield f"control characters in {joined(bad)}"
             return
         checks: list[Callable[[Mapping[str, str]], object]] = [self._customer, self._meter]
         for check in (*checks, _units_given, _key_given, _reason_given):
@@ -100,8 +100,8 @@ class GrantRequestReader:
         if not name:
             raise GrantRequestError("meter is missing")
         if name not in self.meters:
-            otherwise = f"the rules file declares {listed(self.meters) or 'none'}"
-            raise GrantRequestError(unknown("meter", name, self.meters, otherwise))
+            otherwise = f"the rules file declares {joined(self.meters) or 'none'}"
+            raise GrantRequestError(describe_unknown("meter", name, self.meters, otherwise))
 
     def _customer(self, given: Mapping[str, str]) -> CustomerName:
         named = [kind for kind in NameKind if kind in given]
@@ -129,13 +129,13 @@ def _id(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         raise GrantRequestError(
-            f"{shown(text)} is no customer's id at Polar, such as 99130a7b-29f6-..."
+            f"{quoted(text)} is no customer's id at Polar, such as 99130a7b-29f6-..."
         ) from None
 
 
 def _email(text: str) -> str:
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise GrantRequestError(f"{shown(text)} is no e-mail address")
+        raise GrantRequestError(f"{quoted(text)} is no e-mail address")
     return text.lower()  # to Polar these are the same customer: nobody is credited twice for a capital
 
 
@@ -156,19 +156,19 @@ def _units(text: str) -> Decimal:
         raise GrantRequestError("units are missing")
     if "," in text:
         raise GrantRequestError(
-            f"units {shown(text)}: write plain digits and a decimal point, such as 1000 or 1.5"
+            f"units {quoted(text)}: write plain digits and a decimal point, such as 1000 or 1.5"
         )
     if not _NUMBER.fullmatch(text):
-        raise GrantRequestError(f"units {shown(text)}: expected plain digits, such as 1000 or 0.5")
+        raise GrantRequestError(f"units {quoted(text)}: expected plain digits, such as 1000 or 0.5")
     units = Decimal(text)
     if units <= 0:
-        raise GrantRequestError(f"units {shown(text)}: expected more than 0 (credits revoke takes back)")
-    if not FEWEST_CREDITS <= units < TOO_MANY_CREDITS:
+        raise GrantRequestError(f"units {quoted(text)}: expected more than 0 (credits revoke takes back)")
+    if not MIN_CREDITS <= units < CREDITS_LIMIT:
         raise GrantRequestError(
-            f"units {shown(text)}: expected {FEWEST_CREDITS:f} to less than {TOO_MANY_CREDITS:,}"
+            f"units {quoted(text)}: expected {MIN_CREDITS:f} to less than {CREDITS_LIMIT:,}"
         )
-    if len(units.normalize().as_tuple().digits) > MOST_DIGITS:
-        raise GrantRequestError(f"units {shown(text)}: at most {MOST_DIGITS} digits stay exact")
+    if len(units.normalize().as_tuple().digits) > MAX_DIGITS:
+        raise GrantRequestError(f"units {quoted(text)}: at most {MAX_DIGITS} digits stay exact")
     return units.normalize() + 0
 
 
@@ -177,7 +177,7 @@ def _key_given(given: Mapping[str, str]) -> None:
     if not key:
         raise GrantRequestError("key is missing: it keeps these credits from being granted twice")
     if not re.fullmatch(KEY, key):
-        raise GrantRequestError(f"key {shown(key)}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise GrantRequestError(f"key {quoted(key)}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
 
 
 def _reason_given(given: Mapping[str, str]) -> None:

@@ -58,7 +58,7 @@ class TestAFileThatChanges:
         watch.notice()
 
         assert watch.version == version_of(MANY)
-        assert watch.rulebook.in_force() == f"2 rules, version {version_of(MANY)}"
+        assert watch.rulebook.summary() == f"2 rules, version {version_of(MANY)}"
         (call,) = log.calls
         assert (call.method_name, call.args) == ("info", ("rules in force",))
         assert call.kwargs == {"version": version_of(MANY), "before": version_of(TEN), "rules": 2}

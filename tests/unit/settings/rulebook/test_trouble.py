@@ -35,8 +35,8 @@ class TestAFileThatBreaks:
             watch.notice()
 
         assert watch.version == version_of(TEN)
-        assert watch.rulebook.has_refused
-        assert watch.rulebook.in_force().startswith(
+        assert watch.rulebook.is_file_refused
+        assert watch.rulebook.summary().startswith(
             f"1 rule, version {version_of(TEN)}; the file is now broken"
         )
         (call,) = log.calls
@@ -71,7 +71,7 @@ class TestAFileThatBreaks:
         write(watch.path, mended)
         watch.notice()
 
-        assert watch.rulebook.in_force() == f"1 rule, version {version_of(mended)}"
+        assert watch.rulebook.summary() == f"1 rule, version {version_of(mended)}"
         assert levels(log) == ["error", "info"]
 
     def test_counts_as_broken_until_the_mended_one_is_still(self, watch: Watch) -> None:
@@ -81,7 +81,7 @@ class TestAFileThatBreaks:
         write(watch.path, TWENTY)
         watch.look_after(LONG_ENOUGH)
 
-        assert watch.rulebook.has_refused
+        assert watch.rulebook.is_file_refused
 
     def test_by_a_bug_of_ours_harms_no_worker(
         self, watch: Watch, log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
@@ -111,7 +111,7 @@ class TestAFileThatGoes:
             watch.notice()
 
         assert watch.version == version_of(TEN)
-        assert watch.rulebook.has_refused
+        assert watch.rulebook.is_file_refused
         (call,) = log.calls
         assert call.method_name == "error"
         assert "there is no such file" in call.kwargs["problems"][0]
@@ -125,7 +125,7 @@ class TestAFileThatGoes:
         watch.notice()
 
         assert log.calls == []
-        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}"
+        assert watch.rulebook.summary() == f"1 rule, version {version_of(TEN)}"
 
     def test_and_comes_back_as_it_was_is_in_force_again(self, watch: Watch, log: CapturingLogger) -> None:
         """The same file is not taken for one that was already looked into."""
@@ -135,7 +135,7 @@ class TestAFileThatGoes:
         aside.rename(watch.path)
         watch.notice()
 
-        assert watch.rulebook.in_force() == f"1 rule, version {version_of(TEN)}"
+        assert watch.rulebook.summary() == f"1 rule, version {version_of(TEN)}"
         assert levels(log) == ["error", "info"]
 
     @pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to(path)], ids=["folder", "loop"])

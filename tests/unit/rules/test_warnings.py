@@ -7,7 +7,7 @@ import pytest
 
 from config.cel.expressions import compile_expression
 from config.rules import Rule
-from config.rules.warnings import doubts
+from config.rules.warnings import find_warnings
 from tests.support.builders import fact_like
 from tests.support.recordings import PAYLOADS
 from tests.support.rule_files import granting, parse, warnings
@@ -90,7 +90,7 @@ class TestWarnings:
         fields = [text for key, value in fact.variables.values.items() if value for text in texts(key, value)]
 
         assert len(fields) > 15
-        told = [doubt for text in fields for doubt in doubts(compile_expression(text), rule)]
+        told = [doubt for text in fields for doubt in find_warnings(compile_expression(text), rule)]
         assert [doubt for doubt in told if "that Polar sends has" in doubt] == []
 
     @pytest.mark.parametrize(

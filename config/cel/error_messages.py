@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from config.wording import shown, unknown
+from config.wording import describe_unknown, quoted
 
 _ERROR = re.compile(r"ERROR: <input>:(?P<line>-?\d+):(?P<column>-?\d+): (?P<words>[^\n]*)")
 _OVERLOAD = re.compile(r"found no matching overload for '(?P<name>[^']+)' applied to '(?P<types>[^']*)'")
@@ -58,7 +58,7 @@ _NO_MIXING = (
 )
 
 
-def compile_words(text: str, error: str, names: Collection[str]) -> str:
+def explain_compile_error(text: str, error: str, names: Collection[str]) -> str:
     """Return what keeps ``text`` from being compiled, first things first."""
     found = _ERROR.search(error)
     if _TOO_DEEP.search(found["words"] if found else error):
@@ -72,7 +72,7 @@ def compile_words(text: str, error: str, names: Collection[str]) -> str:
     return f"{_complaint(found['words'], text, at, names)} (at {where} of the expression)"
 
 
-def evaluation_words(text: str, error: str) -> str:
+def explain_evaluation_error(text: str, error: str) -> str:
     """Return why ``text`` has no value; of what the webhook holds nothing is repeated."""
     if overload := _RUN_OVERLOAD.search(error):
         target = [overload["target"]] if overload["target"] else []
@@ -82,19 +82,19 @@ def evaluation_words(text: str, error: str) -> str:
     if "Iteration budget" in error:
         return "takes too many steps"
     if missing := re.search(r'Key not found in map : "?(.*?)"?$', error):
-        return f"there is no {shown(missing[1])}" if missing[1] in text else "there is no such key"
+        return f"there is no {quoted(missing[1])}" if missing[1] in text else "there is no such key"
     if "Applying SELECT" in error:
         return "looks for a field in something that has none"
     return next((words for kind, words in ILL_FORMED.items() if kind in error), None) or _plain(error)
 
 
-def meets_null(error: str) -> bool:
+def involves_null(error: str) -> bool:
     """Return whether types did not go together because one of them is null."""
     overload = _RUN_OVERLOAD.search(error)
     return overload is not None and "null" in f"{overload['target']}, {overload['types']}"
 
 
-def kind_words(name: str) -> str:
+def readable_type(name: str) -> str:
     """Return CEL's name of a type as people say it."""
     plain = name.lower().partition("<")[0]
     return _KINDS.get(plain, plain)
@@ -116,12 +116,12 @@ def _unknown(name: str, text: str, at: int, names: Collection[str]) -> str:
     is_function = text[at : at + 1] == "("
     kind, known = ("function", _FUNCTIONS) if is_function else ("name", tuple(names))
     if spelled := _spelled(name):
-        return f"unknown {kind} {shown(name)}{spelled}"
+        return f"unknown {kind} {quoted(name)}{spelled}"
     before = text[:at]
     if re.search(r"\w-$", before):
-        return f"unknown name {shown(name)}; to CEL a - is a minus: write ['...'] round a key that has one"
-    quoted = "" if is_function else "; a text needs quotes"
-    return unknown(kind, name, known, f"there are {', '.join(known)}{quoted}")
+        return f"unknown name {quoted(name)}; to CEL a - is a minus: write ['...'] round a key that has one"
+    hint = "" if is_function else "; a text needs quotes"
+    return describe_unknown(kind, name, known, f"there are {', '.join(known)}{hint}")
 
 
 def _unexpected(words: str, found: str, text: str, at: int) -> str:
@@ -136,7 +136,7 @@ def _unexpected(words: str, found: str, text: str, at: int) -> str:
     word_before = re.search(r"(\w+)\s*$", text[:at])
     candidates = [found.strip(), text[max(0, at - 1) : at + 1], word_before[1] if word_before else ""]
     hints = filter(None, map(_spelled, candidates))
-    return f"unexpected {shown(found.strip())}{next(hints, '')}"
+    return f"unexpected {quoted(found.strip())}{next(hints, '')}"
 
 
 def _spelled(word: str) -> str:
@@ -144,14 +144,14 @@ def _spelled(word: str) -> str:
 
 
 def _mismatch(name: str, types: list[str]) -> str:
-    kinds = [kind_words(one) for one in types]
+    kinds = [readable_type(one) for one in types]
     operator = name.strip("_@").replace("_", "") or name
     if name == "_?_:_" and kinds[0] not in {"bool", "any value"}:
         return _UNTOLD["<jump_condition>"]
     if name == "_?_:_":
         return f"? gives things of one type, not {kinds[-2]} here and {kinds[-1]} there"
     hint = "" if operator.isidentifier() else _hint(set(kinds))
-    return f"{shown(operator)} does not go with {' and '.join(kinds)}{hint}"
+    return f"{quoted(operator)} does not go with {' and '.join(kinds)}{hint}"
 
 
 def _hint(kinds: set[str]) -> str:

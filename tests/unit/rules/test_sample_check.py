@@ -5,8 +5,8 @@ import json
 import pytest
 
 from config.rules import Trigger
-from config.rules.sample_check import trial_webhook
-from config.samples import recorded
+from config.rules.sample_check import sample_variables
+from config.samples import read_sample
 from tests.support.rule_files import NO_MIXING, asking, complaint, granting, parse, problems, rule_problem
 
 PERIOD, CUSTOMER = "triggers: [subscription.cycled]", "triggers: [customer.created]"
@@ -195,9 +195,9 @@ class TestTheWebhooks:
     @pytest.mark.parametrize("trigger", Trigger)
     def test_are_real_ones_without_what_is_free(self, trigger: Trigger) -> None:
         """There is one for each trigger, and no metadata or custom field in it, at any level."""
-        seen = json.dumps(trial_webhook(trigger).values)
+        seen = json.dumps(sample_variables(trigger).values)
 
         assert '"metadata": {}' in seen
         assert '"metadata": {"' not in seen
         assert '"custom_field_data": {"' not in seen
-        assert json.loads(recorded(trigger.value))["data"]["id"] in seen
+        assert json.loads(read_sample(trigger.value))["data"]["id"] in seen
