@@ -1,1 +1,1 @@
-"""Policy: what the operator decides, read once at the edge."""
+"""Configuration: the settings and the rules, read and checked once at startup."""

@@ -1,17 +1,17 @@
-"""Spans of time as operators write them (``30d``, ``24h``, ``90s``), and as they are told of them."""
+"""Durations: parsed as operators write them (``30d``, ``24h``, ``90s``), and formatted for people."""
 
 import re
 from datetime import timedelta
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_LONGEST = timedelta(days=3650)  # anything longer is a typing error, and would overflow sooner or later
+_LONGEST = timedelta(days=3650)  # a longer duration is a typing error, and could overflow a timestamp
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the positive span that ``text`` names; ValueError, fit to show, if it names none."""
+    """Return the positive duration that ``text`` states; raise ValueError with a message for users."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text.strip(), re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is no span of time; write a number and s, m, h, d or w, as in 24h")
+        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in 24h")
     seconds = int(match[1]) * _SECONDS[match[2]]
     if seconds > _LONGEST.total_seconds():
         raise ValueError(f"{text!r} is longer than {_LONGEST.days} days")
@@ -19,7 +19,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(span: timedelta) -> str:
-    """Return a span as people say it: ``26 s``, ``3 min``, ``2 d``."""
+    """Return a duration in its largest suitable unit: ``26 s``, ``3 min``, ``2 d``."""
     seconds = max(0, round(span.total_seconds()))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:

@@ -1,5 +1,5 @@
-"""What is wrong with what an operator wrote: settings or rules."""
+"""The error for settings or rules that cannot be used."""
 
 
 class ConfigError(Exception):
-    """The settings or the rules cannot be used; its text is all that a user needs to mend them."""
+    """The settings or the rules cannot be used; the text tells the operator how to fix them."""

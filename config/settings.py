@@ -1,4 +1,4 @@
-"""The only reader of the environment; docs/operations/settings.md says what each name means."""
+"""The settings, and the only reader of the environment; docs/operations/settings.md has each variable."""
 
 import os
 import re
@@ -17,22 +17,20 @@ from config.durations import parse_duration
 from config.errors import ConfigError
 from config.wording import describe_unknown, quoted
 
-# How Polar begins them, now and formerly; people paste one for the other.
-_TOKENS_BEGIN = "polar_oat_"
-_SECRETS_BEGIN = ("whsec_", "polar_whs_")
-
-
 ENV_FILE = ".env"
 
-_ALIKE = 0.75  # POLAR_TOKEN is meant for us, POLAR_SUCCESS_URL is not
+# Polar's present and former prefixes, by which a token pasted as a secret is recognised, and the reverse.
+_PREFIX_OF_TOKENS = "polar_oat_"
+_PREFIXES_OF_SECRETS = ("whsec_", "polar_whs_")
+
+_SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us, POLAR_SUCCESS_URL is not
 
 _POLAR_SERVERS = {
     "production": "https://api.polar.sh",
     "sandbox": "https://sandbox-api.polar.sh",
 }
 
-
-# What pydantic says in its own words otherwise. No secret belongs here, so the value is shown.
+# Replaces pydantic's own message, and the message shows the value: list no variable that may hold a secret.
 _ALLOWED = {
     "PORT": "a port: write a number from 0 to 65535",
     "LOG_FORMAT": "console or json",
@@ -51,7 +49,7 @@ def _polar_url(value: str) -> str:
 
 
 def _is_host(name: str) -> bool:
-    """Say whether ``name`` is an IPv6 address or made of labels that a name server could be asked for."""
+    """Return whether ``name`` is an IPv6 address or a host name that could be resolved."""
     label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
     return ":" in name or re.fullmatch(rf"{label}(\.{label})*\.?", name) is not None
 
@@ -62,7 +60,7 @@ def _redis_url(value: SecretStr) -> SecretStr:
     if (parts is None or not parts.scheme.startswith("redis")) and not url.startswith("unix:///"):
         raise ValueError(
             "write redis://host:6379/0, rediss://host:6379/0 or unix:///path; "
-            "in a password, percent-encode what is not a letter or digit"
+            "in a password, percent-encode every character that is not a letter or digit"
         )
     return value
 
@@ -73,14 +71,14 @@ def _alert_url(value: SecretStr) -> SecretStr:
     usable = parts is not None and parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
     if not usable or "@" in url or " " in url or not (url.isascii() and url.isprintable()):
         raise ValueError(
-            "write an http:// or https:// URL without user and password, such as Slack or Discord give for "
-            "an incoming webhook"
+            "write an http:// or https:// URL without user and password, such as the one that Slack or "
+            "Discord gives for an incoming webhook"
         )
     return SecretStr(url)
 
 
 def _parts(url: str) -> SplitResult | None:
-    """Return the parts of a URL with a host and, if any, a real port; its text may hold a secret."""
+    """Return the parts of an HTTP or Redis URL, or None if its host or port is unusable."""
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0
@@ -90,18 +88,18 @@ def _parts(url: str) -> SplitResult | None:
 
 
 def _token(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value().strip()  # a file that it was read from may end in a newline
+    text = value.get_secret_value().strip()  # a token read from a mounted file may end in a newline
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("it holds characters that no token has; copy it again")
+        raise ValueError("it contains characters that no token has; copy it again")
     return SecretStr(text)
 
 
-def _span(value: Any) -> Any:
+def _duration(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
-    """What the environment (and a ``.env`` file where present) says; frozen, secrets masked."""
+    """The settings from the environment and the ``.env`` file, if there is one; frozen, secrets masked."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -131,91 +129,91 @@ class Settings(BaseSettings):
     alert_url: Annotated[SecretStr, AfterValidator(_alert_url)] | None = Field(
         None, validation_alias="CREDITS_ALERT_URL"
     )
-    reconcile_every: Annotated[timedelta | None, BeforeValidator(_span)] = Field(
+    reconcile_every: Annotated[timedelta | None, BeforeValidator(_duration)] = Field(
         None, validation_alias="CREDITS_RECONCILE_EVERY"
     )
-    retain: Annotated[timedelta, BeforeValidator(_span)] = Field(
+    retain: Annotated[timedelta, BeforeValidator(_duration)] = Field(
         timedelta(days=30), validation_alias="CREDITS_RETAIN"
     )
 
     @property
     def polar_server(self) -> str:
-        """Return Polar's server for people: a known one by its name, and where it is."""
+        """Return Polar's base URL for display, after its name if it is a known server."""
         names = [name for name, url in _POLAR_SERVERS.items() if url == self.polar_url]
         return f"{names[0]} ({self.polar_url})" if names else self.polar_url
 
     @property
     def requests_per_minute(self) -> int:
-        """Return our share of Polar's rate limit: three fifths of the organization's, unless set."""
+        """Return our share of Polar's rate limit: as set, else three fifths of the organization's limit."""
         if self.requests_per_minute_set is not None:
             return self.requests_per_minute_set
         return 60 if self.polar_url == _POLAR_SERVERS["sandbox"] else 300
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """Return every signing secret that is in force, several while one is being rotated."""
+        """Return every signing secret in force: several while they are being rotated, none if unset."""
         if self.webhook_secret is None:
             return ()
         secrets = self.webhook_secret.get_secret_value().split(",")
         return tuple(secret.strip() for secret in secrets if secret.strip())
 
     def require_redis_url(self) -> str:
-        """Return the operator's Redis; receiver and worker alone do not bring one of their own."""
+        """Return the Redis URL; ConfigError if unset, because ``serve`` and ``work`` start no Redis."""
         if self.redis_url is None:
             raise ConfigError(
-                "REDIS_URL is not set: receiver and workers must share one Redis; set it for both, or use "
-                "`credits up`, which runs them together with an embedded one"
+                "REDIS_URL is not set: the receiver and the workers must share one Redis; set it for both, "
+                "or use `credits up`, which runs them together with an embedded Redis"
             )
         return self.redis_url.get_secret_value()
 
     def require_token(self) -> str:
-        """Return the access token, or say how to get one."""
+        """Return the access token; ConfigError if unset, or a signing secret was pasted instead."""
         if self.access_token is None:
             raise ConfigError(
-                "POLAR_ACCESS_TOKEN is not set: make an organization access token with the scope "
+                "POLAR_ACCESS_TOKEN is not set: create an organization access token with the scope "
                 "events:write in Polar's dashboard (Settings > Developers)"
             )
         token = self.access_token.get_secret_value()
-        if token.startswith(_SECRETS_BEGIN):
+        if token.startswith(_PREFIXES_OF_SECRETS):
             raise ConfigError(
-                "POLAR_ACCESS_TOKEN holds the secret of a webhook endpoint, which belongs in "
-                f"POLAR_WEBHOOK_SECRET: a token begins with {_TOKENS_BEGIN}"
+                "POLAR_ACCESS_TOKEN contains the secret of a webhook endpoint, which belongs in "
+                f"POLAR_WEBHOOK_SECRET: a token begins with {_PREFIX_OF_TOKENS}"
             )
         return token
 
     def require_secrets(self) -> tuple[str, ...]:
-        """Return the signing secrets, or say where to find one."""
+        """Return the signing secrets; ConfigError if none is set, or an access token was pasted instead."""
         if not self.webhook_secrets:
             raise ConfigError(
-                "POLAR_WEBHOOK_SECRET is not set: it is shown with the webhook endpoint in Polar's "
+                "POLAR_WEBHOOK_SECRET is not set: copy the secret of the webhook endpoint from Polar's "
                 "dashboard (Settings > Webhooks)"
             )
-        if any(secret.startswith(_TOKENS_BEGIN) for secret in self.webhook_secrets):
+        if any(secret.startswith(_PREFIX_OF_TOKENS) for secret in self.webhook_secrets):
             raise ConfigError(
-                "POLAR_WEBHOOK_SECRET holds an access token, which belongs in POLAR_ACCESS_TOKEN: the secret "
-                "is shown with the webhook endpoint in Polar's dashboard (Settings > Webhooks)"
+                "POLAR_WEBHOOK_SECRET contains an access token, which belongs in POLAR_ACCESS_TOKEN: copy "
+                "the secret of the webhook endpoint from Polar's dashboard (Settings > Webhooks)"
             )
         return self.webhook_secrets
 
 
 def load_settings() -> Settings:
-    """Read the environment; ConfigError names each variable that cannot be used, and why."""
+    """Read the settings from the environment; ConfigError names each unusable variable and the reason."""
     try:
         return Settings()
     except ValidationError as error:
-        raise ConfigError("\n".join(_problem(one) for one in error.errors())) from None
+        raise ConfigError("\n".join(_problem_line(each) for each in error.errors())) from None
 
 
 def find_unknown_settings() -> list[str]:
-    """Return what to say of settings that nobody reads: in ``.env``, or ``CREDITS_*`` in the environment.
+    """Return a message for each unknown variable in ``.env``, and each unknown ``CREDITS_*`` elsewhere.
 
-    A storefront has settings for Polar as well: of ``POLAR_*`` only what resembles one of ours is a mistake.
+    A storefront may have ``POLAR_*`` variables of its own, so those are reported only if they resemble ours.
     """
     ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
     named = [(ENV_FILE, name) for name in dotenv_values(ENV_FILE)]
     named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
     return [
-        f"{where}: {describe_unknown('setting', name, ours, 'docs/operations/settings.md lists ours')}"
+        f"{where}: {describe_unknown('setting', name, ours, 'docs/operations/settings.md lists them all')}"
         for where, name in named
         if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
     ]
@@ -223,13 +221,13 @@ def find_unknown_settings() -> list[str]:
 
 def _is_meant_for_us(name: str, ours: list[str]) -> bool:
     if name.startswith("POLAR_"):
-        return bool(get_close_matches(name, ours, cutoff=_ALIKE))
+        return bool(get_close_matches(name, ours, cutoff=_SIMILARITY))
     return name.startswith("CREDITS_")
 
 
-def _problem(error: Any) -> str:
+def _problem_line(error: Any) -> str:
     name = error["loc"][0]
     if allowed := _ALLOWED.get(name):
         return f"{name}: {quoted(error['input'])} is not {allowed}"
-    # Else the value is left out on purpose: it may be a secret, or hold one.
+    # The value is left out, because it may be a secret or contain one.
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -1,37 +1,37 @@
-"""Words that errors of settings, rules and commands share: a value as shown, a list, the closest name."""
+"""Pieces of error messages: a quoted value, a list of words, a suggestion for a misspelt one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
-_SHOWN_CHARACTERS = 60  # enough to recognise what was written; longer would bury the message
-_LISTED_WORDS = 12  # more than the format has of any kind; only meters can be more
-_COMPARED_CHARACTERS = 128  # the longest name there can be
-_COMPARED_WORDS = 200  # some 2 ms for each unknown word; nobody has that many meters
+_QUOTED_CHARACTERS = 60  # enough to recognise the value; more would bury the message
+_JOINED_WORDS = 12  # longer than every fixed list; only a file's own meters can be more
+_COMPARED_CHARACTERS = 128  # the longest name that is valid anywhere
+_COMPARED_WORDS = 200  # comparing so many takes some 2 ms for each unknown word
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` in quotes, on one line and no longer than a glance takes."""
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[: _SHOWN_CHARACTERS - 3] + "..."
+    """Return ``text`` in quotes, on one line and cut short if it is long."""
+    if len(text) > _QUOTED_CHARACTERS:
+        text = text[: _QUOTED_CHARACTERS - 3] + "..."
     return repr(text)
 
 
 def joined(words: Iterable[str]) -> str:
-    """Return ``words`` as a list to read, cut short where it is long."""
+    """Return ``words`` separated by commas, cut short if there are many."""
     all_words = list(words)
-    more = ["..."] if len(all_words) > _LISTED_WORDS else []
-    return ", ".join(all_words[:_LISTED_WORDS] + more)
+    more = ["..."] if len(all_words) > _JOINED_WORDS else []
+    return ", ".join(all_words[:_JOINED_WORDS] + more)
 
 
 def describe_unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:
-    """Return what to say of a word not in ``allowed``: the one it resembles, else ``otherwise``."""
+    """Return the message for an unknown ``word``: the allowed word that it resembles, or ``otherwise``."""
     close = closest(word, allowed)
     hint = f"did you mean {quoted(close)}?" if close is not None else otherwise
     return f"unknown {what} {quoted(word)}; {hint}"
 
 
 def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the one of ``allowed`` that ``word`` resembles, if any does."""
+    """Return the allowed word that ``word`` most resembles, or None if it resembles none."""
     close = get_close_matches(word[:_COMPARED_CHARACTERS], islice(allowed, _COMPARED_WORDS), n=1)
     return close[0] if close else None

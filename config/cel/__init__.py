@@ -1,1 +1,1 @@
-"""The only user of CEL: expressions, conditions, amounts."""
+"""CEL, behind one interface: expressions, conditions, amounts, and the explanation of their errors."""

@@ -1,4 +1,7 @@
-"""What a rule grants on a meter: a number, or an expression that gives one; never with binary dust."""
+"""The amount that a rule grants on a meter: a number, or an expression that gives one.
+
+CEL computes with binary doubles, so results are rounded: 0.1 + 0.2 gives 0.3, not 0.30000000000000004.
+"""
 
 import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -6,57 +9,58 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from config.cel.expressions import EvaluationError, Expression, Variables
 from config.cel.redaction import describe_inputs, describe_result
 
-# Polar stores amounts as JSON numbers; a double keeps 15 digits exactly, and no more for certain.
+# Polar stores amounts as JSON numbers, and a double represents any decimal of 15 digits exactly.
 MAX_DIGITS = 15
 
-# Twelve digits before the point: sums of amounts stay exact in 28 digits.
+# Twelve digits before the decimal point: sums of amounts stay exact in the 28 digits of decimals.
 CREDITS_LIMIT = Decimal(10**12)
 
-# A double's last digits are noise: what it was computed from has hundredths or thousandths.
+# The last digits of a double are noise, because amounts are computed from hundredths or thousandths.
 _STEP = Decimal("0.000000001")
 _EXACT = Context(prec=40)
-_KEPT = Context(prec=MAX_DIGITS, rounding=ROUND_HALF_EVEN)
+_ROUNDED = Context(prec=MAX_DIGITS, rounding=ROUND_HALF_EVEN)
 
 Amount = Decimal | Expression
 
 
 class AmountError(Exception):
-    """An amount cannot be worked out for a webhook: ``words`` say why."""
+    """An amount cannot be computed for a webhook; ``reason`` is the message without expression and values."""
 
-    def __init__(self, expression: Expression, words: str, values: str) -> None:
-        """Take what was to be worked out, and the values that it saw."""
-        super().__init__(f"{expression.display_text}: {words}" + (f" ({values})" if values else ""))
-        self.words = words
+    def __init__(self, expression: Expression, reason: str, values: str) -> None:
+        """Take the expression, why it failed, and the values that it used."""
+        super().__init__(f"{expression.display_text}: {reason}" + (f" ({values})" if values else ""))
+        self.reason = reason
 
 
 def evaluate_amount(amount: Amount, variables: Variables) -> Decimal:
-    """Return the credits, 0 or more; AmountError names expression and values if it cannot be."""
+    """Return the credits, 0 or more; AmountError names the expression and the values that it used."""
     if isinstance(amount, Decimal):
         return amount
     try:
-        found = _credits(amount, amount.value(variables))
+        result = _credits(amount, amount.value(variables))
     except EvaluationError as error:
-        found = str(error)
-    if isinstance(found, str):
-        raise AmountError(amount, found, describe_inputs(amount, variables))
-    return found
+        result = str(error)
+    if isinstance(result, str):
+        raise AmountError(amount, result, describe_inputs(amount, variables))
+    return result
 
 
 def to_exact_decimal(value: float) -> Decimal:
-    """Return a number of credits as it was meant: to 15 digits, of which 9 stand after the point."""
+    """Return a number of credits as a decimal of at most 15 digits, 9 of them after the point."""
     if isinstance(value, int):
         return Decimal(value)
     rounded = Decimal(repr(value)).quantize(_STEP, rounding=ROUND_HALF_EVEN, context=_EXACT)
-    return _KEPT.plus(rounded).normalize() + 0
+    return _ROUNDED.plus(rounded).normalize() + 0
 
 
 def _credits(expression: Expression, value: object) -> Decimal | str:
-    """Return a result as credits, or why it is none."""
+    """Return a result as credits, or the reason why it is not a valid amount."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"it gives {describe_result(value, expression)}, which is no number"
+        return f"it gives {describe_result(value, expression)}, which is not a number"
     if not math.isfinite(value) or abs(value) >= CREDITS_LIMIT:
-        return f"it gives {describe_result(value, expression)}; amounts stay below {CREDITS_LIMIT:,}"
+        result = describe_result(value, expression)
+        return f"it gives {result}; an amount must be less than {CREDITS_LIMIT:,}"
     credits_ = to_exact_decimal(value)
     if credits_ < 0:
-        return f"it gives {describe_result(credits_, expression)}, and amounts cannot be negative"
+        return f"it gives {describe_result(credits_, expression)}, and an amount cannot be negative"
     return credits_

@@ -1,4 +1,4 @@
-"""A rule's ``when``: whether it holds for a webhook, and which part of it does not."""
+"""A rule's ``when``: whether it holds for a webhook, and which part of it is false."""
 
 from dataclasses import dataclass, field
 
@@ -16,31 +16,34 @@ from config.cel.references import conjuncts
 
 
 class ConditionError(Exception):
-    """A condition is neither true nor false for a webhook, and not for want of a field."""
+    """A condition is neither true nor false for a webhook, for a reason other than a missing field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition; ``parts`` are what its outermost ``&&`` join, for telling why."""
+    """A compiled condition; ``parts`` are the operands of its outermost ``&&``, used to explain it."""
 
     whole: Expression
     parts: tuple[Expression, ...] = field(compare=False, repr=False)
 
     def holds(self, variables: Variables) -> bool:
-        """Return whether it is true; where it meets a missing field or null it is false."""
+        """Return whether the condition is true; a missing field or a null makes it false.
+
+        ConditionError if it is neither true nor false for another reason.
+        """
         try:
             return _truth(self.whole, variables)
         except EvaluationError:
-            # && is false where one part is, whatever befalls the others; and a part tells better what it met.
+            # One false part makes && false, whatever the others are; and a part's error is more precise.
             parts = [self._part(part, variables) for part in self.parts]
-        if fault := next((part for part in parts if isinstance(part, EvaluationError)), None):
+        if error := next((part for part in parts if isinstance(part, EvaluationError)), None):
             if False in parts:
                 return False
-            raise self._error(str(fault), variables)
+            raise self._error(str(error), variables)
         return all(parts)
 
     def explain_false(self, variables: Variables) -> str:
-        """Return the first part that is false, where the whole is, and the values that it saw."""
+        """Return the first part that is false, or the whole if no part is, with the values that it used."""
         failing = (part for part in self.parts if self._part(part, variables) is False)
         part = next(failing, self.whole)
         values = describe_inputs(part, variables)
@@ -52,26 +55,27 @@ class Condition:
         except EvaluationError as error:
             return False if error.cause is Cause.MISSING else error
 
-    def _error(self, words: str, variables: Variables) -> ConditionError:
+    def _error(self, reason: str, variables: Variables) -> ConditionError:
         values = describe_inputs(self.whole, variables)
-        return ConditionError(f"{self.whole.display_text}: {words}" + (f" ({values})" if values else ""))
+        return ConditionError(f"{self.whole.display_text}: {reason}" + (f" ({values})" if values else ""))
 
 
 def _truth(expression: Expression, variables: Variables) -> bool:
     value = expression.value(variables)
     if value is None or isinstance(value, bool):
         return bool(value)
-    words = f"it gives {describe_result(value, expression)}, neither true nor false"
-    raise EvaluationError(words, Cause.MISMATCH)
+    reason = f"it gives {describe_result(value, expression)}, which is neither true nor false"
+    raise EvaluationError(reason, Cause.MISMATCH)
 
 
 def compile_condition(text: str) -> Condition:
-    """Return ``text`` compiled; ExpressionError says what is wrong with it."""
+    """Return ``text`` compiled; ExpressionError says why it cannot be a condition."""
     whole = compile_expression(text)
     if whole.kind not in ("BOOL", "DYN"):
-        raise ExpressionError(f"it gives a value of type {readable_type(whole.kind)}, neither true nor false")
+        type_name = readable_type(whole.kind)
+        raise ExpressionError(f"it gives a value of type {type_name}, which is neither true nor false")
     try:
         parts = tuple(map(compile_expression, conjuncts(text)))
     except ExpressionError:
-        parts = (whole,)  # some text that is no more CEL once it is taken apart
+        parts = (whole,)  # some texts are no longer valid CEL once they are split
     return Condition(whole, parts)

@@ -1,6 +1,6 @@
-"""The only user of CEL: compiles an expression, and works it out on what a webhook says.
+"""The only user of the CEL library: compiles expressions and evaluates them on a webhook.
 
-https://github.com/google/cel-spec; the library is Google's own, docs/decisions/0006 says why.
+https://github.com/google/cel-spec; docs/decisions/0006 says why it is Google's library.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from cel_expr_python import cel
 
 from config.cel.error_messages import (
-    ILL_FORMED,
+    MALFORMED,
     explain_compile_error,
     explain_evaluation_error,
     involves_null,
@@ -21,8 +21,10 @@ from config.cel.error_messages import (
 )
 from config.cel.references import Reference, one_line, references_in
 
-MAX_CHARACTERS = 2_000  # characters; CEL bounds depth (32) and steps (10,000) itself
-_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # controls, halves of characters
+MAX_CHARACTERS = 2_000  # CEL itself limits depth (32) and steps (10,000)
+_UNREADABLE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
+)  # control characters and lone surrogates
 
 _TYPES = {
     "order": cel.Type.DYN,
@@ -36,19 +38,19 @@ NAMES = tuple(_TYPES)
 _ENVIRONMENT = cel.NewEnv(variables=_TYPES)
 
 _GREATEST_INT = 2**63 - 1
-_READ = {cel.Type.BOOL.name(), cel.Type.INT.name(), cel.Type.UINT.name(), cel.Type.DOUBLE.name(),
+_PLAIN_TYPES = {cel.Type.BOOL.name(), cel.Type.INT.name(), cel.Type.UINT.name(), cel.Type.DOUBLE.name(),
          cel.Type.STRING.name()}  # fmt: skip
 
 
 class Missing:
-    """What stands where a webhook has nothing, not even null."""
+    """The type of ``MISSING``, which is looked up where a webhook has no field at all, not even null."""
 
 
 MISSING = Missing()
 
 
 class OpaqueValue(NamedTuple):
-    """A value that is neither number, text, boolean nor null: only its kind is of interest."""
+    """A value that is neither a number, text, boolean nor null; only its type is kept."""
 
     kind: str
 
@@ -60,42 +62,47 @@ class Cause(StrEnum):
     """Why an expression has no value for a webhook."""
 
     MISSING = "missing"
-    """A field is not there, or null."""
+    """A field is missing or null."""
     MISMATCH = "mismatch"
-    """Types that CEL does not put together (an int and a double), or a text that is no time or pattern."""
+    """The types do not match (an int and a double), or a text is not a valid time or pattern."""
     OTHER = "other"
-    """Anything else: a division by zero, a text that is no number, too many steps."""
+    """Anything else: a division by zero, a text that is not a number, too many steps."""
 
 
 class ExpressionError(ValueError):
-    """The expression cannot be used; its words say why."""
+    """The expression does not compile; the message says why."""
 
 
 class EvaluationError(Exception):
     """The expression has no value for this webhook."""
 
-    def __init__(self, words: str, cause: Cause) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, cause: Cause) -> None:
+        super().__init__(message)
         self.cause = cause
 
 
 class Variables:
-    """What expressions see of one webhook."""
+    """The variables that expressions can use for one webhook."""
 
     def __init__(
         self, *, order: Any = None, subscription: Any = None, customer: Any = None, product: Any = None
     ) -> None:
-        self._told = {"order": order, "subscription": subscription, "customer": customer, "product": product}
+        self._objects = {
+            "order": order,
+            "subscription": subscription,
+            "customer": customer,
+            "product": product,
+        }
 
     @cached_property
     def values(self) -> Mapping[str, Any]:
-        """Return the variables by name; worked out only where an expression asks."""
-        holders = (self._told["order"], self._told["subscription"])
-        return {**self._told, **{name: _count(name, *holders) for name in ("seats", "units")}}
+        """Return the variables by name; computed when an expression first needs them."""
+        holders = (self._objects["order"], self._objects["subscription"])
+        return {**self._objects, **{name: _count(name, *holders) for name in ("seats", "units")}}
 
     @classmethod
     def of_order(cls, data: Mapping[str, Any]) -> "Variables":
-        """Return what expressions see of an ``order.*`` webhook's data."""
+        """Return the variables for the data of an ``order.*`` webhook."""
         return cls(
             order=data,
             subscription=data.get("subscription"),
@@ -105,85 +112,85 @@ class Variables:
 
     @classmethod
     def of_subscription(cls, data: Mapping[str, Any]) -> "Variables":
-        """Return what expressions see of a ``subscription.*`` webhook's data."""
+        """Return the variables for the data of a ``subscription.*`` webhook."""
         return cls(subscription=data, customer=data.get("customer"), product=data.get("product"))
 
     @classmethod
     def of_customer(cls, data: Mapping[str, Any]) -> "Variables":
-        """Return what expressions see of a ``customer.*`` webhook's data."""
+        """Return the variables for the data of a ``customer.*`` webhook."""
         return cls(customer=data)
 
     def at(self, reference: Reference) -> Any:
-        """Return what stands at ``reference``: ``MISSING`` if nothing does, None for null."""
+        """Return the value at ``reference``: ``MISSING`` if there is none, None for null."""
         value: Any = self.values
         for key in reference.keys:
             if value is None:
-                return None  # a field of null is as absent as null
+                return None  # a field of null counts as null
             value = value.get(key, MISSING) if isinstance(value, Mapping) else MISSING
         return value
 
     @cached_property
     def activation(self) -> cel.Activation:
-        """Return the variables as CEL reads them; converted once for all expressions."""
+        """Return the variables in CEL's form; converted once for all expressions."""
         return _ENVIRONMENT.Activation(self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression; two of the same text are equal."""
+    """A compiled expression; expressions with the same text are equal."""
 
     text: str
     references: tuple[Reference, ...] = field(compare=False, repr=False)
     kind: str = field(compare=False)
-    """CEL's name of the type of its value; ``DYN`` if only a webhook can tell."""
+    """CEL's name for the type of the value; ``DYN`` if it depends on the webhook."""
     program: cel.Expression = field(compare=False, repr=False)
 
     @property
     def display_text(self) -> str:
-        """Return the text as it fits into a sentence."""
+        """Return the text on one line, for use in a message."""
         return one_line(self.text)
 
     @property
     def is_constant(self) -> bool:
-        """Return whether it gives the same for every webhook, for certain."""
+        """Return whether it certainly gives the same value for every webhook."""
         return not any(name in self.text for name in NAMES)
 
     def value(self, variables: Variables) -> Value:
         """Return the value for a webhook; EvaluationError if it has none."""
         try:
             result = self.program.eval(variables.activation)
-        except RuntimeError as error:  # how the library tells of too many steps
+        except RuntimeError as error:  # the library raises this for too many steps
             raise EvaluationError(explain_evaluation_error(self.text, str(error)), Cause.OTHER) from None
         kind = result.type().name()
         if kind == cel.Type.ERROR.name():
             raise self._error(str(result.value()), variables)
         if kind == cel.Type.NULL.name():
-            return None  # by its type: the library's value() loses a reference to None each time
-        return cast(Value, result.value()) if kind in _READ else OpaqueValue(readable_type(kind))
+            return None  # by type, because each value() of a null loses a reference to None
+        return cast(Value, result.value()) if kind in _PLAIN_TYPES else OpaqueValue(readable_type(kind))
 
-    def _error(self, words: str, variables: Variables) -> EvaluationError:
-        said = explain_evaluation_error(self.text, words)
-        if words.startswith("NOT_FOUND") or involves_null(words):
-            return EvaluationError(said, Cause.MISSING)
-        if any(kind in words for kind in ILL_FORMED):
-            return EvaluationError(said, Cause.MISMATCH)
-        if "No matching overloads" not in words and "Applying SELECT" not in words:
-            return EvaluationError(said, Cause.OTHER)
-        # Where the library does not tell the types, what it met may have been a null.
-        is_told = "(" in words and "Applying SELECT" not in words
-        cause = Cause.MISMATCH if is_told or not self._sees_nothing(variables) else Cause.MISSING
-        return EvaluationError(said, cause)
+    def _error(self, cel_error: str, variables: Variables) -> EvaluationError:
+        message = explain_evaluation_error(self.text, cel_error)
+        if cel_error.startswith("NOT_FOUND") or involves_null(cel_error):
+            return EvaluationError(message, Cause.MISSING)
+        if any(kind in cel_error for kind in MALFORMED):
+            return EvaluationError(message, Cause.MISMATCH)
+        if "No matching overloads" not in cel_error and "Applying SELECT" not in cel_error:
+            return EvaluationError(message, Cause.OTHER)
+        # If the library does not name the types, one of them may have been null.
+        names_types = "(" in cel_error and "Applying SELECT" not in cel_error
+        is_mismatch = names_types or not self._uses_absent_field(variables)
+        return EvaluationError(message, Cause.MISMATCH if is_mismatch else Cause.MISSING)
 
-    def _sees_nothing(self, variables: Variables) -> bool:
-        return any(variables.at(one) in (None, MISSING) for one in self.references)
+    def _uses_absent_field(self, variables: Variables) -> bool:
+        return any(variables.at(each) in (None, MISSING) for each in self.references)
 
 
 def compile_expression(text: str) -> Expression:
-    """Return ``text`` compiled; ExpressionError says what is wrong with it."""
+    """Return ``text`` compiled; ExpressionError says why it does not compile."""
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"longer than {MAX_CHARACTERS:,} characters")
     if _UNREADABLE.search(text):
-        raise ExpressionError("it holds a control character; remove it")
+        raise ExpressionError("it contains a control character; remove it")
     try:
         program = _ENVIRONMENT.compile(text)
     except RuntimeError as error:
@@ -192,9 +199,9 @@ def compile_expression(text: str) -> Expression:
 
 
 def _count(name: str, *holders: Any) -> Any:
-    """Return the first count that is given: a renewal's order has none, its subscription does.
+    """Return the first count that is set, else 1: a renewal's order has none, but its subscription does.
 
-    One that is no number is given all the same: to credit for 1 instead would be to credit too little.
+    A count that is not a number is returned too: replacing it by 1 could credit too little.
     """
     for holder in holders:
         if isinstance(holder, dict) and (count := holder.get(name)) is not None:
@@ -203,7 +210,7 @@ def _count(name: str, *holders: Any) -> Any:
 
 
 def bound_integers(value: Any) -> Any:
-    """Return a JSON value with the integers that CEL's 64 bits do not hold made doubles."""
+    """Return a JSON value in which integers too large for CEL's 64 bits are doubles."""
     if isinstance(value, Mapping):
         return {key: bound_integers(each) for key, each in value.items()}
     if isinstance(value, list):

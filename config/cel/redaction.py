@@ -1,4 +1,4 @@
-"""What is told of the values in a webhook: enough to see why, and nothing personal."""
+"""Descriptions of a webhook's values for logs and reasons: enough to see why, and nothing personal."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -7,24 +7,24 @@ from config.cel.expressions import MISSING, Expression, OpaqueValue, Variables
 from config.cel.references import Reference
 from config.wording import quoted
 
-_MOST_SHOWN = 4
+_MOST_INPUTS = 4
 
-# Wherever in a webhook these stand, they or what is below them is personal, or typed by a customer.
+# These fields, and all fields below them, are personal or typed by a customer, wherever they are.
 _PERSONAL = frozenset(
     {"billing_name", "public_name", "email", "tax_id", "avatar_url", "github_username", "billing_address",
      "custom_field_data", "customer_cancellation_comment"}
 )  # fmt: skip
-_NAMES = (("customer", "name"), ("user", "name"))  # other things have names too
+_PERSONAL_NAMES = (("customer", "name"), ("user", "name"))  # products and others have a name too
 
 
 def describe_value(value: object) -> str:
-    """Return what stands in a webhook as people say it."""
+    """Return a short description of a value from a webhook, such as ``the text 'usd'``."""
     if isinstance(value, str):
         return "a text with an @ (not shown)" if "@" in value else f"the text {quoted(value)}"
     if isinstance(value, OpaqueValue):
         return f"a value of type {value.kind}"
     if isinstance(value, int | float | Decimal):
-        # Booleans as CEL and JSON write them, credits without an exponent.
+        # Decimals without an exponent, booleans as CEL and JSON write them.
         return f"{value:f}" if isinstance(value, Decimal) else str(value).lower()
     if isinstance(value, list):
         return "a list"
@@ -34,26 +34,26 @@ def describe_value(value: object) -> str:
 
 
 def describe_result(value: object, expression: Expression) -> str:
-    """Return what an expression gives; of a text nobody knows where it came from."""
+    """Return a short description of an expression's result; a text may be personal, so it is not shown."""
     if isinstance(value, str):
         return "a text"
     if isinstance(value, int | float | Decimal) and any(map(_is_personal, expression.references)):
-        return "a number made of what is personal (not shown)"
+        return "a number computed from personal data (not shown)"
     return describe_value(value)
 
 
 def describe_inputs(expression: Expression, variables: Variables) -> str:
-    """Return what an expression saw in a webhook: ``order.net_amount is 300``."""
-    first_ones = expression.references[:_MOST_SHOWN]
-    return ", ".join(f"{one.text} is {_seen(one, variables)}" for one in first_ones)
+    """Return the values that an expression used, such as ``order.net_amount is 300``; at most four."""
+    inputs = expression.references[:_MOST_INPUTS]
+    return ", ".join(f"{each.text} is {_describe_input(each, variables)}" for each in inputs)
 
 
-def _seen(reference: Reference, variables: Variables) -> str:
+def _describe_input(reference: Reference, variables: Variables) -> str:
     value = variables.at(reference)
     if isinstance(value, str | int | float) and _is_personal(reference):
-        return "there (personal, not shown)"
+        return "present (personal, not shown)"
     return describe_value(value)
 
 
 def _is_personal(reference: Reference) -> bool:
-    return not _PERSONAL.isdisjoint(reference.keys) or reference.keys[-2:] in _NAMES
+    return not _PERSONAL.isdisjoint(reference.keys) or reference.keys[-2:] in _PERSONAL_NAMES

@@ -1,4 +1,4 @@
-"""What an expression's text refers to, and the parts that ``&&`` joins: for telling people why."""
+"""Reads an expression's text: the fields that it uses and the operands of ``&&``, to explain results."""
 
 import re
 from collections.abc import Collection
@@ -10,7 +10,7 @@ _QUOTED = (
     r"""|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')"""
 )
 _SKIPPED = rf"{_RAW}|{_QUOTED}|//[^\n]*"  # strings and comments
-_NOT_CALLED = r"(?!\w|\s*\()"  # followed by a parenthesis it is a function's name
+_NOT_CALLED = r"(?!\w|\s*\()"  # a name before a parenthesis is a function
 _STEP = rf"""\s*(?:\.\s*(?:[A-Za-z_]\w*{_NOT_CALLED}|`[^`\n]*`)|\[\s*(?:"[^"\\\n]*"|'[^'\\\n]*')\s*\])"""
 _KEY = re.compile(r"""[A-Za-z_]\w*|`(?P<ticked>[^`]*)`|"(?P<double>[^"]*)"|'(?P<single>[^']*)'""")
 _JOINT = re.compile(rf"{_SKIPPED}|`[^`\n]*`|&&|\|\||[?(){{}}\[\]]", re.DOTALL)
@@ -18,14 +18,14 @@ _PROBE = re.compile(rf"{_SKIPPED}|\bhas\s*\((?P<probed>[^()]*)\)", re.DOTALL)
 
 
 class Reference(NamedTuple):
-    """A field that an expression looks at: as it is written, and the keys that lead to it."""
+    """A field that an expression uses: its text as written, and the keys that lead to it."""
 
     text: str
     keys: tuple[str, ...]
 
 
 def references_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
-    """Return the fields of the variables ``names`` that ``text`` looks at, each once, in its order."""
+    """Return the fields of the variables ``names`` that ``text`` uses, each once, in order of appearance."""
     reference = rf"(?<![\w.`])(?P<name>{'|'.join(names)})(?!\w)(?P<steps>(?:{_STEP})*)"
     found: dict[Reference, None] = {}
     for match in re.finditer(rf"{_SKIPPED}|{reference}", text, re.DOTALL):
@@ -36,19 +36,19 @@ def references_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
 
 
 def probed_references(text: str, names: Collection[str]) -> tuple[Reference, ...]:
-    """Return the fields that ``text`` asks for with ``has(...)``: they may well be absent."""
+    """Return the fields that ``text`` checks with ``has(...)``, which may therefore be absent."""
     probes = (match["probed"] for match in _PROBE.finditer(text) if match["probed"])
     return tuple(reference for probe in probes for reference in references_in(probe, names))
 
 
 def conjuncts(text: str) -> tuple[str, ...]:
-    """Return the parts that a ``&&`` outside of all brackets joins; ``text`` itself if it is not so."""
+    """Return the operands of the ``&&`` outside all brackets, or ``text`` itself if there is none."""
     parts, begin, depth = [], 0, 0
     for match in _JOINT.finditer(text):
         mark = match[0]
         depth += (mark in "([{") - (mark in ")]}")
         if depth == 0 and mark in ("||", "?"):
-            return (text,)  # binds weaker than &&, or round it
+            return (text,)  # || and ? bind weaker than &&
         if depth == 0 and mark == "&&":
             parts.append(text[begin : match.start()])
             begin = match.end()
@@ -56,7 +56,7 @@ def conjuncts(text: str) -> tuple[str, ...]:
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` as it fits into a sentence."""
+    """Return ``text`` on one line, with single spaces."""
     return " ".join(text.split())
 
 

@@ -1,4 +1,4 @@
-"""PURE: what rules cannot say together, within one of them or between two."""
+"""Finds keys of one rule that exclude each other, and rules that could credit one billing cycle twice."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,66 +7,66 @@ from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
 from config.rules.problems import Place
 from config.wording import joined, quoted
 
-_SINCE_EVER = datetime.min.replace(tzinfo=UTC)
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
-_RENEWAL = timedelta(hours=1)  # from a period's start to its order it takes seconds, in bad times minutes
+_RENEWAL = timedelta(hours=1)  # an order is created seconds, at worst minutes, after its period starts
 
-_BOTH = (Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD)
+_BOTH = (Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD)  # the order and the period of one billing cycle
 _NO_ORDER = {
-    Trigger.PERIOD: "a period is no order: nothing of it is refunded",
+    Trigger.PERIOD: "a period is not an order and is never refunded",
     Trigger.CUSTOMER: "a new customer has paid nothing that could be refunded",
 }
 
 
 def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
-    """Yield what a rule's keys say against each other: the key to mend, and why."""
+    """Yield the conflicts between the keys of one rule: the key to change, and the message."""
     if rule.revokes and rule.once_per_customer:
-        yield "on_refund", "`on_refund: revoke` does not go with `once_per`: that credit is no single order's"
+        why = "that credit does not belong to a single order"
+        yield "on_refund", f"`on_refund: revoke` cannot be combined with `once_per`: {why}"
     for trigger in Trigger:
         if rule.revokes and trigger in rule.triggers and trigger in _NO_ORDER:
-            yield (
-                "on_refund",
-                f"`on_refund: revoke` does not go with the trigger {trigger}: {_NO_ORDER[trigger]}",
-            )
+            subject = f"`on_refund: revoke` cannot be combined with the trigger {trigger}"
+            yield "on_refund", f"{subject}: {_NO_ORDER[trigger]}"
     if rule.products is not None and Trigger.CUSTOMER in rule.triggers:
-        why = "a new customer has bought no product; make it a rule of its own"
-        yield "products", f"`products` does not go with the trigger {Trigger.CUSTOMER}: {why}"
+        why = "a new customer has bought no product; write a separate rule for it"
+        yield "products", f"`products` cannot be combined with the trigger {Trigger.CUSTOMER}: {why}"
     if rule.triggers.issuperset(_BOTH) and not rule.once_per_customer:
         meters = joined(map(quoted, rule.grant))
-        why = f"each billing cycle could be credited to {meters} by both; keep one of them"
-        yield "triggers", f"{' does not go with '.join(_BOTH)}: {why}"
+        why = f"both could credit each billing cycle to {meters}; keep one of them"
+        yield "triggers", f"{' cannot be combined with '.join(_BOTH)}: {why}"
 
 
 def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
-    """Yield where a rule could credit a billing cycle that one before it credits by the other trigger."""
+    """Yield the conflicts between two rules: the place of the later rule, and the message.
+
+    Two rules conflict if one credits a billing cycle by its order, the other by its period, and both could
+    credit the same cycle to one meter.
+    """
     earlier: dict[Trigger, list[tuple[Rule, Place]]] = {trigger: [] for trigger in _BOTH}
     for rule, place in placed:
-        said: set[str] = set()  # one word for each meter is enough to mend it
+        reported: set[str] = set()  # one message for each meter is enough
         for mine, theirs in (_BOTH, _BOTH[::-1]):
             for other, other_place in earlier[theirs] if _credits(rule, mine) else ():
-                meters = [meter for meter in rule.grant if meter in other.grant and meter not in said]
+                meters = [meter for meter in rule.grant if meter in other.grant and meter not in reported]
                 if meters and _share_products(rule, other) and _share_time(rule, other):
-                    said.update(meters)
-                    who = f"rule {quoted(other.name)} on line {other_place.line}"
-                    both = (
-                        f"{who} credits {theirs}{_usual(other, theirs)}, this one {mine}{_usual(rule, mine)}"
-                    )
-                    yield place, f"{both}: {_clash(meters)}"
+                    reported.update(meters)
+                    first = f"rule {quoted(other.name)} on line {other_place.line} credits {theirs}"
+                    second = f"this rule credits {mine}{_default_note(rule, mine)}"
+                    yield place, f"{first}{_default_note(other, theirs)}, {second}: {_double_credit(meters)}"
         for trigger in () if rule.once_per_customer else rule.triggers.intersection(_BOTH):
             earlier[trigger].append((rule, place))
 
 
 def close_handovers(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
-    """Yield where a rule for paid cycles takes over from one for begun periods, with renewals under way."""
+    """Yield where a rule for paid cycles follows one for begun periods by less than an hour.
+
+    A renewal that spans the switch, its period before and its order after, would then be credited by both.
+    """
     for rule, place in placed:
         for other, _ in placed if _credits(rule, Trigger.SUBSCRIPTION_CYCLE) else ():
             if _credits(other, Trigger.PERIOD) and _hands_over(other, rule):
-                yield (
-                    place,
-                    f"this rule begins where rule {quoted(other.name)} ends: a renewal whose period begins "
-                    "just before, and whose order is made just after, is credited by both; leave an hour",
-                )
+                yield place, _close_handover(other)
 
 
 def _hands_over(earlier: Rule, later: Rule) -> bool:
@@ -76,19 +76,26 @@ def _hands_over(earlier: Rule, later: Rule) -> bool:
     return is_close and not earlier.grant.keys().isdisjoint(later.grant)
 
 
-def _clash(meters: Sequence[str]) -> str:
+def _double_credit(meters: Sequence[str]) -> str:
     return (
-        f"a billing cycle could be credited to {joined(map(quoted, meters))} by both; "
+        f"both could credit one billing cycle to {joined(map(quoted, meters))}; "
         "keep one of them, or end one with `until` where the other begins with `from`"
     )
 
 
+def _close_handover(earlier: Rule) -> str:
+    return (
+        f"this rule begins when rule {quoted(earlier.name)} ends: both credit a renewal whose period begins "
+        "just before that time and whose order is created just after; leave an hour between them"
+    )
+
+
 def _credits(rule: Rule, trigger: Trigger) -> bool:
-    """Return whether a rule credits each cycle by ``trigger``: a bonus once per customer is no cycle's."""
+    """Return whether the rule credits each cycle by ``trigger``; a rule once per customer does not."""
     return trigger in rule.triggers and not rule.once_per_customer
 
 
-def _usual(rule: Rule, trigger: Trigger) -> str:
+def _default_note(rule: Rule, trigger: Trigger) -> str:
     return " (by default)" if rule.triggers == DEFAULT_TRIGGERS and trigger in DEFAULT_TRIGGERS else ""
 
 
@@ -99,5 +106,5 @@ def _share_products(one: Rule, other: Rule) -> bool:
 
 
 def _share_time(one: Rule, other: Rule) -> bool:
-    begins = max(one.begins or _SINCE_EVER, other.begins or _SINCE_EVER)
-    return begins < min(one.ends or _FOR_EVER, other.ends or _FOR_EVER)
+    begins = max(one.begins or _ALWAYS, other.begins or _ALWAYS)
+    return begins < min(one.ends or _FOREVER, other.ends or _FOREVER)

@@ -1,7 +1,7 @@
-"""The loader of the rules file; the door to everything about rules."""
+"""Loads the rules file: reads its meters and rules, and reports every problem with its place."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,34 +10,34 @@ from config.errors import ConfigError
 from config.rules import fields
 from config.rules.conflicts import close_handovers, conflicts_between
 from config.rules.model import Meter, Rule, Rules
-from config.rules.nodes import Node, NodeKind, Scalar, items_of, mapping_of, values_of
-from config.rules.problems import Report
+from config.rules.nodes import Entries, Node, NodeKind, Scalar, items_of, mapping_of, values_of
+from config.rules.problems import NodeError, Report
 from config.rules.rule_reader import RuleReader
 from config.rules.yaml_source import place_in, read_yaml
 
 FILE_KEYS = ("version", "credit_from", "meters", "rules")
 METER_KEYS = ("property",)
 
-_DIGEST_CHARACTERS = 12  # tells versions of one file apart in a log line
+_DIGEST_CHARACTERS = 12  # enough to tell the versions of one file apart in a log line
 
 
 def load_rules(path: Path) -> Rules:
-    """Read the rules file at ``path``; ConfigError says all that keeps it from being used."""
+    """Return the rules in the file at ``path``; ConfigError has every reason why it cannot be used."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: there is no such file; write it, or set CREDITS_RULES to where your rules are"
+            f"{path}: file not found; create it, or set CREDITS_RULES to the path of your rules"
         ) from None
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); mend that, or set CREDITS_RULES to a file"
+            f"{path}: cannot be read ({error.strerror}); fix that, or set CREDITS_RULES to another file"
         ) from None
     return parse_rules(_decoded(content, str(path)), str(path))
 
 
 def parse_rules(text: str, file: str) -> Rules:
-    """Return the rules in ``text``; RulesError has every problem, under the name ``file``."""
+    """Return the rules in ``text``; RulesError has every problem, each with the file name ``file``."""
     report = Report(file)
     rules = report.read(partial(_rules, report=report), text, None)
     if rules is None or report.has_problems:
@@ -62,20 +62,22 @@ def _rules(text: str, report: Report) -> Rules:
 
 
 class _FileReader:
-    """Reads the pieces of one file; what cannot be read is reported, and the rest still looked at.
+    """Reads the nodes of one file; reports each that it cannot read and goes on with the rest.
 
-    In a file with problems the values stay incomplete: nobody gets to see them.
+    If there are problems, the values returned are incomplete and must not be used.
     """
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._declared: Collection[str] | None = ()  # None: the meters cannot be read
+        self._declared: Collection[str] | None = ()  # the meters; None if they cannot be read
 
-    def file(self, piece: Node, digest: str) -> Rules:
+    def file(self, node: Node, digest: str) -> Rules:
         read = self._report.read
-        values = values_of(piece, self._report, allowed=FILE_KEYS, required=("version", "rules"))
+        values = values_of(node, self._report, allowed=FILE_KEYS, required=("version", "rules"))
         read(fields.version, values.get("version"), None)
-        meters = read(self._meters, values.get("meters"), {})  # first: rules are checked against it
+        meters = read(
+            self._meters, values.get("meters"), {}
+        )  # before the rules, which are checked against it
         return Rules(
             credit_from=read(fields.moment, values.get("credit_from"), None),
             meters=meters,
@@ -84,9 +86,9 @@ class _FileReader:
             warnings=self._report.warnings,
         )
 
-    def _meters(self, piece: Node) -> dict[str, Meter]:
+    def _meters(self, node: Node) -> dict[str, Meter]:
         self._declared = None
-        entries = mapping_of(piece, "a mapping from each meter's name to its settings")
+        entries = mapping_of(node, "a mapping from each meter's name to its settings")
         self._declared = entries
         for entry in entries.values():
             self._report.read(fields.meter_name, entry.key, None)
@@ -95,20 +97,34 @@ class _FileReader:
             for name, entry in entries.items()
         }
 
-    def _meter(self, name: str, piece: Node) -> Meter:
+    def _meter(self, name: str, node: Node) -> Meter:
         meter = Meter(name=name)
-        if isinstance(piece, Scalar) and piece.kind is NodeKind.NOTHING:
-            return meter  # `api_usage:` with nothing behind it says as much as `api_usage: {}`
-        prop = values_of(piece, self._report, allowed=METER_KEYS).get("property")
+        if isinstance(node, Scalar) and node.kind is NodeKind.NOTHING:
+            return meter  # `api_usage:` without a value means the same as `api_usage: {}`
+        prop = values_of(node, self._report, allowed=METER_KEYS).get("property")
         return replace(meter, property=self._report.read(fields.property_name, prop, meter.property))
 
-    def _rules(self, piece: Node) -> tuple[Rule, ...]:
+    def _rules(self, node: Node) -> tuple[Rule, ...]:
+        nodes = items_of(node, "a list of rules")
+        self._report.name_rules(_rule_names(nodes))
         reader = RuleReader(self._report, self._declared)
-        pieces = items_of(piece, "a list of rules")
-        read = ((self._report.read(reader.rule, item, None), item.place) for item in pieces)
+        read = ((self._report.read(reader.rule, each, None), each.place) for each in nodes)
         placed = [(rule, place) for rule, place in read if rule is not None]
-        for place, words in conflicts_between(placed):
-            self._report.add(place, words)
-        for place, words in close_handovers(placed):
-            self._report.warn(place, words)
+        for place, message in conflicts_between(placed):
+            self._report.add(place, message)
+        for place, message in close_handovers(placed):
+            self._report.warn(place, message)
         return tuple(rule for rule, _ in placed)
+
+
+def _rule_names(nodes: Sequence[Node]) -> dict[int, str]:
+    """Return the names of the rules by their index, without those that cannot be read."""
+    return {index: name for index, node in enumerate(nodes) if (name := _readable_name(node)) is not None}
+
+
+def _readable_name(node: Node) -> str | None:
+    entry = node.entries.get("name") if isinstance(node, Entries) else None
+    try:
+        return None if entry is None else fields.rule_name(entry.value)
+    except NodeError:
+        return None

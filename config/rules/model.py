@@ -1,4 +1,4 @@
-"""What rules are, once read: the values that the planning of credits works with."""
+"""The rules as values, once they are read: the model that the planning of credits works with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,31 +11,38 @@ from config.rules.problems import Problem
 
 
 class Trigger(StrEnum):
-    """What happened, in the words of a rule: a paid order by what it is for, a new period, a new customer."""
+    """An event that rules can credit: a kind of paid order, a new period or a new customer."""
 
-    PURCHASE = "purchase"
-    """A product was bought once, without a subscription."""
+    _value_: str
+    description: str
 
-    SUBSCRIPTION_CREATE = "subscription_create"
-    """A subscription began and its first period was paid."""
+    def __new__(cls, value: str, description: str = "") -> "Trigger":
+        """Create a member from its name in rules files and a description for their authors.
 
-    TRIAL_START = "trial_start"
-    """A trial began; Polar calls this a subscription_create too, of nothing."""
+        The default is for mypy, which takes the look-up ``Trigger("purchase")`` for a call of this method.
+        """
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
 
-    SUBSCRIPTION_CYCLE = "subscription_cycle"
-    """A further period was paid: a renewal, or the first one after a trial."""
-
-    SUBSCRIPTION_UPDATE = "subscription_update"
-    """A change of plan, seats or interval was paid, as a rule pro rata."""
-
-    SUBSCRIPTION_METER_CYCLE = "subscription_meter_cycle"
-    """Metered usage beyond what the subscription includes was paid."""
-
-    PERIOD = "subscription.cycled"
-    """A subscription's period began, paid or not."""
-
-    CUSTOMER = "customer.created"
-    """There is a new customer."""
+    PURCHASE = "purchase", "A product was bought once, without a subscription."
+    SUBSCRIPTION_CREATE = "subscription_create", "A subscription began and its first period was paid."
+    TRIAL_START = "trial_start", "A trial began, with an order of amount 0."
+    SUBSCRIPTION_CYCLE = (
+        "subscription_cycle",
+        "A further period was paid: a renewal, or the first paid period after a trial.",
+    )
+    SUBSCRIPTION_UPDATE = (
+        "subscription_update",
+        "A change of plan, seats or interval was paid, usually prorated.",
+    )
+    SUBSCRIPTION_METER_CYCLE = (
+        "subscription_meter_cycle",
+        "Metered usage beyond what the subscription includes was paid.",
+    )
+    PERIOD = "subscription.cycled", "A further period of a subscription began, paid or not."
+    CUSTOMER = "customer.created", "A customer was created."
 
 
 ORDER_TRIGGERS = frozenset(set(Trigger) - {Trigger.PERIOD, Trigger.CUSTOMER})
@@ -45,7 +52,7 @@ DEFAULT_TRIGGERS = frozenset({Trigger.PURCHASE, Trigger.SUBSCRIPTION_CREATE, Tri
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meter:
-    """A meter: the event name that its filter looks for, the metadata property that it sums."""
+    """A meter at Polar: the event name that its filter matches, and the metadata property that it sums."""
 
     name: str
     property: str = "units"
@@ -53,9 +60,10 @@ class Meter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """What one rule grants (an amount by meter), and for what; no products means every.
+    """One rule: the amount that it grants on each meter, and the conditions under which it applies.
 
-    It is for orders made, periods begun, customers created at or after ``begins`` and before ``ends``.
+    Without ``products`` it applies to every product. It applies to orders created, periods begun and
+    customers created at or after ``begins`` and before ``ends``.
     """
 
     name: str
@@ -66,20 +74,20 @@ class Rule:
     ends: datetime | None = None
     once_per_customer: bool = False
     revokes: bool = False
-    """Whether refunds take back what it granted."""
+    """Whether a refund takes back its share of what the rule granted (``on_refund: revoke``)."""
     grant: Mapping[str, Amount]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """A whole rules file; ``digest`` tells one version of it from another."""
+    """A whole rules file; ``digest`` identifies its version."""
 
     meters: Mapping[str, Meter]
     rules: tuple[Rule, ...]
     credit_from: datetime | None
     digest: str
     warnings: tuple[Problem, ...] = ()
-    """What is no mistake for certain, yet worth a look."""
+    """Likely mistakes that leave the file usable."""
 
 
 NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")

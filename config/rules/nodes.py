@@ -1,4 +1,4 @@
-"""The plain pieces that a file is made of, each of which knows where it stands."""
+"""The nodes of a parsed rules file: plain values that know their place in it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from config.wording import describe_unknown, joined, quoted
 
 
 class NodeKind(StrEnum):
-    """What YAML takes a single value for."""
+    """The type that YAML gives to a scalar."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -27,7 +27,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scalar(Node):
-    """A single value: the text as written, never converted, and what YAML takes it for."""
+    """A single value: its text as written, never converted, and the type that YAML gives to it."""
 
     text: str
     kind: NodeKind
@@ -50,38 +50,38 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entries(Node):
-    """A mapping; each entry is found by the text of its key."""
+    """A mapping: its entries by the text of their keys."""
 
     entries: Mapping[str, Entry]
 
 
-def expected(what: str, piece: Node) -> NodeError:
-    """Return the error that says what belongs in the place of ``piece`` and what stands there."""
-    return NodeError(piece.place, f"expected {what}, found {_found(piece)}")
+def expected(what: str, node: Node) -> NodeError:
+    """Return the error that says what was expected in place of ``node``."""
+    return NodeError(node.place, f"expected {what}, found {_describe(node)}")
 
 
-def items_of(piece: Node, what: str) -> tuple[Node, ...]:
-    """Return the items of a list; PieceError, asking for ``what``, if it is none."""
-    if not isinstance(piece, Items):
-        raise expected(what, piece)
-    return piece.items
+def items_of(node: Node, what: str) -> tuple[Node, ...]:
+    """Return the items of a list; raise NodeError that asks for ``what`` if ``node`` is not one."""
+    if not isinstance(node, Items):
+        raise expected(what, node)
+    return node.items
 
 
-def mapping_of(piece: Node, what: str) -> Mapping[str, Entry]:
-    """Return the entries of a mapping; PieceError, asking for ``what``, if it is none."""
-    if not isinstance(piece, Entries):
-        raise expected(what, piece)
-    return piece.entries
+def mapping_of(node: Node, what: str) -> Mapping[str, Entry]:
+    """Return the entries of a mapping; raise NodeError that asks for ``what`` if ``node`` is not one."""
+    if not isinstance(node, Entries):
+        raise expected(what, node)
+    return node.entries
 
 
 def values_of(
-    piece: Node, report: Report, *, allowed: Collection[str], required: Collection[str] = ()
+    node: Node, report: Report, *, allowed: Collection[str], required: Collection[str] = ()
 ) -> dict[str, Node]:
-    """Return the values of a mapping by their keys; those missing or unknown are noted in ``report``."""
-    entries = mapping_of(piece, f"a mapping with the keys {joined(allowed)}")
+    """Return the values of a mapping by their keys; report the keys that are missing or unknown."""
+    entries = mapping_of(node, f"a mapping with the keys {joined(allowed)}")
     for key in required:
         if key not in entries:
-            report.add(piece.place, f"missing key {quoted(key)}")
+            report.add(node.place, f"missing key {quoted(key)}")
     for key, entry in entries.items():
         if key not in allowed:
             hint = f"the keys here are {joined(allowed)}"
@@ -89,7 +89,7 @@ def values_of(
     return {key: entry.value for key, entry in entries.items()}
 
 
-def _found(piece: Node) -> str:
-    if not isinstance(piece, Scalar):
-        return "a list" if isinstance(piece, Items) else "a mapping"
-    return "nothing" if piece.kind is NodeKind.NOTHING else f"the {piece.kind} {quoted(piece.text)}"
+def _describe(node: Node) -> str:
+    if not isinstance(node, Scalar):
+        return "a list" if isinstance(node, Items) else "a mapping"
+    return "nothing" if node.kind is NodeKind.NOTHING else f"the {node.kind} {quoted(node.text)}"

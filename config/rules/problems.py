@@ -1,6 +1,7 @@
-"""What is wrong with a file: every problem, each with its place and worded as one line."""
+"""The problems of a rules file: each is one line with its place, and all are reported together."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,10 +11,12 @@ T = TypeVar("T")
 Source = TypeVar("Source")
 Default = TypeVar("Default")
 
+_RULE_INDEX = re.compile(r"rules\[(\d+)\]")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a piece of a file stands: line and column count from 1, ``path`` is the keys to it."""
+    """A position in the file: line and column count from 1, ``path`` is the keys that lead to it."""
 
     line: int
     column: int
@@ -22,73 +25,77 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One mistake in a file; ``str()`` is the line that a user reads."""
+    """One mistake in a file; ``str()`` is the line that a user reads.
+
+    ``rule`` is the name of the rule that it is in; empty outside of rules, or if the name cannot be read.
+    """
 
     file: str
     line: int
     column: int
     path: str
     message: str
+    rule: str = ""
 
     def __str__(self) -> str:
-        """Return ``file:line:column: path: message``, without the path where there is none."""
-        subject = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: {subject}{self.message}"
+        """Return ``file:line:column: path: message (rule name)``, without the parts that are empty."""
+        path = f"{self.path}: " if self.path else ""
+        rule = f" (rule {self.rule})" if self.rule else ""
+        return f"{self.file}:{self.line}:{self.column}: {path}{self.message}{rule}"
 
 
 class RulesError(ConfigError):
-    """The rules cannot be used; ``problems`` says why, in the order of the file."""
+    """The rules cannot be used; ``problems`` has every reason, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep the problems, of which there is at least one."""
+        """Take the problems, of which there must be at least one."""
         self.problems = tuple(problems)
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        """Return all problems, one a line."""
+        """Return all problems, one on each line."""
         return "\n".join(map(str, self.problems))
 
 
 class NodeError(Exception):
-    """One piece of a file cannot be read; a ``Report`` turns it into a problem."""
+    """A node of the file cannot be read; a ``Report`` turns this into a problem."""
 
     def __init__(self, place: Place, message: str) -> None:
-        """Take the place to point at and what to say of it."""
+        """Take the place to point at and the message for the user."""
         super().__init__(message)
         self.place = place
 
 
-# By place and message: what an alias brings in twice is still one mistake.
-_Found = dict[tuple[int, int, str], Problem]
+# A mistake in text that aliases repeat is still one mistake, so places and messages are unique.
+_Findings = dict[tuple[int, int, str], tuple[Place, str]]
 
 
 class Report:
-    """Collects the problems of one file, so that a user sees them all at once."""
+    """Collects the problems and warnings of one file, so that a user sees all of them at once."""
 
     def __init__(self, file: str) -> None:
-        """Begin without problems; ``file`` is the name to show."""
+        """Start without problems; ``file`` is the name that they show."""
         self._file = file
-        self._problems: _Found = {}
-        self._warnings: _Found = {}
+        self._problems: _Findings = {}
+        self._warnings: _Findings = {}
+        self._rule_names: Mapping[int, str] = {}
+
+    def name_rules(self, names: Mapping[int, str]) -> None:
+        """Take the readable names of the rules by their index, which every line about a rule then shows."""
+        self._rule_names = names
 
     def add(self, place: Place, message: str) -> None:
-        """Note one problem."""
-        self._note(self._problems, place, message)
+        """Add a problem, which makes the file unusable."""
+        self._problems.setdefault((place.line, place.column, message), (place, message))
 
     def warn(self, place: Place, message: str) -> None:
-        """Note what is no mistake for certain."""
-        self._note(self._warnings, place, message)
-
-    def _note(self, found: _Found, place: Place, message: str) -> None:
-        problem = Problem(
-            file=self._file, line=place.line, column=place.column, path=place.path, message=message
-        )
-        found.setdefault((place.line, place.column, message), problem)
+        """Add a warning, which leaves the file usable."""
+        self._warnings.setdefault((place.line, place.column, message), (place, message))
 
     def read(self, reader: Callable[[Source], T], source: Source | None, default: Default) -> T | Default:
-        """Return what ``reader`` makes of ``source``; ``default`` if absent or not readable.
+        """Return what ``reader`` makes of ``source``, or ``default`` if there is no source.
 
-        What keeps it from being read is noted.
+        If ``reader`` raises NodeError, add that as a problem and return ``default``.
         """
         if source is None:
             return default
@@ -100,18 +107,32 @@ class Report:
 
     @property
     def has_problems(self) -> bool:
-        """Return whether any problem was noted."""
+        """Return whether any problem was added."""
         return bool(self._problems)
 
     def error(self) -> RulesError:
-        """Return every problem noted as one error, in the order of the file."""
-        return RulesError(_in_order(self._problems))
+        """Return all problems as one error, in the order of the file."""
+        return RulesError(self._in_order(self._problems))
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """Return every warning noted, in the order of the file."""
-        return _in_order(self._warnings)
+        """Return all warnings, in the order of the file."""
+        return self._in_order(self._warnings)
 
+    def _in_order(self, findings: _Findings) -> tuple[Problem, ...]:
+        found = [self._problem(place, message) for place, message in findings.values()]
+        return tuple(sorted(found, key=lambda each: (each.line, each.column)))
 
-def _in_order(found: _Found) -> tuple[Problem, ...]:
-    return tuple(sorted(found.values(), key=lambda one: (one.line, one.column)))
+    def _problem(self, place: Place, message: str) -> Problem:
+        return Problem(
+            file=self._file,
+            line=place.line,
+            column=place.column,
+            path=place.path,
+            message=message,
+            rule=self._rule_at(place.path),
+        )
+
+    def _rule_at(self, path: str) -> str:
+        index = _RULE_INDEX.match(path)
+        return self._rule_names.get(int(index[1]), "") if index else ""

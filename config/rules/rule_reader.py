@@ -1,4 +1,4 @@
-"""Reads one rule of the file after the other, and what their keys say together."""
+"""Reads the rules of a file one by one, and checks each as a whole."""
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
@@ -20,19 +20,19 @@ from config.wording import describe_unknown, joined, quoted
 T = TypeVar("T")
 Absent = TypeVar("Absent")
 
-FaultOf = Callable[[Expression, frozenset[Trigger]], str]
+FindProblem = Callable[[Expression, frozenset[Trigger]], str]
 
 RULE_KEYS = ("name", "products", "triggers", "when", "once_per", "on_refund", "from", "until", "grant")
 
-# Where `from` or `until` cannot be read the rule is for no time at all: it gets into no one's way.
+# A rule whose `from` or `until` cannot be read covers no time, so it conflicts with no other rule.
 _NEVER_BEGINS = datetime.max.replace(tzinfo=UTC)
 _NEVER_LASTS = datetime.min.replace(tzinfo=UTC)
 
 
 class RuleReader:
-    """Reads the rules of one file; ``declared`` are its meters, None if nobody could read them.
+    """Reads the rules of one file; ``declared`` are its meters, None if they could not be read.
 
-    What cannot be read is reported, and read as what leads to no further problem.
+    A value that cannot be read is reported and replaced by one that causes no further problem.
     """
 
     def __init__(self, report: Report, declared: Collection[str] | None) -> None:
@@ -40,28 +40,28 @@ class RuleReader:
         self._declared = declared
         self._names: dict[str, Place] = {}
 
-    def rule(self, piece: Node) -> Rule:
-        """Return one rule, after a look at what its keys say together."""
-        values = values_of(piece, self._report, allowed=RULE_KEYS, required=("name", "grant"))
+    def rule(self, node: Node) -> Rule:
+        """Return one rule; report unreadable values, conflicting keys and expressions that cannot work."""
+        values = values_of(node, self._report, allowed=RULE_KEYS, required=("name", "grant"))
         rule = self._rule(values)
-        for key, words in conflicts_within(rule):
-            self._report.add(values[key].place, words)
-        self._try_all(rule, values)
+        for key, message in conflicts_within(rule):
+            self._report.add(values[key].place, message)
+        self._check_expressions(rule, values)
         return rule
 
-    def _try_all(self, rule: Rule, values: Mapping[str, Node]) -> None:
+    def _check_expressions(self, rule: Rule, values: Mapping[str, Node]) -> None:
         if rule.when is not None:
-            self._try(rule.when.whole, values["when"], find_condition_problem, rule)
-        pieces = mapping_of(values["grant"], "amounts") if rule.grant else {}
+            self._check(rule.when.whole, values["when"], find_condition_problem, rule)
+        entries = mapping_of(values["grant"], "amounts") if rule.grant else {}
         for meter, amount in rule.grant.items():
             if isinstance(amount, Expression):
-                self._try(amount, pieces[meter].value, find_amount_problem, rule)
+                self._check(amount, entries[meter].value, find_amount_problem, rule)
 
-    def _try(self, expression: Expression, piece: Node, fault_of: FaultOf, rule: Rule) -> None:
-        if fault := fault_of(expression, rule.triggers):
-            self._report.add(piece.place, fault)
-        for doubt in find_warnings(expression, rule):
-            self._report.warn(piece.place, doubt)
+    def _check(self, expression: Expression, node: Node, find_problem: FindProblem, rule: Rule) -> None:
+        if problem := find_problem(expression, rule.triggers):
+            self._report.add(node.place, problem)
+        for warning in find_warnings(expression, rule):
+            self._report.warn(node.place, warning)
 
     def _rule(self, values: Mapping[str, Node]) -> Rule:
         get, read = values.get, self._report.read
@@ -80,37 +80,37 @@ class RuleReader:
         )
 
     def _read(
-        self, reader: Callable[[Node], T], piece: Node | None, *, absent: Absent, broken: Absent
+        self, reader: Callable[[Node], T], node: Node | None, *, absent: Absent, broken: Absent
     ) -> T | Absent:
-        return absent if piece is None else self._report.read(reader, piece, broken)
+        return absent if node is None else self._report.read(reader, node, broken)
 
-    def _name(self, piece: Node) -> str:
-        return _first_time("rule name", fields.rule_name(piece), piece.place, self._names)
+    def _name(self, node: Node) -> str:
+        return _unique("rule name", fields.rule_name(node), node.place, self._names)
 
-    def _products(self, piece: Node) -> frozenset[str]:
-        return self._set("product", piece, fields.product_id, "every product")
+    def _products(self, node: Node) -> frozenset[str]:
+        return self._set("product", node, fields.product_id, "every product")
 
-    def _triggers(self, piece: Node) -> frozenset[Trigger]:
+    def _triggers(self, node: Node) -> frozenset[Trigger]:
         usual = joined(trigger for trigger in Trigger if trigger in DEFAULT_TRIGGERS)
-        return self._set("trigger", piece, fields.trigger, usual)
+        return self._set("trigger", node, fields.trigger, usual)
 
-    def _set(self, what: str, piece: Node, read_item: Callable[[Node], T], omitted: str) -> frozenset[T]:
-        items = items_of(piece, f"a list of {what}s")
+    def _set(self, what: str, node: Node, read_item: Callable[[Node], T], omitted: str) -> frozenset[T]:
+        items = items_of(node, f"a list of {what}s")
         if not items:
-            raise NodeError(piece.place, f"the list is empty; omit `{what}s` to mean {omitted}")
-        seen: dict[T, Place] = {}
+            raise NodeError(node.place, f"the list is empty; omit `{what}s` to mean {omitted}")
+        places: dict[T, Place] = {}
 
-        def read_once(item: Node) -> T:
-            return _first_time(what, read_item(item), item.place, seen)
+        def read_unique(item: Node) -> T:
+            return _unique(what, read_item(item), item.place, places)
 
         for item in items:
-            self._report.read(read_once, item, None)
-        return frozenset(seen) if len(seen) == len(items) else frozenset()
+            self._report.read(read_unique, item, None)
+        return frozenset(places) if len(places) == len(items) else frozenset()
 
-    def _grant(self, piece: Node) -> dict[str, Amount]:
-        entries = mapping_of(piece, "a mapping from meters to amounts")
+    def _grant(self, node: Node) -> dict[str, Amount]:
+        entries = mapping_of(node, "a mapping from meters to amounts")
         if not entries:
-            raise NodeError(piece.place, "grants nothing; name a meter and an amount")
+            raise NodeError(node.place, "grants nothing; name a meter and an amount")
         for entry in entries.values():
             self._report.read(self._check_declared, entry.key, None)
         return {
@@ -121,21 +121,22 @@ class RuleReader:
     def _check_declared(self, key: Scalar) -> None:
         name = fields.meter_name(key)
         if self._declared is not None and name not in self._declared:
-            have = joined(map(quoted, self._declared)) or "none"
-            hint = f"declare it under `meters` (there now: {have})"
+            declared = joined(map(quoted, self._declared)) or "none"
+            hint = f"declare it under `meters` (declared: {declared})"
             raise NodeError(key.place, describe_unknown("meter", name, self._declared, hint))
 
 
-def _until(piece: Node, begins: datetime | None) -> datetime:
-    ends = fields.moment(piece)
+def _until(node: Node, begins: datetime | None) -> datetime:
+    ends = fields.moment(node)
     if begins not in (None, _NEVER_BEGINS) and ends <= begins:
-        raise NodeError(piece.place, "`until` is not after `from`: the rule would never apply")
+        raise NodeError(node.place, "`until` is not after `from`: the rule would never apply")
     return ends
 
 
-def _first_time(what: str, value: T, place: Place, seen: dict[T, Place]) -> T:
-    if value in seen:
-        repeated = quoted(str(value))
-        raise NodeError(place, f"duplicate {what} {repeated}; it is first on line {seen[value].line}")
-    seen[value] = place
+def _unique(what: str, value: T, place: Place, places: dict[T, Place]) -> T:
+    """Return ``value`` and add it to ``places``; raise NodeError if it is already there."""
+    if value in places:
+        repeated, line = quoted(str(value)), places[value].line
+        raise NodeError(place, f"duplicate {what} {repeated}; it first appears on line {line}")
+    places[value] = place
     return value

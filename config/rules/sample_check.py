@@ -1,4 +1,4 @@
-"""Tries expressions on webhooks that Polar really sent, before a customer's webhook does."""
+"""Evaluates expressions on recorded webhooks, so that a wrong type is found when the file is read."""
 
 import json
 from collections.abc import Callable, Collection
@@ -10,46 +10,48 @@ from config.cel.redaction import describe_value
 from config.rules.model import Trigger
 from config.samples import read_sample
 
-# What merchants and customers fill in as they like: nobody knows the types in there.
+# Merchants and customers fill these in freely, so the types inside are unknown.
 FREE_FORM_FIELDS = frozenset({"metadata", "custom_field_data"})
 
 
 def find_amount_problem(expression: Expression, triggers: Collection[Trigger]) -> str:
-    """Return why an amount could not be worked out on the webhooks of ``triggers``; nothing if it could."""
-    misfit = _misfit(expression, triggers, _is_number, "which is no number")
-    return misfit or _never(expression, triggers, "this amount can never be worked out")
+    """Return why an amount cannot be computed on the samples of ``triggers``; empty if it can."""
+    mismatch = _find_mismatch(expression, triggers, _is_number, "which is not a number")
+    return mismatch or _find_absence(expression, triggers, "this amount can never be computed")
 
 
 def find_condition_problem(expression: Expression, triggers: Collection[Trigger]) -> str:
-    """Return why a condition is no question, or never true, on the webhooks of ``triggers``."""
-    misfit = _misfit(expression, triggers, _is_truth, "neither true nor false")
-    return misfit or _never(expression, triggers, "this is never true")
+    """Return why a condition is not true or false, or never true, on the samples of ``triggers``."""
+    mismatch = _find_mismatch(expression, triggers, _is_truth, "which is neither true nor false")
+    return mismatch or _find_absence(expression, triggers, "this is never true")
 
 
 def lacks_variable(expression: Expression, trigger: Trigger) -> bool:
-    """Return whether it has no value for want of an order, a subscription or a product."""
-    return bool(_lacking(expression, [trigger])) and _has_no_value(expression, trigger)
+    """Return whether it has no value because ``trigger`` has no order, subscription or product."""
+    return bool(_absent_variable(expression, [trigger])) and _has_no_value(expression, trigger)
 
 
 @cache
 def sample_variables(trigger: Trigger) -> Variables:
-    """Return what expressions see of a webhook for ``trigger``, with all that is free taken out."""
-    data = _emptied(json.loads(read_sample(trigger.value))["data"])
+    """Return the variables of the sample for ``trigger``, with its free-form fields emptied."""
+    data = _without_free_form(json.loads(read_sample(trigger.value))["data"])
     if trigger is Trigger.PERIOD:
         return Variables.of_subscription(data)
     return Variables.of_customer(data) if trigger is Trigger.CUSTOMER else Variables.of_order(data)
 
 
-def _emptied(value: Any) -> Any:
+def _without_free_form(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: {} if key in FREE_FORM_FIELDS else _emptied(each) for key, each in value.items()}
-    return [_emptied(each) for each in value] if isinstance(value, list) else value
+        return {
+            key: {} if key in FREE_FORM_FIELDS else _without_free_form(each) for key, each in value.items()
+        }
+    return [_without_free_form(each) for each in value] if isinstance(value, list) else value
 
 
-def _misfit(
+def _find_mismatch(
     expression: Expression, triggers: Collection[Trigger], fits: Callable[[object], bool], otherwise: str
 ) -> str:
-    """Return what is wrong with it by its types: all else depends on the customer's data."""
+    """Return why the types are wrong on a sample; any other failure depends on the customer's data."""
     for trigger in sorted(triggers):
         try:
             value = expression.value(sample_variables(trigger))
@@ -62,18 +64,18 @@ def _misfit(
     return ""
 
 
-def _never(expression: Expression, triggers: Collection[Trigger], so: str) -> str:
-    absent = _lacking(expression, triggers)
+def _find_absence(expression: Expression, triggers: Collection[Trigger], consequence: str) -> str:
+    absent = _absent_variable(expression, triggers)
     if not absent or not all(_has_no_value(expression, trigger) for trigger in triggers):
         return ""
-    return f"there is no {absent} on a {' or '.join(sorted(triggers))}: {so}"
+    return f"a {' or '.join(sorted(triggers))} has no {absent}: {consequence}"
 
 
-def _lacking(expression: Expression, triggers: Collection[Trigger]) -> str:
-    """Return the variable that it looks at and that is null on every webhook of ``triggers``."""
-    seen = [sample_variables(trigger).values for trigger in triggers]
+def _absent_variable(expression: Expression, triggers: Collection[Trigger]) -> str:
+    """Return the first variable that the expression uses and that is null for all ``triggers``, if any."""
+    samples = [sample_variables(trigger).values for trigger in triggers]
     names = (reference.keys[0] for reference in expression.references)
-    return next((name for name in names if seen and all(each[name] is None for each in seen)), "")
+    return next((name for name in names if samples and all(each[name] is None for each in samples)), "")
 
 
 def _has_no_value(expression: Expression, trigger: Trigger) -> bool:

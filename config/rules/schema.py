@@ -1,6 +1,6 @@
 """The JSON Schema of the rules file, for editors; built from the loader's own words and limits.
 
-It knows less than the loader: neither what expressions mean, nor what rules say between them.
+It checks less than the loader: neither what expressions mean nor whether rules conflict.
 """
 
 import json
@@ -15,30 +15,20 @@ from config.rules.model import DEFAULT_TRIGGERS, Trigger
 
 Schema = dict[str, Any]
 
-_TRIGGERS = {
-    Trigger.PURCHASE: "A product was bought once, without a subscription.",
-    Trigger.SUBSCRIPTION_CREATE: "A subscription began and its first period was paid.",
-    Trigger.TRIAL_START: "A trial began; its order is of nothing.",
-    Trigger.SUBSCRIPTION_CYCLE: "A further period was paid: a renewal, or the first one after a trial.",
-    Trigger.SUBSCRIPTION_UPDATE: "A change of plan, seats or interval was paid.",
-    Trigger.SUBSCRIPTION_METER_CYCLE: "Metered usage beyond what the subscription includes was paid.",
-    Trigger.PERIOD: "A subscription's period began, paid or not.",
-    Trigger.CUSTOMER: "There is a new customer.",
-}
-_CEL = "in CEL; it sees order, subscription, customer, product (null where absent), seats and units"
+_CEL = "in CEL; it can use order, subscription, customer, product (null where absent), seats and units"
 
 
 def schema_text() -> str:
-    """Return the schema as it is printed, and kept beside the rules."""
+    """Return the schema as JSON text, as it is printed and kept beside the rules file."""
     return json.dumps(_file(), indent=2) + "\n"
 
 
 def _file() -> Schema:
     keys = {
         "version": {"description": "The version of this format.", "const": 1},
-        "credit_from": _moment("Orders, periods and customers from before this are never credited."),
+        "credit_from": _moment("Orders, periods and customers from before this time are never credited."),
         "meters": {
-            "description": "Your meters in Polar, each by the event name that its filter looks for.",
+            "description": "Your meters in Polar, each under the event name that its filter matches.",
             **_mapping(fields.MAX_METER_CHARACTERS, _meter()),
         },
         "rules": {
@@ -68,33 +58,38 @@ def _meter() -> Schema:
 def _rule() -> Schema:
     keys = {
         "name": {
-            "description": "It stands beside each credit. A once_per rule with another name is a new rule.",
+            "description": "Shown with each credit. A once_per rule that is renamed is a new rule.",
             "type": "string",
             "pattern": f"^{fields.RULE_NAME}$",
         },
         "products": {
-            "description": "The products it is for, by their ids in Polar. Left out: every product.",
+            "description": "The ids of the products at Polar. Omit it to mean every product.",
             **_set({"type": "string", "pattern": f"^{fields.PRODUCT_ID}$"}),
         },
         "triggers": {
-            "description": "What it is for: paid orders by what they are, periods, new customers.",
+            "description": "The events that the rule credits.",
             "default": [one.value for one in Trigger if one in DEFAULT_TRIGGERS],
-            **_set({"oneOf": [{"const": one.value, "description": _TRIGGERS[one]} for one in Trigger]}),
+            **_set({"oneOf": [{"const": one.value, "description": one.description} for one in Trigger]}),
         },
         "when": {
-            "description": f"A condition {_CEL}. A field that is missing makes it false.",
+            "description": f"A condition {_CEL}. A missing field makes it false.",
             **_text(MAX_CHARACTERS),
         },
-        "once_per": {"description": "Grant it once to each customer.", "enum": list(fields.ONCE_PER)},
+        "once_per": {
+            "description": "Grant the credits once to each customer.",
+            "enum": list(fields.ONCE_PER),
+        },
         "on_refund": {
             "description": "Whether a refund takes back its share of what the rule granted.",
             "default": "keep",
             "enum": list(fields.ON_REFUND),
         },
-        "from": _moment("For orders made, periods begun, customers created at or after this."),
-        "until": _moment("For orders made, periods begun, customers created before this."),
+        "from": _moment(
+            "Applies to orders created, periods begun and customers created at or after this time."
+        ),
+        "until": _moment("Applies to orders created, periods begun and customers created before this time."),
         "grant": {
-            "description": "Meters, and how many credits on each.",
+            "description": "The credits by meter.",
             **_mapping(fields.MAX_METER_CHARACTERS, _amount()),
             "minProperties": 1,
         },
@@ -110,7 +105,7 @@ def _amount() -> Schema:
 
 
 def _moment(description: str) -> Schema:
-    # No "format": editors hold it to RFC 3339, which is narrower than what is read.
+    # No "format": editors apply RFC 3339 to it, which is narrower than what the loader accepts.
     return {
         "description": f"{description} A time with its zone, such as 2026-11-01T00:00:00Z.",
         "type": "string",
@@ -119,8 +114,8 @@ def _moment(description: str) -> Schema:
 
 
 def _object(keys: dict[str, Schema], *, required: Sequence[str] = ()) -> Schema:
-    demand: Schema = {"required": list(required)} if required else {}
-    return {"type": "object", **demand, "properties": keys, "additionalProperties": False}
+    required_keys: Schema = {"required": list(required)} if required else {}
+    return {"type": "object", **required_keys, "properties": keys, "additionalProperties": False}
 
 
 def _mapping(most_characters: int, value: Schema) -> Schema:

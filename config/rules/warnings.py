@@ -1,4 +1,4 @@
-"""What in a rule is no mistake for certain, yet worth a look: what its webhooks do not have."""
+"""Finds likely mistakes in expressions: fields that the rule's webhooks lack, or often lack."""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
@@ -11,47 +11,47 @@ from config.rules.model import Rule, Trigger
 from config.rules.sample_check import FREE_FORM_FIELDS, lacks_variable, sample_variables
 from config.wording import closest
 
-# What may be below: nothing, for a number or a text; None where it cannot be told.
+# The fields below a field: none for a number or a text; None if they are unknown.
 Fields = Mapping[str, Union["Fields", None]]
 
-# Null where nobody sells by the seat, and on renewals the order's are null in any case.
+# Null unless the product is sold by the seat or unit, and always null on the orders of renewals.
 _COUNTS = [(holder, count) for holder in ("order", "subscription") for count in ("seats", "units")]
 
-# Prices and discounts have other fields for each of their kinds, and the samples do not have every kind.
-_OPEN = FREE_FORM_FIELDS | {"product_price", "price", "discount"}
+# The fields of prices and discounts differ by kind, and the samples do not cover every kind.
+_UNKNOWN_BELOW = FREE_FORM_FIELDS | {"product_price", "price", "discount"}
 
 
 def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
-    """Yield what is doubtful about an amount or a condition of ``rule``."""
+    """Yield a warning for each likely mistake in an amount or the condition of ``rule``."""
     yield from _unknown_fields(expression, rule.triggers)
     if rule.when is None or expression != rule.when.whole:
-        yield from _failures(expression, rule)
-        yield from _unguarded(expression, rule.when)
+        yield from _certain_failures(expression, rule)
+        yield from _unguarded_fields(expression, rule.when)
 
 
-def _failures(amount: Expression, rule: Rule) -> Iterator[str]:
-    """Yield for which triggers an amount fails for certain, as what it looks at belongs to another."""
+def _certain_failures(amount: Expression, rule: Rule) -> Iterator[str]:
+    """Yield the triggers for which an amount always fails, because it uses a variable that they lack."""
     for trigger in sorted(rule.triggers):
-        if lacks_variable(amount, trigger) and _holds(rule.when, trigger):
-            so = "each would fail; give that trigger a rule of its own"
-            yield f"on a {trigger} this amount cannot be worked out: {so}"
+        if lacks_variable(amount, trigger) and _may_hold(rule.when, trigger):
+            consequence = "each of these deliveries would fail; give that trigger a rule of its own"
+            yield f"this amount cannot be computed on a {trigger}: {consequence}"
 
 
-def _unguarded(amount: Expression, when: Condition | None) -> Iterator[str]:
-    """Yield what an amount looks at though it is often missing or null, and neither asks for it."""
-    asked = probed_references(amount.text, NAMES) + (when.whole.references if when else ())
+def _unguarded_fields(amount: Expression, when: Condition | None) -> Iterator[str]:
+    """Yield the fields of an amount that are often missing or null and that nothing checks for."""
+    checked = probed_references(amount.text, NAMES) + (when.whole.references if when else ())
     for reference in amount.references:
-        if any(reference.keys == one.keys for one in asked):
+        if any(reference.keys == one.keys for one in checked):
             continue
         if reference.keys in _COUNTS:
             instead = reference.keys[1]
-            yield f"{reference.text} is null on many orders, and such an order fails; write {instead} instead"
+            yield f"{reference.text} is null on many orders, and those would fail; write {instead} instead"
         elif not FREE_FORM_FIELDS.isdisjoint(reference.keys[:-1]):
             guard = "`when`" if "[" in reference.text else f"`when: has({reference.text})`"
             yield f"a webhook without {reference.text} fails; guard it with {guard}"
 
 
-def _holds(condition: Condition | None, trigger: Trigger) -> bool:
+def _may_hold(condition: Condition | None, trigger: Trigger) -> bool:
     try:
         return condition is None or condition.holds(sample_variables(trigger))
     except ConditionError:
@@ -59,29 +59,29 @@ def _holds(condition: Condition | None, trigger: Trigger) -> bool:
 
 
 def _unknown_fields(expression: Expression, triggers: Collection[Trigger]) -> Iterator[str]:
-    """Yield the fields that no webhook of ``triggers`` has, but those that ``has(...)`` asks for."""
+    """Yield the fields that no webhook of ``triggers`` has, except those that ``has(...)`` checks."""
     probed = {reference.keys for reference in probed_references(expression.text, NAMES)}
     known = _known_fields(frozenset(triggers))
     for reference in expression.references:
         keys = reference.keys
-        depth, fields = _followed(keys, known)
+        depth, fields = _follow(keys, known)
         if depth < len(keys) and not any(keys[: len(each)] == each for each in probed):
             close = closest(keys[depth], fields)
             hint = f"; did you mean {'.'.join([*keys[:depth], close])}?" if close else ""
-            whose = " or ".join(sorted(triggers))
-            yield f"no {whose} that Polar sends has {'.'.join(keys[: depth + 1])}{hint}"
+            names = " or ".join(sorted(triggers))
+            yield f"no {names} that Polar sends has {'.'.join(keys[: depth + 1])}{hint}"
 
 
 @cache
 def _known_fields(triggers: frozenset[Trigger]) -> Fields | None:
     merged: Fields | None = None
     for trigger in triggers:
-        merged = _merged(merged, _fields(sample_variables(trigger).values))
+        merged = _merge(merged, _fields(sample_variables(trigger).values))
     return merged
 
 
-def _followed(keys: tuple[str, ...], fields: Fields | None) -> tuple[int, Collection[str]]:
-    """Return how many of ``keys`` lead somewhere, and what there is where the next one does not."""
+def _follow(keys: tuple[str, ...], fields: Fields | None) -> tuple[int, Collection[str]]:
+    """Return how many of ``keys`` lead to a known field, and the fields that exist where they stop."""
     for depth, key in enumerate(keys):
         if fields is None:
             break
@@ -96,10 +96,10 @@ def _fields(value: Any) -> Fields | None:
         return None
     if not isinstance(value, Mapping):
         return {}
-    return {key: None if key in _OPEN else _fields(each) for key, each in value.items()}
+    return {key: None if key in _UNKNOWN_BELOW else _fields(each) for key, each in value.items()}
 
 
-def _merged(one: Fields | None, other: Fields | None) -> Fields | None:
+def _merge(one: Fields | None, other: Fields | None) -> Fields | None:
     if one is None or other is None:
         return other if one is None else one
-    return {key: _merged(one.get(key), other.get(key)) for key in [*one, *other]}
+    return {key: _merge(one.get(key), other.get(key)) for key in [*one, *other]}

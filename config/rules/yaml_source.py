@@ -1,7 +1,7 @@
-"""The only user of PyYAML: turns YAML text into plain pieces that know where they stand.
+"""The only user of PyYAML: turns YAML text into nodes that know their place in the file.
 
-Aliases and merges (``<<``) are expanded: a piece points at where its text stands, its path says
-where it is used.
+Aliases and merges (``<<``) are expanded. The line and column of a node then point to its text, and its path
+says where the text is used.
 """
 
 import re
@@ -13,15 +13,15 @@ from config.rules.nodes import Entries, Entry, Items, Node, NodeKind, Scalar
 from config.rules.problems import NodeError, Place, Report
 from config.wording import quoted
 
-_MAX_CHARACTERS = 1_000_000  # a thousand rules are some 300,000
-_MAX_PIECES = 100_000  # a thousand rules are some 30,000; aliases of aliases grow without end
-_MAX_DEPTH = 20  # the format nests five deep; both walks here recurse
-_TOO_DEEP = f"nested more than {_MAX_DEPTH} deep"
+_MAX_CHARACTERS = 1_000_000  # a thousand rules have some 300,000
+_MAX_NODES = 100_000  # a thousand rules have some 30,000; aliases of aliases can multiply without end
+_MAX_DEPTH = 20  # the format nests five levels; composing and converting both recurse
+_TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep"
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _KINDS = {
     "tag:yaml.org,2002:str": NodeKind.TEXT,
-    "tag:yaml.org,2002:value": NodeKind.TEXT,  # a lone =, which YAML 1.1 meant to be special
+    "tag:yaml.org,2002:value": NodeKind.TEXT,  # a lone =, to which YAML 1.1 gives a special meaning
     _MERGE_TAG: NodeKind.TEXT,
     "tag:yaml.org,2002:int": NodeKind.NUMBER,
     "tag:yaml.org,2002:float": NodeKind.NUMBER,
@@ -29,29 +29,29 @@ _KINDS = {
     "tag:yaml.org,2002:timestamp": NodeKind.TIME,
     "tag:yaml.org,2002:null": NodeKind.NOTHING,
 }
-_BARE_TAG = "!"  # `when: ! order.paid`: YAML drops the ! and with it what was meant
+_BARE_TAG = "!"  # of `when: ! order.paid` YAML drops the !, which would invert the condition
 _EXPRESSION = re.compile(r"&&|\|\||[=!<>]=|\bwhen:|[\w\"')\]] [<>*/%?] |\b(?:has|int|size)\(")
 _KNOWN_TAGS = {*_KINDS, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
 
 
 def read_yaml(text: str, report: Report) -> Node:
-    """Return the one document in ``text``; PieceError if there is none that can be walked.
+    """Return the only document in ``text``; raise NodeError if there is none that can be read.
 
-    Mistakes that leave the rest readable, such as a key given twice, go to ``report``.
+    Mistakes that leave the rest readable, such as a duplicate key, go to ``report``.
     """
     if len(text) > _MAX_CHARACTERS:
         raise NodeError(Place(line=1, column=1), f"longer than {_MAX_CHARACTERS:,} characters")
-    return _Expansion(report).piece(_compose(text), "")
+    return _Converter(report).convert(_compose(text), "")
 
 
 def place_in(text: str, index: int) -> Place:
-    """Return where the character at ``index`` of ``text`` stands."""
+    """Return the line and column of the character at ``index`` of ``text``."""
     before = text[:index]
     return Place(line=before.count("\n") + 1, column=index - before.rfind("\n"))
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, and stops where they nest deeper than anything that we read."""
+    """Composes YAML nodes, but refuses to nest deeper than ``_MAX_DEPTH``."""
 
     depth = 0
 
@@ -67,7 +67,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def place(self) -> Place:
-        """Return where the next thing to compose begins."""
+        """Return where the next node begins."""
         return _place(self.peek_event().start_mark)  # type: ignore[no-untyped-call]  # stubs' gap
 
 
@@ -76,13 +76,13 @@ def _compose(text: str) -> yaml.Node:
         loader = _Loader(text)
     except ReaderError as error:
         place = place_in(text, error.position)
-        raise NodeError(place, "a control character cannot stand here; remove it") from None
+        raise NodeError(place, "a control character is not allowed here; remove it") from None
     try:
         return _only_document(loader)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(text, error) from None
     except (ValueError, OverflowError):
-        # PyYAML lets these escape from "\UFFFFFFFF" and from a %YAML version of 5,000 digits.
+        # PyYAML raises these for "\UFFFFFFFF", and for a %YAML version of 5,000 digits.
         place = _place(loader.get_mark())
         raise NodeError(place, "not valid YAML: a number here is out of range") from None
     finally:
@@ -94,7 +94,7 @@ def _only_document(loader: _Loader) -> yaml.Node:
     if node is None:
         raise NodeError(Place(line=1, column=1), "the file is empty; begin it with version: 1")
     if loader.check_node():
-        raise NodeError(loader.place(), "a second document begins here; keep one in a file")
+        raise NodeError(loader.place(), "a second document begins here; keep one document per file")
     return node
 
 
@@ -103,11 +103,11 @@ def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> NodeError:
     if mark is None:
         return NodeError(Place(line=1, column=1), f"not valid YAML: {error.problem}")
     if text[mark.index : mark.index + 1] == "\t":
-        return NodeError(_place(mark), "a tab cannot stand here; use spaces")
-    since = error.context_mark
-    context = f" ({error.context}, from line {since.line + 1})" if since else ""
-    lines = [_line_at(text, one) for one in (mark, since) if one]
-    hint = "; if this is an expression, quote the whole of it" if any(map(_EXPRESSION.search, lines)) else ""
+        return NodeError(_place(mark), "a tab is not allowed here; use spaces")
+    start = error.context_mark
+    context = f" ({error.context}, from line {start.line + 1})" if start else ""
+    lines = [_line_at(text, each) for each in (mark, start) if each]
+    hint = "; if this is an expression, quote all of it" if any(map(_EXPRESSION.search, lines)) else ""
     return NodeError(_place(mark), f"not valid YAML: {error.problem}{context}{hint}")
 
 
@@ -116,79 +116,79 @@ def _line_at(text: str, mark: yaml.Mark) -> str:
     return text[text.rfind("\n", 0, mark.index) + 1 : end if end >= 0 else None]
 
 
-class _Expansion:
-    """Turns nodes into pieces; counts them, as by aliases a short text can stand for a vast one."""
+class _Converter:
+    """Converts YAML nodes to ours; limits their number, because aliases let a short text mean a huge one."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._count = 0
-        self._open: set[yaml.Node] = set()  # those that we are inside of; nodes hash by identity
+        self._open: set[yaml.Node] = set()  # the nodes that enclose the present one; hashed by identity
 
-    def piece(self, node: yaml.Node, path: str) -> Node:
-        place = _place(node.start_mark, path)
-        self._enter(node, place)
-        if node.tag not in _KNOWN_TAGS:
-            hint = "remove it, or quote the whole of an expression that begins with !"
-            self._report.add(place, f"the tag {quoted(node.tag)} means nothing here; {hint}")
-        piece = self._opened(node, place)
-        self._open.remove(node)
-        return piece
+    def convert(self, source: yaml.Node, path: str) -> Node:
+        place = _place(source.start_mark, path)
+        self._enter(source, place)
+        if source.tag not in _KNOWN_TAGS:
+            hint = "remove it, or quote the whole expression if it begins with !"
+            self._report.add(place, f"the tag {quoted(source.tag)} has no meaning here; {hint}")
+        node = self._node(source, place)
+        self._open.remove(source)
+        return node
 
-    def _enter(self, node: yaml.Node, place: Place) -> None:
+    def _enter(self, source: yaml.Node, place: Place) -> None:
         self._count += 1
-        if self._count > _MAX_PIECES:
-            raise NodeError(place, f"with its aliases the file has over {_MAX_PIECES:,} values")
-        if node in self._open:
-            raise NodeError(place, "this refers to itself by an alias; write it out")
+        if self._count > _MAX_NODES:
+            raise NodeError(place, f"with its aliases expanded the file has over {_MAX_NODES:,} values")
+        if source in self._open:
+            raise NodeError(place, "this alias refers to a value that contains it; write the value out")
         if len(self._open) >= _MAX_DEPTH:
             raise NodeError(place, _TOO_DEEP)
-        self._open.add(node)
+        self._open.add(source)
 
-    def _opened(self, node: yaml.Node, place: Place) -> Node:
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place)
-        if isinstance(node, yaml.SequenceNode):
-            items = [self.piece(one, f"{place.path}[{i}]") for i, one in enumerate(node.value)]
+    def _node(self, source: yaml.Node, place: Place) -> Node:
+        if isinstance(source, yaml.MappingNode):
+            return self._mapping(source, place)
+        if isinstance(source, yaml.SequenceNode):
+            items = [self.convert(each, f"{place.path}[{i}]") for i, each in enumerate(source.value)]
             return Items(place=place, items=tuple(items))
-        return Scalar(place=place, text=node.value, kind=_KINDS.get(node.tag, NodeKind.TEXT))
+        return Scalar(place=place, text=source.value, kind=_KINDS.get(source.tag, NodeKind.TEXT))
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> Entries:
+    def _mapping(self, source: yaml.MappingNode, place: Place) -> Entries:
         own: dict[str, Entry] = {}
         merged: dict[str, Entry] = {}
         first: dict[str, Scalar] = {}
-        for key_node, value_node in node.value:
-            key = self._key(key_node, place.path)
-            if key is None or self._is_repeated(key, first):
+        for key_source, value_source in source.value:
+            key = self._key(key_source, place.path)
+            if key is None or self._is_duplicate(key, first):
                 continue
-            if key_node.tag == _MERGE_TAG:
-                merged = self._merged(value_node, place.path)
+            if key_source.tag == _MERGE_TAG:
+                merged = self._merge(value_source, place.path)
             else:
-                own[key.text] = Entry(key=key, value=self.piece(value_node, key.place.path))
+                own[key.text] = Entry(key=key, value=self.convert(value_source, key.place.path))
         return Entries(place=place, entries=merged | own)
 
-    def _key(self, node: yaml.Node, parent: str) -> Scalar | None:
-        if not isinstance(node, yaml.ScalarNode):
-            self._report.add(_place(node.start_mark, parent), "a key must be a text")
+    def _key(self, source: yaml.Node, parent: str) -> Scalar | None:
+        if not isinstance(source, yaml.ScalarNode):
+            self._report.add(_place(source.start_mark, parent), "a key must be a text")
             return None
-        place = _place(node.start_mark, _below(parent, node.value))
-        return Scalar(place=place, text=node.value, kind=_KINDS.get(node.tag, NodeKind.TEXT))
+        place = _place(source.start_mark, _path_below(parent, source.value))
+        return Scalar(place=place, text=source.value, kind=_KINDS.get(source.tag, NodeKind.TEXT))
 
-    def _is_repeated(self, key: Scalar, first: dict[str, Scalar]) -> bool:
+    def _is_duplicate(self, key: Scalar, first: dict[str, Scalar]) -> bool:
         earlier = first.setdefault(key.text, key)
         if earlier is not key:
-            line = earlier.place.line
-            self._report.add(key.place, f"duplicate key {quoted(key.text)}; it is first on line {line}")
+            message = f"duplicate key {quoted(key.text)}; it first appears on line {earlier.place.line}"
+            self._report.add(key.place, message)
         return earlier is not key
 
-    def _merged(self, node: yaml.Node, path: str) -> dict[str, Entry]:
+    def _merge(self, value: yaml.Node, path: str) -> dict[str, Entry]:
         merged: dict[str, Entry] = {}
-        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            piece = self.piece(source, path)
-            if not isinstance(piece, Entries):
-                self._report.add(piece.place, "<< can merge a mapping, or a list of mappings")
+        for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            node = self.convert(source, path)
+            if not isinstance(node, Entries):
+                self._report.add(node.place, "<< merges a mapping, or a list of mappings")
                 continue
-            for key, entry in piece.entries.items():
-                merged.setdefault(key, entry)  # of several sources the first wins
+            for key, entry in node.entries.items():
+                merged.setdefault(key, entry)  # the first of several sources wins
         return merged
 
 
@@ -196,7 +196,7 @@ def _place(mark: yaml.Mark, path: str = "") -> Place:
     return Place(line=mark.line + 1, column=mark.column + 1, path=path)
 
 
-def _below(path: str, key: str) -> str:
+def _path_below(path: str, key: str) -> str:
     if not re.fullmatch(r"[\w-]{1,128}", key):
         return f"{path}[{quoted(key)}]"
     return f"{path}.{key}" if path else key

@@ -1,4 +1,4 @@
-"""Webhooks to try things with: bodies that a Polar server really sent, made to happen now."""
+"""Sample webhooks: bodies that a Polar server really sent, with fresh ids and present times on request."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from uuid import uuid4
 
-# By what they are to the rules, and by type where a type is but one thing.
+# The files by name: that of the trigger for the rules, or else that of the webhook's type.
 SAMPLES = {
     "purchase": "order_paid_purchase",
     "subscription_create": "order_paid_subscription_create",
@@ -25,14 +25,18 @@ _MOMENT = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 
 
 def read_sample(name: str) -> str:
-    """Return the body of sample ``name`` as it was sent."""
+    """Return the body of the sample ``name`` as it was sent."""
     return (files("config.samples") / f"{SAMPLES[name]}.json").read_text(encoding="utf-8")
 
 
 def make_sample(
     name: str, *, product: str | None = None, customer: str | None = None, order: str | None = None
 ) -> bytes:
-    """Return the body of sample ``name``: fresh ids, and all its times moved so that it is from now."""
+    """Return the body of the sample ``name`` as if it were sent now.
+
+    The order, subscription and customer created get fresh ids, unless an id is given; the product and the
+    customer keep theirs. All times are moved by the same span.
+    """
     text = read_sample(name)
     body = json.loads(text)
     data = body["data"]

@@ -164,7 +164,7 @@ def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: 
     ("args", "words"),
     [
         ((), "Missing option '--since'"),
-        (("--since", "yesterday"), "is no span of time"),
+        (("--since", "yesterday"), "is not a duration"),
         (("--since", "2026-11-01T00:00:00"), "is in no time zone"),
         (("--since", "7d", "--until", "8d"), "--until must be later than --since"),
     ],

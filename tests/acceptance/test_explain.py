@@ -218,7 +218,7 @@ class TestDelivery:
     def test_whose_rule_cannot_be_worked_out_says_which_and_why(self, desk: Desk) -> None:
         desk.rules(TEN.replace("api_usage: 10", 'api_usage: "int(order.metadata.n)"'))
         (failed,) = desk.grant(PURCHASE.read_bytes())
-        why = "api_usage: int(order.metadata.n): there is no 'n' (order.metadata.n is missing)"
+        why = "api_usage: int(order.metadata.n): 'n' is missing (order.metadata.n is missing)"
         lines = shown(desk.credits, failed)
         assert f"fails pack {why}" in lines
         assert lines[-1] == f"if run now fail: rule pack, {why}"

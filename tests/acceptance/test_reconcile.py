@@ -27,7 +27,7 @@ def test_without_credit_from_nothing_starts_and_the_reason_is_said(desk: Desk) -
     for command in ("work", "up"):
         assert_one_clear_line(every.run(command), "CREDITS_RECONCILE_EVERY", "credit_from")
     wrong = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="often")
-    assert_one_clear_line(wrong.run("work"), "CREDITS_RECONCILE_EVERY", "no span of time")
+    assert_one_clear_line(wrong.run("work"), "CREDITS_RECONCILE_EVERY", "not a duration")
 
 
 def test_check_knows_before_it_starts(desk: Desk) -> None:

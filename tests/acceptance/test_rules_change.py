@@ -20,14 +20,14 @@ def test_a_running_worker_takes_up_changed_rules_and_keeps_to_them_when_the_file
         twenty = rules_check(desk)
         assert twenty.ok
         assert credits_for_order(desk, 2) == 20
-        assert len(events(worker, "rules in force")) == 1
+        assert len(events(worker, "rules reloaded")) == 1
 
         desk.rules(BROKEN)
         eventually(lambda: not rules_check(desk).ok)
         assert rules_check(desk).detail.startswith(f"{twenty.detail}; ")
         assert desk.credits.json("status")["well"] is False
         assert credits_for_order(desk, 3) == 20
-        (report,) = events(worker, "the rules file cannot be used")
+        (report,) = events(worker, "rules file refused")
         assert any("grnat" in problem for problem in report["problems"])
 
 

@@ -90,7 +90,7 @@ def test_health_is_unwell_while_the_changed_file_is_broken(
     two_ticks(worker, watch)
     found = rules_check(redis)
     assert not found.ok
-    assert found.detail.startswith(f"{in_force}; the file is now broken or gone, and not used")
+    assert found.detail.startswith(f"{in_force}; the file is now broken or missing and is not used")
     assert "credits check" in found.detail
     write(watch.path, TEN)
     two_ticks(worker, watch)

@@ -1,6 +1,7 @@
 """Rules files for tests: one that is right, and what is found in others."""
 
 import json
+from dataclasses import replace
 from textwrap import dedent
 
 import pytest
@@ -11,8 +12,8 @@ from config.rules import Rule, Rules, RulesError, parse_rules
 PRODUCT = "5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11"
 
 NO_MIXING = (
-    "CEL mixes no integers with decimals: write `* 12 / 100` for `* 0.12`, "
-    "or double(...) round the integer and a decimal such as 100.0"
+    "CEL does not mix integers and decimals: write `* 12 / 100` for `* 0.12`, "
+    "or put double(...) around the integer and write decimals such as 100.0"
 )
 
 WHOLE = f"""\
@@ -38,16 +39,20 @@ def parse(text: str) -> Rules:
     return parse_rules(dedent(text), "rules.yaml")
 
 
-def problems(text: str) -> list[str]:
+def error_of(text: str) -> RulesError:
     with pytest.raises(RulesError) as caught:
         parse(text)
-    return str(caught.value).split("\n")
+    return caught.value
+
+
+def problems(text: str) -> list[str]:
+    return str(error_of(text)).split("\n")
 
 
 def problem(text: str) -> str:
-    """Return the one problem that ``text`` has, without the name of the file."""
-    (line,) = problems(text)
-    return line.removeprefix("rules.yaml:")
+    """Return the only problem of ``text``, without the names of the file and the rule."""
+    (only,) = error_of(text).problems
+    return str(replace(only, rule="")).removeprefix("rules.yaml:")
 
 
 def file_of(*rules: str) -> str:
@@ -80,8 +85,9 @@ def the_amount(rule: str) -> Amount:
 
 
 def complaint(rule: str) -> str:
-    """Return what the one problem of ``rule`` says, without where it is."""
-    return rule_problem(rule).split(": ", 1)[1].split(": ", 1)[1]
+    """Return the message of the only problem of ``rule``."""
+    (only,) = error_of(file_of(rule)).problems
+    return only.message
 
 
 def warnings(rule: str) -> list[str]:

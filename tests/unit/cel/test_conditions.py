@@ -43,20 +43,20 @@ class TestInAFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("true", "the boolean 'true'; leave `when` out to mean always, or write \"false\" in quotes"),
-            ("no", "expected an expression, found the boolean 'no'; leave `when` out to mean always"),
+            ("true", "the boolean 'true'; omit `when` to mean always, or write \"false\" in quotes"),
+            ("no", "expected an expression, found the boolean 'no'; omit `when` to mean always"),
             ("5", "expected an expression, such as order.net_amount >= 500, found the number '5'"),
             ("", "expected an expression, such as order.net_amount >= 500, found nothing"),
             ("[seats]", "expected an expression, such as order.net_amount >= 500, found a list"),
-            ("seats", "it gives a value of type int, neither true nor false"),
-            ("seats + 1", "it gives a value of type int, neither true nor false"),
-            ("'\"usd\"'", "it gives a value of type text, neither true nor false"),
-            ("null + null", "'+' does not go with null and null"),
+            ("seats", "it gives a value of type int, which is neither true nor false"),
+            ("seats + 1", "it gives a value of type int, which is neither true nor false"),
+            ("'\"usd\"'", "it gives a value of type text, which is neither true nor false"),
+            ("null + null", "'+' cannot be applied to null and null"),
             ("1 / 0 > 1", "divide by zero"),
             ("seats = 1", "unexpected '='; CEL writes == (at character 7 of the expression)"),
             ("''", "it ends too early (at character 1 of the expression)"),
-            ('"\\u001b"', "it holds a control character; remove it"),
-            ('"\\ud800"', "it holds a control character; remove it"),
+            ('"\\u001b"', "it contains a control character; remove it"),
+            ('"\\ud800"', "it contains a control character; remove it"),
             (f"seats == {'1' * 2000}", "longer than 2,000 characters"),
         ],
     )
@@ -121,16 +121,17 @@ class TestHolding:
         [
             (
                 "order.net_amount > '5'",
-                "order.net_amount > '5': '>' does not go with int and text; "
-                "int(...) makes a number of a text (order.net_amount is 1000)",
+                "order.net_amount > '5': '>' cannot be applied to int and text; "
+                "int(...) turns a text into a number (order.net_amount is 1000)",
             ),
             (
                 "order.currency",
-                "order.currency: it gives a text, neither true nor false (order.currency is the text 'usd')",
+                "order.currency: it gives a text, which is neither true nor false "
+                "(order.currency is the text 'usd')",
             ),
             (
                 "order.currency && order.paid",
-                "order.currency && order.paid: it gives a text, neither true nor false "
+                "order.currency && order.paid: it gives a text, which is neither true nor false "
                 "(order.currency is the text 'usd', order.paid is true)",
             ),
             (
@@ -160,7 +161,7 @@ class TestHolding:
 
     def test_is_an_error_for_a_bad_pattern_whatever_its_letters(self) -> None:
         """The library's words repeat the pattern, and it may be annulled."""
-        with pytest.raises(ConditionError, match="no pattern"):
+        with pytest.raises(ConditionError, match="not a pattern"):
             holds("'abc'.matches('(' + order.metadata.campaign + 'null')")
 
 

@@ -163,12 +163,12 @@ def _references_to_none() -> int:
     return sys.getrefcount(None)
 
 
-NAMED = "there are order, subscription, customer, product, seats, units; a text needs quotes"
-IF_CUT = "if it has a #, quote the whole expression"
-MINUS = "to CEL a - is a minus: write ['...'] round a key that has one"
+NAMED = "the names are order, subscription, customer, product, seats, units; a text needs quotes"
+IF_CUT = "if it contains a #, quote the whole expression"
+MINUS = "CEL reads - as a minus: write a key that has one as ['...']"
 CALLED = (
-    "there are int, double, string, bool, size, has, timestamp, duration, matches, startsWith, endsWith, "
-    "contains, exists, exists_one, all, filter, map, uint, dyn"
+    "the functions are int, double, string, bool, size, has, timestamp, duration, matches, startsWith, "
+    "endsWith, contains, exists, exists_one, all, filter, map, uint, dyn"
 )
 
 
@@ -192,7 +192,7 @@ class TestMistakes:
             ("order.currency is 'usd'", "unexpected 'is'; CEL writes ==", 16),
             ("seats => 5", "unexpected '=>'; CEL writes >=", 7),
             ("seats <> 5", "unexpected '>'; CEL writes !=", 8),
-            ("if order.paid then 5", "CEL has no if; it writes condition ? this : that", 1),
+            ("if order.paid then 5", "CEL has no if; write condition ? this : that", 1),
             ("order.paid ? 5", "it ends too early", 15),
             ("seats >", "it ends too early", 8),
             ("order.metadata.depth >", "it ends too early", 23),
@@ -202,11 +202,11 @@ class TestMistakes:
             ("1,000 * seats", "unexpected ','", 2),
             ("$seats", "unexpected '$'", 1),
             ("10 credits", "unexpected 'credits'", 4),
-            ("order.x == 'usd", f"the text that begins with ' is never closed; {IF_CUT}", 12),
-            ('"usd == order.x', f'the text that begins with " is never closed; {IF_CUT}', 1),
+            ("order.x == 'usd", f"the text that starts with ' is never closed; {IF_CUT}", 12),
+            ('"usd == order.x', f'the text that starts with " is never closed; {IF_CUT}', 1),
             (
                 r"order.x.matches('\d')",
-                r"a \ in a text begins an escape; write it twice, or r before the quote",
+                r"a \ in a text starts an escape; double it, or write r before the quote",
                 17,
             ),
             ("order.currency == usd", f"unknown name 'usd'; {NAMED}", 19),
@@ -220,17 +220,17 @@ class TestMistakes:
             ("max(seats, 5)", "unknown function 'max'; CEL writes a > b ? a : b", 4),
             ("order.x.startWith('a')", "unknown function 'startWith'; did you mean 'startsWith'?", 18),
             ("now() > 5", f"unknown function 'now'; {CALLED}", 4),
-            ("seats + 1.5", f"'+' does not go with int and double; {NO_MIXING}", 7),
-            ("seats * 'x'", "'*' does not go with int and text; int(...) makes a number of a text", 7),
-            ("!seats", "'!' does not go with int", 1),
-            ("order.x in 'abc'", "'in' does not go with any value and text", 9),
-            ("seats ? 1 : 2", "? asks for something that is true or false", 7),
-            ("order.x ? 5 : 'a'", "? gives things of one type, not int here and text there", 9),
-            ("size(seats)", "'size' does not go with int", 5),
-            ("has(order)", "has(...) asks for a field, as in has(order.discount)", 5),
+            ("seats + 1.5", f"'+' cannot be applied to int and double; {NO_MIXING}", 7),
+            ("seats * 'x'", "'*' cannot be applied to int and text; int(...) turns a text into a number", 7),
+            ("!seats", "'!' cannot be applied to int", 1),
+            ("order.x in 'abc'", "'in' cannot be applied to any value and text", 9),
+            ("seats ? 1 : 2", "? needs true or false before it", 7),
+            ("order.x ? 5 : 'a'", "both results of ? must have one type, not int and text", 9),
+            ("size(seats)", "'size' cannot be applied to int", 5),
+            ("has(order)", "has(...) takes a field, as in has(order.discount)", 5),
             ("seats.x", "a value of type int has no fields", 6),
-            ("for + 1", "the word for cannot stand here", 1),
-            ("99999999999999999999", "this int is beyond what CEL can hold", 1),
+            ("for + 1", "the word for is reserved", 1),
+            ("99999999999999999999", "this int is too large for CEL", 1),
         ],
     )
     def test_are_told_in_words(self, text: str, message: str, at: int) -> None:
@@ -242,8 +242,8 @@ class TestMistakes:
         [
             ("seats >\n 5 and", "unexpected 'and'; CEL writes && (at line 2, character 4 of the expression)"),
             ("\n\nnow()", f"unknown function 'now'; {CALLED} (at line 3, character 4 of the expression)"),
-            ("(" * 99 + "1" + ")" * 99, "nested too deep; `x in [...]` says in one what many || say"),
-            ("seats" + " + 1" * 99, "nested too deep; `x in [...]` says in one what many || say"),
+            ("(" * 99 + "1" + ")" * 99, "nested too deeply; `x in [...]` replaces a long chain of ||"),
+            ("seats" + " + 1" * 99, "nested too deeply; `x in [...]` replaces a long chain of ||"),
             ("seats" + ".x" * 999, "longer than 2,000 characters"),
         ],
     )
@@ -254,38 +254,38 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("text", "message", "cause"),
         [
-            ("order.gone", "there is no 'gone'", Cause.MISSING),
-            ("order.none.x", "looks for a field in something that has none", Cause.MISSING),
-            ("order.none && true", "&& joins what is true or false, nothing else", Cause.MISSING),
-            ("order.none * 2", "'*' does not go with null and int", Cause.MISSING),
-            ("order.text && true", "&& joins what is true or false, nothing else", Cause.MISMATCH),
-            ("order.text || false", "|| joins what is true or false, nothing else", Cause.MISMATCH),
-            ("!order.text", "! turns round what is true or false, nothing else", Cause.MISMATCH),
-            ("order.text ? 1 : 2", "? asks for something that is true or false", Cause.MISMATCH),
-            ("'a' in order.text", "in looks into a list or an object, nothing else", Cause.MISMATCH),
-            ("order.cents * 0.5", f"'*' does not go with int and double; {NO_MIXING}", Cause.MISMATCH),
+            ("order.gone", "'gone' is missing", Cause.MISSING),
+            ("order.none.x", "it looks up a field of a value that has no fields", Cause.MISSING),
+            ("order.none && true", "&& needs true or false on both sides", Cause.MISSING),
+            ("order.none * 2", "'*' cannot be applied to null and int", Cause.MISSING),
+            ("order.text && true", "&& needs true or false on both sides", Cause.MISMATCH),
+            ("order.text || false", "|| needs true or false on both sides", Cause.MISMATCH),
+            ("!order.text", "! needs true or false after it", Cause.MISMATCH),
+            ("order.text ? 1 : 2", "? needs true or false before it", Cause.MISMATCH),
+            ("'a' in order.text", "in needs a list or an object after it", Cause.MISMATCH),
+            ("order.cents * 0.5", f"'*' cannot be applied to int and double; {NO_MIXING}", Cause.MISMATCH),
             (
                 "order.text > 5",
-                "'>' does not go with text and int; int(...) makes a number of a text",
+                "'>' cannot be applied to text and int; int(...) turns a text into a number",
                 Cause.MISMATCH,
             ),
             (
                 "order.text < timestamp('2026-11-01T00:00:00Z')",
-                "'<' does not go with text and timestamp; timestamp(...) makes a time of a text",
+                "'<' cannot be applied to text and timestamp; timestamp(...) turns a text into a time",
                 Cause.MISMATCH,
             ),
-            ("order.cents.startsWith('5')", "'startsWith' does not go with int and text", Cause.MISMATCH),
-            ("order.text.x[0].y", "looks for a field in something that has none", Cause.MISSING),
-            ("timestamp(order.text)", "a text is no time such as 2026-11-01T00:00:00Z", Cause.MISMATCH),
-            ("duration(order.text)", "a text is no duration such as 24h", Cause.MISMATCH),
-            ("order.text.matches('[')", "a text is no pattern such as ^[a-z]+$", Cause.MISMATCH),
+            ("order.cents.startsWith('5')", "'startsWith' cannot be applied to int and text", Cause.MISMATCH),
+            ("order.text.x[0].y", "it looks up a field of a value that has no fields", Cause.MISSING),
+            ("timestamp(order.text)", "a text is not a time such as 2026-11-01T00:00:00Z", Cause.MISMATCH),
+            ("duration(order.text)", "a text is not a duration such as 24h", Cause.MISMATCH),
+            ("order.text.matches('[')", "a text is not a pattern such as ^[a-z]+$", Cause.MISMATCH),
             ("int(order.text)", "cannot convert string to int", Cause.OTHER),
             ("order.cents / 0", "divide by zero", Cause.OTHER),
             ("order.cents * 9223372036854775807", "integer overflow", Cause.OTHER),
             (
                 "[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, "
                 "[1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, true)))))",
-                "takes too many steps",
+                "it takes too many steps",
                 Cause.OTHER,
             ),
         ],

@@ -82,7 +82,7 @@ def test_what_no_rule_can_credit_is_said_of_each_rule(rules: Rules, name: str, r
 def test_one_rule_that_fails_fails_the_whole_and_the_others_still_say_what_they_would_give() -> None:
     told = explained(payload("order_paid_purchase"), BROKEN)
     failure = (
-        "rule seats, api_usage: int(order.metadata.seats): there is no 'seats' "
+        "rule seats, api_usage: int(order.metadata.seats): 'seats' is missing "
         "(order.metadata.seats is missing)"
     )
     assert told.rules == (

@@ -1,4 +1,4 @@
-"""What rules cannot say together."""
+"""Conflicts between the keys of a rule, and between two rules."""
 
 import pytest
 from hypothesis import given
@@ -19,35 +19,35 @@ class TestWithinARule:
         [
             (
                 "once_per: customer, on_refund: revoke",
-                "4:44: rules[0].on_refund: `on_refund: revoke` does not go with `once_per`: "
-                "that credit is no single order's",
+                "4:44: rules[0].on_refund: `on_refund: revoke` cannot be combined with `once_per`: "
+                "that credit does not belong to a single order",
             ),
             (
                 "triggers: [subscription.cycled], on_refund: revoke",
                 "4:57: rules[0].on_refund: "
-                "`on_refund: revoke` does not go with the trigger subscription.cycled: "
-                "a period is no order: nothing of it is refunded",
+                "`on_refund: revoke` cannot be combined with the trigger subscription.cycled: "
+                "a period is not an order and is never refunded",
             ),
             (
                 "on_refund: revoke, triggers: [purchase, customer.created]",
                 "4:24: rules[0].on_refund: "
-                "`on_refund: revoke` does not go with the trigger customer.created: "
+                "`on_refund: revoke` cannot be combined with the trigger customer.created: "
                 "a new customer has paid nothing that could be refunded",
             ),
             (
                 f"products: [{PRODUCT}], triggers: [customer.created, purchase]",
-                "4:23: rules[0].products: `products` does not go with the trigger customer.created: "
-                "a new customer has bought no product; make it a rule of its own",
+                "4:23: rules[0].products: `products` cannot be combined with the trigger customer.created: "
+                "a new customer has bought no product; write a separate rule for it",
             ),
             (
                 "triggers: [subscription_cycle, subscription.cycled]",
-                "4:23: rules[0].triggers: subscription_cycle does not go with subscription.cycled: "
-                "each billing cycle could be credited to 'm', 'n' by both; keep one of them",
+                "4:23: rules[0].triggers: subscription_cycle cannot be combined with subscription.cycled: "
+                "both could credit each billing cycle to 'm', 'n'; keep one of them",
             ),
         ],
     )
-    def test_is_told_at_the_key_to_mend(self, keys: str, message: str) -> None:
-        """Both sides are named, and the place is that of the one to change."""
+    def test_is_reported_at_the_key_to_change(self, keys: str, message: str) -> None:
+        """Both keys are named, and the place is that of the key to change."""
         assert rule_problem(f"{{name: a, {keys}, grant: {{m: 1, n: 1}}}}") == message
 
     @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ class TestWithinARule:
         """Nothing else is refused; a once_per rule credits a customer once, whatever triggers it has."""
         assert one_rule(f"{{name: a, {keys}, grant: {{m: 1}}}}").name == "a"
 
-    def test_is_not_told_of_what_could_not_be_read(self) -> None:
-        """A trigger that is misspelt is one mistake, and not another at each key beside it."""
+    def test_is_not_reported_for_what_could_not_be_read(self) -> None:
+        """A misspelt trigger is one problem and causes no other at the keys beside it."""
         assert rule_problem(
             f"{{name: a, products: [{PRODUCT}], triggers: [customer.created, purchas], grant: {{m: 1}}}}"
         ).endswith("unknown trigger 'purchas'; did you mean 'purchase'?")
@@ -81,11 +81,11 @@ def both(first: str, second: str) -> str:
 
 class TestBetweenRules:
     def test_one_cycle_could_be_credited_twice(self) -> None:
-        """The later of the two is the problem; the other, its line and the meter are named."""
+        """The problem is at the later of the two; both rules, the other's line and the meter are named."""
         assert problems(both("grant: {m: 1}", "grant: {n: 1, m: 2}")) == [
-            "rules.yaml:5:3: rules[1]: rule 'paid' on line 4 credits subscription_cycle, this one "
-            "subscription.cycled: a billing cycle could be credited to 'm' by both; "
-            "keep one of them, or end one with `until` where the other begins with `from`"
+            "rules.yaml:5:3: rules[1]: rule 'paid' on line 4 credits subscription_cycle, this rule credits "
+            "subscription.cycled: both could credit one billing cycle to 'm'; "
+            "keep one of them, or end one with `until` where the other begins with `from` (rule begun)"
         ]
 
     @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ class TestBetweenRules:
         ],
     )
     def test_whatever_their_conditions(self, first: str, second: str) -> None:
-        """They meet where products, meters and times do, in whichever order they stand."""
+        """They conflict if they share products, meters and time, in whichever order they are written."""
         assert len(problems(both(f"{first} grant: {{m: 1}}", f"{second} grant: {{m: 1}}"))) == 1
         swapped = file_of(
             f"{{name: begun, triggers: [subscription.cycled], {second} grant: {{m: 1}}}}",
             f"{{name: paid, triggers: [purchase, subscription_cycle], {first} grant: {{m: 1}}}}",
         )
-        assert "rule 'begun' on line 4 credits subscription.cycled, this one" in problems(swapped)[0]
+        assert "rule 'begun' on line 4 credits subscription.cycled, this rule credits" in problems(swapped)[0]
 
     @pytest.mark.parametrize(
         ("first", "second"),
@@ -122,7 +122,7 @@ class TestBetweenRules:
             ("from: 2026-12-01T00:00:00Z, grant: {m: 1}", "until: 2026-12-01T00:00:00Z, grant: {m: 1}"),
         ],
     )
-    def test_that_never_meet_are_fine(self, first: str, second: str) -> None:
+    def test_that_never_overlap_are_fine(self, first: str, second: str) -> None:
         """Other products or meters, a bonus once per customer, or one that ends where the other begins."""
         assert len(parse(both(first, second)).rules) == 2
 
@@ -135,26 +135,26 @@ class TestBetweenRules:
             ("2026-11-30T00:00:00Z", None),
         ],
     )
-    def test_that_take_over_at_once_are_doubtful(self, begins: str, words: int | None) -> None:
+    def test_that_follow_each_other_too_closely_are_warned_of(self, begins: str, words: int | None) -> None:
         """A renewal's order is made seconds after its period begins: around the switch both credit it."""
         rules = (
             "{name: begun, triggers: [subscription.cycled], until: 2026-12-01T00:00:00Z, grant: {m: 1}}",
             f"{{name: paid, triggers: [subscription_cycle], from: {begins}, grant: {{m: 1}}}}",
         )
         if words is None:
-            assert "by both; keep one of them" in problems(file_of(*rules))[0]
+            assert "both could credit one billing cycle" in problems(file_of(*rules))[0]
         else:
             assert [str(one) for one in parse(file_of(*rules)).warnings] == [
-                "rules.yaml:5:3: rules[1]: this rule begins where rule 'begun' ends: a renewal "
-                "whose period begins just before, and whose order is made just after, "
-                "is credited by both; leave an hour"
+                "rules.yaml:5:3: rules[1]: this rule begins when rule 'begun' ends: both credit a renewal "
+                "whose period begins just before that time and whose order is created just after; "
+                "leave an hour between them (rule paid)"
             ][:words]
 
-    def test_are_told_which_trigger_nobody_wrote(self) -> None:
-        """Who leaves `triggers` out may not think of renewals."""
+    def test_say_which_trigger_is_a_default(self) -> None:
+        """An author who omits `triggers` may not think of renewals."""
         begun = "{name: begun, triggers: [subscription.cycled], grant: {m: 1}}"
         (problem,) = problems(file_of("{name: usual, grant: {m: 1}}", begun))
-        assert "rule 'usual' on line 4 credits subscription_cycle (by default), this one" in problem
+        assert "rule 'usual' on line 4 credits subscription_cycle (by default), this rule credits" in problem
 
     def test_that_credit_by_one_trigger_are_fine(self) -> None:
         """What two rules grant for one event adds up, and is one credit."""
@@ -162,8 +162,8 @@ class TestBetweenRules:
 
         assert len(parse(file_of(rule.replace("NAME", "a"), rule.replace("NAME", "b"))).rules) == 2
 
-    def test_are_told_of_once_for_each_meter(self) -> None:
-        """A rule that meets many others is told of the first for each of its meters."""
+    def test_are_reported_once_for_each_meter(self) -> None:
+        """A rule that conflicts with many others is reported once for each of its meters."""
         paid = [
             f"{{name: paid-{meter}-{i}, triggers: [subscription_cycle], grant: {{{meter}: 1}}}}"
             for i in range(3)
@@ -181,8 +181,8 @@ class TestBetweenRules:
     @pytest.mark.parametrize(
         "broken", ["from: soon,", "until: soon,", "products: [x],", "triggers: [x],", "from: 2026-12-01,"]
     )
-    def test_are_not_told_of_what_could_not_be_read(self, broken: str) -> None:
-        """One mistake in a rule makes no other between it and its neighbours."""
+    def test_are_not_reported_for_what_could_not_be_read(self, broken: str) -> None:
+        """One mistake in a rule causes no conflict with its neighbours."""
         begun = f"{{name: begun, triggers: [subscription.cycled], {broken} grant: {{m: 1}}}}"
         if broken.startswith("triggers"):
             begun = f"{{name: begun, {broken} grant: {{m: 1}}}}"

@@ -87,12 +87,12 @@ class TestLoading:
         with pytest.raises(ConfigError) as caught:
             load_rules(path)
 
-        assert str(caught.value).startswith(f"{path}: there is no such file; ")
+        assert str(caught.value).startswith(f"{path}: file not found; ")
         assert "CREDITS_RULES" in str(caught.value)
 
     def test_a_folder_in_place_of_the_file_is_one_clear_line(self, tmp_path: Path) -> None:
         """Whatever keeps the file from being read is said in the system's words."""
-        with pytest.raises(ConfigError, match=r"cannot be read \(.+\); mend that"):
+        with pytest.raises(ConfigError, match=r"cannot be read \(.+\); fix that"):
             load_rules(tmp_path)
 
     def test_a_file_in_another_encoding_says_where(self, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tests.support.rule_files import WHOLE, one_rule, parse, problem, rule_probl
 class TestNames:
     @pytest.mark.parametrize(("name", "kind"), [("123", "number"), ("on", "boolean"), ("2026-11-01", "time")])
     def test_that_yaml_takes_for_something_else_need_quotes(self, name: str, kind: str) -> None:
-        """YAML has its own idea of on, 123 and dates; the message says how to be clear."""
+        """YAML does not read on, 123 and dates as texts; the message says to quote them."""
         assert rule_problem(f"{{name: {name}, grant: {{m: 1}}}}") == (
             f"4:10: rules[0].name: YAML reads this as a {kind}; quote it: '{name}'"
         )
@@ -20,9 +20,9 @@ class TestNames:
         assert "expected 1 to 64 of the characters" in rule_problem(f'{{name: "{name}", grant: {{m: 1}}}}')
 
     def test_of_rules_are_unique(self) -> None:
-        """The second rule of a name is the problem, and the first is pointed to."""
+        """The second rule of a name is the problem, and the message gives the line of the first."""
         assert problem(WHOLE + "  - {name: starter-pack, grant: {api_usage: 1}}\n") == (
-            "16:12: rules[1].name: duplicate rule name 'starter-pack'; it is first on line 10"
+            "16:12: rules[1].name: duplicate rule name 'starter-pack'; it first appears on line 10"
         )
 
     @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ class TestNames:
             ("''", "a property's name of 1 to 40 characters"),
             ("5", "YAML reads this as a number; quote it"),
             ("null", "expected a property's name, found nothing"),
-            *((name, "is written by the service itself") for name in ("granted_by", "key")),
-            *((name, "is written by the service itself") for name in ("rules", "reason")),
+            *((name, "is reserved: the service itself writes") for name in ("granted_by", "key")),
+            *((name, "is reserved: the service itself writes") for name in ("rules", "reason")),
         ],
     )
     def test_of_properties_leave_the_service_its_own(self, name: str, message: str) -> None:
-        """A property is a key of an event's metadata, where the service writes some itself."""
+        """A property is a key of a usage event's metadata, in which the service writes some keys itself."""
         text = f"version: 1\nmeters: {{m: {{property: {name}}}}}\nrules: []\n"
 
         assert message in problem(text)
@@ -67,19 +67,19 @@ class TestNames:
 
 class TestMeters:
     def test_that_cannot_be_read_are_the_only_problem(self) -> None:
-        """What the rules grant is not checked against meters that nobody could read."""
+        """Grants are not checked against meters that could not be read."""
         assert problem("version: 1\nmeters: []\nrules: [{name: a, grant: {m: 1}}]\n") == (
             "2:9: meters: expected a mapping from each meter's name to its settings, found a list"
         )
 
     def test_must_be_declared(self) -> None:
-        """Where no meter resembles the one granted, the message says what there is."""
+        """If no meter resembles the unknown one, the message lists those declared."""
         assert problem("version: 1\nrules: [{name: a, grant: {m: 1}}]\n").endswith(
-            "unknown meter 'm'; declare it under `meters` (there now: none)"
+            "unknown meter 'm'; declare it under `meters` (declared: none)"
         )
 
     def test_with_a_mistake_still_count_as_declared(self) -> None:
-        """One mistake in a meter is not followed by another in each rule that grants it."""
+        """A mistake in a meter causes no further problem in the rules that grant it."""
         text = "version: 1\nmeters: {m: 5}\nrules: [{name: a, grant: {m: 1}}]\n"
 
         assert problem(text).endswith("expected a mapping with the keys property, found the number '5'")

@@ -1,4 +1,4 @@
-"""Expressions that YAML reads otherwise, unless they are quoted."""
+"""Expressions that YAML misreads unless they are quoted."""
 
 import pytest
 
@@ -22,35 +22,35 @@ class TestExpressions:
         ],
     )
     def test_are_told_to_be_quoted(self, when: str) -> None:
-        """What YAML cannot read is told in its words, and with what most likely helps."""
+        """YAML's own message is shown, with the advice that most likely helps."""
         found = rule_problem(f"name: a\n  when: {when}\n  grant: {{m: 1}}".replace("\n    seats", "\nseats"))
 
         assert "not valid YAML" in found
-        assert found.endswith("; if this is an expression, quote the whole of it")
+        assert found.endswith("; if this is an expression, quote all of it")
 
     @pytest.mark.parametrize("keys", ["when: order.items[0].amount > 5", "when: order.currency in ['usd']"])
     def test_are_told_to_be_quoted_within_braces(self, keys: str) -> None:
-        """Within braces YAML keeps brackets and commas for itself."""
-        assert rule_problem(f"{{name: a, {keys}, grant: {{m: 1}}}}").endswith("quote the whole of it")
+        """Within braces YAML reads brackets and commas itself."""
+        assert rule_problem(f"{{name: a, {keys}, grant: {{m: 1}}}}").endswith("quote all of it")
 
     def test_are_not_suspected_elsewhere(self) -> None:
-        """Other slips in YAML are told without a word of expressions."""
+        """Other mistakes in YAML are reported without advice about expressions."""
         assert problem("version: 1\nrules: [a\n").endswith("(while parsing a flow sequence, from line 2)")
 
     @pytest.mark.parametrize(
         "when", ["!order.paid", "!has(order.metadata.x)", "! order.paid", "! has(order.x)"]
     )
     def test_are_never_read_without_their_not(self, when: str) -> None:
-        """YAML takes a ! for a tag and drops it: what is left would mean the opposite."""
+        """YAML reads a ! as a tag and drops it, which would invert the condition."""
         first, *_ = problems(file_of(f"name: a\n  when: {when}\n  grant: {{m: 1}}"))
 
         assert first == (
-            f"rules.yaml:5:9: rules[0].when: the tag '{when.partition(' ')[0]}' means nothing here; "
-            "remove it, or quote the whole of an expression that begins with !"
+            f"rules.yaml:5:9: rules[0].when: the tag '{when.partition(' ')[0]}' has no meaning here; "
+            "remove it, or quote the whole expression if it begins with ! (rule a)"
         )
 
     def test_are_read_where_they_are_quoted(self) -> None:
-        """A ! in quotes is CEL's."""
+        """CEL gets a ! that is in quotes."""
         (rule,) = parse(file_of("name: a\n  when: '!order.paid'\n  grant: {m: 1}")).rules
 
         assert rule.when is not None

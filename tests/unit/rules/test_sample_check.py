@@ -1,4 +1,4 @@
-"""Expressions are tried on real webhooks when the file is read: what that finds, and what it leaves alone."""
+"""Expressions are evaluated on recorded webhooks when the rules file is read."""
 
 import json
 
@@ -16,24 +16,30 @@ class TestAmounts:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("order.net_amount * 0.12", f"on a purchase: '*' does not go with int and double; {NO_MIXING}"),
-            ("order.net_amount / 100.0", f"on a purchase: '/' does not go with int and double; {NO_MIXING}"),
-            ("order.currency", "on a purchase: it gives the text 'usd', which is no number"),
-            ("order.paid", "on a purchase: it gives true, which is no number"),
-            ("order.items", "on a purchase: it gives a value of type list, which is no number"),
-            ("order.metadata", "on a purchase: it gives a value of type object, which is no number"),
+            (
+                "order.net_amount * 0.12",
+                f"on a purchase: '*' cannot be applied to int and double; {NO_MIXING}",
+            ),
+            (
+                "order.net_amount / 100.0",
+                f"on a purchase: '/' cannot be applied to int and double; {NO_MIXING}",
+            ),
+            ("order.currency", "on a purchase: it gives the text 'usd', which is not a number"),
+            ("order.paid", "on a purchase: it gives true, which is not a number"),
+            ("order.items", "on a purchase: it gives a value of type list, which is not a number"),
+            ("order.metadata", "on a purchase: it gives a value of type object, which is not a number"),
             (
                 "order.created_at > timestamp('2026') ? 1 : 2",
-                "on a purchase: a text is no time such as 2026-11-01T00:00:00Z",
+                "on a purchase: a text is not a time such as 2026-11-01T00:00:00Z",
             ),
             (
                 "has(order.metadata.x) ? 5 : order.status",
-                "on a purchase: it gives the text 'paid', which is no number",
+                "on a purchase: it gives the text 'paid', which is not a number",
             ),
         ],
     )  # fmt: skip
     def test_of_the_wrong_types_are_refused(self, text: str, message: str) -> None:
-        """What no customer's data can mend is the author's to mend, before anything starts."""
+        """A mistake that no customer's data can cause is reported to the author before anything starts."""
         assert complaint(granting(text)) == message
 
     def test_are_told_of_once_and_where_they_stand(self) -> None:
@@ -74,30 +80,28 @@ class TestAmounts:
         ],
     )
     def test_that_depend_on_the_order_are_left_alone(self, text: str) -> None:
-        """Missing fields, nulls, what merchants and customers fill in, and the size of numbers."""
+        """Missing fields, nulls, free-form fields and the size of numbers depend on the order."""
         assert parse(f"version: 1\nmeters: {{m: {{}}}}\nrules: [{granting(text)}]\n").rules
 
     @pytest.mark.parametrize(
         ("text", "triggers", "what"),
         [
-            ("order.net_amount", CUSTOMER, "order on a customer.created"),
-            ("order.net_amount / 100", PERIOD, "order on a subscription.cycled"),
+            ("order.net_amount", CUSTOMER, "a customer.created has no order"),
+            ("order.net_amount / 100", PERIOD, "a subscription.cycled has no order"),
             (
                 "order.net_amount",
                 "triggers: [customer.created, subscription.cycled]",
-                "order on a customer.created or subscription.cycled",
+                "a customer.created or subscription.cycled has no order",
             ),
-            ("subscription.amount", CUSTOMER, "subscription on a customer.created"),
-            ("subscription.amount", "triggers: [purchase]", "subscription on a purchase"),
-            ("int(product.metadata.credits)", CUSTOMER, "product on a customer.created"),
-            ("seats * order.net_amount", CUSTOMER, "order on a customer.created"),
+            ("subscription.amount", CUSTOMER, "a customer.created has no subscription"),
+            ("subscription.amount", "triggers: [purchase]", "a purchase has no subscription"),
+            ("int(product.metadata.credits)", CUSTOMER, "a customer.created has no product"),
+            ("seats * order.net_amount", CUSTOMER, "a customer.created has no order"),
         ],
     )
     def test_of_what_no_trigger_has_are_refused(self, text: str, triggers: str, what: str) -> None:
-        """An amount that could never be worked out would fail each delivery."""
-        message = f"there is no {what}: this amount can never be worked out"
-
-        assert complaint(granting(text, triggers)) == message
+        """An amount that can never be computed would fail every delivery."""
+        assert complaint(granting(text, triggers)) == f"{what}: this amount can never be computed"
 
     @pytest.mark.parametrize(
         ("text", "triggers"),
@@ -109,7 +113,7 @@ class TestAmounts:
         ],
     )
     def test_that_some_trigger_has_are_left_alone(self, text: str, triggers: str) -> None:
-        """It is enough that there are webhooks that it can be worked out on."""
+        """It is enough that the amount can be computed for one of the triggers."""
         assert parse(f"version: 1\nmeters: {{m: {{}}}}\nrules: [{granting(text, triggers)}]\n").rules
 
 
@@ -117,36 +121,36 @@ class TestConditions:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("order.currency", "on a purchase: it gives the text 'usd', neither true nor false"),
-            ("order.net_amount", "on a purchase: it gives 1000, neither true nor false"),
-            ("order.paid && order.net_amount", "on a purchase: && joins what is true or false, nothing else"),
+            ("order.currency", "on a purchase: it gives the text 'usd', which is neither true nor false"),
+            ("order.net_amount", "on a purchase: it gives 1000, which is neither true nor false"),
+            ("order.paid && order.net_amount", "on a purchase: && needs true or false on both sides"),
             (
                 "order.net_amount > '500'",
-                "on a purchase: '>' does not go with int and text; int(...) makes a number of a text",
+                "on a purchase: '>' cannot be applied to int and text; int(...) turns a text into a number",
             ),
             (
                 "order.created_at > timestamp('2026-11-01T00:00:00Z')",
-                "on a purchase: '>' does not go with text and timestamp; "
-                "timestamp(...) makes a time of a text",
+                "on a purchase: '>' cannot be applied to text and timestamp; "
+                "timestamp(...) turns a text into a time",
             ),
-            ("order.currency.matches('[')", "on a purchase: a text is no pattern such as ^[a-z]+$"),
+            ("order.currency.matches('[')", "on a purchase: a text is not a pattern such as ^[a-z]+$"),
         ],
     )
     def test_of_the_wrong_types_are_refused(self, text: str, message: str) -> None:
-        """What is neither true nor false by its types would fail each delivery."""
+        """A condition whose type is not a boolean would fail every delivery."""
         assert complaint(asking(text)) == message
 
     @pytest.mark.parametrize(
         ("text", "triggers", "what"),
         [
-            ("order.net_amount > 5", CUSTOMER, "order on a customer.created"),
-            ("has(order.discount)", PERIOD, "order on a subscription.cycled"),
-            ("subscription.status == 'active'", "triggers: [purchase]", "subscription on a purchase"),
+            ("order.net_amount > 5", CUSTOMER, "a customer.created has no order"),
+            ("has(order.discount)", PERIOD, "a subscription.cycled has no order"),
+            ("subscription.status == 'active'", "triggers: [purchase]", "a purchase has no subscription"),
         ],
     )
     def test_that_are_never_true_are_refused(self, text: str, triggers: str, what: str) -> None:
-        """A rule that asks for what none of its webhooks has credits nobody, which nobody means."""
-        assert complaint(asking(text, triggers)) == f"there is no {what}: this is never true"
+        """A rule whose condition is never true credits nobody, which is never intended."""
+        assert complaint(asking(text, triggers)) == f"{what}: this is never true"
 
     @pytest.mark.parametrize(
         "text",
@@ -162,13 +166,13 @@ class TestConditions:
         ],
     )
     def test_that_depend_on_the_order_are_left_alone(self, text: str) -> None:
-        """Missing fields and nulls make it false, and what is false here may be true elsewhere."""
+        """Missing fields and nulls make it false here, but it may be true for another order."""
         text = "false" if text == "'false'" else text
 
         assert parse(f"version: 1\nmeters: {{m: {{}}}}\nrules: [{asking(text)}]\n").rules
 
     def test_are_one_problem_each_beside_those_of_amounts(self) -> None:
-        """All expressions of a rule are tried, whatever is wrong with others."""
+        """All expressions of a rule are checked, even if others are wrong."""
         found = problems("""\
             version: 1
             meters: {m: {}, n: {}}
@@ -185,7 +189,7 @@ class TestConditions:
         ]
 
     def test_are_not_tried_where_the_triggers_cannot_be_read(self) -> None:
-        """A misspelt trigger is one mistake: what the rule is for is not known."""
+        """A misspelt trigger is one problem: without it the samples are not known."""
         rule = granting("order.net_amount * 0.5", "triggers: [customer.created, purchas]")
 
         assert "unknown trigger 'purchas'" in rule_problem(rule)
@@ -194,7 +198,7 @@ class TestConditions:
 class TestTheWebhooks:
     @pytest.mark.parametrize("trigger", Trigger)
     def test_are_real_ones_without_what_is_free(self, trigger: Trigger) -> None:
-        """There is one for each trigger, and no metadata or custom field in it, at any level."""
+        """There is a sample for each trigger, without metadata and custom fields at any level."""
         seen = json.dumps(sample_variables(trigger).values)
 
         assert '"metadata": {}' in seen

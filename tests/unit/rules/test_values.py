@@ -22,7 +22,7 @@ class TestListsInARule:
             ("triggers: [purchased]", "unknown trigger 'purchased'; did you mean 'purchase'?"),
             ("triggers: [xyz]", "unknown trigger 'xyz'; the triggers are purchase, subscription_"),
             ("triggers: [[]]", "expected a trigger, found a list"),
-            ("triggers: [purchase, purchase]", "duplicate trigger 'purchase'; it is first on line 4"),
+            ("triggers: [purchase, purchase]", "duplicate trigger 'purchase'; it first appears on line 4"),
         ],
     )
     def test_are_sets_of_what_exists(self, rule: str, message: str) -> None:
@@ -97,9 +97,10 @@ class TestTheTimeOfARule:
             """)
 
         assert found == [
-            "rules.yaml:4:21: rules[0].from: a date alone leaves the moment open; write 2026-12-01T00:00:00Z",
+            "rules.yaml:4:21: rules[0].from: a date alone is ambiguous; "
+            "add a time and a zone, as in 2026-12-01T00:00:00Z (rule a)",
             "rules.yaml:5:50: rules[1].until: "
-            "expected a time such as 2026-11-01T00:00:00Z, found the text 'soon'",
+            "expected a time such as 2026-11-01T00:00:00Z, found the text 'soon' (rule b)",
         ]
 
 
@@ -124,7 +125,7 @@ class TestCreditFrom:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("2026-11-01", "a date alone leaves the moment open; write 2026-11-01T00:00:00Z"),
+            ("2026-11-01", "a date alone is ambiguous; add a time and a zone, as in 2026-11-01T00:00:00Z"),
             ("2026-11-01T00:00:00", "has no time zone; add Z for UTC, as in 2026-11-01T00:00:00Z"),
             ("2026-11-01 00:00:00", "has no time zone; add Z for UTC"),
             ("2026-13-01T00:00:00Z", "there is no such time as '2026-13-01T00:00:00Z'"),

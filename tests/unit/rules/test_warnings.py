@@ -1,4 +1,4 @@
-"""What is no mistake for certain, yet worth a look: the warnings of a rules file."""
+"""The warnings of a rules file: likely mistakes that leave it usable."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -58,8 +58,8 @@ class TestWarnings:
             ("customer.shoe_size", CUSTOMER, "no customer.created that Polar sends has customer.shoe_size"),
         ],
     )
-    def test_tell_of_fields_that_no_webhook_has(self, text: str, triggers: str, said: str) -> None:
-        """Polar may send new fields any day, so it is no mistake for certain."""
+    def test_name_fields_that_no_webhook_has(self, text: str, triggers: str, said: str) -> None:
+        """Polar may add fields at any time, so an unknown field is only a warning."""
         assert warnings(granting(text, triggers)) == [said]
 
     @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ class TestWarnings:
             "size('order.nothing') + seats",
         ],
     )
-    def test_do_not_tell_of_what_may_be_there(self, text: str) -> None:
-        """Free fields, nulls that may be objects, prices of other kinds, and what has(...) asks for."""
+    def test_do_not_name_fields_that_may_be_there(self, text: str) -> None:
+        """Free-form fields, nulls that may be objects, prices of other kinds, fields that has(...) checks."""
         assert warnings(granting(text)) == []
 
     @pytest.mark.parametrize("name", REAL)
-    def test_do_not_tell_of_any_field_that_was_ever_sent(self, name: str) -> None:
+    def test_do_not_name_any_field_that_was_ever_sent(self, name: str) -> None:
         """Each field of each real webhook can be named without a warning."""
         fact = fact_like(name)
         assert fact.trigger is not None
@@ -90,8 +90,8 @@ class TestWarnings:
         fields = [text for key, value in fact.variables.values.items() if value for text in texts(key, value)]
 
         assert len(fields) > 15
-        told = [doubt for text in fields for doubt in find_warnings(compile_expression(text), rule)]
-        assert [doubt for doubt in told if "that Polar sends has" in doubt] == []
+        found = [warning for text in fields for warning in find_warnings(compile_expression(text), rule)]
+        assert [warning for warning in found if "that Polar sends has" in warning] == []
 
     @pytest.mark.parametrize(
         ("text", "triggers", "on"),
@@ -113,13 +113,13 @@ class TestWarnings:
             ),
         ],
     )
-    def test_tell_of_webhooks_that_would_fail_for_certain(
+    def test_name_triggers_for_which_the_amount_always_fails(
         self, text: str, triggers: str, on: list[str]
     ) -> None:
-        """An amount of an order is none of a new customer's, unless the condition keeps it from them."""
+        """An amount that uses the order fails for a new customer, unless the condition excludes customers."""
         assert warnings(granting(text, triggers)) == [
-            f"on a {trigger} this amount cannot be worked out: "
-            "each would fail; give that trigger a rule of its own"
+            f"this amount cannot be computed on a {trigger}: "
+            "each of these deliveries would fail; give that trigger a rule of its own"
             for trigger in on
         ]
 
@@ -129,12 +129,12 @@ class TestWarnings:
             (
                 "order.seats * 10",
                 "",
-                ["order.seats is null on many orders, and such an order fails; write seats instead"],
+                ["order.seats is null on many orders, and those would fail; write seats instead"],
             ),
             (
                 "subscription.units",
                 "triggers: [subscription_cycle]",
-                ["subscription.units is null on many orders, and such an order fails; write units instead"],
+                ["subscription.units is null on many orders, and those would fail; write units instead"],
             ),
             ("order.seats * 10", "when: order.seats != null", []),
             (
@@ -152,12 +152,12 @@ class TestWarnings:
             ("size(order.metadata)", "", []),
         ],
     )
-    def test_tell_of_what_is_often_missing(self, text: str, keys: str, said: list[str]) -> None:
-        """Unless amount or condition asks for it: then somebody has thought of it."""
+    def test_name_fields_that_are_often_missing(self, text: str, keys: str, said: list[str]) -> None:
+        """There is no warning if the amount or the condition checks for the field."""
         assert warnings(granting(text, *filter(None, [keys]))) == said
 
     def test_have_their_place_and_refuse_nothing(self) -> None:
-        """A file with warnings is in force; each has its line, in the order of the file."""
+        """A file with warnings is usable; each warning has its line and rule, in the order of the file."""
         rules = parse("""\
             version: 1
             meters: {m: {}}
@@ -168,6 +168,7 @@ class TestWarnings:
             """)
 
         assert len(rules.rules) == 1
+        assert {one.rule for one in rules.warnings} == {"a"}
         assert [str(one).partition(" that ")[0] for one in rules.warnings] == [
             "rules.yaml:5:11: rules[0].when: no purchase or subscription_create or subscription_cycle",
             "rules.yaml:6:16: rules[0].grant.m: no purchase or subscription_create or subscription_cycle",

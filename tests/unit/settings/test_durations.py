@@ -29,7 +29,7 @@ def test_a_span_of_time_is_a_number_and_a_unit(text: str, span: timedelta) -> No
     "text", ["", "d", "1", "1.5h", "1D", "01d", "1 d", "1d1h", "٣d", "3651d", "999999999w", "9" * 5000 + "s"]
 )
 def test_a_span_that_cannot_be_read_is_refused_in_words(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no span of time|longer than"):
+    with pytest.raises(ValueError, match=r"not a duration|longer than"):
         parse_duration(text)
 
 

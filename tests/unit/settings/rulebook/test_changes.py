@@ -60,7 +60,7 @@ class TestAFileThatChanges:
         assert watch.version == version_of(MANY)
         assert watch.rulebook.summary() == f"2 rules, version {version_of(MANY)}"
         (call,) = log.calls
-        assert (call.method_name, call.args) == ("info", ("rules in force",))
+        assert (call.method_name, call.args) == ("info", ("rules reloaded",))
         assert call.kwargs == {"version": version_of(MANY), "before": version_of(TEN), "rules": 2}
 
     def test_is_not_used_before_it_was_still_for_two_seconds(self, watch: Watch) -> None:

@@ -40,7 +40,7 @@ class TestAFileThatBreaks:
             f"1 rule, version {version_of(TEN)}; the file is now broken"
         )
         (call,) = log.calls
-        assert (call.method_name, call.args) == ("error", ("the rules file cannot be used",))
+        assert (call.method_name, call.args) == ("error", ("rules file refused",))
         with pytest.raises(RulesError) as caught:
             load_rules(watch.path)
         assert len(caught.value.problems) > 1
@@ -99,7 +99,7 @@ class TestAFileThatBreaks:
         assert watch.version == version_of(TEN)
         assert levels(log) == ["exception", "error"]
         assert log.calls[1].kwargs["problems"] == [
-            f"{watch.path}: reading it broke: RecursionError: too deep"
+            f"{watch.path}: reading it failed: RecursionError: too deep"
         ]
 
 
@@ -114,7 +114,7 @@ class TestAFileThatGoes:
         assert watch.rulebook.is_file_refused
         (call,) = log.calls
         assert call.method_name == "error"
-        assert "there is no such file" in call.kwargs["problems"][0]
+        assert "file not found" in call.kwargs["problems"][0]
 
     def test_for_a_moment_only_is_nothing_to_speak_of(self, watch: Watch, log: CapturingLogger) -> None:
         """Some editors move the old file away before they write the new one."""
@@ -164,5 +164,5 @@ class TestAtTheStart:
 
     def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         """As for every command that needs the rules."""
-        with pytest.raises(ConfigError, match="there is no such file"):
+        with pytest.raises(ConfigError, match="file not found"):
             Rulebook(tmp_path / "rules.yaml")
