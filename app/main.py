@@ -1,4 +1,4 @@
-"""The receiver's application: depends on Redis alone, not on rules, workers or Polar."""
+"""The receiver's application. It depends on Redis alone, not on rules, workers or Polar."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,9 +8,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.receiver.counting import Counting
 from app.receiver.health import HealthEndpoints
 from app.receiver.signature import Verifier
+from app.receiver.tally_flusher import TallyFlusher
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings
 from workers.store.connect import connect, intake_for
@@ -21,26 +21,26 @@ _WEBHOOKS = "/webhooks/polar"
 
 
 def create_app(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> ASGIApp:
-    """Return the receiver; ConfigError where a setting that it needs is missing.
+    """Return the receiver as an ASGI application; ConfigError if a setting that it needs is missing.
 
-    It starts without Redis, and answers 503 until Redis is there.
+    It starts without Redis, and answers 503 until Redis is available.
     """
     url = settings.require_redis_url()
-    patience = timings.receiver_redis_seconds
-    redis = connect(url, timeout_seconds=patience)  # first: it knows an URL that cannot be used
-    intake = intake_for(url, timeout_seconds=patience)
+    timeout = timings.receiver_redis_seconds
+    redis = connect(url, timeout_seconds=timeout)  # first: it reports a URL that cannot work
+    intake = intake_for(url, timeout_seconds=timeout)
     tally = Tally()
-    counting = Counting(tally, redis)
+    flusher = TallyFlusher(tally, redis)
     webhooks = WebhookEndpoint(Verifier(settings.require_secrets()), intake, tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
-    health = HealthEndpoints(intake, redis, counting, token)
+    health = HealthEndpoints(intake, redis, flusher, token)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
-        counts = asyncio.create_task(counting.run())
-        yield {"tally": tally}  # for app.receiver.connections
-        counting.end()
-        await counts
+        flushing = asyncio.create_task(flusher.run())
+        yield {"tally": tally}  # app.receiver.connections reads it as app_state
+        flusher.stop()
+        await flushing
         await intake.close()
         await health.close()
 
@@ -54,11 +54,11 @@ def create_app(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> ASGIAp
         ],
         lifespan=lifespan,
     )
-    # Polar follows no redirect; and this one would trust the Host header.
+    # Polar follows no redirects, and this one would trust the Host header.
     routed.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # Starlette's way to a route costs a webhook as much as its verification.
+        # Straight to the endpoint: Starlette's routing costs a webhook as much as its verification.
         is_webhook = scope["type"] == "http" and scope["path"] == _WEBHOOKS and scope["method"] == "POST"
         await (webhooks if is_webhook else routed)(scope, receive, send)
 

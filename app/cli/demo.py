@@ -1,4 +1,4 @@
-"""``credits demo``: the main job told as a story, and checked."""
+"""``credits demo``: runs the service from webhook to credit, and checks the result."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from app.cli.output import console, print_json
 from app.cli.root import Json, root
-from app.demo.stage import CUSTOMER, Stage, stage
+from app.demo.harness import CUSTOMER, Harness, start_harness
 from config.samples import make_sample
 from workers.core.delivery import Status
 
@@ -43,7 +43,7 @@ class DemoJson(TypedDict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """What was sent, what the receiver answered, what it came to."""
+    """One webhook of the demo: what was sent, what the receiver answered, and the outcome."""
 
     title: str
     expected: str
@@ -53,71 +53,70 @@ class Scene:
 
     @property
     def right(self) -> bool:
-        """Say whether it went as it should."""
+        """Return whether answer and outcome are as expected."""
         return f"{self.answer} {self.outcome}".strip().startswith(self.expected)
 
 
 @root.command()
 def demo(json: Json = False) -> None:
-    """Run the main job with a stand-in for Polar.
+    """Run the service from webhook to credit, with a stand-in for Polar.
 
-    All else is real: embedded Redis, receiver and worker, each a process of its own.
+    Everything else is real: an embedded Redis, the receiver and a worker run as processes.
 
     Example: credits demo
     """
     out = console()
     if not json:
         _print_opening(out)
-    # A short path: a Unix socket's may have no more than some hundred bytes.
+    # A short path: that of a Unix socket has at most some hundred bytes.
     with tempfile.TemporaryDirectory(prefix="credits-") as folder:
         waiting = nullcontext() if json else out.status("working ...")
-        with waiting, stage(Path(folder)) as running:
+        with waiting, start_harness(Path(folder)) as harness:
             scenes = []
-            for scene in play(running):
+            for scene in play(harness):
                 scenes.append(scene)
                 if not json:
                     _print_scene(out, len(scenes), scene)
-            balances = running.balances()
+            balances = harness.balances()
     right = balances == _EXPECTED and all(scene.right for scene in scenes)
     if json:
         rows = [_scene_json(scene) for scene in scenes]
-        told: DemoJson = {"right": right, "scenes": rows, "balances": balances, "expected": _EXPECTED}
-        print_json(told)
+        result: DemoJson = {"right": right, "scenes": rows, "balances": balances, "expected": _EXPECTED}
+        print_json(result)
     else:
         _print_ending(out, balances, right=right)
     raise typer.Exit(0 if right else 1)
 
 
-def play(running: Stage) -> Iterator[Scene]:
-    """Send the webhooks, one after the other."""
+def play(harness: Harness) -> Iterator[Scene]:
+    """Send the webhooks one after the other; yield a scene for each."""
     first, purchase = str(uuid4()), make_sample("purchase", customer=CUSTOMER)
     renewal = make_sample("subscription_cycle", customer=CUSTOMER)
-    yield _scene(running, "A customer buys a credit pack", first, purchase, "202 accepted granted")
-    yield _scene(running, "Polar delivers that webhook again", first, purchase, "202 duplicate")
-    yield _scene(
-        running, "... and once more, under another id", str(uuid4()), purchase, "202 accepted skipped"
-    )
-    yield _scene(running, "A month later the plan renews", str(uuid4()), renewal, "202 accepted granted")
-    yield _forged(running, make_sample("purchase", customer=CUSTOMER))
+    yield _send(harness, "A customer buys a credit pack", first, purchase, "202 accepted granted")
+    yield _send(harness, "Polar sends the same webhook again", first, purchase, "202 duplicate")
+    again, renewed = str(uuid4()), str(uuid4())
+    yield _send(harness, "The same order, under a new webhook id", again, purchase, "202 accepted skipped")
+    yield _send(harness, "The monthly plan renews", renewed, renewal, "202 accepted granted")
+    yield _send_forged(harness, make_sample("purchase", customer=CUSTOMER))
 
 
-def _scene(running: Stage, title: str, webhook_id: str, body: bytes, expected: str) -> Scene:
-    before = running.balances()
-    response = running.post(webhook_id, body)
-    told = response.json()
-    answer = f"{response.status_code} {told.get('disposition') or told['error']}"
+def _send(harness: Harness, title: str, webhook_id: str, body: bytes, expected: str) -> Scene:
+    before = harness.balances()
+    response = harness.post(webhook_id, body)
+    content = response.json()
+    answer = f"{response.status_code} {content.get('disposition') or content['error']}"
     if answer != "202 accepted":
-        return Scene(title=title, expected=expected, answer=answer, outcome=told.get("detail", ""))
-    done = running.settled(webhook_id)
-    gained = {meter: round(now - before[meter]) for meter, now in running.balances().items()}
+        return Scene(title=title, expected=expected, answer=answer, outcome=content.get("detail", ""))
+    done = harness.await_settled(webhook_id)
+    gained = {meter: round(now - before[meter]) for meter, now in harness.balances().items()}
     gains = ", ".join(f"+{units} {meter}" for meter, units in gained.items() if units)
-    words = gains if done.status is Status.GRANTED else done.reason.split(":")[0]
+    result = gains if done.status is Status.GRANTED else done.reason.split(":")[0]
     took = round((done.settled_at - done.received_at).total_seconds() * 1000) if done.settled_at else None
     return Scene(
         title=title,
         expected=expected,
         answer=answer,
-        outcome=f"{done.status.value}: {words}",
+        outcome=f"{done.status.value}: {result}",
         milliseconds=took,
     )
 
@@ -133,8 +132,8 @@ def _scene_json(scene: Scene) -> SceneJson:
     }
 
 
-def _forged(running: Stage, body: bytes) -> Scene:
-    response = running.post(str(uuid4()), body, secret="whsec_somebody-else")  # noqa: S106 - a forger's
+def _send_forged(harness: Harness, body: bytes) -> Scene:
+    response = harness.post(str(uuid4()), body, secret="whsec_somebody-else")  # noqa: S106 - a forger's
     answer = f"{response.status_code} {response.json()['error']}"
     return Scene(
         title="A stranger forges a purchase",
@@ -145,14 +144,16 @@ def _forged(running: Stage, body: bytes) -> Scene:
 
 
 def _print_opening(out: Console) -> None:
-    out.print(Text("credit-granter: a signed order.paid becomes credit in Polar, once.", style="bold"))
-    out.print("Real processes, real HTTP; only Polar is a stand-in.\n")
+    out.print(
+        Text("credit-granter turns paid Polar orders into usage credits, each order once.", style="bold")
+    )
+    out.print("The demo sends signed webhooks to the real service. Only Polar is a stand-in.\n")
 
 
 def _print_scene(out: Console, number: int, scene: Scene) -> None:
     mark = Text("ok ", style="green") if scene.right else Text("BAD", style="bold red")
     took = f"  in {scene.milliseconds} ms" if scene.milliseconds is not None else ""
-    line = Text.assemble(mark, f" {number}  {scene.title:<36}", (f"{scene.answer:<22}", "cyan"))
+    line = Text.assemble(mark, f" {number}  {scene.title:<39}", (f"{scene.answer:<22}", "cyan"))
     out.print(line.append(f"{scene.outcome}").append(took, style="bright_black"))
 
 
@@ -161,11 +162,13 @@ def _print_ending(out: Console, balances: dict[str, float], *, right: bool) -> N
     for meter, expected in _EXPECTED.items():
         good = balances[meter] == expected
         verdict = (
-            Text("as it should be", style="green") if good else Text(f"NOT {expected}", style="bold red")
+            Text("correct", style="green")
+            if good
+            else Text(f"WRONG, expected {expected:,}", style="bold red")
         )
         out.print(Text(f"  {meter:<20}{balances[meter]:>8,.0f}   ").append_text(verdict))
     if right:
-        out.print(Text("\nEvery order was credited, none twice.", style="bold green"))
-        out.print("Next: write .env and your rules, and run .venv/bin/credits up (README.md).")
+        out.print(Text("\nEvery order was credited exactly once.", style="bold green"))
+        out.print("Next: write your settings and rules (README.md), then run .venv/bin/credits up")
     else:
-        out.print(Text("\nSomething is wrong: see the lines marked BAD or NOT.", style="bold red"))
+        out.print(Text("\nSomething is wrong: see the lines marked BAD or WRONG.", style="bold red"))

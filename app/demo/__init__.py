@@ -1,1 +1,1 @@
-"""The demo: the main job for real, with a stand-in for Polar."""
+"""The demo: the real service from webhook to credit, with a stand-in for Polar."""

@@ -1,1 +1,1 @@
-"""The receiver and the workers as supervised processes."""
+"""The receiver, the workers and the reconciler as supervised processes."""

@@ -1,4 +1,4 @@
-"""The receiver's connections: what may come over one, how long a request may take, how many there may be."""
+"""Bounds the receiver's connections: what each may send, how long it may take, and how many there may be."""
 
 import asyncio
 import itertools
@@ -9,152 +9,154 @@ from typing import ClassVar, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.receiver.refusals import Refusals
+from app.receiver.refusal_log import RefusalLog
 
-# From a connection's begin, or its last answer, to the next answer: up to five until there is a request, and
-# Polar waits for ten. Less than _GRACE_SECONDS in app.receiver.server, or who dribbles at a stop makes a 500.
+# From the start of a connection, or its last answer, to the next answer. uvicorn allows an idle connection
+# five of them, and Polar waits ten. It must be less than _GRACE_SECONDS in app.receiver.server: else uvicorn
+# answers 500 to a slow sender when the receiver stops.
 _REQUEST_SECONDS = 15.0
 
-# Far more than Polar has. Up to 256 KB of each come at once, before app.receiver.uploads counts any of it:
-# strangers take a receiver from 75 MB to 290 at the most. With a thousand connections it was 430.
+# Far more than Polar opens. Each may send 256 KB before app.receiver.uploads counts a byte, so strangers can
+# raise a receiver's memory from 75 MB to at most 290; with a thousand connections it was 430.
 _MOST_CONNECTIONS = 250
 _OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
-_MANY_FILES = 10_240  # where the system sets no limit; macOS takes no more than this
+_MANY_FILES = 10_240  # where the system sets no limit; macOS accepts no more
 
-# What the parser gets at once, and what it may keep to itself: headers, trailers, a chunk's extension.
-_HELPING_BYTES = 16_384
+# How much the parser gets at a time, and how much it may buffer: headers, trailers, a chunk's extension.
+_SLICE_BYTES = 16_384
 
-# Of one body. Each costs as much as a header; from Polar come a few, of kilobytes.
+# In one body. Each chunk costs as much to parse as a header; Polar sends a few, of kilobytes each.
 _MOST_CHUNKS = 1000
 
-# Of one request, and as many trailers. In crumbs they take thirty times their bytes; from Polar come ten.
+# In one request, and again in its trailers. Tiny ones take 30 times their bytes; Polar sends ten.
 _MOST_HEADERS = 100
 
-_NO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class _RefusedError(Exception):
-    """What came is HTTP to the parser, but not to us; it ends the parsing."""
+    """The request is valid for the parser, but not for us; raising this ends the parsing."""
 
 
 class Connection(HttpToolsProtocol):
-    """One connection: it ends when its request takes too long, or when it is the oldest of too many.
+    """A connection that is closed when its request takes too long, or when it is the oldest of too many.
 
-    The oldest goes, not whoever comes: so who holds all of them does not keep Polar out.
+    The oldest is closed rather than the newest, so that a stranger who opens all of them cannot lock
+    Polar out.
     """
 
-    # Of uvicorn's HttpToolsProtocol this relies on connections, parser, cycle (disconnected, keep_alive,
-    # message_event, response_started, response_complete), headers, loop, transport, app_state,
-    # on_response_complete, _unset_keepalive_if_required and the parser's callbacks, as they are in 0.38
-    # to 0.54; tests/integration/test_connections.py, test_framing.py, test_strangers.py and test_metrics.py
-    # fail where they are not.
+    # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.38 to 0.54. They are:
+    # its connections, parser, headers, loop, transport and app_state; its cycle, with disconnected,
+    # keep_alive, message_event, response_started and response_complete; on_response_complete,
+    # _unset_keepalive_if_required, and the parser's callbacks. If uvicorn changes one, a test fails:
+    # tests/integration/test_connections.py, test_framing.py, test_strangers.py or test_metrics.py.
 
-    refusals: ClassVar = Refusals()
-    _turns: ClassVar = itertools.count()  # the loop's time is too coarse to tell who is oldest
-    turn = 0
-    """When its request began: the lower, the longer ago."""
+    refusals: ClassVar = RefusalLog()
+    _ages: ClassVar = itertools.count()  # the loop's clock is too coarse to tell which is older
+    age_rank = 0
+    """Grows with each request on any connection: the lowest belongs to the oldest request."""
     _deadline: asyncio.TimerHandle | None = None
-    _kept_bytes = 0  # by the parser, that told us nothing of them yet
+    _buffered_bytes = 0  # given to the parser, which has not reported them yet
     _chunks = 0
     _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
-        self._begin()
+        self._start_deadline()
         if len(self.connections) > most_connections():
-            self._make_room()
+            self._close_oldest()
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, as long as it is a request that somebody may mean."""
+        """Parse the data in slices, so that nothing more is parsed once the connection is refused."""
         self._unset_keepalive_if_required()
-        for start in range(0, len(data), _HELPING_BYTES):
+        for start in range(0, len(data), _SLICE_BYTES):
             if self.transport.is_closing():
                 return
-            self._read(data[start : start + _HELPING_BYTES])
+            self._parse(data[start : start + _SLICE_BYTES])
 
     def on_message_begin(self) -> None:
-        """Begin a request; nobody whom we know sends one behind the other."""
+        """Begin a request; refuse pipelining, which no legitimate client uses."""
         if self._is_answering():
-            self.give_up("a request came before the last one was answered")
+            self.abort("a request arrived before the previous one was answered")
             raise _RefusedError
         self._chunks = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep it, unless there are too many."""
+        """Keep the header, unless there are too many."""
         super().on_header(name, value)
         if len(self.headers) > _MOST_HEADERS:
             raise _RefusedError
 
     def on_headers_complete(self) -> None:
-        """Have the request answered, if others would read its headers as we do."""
-        if not self._is_plain():
+        """Pass the request to the application if its headers are unambiguous."""
+        if not self._is_unambiguous():
             raise _RefusedError
         super().on_headers_complete()
-        self._kept_bytes, self._in_body = 0, True
-        self.headers = []  # for the trailers, if any: to the application they are none of the headers
-        if self.parser.should_upgrade():  # it is answered as if it had not asked; then the parser is lost
+        self._buffered_bytes, self._in_body = 0, True
+        self.headers = []  # collects the trailers, which the application must not see among the headers
+        if self.parser.should_upgrade():  # the upgrade is ignored, and the parser cannot go on after it
             self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:
-        """Count the pieces of a body."""
-        self._kept_bytes = 0
+        """Count the chunks of a body, and refuse too many."""
+        self._buffered_bytes = 0
         self._chunks += 1
         if self._chunks > _MOST_CHUNKS:
-            self.give_up("a body in too many pieces")
+            self.abort("a body in too many chunks")
             raise _RefusedError
 
     def on_body(self, body: bytes) -> None:
-        """Pass it on."""
-        self._kept_bytes = 0
+        """Pass this part of the body on."""
+        self._buffered_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Pass it on."""
-        self._kept_bytes, self._in_body = 0, False
+        """Pass the end of the request on."""
+        self._buffered_bytes, self._in_body = 0, False
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the deadline."""
         super().connection_lost(exc)
-        self._stop()
+        self._cancel_deadline()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for who has not read this answer yet."""
+        """Start a new deadline: for the next request, or for a client that has not read this answer yet."""
         super().on_response_complete()
-        self._begin()
+        self._start_deadline()
 
-    def give_up(self, reason: str) -> None:
-        """Close at once, whether or not what was written is ever read."""
-        self.refusals.tell(reason)
-        self.connections.discard(self)  # uvicorn does so only when the transport is closed
+    def abort(self, reason: str) -> None:
+        """Log ``reason`` and close at once, even if the client has not read all that was written."""
+        self.refusals.add(reason)
+        self.connections.discard(self)  # uvicorn does so only later, when the transport is closed
         self.transport.abort()
 
-    def _read(self, helping: bytes) -> None:
-        self._kept_bytes += len(helping)
+    def _parse(self, data: bytes) -> None:
+        self._buffered_bytes += len(data)
         try:
-            self.parser.feed_data(helping)
+            self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return  # with what follows it no request; its answer is the last one
+            return  # what follows an upgrade is not a request; the connection closes after its answer
         except httptools.HttpParserError:
             self._refuse()
-        if self._kept_bytes > _HELPING_BYTES:
+        if self._buffered_bytes > _SLICE_BYTES:
             self._refuse()
 
     def _refuse(self) -> None:
-        """Refuse what is no HTTP; who has an answer already, or a part of it, gets no second one."""
+        """Answer 400 to what is not valid HTTP, unless an answer was already begun, and close."""
         if self.transport.is_closing():
             return
-        self.refusals.tell("what came is no HTTP")
-        is_of_a_request = self._in_body or self._is_answering()
-        if is_of_a_request:  # the application has no say any more; it counts what it was given
+        self.refusals.add("not a valid HTTP request")
+        is_part_of_request = self._in_body or self._is_answering()
+        if is_part_of_request:  # the application sees a disconnect, and counts the request itself
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         elif tally := self.app_state.get("tally"):
             tally.add("rejected_requests", "malformed_http")
-        if not (is_of_a_request and self.cycle.response_started):
-            self.transport.write(_NO_HTTP)
+        if not (is_part_of_request and self.cycle.response_started):
+            self.transport.write(_BAD_REQUEST)
         self.transport.close()
 
     def _is_answering(self) -> bool:
@@ -162,8 +164,8 @@ class Connection(HttpToolsProtocol):
             return False
         return not self.cycle.response_complete
 
-    def _is_plain(self) -> bool:
-        """Say whether any proxy before us would read these headers as we do.
+    def _is_unambiguous(self) -> bool:
+        """Return whether any proxy in front of us would read these headers as we do.
 
         The parser itself refuses a length beside chunks, two lengths, folded lines, and lines that do not
         end in CR LF.
@@ -176,27 +178,27 @@ class Connection(HttpToolsProtocol):
             is_known = names.count(b"host") == 1 and (is_chunked or not encodings)
         else:
             is_known = version == "1.0" and not encodings
-        # With it, the parser takes the body for something else.
-        is_upgrade = self.parser.should_upgrade() and (encodings or b"content-length" in names)
-        return is_known and not is_upgrade
+        # The parser would take the body of an upgrade request for another protocol.
+        has_upgrade_body = self.parser.should_upgrade() and (encodings or b"content-length" in names)
+        return is_known and not has_upgrade_body
 
-    def _begin(self) -> None:
-        self._stop()
-        self.turn = next(self._turns)
-        self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.give_up, "a request took too long")
+    def _start_deadline(self) -> None:
+        self._cancel_deadline()
+        self.age_rank = next(self._ages)
+        self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.abort, "a request took too long")
 
-    def _stop(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
 
-    def _make_room(self) -> None:
+    def _close_oldest(self) -> None:
         ours = cast("set[Connection]", self.connections)
-        oldest = min(ours, key=lambda one: one.turn)
-        oldest.give_up("too many connections: the oldest was closed")
+        oldest = min(ours, key=lambda one: one.age_rank)
+        oldest.abort("too many connections: the oldest was closed")
 
 
 def most_connections() -> int:
-    """Return how many connections leave files enough for all else."""
+    """Return how many connections there may be, so that enough files are left for everything else."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
@@ -204,9 +206,9 @@ def most_connections() -> int:
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as the system lets it."""
+    """Raise this process's limit of open files as far as the system allows."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MANY_FILES if most == resource.RLIM_INFINITY else most
     if files != resource.RLIM_INFINITY and files < wanted:
-        with suppress(OSError, ValueError):  # then we do with what there is
+        with suppress(OSError, ValueError):  # the present limit has to do
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz``, ``/healthz``, ``/metrics``: for machines that watch, and for people at night."""
+"""``/livez``, ``/readyz``, ``/healthz`` and ``/metrics``: for load balancers, monitoring and operators."""
 
 import asyncio
 import hmac
@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.receiver.counting import Counting
+from app.receiver.tally_flusher import TallyFlusher
 from workers.errors import StoreUnavailableError
 from workers.monitoring.health import Check, all_well, examine
 from workers.monitoring.metrics import exposition
@@ -24,8 +24,8 @@ _FRESH_SECONDS = 1.0
 Answer = TypeVar("Answer")
 
 
-class _OnceASecond(Generic[Answer]):
-    """Asks no more often: whoever likes may ask us, and Redis answers one at a time."""
+class _CachedForASecond(Generic[Answer]):
+    """Asks Redis at most once a second, however many strangers ask us."""
 
     def __init__(self, ask: Callable[[], Awaitable[Answer]]) -> None:
         self._ask = ask
@@ -34,7 +34,7 @@ class _OnceASecond(Generic[Answer]):
         self._answer: Answer
 
     async def answer(self) -> Answer:
-        """Return what was answered last, if that is no second ago."""
+        """Return the last answer, or ask again if it is older than a second."""
         async with self._asking:
             if time.monotonic() - self._asked_at > _FRESH_SECONDS:
                 self._answer = await self._ask()
@@ -43,29 +43,29 @@ class _OnceASecond(Generic[Answer]):
 
 
 class HealthEndpoints:
-    """Answers about this process, this receiver, and the whole."""
+    """Reports whether this process is alive, this receiver is ready, and the whole service is well."""
 
-    def __init__(self, intake: Intake, redis: Redis, counting: Counting, ops_token: str | None) -> None:
+    def __init__(self, intake: Intake, redis: Redis, flusher: TallyFlusher, ops_token: str | None) -> None:
         self._intake = intake
         self._redis = redis
-        self._counting = counting
+        self._flusher = flusher
         self._ops_token = ops_token
-        self._ready = _OnceASecond(self._can_store)
-        self._whole = _OnceASecond(self._examined)
+        self._ready = _CachedForASecond(self._can_store)
+        self._health = _CachedForASecond(self._examine)
 
     async def livez(self, _request: Request) -> Response:
-        """This process serves."""
+        """Answer 200 while this process serves."""
         return JSONResponse({"status": "alive"})
 
     async def readyz(self, _request: Request) -> Response:
-        """This receiver can store deliveries; workers do not count, nor does Polar."""
+        """Answer 200 if this receiver can store deliveries, whatever the state of workers and Polar."""
         if await self._ready.answer():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "unready"}, status_code=503)
 
     async def healthz(self, request: Request) -> Response:
-        """The whole is well; what exactly is not is for operators only."""
-        checks = await self._whole.answer()
+        """Answer 200 if the whole service is well; only operators see the checks."""
+        checks = await self._health.answer()
         well = all_well(checks)
         answer: dict[str, object] = {"status": "well" if well else "unwell"}
         if self._is_operator(request):
@@ -73,18 +73,18 @@ class HealthEndpoints:
         return JSONResponse(answer, status_code=200 if well else 503)
 
     async def metrics(self, request: Request) -> Response:
-        """How things stand, in numbers; for operators only, and for others there is no such page."""
+        """Return the metrics to operators, and 404 to everybody else."""
         if not self._is_operator(request):
             return JSONResponse({"error": "not_found"}, status_code=404)
         try:
-            await self._counting.hand_on()
+            await self._flusher.flush()
             text = await run_in_threadpool(exposition, self._redis)
         except (RedisError, OSError):
             return JSONResponse({"error": "unavailable"}, status_code=503)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to Redis."""
         await run_in_threadpool(self._redis.close)
 
     async def _can_store(self) -> bool:
@@ -94,7 +94,7 @@ class HealthEndpoints:
             return False
         return True
 
-    async def _examined(self) -> list[Check]:
+    async def _examine(self) -> list[Check]:
         return await run_in_threadpool(examine, self._redis)
 
     def _is_operator(self, request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""The receiver's own process: its listening socket, and uvicorn on it."""
+"""Serves the receiver: the listening socket, and uvicorn on it."""
 
 import socket
 from contextlib import suppress
@@ -10,12 +10,12 @@ from app.receiver.connections import Connection, raise_file_limit
 from config.errors import ConfigError
 from config.settings import Settings
 
-_BACKLOG = 2048  # connections that wait while a receiver is started again
-_GRACE_SECONDS = 16  # for requests under way when told to stop; none takes so long
+_BACKLOG = 2048  # connections that can wait while a receiver restarts
+_GRACE_SECONDS = 16  # for unfinished requests at a stop; none takes so long
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket; ConfigError if the address is taken or not ours."""
+    """Return the listening socket; ConfigError if the address is taken or not of this machine."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -26,24 +26,24 @@ def listen(settings: Settings) -> socket.socket:
         listener.close()
         raise ConfigError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            "end what listens there, or set PORT (and HOST)"
+            "stop the process that listens there, or set PORT (and HOST)"
         ) from None
     return listener
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return where webhooks go."""
+    """Return the URL to which webhooks are sent."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/webhooks/polar" if ":" in host else f"http://{host}:{port}/webhooks/polar"
 
 
-def serving(app: ASGIApp) -> uvicorn.Config:
-    """Return how uvicorn serves ``app``."""
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """Return the configuration with which uvicorn serves ``app``."""
     return uvicorn.Config(
         app,
         http=Connection,
-        ws="none",  # a web socket would be a connection that no deadline ends
-        proxy_headers=False,  # nobody asks whose a request is: so nobody has to read what it says of that
+        ws="none",  # no deadline would end a web socket
+        proxy_headers=False,  # the client's address is not used, so its headers need not be parsed
         log_config=None,
         access_log=False,
         server_header=False,
@@ -54,5 +54,5 @@ def serving(app: ASGIApp) -> uvicorn.Config:
 def run_receiver(app: ASGIApp, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     raise_file_limit()
-    with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and passes it on
-        uvicorn.Server(serving(app)).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped cleanly
+        uvicorn.Server(server_config(app)).run(sockets=[listener])

@@ -1,8 +1,8 @@
-"""Headers, raw body and secrets to a verified delivery, or why it is none.
+"""Verifies the signature of a webhook, and signs one as Polar does.
 
-Standard Webhooks (https://www.standardwebhooks.com), by its own library. Two things are ours: Polar
-takes the whole secret's bytes as the key where the specification says base64, so each secret counts
-in both readings; and what the library raises on hostile input is turned into an answer.
+The scheme is Standard Webhooks (https://www.standardwebhooks.com), by its own library. We add two things.
+Polar uses the bytes of the whole secret as the key where the specification decodes base64, so each secret
+is tried both ways. And whatever the library raises on hostile input becomes an InvalidSignatureError.
 """
 
 import base64
@@ -14,44 +14,48 @@ from collections.abc import Iterable, Mapping
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError, hmac_data
 
-_TOLERANCE_SECONDS = 300  # the specification's; the library checks it as well
+_TOLERANCE_SECONDS = 300  # as in the specification; the library checks it as well
 _PREFIXES = ("whsec_", "polar_whs_")
 
 WEBHOOK_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
-_SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")  # 32 bytes; the library stumbles over what is no base64
-_MOST_SIGNATURES = 8  # two secrets in rotation need two; each one costs a comparison
+_SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")  # 32 bytes; the library fails on anything but base64
+_MOST_SIGNATURES = 8  # a rotation needs two; each one costs a comparison
 
 
 class InvalidSignatureError(Exception):
-    """A request that Polar did not sign, or not for us, or not now; its text is safe to send back."""
+    """A signature header is missing, malformed, stale or wrong; the text is safe to send to the client."""
 
 
 class Verifier:
-    """Knows the signing secrets."""
+    """Verifies requests against the signing secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._keys = tuple(key for secret in secrets for key in _keys(secret))
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return the delivery's id if one of the secrets signed these bytes, else raise."""
+        """Return the delivery's id if one of the secrets signed the body; else InvalidSignatureError."""
         delivery_id = _header(headers, "webhook-id", WEBHOOK_ID)
         timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP)
         signatures = _signatures(headers.get("webhook-signature"))
         if abs(time.time() - int(timestamp)) > _TOLERANCE_SECONDS:
-            raise InvalidSignatureError("stale webhook-timestamp: more than 5 minutes from now")
+            raise InvalidSignatureError(
+                "stale webhook-timestamp: more than 5 minutes from the receiver's clock"
+            )
         signed = {
             "webhook-id": delivery_id,
             "webhook-timestamp": timestamp,
             "webhook-signature": signatures,
         }
         if not any(_matches(key, signed, body) for key in self._keys):
-            raise InvalidSignatureError("wrong webhook-signature: signed with another secret, or altered")
+            raise InvalidSignatureError(
+                "wrong webhook-signature: signed with another secret, or changed since"
+            )
         return delivery_id
 
 
 def sign(secret: str, delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the headers that Polar would send with ``body`` today."""
+    """Return the headers with which Polar would send ``body``; ``timestamp`` is in seconds since 1970."""
     signature = hmac_data(secret.encode(), b"%b.%d.%b" % (delivery_id.encode(), timestamp, body))
     return {
         "webhook-id": delivery_id,
@@ -72,17 +76,17 @@ def _keys(secret: str) -> tuple[bytes, ...]:
     return (whole, decoded) if decoded else (whole,)
 
 
-def _header(headers: Mapping[str, str], name: str, form: re.Pattern[str]) -> str:
+def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str:
     value = headers.get(name)
     if not value:
         raise InvalidSignatureError(f"missing {name}")
-    if form.fullmatch(value) is None:
+    if pattern.fullmatch(value) is None:
         raise InvalidSignatureError(f"malformed {name}")
     return value
 
 
 def _signatures(header: str | None) -> str:
-    """Return the signatures that can be ours."""
+    """Return the well-formed signatures of the header, at most eight of them."""
     if not header:
         raise InvalidSignatureError("missing webhook-signature")
     pieces = [piece for piece in header.split(" ") if _SIGNATURE.fullmatch(piece)]
@@ -102,8 +106,8 @@ def _matches(key: bytes, signed: dict[str, str], body: bytes) -> bool:
 
 
 def _matches_bytes(key: bytes, signed: dict[str, str], body: bytes) -> bool:
-    """Do the library's comparison for a body that is no text, which it does not take."""
+    """Compare as the library does, but for a body that is not UTF-8, which the library cannot take."""
     prefix = f"{signed['webhook-id']}.{signed['webhook-timestamp']}.".encode()
     expected = base64.b64encode(hmac_data(key, prefix + body)).decode()
     found = [piece.removeprefix("v1,") for piece in signed["webhook-signature"].split(" ")]
-    return any([hmac.compare_digest(expected, piece) for piece in found])  # noqa: C419 - no early end
+    return any([hmac.compare_digest(expected, piece) for piece in found])  # noqa: C419 - in constant time

@@ -1,4 +1,4 @@
-"""Bodies on their way: how large one may be, how long it may take, and how much memory all may hold."""
+"""Reads request bodies, within bounds on the size and time of each and on the memory of all."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,71 +7,74 @@ from starlette.types import Message, Receive
 
 from workers.store.bodies import MOST_BYTES
 
-# Of all that are not whole yet, and so not known to be Polar's. What came and was not read yet is on top
-# of it, and bounded by app.receiver.connections.
+# All unfinished bodies together. They cannot be verified yet, so any of them may be a stranger's. Data that
+# has arrived but was not read yet comes on top; app.receiver.connections bounds that.
 MOST_BYTES_AT_ONCE = 64 * MOST_BYTES
-_READ_SECONDS = 10  # Polar itself would have given up
-_MOST_DIGITS = 18  # of a length; int() itself refuses thousands of them
+_READ_SECONDS = 10  # by then Polar itself has given up
+_MOST_DIGITS = 18  # of a Content-Length; int() itself raises for thousands of them
 
 
 class BodyTooLargeError(Exception):
-    """The request's body passes ``MOST_BYTES``."""
+    """The request's body is larger than ``MOST_BYTES``."""
 
     def __init__(self) -> None:
-        super().__init__(f"more than {MOST_BYTES} bytes")
+        super().__init__(f"the body is larger than {MOST_BYTES} bytes")
 
 
 class IncompleteBodyError(Exception):
-    """The sender hung up, or took too long."""
+    """The sender closed the connection, or took too long."""
 
 
 class Uploads:
-    """Reads bodies; when all together hold too much memory, the one begun first has taken too long.
+    """Reads bodies; when they take too much memory together, it cancels the one that began first.
 
-    Not the last one: then whoever sends without end would keep Polar's webhooks out.
+    It does not refuse the newest, because then a stranger who sends without end could keep Polar out.
     """
 
     def __init__(self) -> None:
-        self._bytes: dict[asyncio.Timeout, int] = {}  # of each that is not whole, by when it began
+        self._bytes: dict[asyncio.Timeout, int] = {}  # of each unfinished body, oldest first
 
     async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        """Return the body, unless it is too large: then the rest of it is not read."""
-        if _is_too_much(headers.get("content-length", "0")):
+        """Return the whole body.
+
+        Raises BodyTooLargeError without reading the rest, and IncompleteBodyError.
+        """
+        if _is_too_large(headers.get("content-length", "0")):
             raise BodyTooLargeError
         body = bytearray()
-        # Polar's come whole at once, and so without a timer, which costs as much as half of the verification.
-        # Who sends nothing at all is hung up on by app.receiver.connections.
-        if _add(body, await receive()):
-            await self._read_on(body, receive)
+        # Polar's bodies arrive in one piece and so need no timer, which would cost half as much as verifying.
+        # A client that sends nothing at all is closed by app.receiver.connections.
+        if _append(body, await receive()):
+            await self._read_rest(body, receive)
         return bytes(body)
 
-    async def _read_on(self, body: bytearray, receive: Receive) -> None:
+    async def _read_rest(self, body: bytearray, receive: Receive) -> None:
         try:
-            async with asyncio.timeout(_READ_SECONDS) as patience:
+            async with asyncio.timeout(_READ_SECONDS) as timeout:
                 try:
-                    await self._read_counted(body, receive, patience)
+                    await self._read_counted(body, receive, timeout)
                 finally:
-                    self._bytes.pop(patience, None)
+                    self._bytes.pop(timeout, None)
         except TimeoutError:
             raise IncompleteBodyError from None
 
-    async def _read_counted(self, body: bytearray, receive: Receive, patience: asyncio.Timeout) -> None:
+    async def _read_counted(self, body: bytearray, receive: Receive, timeout: asyncio.Timeout) -> None:
         has_more = True
         while has_more:
-            self._bytes[patience] = len(body)
+            self._bytes[timeout] = len(body)
             if sum(self._bytes.values()) > MOST_BYTES_AT_ONCE:
-                self._make_room()
-            has_more = _add(body, await receive())
+                self._cancel_oldest()
+            has_more = _append(body, await receive())
 
-    def _make_room(self) -> None:
+    def _cancel_oldest(self) -> None:
         oldest = next(iter(self._bytes))
         del self._bytes[oldest]
         if not oldest.expired():
             oldest.reschedule(0)
 
 
-def _add(body: bytearray, message: Message) -> bool:
-    """Add what came to ``body``; say whether more is to come."""
+def _append(body: bytearray, message: Message) -> bool:
+    """Append the message's bytes to ``body``; return whether more will follow."""
     if message["type"] == "http.disconnect":
         raise IncompleteBodyError
     body += message.get("body", b"")
@@ -80,6 +83,6 @@ def _add(body: bytearray, message: Message) -> bool:
     return bool(message.get("more_body", False))
 
 
-def _is_too_much(length: str) -> bool:
-    # What is no number at all is not believed; the body itself is counted.
+def _is_too_large(length: str) -> bool:
+    # A length that is not a number is ignored: the body itself is counted.
     return len(length) > _MOST_DIGITS or (length.isascii() and length.isdigit() and int(length) > MOST_BYTES)

@@ -1,11 +1,11 @@
-"""``POST /webhooks/polar``: read, verify, accept, answer."""
+"""``POST /webhooks/polar``: read the body, verify it, accept it, answer."""
 
 import structlog
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from app.receiver.refusals import Refusals
+from app.receiver.refusal_log import RefusalLog
 from app.receiver.signature import InvalidSignatureError, Verifier
 from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.errors import StoreUnavailableError
@@ -14,17 +14,17 @@ from workers.store.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS = 5  # Polar has a schedule of its own; this is for whoever else asks
+_RETRY_SECONDS = 5  # for other clients; Polar retries by its own schedule
 
 
 class WebhookEndpoint:
-    """Answers Polar's webhooks, and counts what it answered; an ASGI application that nothing wraps."""
+    """An ASGI application that answers Polar's webhooks and counts its answers; no middleware wraps it."""
 
     def __init__(self, verifier: Verifier, intake: Intake, tally: Tally) -> None:
         self._verifier = verifier
         self._intake = intake
         self._uploads = Uploads()
-        self._refusals = Refusals()
+        self._refusals = RefusalLog()
         self._tally = tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,28 +33,29 @@ class WebhookEndpoint:
         await answer(scope, receive, send)
 
     async def _answer(self, headers: Headers, receive: Receive) -> Response:
-        """Return 202 for what was verified and accepted, else what kept it from that."""
+        """Return 202 for a verified delivery that was accepted, else an error that says what is wrong."""
         try:
             body = await self._uploads.read(headers, receive)
             delivery_id = self._verifier.verify(headers, body)
         except BodyTooLargeError as error:
             return self._refuse(413, "body_too_large", str(error), close=True)
         except IncompleteBodyError:
-            return self._refuse(400, "incomplete", "the sender hung up, or took too long", close=True)
+            detail = "the body is incomplete: its sender closed the connection or took too long"
+            return self._refuse(400, "incomplete", detail, close=True)
         except InvalidSignatureError as error:
             return self._refuse(403, "invalid_signature", str(error))
-        return await self._take(RawDelivery(id=delivery_id, body=body))
+        return await self._accept(RawDelivery(id=delivery_id, body=body))
 
-    async def _take(self, delivery: RawDelivery) -> Response:
+    async def _accept(self, delivery: RawDelivery) -> Response:
         try:
             disposition = await self._intake.accept(delivery)
         except StoreUnavailableError as error:
             reason = str(error)
-            log.error("cannot store", delivery=delivery.id, reason=reason)  # noqa: TRY400 - no bug of ours
-            return self._refuse(503, "unavailable", "cannot store deliveries now; send it again")
-        return self._accepted(delivery.id, disposition)
+            log.error("cannot store delivery", delivery=delivery.id, reason=reason)  # noqa: TRY400 - not our bug
+            return self._refuse(503, "unavailable", "deliveries cannot be stored now; send this one again")
+        return self._confirm(delivery.id, disposition)
 
-    def _accepted(self, delivery_id: str, disposition: Disposition) -> Response:
+    def _confirm(self, delivery_id: str, disposition: Disposition) -> Response:
         if disposition is Disposition.IGNORED:
             self._tally.add("webhooks", "other", disposition.value)
         else:
@@ -67,5 +68,5 @@ class WebhookEndpoint:
         if status == 503:  # noqa: PLR2004 - the number is the name
             headers["Retry-After"] = str(_RETRY_SECONDS)
         else:
-            self._refusals.tell(detail)
+            self._refusals.add(detail)
         return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.root import root
-from app.demo import stage
+from app.demo import harness
 from tests.support.paths import ROOT
 from tests.support.processes import Credits, eventually, processes
 
@@ -35,9 +35,9 @@ def test_the_demo_shows_each_webhook_and_the_balance(newcomer: Credits) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert [line[:5] for line in lines if line.startswith(("ok", "BAD"))] == [f"ok  {n}" for n in range(1, 6)]
-    balances = [line.split()[:2] for line in lines if line.endswith("as it should be")]
+    balances = [line.split()[:2] for line in lines if line.endswith("correct")]
     assert balances == [["api_usage", "1,100"], ["image_generations", "20"]]
-    assert "Every order was credited, none twice." in done.stdout
+    assert "Every order was credited exactly once." in done.stdout
 
 
 def lines_without_times(output: str) -> list[str]:
@@ -82,18 +82,18 @@ def test_a_demo_whose_balance_is_wrong_says_so_and_fails(
 ) -> None:
     """The service really credits another amount here: nothing but the balance can betray it."""
     (tmp_path / "rules.yaml").write_text(WRONG_RULES)
-    monkeypatch.setattr(stage, "files", lambda _package: tmp_path)
+    monkeypatch.setattr(harness, "files", lambda _package: tmp_path)
     done = CliRunner().invoke(root, ["demo"])
     assert done.exit_code == 1
     assert "BAD" not in done.stdout.split("The customer's balance")[0]
-    assert "1,099   NOT 1100" in done.stdout
+    assert "1,099   WRONG, expected 1,100" in done.stdout
     assert "Something is wrong" in done.stdout
 
 
 def test_a_demo_that_went_wrong_tells_machines_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here nothing is credited at all, so that a webhook's outcome is wrong, too."""
     (tmp_path / "rules.yaml").write_text("version: 1\nmeters: {}\nrules: []\n")
-    monkeypatch.setattr(stage, "files", lambda _package: tmp_path)
+    monkeypatch.setattr(harness, "files", lambda _package: tmp_path)
     done = CliRunner().invoke(root, ["demo", "--json"])
     told = json.loads(done.stdout)
     assert (done.exit_code, told["right"]) == (1, False)

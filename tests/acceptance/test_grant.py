@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.demo.polar.state import Polar
+from app.demo.polar.organization import Polar
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
 from tests.support.processes import TEN

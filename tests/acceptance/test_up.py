@@ -112,10 +112,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(create_app(polar)) as polar_url:
         credits_ = credits_in(tmp_path_factory.mktemp("up"), polar_url)
         with credits_.running("up") as up:
-            yield serving(House(polar=polar, credits=credits_), up)
+            yield server_config(House(polar=polar, credits=credits_), up)
 
 
-def serving(house: House, up: Running) -> Service:
+def server_config(house: House, up: Running) -> Service:
     """Return the service when it takes webhooks."""
     data = Path(house.credits.settings["CREDITS_DATA_DIR"])
     return Service(up=up, url=up.url(), polar=house.polar, data=data)
@@ -183,7 +183,7 @@ def test_a_taken_port_is_one_clear_line(service: Service, house: House) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_told_to_stop_it_ends_all_and_gives_the_port_back(house: House, number: signal.Signals) -> None:
     with house.credits.running("up") as up:
-        service = serving(house, up)
+        service = server_config(house, up)
         pids = service.pids()
         # A terminal's Ctrl-C goes to all of the process group.
         os.killpg(os.getpgid(up.pid), number)
@@ -197,7 +197,7 @@ def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
     polar_thinks = Held()
     house.polar.faults.append(polar_thinks)
     with house.credits.running("up") as up:
-        service = serving(house, up)
+        service = server_config(house, up)
         receiver, worker = up.part("receiver"), up.part("worker")
         with httpx.Client(base_url=service.url) as client:
             delivery_id = post(client, payload("order_paid_purchase"))
@@ -215,19 +215,19 @@ def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
 
 def test_killed_itself_its_parts_end_and_the_next_one_works(house: House) -> None:
     with house.credits.running("up") as up:
-        first = serving(house, up)
+        first = server_config(house, up)
         first.is_credited_for(1)
         pids = first.pids()
         assert up.stop(signal.SIGKILL) == -signal.SIGKILL
         eventually(lambda: all_gone(pids))
     with house.credits.with_settings(PORT=str(first.port)).running("up") as up:
-        serving(house, up).is_credited_for(2)
+        server_config(house, up).is_credited_for(2)
 
 
 def test_what_came_during_an_outage_is_credited_though_all_of_us_was_killed_in_it(house: House) -> None:
     house.polar.faults.extend([Status(503)] * 100)
     with house.credits.running("up") as up:
-        service = serving(house, up)
+        service = server_config(house, up)
         with httpx.Client(base_url=service.url) as client:
             post(client, payload("order_paid_purchase"))
         eventually(lambda: "pausing" in up.said)

@@ -131,7 +131,7 @@ def test_a_worker_that_dies_anywhere_leaves_all_that_the_next_one_needs(due: Sho
 def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_has_done_enough(
     shop: Shop,
 ) -> None:
-    assert_receiver_dies(shop, before(WebhookEndpoint._accepted))
+    assert_receiver_dies(shop, before(WebhookEndpoint._confirm))
     shop.work()
     assert_one_credit(shop)
     assert shop.receive(PURCHASE, PURCHASED) == "duplicate"  # Polar had no answer, and sends it again

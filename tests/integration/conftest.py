@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from app.main import create_app
-from app.receiver.server import serving
+from app.receiver.server import server_config
 from tests.support.embedded_server import guarded, served
 from tests.support.processes import eventually
 from tests.support.real_stores import RETAIN
@@ -30,7 +30,7 @@ def ledger(redis: Redis) -> Ledger:
 @pytest.fixture(scope="module")
 def one_receiver(redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver that all tests share: what one sends must not harm the next."""
-    with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
+    with running_as(server_config(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
 
 

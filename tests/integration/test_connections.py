@@ -13,7 +13,7 @@ from redis import Redis
 
 from app.main import create_app
 from app.receiver import connections as door
-from app.receiver.server import serving
+from app.receiver.server import server_config
 from tests.support.processes import credits_in, eventually, post
 from tests.support.raw_http import heard, is_closed, post_with, wire_to
 from tests.support.receivers import OPS_TOKEN, PAID, disposition, settings_for
@@ -27,7 +27,7 @@ SHORT_SECONDS = 0.3
 @pytest.fixture
 def url(redis: Redis, redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver as it is run."""
-    with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
+    with running_as(server_config(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
 
 

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from app.main import create_app
-from app.receiver.server import serving
+from app.receiver.server import server_config
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import BROKEN, TEN
 from tests.support.fakes import FakePolar, KilledError
@@ -29,7 +29,7 @@ from workers.store.throttle import Throttle
 @pytest.fixture
 def receiver(redis: Redis, redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver that has counted nothing yet."""
-    with running_as(serving(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
+    with running_as(server_config(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
 
 

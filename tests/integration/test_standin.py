@@ -82,7 +82,9 @@ def test_the_command_says_where_it_is_and_serves_until_it_is_told_to_stop() -> N
 
     assert [item["aggregation"] for item in meters["items"]] == [{"func": "sum", "property": "length"}]
     server_url = f"http://127.0.0.1:{port}"
-    assert printed == f"a stand-in for Polar: POLAR_SERVER={server_url} POLAR_ACCESS_TOKEN={TOKEN}\n"
+    assert (
+        printed == f"The stand-in for Polar listens: POLAR_SERVER={server_url} POLAR_ACCESS_TOKEN={TOKEN}\n"
+    )
 
 
 def first_answer(process: subprocess.Popen[str], url: str) -> dict[str, Any]:

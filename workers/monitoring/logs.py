@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
 # Their information is our debugging: RQ tells of every job. uvicorn's warnings are of what strangers send,
-# one line each: app.receiver.refusals tells of that, in few.
+# one line each: app.receiver.refusal_log logs them, in few.
 _LIBRARIES = dict.fromkeys(("rq.worker", "rq.job", "rq.scheduler"), "WARNING")
 _LIBRARIES["uvicorn.error"] = "ERROR"
 

@@ -1,8 +1,9 @@
-"""A stand-in for the Polar API, for the demo and the tests: its paths.
+"""A stand-in for the Polar API, for the demo and the tests.
 
-It behaves as an unmodified Polar server of 2026-08 was read and seen to behave, as far as this
-project asks anything of it; ``tests/responses`` holds recorded answers, and a test compares. On
-purpose it differs in one thing: the real balances follow an ingest by some 16 seconds, these at once.
+It covers the endpoints that this project uses, and behaves as the source and the responses of an
+unmodified Polar server of 2026-08 show; a test compares it with the responses recorded in
+``tests/responses``. It differs on purpose in one thing: balances change at once after an ingest,
+where Polar takes some 16 seconds.
 """
 
 from starlette.applications import Starlette
@@ -10,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from app.demo.polar import catalogue, customers, past, usage
-from app.demo.polar.door import INGEST, Gate, RefusalError, turn_away
+from app.demo.polar import catalogue, customers, orders, usage, webhooks
+from app.demo.polar.access import INGEST, RequestGate
 from app.demo.polar.faults import (
     CommitThenBreak,
     CommitThenWait,
@@ -21,9 +22,10 @@ from app.demo.polar.faults import (
     Slow,
     Status,
 )
-from app.demo.polar.history import Order, WebhookDelivery
-from app.demo.polar.records import Customer, Meter, Product
-from app.demo.polar.state import Polar, Received
+from app.demo.polar.organization import Polar, Received
+from app.demo.polar.product_models import Product
+from app.demo.polar.refusals import RefusalError, respond_to_error
+from app.demo.polar.response_models import Customer, Meter, Order, WebhookDelivery
 
 __all__ = [
     "CommitThenBreak",
@@ -45,7 +47,7 @@ __all__ = [
 
 
 def create_app(polar: Polar) -> Starlette:
-    """Return the API of one organization, whose state the caller keeps."""
+    """Return the API of one organization as an ASGI application; ``polar`` holds all its state."""
     app = Starlette(
         routes=[
             Route(INGEST, usage.ingest, methods=["POST"]),
@@ -58,11 +60,11 @@ def create_app(polar: Polar) -> Starlette:
             Route("/v1/customers/", customers.create_customer, methods=["POST"]),
             Route("/v1/customers/{id}", customers.get_customer),
             Route("/v1/customers/external/{external_id}", customers.get_external_customer),
-            Route("/v1/orders/", past.list_orders),
-            Route("/v1/webhooks/deliveries", past.list_deliveries),
+            Route("/v1/orders/", orders.list_orders),
+            Route("/v1/webhooks/deliveries", webhooks.list_deliveries),
         ],
-        middleware=[Middleware(Gate, polar=polar)],
-        exception_handlers={RefusalError: turn_away, HTTPException: turn_away},
+        middleware=[Middleware(RequestGate, polar=polar)],
+        exception_handlers={RefusalError: respond_to_error, HTTPException: respond_to_error},
     )
     app.state.polar = polar
     return app

@@ -1,4 +1,4 @@
-"""``python -m app.demo.polar --port N``: the stand-in as a process of its own."""
+"""Runs the stand-in as a process of its own: ``python -m app.demo.polar --port N``."""
 
 import argparse
 import sys
@@ -8,24 +8,26 @@ import uvicorn
 from pydantic import UUID4, TypeAdapter
 
 from app.demo.polar import Polar, create_app
-from app.demo.polar.example import add_history
+from app.demo.polar.seeding import add_past_sales
 
 
 def main() -> None:
-    """Serve one organization on 127.0.0.1 until a signal comes."""
+    """Serve one organization on 127.0.0.1 until a stop signal."""
     options = _parser().parse_args()
     polar = Polar(token=options.token, requests_per_minute=options.requests_per_minute)
     for customer_id in options.customer:
         polar.add_customer(customer_id)
     for meter in options.meter:
-        name, _, summed = meter.partition(":")
-        polar.add_meter(name, summed or "units")
+        name, _, property_ = meter.partition(":")
+        polar.add_meter(name, property_ or "units")
     for product_id in options.product:
         polar.add_product(id=product_id)
     if options.history:
-        add_history(polar)
+        add_past_sales(polar)
     url = f"http://127.0.0.1:{options.port}"
-    sys.stdout.write(f"a stand-in for Polar: POLAR_SERVER={url} POLAR_ACCESS_TOKEN={options.token}\n")
+    sys.stdout.write(
+        f"The stand-in for Polar listens: POLAR_SERVER={url} POLAR_ACCESS_TOKEN={options.token}\n"
+    )
     sys.stdout.flush()
     uvicorn.run(create_app(polar), host="127.0.0.1", port=options.port, log_level="warning")
 
@@ -42,14 +44,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=_uuid4,
         metavar="UUID",
-        help="a customer that is known; may be repeated",
+        help="the id of a customer; may be repeated",
     )
     parser.add_argument(
         "--meter",
         action="append",
         default=[],
         metavar="NAME[:PROPERTY]",
-        help="a meter summing PROPERTY (default: units) of the events NAME; may be repeated",
+        help="a meter that sums PROPERTY (default: units) of the events NAME; may be repeated",
     )
     parser.add_argument(
         "--product",
@@ -57,19 +59,19 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=_uuid4,
         metavar="UUID",
-        help="a product that is on sale; may be repeated",
+        help="the id of a product; may be repeated",
     )
     parser.add_argument(
         "--history",
         action="store_true",
-        help="every customer has bought every product, unseen by any webhook: "
-        "one sale is for `credits backfill` to find, another for `credits recover`",
+        help="start with two sales of each product to each customer whose webhooks never arrived: "
+        "`credits backfill` finds one, `credits recover` the other",
     )
     parser.add_argument(
         "--requests-per-minute",
         type=int,
         default=Polar.requests_per_minute,
-        help="more get 429; default: %(default)s",
+        help="requests beyond it get 429; default: %(default)s",
     )
     return parser
 

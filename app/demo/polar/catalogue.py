@@ -1,34 +1,32 @@
-"""What the stand-in answers about the merchant's meters and products."""
+"""The stand-in's endpoints for meters and products."""
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from app.demo.polar.door import authorize, nowhere, polar_of, read
-from app.demo.polar.queries import Query, itself, query_of
-from app.demo.polar.shapes import ById
+from app.demo.polar.access import authorize, organization_of
+from app.demo.polar.queries import Query, as_stored, parse_query, show
+from app.demo.polar.refusals import validate
+from app.demo.polar.request_models import ById
 
 
 async def list_meters(request: Request) -> Response:
     """List the meters."""
-    polar = polar_of(request)
+    polar = organization_of(request)
     authorize(request, polar, "meters:read", "meters:write")
-    return query_of(request, Query).answer(list(polar.meters.values()), itself)
+    return parse_query(request, Query).page_of(list(polar.meters.values()), as_stored)
 
 
 async def list_products(request: Request) -> Response:
     """List the products, newest first."""
-    polar = polar_of(request)
+    polar = organization_of(request)
     authorize(request, polar, "products:read", "products:write")
     rows = sorted(polar.products, key=lambda one: one.created_at, reverse=True)
-    return query_of(request, Query).answer(rows, itself)
+    return parse_query(request, Query).page_of(rows, as_stored)
 
 
 async def get_product(request: Request) -> Response:
     """Show one product."""
-    polar = polar_of(request)
+    polar = organization_of(request)
     authorize(request, polar, "products:read", "products:write")
-    wanted = read(ById, request.path_params, "path").id
-    for product in polar.products:
-        if product.id == wanted:
-            return JSONResponse(product.model_dump(mode="json"))
-    raise nowhere()
+    wanted = validate(ById, request.path_params, "path").id
+    return show(next((product for product in polar.products if product.id == wanted), None))

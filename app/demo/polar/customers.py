@@ -1,73 +1,66 @@
-"""What the stand-in answers about customers: found by three kinds of name, and created."""
+"""The stand-in's endpoints for customers: list them, show one by either of its ids, create one."""
 
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from app.demo.polar.door import authorize, invalid, nowhere, parse_json, polar_of, read
-from app.demo.polar.queries import CustomersQuery, itself, query_of
-from app.demo.polar.records import Customer
-from app.demo.polar.shapes import ById, CustomerCreate
-from app.demo.polar.state import Polar
+from app.demo.polar.access import authorize, organization_of
+from app.demo.polar.organization import Polar
+from app.demo.polar.queries import CustomersQuery, as_stored, parse_query, show
+from app.demo.polar.refusals import invalid, parse_json, validate
+from app.demo.polar.request_models import ById, CustomerCreate
 
 
 async def list_customers(request: Request) -> Response:
-    """List the customers, newest first, or whose e-mail address it is; its case does not matter."""
-    polar = polar_of(request)
+    """List the customers, newest first, or the one with an e-mail address, in any case."""
+    polar = organization_of(request)
     authorize(request, polar, "customers:read", "customers:write")
-    query = query_of(request, CustomersQuery)
+    query = parse_query(request, CustomersQuery)
     found = (c for c in polar.customers.values() if query.email is None or _same(c.email, query.email))
-    return query.answer(sorted(found, key=lambda one: one.created_at)[::-1], itself)
+    return query.page_of(sorted(found, key=lambda one: one.created_at)[::-1], as_stored)
 
 
 async def get_customer(request: Request) -> Response:
     """Show one customer by Polar's id."""
-    polar = polar_of(request)
+    polar = organization_of(request)
     authorize(request, polar, "customers:read", "customers:write")
-    wanted = read(ById, request.path_params, "path").id
-    return _shown(polar.customers.get(str(wanted)))
+    wanted = validate(ById, request.path_params, "path").id
+    return show(polar.customers.get(str(wanted)))
 
 
 async def get_external_customer(request: Request) -> Response:
     """Show one customer by the merchant's id."""
-    polar = polar_of(request)
+    polar = organization_of(request)
     authorize(request, polar, "customers:read", "customers:write")
     wanted = request.path_params["external_id"]
-    return _shown(next((c for c in polar.customers.values() if c.external_id == wanted), None))
+    return show(next((c for c in polar.customers.values() if c.external_id == wanted), None))
 
 
 async def create_customer(request: Request) -> Response:
-    """Create a customer, whose e-mail address and external id nobody else may have."""
-    polar = polar_of(request)
+    """Create a customer; its e-mail address and external id must not be another's."""
+    polar = organization_of(request)
     authorize(request, polar, "customers:write")
-    create = read(CustomerCreate, parse_json(await request.body()), "body", "individual")
-    if problems := _taken(polar, create):
-        raise invalid(problems, "PolarRequestValidationError")
-    customer = polar.add_customer(**create.model_dump())
-    return JSONResponse(customer.model_dump(mode="json"), 201)
+    create = validate(CustomerCreate, parse_json(await request.body()), "body", "individual")
+    if conflicts := _find_conflicts(polar, create):
+        raise invalid(conflicts, "PolarRequestValidationError")
+    return show(polar.add_customer(**create.model_dump()), status=201)
 
 
-def _shown(customer: Customer | None) -> Response:
-    if customer is None:
-        raise nowhere()
-    return JSONResponse(customer.model_dump(mode="json"))
-
-
-def _taken(polar: Polar, create: CustomerCreate) -> list[dict[str, Any]]:
-    """Return the problems of what another customer has."""
+def _find_conflicts(polar: Polar, create: CustomerCreate) -> list[dict[str, Any]]:
+    """Return a 422 entry for each field whose value another customer already has."""
     others = polar.customers.values()
-    problems = []
+    conflicts = []
     if any(_same(other.email, create.email) for other in others):
-        problems.append(_problem("email", "email address", create.email))
+        conflicts.append(_conflict("email", "email address", create.email))
     if create.external_id is not None and any(o.external_id == create.external_id for o in others):
-        problems.append(_problem("external_id", "external ID", create.external_id))
-    return problems
+        conflicts.append(_conflict("external_id", "external ID", create.external_id))
+    return conflicts
 
 
-def _problem(field: str, what: str, value: str) -> dict[str, Any]:
-    words = f"A customer with this {what} already exists."
-    return {"type": "value_error", "loc": ["body", field], "msg": words, "input": value}
+def _conflict(field: str, label: str, value: str) -> dict[str, Any]:
+    message = f"A customer with this {label} already exists."
+    return {"type": "value_error", "loc": ["body", field], "msg": message, "input": value}
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the stand-in's lists can be asked for, and how they answer: filtered, sorted, in pages."""
+"""The query parameters of the stand-in's lists, and the pages with which they answer."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,35 +9,35 @@ from pydantic import UUID4, AwareDatetime, BaseModel, BeforeValidator, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.demo.polar.door import read
-from app.demo.polar.history import OrderStatus
+from app.demo.polar.refusals import not_found, validate
+from app.demo.polar.response_models import OrderStatus
 
-MOST_PER_PAGE = 100  # Polar gives no more, whatever is asked for
+MOST_PER_PAGE = 100  # Polar returns no more, whatever the limit
 
 Row = TypeVar("Row")
 Value = TypeVar("Value")
 
 
-def _several(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-# A parameter that may be repeated: any of its values will do.
-AnyOf = Annotated[list[Value], BeforeValidator(_several)]
+# A parameter that may be repeated; a row matches with any of the values.
+AnyOf = Annotated[list[Value], BeforeValidator(_as_list)]
 
 
 class Query(BaseModel):
-    """Which part of a list is asked for."""
+    """Which page of a list is requested."""
 
     page: int = Field(1, ge=1)
     limit: int = Field(10, ge=1)
 
-    def answer(self, rows: Sequence[Row], show: Callable[[Row], BaseModel]) -> Response:
-        """Return one page of ``rows``, each as ``show`` makes it, and how many there are."""
+    def page_of(self, rows: Sequence[Row], to_model: Callable[[Row], BaseModel]) -> Response:
+        """Return the requested page of ``rows``, each converted by ``to_model``, and the total count."""
         size = min(self.limit, MOST_PER_PAGE)
         start = (self.page - 1) * size
         content = {
-            "items": [show(row).model_dump(mode="json") for row in rows[start : start + size]],
+            "items": [to_model(row).model_dump(mode="json") for row in rows[start : start + size]],
             "pagination": {"total_count": len(rows), "max_page": ceil(len(rows) / size)},
         }
         return JSONResponse(content)
@@ -56,7 +56,7 @@ class OrdersQuery(Query):
 
 
 class EventsQuery(Query):
-    """The filters of events, but for their metadata."""
+    """The filters of events, except ``metadata[<key>]``."""
 
     name: AnyOf[str] | None = None
     customer_id: AnyOf[UUID4] | None = None
@@ -67,7 +67,7 @@ class EventsQuery(Query):
 
 
 class DeliveriesQuery(Query):
-    """The filters of attempts to deliver webhooks; the newest come first, always."""
+    """The filters of webhook deliveries, which are always listed newest first."""
 
     succeeded: bool | None = None
     event_type: AnyOf[str] | None = None
@@ -87,25 +87,32 @@ class CustomersQuery(Query):
     email: str | None = None
 
 
-Asked = TypeVar("Asked", bound=Query)
+AnyQuery = TypeVar("AnyQuery", bound=Query)
 
 
-def query_of(request: Request, shape: type[Asked]) -> Asked:
-    """Return what is asked for in the address; RefusalError, 422, if it is of another shape."""
-    named = {name: request.query_params.getlist(name) for name in request.query_params}
-    return read(shape, {name: one if one[1:] else one[0] for name, one in named.items()}, "query")
+def parse_query(request: Request, model: type[AnyQuery]) -> AnyQuery:
+    """Return the query parameters as a ``model``; RefusalError, 422, if one is not valid."""
+    values = {name: request.query_params.getlist(name) for name in request.query_params}
+    return validate(model, {name: one if one[1:] else one[0] for name, one in values.items()}, "query")
 
 
-def wanted(asked: Sequence[Value] | None, value: Value | None) -> bool:
-    """Say whether ``value`` is one of those asked for; nothing asked for is everything."""
-    return asked is None or value in asked
+def is_any_of(wanted: Sequence[Value] | None, value: Value | None) -> bool:
+    """Return whether ``value`` is one of those ``wanted``; without a filter, every value is."""
+    return wanted is None or value in wanted
 
 
-def between(start: datetime | None, moment: datetime, end: datetime | None) -> bool:
-    """Say whether ``moment`` lies after ``start`` and before ``end``, where those are given."""
+def is_between(start: datetime | None, moment: datetime, end: datetime | None) -> bool:
+    """Return whether ``moment`` is after ``start`` and before ``end``, as far as these are given."""
     return (start is None or moment > start) and (end is None or moment < end)
 
 
-def itself(record: BaseModel) -> BaseModel:
-    """Return what is shown of a record that is shown as it is kept."""
+def show(record: BaseModel | None, status: int = 200) -> Response:
+    """Return one record as a response; RefusalError, 404, if it is None."""
+    if record is None:
+        raise not_found()
+    return JSONResponse(record.model_dump(mode="json"), status)
+
+
+def as_stored(record: BaseModel) -> BaseModel:
+    """Return ``record`` unchanged: most records are shown as they are stored."""
     return record

@@ -1,4 +1,4 @@
-"""What the stand-in answers about usage: events taken in and read back, and the balances they make."""
+"""The stand-in's endpoints for usage: ingest events, list them, list the balances they add up to."""
 
 import json
 from collections.abc import Sequence
@@ -7,19 +7,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from app.demo.polar.door import RefusalError, authorize, invalid, parse_json, polar_of, read
-from app.demo.polar.queries import BalancesQuery, EventsQuery, between, itself, query_of, wanted
-from app.demo.polar.records import UserEvent, now
-from app.demo.polar.shapes import EventsIngest
-from app.demo.polar.state import Polar, Received, StatementTooLargeError, Stored
+from app.demo.polar.access import authorize, organization_of
+from app.demo.polar.organization import Polar, Received, StatementTooLargeError, StoredEvent
+from app.demo.polar.queries import BalancesQuery, EventsQuery, as_stored, is_any_of, is_between, parse_query
+from app.demo.polar.refusals import RefusalError, invalid, parse_json, validate
+from app.demo.polar.request_models import EventsIngest
+from app.demo.polar.response_models import UserEvent, now
 
 
 async def ingest(request: Request) -> Response:
-    """Take a batch of events, or meet the next fault."""
-    polar, arrived, body = polar_of(request), now(), await request.body()
+    """Store a batch of events, unless the next fault decides otherwise."""
+    polar, arrived, body = organization_of(request), now(), await request.body()
 
     def answer() -> Response:
-        return _ingested(request, polar, body)
+        return _ingest(request, polar, body)
 
     response = await polar.faults.popleft()(answer) if polar.faults else answer()
     attempt = Received(at=arrived, events=_events_in(body), status=response.status_code)
@@ -27,13 +28,13 @@ async def ingest(request: Request) -> Response:
     return response
 
 
-def _ingested(request: Request, polar: Polar, body: bytes) -> Response:
+def _ingest(request: Request, polar: Polar, body: bytes) -> Response:
     try:
         authorize(request, polar, "events:write")
-        batch = read(EventsIngest, parse_json(body), "body").events
-        # Only now that every shape is right: shape errors hide customer errors.
+        batch = validate(EventsIngest, parse_json(body), "body").events
+        # Last: Polar reports unknown customers only when the batch is valid otherwise.
         if unknown := polar.unknown_customers(batch):
-            raise _unknown(unknown)
+            raise _unknown_customers(unknown)
         return JSONResponse(polar.ingest(batch))
     except RefusalError as refusal:
         return refusal.response
@@ -41,7 +42,7 @@ def _ingested(request: Request, polar: Polar, body: bytes) -> Response:
         return PlainTextResponse("Internal Server Error", 500, {"connection": "close"})
 
 
-def _unknown(customers: dict[int, str]) -> RefusalError:
+def _unknown_customers(customers: dict[int, str]) -> RefusalError:
     detail = [
         {
             "type": "customer_id",
@@ -67,42 +68,44 @@ def _events_in(body: bytes) -> Sequence[Any]:
 
 async def list_events(request: Request) -> Response:
     """List the ingested events by name, customer, source, time and ``metadata[<key>]``."""
-    polar = polar_of(request)
+    polar = organization_of(request)
     authorize(request, polar, "events:read", "events:write")
-    query = query_of(request, EventsQuery)
-    metadata = _metadata_asked_for(request)
-    found = (event for event in polar.stored if _matches(polar, event, query) and _has(event, metadata))
+    query = parse_query(request, EventsQuery)
+    metadata = _metadata_filter(request)
+    found = (
+        event for event in polar.stored if _matches(polar, event, query) and _has_metadata(event, metadata)
+    )
     oldest_first = sorted(found, key=lambda event: event.timestamp)
 
-    def show(event: Stored) -> UserEvent:
-        return event.shown(polar.owner(event))
+    def to_model(event: StoredEvent) -> UserEvent:
+        return event.to_model(polar.owner(event))
 
-    return query.answer(oldest_first[::-1] if query.sorting == "-timestamp" else oldest_first, show)
+    return query.page_of(oldest_first[::-1] if query.sorting == "-timestamp" else oldest_first, to_model)
 
 
-def _matches(polar: Polar, event: Stored, query: EventsQuery) -> bool:
+def _matches(polar: Polar, event: StoredEvent, query: EventsQuery) -> bool:
     owner = polar.owner(event)
     return (
-        wanted(query.name, event.sent["name"])
-        and wanted(query.customer_id, owner.id if owner else None)
-        and wanted(query.source, "user")
-        and between(query.start_timestamp, event.timestamp, query.end_timestamp)
+        is_any_of(query.name, event.sent["name"])
+        and is_any_of(query.customer_id, owner.id if owner else None)
+        and is_any_of(query.source, "user")
+        and is_between(query.start_timestamp, event.timestamp, query.end_timestamp)
     )
 
 
-def _metadata_asked_for(request: Request) -> dict[str, list[str]]:
-    asked = request.query_params
+def _metadata_filter(request: Request) -> dict[str, list[str]]:
+    params = request.query_params
     return {
-        name.removeprefix("metadata[").removesuffix("]"): asked.getlist(name)
-        for name in asked
+        name.removeprefix("metadata[").removesuffix("]"): params.getlist(name)
+        for name in params
         if name.startswith("metadata[")
     }
 
 
-def _has(event: Stored, metadata: dict[str, list[str]]) -> bool:
-    """Say whether every key has one of its values, which are compared as texts."""
+def _has_metadata(event: StoredEvent, wanted: dict[str, list[str]]) -> bool:
+    """Return whether the event has one of the wanted values, compared as texts, under every key."""
     return all(
-        key in event.metadata and _as_text(event.metadata[key]) in values for key, values in metadata.items()
+        key in event.metadata and _as_text(event.metadata[key]) in values for key, values in wanted.items()
     )
 
 
@@ -111,15 +114,15 @@ def _as_text(value: Any) -> str:
 
 
 async def list_customer_meters(request: Request) -> Response:
-    """List balances; a customer has none on a meter before the first event there."""
-    polar = polar_of(request)
+    """List the balances; a customer has none on a meter before its first event."""
+    polar = organization_of(request)
     authorize(request, polar, "customer_meters:read")
-    query = query_of(request, BalancesQuery)
+    query = parse_query(request, BalancesQuery)
     rows = [
         row
         for customer in polar.customers.values()
-        if wanted(query.customer_id, customer.id)
+        if is_any_of(query.customer_id, customer.id)
         for meter in polar.meters.values()
         if (row := polar.customer_meter(customer, meter))
     ]
-    return query.answer(rows, itself)
+    return query.page_of(rows, as_stored)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.demo.polar import Polar
-from app.demo.polar.example import add_history
+from app.demo.polar.seeding import add_past_sales
 from tests.support.builders import CUSTOMER, PRODUCT, some_id
 from tests.support.polar_standin import ask
 from tests.support.recordings import payload
@@ -167,7 +167,7 @@ def test_a_history_has_a_sale_that_nobody_told_of_and_one_whose_webhook_failed()
     polar = Polar()
     customer = polar.add_customer()
     product = polar.add_product()
-    add_history(polar)
+    add_past_sales(polar)
     assert {(str(o.customer_id), str(o.product_id)) for o in polar.orders.values()} == {
         (str(customer.id), str(product.id))
     }

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from app.receiver import connections
 from app.receiver.connections import Connection, most_connections, raise_file_limit
-from app.receiver.server import serving
+from app.receiver.server import server_config
 
 REQUEST_SECONDS = 15
 
@@ -79,7 +79,7 @@ class Door:
 
     def __init__(self) -> None:
         self.loop, self.state = Loop(), ServerState()
-        self.config = serving(Starlette())
+        self.config = server_config(Starlette())
 
     def connect(self) -> tuple[Connection, Transport]:
         """Return a new connection and what is below it."""

@@ -8,8 +8,8 @@ from redis import Redis
 from starlette.requests import Request
 
 from app.receiver import health
-from app.receiver.counting import Counting
 from app.receiver.health import HealthEndpoints
+from app.receiver.tally_flusher import TallyFlusher
 from workers.errors import StoreUnavailableError
 from workers.store.counts import Tally
 from workers.store.intake import Intake
@@ -37,7 +37,7 @@ class Probes:
         self.store = Store()
         no_redis = cast(Redis, None)
         self._health = HealthEndpoints(
-            cast(Intake, self.store), no_redis, Counting(Tally(), no_redis), ops_token=None
+            cast(Intake, self.store), no_redis, TallyFlusher(Tally(), no_redis), ops_token=None
         )
 
     async def ask(self, count: int = 1) -> set[int]:

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.receiver.counting import Counting
+from app.receiver.tally_flusher import TallyFlusher
 from tests.support.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError
 from workers.polar.client import Polar
@@ -47,8 +47,8 @@ def some_redis() -> SomeRedis:
     return SomeRedis()
 
 
-def counting_in(some_redis: SomeRedis, tally: Tally) -> Counting:
-    return Counting(tally, cast("Redis", some_redis))
+def counting_in(some_redis: SomeRedis, tally: Tally) -> TallyFlusher:
+    return TallyFlusher(tally, cast("Redis", some_redis))
 
 
 def test_what_was_counted_is_handed_on_once(some_redis: SomeRedis) -> None:
@@ -56,8 +56,8 @@ def test_what_was_counted_is_handed_on_once(some_redis: SomeRedis) -> None:
     tally.add("rejected_requests", "incomplete")
     tally.add("rejected_requests", "incomplete")
     counting = counting_in(some_redis, tally)
-    asyncio.run(counting.hand_on())
-    asyncio.run(counting.hand_on())
+    asyncio.run(counting.flush())
+    asyncio.run(counting.flush())
     assert some_redis.counts == {"rejected_requests incomplete": 2}
 
 
@@ -66,10 +66,10 @@ def test_what_redis_did_not_take_is_handed_on_with_what_came_meanwhile(some_redi
     counting = counting_in(some_redis, tally)
     some_redis.is_away = True
     tally.add("rejected_requests", "unavailable")
-    asyncio.run(counting.hand_on())
+    asyncio.run(counting.flush())
     tally.add("rejected_requests", "unavailable")
     some_redis.is_away = False
-    asyncio.run(counting.hand_on())
+    asyncio.run(counting.flush())
     assert some_redis.counts == {"rejected_requests unavailable": 2}
 
 
@@ -125,7 +125,7 @@ def test_a_receiver_that_ends_hands_on_what_is_left(some_redis: SomeRedis) -> No
         running = asyncio.create_task(counting.run())
         await asyncio.sleep(0)
         tally.add("webhooks", "other", "ignored")
-        counting.end()
+        counting.stop()
         await running
 
     asyncio.run(serve())

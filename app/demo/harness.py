@@ -1,4 +1,4 @@
-"""The demo's stage: each part a process of its own, and the means to see what they did."""
+"""Starts what the demo needs, each in a process of its own, and shows what these processes did."""
 
 import os
 import socket
@@ -26,27 +26,27 @@ from workers.store.deliveries import DeliveryStore
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"
 METERS = ("api_usage", "image_generations")
 
-_TOKEN = "polar_oat_demo"  # noqa: S105 - the stand-in's own
+_TOKEN = "polar_oat_demo"  # noqa: S105 - valid at the stand-in alone
 _SECRET = "whsec_only-for-the-demo"  # noqa: S105
 _START_SECONDS = 30
 _SETTLE_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """What the demo talks to."""
+class Harness:
+    """The running receiver, stand-in and ledger, for the demo to send to and to read from."""
 
     url: str
     polar: Polar
     deliveries: DeliveryStore
 
     def post(self, webhook_id: str, body: bytes, *, secret: str = _SECRET) -> httpx.Response:
-        """Send a webhook as Polar does."""
+        """Send a signed webhook as Polar does; return the receiver's response."""
         headers = sign(secret, webhook_id, int(time.time()), body)
         return httpx.post(f"{self.url}/webhooks/polar", content=body, headers=headers, timeout=10)
 
-    def settled(self, webhook_id: str) -> Delivery:
-        """Return the delivery when it is settled; CommandError if that takes too long."""
+    def await_settled(self, webhook_id: str) -> Delivery:
+        """Return the delivery once it is settled; CommandError after 30 seconds."""
         deadline = time.monotonic() + _SETTLE_SECONDS
         while time.monotonic() < deadline:
             for one in self.deliveries.get([webhook_id]):
@@ -56,15 +56,15 @@ class Stage:
         raise CommandError(f"delivery {webhook_id} was not settled within {_SETTLE_SECONDS} seconds")
 
     def balances(self) -> dict[str, float]:
-        """Return the customer's balance at Polar, by meter."""
+        """Return the customer's balance at Polar by meter."""
         listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": CUSTOMER})
         found = {row["meter"]["name"]: float(row["balance"]) for row in self.polar.page(listing).items}
         return {meter: found.get(meter, 0) for meter in METERS}
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
-    """Start the stand-in, and ``credits up`` with its embedded Redis; end them all afterwards."""
+def start_harness(folder: Path) -> Iterator[Harness]:
+    """Run the stand-in, and ``credits up`` with an embedded Redis, while the block runs."""
     port, polar_port = _free_port(), _free_port()
     polar_url, url = f"http://127.0.0.1:{polar_port}", f"http://127.0.0.1:{port}"
     environment = {
@@ -77,24 +77,24 @@ def stage(folder: Path) -> Iterator[Stage]:
         "HOST": "127.0.0.1",
         "LOG_LEVEL": "error",
     }
-    standin = ["app.demo.polar", f"--port={polar_port}", f"--token={_TOKEN}", f"--customer={CUSTOMER}"]
+    stand_in = ["app.demo.polar", f"--port={polar_port}", f"--token={_TOKEN}", f"--customer={CUSTOMER}"]
     embedded = EmbeddedRedis(folder / "redis")
     with ExitStack() as stack:
-        # Last of all: the folder can be removed only when the embedded server has ended.
+        # Called last: the folder can be removed only after the embedded server has ended.
         stack.callback(embedded.await_end)
-        stack.enter_context(_process([*standin, *(f"--meter={meter}" for meter in METERS)], folder, {}))
+        stack.enter_context(_process([*stand_in, *(f"--meter={meter}" for meter in METERS)], folder, {}))
         stack.enter_context(_process(["app", "up"], folder, environment))
         _wait_for(f"{polar_url}/v1/meters/")
         _wait_for(f"{url}/readyz")
         polar = Polar(url=polar_url, token=_TOKEN)
         stack.callback(polar.close)
         redis = stack.enter_context(connect(stack.enter_context(embedded).url))
-        yield Stage(url=url, polar=polar, deliveries=DeliveryStore(redis))
+        yield Harness(url=url, polar=polar, deliveries=DeliveryStore(redis))
 
 
 @contextmanager
 def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Run one of our modules, away from any .env and any settings of the user's own."""
+    """Run one of our modules while the block runs, without the user's own settings or .env file."""
     ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
@@ -116,7 +116,7 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str) -> None:
-    """Wait until ``url`` is answered by anything but a 5xx."""
+    """Return once ``url`` answers with anything but a 5xx; CommandError after 30 seconds."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         try:

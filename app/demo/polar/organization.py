@@ -1,4 +1,4 @@
-"""What the stand-in for Polar knows, and what its events add up to."""
+"""The state of one organization at the stand-in for Polar, and the balances that its events add up to."""
 
 import json
 import time
@@ -11,9 +11,18 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from app.demo.polar.faults import Fault
-from app.demo.polar.history import Order, WebhookDelivery, WebhookEvent
-from app.demo.polar.records import Customer, CustomerMeter, Meter, Product, UserEvent, by_name
-from app.demo.polar.shapes import EventCreate, EventCreateCustomer
+from app.demo.polar.product_models import Product
+from app.demo.polar.request_models import EventCreate, EventCreateCustomer
+from app.demo.polar.response_models import (
+    Customer,
+    CustomerMeter,
+    Meter,
+    Order,
+    UserEvent,
+    WebhookDelivery,
+    WebhookEvent,
+    name_filter,
+)
 
 SCOPES = frozenset(
     {
@@ -29,19 +38,19 @@ SCOPES = frozenset(
     }
 )
 WINDOW_SECONDS = 60  # of the rate limit
-# Both limits were measured, not documented. The likely reasons: a statement of at most 32,767
-# parameters, seven to a row; an index entry of at most about 2,700 bytes.
+# Both limits were measured; Polar documents neither. The likely reasons: a statement has at most 32,767
+# parameters, seven to a row; an index entry has at most about 2,700 bytes.
 MOST_METERED_ROWS = 4_681
 MOST_EXTERNAL_ID_CHARACTERS = 2_600
 
 
 class StatementTooLargeError(Exception):
-    """Polar's database refuses the statement, which Polar does not foresee: its answer is a 500."""
+    """Polar's database refuses the statement. Polar does not expect that, and answers 500."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One attempt to ingest: its events as sent (none if unreadable) and the status it met."""
+    """One attempt to ingest: its events as sent (none if unreadable), and the answer's status."""
 
     at: datetime
     events: Sequence[Any]
@@ -49,8 +58,8 @@ class Received:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
-    """One event as Polar keeps it; ``sent`` is what the client wrote, ``external_id`` included."""
+class StoredEvent:
+    """One event as Polar stores it; ``sent`` is what the client sent, with its ``external_id``."""
 
     id: UUID
     timestamp: datetime
@@ -58,12 +67,12 @@ class Stored:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Return the metadata, empty if none were sent."""
+        """Return the metadata; empty if none was sent."""
         metadata: dict[str, Any] = self.sent.get("metadata", {})
         return metadata
 
-    def shown(self, owner: Customer | None) -> UserEvent:
-        """Return this event as the API shows it."""
+    def to_model(self, owner: Customer | None) -> UserEvent:
+        """Return this event as the API returns it."""
         return UserEvent(
             id=self.id,
             timestamp=self.timestamp,
@@ -75,8 +84,8 @@ class Stored:
             metadata=self.metadata,
         )
 
-    def is_of(self, customer: Customer) -> bool:
-        """Say whether this event counts for ``customer``, by Polar's id or by the merchant's."""
+    def belongs_to(self, customer: Customer) -> bool:
+        """Return whether this event is for ``customer``, by Polar's id or by the merchant's."""
         if "external_customer_id" in self.sent:
             return bool(self.sent["external_customer_id"] == customer.external_id)
         return bool(self.sent["customer_id"] == str(customer.id))
@@ -84,9 +93,9 @@ class Stored:
 
 @dataclass(kw_only=True)
 class Polar:
-    """One organization at Polar."""
+    """One organization at Polar: its customers, catalogue, orders and events."""
 
-    token: str = "polar_oat_standin"  # noqa: S105 # made up; it guards nothing
+    token: str = "polar_oat_standin"  # noqa: S105 # made up; it protects nothing
     scopes: frozenset[str] = SCOPES
     requests_per_minute: int = 500  # Polar's limit in production
     faults: deque[Fault] = field(default_factory=deque)
@@ -96,18 +105,18 @@ class Polar:
     products: list[Product] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
     deliveries: list[WebhookDelivery] = field(default_factory=list)
-    stored: list[Stored] = field(default_factory=list, init=False)
+    stored: list[StoredEvent] = field(default_factory=list, init=False)
     received: list[Received] = field(default_factory=list, init=False)
     _external_ids: set[str] = field(default_factory=set, init=False)
     _arrivals: deque[float] = field(default_factory=deque, init=False)
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Return the stored events in their order, as sent, each with its ``external_id``."""
+        """Return the stored events as they were sent, each with its ``external_id``, oldest first."""
         return [event.sent for event in self.stored]
 
     def add_customer(self, customer_id: UUID | str | None = None, **fields: Any) -> Customer:
-        """Make a customer known; ValidationError if ``customer_id`` is no UUID of version 4."""
+        """Add a customer; ValidationError if ``customer_id`` is not a UUID of version 4."""
         identity = uuid4() if customer_id is None else customer_id
         fields.setdefault("email", f"{identity}@example.com")
         customer = Customer.model_validate({"id": identity, **fields})
@@ -115,31 +124,31 @@ class Polar:
         return customer
 
     def add_meter(self, name: str, summed: str = "units", **fields: Any) -> Meter:
-        """Make a meter that sums ``summed`` over the events called ``name``, but for what ``fields`` say."""
-        usual = {"filter": by_name(name), "aggregation": {"func": "sum", "property": summed}}
+        """Add a meter that sums ``summed`` over the events ``name``; ``fields`` override that."""
+        usual = {"filter": name_filter(name), "aggregation": {"func": "sum", "property": summed}}
         self.meters[name] = Meter.model_validate({"name": name, **usual, **fields})
         return self.meters[name]
 
     def add_product(self, **fields: Any) -> Product:
-        """Put a product on sale; ValidationError if a field of it is none of Polar's forms."""
+        """Add a product; ValidationError if Polar has no such products."""
         self.products.append(Product.model_validate(fields))
         return self.products[-1]
 
     def add_order(self, **fields: Any) -> Order:
-        """Make an order known, in place of the one with its id; ValidationError if it is none of Polar's."""
+        """Add an order, or replace the one with its id; ValidationError if Polar has no such orders."""
         order = Order.model_validate(fields)
         self.orders[str(order.id)] = order
         return order
 
     def add_delivery(self, webhook_id: UUID | str, body: bytes, **fields: Any) -> WebhookDelivery:
-        """Make an attempt to deliver a webhook known, a failed one but for what ``fields`` say."""
+        """Add an attempt to deliver a webhook; it has failed unless ``fields`` say otherwise."""
         event = {"id": webhook_id, "payload": body.decode(), "type": json.loads(body)["type"]}
         webhook = WebhookEvent.model_validate(event)
         self.deliveries.append(WebhookDelivery.model_validate({"webhook_event": webhook, **fields}))
         return self.deliveries[-1]
 
     def admits(self) -> bool:
-        """Count one request; say whether it is within the rate limit."""
+        """Return whether one more request is within the rate limit, and if so count it."""
         now = self.clock()
         while self._arrivals and now - self._arrivals[0] >= WINDOW_SECONDS:
             self._arrivals.popleft()
@@ -149,15 +158,18 @@ class Polar:
         return True
 
     def unknown_customers(self, batch: Sequence[EventCreate]) -> dict[int, str]:
-        """Return the customer ids that nobody has, by the event's place in the batch."""
+        """Return the unknown customer ids of ``batch`` by the index of their event."""
         return {
-            place: str(event.customer_id)
-            for place, event in enumerate(batch)
+            index: str(event.customer_id)
+            for index, event in enumerate(batch)
             if isinstance(event, EventCreateCustomer) and str(event.customer_id) not in self.customers
         }
 
     def ingest(self, batch: Sequence[EventCreate]) -> dict[str, int]:
-        """Store all of ``batch`` but duplicates, or nothing: StatementTooLargeError."""
+        """Store ``batch`` except duplicates; return how many are new and how many are duplicates.
+
+        Raises StatementTooLargeError, and then stores nothing.
+        """
         if sum(self._is_metered(event.name) for event in batch) > MOST_METERED_ROWS:
             raise StatementTooLargeError
         if any(len(event.external_id or "") > MOST_EXTERNAL_ID_CHARACTERS for event in batch):
@@ -166,17 +178,17 @@ class Polar:
         return {"inserted": inserted, "duplicates": len(batch) - inserted}
 
     def balance(self, customer_id: UUID | str, meter: str) -> Decimal:
-        """Return the credits left; KeyError if there is no such customer or meter."""
+        """Return the credits that are left; KeyError for an unknown customer or meter."""
         return -self.consumed(self.customers[str(customer_id)], self.meters[meter])
 
     def consumed(self, customer: Customer, meter: Meter) -> Decimal:
-        """Return the sum of the metered property; what is no number is not counted."""
-        values = (event.metadata.get(meter.summed) for event in self.metered(customer, meter))
-        # By way of the text, as Polar's numeric column reads it: 0.1 is a tenth.
+        """Return the sum of the metered property; values that are not numbers are ignored."""
+        values = (event.metadata.get(meter.summed_property) for event in self.metered(customer, meter))
+        # From the text, as Polar's numeric column does, so that 0.1 is exactly a tenth.
         return sum((Decimal(str(v)) for v in values if type(v) in {int, float}), Decimal(0))
 
     def customer_meter(self, customer: Customer, meter: Meter) -> CustomerMeter | None:
-        """Return the balance as the API shows it; None before the first event."""
+        """Return the balance as the API returns it; None before the first event."""
         events = self.metered(customer, meter)
         if not events:
             return None
@@ -193,18 +205,20 @@ class Polar:
             meter=meter,
         )
 
-    def metered(self, customer: Customer, meter: Meter) -> list[Stored]:
-        """Return the customer's events that the meter adds up."""
-        return [event for event in self.stored if meter.adds_up(event.sent["name"]) and event.is_of(customer)]
+    def metered(self, customer: Customer, meter: Meter) -> list[StoredEvent]:
+        """Return the customer's events that the meter counts."""
+        return [
+            event for event in self.stored if meter.counts(event.sent["name"]) and event.belongs_to(customer)
+        ]
 
-    def owner(self, event: Stored) -> Customer | None:
-        """Return whose event it is; None while nobody bears its external customer id."""
+    def owner(self, event: StoredEvent) -> Customer | None:
+        """Return the event's customer; None while no customer has its external id."""
         if "customer_id" in event.sent:
             return self.customers[event.sent["customer_id"]]
-        return next((c for c in self.customers.values() if event.is_of(c)), None)
+        return next((c for c in self.customers.values() if event.belongs_to(c)), None)
 
     def _is_metered(self, name: str) -> bool:
-        return any(meter.adds_up(name) for meter in self.meters.values())
+        return any(meter.counts(name) for meter in self.meters.values())
 
     def _store(self, event: EventCreate) -> bool:
         if event.external_id is not None:
@@ -212,5 +226,5 @@ class Polar:
                 return False
             self._external_ids.add(event.external_id)
         sent = {"external_id": None, **event.model_dump(mode="json", exclude_unset=True)}
-        self.stored.append(Stored(id=uuid4(), timestamp=event.timestamp, sent=sent))
+        self.stored.append(StoredEvent(id=uuid4(), timestamp=event.timestamp, sent=sent))
         return True

@@ -1,7 +1,7 @@
-"""The shapes of what Polar is sent, and its words for what does not fit them.
+"""The bodies and paths that Polar accepts, as pydantic models, and the 422 entries for invalid ones.
 
-Polar itself is FastAPI with pydantic, so models of the same names and field order find the same words:
-which entries a bad event gets, where each one points, and what it says.
+Polar itself uses FastAPI with pydantic. Models with the same names and field order therefore produce the
+same entries: as many for each bad event, with the same locations and messages.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 
-def problems(error: ValidationError, *where: str) -> list[dict[str, Any]]:
-    """Return the entries of a 422's ``detail``, each ``loc`` beginning with ``where``."""
+def validation_entries(error: ValidationError, *location: str) -> list[dict[str, Any]]:
+    """Return the entries of a 422's ``detail``, each ``loc`` beginning with ``location``."""
     return [
-        {**entry, "loc": [*where, *entry["loc"]], **_shown_context(entry.get("ctx"))}
+        {**entry, "loc": [*location, *entry["loc"]], **_encodable_context(entry.get("ctx"))}
         for entry in error.errors(include_url=False)
     ]
 
 
-def _shown_context(context: Mapping[str, Any] | None) -> dict[str, Any]:
+def _encodable_context(context: Mapping[str, Any] | None) -> dict[str, Any]:
     if context is None:
         return {}
-    # FastAPI's encoder finds nothing to show in an exception.
+    # FastAPI encodes an exception as an empty object.
     return {"ctx": {k: {} if isinstance(v, Exception) else v for k, v in context.items()}}
 
 
@@ -66,17 +66,17 @@ class _EventCreate(BaseModel):
 
 
 class EventCreateCustomer(_EventCreate):
-    """A usage event of a customer that Polar knows."""
+    """A usage event for a customer by Polar's id; the customer must exist."""
 
     customer_id: UUID4
 
 
 class EventCreateExternalCustomer(_EventCreate):
-    """A usage event of a customer by the merchant's own id, whom Polar need not know yet."""
+    """A usage event for a customer by the merchant's id; the customer need not exist yet."""
 
     external_customer_id: str
-    # Of an event with both ids the external one is kept: pydantic takes the shape that knows more
-    # of the fields that were sent.
+    # An event with both ids keeps the external one: pydantic chooses the model that matches more of
+    # the fields that were sent.
     customer_id: Any = Field(None, exclude=True)
 
 
@@ -98,6 +98,6 @@ class CustomerCreate(BaseModel):
 
 
 class ById(BaseModel):
-    """The path of one thing."""
+    """The path parameter of a single resource."""
 
     id: UUID4

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from app.receiver.refusals import Refusals
+from app.receiver.refusal_log import RefusalLog
 
 QUIET_SECONDS = 10
 
@@ -24,12 +24,12 @@ def told(*moments: tuple[float, str]) -> list[tuple[str, int]]:
     """Return what is told of refusals at these moments: reason and how many times."""
     stopwatch = Stopwatch()
     with capture_logs() as lines:
-        refusals = Refusals(stopwatch)
+        refusals = RefusalLog(stopwatch)
         for stopwatch.seconds, reason in moments:
-            refusals.tell(reason)
+            refusals.add(reason)
     assert {line["log_level"] for line in lines} <= {"warning"}
-    assert {line["event"] for line in lines} <= {"refused"}
-    return [(line["detail"], line["times"]) for line in lines]
+    assert {line["event"] for line in lines} <= {"request refused"}
+    return [(line["reason"], line["count"]) for line in lines]
 
 
 def test_the_first_refusal_is_told_at_once() -> None:

@@ -1,0 +1,159 @@
+"""What Polar returns, as pydantic models: customers, meters, balances, events, orders, webhook deliveries."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from pydantic import UUID4, AwareDatetime, BaseModel, ConfigDict, Field, computed_field
+
+ORGANIZATION_ID = UUID("f753de43-60f3-496e-a967-b48b1af25afa")  # every record belongs to it
+
+OrderStatus = Literal["draft", "pending", "paid", "refunded", "partially_refunded", "void"]
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+class Record(BaseModel):
+    """The fields that most of Polar's records share."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID4 = Field(default_factory=uuid4)
+    created_at: datetime = Field(default_factory=now)
+    modified_at: datetime | None = None
+    metadata: dict[str, Any] = {}
+    organization_id: UUID = ORGANIZATION_ID
+
+
+class Customer(Record):
+    """A customer of the merchant."""
+
+    external_id: str | None = None
+    email: str
+    email_verified: bool = False
+    type: Literal["individual"] = "individual"
+    name: str | None = None
+    billing_address: None = None
+    tax_id: None = None
+    locale: None = None
+    default_payment_method_id: None = None
+    deleted_at: None = None
+    first_user_event_at: None = None
+
+    @computed_field  # type: ignore[prop-decorator] # mypy does not support decorated properties
+    @property
+    def billing_name(self) -> str | None:
+        """Return the name on invoices."""
+        return self.name
+
+    @computed_field  # type: ignore[prop-decorator] # as above
+    @property
+    def avatar_url(self) -> str:
+        """Return the URL of the customer's picture."""
+        digest = sha256(self.email.encode()).hexdigest()
+        return f"https://www.gravatar.com/avatar/{digest}?d=404"
+
+
+class Meter(Record):
+    """A meter. Any meter can be shown, but only one that sums over the events of one name counts."""
+
+    name: str
+    unit: Literal["scalar"] = "scalar"
+    custom_label: None = None
+    custom_multiplier: None = None
+    filter: dict[str, Any]
+    aggregation: dict[str, str]
+    archived_at: datetime | None = None
+
+    @property
+    def summed_property(self) -> str:
+        """Return the metadata property that it aggregates; empty if it aggregates none."""
+        return self.aggregation.get("property", "")
+
+    def counts(self, name: str) -> bool:
+        """Return whether it sums over the events of that name."""
+        return self.filter == name_filter(name) and self.aggregation["func"] == "sum"
+
+
+def name_filter(name: str) -> dict[str, Any]:
+    """Return the meter filter that selects the events of one name."""
+    return {"conjunction": "and", "clauses": [{"property": "name", "operator": "eq", "value": name}]}
+
+
+class CustomerMeter(BaseModel):
+    """What one customer has consumed, and has left, on one meter."""
+
+    id: UUID
+    created_at: datetime
+    modified_at: datetime | None
+    customer_id: UUID
+    meter_id: UUID
+    consumed_units: float
+    credited_units: int = 0  # set by Polar's own Meter Credits benefit alone; ingested events only consume
+    balance: float
+    customer: Customer
+    meter: Meter
+
+
+class UserEvent(BaseModel):
+    """An ingested event; Polar does not return its ``external_id``."""
+
+    id: UUID
+    timestamp: datetime
+    organization_id: UUID = ORGANIZATION_ID
+    customer_id: UUID | None
+    customer: Customer | None
+    external_customer_id: str | None
+    member_id: None = None
+    external_member_id: None = None
+    child_count: int = 0
+    parent_id: None = None
+    label: str
+    name: str
+    source: Literal["user"] = "user"
+    metadata: dict[str, Any]
+
+
+class Order(BaseModel):
+    """An order, returned as it was added; only the fields that filters use are validated."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: UUID4
+    created_at: AwareDatetime
+    status: OrderStatus
+    customer_id: UUID4
+    product_id: UUID4 | None = None
+    subscription_id: UUID4 | None = None
+
+
+class _WebhookRecord(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    created_at: datetime = Field(default_factory=now)
+    modified_at: datetime | None = None
+    id: UUID4 = Field(default_factory=uuid4)
+
+
+class WebhookEvent(_WebhookRecord):
+    """A webhook; its id is the ``webhook-id`` header of every attempt to deliver it."""
+
+    last_http_code: int | None = None
+    succeeded: bool | None = None
+    skipped: bool = False
+    payload: str | None
+    type: str
+    is_archived: bool = False
+
+
+class WebhookDelivery(_WebhookRecord):
+    """One attempt to deliver a webhook."""
+
+    succeeded: bool = False
+    http_code: int | None = None
+    response: str | None = None
+    webhook_event: WebhookEvent

@@ -1,0 +1,32 @@
+"""Logs refused requests, but so seldom that strangers cannot fill the log."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+# For each reason. A line a second would be some 15 MB a day.
+_QUIET_SECONDS = 10.0
+
+
+class RefusalLog:
+    """Logs the first refusal for a reason at once, and sums up those of the next ten seconds in one line."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._unlogged: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
+
+    def add(self, reason: str) -> None:
+        """Count one refusal, and log it if its reason was not logged lately.
+
+        ``reason`` is one of our own few phrases; it contains nothing of what was sent.
+        """
+        self._unlogged[reason] += 1
+        now = self._now()
+        if now - self._logged_at.get(reason, float("-inf")) >= _QUIET_SECONDS:
+            self._logged_at[reason] = now
+            log.warning("request refused", reason=reason, count=self._unlogged.pop(reason))
