@@ -105,7 +105,7 @@ def _print(backlog: Backlog, rules: Rules) -> None:
         console(stderr=True).print(literal(words))
     if scan.missing:
         rows: list[list[Cell]] = [
-            [ago(one.created_at), one.order_id, one.forecast] for one in scan.missing.values()
+            [ago(one.created_at), one.order_id, one.dry_run_text] for one in scan.missing.values()
         ]
         print_some(["created", "order", "would"], rows)
     _print_left("left: it may lack a part", scan.partial)
@@ -171,6 +171,6 @@ def _missing_json(one: MissingOrder) -> MissingJson:
         "order_id": one.order_id,
         "customer_id": one.customer_id,
         "created_at": iso(one.created_at),
-        "would": one.forecast,
+        "would": one.dry_run_text,
         "grants": [planned_json(grant) for grant in one.grants],
     }

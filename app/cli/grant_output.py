@@ -21,7 +21,7 @@ def print_previews(previews: Sequence[GrantPreview], *, json: bool, single: bool
         print_json(rows[0] if single else rows)
         return
     table: list[list[Cell]] = [
-        [preview.request.customer.text, preview.request.key, preview.forecast, preview.request.place]
+        [preview.request.customer.text, preview.request.key, preview.dry_run_text, preview.request.place]
         for preview in previews
         if single or not preview.is_done  # of a file that is run again only the rest is news
     ]
@@ -77,7 +77,7 @@ def _total(previews: Sequence[GrantPreview]) -> str:
 
 def _planned_json(preview: GrantPreview) -> WantedGrantJson:
     found = grants_json(preview.claim) if preview.claim else [_asked_json(preview, "planned")]
-    return {**found[0], "customer": preview.request.customer.text, "would": preview.forecast}
+    return {**found[0], "customer": preview.request.customer.text, "would": preview.dry_run_text}
 
 
 def _done_json(preview: GrantPreview, standing: Standing, reasons: Mapping[str, str]) -> MadeGrantJson:

@@ -54,7 +54,7 @@ def recover(
         with progress("reading failed attempts", json=json) as tell:
             found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=tell)
         lost = found.oldest_first
-        would = recoverer.forecasts(lost, rules)
+        would = recoverer.dry_run_texts(lost, rules)
         if not json:
             _print(lost, would, found.unusable, quiet=yes and not sys.stdout.isatty())
         count = len(lost)

@@ -104,7 +104,7 @@ def test_all_that_was_found_is_told_to_machines(desk: Desk) -> None:
     lost(desk, 4, status="refunded", refunded_amount=1000)
     told = desk.credits.json(*SINCE, "--dry-run")
     assert (told["read"], told["granted"], told["waiting"], told["claimed"]) == (4, 1, 1, 0)
-    assert told["skipped"] == [{"reason": "refunded by now", "orders": 1}]
+    assert told["skipped"] == [{"reason": "now refunded", "orders": 1}]
     (missing,) = told["missing"]
     assert (missing["order_id"], missing["customer_id"]) == (some_id(3), CUSTOMER)
     key = f"{order_subject(some_id(3))}:api_usage"

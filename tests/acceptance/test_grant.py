@@ -102,7 +102,7 @@ def test_the_same_key_serves_another_customer_and_another_meter(desk: Desk) -> N
 def test_a_customer_unknown_to_polar_is_refused(desk: Desk, named: tuple[str, str], kind: str) -> None:
     before = desk.memory()
     done = desk.credits.run("grant", *named, *FIVE)
-    assert_one_clear_line(done, f"Polar knows no customer with the {kind} '{named[1]}'")
+    assert_one_clear_line(done, f"Polar has no customer with the {kind} '{named[1]}'")
     assert desk.memory() == before
     assert desk.polar.events == []
 
@@ -143,7 +143,7 @@ def test_a_dry_run_shows_it_and_touches_nothing(desk: Desk) -> None:
     [
         ((*FIVE,), "name the customer by one of --customer, --external-customer, --email"),
         ((*TO_CUSTOMER, "--email", "ada@example.com", *FIVE), "name the customer by one of"),
-        (("--customer", "ada", *FIVE), "'ada' is no customer's id at Polar"),
+        (("--customer", "ada", *FIVE), "'ada' is not a customer id at Polar"),
         ((*TO_CUSTOMER, "--meter", "api_usge", "--units", "5", "--key", "k"), "did you mean 'api_usage'?"),
         ((*TO_CUSTOMER, "--meter", "api_usage", "--units", "-5", "--key", "k"), "expected more than 0"),
         ((*TO_CUSTOMER, "--meter", "api_usage", "--units", "5", "--key", "a b"), "expected 1 to 64 of"),
@@ -184,7 +184,7 @@ def test_of_a_file_with_one_bad_line_nothing_is_granted_and_every_fault_is_named
     done = desk.credits.run("grant", "--from", file)
     assert (done.returncode, done.stdout) == (1, "")
     first, second, last = done.stderr.splitlines()
-    assert first.startswith("credits: many.csv:3: Polar knows no customer with the email")
+    assert first.startswith("credits: many.csv:3: Polar has no customer with the email")
     assert second.startswith("many.csv:4: key beta: 5 api_usage was granted under it at")
     assert last == "nothing was granted"
     assert desk.memory() == before

@@ -53,7 +53,7 @@ def test_an_event_that_cannot_be_read_ends_failed_and_what_is_none_is_named(desk
     )
     done = desk.credits.run(*SINCE, "--yes")
     assert done.returncode == 1
-    assert "its body is no event" in done.stdout
+    assert "its body is not an event" in done.stdout
     assert desk.status_of(some_id(1))[0] == "failed"
     told = desk.credits.json(*SINCE, "--yes")
     assert told["lost"] == []

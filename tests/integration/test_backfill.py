@@ -180,7 +180,7 @@ def test_an_outage_ends_it_and_what_was_not_begun_is_left_as_it_was(operations: 
         sell(operations.polar, number)
     backlog = operations.find_missing()
     operations.polar.scopes -= {"events:write"}
-    with pytest.raises(PolarUnreachableError, match="Polar takes nothing now"):
+    with pytest.raises(PolarUnreachableError, match="Polar accepts nothing at the moment"):
         list(operations.backfiller.grant(backlog, operations.granter))
     left = [delivery_id_of(some_id(n)) for n in range(1, DEFAULT_TIMINGS.deliveries_per_lease + 2)]
     assert len(operations.store.get(left)) == DEFAULT_TIMINGS.deliveries_per_lease
@@ -253,7 +253,7 @@ def test_what_polar_failed_to_deliver_is_stored_by_its_own_id_and_runs_as_if_it_
     now = datetime.now(UTC)
     found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
     assert set(found.lost) == set(ids)
-    assert operations.recoverer.forecasts(found.oldest_first, operations.rules) == {
+    assert operations.recoverer.dry_run_texts(found.oldest_first, operations.rules) == {
         ids[0]: "grant 5 api_usage",
         ids[1]: "grant 10 api_usage",
         ids[2]: "grant 3 api_usage",

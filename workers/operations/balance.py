@@ -1,4 +1,4 @@
-"""What a customer has at Polar beside what the ledger gave them and took back, by meter."""
+"""Compares a customer's balance at Polar with what the ledger granted and took back, meter by meter."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,7 +21,10 @@ NOTHING = Decimal(0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """One meter of a customer: ``balance`` is as Polar has it (positive: credit left), the rest is ours."""
+    """A customer's credits on one meter.
+
+    ``balance`` is Polar's number, positive where credit is left; the other amounts come from the ledger.
+    """
 
     meter: str
     polar_meter: str | None = None
@@ -33,44 +36,44 @@ class Balance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BalanceReader:
-    """Tells balances."""
+    """Reads balances from Polar and from the ledger."""
 
     polar: Polar
     pacer: Pacer
     audit: Audit
 
     def read(self, customer_id: str) -> list[Balance]:
-        """Return what the customer has on each meter that Polar or the ledger knows of."""
+        """Return the customer's balance on every meter that Polar or the ledger has for them."""
         listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": customer_id})
         with needs("customer_meters:read"):
             rows = [row for page in self.pacer.read(self.polar, listing) for row in page.items]
-        # A server that does not know the filter lists everybody's.
+        # A server that ignores the filter lists the meters of all customers.
         own = [row for row in rows if row.get("customer_id") == customer_id]
         return side_by_side(own, self.audit.of_customer(customer_id))
 
 
 def side_by_side(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
-    """Return Polar's customer meters beside the ledger's, each of which is found by its filter."""
+    """Match each meter of the ledger to the one of Polar that counts its events; return their balances."""
     held = dict(zip(views(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True))
     found: list[Balance] = []
-    for wanted, told in _by_meter(entries).items():
+    for wanted, ours in _by_meter(entries).items():
         meter = _meter_for(wanted, held)
         if meter is None:
-            found.append(told)
+            found.append(ours)
         else:
-            found.append(replace(told, polar_meter=meter.name, balance=held.pop(meter)))
+            found.append(replace(ours, polar_meter=meter.name, balance=held.pop(meter)))
     found += [Balance(meter=one.name, polar_meter=one.name, balance=left) for one, left in held.items()]
     return sorted(found, key=lambda one: one.meter)
 
 
 def _meter_for(wanted: Meter, meters: Collection[PolarMeter]) -> PolarMeter | None:
-    """Return the meter that adds up these credits; where none in use does, one in the archive."""
+    """Return the meter that counts these credits; an archived one only if no active one does."""
     for is_archived in (False, True):
-        of_these = [one for one in meters if (one.archived_at is not None) is is_archived]
-        in_use = {one.model_copy(update={"archived_at": None}): one for one in of_these}
-        for match in closest(wanted, in_use):
+        candidates = [one for one in meters if (one.archived_at is not None) is is_archived]
+        as_active = {one.model_copy(update={"archived_at": None}): one for one in candidates}
+        for match in closest(wanted, as_active):
             if not match.faults:
-                return in_use[match.meter]
+                return as_active[match.meter]
     return None
 
 
@@ -78,21 +81,21 @@ def _by_meter(entries: Iterable[Entry]) -> Mapping[Meter, Balance]:
     found: dict[Meter, Balance] = {}
     for one in entries:
         meter = Meter(name=one.grant.meter, property=one.grant.property_name)
-        found[meter] = _with(found.get(meter, Balance(meter=meter.name)), one)
+        found[meter] = _plus(found.get(meter, Balance(meter=meter.name)), one)
     return found
 
 
-def _with(told: Balance, one: Entry) -> Balance:
+def _plus(balance: Balance, one: Entry) -> Balance:
     units = one.grant.units
     if one.granted_at is None:
-        return replace(told, not_at_polar_yet=told.not_at_polar_yet + units)
+        return replace(balance, not_at_polar_yet=balance.not_at_polar_yet + units)
     if units > 0:
-        return replace(told, granted=told.granted + units)
-    return replace(told, taken_back=told.taken_back - units)
+        return replace(balance, granted=balance.granted + units)
+    return replace(balance, taken_back=balance.taken_back - units)
 
 
 def _balance(row: Row) -> Decimal:
     balance = row.get("balance")
     if isinstance(balance, bool) or not isinstance(balance, int | float) or not math.isfinite(balance):
-        raise PolarUnreachableError("Polar's answer is no list of balances")
+        raise PolarUnreachableError("Polar's answer is not a list of balances")
     return Decimal(str(balance))

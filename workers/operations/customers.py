@@ -1,4 +1,4 @@
-"""Finds at Polar the customers whom somebody has named, and creates those who are missing."""
+"""Finds customers at Polar by id, external id or email, and creates those that do not exist."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,20 +11,22 @@ from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
 from workers.polar.responses import needs
 
-_EVERYBODY = Listing(path="/v1/customers/")
+_ALL_CUSTOMERS = Listing(path="/v1/customers/")
 
-# So many are asked for one by one; for more, the list of all customers is read if that takes fewer requests.
+# Up to this many customers are requested one by one. For more, the list of all customers is read where that
+# takes fewer requests.
 _MOST_ONE_BY_ONE = 20
 
-# Of those who are not in the list so many are looked for once more: somebody may have left while it was read.
-_MOST_LOOKED_FOR_AGAIN = 50
+# Up to this many that the list does not show are requested again: its pages shift if a customer is deleted
+# while it is read.
+_MOST_RECHECKED = 50
 
 Ids = dict[CustomerName, str]
-"""Polar's id of each customer that there is."""
+"""Polar's id of each customer found."""
 
 
 class Customers:
-    """The customers of one organization."""
+    """Finds and creates the customers of the token's organization."""
 
     def __init__(self, polar: Polar, pacer: Pacer) -> None:
         self._polar = polar
@@ -32,13 +34,13 @@ class Customers:
 
     @needs("customers:read")
     def find(self, names: Sequence[CustomerName], on_progress: OnProgress) -> Ids:
-        """Return the ids of those who are there; ``done`` is told how much of how much was asked."""
+        """Return the ids of the customers that exist."""
         found: Ids = {}
         left = list(dict.fromkeys(names))
         if len(left) > _MOST_ONE_BY_ONE:
             found = self._find_in_list(left, on_progress)
             left = [name for name in left if name not in found]
-            if found and len(left) > _MOST_LOOKED_FOR_AGAIN:
+            if found and len(left) > _MOST_RECHECKED:
                 return found
         for number, name in enumerate(left):
             on_progress(number, len(left))
@@ -47,7 +49,7 @@ class Customers:
         return found
 
     def create(self, new_customer: NewCustomer) -> str:
-        """Create a customer and return their id; PolarRefusedError says in Polar's words why not."""
+        """Create a customer and return their id; raises PolarRefusedError with Polar's own reason."""
         create = partial(
             self._polar.create_customer,
             email=new_customer.email,
@@ -57,9 +59,9 @@ class Customers:
         return str(self._pacer.ask(create)["id"])
 
     def _find_in_list(self, names: Sequence[CustomerName], on_progress: OnProgress) -> Ids:
-        """Look through the list of all; return nothing where that would take longer than one by one."""
+        """Search the list of all customers; return nothing if one request for each name is cheaper."""
         wanted, found = set(names), Ids()
-        for number, page in enumerate(self._pacer.read(self._polar, _EVERYBODY)):
+        for number, page in enumerate(self._pacer.read(self._polar, _ALL_CUSTOMERS)):
             if page.last > len(names):
                 return {}
             on_progress(number, page.last)
@@ -70,14 +72,14 @@ class Customers:
 
     def _find_one(self, name: CustomerName) -> str | None:
         try:
-            row = self._pacer.ask(partial(self._ask, name))
+            row = self._pacer.ask(partial(self._request, name))
         except PolarDeniedError as error:
             if name.kind is NameKind.ID and error.status == HTTPStatus.FORBIDDEN:
-                return name.text  # a token that may only ingest: Polar looks at the id when it is used
+                return name.text  # the token may only ingest: Polar checks the id when it gets the event
             raise
         return str(row["id"]) if row else None
 
-    def _ask(self, name: CustomerName) -> Row | None:
+    def _request(self, name: CustomerName) -> Row | None:
         match name.kind:
             case NameKind.ID:
                 return self._polar.customer(name.text)

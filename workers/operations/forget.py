@@ -1,4 +1,7 @@
-"""Erases what was sent about a customer; ledger and deliveries stay, without names: money needs them."""
+"""Erases the stored webhook bodies about a customer.
+
+The ledger and the delivery records stay, because they account for money; they contain no names.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -10,11 +13,11 @@ from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
 
-MOST_READ = 10_000  # of the bodies that wait, one by one: a second
+MOST_READ = 10_000  # waiting bodies, which takes about a second
 
 
 class CustomerEraser:
-    """Bodies in Redis, by customer."""
+    """Finds and erases the stored bodies about one customer."""
 
     def __init__(self, erasure: Erasure, deliveries: DeliveryStore, audit: Audit) -> None:
         self._erasure = erasure
@@ -22,7 +25,7 @@ class CustomerEraser:
         self._audit = audit
 
     def settled(self, customer_id: str) -> list[Delivery]:
-        """Return the settled deliveries about a customer that still have their body, oldest first."""
+        """Return the settled deliveries about a customer whose bodies are still stored, oldest first."""
         listed = self._erasure.listed_about(customer_id)
         claimed = {entry.delivery_id for entry in self._audit.of_customer(customer_id)}
         found = self._deliveries.get(sorted(claimed | listed))
@@ -30,21 +33,24 @@ class CustomerEraser:
         return sorted(kept, key=lambda one: one.received_at)
 
     def waiting(self, customer_id: str) -> list[Delivery]:
-        """Return the waiting deliveries about a customer, of the newest ``MOST_READ``: none is listed yet."""
+        """Return the deliveries about a customer among the newest ``MOST_READ`` that wait.
+
+        Each of those bodies is read: only a settled delivery is indexed by its customer.
+        """
         newest = islice(self._deliveries.newest([Status.WAITING]), MOST_READ)
         return [one for one in newest if self._is_about(customer_id, one)]
 
     def still_waiting(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
-        """Return those of ``deliveries`` that wait at present."""
+        """Return those of ``deliveries`` that wait now."""
         found = self._deliveries.get(list(dict.fromkeys(one.id for one in deliveries)))
         return [one for one in found if one.status is Status.WAITING]
 
     def erase(self, ids: Sequence[str]) -> list[str]:
-        """Erase the bodies of these deliveries, but for those that wait; return those erased now."""
+        """Erase the bodies of these deliveries, except waiting ones; return the ids of those erased now."""
         return self._erasure.erase(ids)
 
     def rewrite_log(self) -> str:
-        """Have Redis write its append-only file anew, without what was erased; return why it did not."""
+        """Make Redis rewrite its append-only file without the erased bodies; return why it did not, or ""."""
         return self._erasure.rewrite_log()
 
     def _is_about(self, customer_id: str, delivery: Delivery) -> bool:

@@ -1,4 +1,4 @@
-"""What can wait takes its turn: behind live webhooks, within our share of Polar's rate limit, in batches."""
+"""Paces work that can wait: after live webhooks, within our share of Polar's rate limit, in batches."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,44 +17,46 @@ from workers.polar.responses import needs
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Throttle
 
-# Twice the window of Polar's rate limit, and of the longest pause of our own.
+# Twice the window of Polar's rate limit, and twice our longest pause.
 _LONGEST_WAIT = timedelta(minutes=2)
 
-# A gateway that hiccups is well again by then.
+# A gateway that fails briefly has recovered by the last of these.
 _RETRY_SECONDS = (1.0, 5.0, 15.0)
 
-# Nobody wonders so soon, and our share of the rate limit has room again by then, as a rule.
-_UNNOTICED_SECONDS = 4.0
+# Waits up to this long are not reported: our share of the rate limit usually has room again by then.
+_SHORT_WAIT_SECONDS = 4.0
 
 OnProgress = Callable[[int, int], object]
-"""Is told how many rows have been read, and how many there are."""
+"""Called with how many rows have been read, and how many there are in all."""
 
 
 def ignore_progress(_read: int, _total: int) -> None:
-    """Show no progress."""
+    """Ignore progress: the default of ``on_progress``."""
 
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
 
-def ignore_notice(_words: str) -> None:
-    """Tell nobody."""
+def ignore_notice(_text: str) -> None:
+    """Ignore a notice: the default of ``notify``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pacer:
-    """When what can wait may be asked of Polar."""
+    """Makes requests to Polar that can wait, each when there is room for it.
+
+    ``notify`` gets a sentence about what is waited for. With ``fail_fast`` a pause of Polar is an error after
+    a few seconds: a person is waiting for the answer.
+    """
 
     throttle: Throttle
     sleep: Callable[[float], object] = time.sleep
     notify: Callable[[str], object] = ignore_notice
-    """Is told what is waited for, and how long at most."""
     fail_fast: bool = False
-    """Somebody looks: they rather hear that Polar is away than wait until it is back."""
 
     def ask(self, request: Callable[[], Answer]) -> Answer:
-        """Make one request when it is its turn; again, where Polar was busy or away for a moment."""
+        """Make one request when there is room; retry it if Polar is busy or unreachable for a moment."""
         waited = 0.0
         for seconds in _RETRY_SECONDS[:1] if self.fail_fast else _RETRY_SECONDS:
             waited = self.wait(take=True, waited=waited)
@@ -62,7 +64,7 @@ class Pacer:
                 return request()
             except PolarRateLimitedError as error:
                 self.throttle.pause_for_rate_limit(error.retry_after_seconds, str(error))
-                waited = 0.0  # it is there, and knows how long it wants to be left alone
+                waited = 0.0  # Polar is up and says itself how long to wait
             except (PolarBrokenError, PolarUnreachableError) as error:
                 self._sleep(seconds, str(error))
                 waited += seconds
@@ -70,13 +72,13 @@ class Pacer:
         return request()
 
     def read(self, polar: Polar, listing: Listing) -> Iterator[Page]:
-        """Yield a list of Polar's page by page, each when it is its turn."""
+        """Yield the pages of one of Polar's lists, each requested when there is room."""
         return pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
     def rows(
         self, polar: Polar, listing: Listing, *, scope: str, on_progress: OnProgress = ignore_progress
     ) -> Iterator[Sequence[Row]]:
-        """Yield the rows of a list page by page; PolarDeniedError names ``scope`` if the token lacks it."""
+        """Yield the rows of a list page by page; a PolarDeniedError names ``scope`` if it is missing."""
         read = 0
         with needs(scope):
             for page in self.read(polar, listing):
@@ -85,23 +87,24 @@ class Pacer:
                 on_progress(read, page.total)
 
     def wait(self, *, take: bool, waited: float = 0.0) -> float:
-        """Wait until there is room for a request; ``take``: it is made next, and counts.
+        """Wait until there is room for a request; return the seconds waited, including ``waited``.
 
-        Returns how many seconds that took with those before: PolarUnreachableError if it would be too many.
+        With ``take`` the request counts against the rate limit. Raises PolarUnreachableError if the wait
+        would be too long.
         """
         while left := self.throttle.background_delay(take=take):
             pause = self.throttle.current_pause()
             why = pause.reason if pause else "live webhooks go first"
             waited += left.total_seconds()
-            most = _UNNOTICED_SECONDS if pause and self.fail_fast else _LONGEST_WAIT.total_seconds()
+            most = _SHORT_WAIT_SECONDS if pause and self.fail_fast else _LONGEST_WAIT.total_seconds()
             if waited > most:
-                raise PolarUnreachableError(f"Polar is not asked for now: {why}")
+                raise PolarUnreachableError(f"no requests to Polar for now: {why}")
             self._sleep(left.total_seconds(), why)
         return waited
 
     def _sleep(self, seconds: float, why: str) -> None:
-        if seconds > _UNNOTICED_SECONDS:
-            self.notify(f"waiting for Polar, {format_duration(_LONGEST_WAIT)} at most: {why}")
+        if seconds > _SHORT_WAIT_SECONDS:
+            self.notify(f"waiting for Polar, at most {format_duration(_LONGEST_WAIT)}: {why}")
         self.sleep(seconds)
 
 
@@ -113,9 +116,10 @@ def run_batches(
     granter: Granter,
     store: DeliveryStore,
 ) -> Iterator[list[Outcome]]:
-    """Take deliveries, some hundreds at a time, and run them; yield what became of them.
+    """Process ``items`` in batches of some hundreds; yield the outcomes of each batch.
 
-    PolarUnreachableError if Polar takes nothing: what was not begun is left as it was.
+    ``take`` stores and leases the deliveries for the items of a batch. Raises PolarUnreachableError if Polar
+    accepts nothing; the remaining batches are then left untouched.
     """
     most = granter.timings.deliveries_per_lease
     for start in range(0, len(items), most):
@@ -129,4 +133,4 @@ def run_batches(
             outcomes = granter.run(Lease(deliveries=taken))
             yield outcomes
             if all(one.status is Status.WAITING for one in outcomes):
-                raise PolarUnreachableError(f"Polar takes nothing now: {held_up[0].reason}")
+                raise PolarUnreachableError(f"Polar accepts nothing at the moment: {held_up[0].reason}")

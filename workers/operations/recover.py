@@ -1,4 +1,4 @@
-"""Finds webhooks that Polar failed to deliver and that never reached us, and runs them."""
+"""Finds webhooks that Polar failed to deliver and that never reached this service, and processes them."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.timings import DEFAULT_TIMINGS
 
-_NO_BODY = "Polar has archived it, and its body with it"
-_NO_EVENT = "its body is no event: it may be for an endpoint of another format"
+_NO_BODY = "Polar has archived it and no longer shows its body"
+_NO_EVENT = "its body is not an event; its endpoint may use another format than Raw"
 
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str = Field(pattern=r"^[!-~]{1,200}$")  # it becomes the delivery's, as the receiver would take it
+    id: str = Field(pattern=r"^[!-~]{1,200}$")  # becomes the delivery's id; the receiver accepts the same
     created_at: AwareDatetime
     type: str
     payload: str | None = None
@@ -43,7 +43,7 @@ class _Attempt(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LostWebhook:
-    """A webhook that never reached us; its id is the one that it would have come with."""
+    """A webhook that never reached the receiver; ``id`` is the ``webhook-id`` it would have had."""
 
     id: str
     type: str
@@ -53,13 +53,14 @@ class LostWebhook:
 
 @dataclass(kw_only=True)
 class WebhookScan:
-    """What was found so far: webhooks by their ids, and those that cannot be taken, with the reason."""
+    """The lost webhooks found so far among Polar's delivery attempts, both maps keyed by webhook id."""
 
     lost: dict[str, LostWebhook] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    """Webhooks that cannot be recovered, each with the reason."""
 
     def add(self, rows: Sequence[Row], known: Callable[[Sequence[str]], Collection[str]]) -> None:
-        """Take in a page of attempts; ``known`` returns those of some ids that have reached us."""
+        """Add a page of attempts; ``known`` returns those of the given ids that the store already has."""
         events = {event.id: event for row in rows if (event := _event(row)) and _is_wanted(event)}
         new = [id_ for id_ in events if id_ not in self.lost and id_ not in self.unusable]
         reached = known(new) if new else ()
@@ -69,7 +70,7 @@ class WebhookScan:
 
     @property
     def oldest_first(self) -> list[LostWebhook]:
-        """Return them in the order in which they were made: what they tell of happened so."""
+        """Return the lost webhooks in the order in which their events happened."""
         return sorted(self.lost.values(), key=lambda one: (one.created_at, one.id))
 
     def _take(self, event: _Event) -> None:
@@ -90,17 +91,17 @@ def _event(row: Row) -> _Event | None:
     try:
         return _Attempt.model_validate(row).webhook_event
     except ValidationError:
-        return None  # a kind of attempt that we do not know
+        return None  # an attempt in a form that we do not know
 
 
 def _is_wanted(event: _Event) -> bool:
-    """Say whether it could credit something; of what a later attempt brought, nothing is lost."""
+    """Return whether an event could credit something and no later attempt delivered it."""
     return event.type in STORED_TYPES and event.succeeded is not True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recoverer:
-    """Finds webhooks that Polar failed to deliver, and runs them as if they had come."""
+    """Finds webhooks that Polar failed to deliver, and processes them as if they had arrived."""
 
     store: DeliveryStore
     ledger: Ledger
@@ -110,31 +111,31 @@ class Recoverer:
     def find_lost(
         self, *, since: datetime, until: datetime, on_progress: OnProgress = ignore_progress
     ) -> WebhookScan:
-        """Read what Polar failed to deliver since, and find what never reached us; touches nothing."""
+        """Return the webhooks that Polar failed to deliver and that are not in the store; writes nothing."""
         found = WebhookScan()
         listing = failed_webhooks(since=since, before=until, types=STORED_TYPES)
         for rows in self.pacer.rows(self.polar, listing, scope="webhooks:read", on_progress=on_progress):
             found.add(rows, self._known)
         return found
 
-    def forecasts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:
-        """Return what a run of each would come to, by its id; touches nothing."""
-        would: dict[str, str] = {}
+    def dry_run_texts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:
+        """Return for each webhook, by its id, what processing it would do; writes nothing."""
+        found: dict[str, str] = {}
         most = DEFAULT_TIMINGS.deliveries_per_lease
         for start in range(0, len(lost), most):
             some = lost[start : start + most]
             planned = [plan_delivery(one.type, decompress_body(one.packed_body), rules) for one in some]
             standings = self.ledger.find_for_plans([each.plan or Plan(subject="") for each in planned])
             for one, each, standing in zip(some, planned, standings, strict=True):
-                would[one.id] = dry_run_text(each, standing)
-        return would
+                found[one.id] = dry_run_text(each, standing)
+        return found
 
     def recover(self, lost: Sequence[LostWebhook], granter: Granter) -> Iterator[list[Outcome]]:
-        """Store and run these webhooks; yield what became of them, batch by batch."""
+        """Store and process these webhooks; yield their outcomes batch by batch."""
         return run_batches(lost, self._store, pacer=self.pacer, granter=granter, store=self.store)
 
     def _store(self, lost: Sequence[LostWebhook]) -> tuple[Leased, ...]:
-        # What has come meanwhile, by Polar's own next attempt, is a worker's.
+        # Polar may have delivered some of them in the meantime: workers process those.
         known = self._known([one.id for one in lost])
         rows = [(one.id, one.type, decompress_body(one.packed_body)) for one in lost if one.id not in known]
         return self.store.store_and_lease(rows)

@@ -55,9 +55,9 @@ def test_a_bar_lets_what_is_waited_for_pass_above_itself(
 ) -> None:
     be_on_a_terminal(monkeypatch)
     with progress("granting", json=False):
-        notify("waiting for Polar, 2 min at most: it is away")
+        notify("waiting for Polar, at most 2 min: it is away")
     lines = re.split("\r?\n", re.sub("\x1b\\[[0-9?]*[a-zA-Z]", "", capsys.readouterr().err))
-    assert "waiting for Polar, 2 min at most: it is away" in [line.rpartition("\r")[2] for line in lines]
+    assert "waiting for Polar, at most 2 min: it is away" in [line.rpartition("\r")[2] for line in lines]
 
 
 def test_a_wait_is_told_once_and_tells_no_terminal_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

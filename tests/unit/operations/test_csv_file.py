@@ -62,22 +62,22 @@ def test_after_a_cell_of_two_lines_the_lines_are_still_counted_right() -> None:
     header = HEADER.replace("key", "key,reason")
     assert faults(header + ROW.replace("beta", 'a,"one\ntwo"') + "x\n") == [
         "many.csv:2: control characters in reason",
-        "many.csv:4: 1 columns, and the first line has 5",
+        "many.csv:4: 1 columns, but the first line has 5",
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "many.csv: the file is empty; its first line names the columns"),
-        ("\n\n", "many.csv: the file is empty; its first line names the columns"),
-        (HEADER, "many.csv: there is no row under the first line"),
-        (b"email,meter\n\xe4,b\n", "many.csv:2: this is not UTF-8; save the file as CSV UTF-8"),
-        ((HEADER + ROW).replace(",", ";"), "many.csv:1: columns are separated by commas; save the file so"),
-        (HEADER + 'a"b"\n"', "many.csv:3: this is no CSV: unexpected end of data"),
+        ("", "many.csv: the file is empty; its first line must name the columns"),
+        ("\n\n", "many.csv: the file is empty; its first line must name the columns"),
+        (HEADER, "many.csv: there are no rows below the first line"),
+        (b"email,meter\n\xe4,b\n", "many.csv:2: not UTF-8; save the file as CSV UTF-8"),
+        ((HEADER + ROW).replace(",", ";"), "many.csv:1: save the file with commas between the columns"),
+        (HEADER + 'a"b"\n"', "many.csv:3: not valid CSV: unexpected end of data"),
         ("mail,meter,units,key\n", "many.csv:1: unknown column 'mail'; did you mean 'email'?"),
-        ("email,meter,units,key,email\n", "many.csv:1: more than one column email"),
-        ("email,meter\n", "many.csv:1: no column units, key"),
+        ("email,meter,units,key,email\n", "many.csv:1: column email appears more than once"),
+        ("email,meter\n", "many.csv:1: missing column units, key"),
     ],
 )
 def test_what_keeps_a_file_from_being_used_is_told(content: str | bytes, problem: str) -> None:
@@ -88,7 +88,7 @@ def test_a_table_must_name_customers_and_an_unknown_column_is_told_what_there_is
     assert faults("wage,meter,units,key\n") == [
         "many.csv:1: unknown column 'wage'; the columns are customer_id, external_customer_id, email, name, "
         "meter, units, key, reason",
-        "many.csv:1: no column that names the customer: one of customer_id, external_customer_id, email",
+        "many.csv:1: missing a column for the customer: customer_id, external_customer_id, email",
     ]
 
 
@@ -101,7 +101,7 @@ def test_every_bad_line_is_named() -> None:
 
 def test_a_line_that_says_the_same_again_is_named_with_the_first() -> None:
     content = HEADER + ROW + ROW.replace("ada@", "ADA@").replace("5", "6")
-    assert faults(content) == ["many.csv:3: line 2 has this customer, meter and key already"]
+    assert faults(content) == ["many.csv:3: same customer, meter and key as line 2"]
 
 
 def test_one_key_may_stand_for_many_customers_and_meters() -> None:

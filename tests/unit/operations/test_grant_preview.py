@@ -51,21 +51,21 @@ def see(
 
 def test_what_is_new_would_be_granted() -> None:
     ((preview,), problems) = see(request())
-    assert (preview.forecast, preview.is_done, preview.granted_to, problems) == (
+    assert (preview.dry_run_text, preview.is_done, preview.granted_to, problems) == (
         "grant 5 api_usage", False, CUSTOMER, [],
     )  # fmt: skip
 
 
 def test_what_polar_has_is_done() -> None:
     ((preview,), problems) = see(request(), stands=claim(request()))
-    assert (preview.forecast, preview.is_done, problems) == (
+    assert (preview.dry_run_text, preview.is_done, problems) == (
         f"nothing: 5 api_usage already granted, {AT}", True, [],
     )  # fmt: skip
 
 
 def test_what_is_begun_would_go_on_for_whom_it_was_begun() -> None:
     ((preview,), problems) = see(request(), stands=claim(request(), settled=False), ids={})
-    assert (preview.forecast, preview.is_done, problems) == (f"grant 5 api_usage, as begun {AT}", False, [])
+    assert (preview.dry_run_text, preview.is_done, problems) == (f"grant 5 api_usage, begun {AT}", False, [])
     assert (preview.granted_to, preview.new_customer) == (CUSTOMER, None)
 
 
@@ -73,7 +73,7 @@ def test_another_amount_by_the_same_key_is_a_problem() -> None:
     found, problems = see(request(), stands=claim(request(units="6")))
     assert found == []
     assert problems == [
-        f"many.csv:2: key beta: 6 api_usage was granted under it at {AT}; another amount needs another key"
+        f"many.csv:2: key beta: 6 api_usage was granted under it at {AT}; use another key for another amount"
     ]
 
 
@@ -83,7 +83,7 @@ def test_an_amount_written_otherwise_is_the_same() -> None:
 
 def test_a_name_that_has_gone_to_somebody_else_is_a_problem() -> None:
     _, (problem,) = see(request(), stands=claim(request(), some_id(9)))
-    assert f"to customer {some_id(9)}, who was called 'ada@example.com' then" in problem
+    assert f"to customer {some_id(9)}, whose name then was 'ada@example.com'" in problem
 
 
 def test_of_a_customer_who_has_left_what_was_granted_stands() -> None:
@@ -94,24 +94,24 @@ def test_of_a_customer_who_has_left_what_was_granted_stands() -> None:
 def test_nobody_is_granted_anything_whom_polar_does_not_know() -> None:
     _, (problem,) = see(request(), ids={})
     assert problem == (
-        "many.csv:2: Polar knows no customer with the email 'ada@example.com'; "
-        "--create creates who is missing"
+        "many.csv:2: Polar has no customer with the email 'ada@example.com'; "
+        "--create creates missing customers"
     )
     _, (by_id,) = see(request(email="", customer_id=CUSTOMER, place=""), ids={})
-    assert by_id == f"Polar knows no customer with the customer_id '{CUSTOMER}'"
+    assert by_id == f"Polar has no customer with the customer_id '{CUSTOMER}'"
 
 
 def test_who_is_missing_would_be_created_given_an_address() -> None:
     ((preview,), problems) = see(request(create_missing=True), ids={}, create_missing=True)
-    assert (preview.forecast, problems) == ("create ada@example.com, grant 5 api_usage", [])
+    assert (preview.dry_run_text, problems) == ("create ada@example.com, grant 5 api_usage", [])
     nameless = request(create_missing=True, email="", external_customer_id="user-1")
     _, (problem,) = see(nameless, ids={}, create_missing=True)
-    assert problem.endswith("'user-1'; to create them, give an email as well")
+    assert problem.endswith("'user-1'; to create the customer, give an email too")
 
 
 def test_one_customer_by_two_names_is_one_customer() -> None:
     two = request("many.csv:3", email="", customer_id=CUSTOMER)
     _, (problem,) = see(request(), two)
-    assert problem == "many.csv:3: the same customer, meter and key as many.csv:2, by another name"
+    assert problem == "many.csv:3: the same customer, meter and key as many.csv:2, under another name"
     assert see(request(), replace(two, key="other"))[1] == []
     assert see(request(), replace(two, units=Decimal(6)), ids={request().customer: some_id(3)})[1] != []

@@ -47,11 +47,11 @@ def test_a_wish_has_its_meters_property_and_no_spaces_around_it() -> None:
         ("٣", "expected plain digits"),
         ("+5", "expected plain digits"),
         ("nan", "expected plain digits"),
-        ("0", "expected more than 0 (credits revoke takes back)"),
+        ("0", "expected more than 0 (use credits revoke to take back)"),
         ("-5", "expected more than 0"),
         ("1000000000000", "less than 1,000,000,000,000"),
         ("0.0000000000001", "expected 0.000000000001"),
-        ("1234567890.123456", "at most 15 digits stay exact"),
+        ("1234567890.123456", "more than 15 digits would be rounded"),
     ],
 )
 def test_units_are_a_positive_number_that_stays_exact(units: str, words: str) -> None:
@@ -70,9 +70,9 @@ def test_units_are_taken_as_they_were_written(text: str) -> None:
         ({"email": ""}, "name the customer by one of customer_id, external_customer_id, email"),
         ({"external_customer_id": "user-1"}, "name the customer by one of"),
         ({"customer_id": CUSTOMER}, "name the customer by one of"),
-        ({"email": "ada"}, "'ada' is no e-mail address"),
-        ({"email": "a b@example.com"}, "is no e-mail address"),
-        ({"email": "", "customer_id": "ada"}, "'ada' is no customer's id at Polar"),
+        ({"email": "ada"}, "'ada' is not an e-mail address"),
+        ({"email": "a b@example.com"}, "is not an e-mail address"),
+        ({"email": "", "customer_id": "ada"}, "'ada' is not a customer id at Polar"),
         ({"meter": ""}, "meter is missing"),
         ({"meter": "secnds"}, "unknown meter 'secnds'; did you mean 'seconds'?"),
         ({"meter": "xyz"}, "unknown meter 'xyz'; the rules file declares api_usage, images, seconds"),
@@ -82,7 +82,7 @@ def test_units_are_taken_as_they_were_written(text: str) -> None:
         ({"reason": "x" * 501}, "the reason is longer than the 500 characters"),
         ({"reason": "a\x00b"}, "control characters in reason"),
         ({"email": "ada\udc80@example.com"}, "control characters in email"),
-        ({"name": "Ada"}, "a name is only for customers who are to be created"),
+        ({"name": "Ada"}, "a name is only used to create a customer"),
         ({"email": "", "external_customer_id": "ü" * 80}, "too long for a key at Polar"),
     ],
 )
@@ -149,5 +149,5 @@ def test_nobody_is_created_unless_that_was_said() -> None:
 
 def test_an_address_beside_the_merchants_id_is_looked_at_as_well() -> None:
     assert faults(create_missing=True, external_customer_id="user-1", email="ada") == [
-        "'ada' is no e-mail address"
+        "'ada' is not an e-mail address"
     ]

@@ -109,7 +109,7 @@ def test_who_waits_is_told_for_what_and_how_long_at_most() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
     room = Room(60, pause=pause)
     Pacer(throttle=cast(Throttle, room), sleep=lambda _: None, notify=said.append).ask(answers("well"))
-    assert said == ["waiting for Polar, 2 min at most: Polar answered 500"]
+    assert said == ["waiting for Polar, at most 2 min: Polar answered 500"]
 
 
 def test_of_moments_nobody_is_told() -> None:
@@ -124,7 +124,7 @@ def test_an_outage_that_nobody_has_met_before_is_told_with_its_reason() -> None:
     pacer = Pacer(throttle=cast(Throttle, Room()), sleep=lambda _: None, notify=said.append)
     with pytest.raises(PolarUnreachableError):
         pacer.ask(answers(*[UNREACHABLE] * 4))
-    assert set(said) == {f"waiting for Polar, 2 min at most: {UNREACHABLE}"}
+    assert set(said) == {f"waiting for Polar, at most 2 min: {UNREACHABLE}"}
 
 
 def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:
@@ -138,7 +138,7 @@ def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:
 def test_who_only_looks_hears_of_a_pause_at_once() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
     pacer, slept = pacer_in(Room(60, pause=pause), fail_fast=True)
-    with pytest.raises(PolarUnreachableError, match="Polar is not asked for now: Polar answered 500"):
+    with pytest.raises(PolarUnreachableError, match="no requests to Polar for now: Polar answered 500"):
         pacer.ask(answers())
     assert slept == []
 

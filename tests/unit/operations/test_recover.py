@@ -65,8 +65,8 @@ def test_what_is_kept_of_others_is_in_the_order_in_which_it_happened() -> None:
     ("row", "words"),
     [
         (attempt(payload=None, is_archived=True), "archived"),
-        (attempt(body=b'{"blocks": [{"text": "Order paid"}]}'), "no event"),
-        (attempt(body=b"Order paid"), "no event"),
+        (attempt(body=b'{"blocks": [{"text": "Order paid"}]}'), "not an event"),
+        (attempt(body=b"Order paid"), "not an event"),
     ],
 )
 def test_what_has_no_body_that_can_be_taken_is_named_with_the_reason(row: Row, words: str) -> None:

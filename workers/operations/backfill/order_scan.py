@@ -1,4 +1,4 @@
-"""PURE: which of the orders that Polar shows were never credited, each planned as by its webhook."""
+"""PURE: finds which of Polar's orders were never credited, and plans each as its webhook would have been."""
 
 import json
 from collections import Counter
@@ -21,39 +21,41 @@ from workers.operations.backfill.staleness import stale_fields
 from workers.polar.lists import Row
 from workers.store.bodies import compress_body
 
-# An order is paid up to so long after it was created, and does not say when.
+# An order may be paid this long after it was created, and it does not say when it was paid.
 PAID_WITHIN = timedelta(days=21)
 
 _PREFIX = "backfill-"
 _CREDITABLE = ("paid", "partially_refunded")
 
-_UNMET: Mapping[int, str] = {
-    Obstacle.WINDOW: "created outside the from and until of the rules for it",
-    Obstacle.CONDITION: "the when of the rules for it is false",
-    Obstacle.NOTHING_GIVEN: "the rules for it give 0",
+_SKIP_REASONS: Mapping[int, str] = {
+    Obstacle.WINDOW: "created outside the from/until window of its rules",
+    Obstacle.CONDITION: "the when condition of its rules is false",
+    Obstacle.NOTHING_GIVEN: "its rules give 0",
 }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingOrder:
-    """An order to be credited: what that comes to, and the webhook that would have told of it."""
+    """An order that was never credited, with its planned grants."""
 
     order_id: str
     customer_id: str
     created_at: datetime
-    forecast: str
+    dry_run_text: str
+    """What crediting it would do, in words."""
     grants: tuple[Grant, ...]
     packed_body: bytes
+    """The webhook that would have announced it, as the store compresses bodies."""
 
     @property
     def delivery_id(self) -> str:
-        """Return the id of the delivery by which it is credited."""
+        """Return the id of the delivery that credits the order."""
         return delivery_id_of(self.order_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderProblem:
-    """An order that is left as it is, and why."""
+    """An order that a backfill leaves alone, and the reason."""
 
     order_id: str
     reason: str
@@ -61,7 +63,11 @@ class OrderProblem:
 
 @dataclass(kw_only=True)
 class OrderScan:
-    """What was found so far among the orders created from ``begin`` on and before ``end``."""
+    """The orders read so far, sorted by what to do with them.
+
+    Only orders created from ``begin`` until before ``end`` count. With ``assume_current`` an order is planned
+    from the values that Polar shows today, even where they may have changed since it was paid.
+    """
 
     rules: Rules
     begin: datetime
@@ -69,39 +75,46 @@ class OrderScan:
     now: datetime
     assume_current: bool = False
     read: int = 0
+    """How many orders were read."""
     granted: int = 0
+    """How many of them are credited already."""
     missing: dict[str, MissingOrder] = field(default_factory=dict)
     unsettled: dict[str, str] = field(default_factory=dict)
-    """What is claimed and not at Polar yet: by order, the delivery that has claimed it."""
+    """Orders whose credit is claimed but not settled, each with the delivery that claimed it."""
     partial: list[OrderProblem] = field(default_factory=list)
-    """Orders read back from Polar to which today's rules give more: it may never have been sent."""
+    """Orders read back by a rebuild to which today's rules give more; the rest may never have been sent."""
     needs_review: list[OrderProblem] = field(default_factory=list)
+    """Orders whose credit depends on values that may have changed; ``reason`` names those fields."""
     failing: list[OrderProblem] = field(default_factory=list)
+    """Orders for which no amount can be computed."""
     skipped: Counter[str] = field(default_factory=Counter)
+    """How many orders earn no credit, by reason."""
     _last_page: frozenset[str] = frozenset()
-    _promised: set[str] = field(default_factory=set)
+    _planned_bonuses: set[str] = field(default_factory=set)
 
-    def add(self, rows: Sequence[Row], look: Callable[[Sequence[Plan]], Sequence[Standing]]) -> None:
-        """Take in a page of Polar's orders, oldest first; ``look`` returns what stands for each plan."""
+    def add(
+        self, rows: Sequence[Row], find_standings: Callable[[Sequence[Plan]], Sequence[Standing]]
+    ) -> None:
+        """Add a page of Polar's orders, oldest first; ``find_standings`` reads each plan's ledger entries."""
         new = [row for row in rows if str(row.get("id")) not in self._last_page]
         self._last_page = frozenset(
             str(row.get("id")) for row in rows
-        )  # the next may begin with some of them
+        )  # the next page may repeat some of them
         self.read += len(new)
-        sold = [one for row in new if (one := self._sold(row))]
-        for one, standing in zip(sold, look([one.plan for one in sold]), strict=True):
-            self._judge(one, standing)
+        paid = [order for row in new if (order := self._read(row))]
+        for order, standing in zip(paid, find_standings([order.plan for order in paid]), strict=True):
+            self._classify(order, standing)
 
-    def leave(self, order_ids: Iterable[str]) -> int:
-        """Take these out of what is missing, for something else sees to them; return how many there were."""
-        left = self.missing.keys() & set(order_ids)
-        for order_id in left:
+    def exclude(self, order_ids: Iterable[str]) -> int:
+        """Remove these from the missing orders, because something else handles them; return how many were."""
+        excluded = self.missing.keys() & set(order_ids)
+        for order_id in excluded:
             del self.missing[order_id]
-        return len(left)
+        return len(excluded)
 
-    def _sold(self, row: Row) -> "_Sold | None":
+    def _read(self, row: Row) -> "_PaidOrder | None":
         if (status := row.get("status")) not in _CREDITABLE:
-            self.skipped[f"{status} by now"] += 1
+            self.skipped[f"now {status}"] += 1
             return None
         body = _webhook(row, self.now)
         try:
@@ -110,43 +123,43 @@ class OrderScan:
             self.failing.append(OrderProblem(order_id=str(row.get("id")), reason=str(error)))
             return None
         if not self.begin <= fact.moment < self.end:
-            self.skipped["created outside the time asked for"] += 1
+            self.skipped["created outside the requested time"] += 1
             return None
-        return _Sold(order_id=fact.order_id or "", fact=fact, plan=plan_for(fact, self.rules), body=body)
+        return _PaidOrder(order_id=fact.order_id or "", fact=fact, plan=plan_for(fact, self.rules), body=body)
 
-    def _judge(self, one: "_Sold", standing: Standing) -> None:
+    def _classify(self, order: "_PaidOrder", standing: Standing) -> None:
         if any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
-            self._count_claimed(one, standing)
-        elif rests_on := () if self.assume_current else stale_fields(one.fact, self.rules):
-            self.needs_review.append(OrderProblem(order_id=one.order_id, reason=", ".join(rests_on)))
-        elif one.plan.failure:
-            self.failing.append(OrderProblem(order_id=one.order_id, reason=one.plan.failure))
-        elif not one.plan.grants:
-            self.skipped[_reason(one.fact, self.rules, one.plan)] += 1
+            self._count_claimed(order, standing)
+        elif stale := () if self.assume_current else stale_fields(order.fact, self.rules):
+            self.needs_review.append(OrderProblem(order_id=order.order_id, reason=", ".join(stale)))
+        elif order.plan.failure:
+            self.failing.append(OrderProblem(order_id=order.order_id, reason=order.plan.failure))
+        elif not order.plan.grants:
+            self.skipped[_skip_reason(order.fact, self.rules, order.plan)] += 1
         else:
-            self._see_what_is_new(one, standing)
+            self._add_missing(order, standing)
 
-    def _count_claimed(self, one: "_Sold", standing: Standing) -> None:
+    def _count_claimed(self, order: "_PaidOrder", standing: Standing) -> None:
         unsettled = [claim.delivery_id for claim in standing.claims if claim.unsettled]
         if unsettled:
-            self.unsettled[one.order_id] = unsettled[0]
+            self.unsettled[order.order_id] = unsettled[0]
         else:
             self.granted += 1
-        if why := _what_may_lack(one.plan, standing):
-            self.partial.append(OrderProblem(order_id=one.order_id, reason=why))
+        if reason := _possible_shortfall(order.plan, standing):
+            self.partial.append(OrderProblem(order_id=order.order_id, reason=reason))
 
-    def _see_what_is_new(self, one: "_Sold", standing: Standing) -> None:
-        had = {claim.subject for claim in standing.elsewhere} | self._promised
-        new = tuple(grant for grant in one.plan.grants if grant.subject not in had)
+    def _add_missing(self, order: "_PaidOrder", standing: Standing) -> None:
+        granted = {claim.subject for claim in standing.elsewhere} | self._planned_bonuses
+        new = tuple(grant for grant in order.plan.grants if grant.subject not in granted)
         if not new:
-            self.granted += 1  # all that it would give is a bonus that its customer has
+            self.granted += 1  # it would only give a bonus that its customer already has
             return
-        self._promised |= {grant.subject for grant in new if grant.subject != one.plan.subject}
-        self.missing[one.order_id] = _missing(one, new, standing)
+        self._planned_bonuses |= {grant.subject for grant in new if grant.subject != order.plan.subject}
+        self.missing[order.order_id] = _missing_order(order, new, standing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Sold:
+class _PaidOrder:
     order_id: str
     fact: Fact
     plan: Plan
@@ -154,41 +167,44 @@ class _Sold:
 
 
 def delivery_id_of(order_id: str) -> str:
-    """Return the id of the delivery that stands for an order's webhook which never came."""
+    """Return the id of the delivery that a backfill stores in place of an order's missing webhook."""
     return _PREFIX + order_id
 
 
 def _webhook(row: Row, now: datetime) -> bytes:
-    whole = {"type": ORDER_PAID, "timestamp": now.isoformat(), "data": row}
-    return json.dumps(whole, separators=(",", ":")).encode()
+    payload = {"type": ORDER_PAID, "timestamp": now.isoformat(), "data": row}
+    return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def _missing(one: _Sold, new: tuple[Grant, ...], standing: Standing) -> MissingOrder:
-    planned = PlannedDelivery(type=ORDER_PAID, fact=one.fact, plan=replace(one.plan, grants=new))
+def _missing_order(order: _PaidOrder, new: tuple[Grant, ...], standing: Standing) -> MissingOrder:
+    planned = PlannedDelivery(type=ORDER_PAID, fact=order.fact, plan=replace(order.plan, grants=new))
     return MissingOrder(
-        order_id=one.order_id,
-        customer_id=one.fact.customer_id,
-        created_at=one.fact.moment,
-        forecast=dry_run_text(planned, standing),
+        order_id=order.order_id,
+        customer_id=order.fact.customer_id,
+        created_at=order.fact.moment,
+        dry_run_text=dry_run_text(planned, standing),
         grants=new,
-        packed_body=compress_body(one.body),
+        packed_body=compress_body(order.body),
     )
 
 
-def _what_may_lack(plan: Plan, standing: Standing) -> str:
-    """Return what today's rules give beside what was read back from Polar: nobody knows what was meant."""
+def _possible_shortfall(plan: Plan, standing: Standing) -> str:
+    """Return what today's rules give beyond what a rebuild read back from Polar, or "".
+
+    It is reported and not granted: nobody can tell which rules were in force then.
+    """
     if standing.own is None or standing.own.delivery_id != REBUILD:
         return ""
-    stand = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
-    more = [grant for grant in plan.grants if grant.key not in {one.key for one in stand}]
-    return f"Polar has {credits_text(stand)}; today's rules also give {credits_text(more)}" if more else ""
+    granted = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
+    more = [grant for grant in plan.grants if grant.key not in {one.key for one in granted}]
+    return f"Polar has {credits_text(granted)}; today's rules also give {credits_text(more)}" if more else ""
 
 
-def _reason(fact: Fact, rules: Rules, plan: Plan) -> str:
-    """Return why there is no credit, in words that orders of one kind have in common."""
+def _skip_reason(fact: Fact, rules: Rules, plan: Plan) -> str:
+    """Return why an order earns no credit, in words that are the same for all orders of the kind."""
     if fact.never:
         return fact.never
     if never(fact, rules):
         return "created before credit_from"
     closest = max((judge(rule, fact).obstacle or 0 for rule in rules.rules), default=0)
-    return _UNMET.get(closest, plan.skip)
+    return _SKIP_REASONS.get(closest, plan.skip)

@@ -19,28 +19,28 @@ from workers.store.bodies import decompress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
-_MOST_READ = 10_000  # of the bodies that wait, one by one: a second
+_MOST_READ = 10_000  # waiting bodies, which takes about a second
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What is to be done about orders, and what something else sees to."""
+    """The orders that a backfill found: what it would do about them, and what it leaves to others."""
 
     scan: OrderScan
     interrupted: tuple[str, ...] = ()
-    """Deliveries of an earlier backfill that was killed: to be finished."""
+    """Deliveries that an interrupted backfill claimed and did not settle, by id: this one finishes them."""
     waiting: int = 0
-    """Orders whose webhook is in the inbox, and will be seen to."""
+    """How many orders have a stored webhook that waits for a worker."""
     claimed_elsewhere: int = 0
-    """Orders whose credit another delivery has claimed and not sent yet."""
+    """How many orders were claimed by another delivery that is not settled yet."""
     already_settled: int = 0
-    """Orders whose delivery was dismissed; with ``only_untold``, those with any settled delivery."""
+    """How many orders have a dismissed delivery; with ``skip_settled``, any settled delivery."""
     already_failed: int = 0
-    """Orders that cannot be worked out, and whose delivery failed for it already."""
+    """How many orders with no computable amount have a delivery that failed or was dismissed already."""
 
     @property
     def is_empty(self) -> bool:
-        """Say whether there is nothing to do, and nothing to look into."""
+        """Return whether there is nothing to grant and nothing for a person to look into."""
         scan = self.scan
         return not (scan.missing or self.interrupted or scan.needs_review or scan.failing)
 
@@ -65,9 +65,10 @@ class Backfiller:
         skip_settled: bool = False,
         on_progress: OnProgress = ignore_progress,
     ) -> Backlog:
-        """Read the orders that may have been paid since, and find those never credited; touches nothing.
+        """Return the orders paid since ``since`` that were never credited; writes nothing.
 
-        ``only_untold``: leave out those whose webhook came and was settled, by whatever rules were then.
+        With ``skip_settled``, orders whose webhook arrived and was settled are left out, whatever the rules
+        were then.
         """
         scan = OrderScan(
             rules=rules, begin=since - PAID_WITHIN, end=until, now=now, assume_current=assume_current
@@ -75,13 +76,13 @@ class Backfiller:
         listing = orders(created_after=scan.begin, created_before=scan.end)
         for rows in self.pacer.rows(self.polar, listing, scope="orders:read", on_progress=on_progress):
             scan.add(rows, self.ledger.find_for_plans)
-        settled = scan.leave(
-            [one for one in scan.missing if self._is_done_with(one, skip_settled=skip_settled)]
+        settled = scan.exclude(
+            [order_id for order_id in scan.missing if self._is_settled(order_id, skip_settled=skip_settled)]
         )
-        waiting = scan.leave(self._waiting_orders()) if scan.missing else 0
+        waiting = scan.exclude(self._waiting_orders()) if scan.missing else 0
         interrupted = tuple(self._interrupted(scan))
         failing = len(scan.failing)
-        scan.failing = [one for one in scan.failing if not self._is_parked(one.order_id)]
+        scan.failing = [one for one in scan.failing if not self._has_failed(one.order_id)]
         return Backlog(
             scan=scan,
             interrupted=interrupted,
@@ -92,7 +93,10 @@ class Backfiller:
         )
 
     def grant(self, backlog: Backlog, granter: Granter) -> Iterator[list[Outcome]]:
-        """Grant what is missing, oldest first; yield what became of it, batch by batch."""
+        """Credit the missing orders, oldest first; yield the outcomes of each batch.
+
+        The deliveries of an interrupted backfill come first.
+        """
         missing = sorted(backlog.scan.missing.values(), key=lambda one: (one.created_at, one.order_id))
         return chain(
             run_batches(
@@ -107,36 +111,36 @@ class Backfiller:
         )
 
     def _interrupted(self, scan: OrderScan) -> Iterator[str]:
-        """Yield our own deliveries that claimed and did not get to the end, unless they failed."""
+        """Yield the deliveries of an earlier backfill that claimed and still wait."""
         own = [id_ for order_id, id_ in scan.unsettled.items() if id_ == delivery_id_of(order_id)]
         return (one.id for one in self.store.get(own) if one.status is Status.WAITING)
 
     def _waiting_orders(self) -> Iterator[str]:
-        """Yield the orders of webhooks in the inbox, the newest ``_MOST_READ``."""
+        """Yield the order ids of the newest ``_MOST_READ`` webhooks that wait for a worker."""
         newest = self.store.newest([Status.WAITING])
-        theirs = (one for one in newest if one.type == ORDER_PAID and not _is_ours(one))
-        return (order_id for one in islice(theirs, _MOST_READ) if (order_id := self._order_of(one)))
+        received = (one for one in newest if one.type == ORDER_PAID and not _is_backfilled(one))
+        return (order_id for one in islice(received, _MOST_READ) if (order_id := self._order_of(one)))
 
     def _order_of(self, delivery: Delivery) -> str | None:
         if delivery.order_id:
-            return delivery.order_id  # a worker has read it before
+            return delivery.order_id  # a worker read the body before
         try:
             return read_order(self.store.body(delivery.id)).view.id
         except UnreadablePayloadError:
             return None
 
-    def _is_done_with(self, order_id: str, *, skip_settled: bool) -> bool:
-        """Say whether somebody put it to rest: it may have been seen to in another way."""
-        return any(skip_settled or one.is_dismissed for one in self._told_of(order_id))
+    def _is_settled(self, order_id: str, *, skip_settled: bool) -> bool:
+        """Return whether to leave an order out: a dismissed one may have been credited in another way."""
+        return any(skip_settled or one.is_dismissed for one in self._deliveries_of(order_id))
 
-    def _is_parked(self, order_id: str) -> bool:
-        told = self._told_of(order_id)
-        return any(one.status is Status.FAILED or one.is_dismissed for one in told)
+    def _has_failed(self, order_id: str) -> bool:
+        deliveries = self._deliveries_of(order_id)
+        return any(one.status is Status.FAILED or one.is_dismissed for one in deliveries)
 
-    def _told_of(self, order_id: str) -> Iterator[Delivery]:
+    def _deliveries_of(self, order_id: str) -> Iterator[Delivery]:
         return (one for one in self.store.about_order(order_id) if one.type == ORDER_PAID)
 
 
-def _is_ours(delivery: Delivery) -> bool:
-    """Say whether a backfill has put it: that is opened again, not waited for."""
+def _is_backfilled(delivery: Delivery) -> bool:
+    """Return whether a backfill stored the delivery: it is reopened, not waited for."""
     return delivery.id.startswith(delivery_id_of(""))

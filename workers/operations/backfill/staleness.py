@@ -1,8 +1,8 @@
-"""PURE: what of a rule rests on things that Polar's API shows as they are today, not as they were.
+"""PURE: finds the parts of a rule that depend on values which Polar's API shows only as of today.
 
-An order that is read afterwards comes with its subscription of now; refunds since have changed the order
-itself. Its customer and its product are today's as well: that is not looked into, for rules that ask for
-their metadata mean what stands there.
+An order that is read later shows its subscription as it is now, and refunds since then have changed the
+order itself. The customer and the product are today's too, but they are not checked: a rule that reads
+their metadata means the current values.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from config.rules import Rule, Rules
 from workers.core.facts import Fact
 from workers.core.planning import Obstacle, judge, never
 
-# All else of a subscription changes: with its plan, its periods, its end; even a trial may be added later.
-_STAYS = frozenset({"id", "created_at", "customer_id", "checkout_id"})
+# Every other field of a subscription may change, with its plan, period or end; even a trial may be added.
+_CONSTANT_SUBSCRIPTION_FIELDS = frozenset({"id", "created_at", "customer_id", "checkout_id"})
 
-_MOVED_BY_REFUNDS = frozenset(
+_CHANGED_BY_REFUNDS = frozenset(
     {
         "modified_at",
         "refundable_amount",
@@ -29,20 +29,23 @@ _MOVED_BY_REFUNDS = frozenset(
     }
 )
 
-# What decides before any expression is asked: of an order these stay.
-_SETTLED_BEFORE = (Obstacle.PRODUCT, Obstacle.TRIGGER, Obstacle.WINDOW)
+# These obstacles are found before any expression is evaluated, from fields of an order that never change.
+_CONSTANT_OBSTACLES = (Obstacle.PRODUCT, Obstacle.TRIGGER, Obstacle.WINDOW)
 
 
 def stale_fields(fact: Fact, rules: Rules) -> tuple[str, ...]:
-    """Return, as the rules have them, the fields by which ``fact`` may have come to another credit then."""
+    """Return the fields, as written in the rules, whose values may have changed since ``fact`` happened.
+
+    Empty if today's values certainly give the same credit.
+    """
     if never(fact, rules):
         return ()
-    found = (text for rule in rules.rules for text in _of_rule(rule, fact))
+    found = (text for rule in rules.rules for text in _fields_of(rule, fact))
     return tuple(dict.fromkeys(found))
 
 
-def _of_rule(rule: Rule, fact: Fact) -> Iterator[str]:
-    if judge(rule, fact).obstacle in _SETTLED_BEFORE:
+def _fields_of(rule: Rule, fact: Fact) -> Iterator[str]:
+    if judge(rule, fact).obstacle in _CONSTANT_OBSTACLES:
         return
     if rule.when is not None:
         if _was_false(rule.when, fact):
@@ -54,9 +57,9 @@ def _of_rule(rule: Rule, fact: Fact) -> Iterator[str]:
 
 
 def _was_false(condition: Condition, fact: Fact) -> bool:
-    """Say whether a part of it that stays is false: it was so then, whatever the others were."""
-    steady = (part for part in condition.parts if not any(_changing(part, fact)))
-    return any(_is_false(part, fact) for part in steady)
+    """Return whether the condition was certainly false: one of its constant parts is false today."""
+    constant = (part for part in condition.parts if not any(_changing(part, fact)))
+    return any(_is_false(part, fact) for part in constant)
 
 
 def _is_false(part: Expression, fact: Fact) -> bool:
@@ -77,9 +80,9 @@ def _changes(reference: Reference, fact: Fact) -> bool:
         case (("seats" | "units") as name,):
             return is_subscribed and order.get(name) is None
         case ("subscription", *rest) | ("order", "subscription", *rest):
-            return is_subscribed and not (rest and rest[0] in _STAYS)
-        case ("order",):  # some way in that cannot be followed
+            return is_subscribed and not (rest and rest[0] in _CONSTANT_SUBSCRIPTION_FIELDS)
+        case ("order",):  # the whole order, or a field of it that only evaluation would show
             return is_subscribed or fact.refund is not None
         case ("order", name, *_):
-            return fact.refund is not None and name in _MOVED_BY_REFUNDS
+            return fact.refund is not None and name in _CHANGED_BY_REFUNDS
     return False

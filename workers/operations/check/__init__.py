@@ -1,1 +1,1 @@
-"""Check."""
+"""``credits check``: compares the token, the meters and the products at Polar with the rules."""

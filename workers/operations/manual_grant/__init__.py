@@ -1,1 +1,1 @@
-"""Manual_grant."""
+"""``credits grant``: credits by hand, for one customer or a file of them."""

@@ -1,4 +1,4 @@
-"""PURE: credits that somebody asks for by hand: options or a row, read, or every fault of it named."""
+"""PURE: reads a request for manual credits, from options or from a row of a file."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +15,13 @@ from workers.core.customers import CustomerName, NameKind, NewCustomer
 from workers.core.grants import KEY, LONGEST_TEXT, manual_delivery, manual_subject
 from workers.core.manual import ManualGrant
 
-_UNWRITABLE = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
+_CONTROL_CHARACTERS = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrantRequest:
-    """Credits asked for; ``place`` is where (a line of a file), nothing for options."""
+    """One request for credits; ``place`` is its line in the file (``file.csv:17``), empty for options."""
 
     place: str = ""
     customer: CustomerName
@@ -33,16 +33,16 @@ class GrantRequest:
 
     @property
     def subject(self) -> str:
-        """Return the business fact that it would become."""
+        """Return the business fact behind its grant."""
         return manual_subject(self.key, self.customer.in_key, self.meter.name)
 
     @property
     def delivery_id(self) -> str:
-        """Return the id of the delivery by which it is granted."""
+        """Return the id of the delivery that grants it."""
         return manual_delivery(self.subject)
 
     def for_customer(self, customer_id: str) -> ManualGrant:
-        """Return it as it is granted to the customer who was meant."""
+        """Return the manual grant for the customer with this id."""
         return ManualGrant(
             key=self.key,
             customer=self.customer.in_key,
@@ -55,18 +55,18 @@ class GrantRequest:
 
 
 class GrantRequestError(Exception):
-    """What is asked for cannot be; its text says why."""
+    """A field of a request is invalid; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrantRequestReader:
-    """Reads wishes by the meters of the rules; ``creates``: customers who are missing may be created."""
+    """Reads requests against the meters of the rules; with ``create_missing`` they may name new customers."""
 
     meters: Mapping[str, Meter]
     create_missing: bool = False
 
     def read(self, fields: Mapping[str, str], place: str = "") -> GrantRequest | list[str]:
-        """Return what is asked for, or all that is wrong with it; a field that is empty was not given."""
+        """Return the request, or every problem with it; an empty field counts as absent."""
         given = {name: text.strip() for name, text in fields.items() if text.strip()}
         if problems := list(self._problems(given)):
             return problems
@@ -80,12 +80,12 @@ class GrantRequestReader:
             reason=given.get("reason", ""),
         )
         if len(request.subject) > LONGEST_TEXT:
-            bound = f"the customer's name is too long for a key at Polar ({LONGEST_TEXT})"
-            return [f"{bound}: use their {NameKind.ID}"]
+            limit = f"the customer's name is too long for a key at Polar ({LONGEST_TEXT} characters)"
+            return [f"{limit}: use their {NameKind.ID}"]
         return request
 
     def _problems(self, given: Mapping[str, str]) -> Iterator[str]:
-        if bad := [name for name, text in given.items() if _UNWRITABLE.search(text)]:
+        if bad := [name for name, text in given.items() if _CONTROL_CHARACTERS.search(text)]:
             yield f"control characters in {joined(bad)}"
             return
         checks: list[Callable[[Mapping[str, str]], object]] = [self._customer, self._meter]
@@ -106,19 +106,19 @@ class GrantRequestReader:
     def _customer(self, given: Mapping[str, str]) -> CustomerName:
         named = [kind for kind in NameKind if kind in given]
         if self.create_missing and named == [NameKind.EXTERNAL, NameKind.EMAIL]:
-            named = [NameKind.EXTERNAL]  # the address is for one who is to be created
+            named = [NameKind.EXTERNAL]  # the email is for creating the customer
         if len(named) != 1:
             raise GrantRequestError(f"name the customer by one of {', '.join(NameKind)}")
         (kind,) = named
         if NameKind.EMAIL in given:
             _email(given[NameKind.EMAIL])
         if "name" in given and not self.create_missing:
-            raise GrantRequestError("a name is only for customers who are to be created (--create)")
+            raise GrantRequestError("a name is only used to create a customer (--create)")
         return CustomerName(kind, _READ[kind](given[kind]))
 
 
 def _newcomer(given: Mapping[str, str]) -> NewCustomer | None:
-    """Return whom to create; nobody who was named by an id of Polar's, for Polar gives those itself."""
+    """Return the customer to create; None without an email. Polar assigns the id itself."""
     if NameKind.EMAIL not in given:
         return None
     return NewCustomer(given[NameKind.EMAIL], given.get("name"), given.get(NameKind.EXTERNAL))
@@ -129,14 +129,14 @@ def _id(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         raise GrantRequestError(
-            f"{quoted(text)} is no customer's id at Polar, such as 99130a7b-29f6-..."
+            f"{quoted(text)} is not a customer id at Polar, such as 99130a7b-29f6-..."
         ) from None
 
 
 def _email(text: str) -> str:
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise GrantRequestError(f"{quoted(text)} is no e-mail address")
-    return text.lower()  # to Polar these are the same customer: nobody is credited twice for a capital
+        raise GrantRequestError(f"{quoted(text)} is not an e-mail address")
+    return text.lower()  # Polar ignores case; a second spelling must not make a second key
 
 
 _READ: Mapping[NameKind, Callable[[str], str]] = {
@@ -151,7 +151,7 @@ def _units_given(given: Mapping[str, str]) -> None:
 
 
 def _units(text: str) -> Decimal:
-    """Return a positive number of credits that Polar keeps exactly."""
+    """Return the credits: a positive number that Polar stores exactly."""
     if not text:
         raise GrantRequestError("units are missing")
     if "," in text:
@@ -162,24 +162,26 @@ def _units(text: str) -> Decimal:
         raise GrantRequestError(f"units {quoted(text)}: expected plain digits, such as 1000 or 0.5")
     units = Decimal(text)
     if units <= 0:
-        raise GrantRequestError(f"units {quoted(text)}: expected more than 0 (credits revoke takes back)")
+        raise GrantRequestError(
+            f"units {quoted(text)}: expected more than 0 (use credits revoke to take back)"
+        )
     if not MIN_CREDITS <= units < CREDITS_LIMIT:
         raise GrantRequestError(
             f"units {quoted(text)}: expected {MIN_CREDITS:f} to less than {CREDITS_LIMIT:,}"
         )
     if len(units.normalize().as_tuple().digits) > MAX_DIGITS:
-        raise GrantRequestError(f"units {quoted(text)}: at most {MAX_DIGITS} digits stay exact")
+        raise GrantRequestError(f"units {quoted(text)}: more than {MAX_DIGITS} digits would be rounded")
     return units.normalize() + 0
 
 
 def _key_given(given: Mapping[str, str]) -> None:
     key = given.get("key", "")
     if not key:
-        raise GrantRequestError("key is missing: it keeps these credits from being granted twice")
+        raise GrantRequestError("key is missing; it prevents granting these credits twice")
     if not re.fullmatch(KEY, key):
         raise GrantRequestError(f"key {quoted(key)}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
 
 
 def _reason_given(given: Mapping[str, str]) -> None:
     if len(given.get("reason", "")) > LONGEST_TEXT:
-        raise GrantRequestError(f"the reason is longer than the {LONGEST_TEXT} characters that Polar takes")
+        raise GrantRequestError(f"the reason is longer than the {LONGEST_TEXT} characters that Polar allows")

@@ -1,4 +1,4 @@
-"""Grants by hand: who is meant, what stands already, and the run through all that is asked for."""
+"""Grants credits by hand: finds the customers, previews the requests, and grants them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.store.stores import Stores
 
-_AT_ONCE = 500  # while Redis looks, everybody waits
+_AT_ONCE = 500  # keys in one lookup, during which Redis serves nobody else
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManualGranter:
-    """Grants what somebody asks for, at the stores and the Polar that it is given."""
+    """Previews requests for manual credits and grants them."""
 
     held: Stores
     polar: Polar
@@ -29,13 +29,13 @@ class ManualGranter:
     def preview(
         self, requests: Sequence[GrantRequest], *, create_missing: bool, on_progress: OnProgress
     ) -> tuple[list[GrantPreview], list[str]]:
-        """Return what can be granted, and a line for each wish that cannot; touches nothing."""
+        """Return a preview of each grantable request, and one line for each problem; writes nothing."""
         standings = self.standings([request.subject for request in requests])
         ids = Customers(self.polar, self.pacer).find([request.customer for request in requests], on_progress)
         return preview_all(requests, ids, standings, create_missing=create_missing)
 
     def standings(self, subjects: Sequence[str]) -> dict[str, Standing]:
-        """Return what stands for each of ``subjects``."""
+        """Return the ledger's standing of each subject."""
         found: dict[str, Standing] = {}
         for start in range(0, len(subjects), _AT_ONCE):
             some = subjects[start : start + _AT_ONCE]
@@ -43,7 +43,7 @@ class ManualGranter:
         return found
 
     def create(self, found: Sequence[GrantPreview], on_progress: OnProgress) -> dict[CustomerName, str]:
-        """Create the customers who are missing, each once; return the ids that Polar gave them."""
+        """Create each missing customer once; return the ids that Polar assigned."""
         missing = {
             preview.request.customer: new_customer
             for preview in found
@@ -63,14 +63,14 @@ class ManualGranter:
     def grant(
         self, found: Sequence[GrantPreview], created: Mapping[CustomerName, str], granter: Granter
     ) -> Iterator[list[Outcome]]:
-        """Grant what Polar does not have yet, some hundreds a request; yield what became of it."""
-        asked = [
+        """Grant what Polar has not confirmed yet, in batches; yield the outcomes of each batch."""
+        grants = [
             preview.request.for_customer(preview.granted_to or created[preview.request.customer])
             for preview in found
             if not preview.is_done
         ]
         return run_batches(
-            asked,
+            grants,
             lambda some: self.held.deliveries.store_and_lease([one.delivery() for one in some]),
             pacer=self.pacer,
             granter=granter,
