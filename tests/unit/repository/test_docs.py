@@ -97,6 +97,15 @@ def test_the_architecture_page_covers_every_module_and_names_only_files_that_exi
     assert set(modules) == set(covered)
 
 
+def test_every_log_line_that_the_documents_quote_is_logged() -> None:
+    pages = " ".join(page.read_text() for page in DOCUMENTS)
+    quoted = set(re.findall(r"\blogs?(?: line)?\s`([^`]+)`", pages))
+    modules = [path for package in ("app", "workers", "config") for path in (ROOT / package).rglob("*.py")]
+    source = "".join(path.read_text() for path in modules)
+    assert len(quoted) > 4
+    assert {line for line in quoted if f'"{line}"' not in source} == set()
+
+
 def test_the_tests_that_the_reliability_page_names_exist() -> None:
     named = re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", (ROOT / "docs" / "reliability.md").read_text())
     assert len(named) > 20
