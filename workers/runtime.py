@@ -18,6 +18,7 @@ from workers.operations.recover import Recoverer
 from workers.pipeline.granter import Granter
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
+from workers.store import counts
 from workers.store.connect import connect
 from workers.store.counts import Tally
 from workers.store.schedule import ReconcileSchedule
@@ -62,7 +63,7 @@ def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -
 
 def polar_for(settings: Settings, tally: Tally | None = None, timings: Timings = DEFAULT_TIMINGS) -> Polar:
     """Return a client for the Polar that the settings mean; ConfigError without a token."""
-    count = partial((tally or Tally()).add, "polar_requests")
+    count = partial((tally or Tally()).add, counts.POLAR_REQUESTS)
     return Polar(url=settings.polar_url, token=settings.require_token(), count=count, timings=timings)
 
 

@@ -10,6 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.receiver.refusal_log import RefusalLog
+from workers.store import counts
 
 # From the start of a connection, or its last answer, to the next answer. uvicorn allows an idle connection
 # five of them, and Polar waits ten. It must be less than _GRACE_SECONDS in app.receiver.server: else uvicorn
@@ -154,7 +155,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         elif tally := self.app_state.get("tally"):
-            tally.add("rejected_requests", "malformed_http")
+            tally.add(counts.REJECTED_REQUESTS, "malformed_http")
         if not (is_part_of_request and self.cycle.response_started):
             self.transport.write(_BAD_REQUEST)
         self.transport.close()

@@ -9,6 +9,7 @@ from app.receiver.refusal_log import RefusalLog
 from app.receiver.signature import InvalidSignatureError, Verifier
 from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.errors import StoreUnavailableError
+from workers.store import counts
 from workers.store.counts import Tally
 from workers.store.intake import Disposition, Intake, RawDelivery
 
@@ -57,13 +58,13 @@ class WebhookEndpoint:
 
     def _confirm(self, delivery_id: str, disposition: Disposition) -> Response:
         if disposition is Disposition.IGNORED:
-            self._tally.add("webhooks", "other", disposition.value)
+            self._tally.add(counts.WEBHOOKS, "other", disposition.value)
         else:
             log.info(disposition.value, delivery=delivery_id)
         return JSONResponse({"delivery": delivery_id, "disposition": disposition}, status_code=202)
 
     def _refuse(self, status: int, error: str, detail: str, *, close: bool = False) -> Response:
-        self._tally.add("rejected_requests", error)
+        self._tally.add(counts.REJECTED_REQUESTS, error)
         headers = {"Connection": "close"} if close else {}
         if status == 503:  # noqa: PLR2004 - the number is the name
             headers["Retry-After"] = str(_RETRY_SECONDS)

@@ -16,9 +16,9 @@ from tests.support.real_stores import RETAIN, accept, claim_of, let_leases_end, 
 from workers.core.claims import Refund, Standing, TakeBack
 from workers.core.grants import Part, order_subject
 from workers.core.planning import Plan
-from workers.store import ledger_rows
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
+from workers.store.ledger_rows import take_back_row
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:
@@ -156,6 +156,6 @@ def stands_as_written(redis: Redis, standing: Standing) -> bool:
         after={},
         computed_from=grants,
     )
-    changes = cast(list[tuple[str, str, str]], ledger_rows.take_back_row(taking)[1])
+    changes = cast(list[dict[str, str]], take_back_row(taking)["changes"])
     written = cast(dict[bytes, bytes], redis.hgetall(standing.subject))
-    return {name.encode(): text.encode() for name, text, _ in changes}.items() <= written.items()
+    return {one["field"].encode(): one["before"].encode() for one in changes}.items() <= written.items()

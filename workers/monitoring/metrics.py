@@ -17,8 +17,7 @@ from redis import Redis
 
 from workers.core.delivery import Status
 from workers.core.envelope import STORED_TYPES
-from workers.store import keys
-from workers.store.counts import BOUNDS
+from workers.store import counts, keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
@@ -43,13 +42,13 @@ class Count:
 
 COUNTS = (
     Count(
-        name="webhooks",
+        name=counts.WEBHOOKS,
         words="Webhooks with a good signature, by what the receiver did.",
         labels=("type", "disposition"),
         known=(*_STORED, ("other", "ignored")),
     ),
     Count(
-        name="rejected_requests",
+        name=counts.REJECTED_REQUESTS,
         words="Webhooks that the receiver answered with an error, and what it could not read as requests.",
         labels=("reason",),
         known=(
@@ -61,23 +60,25 @@ COUNTS = (
         ),
     ),
     Count(
-        name="outcomes",
+        name=counts.OUTCOMES,
         words="Deliveries that came to an end; one that is run again ends again.",
         labels=("status",),
         known=tuple((status.value,) for status in Status if status is not Status.WAITING),
     ),
-    Count(name="retries", words="Deliveries put off, to be tried again.", known=((),)),
-    Count(name="grants", words="Grants and take-backs that Polar has confirmed.", labels=("meter",)),
-    Count(name="granted_units", words="Credits that Polar has confirmed.", labels=("meter",)),
-    Count(name="taken_back_units", words="Credits taken back, as Polar has confirmed.", labels=("meter",)),
+    Count(name=counts.RETRIES, words="Deliveries put off, to be tried again.", known=((),)),
+    Count(name=counts.GRANTS, words="Grants and take-backs that Polar has confirmed.", labels=("meter",)),
+    Count(name=counts.GRANTED_UNITS, words="Credits that Polar has confirmed.", labels=("meter",)),
     Count(
-        name="polar_requests",
+        name=counts.TAKEN_BACK_UNITS, words="Credits taken back, as Polar has confirmed.", labels=("meter",)
+    ),
+    Count(
+        name=counts.POLAR_REQUESTS,
         words="Requests made to Polar, by the status of its answer; none if no answer came.",
         labels=("status",),
     ),
 )
 
-_WAIT = "delivery_to_credit_seconds"
+_WAIT = counts.DELIVERY_TO_CREDIT_SECONDS
 
 Counted = Mapping[str, float]
 
@@ -158,10 +159,10 @@ def _counter(count: Count, counted: Counted) -> Metric:
 
 
 def _waits(counted: Counted) -> Metric:
-    in_each: Sequence[float] = [counted.get(f"{_WAIT} {bound}", 0.0) for bound in BOUNDS]
+    in_each: Sequence[float] = [counted.get(f"{_WAIT} {bound}", 0.0) for bound in counts.BOUNDS]
     return HistogramMetricFamily(
         f"credits_{_WAIT}",
         "How long it took from a delivery to its credit.",
-        buckets=list(zip(BOUNDS, accumulate(in_each), strict=True)),
-        sum_value=counted.get(f"{_WAIT}_sum", 0.0),
+        buckets=list(zip(counts.BOUNDS, accumulate(in_each), strict=True)),
+        sum_value=counted.get(counts.DELIVERY_TO_CREDIT_SECONDS_SUM, 0.0),
     )

@@ -1,4 +1,4 @@
-"""Reads the ledger as a list of grants: the newest, one order's, one customer's; never the whole of it."""
+"""Reads the ledger as a list of grants: the newest, an order's, or a customer's; never the whole ledger."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ _PAGE = 200
 
 
 class Audit:
-    """Grants in Redis, page by page."""
+    """The grants in the ledger, read page by page."""
 
     def __init__(self, redis: Redis, ledger: Ledger) -> None:
         self._redis = redis
@@ -24,9 +24,9 @@ class Audit:
         self._list_facts = redis.register_script(load_script("list_customer_facts"))
 
     def newest(self, *, since: datetime | None = None) -> Iterator[Entry]:
-        """Yield what Polar has taken since, newest first.
+        """Yield the grants that Polar has accepted since then, newest first.
 
-        What was restored while new credits came stands among these, with its own time.
+        Restored grants are listed where `rebuild` added them to the audit trail, with their own times.
         """
         last, first = "+", "-" if since is None else str(milliseconds_of(since))
         while page := self._page(last, first):
@@ -39,29 +39,29 @@ class Audit:
             last = f"({page[-1][0]}"
 
     def of_order(self, order_id: str) -> list[Entry]:
-        """Return all that was claimed for an order, and taken back, newest first."""
+        """Return all grants and take-backs of an order, newest first."""
         return _newest_first(entries_of(self._ledger.find(order_subject(order_id)).claims))
 
     def of_customer(self, customer_id: str) -> list[Entry]:
-        """Return all that was claimed for a customer, and taken back, newest first.
+        """Return all grants and take-backs of a customer, newest first.
 
-        What was taken back stands with its order, however old that is: so all of them are read.
+        A take-back is found by its order, however old that is: so all facts of the customer are read.
         """
         return _newest_first(entries_of(self._claims_of(customer_id)))
 
     def _claims_of(self, customer_id: str) -> Iterator[Claim]:
-        """Return a customer's claims: fact by fact from the first on, each before what was taken of it."""
+        """Return a customer's claims, the oldest fact first, each with its take-backs behind it."""
         found: list[Standing] = []
         after, seen = "", set[str]()
         while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
             found += self._ledger.find_many(subjects)
-            # No chain leads back, unless somebody has laid hands on the ledger.
+            # The chain has no loop unless somebody has edited the ledger; then `seen` ends it.
             seen.update(subjects)
             after = subjects[-1]
         return (claim for standing in reversed(found) for claim in standing.claims)
 
     def _page(self, last: str, first: str) -> list[tuple[str, str, str]]:
-        """Return ids, subjects and meters of the trail."""
+        """Return ids, subjects and meters from the audit trail, newest first."""
         rows = cast(
             list[tuple[bytes, dict[bytes, bytes]]],
             self._redis.xrevrange(keys.AUDIT, last, first, count=_PAGE),
@@ -74,7 +74,7 @@ class Audit:
 
 
 def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
-    """Return ``entries``, which come as they were claimed, by when Polar took them: else by the claim."""
+    """Sort ``entries`` by when Polar accepted them, else by their claim; the later claim wins a tie."""
     return sorted(entries, key=lambda one: one.granted_at or one.claimed_at)[::-1]
 
 

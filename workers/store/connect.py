@@ -8,18 +8,18 @@ from config.errors import ConfigError
 from workers.store.intake import Intake
 from workers.timings import DEFAULT_TIMINGS
 
-# A burst waits for one of these rather than be refused; Redis answers one at a time anyway.
+# In a burst, requests wait for one of these. More would not help: Redis runs one command at a time.
 _CONNECTIONS = 50
 
 
 def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_seconds) -> Redis:
-    """Return a client for workers and commands, or with less patience for a receiver; it connects later.
+    """Return a client, which connects when it is first used; the receiver passes a shorter timeout.
 
-    ConfigError if the URL's options (``?name=value``) are none that redis-py knows.
+    ConfigError if the URL has options (``?name=value``) that redis-py does not know.
     """
     try:
         client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
-        client.connection_pool.make_connection()  # it is only built: else it would fail at the first command
+        client.connection_pool.make_connection()  # opens nothing, but fails now if it ever will
     except (TypeError, ValueError, RedisError) as error:
         raise ConfigError(
             f"REDIS_URL: its options, after the question mark, cannot be used: {error}"
@@ -28,7 +28,7 @@ def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_s
 
 
 def intake_for(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds) -> Intake:
-    """Return the receiver's door to Redis; connects when first used."""
+    """Return the receiver's access to Redis, which connects when it is first used."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,

@@ -1,7 +1,8 @@
-"""What happened, counted: in a process until Redis has it, where the counts of all processes add up.
+"""Counts what happened: each process keeps its counts until it can add them to those in Redis.
 
-What the scripts see they count themselves, in the same step. A count's name is a field of ``keys.COUNTS``:
-what is counted, then its labels.
+What a script does, the script itself counts, in the same step; both use the names below. A field of
+``keys.COUNTS`` is a name and its labels, separated by spaces. To add a metric, add its name here and describe
+it in ``workers.monitoring.metrics``.
 """
 
 from collections import Counter
@@ -13,38 +14,64 @@ from redis import Redis
 
 from workers.store import keys
 
-# Seconds from a delivery to its credit. A worker is woken in a tenth, Polar answers in a half; who was killed
-# is replaced within a minute; after 300 s people are told.
+WEBHOOKS = "webhooks"  # type, disposition
+REJECTED_REQUESTS = "rejected_requests"  # reason
+OUTCOMES = "outcomes"  # status
+RETRIES = "retries"
+GRANTS = "grants"  # meter
+GRANTED_UNITS = "granted_units"  # meter
+TAKEN_BACK_UNITS = "taken_back_units"  # meter
+POLAR_REQUESTS = "polar_requests"  # status
+DELIVERY_TO_CREDIT_SECONDS = "delivery_to_credit_seconds"  # bound
+DELIVERY_TO_CREDIT_SECONDS_SUM = "delivery_to_credit_seconds_sum"
+
+NAMES = frozenset(
+    {
+        WEBHOOKS,
+        REJECTED_REQUESTS,
+        OUTCOMES,
+        RETRIES,
+        GRANTS,
+        GRANTED_UNITS,
+        TAKEN_BACK_UNITS,
+        POLAR_REQUESTS,
+        DELIVERY_TO_CREDIT_SECONDS,
+        DELIVERY_TO_CREDIT_SECONDS_SUM,
+    }
+)
+
+# The buckets of DELIVERY_TO_CREDIT_SECONDS. A worker wakes within 0.1 s, and Polar answers within 0.5 s. The
+# deliveries of a killed worker are taken over within a minute. After 300 s an alert is sent.
 BOUNDS = ("0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "3600", "+Inf")
 
 
 class Tally:
-    """Counts that Redis does not have yet; of all threads, as a worker asks Polar beside settling."""
+    """Counts that are not in Redis yet. Threads share it, for a worker asks Polar while it settles."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
 
-    def add(self, *names: str) -> None:
-        """Count one; none but the last of ``names`` may hold spaces."""
+    def add(self, name: str, *labels: str) -> None:
+        """Count one; only the last label may contain spaces."""
         with self._lock:
-            self._counts[" ".join(names)] += 1
+            self._counts[" ".join([name, *labels])] += 1
 
     @contextmanager
     def flush(self) -> Iterator[Mapping[str, int]]:
-        """Yield the counts to be written down; where that fails, they are kept for the next time."""
+        """Yield the counts to be written; if the block fails, they are kept for the next time."""
         with self._lock:
-            taken, self._counts = self._counts, Counter()
+            flushed, self._counts = self._counts, Counter()
         try:
-            yield taken
+            yield flushed
         except BaseException:
             with self._lock:
-                self._counts += taken
+                self._counts += flushed
             raise
 
 
 def add_counts(redis: Redis, counts: Mapping[str, int]) -> None:
-    """Add ``counts`` to those in Redis, all or none."""
+    """Add ``counts`` to those in Redis: all of them, or none."""
     if not counts:
         return
     pipeline = redis.pipeline()

@@ -1,4 +1,4 @@
-"""The store of raw deliveries: what came, whose turn it is, and what became of it."""
+"""Deliveries in Redis: what was received, what is due, and what became of it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,49 +18,48 @@ from workers.store.queue import drain_job_args
 from workers.store.scripts import load_script, milliseconds_of, moment_of
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-# Stands before the reason of a delivery that failed and was put to rest.
-_DISMISSED = "dismissed: "
+_DISMISSED = "dismissed: "  # precedes the reason of a dismissed delivery
 
 _PAGE = 200
 
 
 class DeliveryStore:
-    """Deliveries in Redis."""
+    """The deliveries in Redis."""
 
     def __init__(self, redis: Redis, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._redis = redis
         self._lease_ms = int(timings.lease_seconds * 1000)
-        # The first arguments of scripts that take deliveries by name.
-        self._taking: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, self._lease_ms)
+        # The first arguments of the scripts that lease deliveries by their ids.
+        self._lease_by_id: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, self._lease_ms)
         self._lease = redis.register_script(load_script("lease"))
         self._reopen = redis.register_script(load_script("reopen"))
         self._store_and_lease = redis.register_script(load_script("store_and_lease"))
         self._dismiss = redis.register_script(load_script("dismiss"))
 
     def lease(self, most: int) -> Lease:
-        """Take up to ``most`` deliveries that are due, until the lease ends; none during a pause."""
-        outages, *taken = self._lease(
+        """Lease up to ``most`` deliveries that are due; none during a pause."""
+        outages, *leased = self._lease(
             keys=[keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.deliveries(Status.WAITING)],
             args=[keys.DELIVERY, keys.BODY, self._lease_ms, most, *drain_job_args()],
         )
-        return Lease(deliveries=tuple(map(_leased, taken)), outages=outages)
+        return Lease(deliveries=tuple(map(_leased, leased)), outages=outages)
 
     def reopen(self, ids: Sequence[str]) -> tuple[Leased, ...]:
-        """Take these deliveries whatever became of them; unknown ids are left out."""
-        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*self._taking, *ids])))
+        """Lease these deliveries, whatever their status; ids that are unknown or erased are left out."""
+        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*self._lease_by_id, *ids])))
 
     def store_and_lease(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
-        """Store deliveries (id, type, body) that no receiver took, and take them; a known one is run again.
+        """Store deliveries (id, type, body) that no receiver accepted, and lease them; known ones run again.
 
-        The caller works on them itself; if it is killed, a worker does once the lease ends.
+        The caller works on them itself. If it is killed, a worker does so when the lease ends.
         """
-        args = [piece for id_, type_, body in rows for piece in (id_, type_, compress_body(body))]
-        return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*self._taking, *args])))
+        args = [value for id_, type_, body in rows for value in (id_, type_, compress_body(body))]
+        return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*self._lease_by_id, *args])))
 
     def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
-        """Put those of ``ids`` that failed to rest: skipped, with their reason, and kept for ``retain``."""
+        """Dismiss those of ``ids`` that failed: they become skipped, and expire after ``retain``."""
         rows = [
-            [one.id, [keys.about(id_) for id_ in (one.order_id, one.customer_id) if id_]]
+            {"id": one.id, "lists": [keys.about(id_) for id_ in (one.order_id, one.customer_id) if id_]}
             for one in self.get(ids)
         ]
         self._dismiss(
@@ -77,22 +76,22 @@ class DeliveryStore:
         return [_delivery(delivery_id, fields) for delivery_id, fields in found if b"status" in fields]
 
     def about_order(self, order_id: str) -> list[Delivery]:
-        """Return the settled deliveries that told of an order: whose plan was frozen, and all others."""
+        """Return the settled deliveries about an order: the one that claimed it, and those in its list."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.zrange(keys.about(order_id), 0, -1)
         pipeline.hget(order_subject(order_id), "delivery")
-        others, first = pipeline.execute()
-        found = self.get(sorted(id_.decode() for id_ in {*others, *([first] if first else [])}))
+        listed, claimer = pipeline.execute()
+        found = self.get(sorted(id_.decode() for id_ in {*listed, *([claimer] if claimer else [])}))
         return [one for one in found if one.status is not Status.WAITING]
 
     def body(self, delivery_id: str) -> bytes:
-        """Return the body of a delivery as it was signed."""
+        """Return the body of a delivery, the bytes that were signed; empty if it is unknown or erased."""
         return decompress_body(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")
 
     def newest(
         self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None
     ) -> Iterator[Delivery]:
-        """Yield deliveries of these statuses that came since, newest first, read page by page."""
+        """Yield the deliveries of these statuses received since then, newest first, reading page by page."""
         oldest = "-inf" if since is None else str(milliseconds_of(since))
         pages = [self._ids(status, oldest) for status in statuses]
         ids = merge(*pages, key=lambda row: row[1], reverse=True)
@@ -109,14 +108,14 @@ class DeliveryStore:
                 return
 
     def count_by_status(self) -> dict[Status, int]:
-        """Return how many deliveries are kept, by status."""
+        """Return the number of deliveries in Redis, by status."""
         pipeline = self._redis.pipeline(transaction=False)
         for status in Status:
             pipeline.zcard(keys.deliveries(status))
         return dict(zip(Status, pipeline.execute(), strict=True))
 
     def oldest_waiting(self) -> datetime | None:
-        """Return when the delivery that waits longest came."""
+        """Return when the oldest waiting delivery was received."""
         first = cast(
             list[tuple[bytes, float]],
             self._redis.zrange(keys.deliveries(Status.WAITING), 0, 0, withscores=True),
@@ -154,7 +153,7 @@ def _delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
 
 
 def _reason(fields: Mapping[bytes, bytes]) -> str:
-    """Return the reason, which a script has cut into pieces, maybe within a letter."""
+    """Return the reason, which a script has cut into pieces of bytes, maybe within a character."""
     names = chain([b"reason"], (b"reason:%d" % number for number in count(2)))
     return b"".join(fields[name] for name in takewhile(fields.__contains__, names)).decode()
 

@@ -1,7 +1,7 @@
-"""The receiver's only door: a verified delivery is stored and queued in one round trip, or not at all.
+"""Stores verified deliveries for the receiver: each is stored and queued in one round trip, or not at all.
 
-Deliveries that arrive while a round trip is under way share the next one (group commit): Redis writes its
-log to disk once for all of them. A lone one waits for nobody.
+Deliveries that arrive during a round trip share the next one (group commit): Redis writes its append-only
+file to disk once for all of them. A delivery that arrives alone is stored at once.
 """
 
 import asyncio
@@ -25,113 +25,111 @@ from workers.store.queue import drain_job_args
 from workers.store.redis_errors import describe_redis_error
 from workers.store.scripts import load_script
 
-_READY_SECONDS = 10  # a readiness probe's mark; it only has to be written
+_READY_SECONDS = 10  # how long a readiness probe's key lives; nobody reads it
 
-# Some milliseconds of Redis's time: everybody else waits meanwhile.
-_MOST_TOGETHER = 100
-_MOST_BYTES_TOGETHER = 1024 * 1024
+# One batch takes Redis some milliseconds, during which every other client waits.
+_BATCH_DELIVERIES = 100
+_BATCH_BYTES = 1024 * 1024
 
 
 class Disposition(StrEnum):
     """What intake did with a delivery."""
 
     ACCEPTED = "accepted"
-    """It is in Redis, and a worker will see it."""
+    """It is stored, and a worker will process it."""
     DUPLICATE = "duplicate"
-    """It was there already."""
+    """It was stored before."""
     IGNORED = "ignored"
-    """Its type leads to no credit: not stored."""
+    """It was not stored, because webhooks of its type never grant anything."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawDelivery:
-    """A delivery whose signature is good; ``body`` are the very bytes that were signed."""
+    """A delivery with a valid signature; ``body`` has the bytes that were signed."""
 
     id: str
     body: bytes
 
 
-class _Held(NamedTuple):
-    """A delivery that waits for its round trip, its body packed."""
+class _Pending(NamedTuple):
+    """A delivery that waits for its round trip; its body is compressed."""
 
     id: str
     type: str
     body: bytes
-    turn: asyncio.Future[Disposition]
+    disposition: asyncio.Future[Disposition]
 
 
 class Intake:
-    """Stores deliveries in Redis."""
+    """Stores deliveries in Redis, in batches."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._accept = redis.register_script(load_script("accept"))
-        self._waiting: deque[_Held] = deque()
+        self._waiting: deque[_Pending] = deque()
         self._storing: asyncio.Task[None] | None = None
 
     async def accept(self, delivery: RawDelivery) -> Disposition:
-        """Store and queue ``delivery``; StoreUnavailableError if Redis did not confirm that."""
-        # What is no event at all is stored too: it ends as failed, where somebody sees it.
+        """Store and queue ``delivery``; StoreUnavailableError if Redis did not confirm it."""
+        # A body that is no event is stored too: it ends as failed, where operators see it.
         type_ = peek_type(delivery.body) or ""
         if type_ and type_ not in STORED_TYPES:
             return Disposition.IGNORED
-        held = _Held(
-            delivery.id, type_, compress_body(delivery.body), asyncio.get_running_loop().create_future()
-        )
-        self._waiting.append(held)
+        disposition: asyncio.Future[Disposition] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Pending(delivery.id, type_, compress_body(delivery.body), disposition))
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store())
-        return await held.turn
+        return await disposition
 
     async def _store(self) -> None:
-        """Store what waits, and what comes meanwhile."""
+        """Store the deliveries that wait, and those that arrive meanwhile."""
         while self._waiting:
-            together = list(self._take())
+            batch = list(self._next_batch())
             try:
-                answers = await self._store_together(together)
+                dispositions = await self._store_batch(batch)
             except (RedisError, OSError) as error:
-                # Who waited behind them is not to wait for the next one to fail: Polar's patience is 10 s.
-                _refuse([*together, *self._waiting], StoreUnavailableError(describe_redis_error(error)))
+                # Those behind it would wait for another timeout, and Polar waits only 10 s.
+                _refuse([*batch, *self._waiting], StoreUnavailableError(describe_redis_error(error)))
                 self._waiting.clear()
                 await self._leave_replica(error)
-            except BaseException as error:  # the receiver ends, or a bug: nobody is to wait for ever
-                _refuse([*together, *self._waiting], StoreUnavailableError(f"not stored: {error!r}"))
+            except BaseException as error:  # the receiver ends, or a bug: no request may wait for ever
+                _refuse([*batch, *self._waiting], StoreUnavailableError(f"not stored: {error!r}"))
                 self._waiting.clear()
                 raise
             else:
-                for held, answer in zip(together, answers, strict=True):
-                    if not held.turn.done():  # its sender may have gone; it is stored all the same
-                        held.turn.set_result(Disposition(answer.decode()))
+                for pending, disposition in zip(batch, dispositions, strict=True):
+                    if not pending.disposition.done():  # done if the sender has disconnected
+                        pending.disposition.set_result(Disposition(disposition.decode()))
 
-    def _take(self) -> Iterator[_Held]:
-        """Take from what waits as much as Redis can store without keeping others waiting for long."""
+    def _next_batch(self) -> Iterator[_Pending]:
+        """Yield as many waiting deliveries as Redis can store without delaying other clients much."""
         size = 0
-        for _ in range(_MOST_TOGETHER):
-            if not self._waiting or size > _MOST_BYTES_TOGETHER:
+        for _ in range(_BATCH_DELIVERIES):
+            if not self._waiting or size > _BATCH_BYTES:
                 return
-            held = self._waiting.popleft()
-            size += len(held.body)
-            yield held
+            pending = self._waiting.popleft()
+            size += len(pending.body)
+            yield pending
 
-    async def _store_together(self, together: Sequence[_Held]) -> list[bytes]:
-        flat: list[EncodableT] = [piece for held in together for piece in (held.id, held.type, held.body)]
-        answers: list[bytes] = await self._accept(
+    async def _store_batch(self, batch: Sequence[_Pending]) -> list[bytes]:
+        rows: list[EncodableT] = [value for one in batch for value in (one.id, one.type, one.body)]
+        dispositions: list[bytes] = await self._accept(
             keys=[keys.DUE, keys.deliveries(Status.WAITING), keys.COUNTS],
-            args=[keys.DELIVERY, keys.BODY, len(together), *flat, *drain_job_args()],
+            args=[keys.DELIVERY, keys.BODY, len(batch), *rows, *drain_job_args()],
         )
-        return answers
+        return dispositions
 
     async def _leave_replica(self, error: Exception) -> None:
-        """After a fail-over, leave the server that is primary no more."""
-        # The name leads to another one by then, but open connections do not. Redis 6 tells of it in the
-        # words of a script's error alone.
+        """After a fail-over, close the connections to the server that is no longer the primary."""
+        # By then the host name leads to the new primary, but open connections do not. Where a script met the
+        # error, Redis 6 says so only in the text.
         if isinstance(error, ReadOnlyError) or "-READONLY" in str(error):
-            with suppress(RedisError, OSError):  # with TLS, a server that does not let go
-                # What others are using now is closed when it has told them the same.
+            with suppress(RedisError, OSError):  # with TLS, closing can fail
+                # Connections in use are closed when they meet the same error.
                 await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def check(self) -> None:
-        """See that Redis takes writes; StoreUnavailableError says why it does not."""
+        """Check that Redis takes writes; StoreUnavailableError says why it does not."""
         try:
             await self._redis.set(keys.READY, 1, ex=_READY_SECONDS)
         except (RedisError, OSError) as error:
@@ -143,7 +141,7 @@ class Intake:
         await self._redis.aclose()
 
 
-def _refuse(all_held: Iterable[_Held], error: StoreUnavailableError) -> None:
-    for held in all_held:
-        if not held.turn.done():
-            held.turn.set_exception(error)
+def _refuse(deliveries: Iterable[_Pending], error: StoreUnavailableError) -> None:
+    for pending in deliveries:
+        if not pending.disposition.done():
+            pending.disposition.set_exception(error)

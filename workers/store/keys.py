@@ -1,88 +1,93 @@
-"""Every key that we have in Redis, and how long it lives. RQ's own begin with ``rq:``.
+"""Every key of ours in Redis, and how long it lives. RQ's keys begin with ``rq:``.
 
-The ledger's subjects (``credits:order:<id>`` and the like) come from ``workers.core.grants``: they live
-for ever, for they are what stands between an order and its second credit.
+The ledger's entries have their subjects as keys (``credits:order:<id>`` and the like, see
+``workers.core.grants``). They never expire: they are what prevents a second credit for the same order.
 """
 
-# What is unsettled, scored by when it is next due (ms). Lives while anything waits.
+# A sorted set: unsettled deliveries, scored by when each is next due (ms). Exists while any delivery waits.
 DUE = "credits:due"
 
-# Nobody talks to Polar while this stands; its text says why. Expires when the pause is over.
+# A string: while it exists no worker asks Polar; its text says why. Expires when the pause is over.
 PAUSE = "credits:pause"
 
-# Pauses in a row since Polar last took something. Deleted by the next success, else after a day.
+# A hash: how many pauses in a row there were since Polar last accepted anything, since when, and why. Deleted
+# when Polar accepts something; expires a day after the last pause.
 OUTAGE = "credits:outage"
 
-# When our share of Polar's rate limit is whole again (ms). Expires then.
+# A string: when our whole share of Polar's rate limit is there again (ms). Expires at that time.
 BUDGET = "credits:budget"
 
-# Stands after a 429: for each five minutes that are left of it, our share is halved. Expires within fifteen.
+# A string, written after a 429: our share is reduced while it exists, halved for each five minutes that it
+# still lives. Expires after at most fifteen minutes.
 THRIFT = "credits:thrift"
 
-# Held by the one worker that tries Polar again after a pause. Expires with that worker's lease.
+# A string: held by the one worker that asks Polar first after a pause. Expires with that worker's lease.
 PROBE = "credits:probe"
 
-# A stream, one entry a settled grant, in order: the audit trail. Lives for ever.
+# A stream, the audit trail: an entry for each settled grant, in the order of settlement. Never expires.
 AUDIT = "credits:audit"
 
-# What a rebuild has written down and not put into the audit trail yet, scored by when Polar took it (ms).
-# Lives until that rebuild, or the next one, has.
+# A sorted set: grants that `rebuild` has restored but not yet added to the audit trail, scored by when Polar
+# accepted them (ms). Exists until this rebuild or the next one has added them.
 RESTORED = "credits:restored"
 
-# A hash: by customer, the newest of their facts in the ledger, without `credits:`; its field `before` names
-# the one before it. Lives for ever, as they do.
+# A hash: by customer, the newest of their facts in the ledger. Each fact names the one before it in its field
+# `before`. Both leave out `credits:`. Never expires.
 CUSTOMERS = "credits:customers"
 
-# A hash, written at each tick: the rules that workers have in force, and whether they have refused the file
-# since. Expires soon after the last worker.
+# A hash, written at each tick: which rules the workers use, and whether they have refused the file since.
+# Expires soon after the last worker has ended.
 RULES = "credits:rules"
 
-# What has failed, and what people were told of it. Lives for ever: a handful of small numbers.
+# A hash: how many deliveries have failed, and what was reported to people. Never expires; it is small.
 ALERTS = "credits:alerts"
 
-# What happened, all told: a hash of numbers for /metrics, a field for each name and its labels. Lives for
-# ever: it has some fields a meter, however much happens.
+# A hash: all that was counted for /metrics since the beginning, a field for each name with its labels (see
+# workers.store.counts). Never expires: how many fields it has depends only on the number of meters.
 COUNTS = "credits:counts"
 
-# Since when workers have looked without a gap, and Polar has been as it is. Expires soon after the last.
+# A hash: since when workers have looked for alerts without a gap while Polar was in the same state. Expires
+# soon after the last look.
 WATCH = "credits:watch"
 
-# Stands from a round of the reconciler until the next one is due. Expires then.
+# A string: exists from the beginning of a round of the reconciler until the next is due. Expires then.
 RECONCILED = "credits:reconciled"
 
-# Written by readiness probes to see that Redis takes writes. Expires in seconds.
+# A string: written by readiness probes to see whether Redis takes writes. Expires within seconds.
 READY = "credits:ready"
-
-
-def delivery(delivery_id: str) -> str:
-    """Return the hash of one delivery. Expires ``CREDITS_RETAIN`` after it is settled; never if failed."""
-    return DELIVERY + delivery_id
-
-
-def body(delivery_id: str) -> str:
-    """Return what was sent, packed. Lives as long as its delivery, unless it is erased before."""
-    return BODY + delivery_id
-
-
-def about(id_: str) -> str:
-    """Return the settled deliveries about an order, or a customer, that no entry of the ledger names.
-
-    Scored by when they expire (ms; inf if failed). Expires like the last of them.
-    """
-    return ABOUT + id_
-
-
-def hush(kind: str) -> str:
-    """Return what stands while people are not told of this kind of trouble again. Expires in minutes."""
-    return f"credits:hush:{kind}"
-
-
-def deliveries(status: str) -> str:
-    """Return the deliveries of one status, scored by when they came (ms). Pruned like their hashes."""
-    return DELIVERIES + status
-
 
 DELIVERY = "credits:delivery:"
 BODY = "credits:body:"
 DELIVERIES = "credits:deliveries:"
 ABOUT = "credits:about:"
+
+
+def delivery(delivery_id: str) -> str:
+    """Return the key of a delivery's hash. Expires ``CREDITS_RETAIN`` after settlement, never if failed."""
+    return DELIVERY + delivery_id
+
+
+def body(delivery_id: str) -> str:
+    """Return the key of a delivery's compressed body. Expires with the delivery, unless erased before."""
+    return BODY + delivery_id
+
+
+def about(id_: str) -> str:
+    """Return the key of the settled deliveries about an order or a customer that no ledger entry names.
+
+    A sorted set, scored by when each delivery expires (ms; inf if it failed). Expires with the last of them.
+    """
+    return ABOUT + id_
+
+
+def hush(kind: str) -> str:
+    """Return the key that exists while alerts of this kind are not repeated. Expires within minutes."""
+    return f"credits:hush:{kind}"
+
+
+def deliveries(status: str) -> str:
+    """Return the key of the list of deliveries with this status.
+
+    A sorted set, scored by when each was received (ms). Each tick removes deliveries that have expired.
+    """
+    return DELIVERIES + status

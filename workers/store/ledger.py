@@ -1,7 +1,7 @@
-"""The ledger: what each business fact was found to be worth, frozen at the claim, settled by Polar's 200.
+"""The ledger: the grants of each business fact, frozen by a claim, settled by Polar's 200.
 
-One hash a subject (``credits:order:<id>``): who, by which delivery, and a field for each meter, so that
-``<subject>:<meter>`` is the key of a grant here as it is Polar's ``external_id``.
+Each subject (``credits:order:<id>``) has one hash: the customer, the delivery that claimed it, and a field
+for each meter. So ``<subject>:<meter>`` is a grant's key in the ledger, and its ``external_id`` at Polar.
 """
 
 import json
@@ -15,17 +15,19 @@ from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant
 from workers.core.planning import Plan
-from workers.store import keys, ledger_rows
+from workers.store import keys
 from workers.store.counts import BOUNDS, Tally
+from workers.store.ledger_hashes import frozen_standing, read_standing
+from workers.store.ledger_rows import Row, accepted_row, claim_row, outcome_row, read_row, take_back_row
 from workers.store.scripts import load_script
 
 
 class Ledger:
-    """Claims and settlements in Redis; entries never expire."""
+    """The ledger in Redis; its entries never expire."""
 
     def __init__(self, redis: Redis, *, retain: timedelta) -> None:
         self.tally = Tally()
-        """What else this process has counted; it goes to Redis with the next settlement."""
+        """What this process counts besides; the next settlement writes it to Redis."""
         self._redis = redis
         self._retain = retain
         self._claim = redis.register_script(load_script("claim"))
@@ -35,52 +37,50 @@ class Ledger:
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Freeze each (delivery id, plan) unless its fact is frozen; return what stands now.
+        """Freeze each (delivery id, plan) unless its fact is frozen; return what the ledger has then.
 
-        A plan without grants freezes nothing: it only looks, and notes its refund. Nor does the plan of
-        a delivery whose number in ``attempts`` is no more its last: another worker has it by now.
+        A plan without grants freezes nothing: it only notes its refund. Neither does the plan of a delivery
+        whose number in ``attempts`` is not its latest attempt: another worker has the delivery by now.
         """
         known = attempts or {}
-        rows = [
-            ledger_rows.claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans
-        ]
+        rows = [claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans]
         return [
-            # Of what was frozen just now only the moment comes back: to read all of it again took longest.
-            ledger_rows.frozen(delivery_id, plan, found)
+            # For what was frozen just now the script returns only the time: reading it all back took longest.
+            frozen_standing(delivery_id, plan, found)
             if isinstance(found, bytes)
-            else ledger_rows.standing(plan.subject, found)
-            for (delivery_id, plan), found in zip(plans, self._ask(rows), strict=True)
+            else read_standing(plan.subject, found)
+            for (delivery_id, plan), found in zip(plans, self._run_claim(rows), strict=True)
         ]
 
     def find_for_plan(self, plan: Plan) -> Standing:
-        """Return what stands for all that ``plan`` is about; touches nothing."""
+        """Return what the ledger has for all subjects of ``plan``; changes nothing."""
         return self.find_for_plans([plan])[0]
 
     def find_for_plans(self, plans: Sequence[Plan]) -> list[Standing]:
-        """Return what stands for each of ``plans``, likewise; for one that is about nothing, nothing."""
-        asked = [plan for plan in plans if plan.subject]
-        found = iter(self._ask([ledger_rows.look_row(plan) for plan in asked]) if asked else [])
+        """Return what the ledger has for each plan: an empty Standing for one without a subject."""
+        with_subject = [plan for plan in plans if plan.subject]
+        found = iter(self._run_claim([read_row(plan) for plan in with_subject]) if with_subject else [])
         return [
-            ledger_rows.standing(plan.subject, next(found)) if plan.subject else Standing(subject="")
+            read_standing(plan.subject, next(found)) if plan.subject else Standing(subject="")
             for plan in plans
         ]
 
     def find(self, subject: str) -> Standing:
-        """Return what stands for ``subject``."""
+        """Return what the ledger has for ``subject``."""
         return self.find_for_plan(Plan(subject=subject))
 
     def find_many(self, subjects: Sequence[str]) -> list[Standing]:
-        """Return what stands for each of ``subjects``."""
+        """Return what the ledger has for each of ``subjects``."""
         return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze what is taken back; what was worked out from an older standing is passed over."""
-        self._take_back(keys=[], args=[json.dumps([ledger_rows.take_back_row(one) for one in claims])])
+        """Freeze take-backs, but for those that were computed from an older state of the ledger."""
+        self._take_back(keys=[], args=[json.dumps([take_back_row(one) for one in claims])])
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Write down in one step what Polar has taken and what became of the deliveries.
+        """Record in one step which grants Polar has accepted and what became of the deliveries.
 
-        Returns those deliveries that another has by now: of them nothing was written.
+        Returns the ids of deliveries that another worker has by now: their outcomes were not written.
         """
         with self.tally.flush() as counts:
             lost = self._settle(
@@ -91,18 +91,18 @@ class Ledger:
                     keys.DELIVERIES,
                     keys.ABOUT,
                     int(self._retain.total_seconds()),
-                    json.dumps([[grant.subject, grant.meter, float(grant.units)] for grant in accepted]),
-                    json.dumps([ledger_rows.outcome_row(outcome) for outcome in outcomes]),
+                    json.dumps([accepted_row(grant) for grant in accepted]),
+                    json.dumps([outcome_row(outcome) for outcome in outcomes]),
                     json.dumps(BOUNDS),
                     json.dumps(counts),
                 ],
             )
         return {delivery_id.decode() for delivery_id in lost}
 
-    def _ask(self, rows: Sequence[Sequence[object]]) -> list[Any]:
-        found: list[Any] = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
-        return found
-
     def count_grants(self) -> int:
         """Return how many grants Polar has ever confirmed to us."""
         return int(self._redis.xlen(keys.AUDIT))
+
+    def _run_claim(self, rows: Sequence[Row]) -> list[Any]:
+        found: list[Any] = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
+        return found

@@ -1,4 +1,4 @@
-"""How a process waits while Redis is away: it logs the outage once, and its end once."""
+"""How a process waits while Redis is away: it logs the beginning and the end of the outage, once each."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class RedisOutage:
-    """How long Redis has been away."""
+    """One process's view of whether Redis is away."""
 
     def __init__(self, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._timings = timings
@@ -22,11 +22,11 @@ class RedisOutage:
 
     @property
     def is_ongoing(self) -> bool:
-        """Say whether Redis is away."""
+        """Return whether Redis is away."""
         return self._began is not None
 
     def run(self, step: Callable[[], None], *, reconnect: Callable[[], None]) -> float:
-        """Run ``step``; return 0, or how many seconds to wait where Redis did not answer."""
+        """Run ``step``; return 0, or how many seconds to wait if Redis did not answer."""
         try:
             step()
         except RedisError as error:
@@ -36,7 +36,7 @@ class RedisOutage:
         return 0
 
     def record_failure(self, error: RedisError) -> float:
-        """Note that Redis did not answer; return how many seconds to wait, a little longer each time."""
+        """Note that Redis did not answer; return how many seconds to wait, longer each time."""
         if self._began is None:
             self._began = time.monotonic()
             log.warning("Redis is away: waiting for it", reason=describe_redis_error(error))

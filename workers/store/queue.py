@@ -1,4 +1,4 @@
-"""The message that wakes a worker, written as RQ would write it; and what RQ's queue says of itself."""
+"""The RQ job that wakes a worker, written as RQ writes it; and the state of RQ's queue."""
 
 from datetime import datetime
 from uuid import uuid4
@@ -14,22 +14,21 @@ from rq.worker_registration import get_keys
 from workers.store import keys
 
 QUEUE = "credits"
-# A wire format: jobs of this name may lie in Redis while a new version starts.
+# A wire format: jobs with this name may be in Redis while a new version starts.
 DRAIN = "workers.jobs.drain"
-_JOB_TIMEOUT_SECONDS = 180  # a drain ends itself in seconds; this is for one that hangs
-_RESULT_SECONDS = 60  # long enough to be seen in a dashboard, short enough to cost no memory
-_FAILURE_SECONDS = 86_400  # what became of a delivery is told by the delivery, not by RQ's job
-# A worker that gave no sign for so long is dead or hangs: a drain takes 5 s, a request 20 s.
+_JOB_TIMEOUT_SECONDS = 180  # a drain ends within seconds; this is for one that hangs
+_RESULT_SECONDS = 60  # long enough for a dashboard to show it, short enough to cost no memory
+_FAILURE_SECONDS = 86_400  # only for dashboards: the outcome of a delivery is kept with the delivery
+# A worker without a heartbeat for so long is dead or hangs: a drain takes 5 s, a request 20 s.
 WORKER_SILENCE_SECONDS = 45
-# A job wants a connection even where it is only written out; this one is never opened.
-_NOWHERE = Redis()
+_NO_CONNECTION = Redis()  # RQ wants one to create a job, but never opens it
 
 
 def drain_job_args() -> list[EncodableT]:
-    """Return what a script needs to queue one drain job: the last arguments of those that do."""
+    """Return the last arguments of a script that may queue a drain job (see ``shared.lua``)."""
     job = new_drain_job()
     fields = job.to_dict() | {"enqueued_at": utcformat(now()), "status": JobStatus.QUEUED.value}
-    flat = [piece for pair in fields.items() for piece in pair]
+    flat = [value for pair in fields.items() for value in pair]
     return [
         keys.PAUSE,
         f"{Queue.redis_queue_namespace_prefix}{QUEUE}",
@@ -42,7 +41,7 @@ def drain_job_args() -> list[EncodableT]:
 def new_drain_job() -> Job:
     return Job.create(
         DRAIN,
-        connection=_NOWHERE,
+        connection=_NO_CONNECTION,
         serializer=JSONSerializer,
         origin=QUEUE,
         id=f"drain-{uuid4().hex}",
@@ -55,15 +54,15 @@ def new_drain_job() -> Job:
 
 
 def queue_length(redis: Redis) -> int:
-    """Return how many RQ jobs wait in our queue."""
+    """Return the number of RQ jobs in our queue."""
     return Queue(QUEUE, connection=redis, serializer=JSONSerializer).count
 
 
 def workers_alive(redis: Redis, now: datetime) -> int:
-    """Return how many of RQ's workers on our queue gave a sign of life lately."""
+    """Return the number of workers on our queue with a recent heartbeat."""
     queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
     pipeline = redis.pipeline(transaction=False)
     for key in get_keys(queue=queue):
         pipeline.hmget(key, "last_heartbeat", "death")
-    signs = [sign for sign, death in pipeline.execute() if sign and not death]
-    return sum((now - utcparse(sign.decode())).total_seconds() < WORKER_SILENCE_SECONDS for sign in signs)
+    heartbeats = [utcparse(beat.decode()) for beat, death in pipeline.execute() if beat and not death]
+    return sum((now - beat).total_seconds() < WORKER_SILENCE_SECONDS for beat in heartbeats)

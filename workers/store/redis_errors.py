@@ -1,6 +1,6 @@
-"""What a Redis server says of itself or refuses, in words: what that means for credits, and what to do.
+"""Texts for what is wrong with a Redis server: what an error or a setting means for credits, and what to do.
 
-Pure, and the one place of these words: the log at start-up, ``credits check`` and ``/healthz`` share them.
+Pure. The log at start-up, ``credits check`` and ``/healthz`` all use these texts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,20 +21,20 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
-_OLDEST = (6, 2)  # what we have seen our scripts and RQ work with
-_NEARLY_FULL = 0.9  # time to look after it, and it is not refusing yet
+_OLDEST = (6, 2)  # the oldest version with which our scripts and RQ were tested
+_NEARLY_FULL = 0.9  # leaves time to act before it refuses writes
 
 _READ_ONLY = "it is a read-only replica, so it takes no writes (point REDIS_URL at the primary)"
 _FULL = "its memory is full, so it takes no writes (raise maxmemory, or see what fills it)"
-_CLUSTER = "it is a cluster, whose nodes have some keys each (use a server without cluster mode)"
+_CLUSTER = "it is a cluster, whose nodes share the keys out (use a server without cluster mode)"
 _GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
 
-# By what stands somewhere in its words: of a pipeline or, before Redis 7, of a script they begin with others.
+# By a text anywhere in the error: in a pipeline, or in a script before Redis 7, the text does not come first.
 _BY_MARK = {
     "MISCONF": "it cannot write to its disk, so it takes no writes (make room; its log says more)",
     "UNBLOCKED": "it is no longer the primary (wait for the fail-over, or point REDIS_URL at the new one)",
-    "NOREPLICAS": "it takes no writes, for it has fewer replicas than min-replicas-to-write asks for",
+    "NOREPLICAS": "it takes no writes, because it has fewer replicas than min-replicas-to-write asks for",
     "-READONLY": _READ_ONLY,
     "-OOM": _FULL,
     "CERTIFICATE_VERIFY_FAILED": (
@@ -61,16 +61,16 @@ _BY_CLASS: Mapping[type[Exception], str] = {
 
 
 def describe_redis_error(error: Exception) -> str:
-    """Say what an error of Redis means and what to do, with Redis's own words."""
+    """Return what an error of Redis means and what to do, followed by Redis's own text."""
     text = str(error)
-    by_mark = [words for mark, words in _BY_MARK.items() if mark in text]
-    by_class = [words for kind, words in _BY_CLASS.items() if isinstance(error, kind)]
-    meaning, *_ = [*by_mark, *by_class, "it refuses what we ask of it"]
+    by_mark = [meaning for mark, meaning in _BY_MARK.items() if mark in text]
+    by_class = [meaning for kind, meaning in _BY_CLASS.items() if isinstance(error, kind)]
+    meaning, *_ = [*by_mark, *by_class, "it refuses a command"]
     return f"{meaning}: {text}"
 
 
 def find_server_errors(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
-    """Yield what could make a server lose what it was given; ``settings`` are empty where it hides them."""
+    """Yield why a server could lose data; ``settings`` are empty if it hides them."""
     if info.get("cluster_enabled") == 1:
         yield _CLUSTER
     if info.get("role") == "slave" and info.get("slave_read_only") == 0:
@@ -85,7 +85,7 @@ def find_server_errors(info: Mapping[str, Any], settings: Mapping[str, str]) -> 
 
 
 def find_server_warnings(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is well today, and may not be so for long."""
+    """Yield what may become a problem."""
     if info.get("aof_enabled") == 1 and settings.get("appendfsync") == "no":
         yield (
             "appendfsync is no: a power failure loses what was accepted in the last half minute "
@@ -95,7 +95,7 @@ def find_server_warnings(info: Mapping[str, Any], settings: Mapping[str, str]) -
     used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
     if most and _NEARLY_FULL <= used / most < 1:
         yield (
-            f"its memory is nearly full, {used / most:.0%} of maxmemory: full, it takes no writes "
+            f"its memory is nearly full, {used / most:.0%} of maxmemory: once full, it takes no writes "
             "(raise maxmemory, or see what fills it)"
         )
 
@@ -111,7 +111,7 @@ def _without_aof(info: Mapping[str, Any], settings: Mapping[str, str]) -> str:
 
 
 def _version(info: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return (7, 2) of 7.2.4; the newest of all where it says none."""
+    """Return (7, 2) for 7.2.4; a very new version if the server does not name one."""
     try:
         return tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     except (KeyError, ValueError):

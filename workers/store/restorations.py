@@ -1,4 +1,4 @@
-"""Writes into the ledger what `rebuild` read back from Polar; each call is one atomic step in Redis."""
+"""Writes into the ledger what `credits rebuild` has read back from Polar. Each fact is one atomic step."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from workers.store import keys
 from workers.store.ledger_rows import correction_row, restoration_row
 from workers.store.scripts import load_script
 
-_AUDIT_BATCH = 200  # while a script runs, everybody waits
+_AUDIT_BATCH = 200  # every other client waits while a script runs
 
 
 class RestorationStore:
@@ -24,17 +24,20 @@ class RestorationStore:
         self._extend_audit = redis.register_script(load_script("extend_audit"))
 
     def correct(self, corrections: Sequence[Correction]) -> list[bool]:
-        """Write Polar's amounts over the ledger's; say of each fact whether it was still as it was read."""
+        """Replace the ledger's amounts by Polar's; return for each fact whether it was unchanged until then.
+
+        A fact that has changed since it was read is left as it is.
+        """
         written = self._correct(args=[json.dumps([correction_row(one) for one in corrections])])
         return [bool(one) for one in written]
 
     def restore(self, restorations: Sequence[Restoration]) -> list[bool]:
-        """Write facts that the ledger lacks; say of each whether all of it was written."""
+        """Write facts that the ledger lacks; return for each whether all of it was written."""
         rows = json.dumps([restoration_row(one) for one in restorations])
         written = self._restore(keys=[keys.CUSTOMERS, keys.RESTORED], args=[REBUILD, rows])
         return [bool(one) for one in written]
 
     def extend_audit(self) -> None:
-        """Put what was restored into the audit trail: by this rebuild, and by one that was killed."""
+        """Add restored grants to the audit trail, also those of an earlier rebuild that was killed."""
         while self._extend_audit(keys=[keys.RESTORED, keys.AUDIT], args=[_AUDIT_BATCH]):
             pass

@@ -1,4 +1,4 @@
-"""When the reconciler runs: one round at a time, on one of all hosts."""
+"""When the reconciler runs: one round at a time, on one host of all."""
 
 from datetime import timedelta
 
@@ -9,22 +9,22 @@ from workers.store.counts import Tally, add_counts
 
 
 class ReconcileSchedule:
-    """The key that stands from one round until the next is due."""
+    """A key in Redis that exists from the beginning of one round until the next is due."""
 
     def __init__(self, redis: Redis, tally: Tally) -> None:
         self._redis = redis
         self._tally = tally
 
     def begin(self, *, at_most: timedelta) -> bool:
-        """Begin a round if one is due and nobody has begun it; it ends after ``at_most`` if its host dies."""
+        """Begin a round; return False if none is due. If this host dies, it ends after ``at_most``."""
         return bool(self._redis.set(keys.RECONCILED, 1, nx=True, px=at_most))
 
     def end(self, *, next_in: timedelta) -> None:
-        """Say when the next round is due, and write down what this one has counted."""
+        """Set when the next round is due, and write what this one has counted to Redis."""
         self._redis.pexpire(keys.RECONCILED, next_in)
-        with self._tally.flush() as counts:  # a round that finds nothing settles nothing
+        with self._tally.flush() as counts:  # a round that finds nothing has no settlement to write them
             add_counts(self._redis, counts)
 
     def reconnect(self) -> None:
-        """Connect anew before the next command: after an outage the name may lead to another server."""
+        """Use a new connection from now on: after an outage the host name may belong to another server."""
         self._redis.connection_pool.disconnect()

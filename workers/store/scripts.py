@@ -1,4 +1,4 @@
-"""The Lua scripts: each is one atomic step, and takes its time from Redis, the one clock of all hosts."""
+"""Loads Lua scripts. Each is one atomic step, and takes the time from Redis, the one clock of all hosts."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 @cache
 def load_script(name: str) -> str:
-    """Return the script ``workers/store/lua/<name>.lua`` behind the functions that all of them share."""
+    """Return ``workers/store/lua/<name>.lua``, behind the functions that all scripts share."""
     folder = files("workers.store") / "lua"
     return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()
 
@@ -18,5 +18,5 @@ def moment_of(milliseconds: str | bytes | float) -> datetime:
 
 
 def milliseconds_of(moment: datetime) -> int:
-    """Return a moment as Redis keeps it."""
+    """Return a moment as milliseconds since the epoch, as Redis keeps it."""
     return int(moment.timestamp() * 1000)

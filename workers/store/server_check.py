@@ -1,4 +1,4 @@
-"""Asks a Redis server whether it takes what it is given, keeps it, and lets us do what we must."""
+"""Checks a Redis server: does it take writes, does it keep them, and does it permit what we need?"""
 
 from collections.abc import Iterator
 from typing import cast
@@ -13,7 +13,7 @@ from workers.store.scripts import load_script
 
 _READY_SECONDS = 10
 
-# All that we and RQ run, in scripts or without.
+# Every command that we and RQ use, in scripts or directly.
 COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "mget", "multi", "persist",
@@ -26,7 +26,7 @@ _PREFIXES = ("credits:", "rq:")
 
 
 def redis_findings(redis: Redis) -> list[Finding]:
-    """Return what is wrong with a server, errors and warnings; one that is away is one error."""
+    """Return the problems of a server as errors and warnings; a server that is away is one error."""
     try:
         return list(_findings(redis))
     except (RedisError, OSError) as error:
@@ -35,7 +35,7 @@ def redis_findings(redis: Redis) -> list[Finding]:
 
 def _findings(redis: Redis) -> Iterator[Finding]:
     info, settings = _info(redis), _settings(redis)
-    missing = [_error(words) for words in _missing_permissions(redis)]
+    missing = [_error(detail) for detail in _missing_permissions(redis)]
     yield from missing
     try:
         redis.set(keys.READY, 1, ex=_READY_SECONDS)
@@ -43,16 +43,16 @@ def _findings(redis: Redis) -> Iterator[Finding]:
         if not missing:
             yield _error(describe_redis_error(error))
     except ResponseError as error:
-        if isinstance(error, ReadOnlyError):  # after a fail-over the name may lead to another server
-            redis.connection_pool.disconnect(inuse_connections=False)  # those are other threads'
+        if isinstance(error, ReadOnlyError):  # after a fail-over the host name may lead to another server
+            redis.connection_pool.disconnect(inuse_connections=False)  # other threads use those
         yield _error(describe_redis_error(error))
     if info is None:
-        detail = "its user may not run info, so whether it keeps what it is given is not seen (ACL: +info)"
+        detail = "its user may not run info, so whether it keeps its data cannot be checked (ACL: +info)"
         yield Finding(level="warning", what="redis", detail=detail)
         return
     yield from map(_error, find_server_errors(info, settings))
-    for doubt in find_server_warnings(info, settings):
-        yield Finding(level="warning", what="redis", detail=doubt)
+    for warning in find_server_warnings(info, settings):
+        yield Finding(level="warning", what="redis", detail=warning)
 
 
 def _info(redis: Redis) -> dict[str, object] | None:
@@ -63,7 +63,7 @@ def _info(redis: Redis) -> dict[str, object] | None:
 
 
 def _settings(redis: Redis) -> dict[str, str]:
-    """Return what INFO does not tell; nothing where the server, managed by others, hides it."""
+    """Return settings that INFO does not show; none if the server, run by a provider, hides them."""
     try:
         return {
             name: value
@@ -75,7 +75,7 @@ def _settings(redis: Redis) -> dict[str, str]:
 
 
 def _missing_permissions(redis: Redis) -> Iterator[str]:
-    """Yield what this user may not do, all at once: as it works it would meet one after the other."""
+    """Yield all that our user may not do, at once: in use, the errors would come one after another."""
     ask = redis.register_script(load_script("permissions"))
     denied = {prefix: _names(ask(args=[prefix, *COMMANDS])) for prefix in _PREFIXES}
     closed = [prefix for prefix in _PREFIXES if set(denied[prefix]) >= _ON_KEYS]

@@ -1,4 +1,4 @@
-"""Which Redis the settings mean, and the stores in it."""
+"""The Redis that the settings name, and the stores in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stores:
-    """What lies in Redis."""
+    """A Redis client, and the stores that use it."""
 
     redis: Redis
     deliveries: DeliveryStore
@@ -27,7 +27,7 @@ class Stores:
 
 @contextmanager
 def redis_server(settings: Settings) -> Iterator[str]:
-    """Yield the URL of the Redis to use: the operator's, else the embedded one while we need it."""
+    """Yield the URL of the operator's Redis if one is set, else of the embedded one, which runs meanwhile."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
         return
@@ -37,7 +37,7 @@ def redis_server(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def stores(settings: Settings) -> Iterator[Stores]:
-    """Yield the stores of the Redis that the settings mean."""
+    """Yield the stores in the Redis that the settings name."""
     with redis_server(settings) as url, connect(url) as connection:
         yield stores_in(connection, settings)
 

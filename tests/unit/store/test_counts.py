@@ -1,11 +1,13 @@
 """What a process counts is written down once, whether or not Redis is there at the time."""
 
 import asyncio
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.resources import files
 from typing import Any, cast
 
 import httpx
@@ -16,8 +18,29 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from app.receiver.tally_flusher import TallyFlusher
 from tests.support.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError
+from workers.monitoring.metrics import COUNTS
 from workers.polar.client import Polar
-from workers.store.counts import Tally
+from workers.store.counts import (
+    DELIVERY_TO_CREDIT_SECONDS,
+    DELIVERY_TO_CREDIT_SECONDS_SUM,
+    NAMES,
+    POLAR_REQUESTS,
+    Tally,
+)
+
+
+def test_scripts_count_under_the_names_of_the_one_list() -> None:
+    scripts = [one.read_text() for one in (files("workers.store") / "lua").iterdir()]
+    calls = [call for script in scripts for call in re.findall(r"(?<!function )\bcount\((.*)", script)]
+    names = [re.match(r"'(\w+)'", call) for call in calls]
+    assert all(names), calls  # a name that is computed could be any
+    assert {name[1] for name in names if name} <= NAMES
+    assert len(calls) > 5
+
+
+def test_every_name_is_a_metric_and_every_metric_has_a_name() -> None:
+    histogram = {DELIVERY_TO_CREDIT_SECONDS, DELIVERY_TO_CREDIT_SECONDS_SUM}
+    assert {count.name for count in COUNTS} == NAMES - histogram
 
 
 class SomeRedis:
@@ -145,7 +168,7 @@ def answered(answer: Any) -> dict[str, int]:
         url=URL,
         token=TOKEN,
         transport=httpx.MockTransport(respond),
-        count=partial(tally.add, "polar_requests"),
+        count=partial(tally.add, POLAR_REQUESTS),
     )
     with pytest.raises(PolarError):
         polar.ingest([EVENT])

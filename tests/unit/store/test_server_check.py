@@ -105,7 +105,7 @@ def test_memory_is_nearly_full_from_nine_tenths_and_leaves_out_what_redis_leaves
         (RedisGoneError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "ssl_ca_certs="),
         (RedisGoneError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not speak TLS"),
         (FileNotFoundError("redis.sock"), "cannot be reached (is it up? If REDIS_URL is set, is it right?)"),
-        (ResponseError("BUSY Redis is busy running a script."), "refuses what we ask"),
+        (ResponseError("BUSY Redis is busy running a script."), "it refuses a command"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

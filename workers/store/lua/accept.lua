@@ -1,35 +1,39 @@
--- Store deliveries and see that they will be drained.
--- KEYS: due, waiting, counts     ARGV: delivery prefix, body prefix, how many, {id, type, body}..., wake...
--- Returns "accepted" or "duplicate" for each
-local last = 3 + 3 * ARGV[3]
-local now = text(clock())
-local to_drain = false
+-- Stores new deliveries and queues a drain job for them. It is one step, so that a 2xx from the receiver means that
+-- the delivery is kept and that a worker will see it. The hash of a delivery is written last: it is what makes Polar's
+-- next attempt a duplicate. Returns 'accepted' or 'duplicate' for each.
+local due, waiting, counts = unpack(KEYS)
+local delivery_prefix, body_prefix, deliveries = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local first_delivery = 4 -- three arguments each: id, type, body. Bodies are binary, which JSON cannot carry.
+local drain_job = drain_job_from(first_delivery + 3 * deliveries)
 
-local function accept(id, type, body)
-  local key = ARGV[1] .. id
+local now = text(clock())
+local is_drain_needed = false
+
+local function accept(id, type_, body)
+  local key = delivery_prefix .. id
   if redis.call('EXISTS', key) == 1 then
     if redis.call('HGET', key, 'status') == 'waiting' then
-      redis.call('ZADD', KEYS[1], 'NX', now, id)
-      to_drain = true
+      redis.call('ZADD', due, 'NX', now, id)
+      is_drain_needed = true
     end
     return 'duplicate'
   end
-  redis.call('HSET', key, 'type', type, 'status', 'waiting', 'received_at', now, 'attempts', 0)
-  redis.call('SET', ARGV[2] .. id, body)
-  redis.call('ZADD', KEYS[1], now, id)
-  redis.call('ZADD', KEYS[2], now, id)
-  to_drain = true
+  redis.call('SET', body_prefix .. id, body)
+  redis.call('ZADD', due, now, id)
+  redis.call('ZADD', waiting, now, id)
+  redis.call('HSET', key, 'type', type_, 'status', 'waiting', 'received_at', now, 'attempts', 0)
+  is_drain_needed = true
   return 'accepted'
 end
 
-local answers = {}
-for i = 4, last, 3 do
-  local answer = accept(ARGV[i], ARGV[i + 1], ARGV[i + 2])
-  answers[#answers + 1] = answer
-  count('webhooks ' .. (ARGV[i + 1] == '' and 'unreadable' or ARGV[i + 1]) .. ' ' .. answer)
+local dispositions = {}
+for i = 1, deliveries do
+  local id, type_, body = unpack(ARGV, first_delivery + 3 * (i - 1), first_delivery + 3 * i - 1)
+  dispositions[i] = accept(id, type_, body)
+  count('webhooks', (type_ == '' and 'unreadable' or type_) .. ' ' .. dispositions[i])
 end
-write_counts(KEYS[3])
-if to_drain then
-  ensure_drain(wake_from(last + 1))
+write_counts(counts)
+if is_drain_needed then
+  ensure_drain(drain_job)
 end
-return answers
+return dispositions

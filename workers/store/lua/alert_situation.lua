@@ -1,50 +1,54 @@
--- How things stand, for who tells people of it. Counts what is parked, for some of it may be gone by then.
--- KEYS: told, watch, failed, waiting, outage, audit, hush...     ARGV: s after which nobody has looked
--- Returns JSON; what there is none of is left out
+-- Returns, as JSON, the situation from which the alerter decides what to report; a value that is unknown is left out.
+-- Also counts failed deliveries in `parked`, which only grows: some of those that failed since the last alert may be
+-- dismissed or replayed by now. It is one step, so that workers that run it at the same time count no failure twice.
+local alerts, watch, failed_list, waiting_list, outage, audit = unpack(KEYS, 1, 6)
+local first_hush = 7
+local watch_seconds = ARGV[1]
+
 local now = text(clock())
 
 local function count_failed()
-  local failed = redis.call('ZCARD', KEYS[3])
-  local before = tonumber(redis.call('HGET', KEYS[1], 'failed') or 0)
+  local failed = redis.call('ZCARD', failed_list)
+  local before = tonumber(redis.call('HGET', alerts, 'failed') or 0)
   if failed > before then
-    redis.call('HINCRBY', KEYS[1], 'parked', failed - before)
+    redis.call('HINCRBY', alerts, 'parked', failed - before)
   end
   if failed ~= before then
-    redis.call('HSET', KEYS[1], 'failed', failed)
+    redis.call('HSET', alerts, 'failed', failed)
   end
   return failed
 end
 
--- Since when there has always been a worker that looked, and Polar was as it is now.
-local function same_since(away)
-  local polar = away and 'away' or 'there'
-  if redis.call('HGET', KEYS[2], 'polar') ~= polar then
-    redis.call('HSET', KEYS[2], 'polar', polar, 'since', now)
+-- Returns since when workers have looked without a gap while Polar was in the state in which it is now.
+local function same_since(is_away)
+  local polar = is_away and 'away' or 'there'
+  if redis.call('HGET', watch, 'polar') ~= polar then
+    redis.call('HSET', watch, 'polar', polar, 'since', now)
   end
-  redis.call('EXPIRE', KEYS[2], ARGV[1])
-  return redis.call('HGET', KEYS[2], 'since')
+  redis.call('EXPIRE', watch, watch_seconds)
+  return redis.call('HGET', watch, 'since')
 end
 
 local failed = count_failed()
-local told = redis.call('HMGET', KEYS[1], 'parked', 'known', 'stuck', 'polar')
-local outage = redis.call('HMGET', KEYS[5], 'since', 'reason')
-local oldest = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
-local credit = redis.call('XREVRANGE', KEYS[6], '+', '-', 'COUNT', 1)
+local parked, known, stuck, polar = unpack(redis.call('HMGET', alerts, 'parked', 'known', 'stuck', 'polar'))
+local away_since, away_reason = unpack(redis.call('HMGET', outage, 'since', 'reason'))
+local oldest = redis.call('ZRANGE', waiting_list, 0, 0, 'WITHSCORES')
+local last_grant = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1]
 local hushed = {}
-for i = 7, #KEYS do
-  hushed[i - 6] = redis.call('EXISTS', KEYS[i])
+for i = first_hush, #KEYS do
+  hushed[#hushed + 1] = redis.call('EXISTS', KEYS[i])
 end
 return cjson.encode({
   now = now,
-  same_since = same_since(outage[1]),
+  same_since = same_since(away_since),
   failed = failed,
-  parked = tonumber(told[1] or 0),
-  known = tonumber(told[2] or 0),
-  told = { told[3] and 1 or 0, told[4] and 1 or 0 },
+  parked = tonumber(parked or 0),
+  known = tonumber(known or 0),
+  told = { stuck and 1 or 0, polar and 1 or 0 },
   hushed = hushed,
-  waiting = redis.call('ZCARD', KEYS[4]),
+  waiting = redis.call('ZCARD', waiting_list),
   oldest_waiting = oldest[2],
-  last_credit = credit[1] and string.match(credit[1][1], '%d+'),
-  away_since = outage[1] or nil,
-  away_reason = outage[2] or nil,
+  last_credit = last_grant and string.match(last_grant[1], '%d+'),
+  away_since = away_since or nil,
+  away_reason = away_reason or nil,
 })

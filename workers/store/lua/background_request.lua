@@ -1,16 +1,20 @@
--- In how many ms may a request be made that can wait? Only half of the burst is for those: what is live
--- finds the other half. And during a pause they wait as everybody does.
--- KEYS: budget, pause, thrift     ARGV: burst, interval ms, 1 to take it if it may be made now
-local pause = redis.call('PTTL', KEYS[2])
-if pause > 0 then
-  return pause
+-- Returns in how many ms a request that is not urgent may be made, and takes it from our share of Polar's rate limit if
+-- asked to and if that is now. Such requests use only half of the burst, so that webhooks always find the other half.
+-- They wait during a pause like all others. See take_request.lua for the algorithm.
+local budget, pause, reduced = unpack(KEYS)
+local full_burst, full_interval_ms, is_taken = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+
+local pause_ms = redis.call('PTTL', pause)
+if pause_ms > 0 then
+  return pause_ms
 end
 local now = clock()
-local burst, interval = share_now(tonumber(ARGV[1]), tonumber(ARGV[2]), KEYS[3])
-local most = math.max(1, math.floor(burst / 2))
-local tat = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
-local early = math.ceil(tat - now - (most - 1) * interval)
-if early <= 0 and ARGV[3] == '1' then
-  redis.call('SET', KEYS[1], text(math.ceil(tat + interval)), 'PX', text(math.ceil(tat + interval - now)))
+local burst, interval_ms = current_share(full_burst, full_interval_ms, reduced)
+local background_burst = math.max(1, math.floor(burst / 2))
+local whole_at = math.max(now, tonumber(redis.call('GET', budget) or 0))
+local wait_ms = math.ceil(whole_at - now - (background_burst - 1) * interval_ms)
+if wait_ms <= 0 and is_taken then
+  local next_whole_at = whole_at + interval_ms
+  redis.call('SET', budget, text(math.ceil(next_whole_at)), 'PX', text(math.ceil(next_whole_at - now)))
 end
-return math.max(0, early)
+return math.max(0, wait_ms)

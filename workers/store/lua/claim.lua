@@ -1,102 +1,95 @@
--- Freeze each plan unless its fact is frozen already; return all that stands frozen now.
--- KEYS: customers
--- ARGV: delivery prefix,
---       JSON [[subject, [refunded amount, share] or [], [delivery, attempt] or [], base fields,
---              [[subject, fields], ...]], ...]
--- Without base fields it only looks. Returns for each
--- {the subject's hash, {another's subject, its hash, 1 if it hangs on this one, else 0}, ...}; or, where nothing
--- was known of the subject and all of its plan has been frozen just now, the moment (ms).
+-- Freezes each plan whose fact is not frozen yet, and returns what the ledger has for each fact. It is one step, so
+-- that of two workers with different rules only one freezes a plan. A plan without base fields only reads.
+--
+-- plans: {subject, refund = {amount, share}, lease = {delivery, attempt}, base = fields, claims = {{subject, fields}}};
+--        refund, lease and base may be missing. `base` has what every claim has, whether it grants anything or not.
+-- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}. Where the whole
+-- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
+local customers = KEYS[1]
+local delivery_prefix, plans = ARGV[1], cjson.decode(ARGV[2])
+
 local now = text(clock())
 
 local function is_frozen(subject)
   return redis.call('HEXISTS', subject, 'delivery') == 1
 end
 
--- Who slept past its lease freezes nothing: another has the delivery, and maybe other rules.
-local function holds(lease)
-  return #lease == 0 or redis.call('HGET', ARGV[1] .. lease[1], 'attempts') == tostring(lease[2])
+-- A worker whose lease has run out freezes nothing: another one has the delivery, and maybe newer rules.
+local function is_valid(lease)
+  return not lease or redis.call('HGET', delivery_prefix .. lease.delivery, 'attempts') == lease.attempt
 end
 
--- The highest refund is kept with the order, credited already or not.
-local function note(subject, amount, share)
-  local seen = redis.call('HGET', subject, 'refunded_amount')
-  if not seen or tonumber(amount) > tonumber(seen) or (amount == seen and share == '1/1') then
-    redis.call('HSET', subject, 'refunded_amount', amount, 'refunded_share', share)
+-- The highest refund is kept with the order, whether the order is credited yet or not.
+local function note_refund(order, refund)
+  local known = redis.call('HGET', order, 'refunded_amount')
+  local is_new = not known or tonumber(refund.amount) > tonumber(known)
+  if is_new or (refund.amount == known and refund.share == '1/1') then
+    redis.call('HSET', order, 'refunded_amount', refund.amount, 'refunded_share', refund.share)
   end
 end
 
--- Each fact names the one before it of the same customer: all of them are found from the newest on. All
--- subjects begin with `credits:`; that is left out. Base fields are the delivery, its id, the customer, their id.
-local function list(subject, fields)
-  local customer = fields[4]
-  local before = redis.call('HGET', KEYS[1], customer)
+local function freeze(plan)
+  local own, linked = nil, {}
+  for _, claim in ipairs(plan.claims) do
+    if claim.subject == plan.subject then
+      own = claim.fields
+    elseif not is_frozen(claim.subject) then
+      append(claim.fields, 'claimed_at', now)
+      write(claim.subject, claim.fields)
+      linked[#linked + 1] = link_to(claim.subject)
+    end
+  end
+  if not own and #linked == 0 then
+    return
+  end
+  local fields = own or plan.base
+  append(fields, 'claimed_at', now)
+  local customer = value_of('customer', fields)
+  local before = newest_fact(customers, customer)
   if before then
     append(fields, 'before', before)
   end
-  redis.call('HSET', KEYS[1], customer, string.sub(subject, #'credits:' + 1))
+  set_newest_fact(customers, customer, plan.subject)
+  if #linked > 0 then
+    append(fields, 'also', table.concat(linked, ' '))
+  end
+  write(plan.subject, fields) -- one command: each command is one entry of the append-only file
 end
 
-local function freeze(subject, base, claims)
-  local own, linked = nil, {}
-  for _, claim in ipairs(claims) do
-    if claim[1] == subject then
-      own = claim[2]
-    elseif not is_frozen(claim[1]) then
-      append(claim[2], 'claimed_at', now)
-      write(claim[1], claim[2])
-      linked[#linked + 1] = link_to(claim[1])
-    end
-  end
-  if own or #linked > 0 then
-    local fields = own or base
-    append(fields, 'claimed_at', now)
-    list(subject, fields)
-    if #linked > 0 then
-      append(fields, 'also', table.concat(linked, ' '))
-    end
-    write(subject, fields) -- in one command: each one more goes to the append-only file on its own
-  end
-end
-
-local function value_of(name, flat)
-  for i = 1, #flat, 2 do
-    if flat[i] == name then
-      return flat[i + 1]
-    end
-  end
-end
-
-local function standing(subject, own, claims)
-  local found, seen = { own }, { [subject] = true }
-  local function add(other, is_linked)
-    if not seen[other] then
-      seen[other] = true
-      found[#found + 1] = { other, redis.call('HGETALL', other), is_linked }
+local function standing(plan, own)
+  local found, seen = { own }, { [plan.subject] = true }
+  local function add(subject, is_linked)
+    if not seen[subject] then
+      seen[subject] = true
+      found[#found + 1] = { subject, redis.call('HGETALL', subject), is_linked }
     end
   end
   for link in string.gmatch(value_of('also', own) or '', '%S+') do
-    add(linked_by(link, subject), 1)
+    add(linked_by(link, plan.subject), 1)
   end
-  for _, claim in ipairs(claims) do
-    add(claim[1], 0)
+  for _, claim in ipairs(plan.claims) do
+    add(claim.subject, 0)
   end
   return found
 end
 
-local answer = {}
-for i, plan in ipairs(cjson.decode(ARGV[2])) do
-  local subject, refund, lease, base, claims = unpack(plan)
-  if #refund > 0 then
-    note(subject, refund[1], refund[2])
+local function claim(plan)
+  if plan.refund then
+    note_refund(plan.subject, plan.refund)
   end
-  local own, is_new = redis.call('HGETALL', subject), false
-  if #base > 0 and not value_of('delivery', own) and holds(lease) then
-    freeze(subject, base, claims)
-    is_new = #own == 0 and #claims == 1 and claims[1][1] == subject
-    if not is_new then
-      own = redis.call('HGETALL', subject)
-    end
+  local own = redis.call('HGETALL', plan.subject)
+  if not plan.base or value_of('delivery', own) or not is_valid(plan.lease) then
+    return standing(plan, own)
   end
-  answer[i] = is_new and now or standing(subject, own, claims)
+  freeze(plan)
+  if #own == 0 and #plan.claims == 1 and plan.claims[1].subject == plan.subject then
+    return now
+  end
+  return standing(plan, redis.call('HGETALL', plan.subject))
 end
-return answer
+
+local standings = {}
+for i, plan in ipairs(plans) do
+  standings[i] = claim(plan)
+end
+return standings

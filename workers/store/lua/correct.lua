@@ -1,8 +1,12 @@
--- Write Polar's amounts over those of the ledger: all of a fact's at once, unless any has changed meanwhile.
--- ARGV: JSON [[fact, [[field, taken before, taken after], ...],
---              [[subject, fields as they are], ...], [[subject, fields as they are to be], ...]], ...]
--- Returns for each 1, or 0 where something has changed since it was worked out.
-local function stands(subject, fields)
+-- Replaces the ledger's amounts by Polar's, for `credits rebuild`. All amounts of a fact change in one step, and none
+-- of them if any has changed since it was read: then rebuild reads the fact again.
+--
+-- corrections: {fact, changes = {{field, before, after}}, read = {{subject, fields}}, corrected = {{subject, fields}}};
+--              `read` has the claims as they were read, `corrected` as they are to be.
+-- Returns for each 1, or 0 where something has changed meanwhile.
+local corrections = cjson.decode(ARGV[1])
+
+local function has(subject, fields)
   for i = 1, #fields, 2 do
     if redis.call('HGET', subject, fields[i]) ~= fields[i + 1] then
       return false
@@ -11,23 +15,28 @@ local function stands(subject, fields)
   return true
 end
 
-local function correct(fact, changes, grants, corrected)
-  local is_as_before = is_as_worked_out(fact, changes)
-  for _, grant in ipairs(grants) do
-    is_as_before = is_as_before and stands(unpack(grant))
+local function is_as_read(correction)
+  for _, claim in ipairs(correction.read) do
+    if not has(claim.subject, claim.fields) then
+      return false
+    end
   end
-  if not is_as_before then
+  return is_unchanged(correction.fact, correction.changes)
+end
+
+local function correct(correction)
+  if not is_as_read(correction) then
     return 0
   end
-  for _, grant in ipairs(corrected) do
-    write(unpack(grant))
+  for _, claim in ipairs(correction.corrected) do
+    write(claim.subject, claim.fields)
   end
-  note_taken(fact, changes)
+  write_changes(correction.fact, correction.changes)
   return 1
 end
 
 local done = {}
-for i, item in ipairs(cjson.decode(ARGV[1])) do
-  done[i] = correct(unpack(item))
+for i, correction in ipairs(corrections) do
+  done[i] = correct(correction)
 end
 return done

@@ -1,7 +1,11 @@
--- Hand on to the audit trail what was restored: in the order of time, but behind what is there already.
--- KEYS: restored, audit     ARGV: most     Returns how many were handed on
-local function last()
-  local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+-- Moves restored grants into the audit trail, oldest first. Adding to the trail and removing from the set are one step,
+-- so that no grant is listed twice. A stream takes no entry that is older than its last one: an older grant is added
+-- after it, and keeps its own time in the ledger. Returns how many grants were moved.
+local restored, audit = unpack(KEYS)
+local most = tonumber(ARGV[1])
+
+local function last_id()
+  local newest = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1]
   if not newest then
     return 0, 0
   end
@@ -9,24 +13,24 @@ local function last()
   return tonumber(ms), tonumber(number)
 end
 
-local ms, number = last()
+local last_ms, last_number = last_id()
 
-local function id_for(at)
-  if at > ms then
-    ms, number = at, 0
-  elseif at == ms then
-    number = number + 1
+local function next_id(at)
+  if at > last_ms then
+    last_ms, last_number = at, 0
+  elseif at == last_ms then
+    last_number = last_number + 1
   else
-    ms = math.huge
+    last_ms = math.huge -- Redis numbers this entry, and all that follow
     return '*'
   end
-  return text(ms) .. '-' .. text(number)
+  return text(last_ms) .. '-' .. text(last_number)
 end
 
-local found = redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')
+local found = redis.call('ZRANGE', restored, 0, most - 1, 'WITHSCORES')
 for i = 1, #found, 2 do
   local subject, meter = string.match(found[i], '^([^\n]*)\n(.*)$')
-  redis.call('XADD', KEYS[2], id_for(tonumber(found[i + 1])), 'subject', subject, 'meter', meter)
+  redis.call('XADD', audit, next_id(tonumber(found[i + 1])), 'subject', subject, 'meter', meter)
 end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[1] - 1)
+redis.call('ZREMRANGEBYRANK', restored, 0, most - 1)
 return #found / 2

@@ -1,48 +1,51 @@
--- Take what is due until the lease ends; after that it is due again by itself.
--- KEYS: due, pause, outage, probe, waiting
--- ARGV: delivery prefix, body prefix, lease ms, most, wake...
--- Returns {pauses in a row, {id, type, body, strikes, attempt}, ...}
-if redis.call('EXISTS', KEYS[2]) == 1 then
+-- Leases deliveries that are due to the calling worker. A lease moves a delivery's due time to the end of the lease: if
+-- the worker is killed, the delivery becomes due again by itself. It is one step, so that no two workers get the same
+-- delivery, and that after a pause only one of them asks Polar first (the probe).
+-- Returns {outages, {id, type, body, strikes, attempt}, ...}; `outages` is the number of pauses in a row.
+local due, pause, outage, probe, waiting = unpack(KEYS)
+local delivery_prefix, body_prefix, lease_ms, most = unpack(ARGV, 1, 4)
+local first_drain_argument = 5
+
+if redis.call('EXISTS', pause) == 1 then
   return { 0 }
 end
-local outages = tonumber(redis.call('HGET', KEYS[3], 'pauses') or 0)
-if outages > 0 and not redis.call('SET', KEYS[4], 1, 'NX', 'PX', ARGV[3]) then
-  return { 0 } -- somebody else is trying whether Polar is back
+local outages = tonumber(redis.call('HGET', outage, 'pauses') or 0)
+if outages > 0 and not redis.call('SET', probe, 1, 'NX', 'PX', lease_ms) then
+  return { 0 } -- another worker is the probe
 end
+
 local function bodies_of(ids)
   local keys = {}
   for i, id in ipairs(ids) do
-    keys[i] = ARGV[2] .. id
+    keys[i] = body_prefix .. id
   end
   return #keys > 0 and redis.call('MGET', unpack(keys)) or {}
 end
 
 local now = clock()
--- A probe is the smaller the longer Polar is away: what is too much for it at once gets through in the end.
-local most = math.max(1, math.floor(ARGV[4] / 2 ^ outages))
-local leased, ends = { outages }, {}
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, most)
+-- The longer the outage, the fewer deliveries a probe has: if a large request is what Polar cannot take, a small one
+-- gets through in the end.
+local limit = math.max(1, math.floor(most / 2 ^ outages))
+local leased, due_times = { outages }, {}
+local ids = redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limit)
 local bodies = bodies_of(ids)
 for i, id in ipairs(ids) do
-  local key = ARGV[1] .. id
-  local found = redis.call('HMGET', key, 'type', 'strikes', 'status')
-  if found[3] == 'waiting' then
-    append(ends, text(now + ARGV[3]), id)
-    leased[#leased + 1] = {
-      id, found[1], bodies[i] or '', found[2] or '0',
-      redis.call('HINCRBY', key, 'attempts', 1),
-    }
+  local key = delivery_prefix .. id
+  local type_, strikes, status = unpack(redis.call('HMGET', key, 'type', 'strikes', 'status'))
+  if status == 'waiting' then
+    append(due_times, text(now + lease_ms), id)
+    leased[#leased + 1] = { id, type_, bodies[i] or '', strikes or '0', redis.call('HINCRBY', key, 'attempts', 1) }
   else
-    redis.call('ZREM', KEYS[1], id) -- settled, or nothing is known of it any more
-    redis.call('ZREM', KEYS[5], id)
+    redis.call('ZREM', due, id) -- it is settled, or has expired
+    redis.call('ZREM', waiting, id)
   end
 end
 if #leased == 1 then
-  redis.call('DEL', KEYS[4])
+  redis.call('DEL', probe)
 else
-  call_with('ZADD', KEYS[1], ends) -- each command goes to the append-only file on its own
+  call_with('ZADD', due, due_times) -- one command: each command is one entry of the append-only file
 end
-if #ids == most and outages == 0 then
-  ensure_drain(wake_from(5)) -- there may be more than one worker's share
+if #ids == limit and outages == 0 then
+  ensure_drain(drain_job_from(first_drain_argument)) -- more may be due: wake another worker
 end
 return leased

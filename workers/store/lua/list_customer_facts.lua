@@ -1,18 +1,21 @@
--- A customer's facts in the ledger, from the newest claimed to the first.
--- KEYS: customers     ARGV: customer, subject to go on from or '', most
-local function named(name)
+-- Returns the subjects of a customer's facts, a page at a time, the newest first. It follows the chain that shared.lua
+-- describes: from its beginning, or from after the last subject of the page before.
+local customers = KEYS[1]
+local customer, last_subject, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local function subject_of(name)
   return name and 'credits:' .. name
 end
 
 local subject
-if ARGV[2] == '' then
-  subject = named(redis.call('HGET', KEYS[1], ARGV[1]))
+if last_subject == '' then
+  subject = subject_of(newest_fact(customers, customer))
 else
-  subject = named(redis.call('HGET', ARGV[2], 'before'))
+  subject = subject_of(redis.call('HGET', last_subject, 'before'))
 end
 local found = {}
-while subject and #found < tonumber(ARGV[3]) do
+while subject and #found < most do
   found[#found + 1] = subject
-  subject = named(redis.call('HGET', subject, 'before'))
+  subject = subject_of(redis.call('HGET', subject, 'before'))
 end
 return found

@@ -1,10 +1,13 @@
--- Which of these commands may our user not run on this key?
--- ARGV: key, commands...     Returns the commands; none where the server is too old to say
+-- Returns which of these commands our Redis user may not run on a key; none if the server is too old to tell.
+local key = ARGV[1]
+local first_command = 2
+
 local denied = {}
-for i = 2, redis.acl_check_cmd and #ARGV or 0 do
-  -- Twice, for those that move something from key to key; the others do not mind.
-  if not redis.acl_check_cmd(ARGV[i], ARGV[1], ARGV[1]) then
-    denied[#denied + 1] = ARGV[i]
+for i = first_command, redis.acl_check_cmd and #ARGV or 0 do
+  local command = ARGV[i]
+  -- The key is given twice for commands that move something from one key to another; the others ignore it.
+  if not redis.acl_check_cmd(command, key, key) then
+    denied[#denied + 1] = command
   end
 end
 return denied

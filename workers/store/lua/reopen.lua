@@ -1,9 +1,12 @@
--- Take deliveries by name, settled or not; the caller works on them itself.
--- Without its body none can be worked on: what is erased is left as it is.
--- KEYS: due     ARGV: delivery prefix, body prefix, prefix of the sets by status, lease ms, id...
--- Returns {id, type, body, strikes, attempt}, ... of those that are taken
-local taken = {}
-for i = 5, #ARGV do
-  taken[#taken + 1] = take_over(ARGV[i])
+-- Leases deliveries by their ids, settled or not: the caller works on them itself. It is one step, so that no worker
+-- takes a delivery before the caller does. A delivery without a body cannot run again: it is left as it is.
+-- Returns {id, type, body, strikes, attempt} for each that is leased.
+local due = KEYS[1]
+local delivery_prefix, body_prefix, status_prefix, lease_ms = unpack(ARGV, 1, 4)
+local first_id = 5
+
+local leased = {}
+for i = first_id, #ARGV do
+  leased[#leased + 1] = lease_by_id(ARGV[i], due, delivery_prefix, body_prefix, status_prefix, lease_ms)
 end
-return taken
+return leased

@@ -1,84 +1,87 @@
--- Write down again what Polar tells of: all of a fact at once, unless somebody has claimed it meanwhile.
--- KEYS: customers, restored
--- ARGV: the delivery that all of it is written down for,
---       JSON [[delivery that claimed the fact or '', a plan as claim.lua has it,
---              takings as take_back.lua has them, [[subject, claimed at, [[meter, settled at], ...]], ...]], ...]
--- Returns for each 1, or 0 where something has changed since it was worked out.
+-- Writes facts back into the ledger that `credits rebuild` has read from Polar. All of a fact is written in one step,
+-- so that a worker that claims it meanwhile is noticed: nothing that another delivery has claimed is overwritten.
+--
+-- restorations: {claimed_by, plan, taken_back, settled}; `claimed_by` is the delivery that had claimed the fact when it
+--   was read, or ''; `plan` as in claim.lua; `taken_back` as in take_back.lua; `settled` lists
+--   {subject, claimed_at, meters = {{meter, at}}}, when Polar took each grant (ms).
+-- Returns for each 1 if all of it was written, or 0 where something has changed since it was read.
+local customers, restored = unpack(KEYS)
+local rebuild_delivery, restorations = ARGV[1], cjson.decode(ARGV[2])
+
 local function is_free(subject)
   local delivery = redis.call('HGET', subject, 'delivery')
-  return not delivery or delivery == ARGV[1]
+  return not delivery or delivery == rebuild_delivery
 end
 
-local function list(fact, customer)
-  local before = redis.call('HGET', KEYS[1], customer)
+local function append_to_customer(fact)
+  local customer = redis.call('HGET', fact, 'customer')
+  local before = newest_fact(customers, customer)
   if before then
     redis.call('HSET', fact, 'before', before)
   end
-  redis.call('HSET', KEYS[1], customer, string.sub(fact, #'credits:' + 1))
+  set_newest_fact(customers, customer, fact)
 end
 
--- Returns 1, or 0 where something of it was claimed meanwhile.
-local function freeze(fact, base, claims)
-  local is_new, written = redis.call('HEXISTS', fact, 'delivery') == 0, 0
-  for _, claim in ipairs(claims) do
-    local subject, fields = unpack(claim)
-    if is_free(subject) then
-      write(subject, fields)
+-- Returns whether all claims of the plan were written.
+local function freeze(plan)
+  local fact, written = plan.subject, 0
+  local is_new = redis.call('HEXISTS', fact, 'delivery') == 0
+  for _, claim in ipairs(plan.claims) do
+    if is_free(claim.subject) then
+      write(claim.subject, claim.fields)
       written = written + 1
-      if subject ~= fact then
-        hang(fact, subject)
+      if claim.subject ~= fact then
+        add_link(fact, claim.subject)
       end
     end
   end
   if is_new and written > 0 then
-    write(fact, base)
-    list(fact, redis.call('HGET', fact, 'customer'))
+    write(fact, plan.base)
+    append_to_customer(fact)
   end
-  return written == #claims and 1 or 0
+  return written == #plan.claims
 end
 
-local function take_back(taking)
-  local order, changes, subject, fields = unpack(taking)
-  if not is_free(subject) or not is_as_worked_out(order, changes) then
+local function take_back(one)
+  if not is_free(one.subject) or not is_unchanged(one.order, one.changes) then
     return false
   end
-  write(subject, fields)
-  note_taken(order, changes)
-  hang(order, subject)
+  write(one.subject, one.fields)
+  write_changes(one.order, one.changes)
+  add_link(one.order, one.subject)
   return true
 end
 
-local function settle(subject, claimed_at, meters)
-  if redis.call('HGET', subject, 'delivery') ~= ARGV[1] then
+local function settle(one)
+  if redis.call('HGET', one.subject, 'delivery') ~= rebuild_delivery then
     return
   end
-  redis.call('HSETNX', subject, 'claimed_at', claimed_at)
-  for _, settled in ipairs(meters) do
-    local meter, at = unpack(settled)
-    if redis.call('HEXISTS', subject, 'grant:' .. meter) == 1
-      and redis.call('HSETNX', subject, 'settled:' .. meter, at) == 1 then
-      redis.call('ZADD', KEYS[2], at, subject .. '\n' .. meter)
+  redis.call('HSETNX', one.subject, 'claimed_at', one.claimed_at)
+  for _, settled in ipairs(one.meters) do
+    local meter, at = settled.meter, settled.at
+    if redis.call('HEXISTS', one.subject, 'grant:' .. meter) == 1
+      and redis.call('HSETNX', one.subject, 'settled:' .. meter, at) == 1 then
+      redis.call('ZADD', restored, at, one.subject .. '\n' .. meter)
     end
   end
 end
 
-local function restore(claimed_by, plan, takings, times)
-  local fact, _, _, base, claims = unpack(plan)
-  if (redis.call('HGET', fact, 'delivery') or '') ~= claimed_by then
+local function restore(one)
+  if (redis.call('HGET', one.plan.subject, 'delivery') or '') ~= one.claimed_by then
     return 0
   end
-  local is_whole = freeze(fact, base, claims)
-  for _, taking in ipairs(takings) do
-    is_whole = take_back(taking) and is_whole or 0
+  local is_complete = freeze(one.plan)
+  for _, taken in ipairs(one.taken_back) do
+    is_complete = take_back(taken) and is_complete
   end
-  for _, time in ipairs(times) do
-    settle(unpack(time))
+  for _, settled in ipairs(one.settled) do
+    settle(settled)
   end
-  return is_whole
+  return is_complete and 1 or 0
 end
 
 local done = {}
-for i, item in ipairs(cjson.decode(ARGV[2])) do
-  done[i] = restore(unpack(item))
+for i, one in ipairs(restorations) do
+  done[i] = restore(one)
 end
 return done

@@ -1,23 +1,24 @@
--- Stands before every script.
+-- Functions that every script can use: this file is put in front of each of them.
 
--- Milliseconds since the epoch, by the clock of Redis.
+-- Returns the milliseconds since the epoch, by the clock of Redis.
 local function clock()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- A millisecond count as text: Lua's own conversion would write 1.7e12.
+-- Returns a number of milliseconds as text. Lua's own conversion would write 1.7e12.
 local function text(number)
   return string.format('%.0f', number)
 end
 
--- Lua hands a command only so many arguments at once.
+-- Runs a command with any number of arguments. Lua can pass only some thousands of them at once.
 local function call_with(command, key, args)
   for i = 1, #args, 1000 do
     redis.call(command, key, unpack(args, i, math.min(i + 999, #args)))
   end
 end
 
+-- In all scripts, `fields` is a list as HSET takes it: name, value, name, value, ...
 local function write(key, fields)
   call_with('HSET', key, fields)
 end
@@ -27,7 +28,16 @@ local function append(fields, name, value)
   fields[#fields + 1] = value
 end
 
--- A value of more than 64 bytes makes a hash several times as large: a long reason goes on in `reason:2`, ...
+local function value_of(name, fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then
+      return fields[i + 1]
+    end
+  end
+end
+
+-- A hash with a value of more than 64 bytes takes several times the memory. So a long reason is cut into pieces:
+-- `reason`, `reason:2`, `reason:3`, ... Returns the number of pieces.
 local function append_reason(fields, reason)
   local pieces = math.ceil(#reason / 64)
   for i = 1, pieces do
@@ -36,6 +46,7 @@ local function append_reason(fields, reason)
   return pieces
 end
 
+-- Replaces the reason in a hash, and deletes pieces that are left of a longer one.
 local function write_with_reason(key, fields, reason)
   local pieces = append_reason(fields, reason)
   write(key, fields)
@@ -44,23 +55,28 @@ local function write_with_reason(key, fields, reason)
   end
 end
 
--- What this script has counted, by the field in which it goes to Redis.
+-- What this script has counted so far, by field of the hash of counts: a name, which is one of those in
+-- workers/store/counts.py, and the labels that belong to it.
 local counted = {}
 
-local function count(field, by)
-  counted[field] = (counted[field] or 0) + (by or 1)
+local function add_to_count(field, by)
+  counted[field] = (counted[field] or 0) + by
 end
 
--- One command a number, however many deliveries it is about. Amounts have nine digits after the point at most.
+local function count(name, labels, by)
+  add_to_count(labels and name .. ' ' .. labels or name, by or 1)
+end
+
+-- Writes each count with one command, however many deliveries it covers. Amounts have at most nine decimal places.
 local function write_counts(key)
   for field, by in pairs(counted) do
     redis.call('HINCRBYFLOAT', key, field, string.format('%.9f', by))
   end
 end
 
--- What hangs on a fact is named there in short, without the id that the fact has itself (its customer's, or
--- the order's): `credits:customer:<id>:bonus` is `customer:bonus`. Long values cost Redis a multiple.
--- A meter may have spaces in its name, and they stand between the links.
+-- A fact names its linked claims in its field `also`, separated by spaces. To keep that value short, a link leaves out
+-- the id that the fact itself has (its customer's or its order's): `credits:customer:<id>:bonus` becomes
+-- `customer:bonus`. Spaces in a meter's name are escaped as in URLs.
 local function link_to(subject)
   local kind, rest = string.match(subject, '^credits:(%a+):[^:]+(.*)$')
   return kind .. string.gsub(rest, '[%s%%]', function(char)
@@ -68,94 +84,110 @@ local function link_to(subject)
   end)
 end
 
-local function linked_by(link, subject)
+local function linked_by(link, fact)
   local kind, rest = string.match(link, '^(%a+)(.*)$')
-  local id = kind == 'customer' and redis.call('HGET', subject, 'customer')
-    or string.match(subject, '^credits:%a+:([^:]+)')
+  local id = kind == 'customer' and redis.call('HGET', fact, 'customer')
+    or string.match(fact, '^credits:%a+:([^:]+)')
   return 'credits:' .. kind .. ':' .. id .. string.gsub(rest, '%%(%x%x)', function(code)
     return string.char(tonumber(code, 16))
   end)
 end
 
--- From here on whoever comes to the fact sees to what hangs on it as well.
-local function hang(fact, subject)
+-- Links the claim of `subject` to a fact, so that whoever reads the fact finds it.
+local function add_link(fact, subject)
   local also, link = redis.call('HGET', fact, 'also'), link_to(subject)
   if not string.find(' ' .. (also or '') .. ' ', ' ' .. link .. ' ', 1, true) then
     redis.call('HSET', fact, 'also', also and also .. ' ' .. link or link)
   end
 end
 
--- What is taken back was worked out from what had been taken before: {{field, before, after}, ...}
-local function is_as_worked_out(order, changes)
+-- The facts of one customer form a chain, from the newest to the oldest: the hash `customers` names the newest, and
+-- each fact names the one before it in its field `before`. Both leave out the `credits:` with which every subject
+-- begins.
+local function newest_fact(customers, customer)
+  return redis.call('HGET', customers, customer)
+end
+
+local function set_newest_fact(customers, customer, fact)
+  redis.call('HSET', customers, customer, string.sub(fact, #'credits:' + 1))
+end
+
+-- A take-back is computed from what was taken before. `changes` lists the fields of the order that it read, as
+-- {field, before, after}. Returns whether they still have these values; an empty text means that there is no field.
+local function is_unchanged(order, changes)
   for _, change in ipairs(changes) do
-    if (redis.call('HGET', order, change[1]) or '') ~= change[2] then
+    if (redis.call('HGET', order, change.field) or '') ~= change.before then
       return false
     end
   end
   return true
 end
 
-local function note_taken(order, changes)
+local function write_changes(order, changes)
   for _, change in ipairs(changes) do
-    if change[3] == '' then
-      redis.call('HDEL', order, change[1])
+    if change.after == '' then
+      redis.call('HDEL', order, change.field)
     else
-      redis.call('HSET', order, change[1], change[3])
+      redis.call('HSET', order, change.field, change.after)
     end
   end
 end
 
--- Take a delivery, settled or not, as if it were due; the caller works on it itself. Nil where there is no body.
--- KEYS: due     ARGV: delivery prefix, body prefix, prefix of the sets by status, lease ms
-local function take_over(id)
-  local key, body = ARGV[1] .. id, redis.call('GET', ARGV[2] .. id)
-  local found = redis.call('HMGET', key, 'type', 'status', 'received_at')
-  if not found[1] or not body then
+-- Leases a delivery by its id, whatever its status, as if it had just come: the caller works on it itself.
+-- Returns the row of a leased delivery (see lease.lua), or nil if the delivery or its body is unknown.
+local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms)
+  local key, body = delivery_prefix .. id, redis.call('GET', body_prefix .. id)
+  local type_, status, received_at = unpack(redis.call('HMGET', key, 'type', 'status', 'received_at'))
+  if not type_ or not body then
     return nil
   end
-  redis.call('ZREM', ARGV[3] .. found[2], id)
-  redis.call('ZADD', ARGV[3] .. 'waiting', found[3], id)
-  redis.call('ZADD', KEYS[1], text(clock() + ARGV[4]), id)
+  redis.call('ZREM', status_prefix .. status, id)
+  redis.call('ZADD', status_prefix .. 'waiting', received_at, id)
+  redis.call('ZADD', due, text(clock() + lease_ms), id)
   write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
   redis.call('HDEL', key, 'settled_at', 'dismissed')
   redis.call('PERSIST', key)
-  redis.call('PERSIST', ARGV[2] .. id)
-  return { id, found[1], body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
+  redis.call('PERSIST', body_prefix .. id)
+  return { id, type_, body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
 end
 
--- Each 429 halves our share of the rate limit for five minutes more, down to an eighth: whoever else spends
--- the organization's budget (the storefront) needs more of it than we left.
+-- Each 429 halves our share of Polar's rate limit for five more minutes, down to an eighth. Others, such as the
+-- storefront, spend the same limit, and evidently need more of it than we left. The key `reduced` expires when the
+-- share is whole again: the time that is left tells how often it is halved now.
 local HALVING_MS = 300000
 local MOST_HALVINGS = 3
 
-local function halvings(thrift)
-  return math.ceil(math.max(0, redis.call('PTTL', thrift)) / HALVING_MS)
+local function halvings(reduced)
+  return math.ceil(math.max(0, redis.call('PTTL', reduced)) / HALVING_MS)
 end
 
-local function share_now(burst, interval, thrift)
-  local parts = 2 ^ halvings(thrift)
-  return math.max(1, math.floor(burst / parts)), interval * parts
+-- Returns the burst and the interval in ms that apply now.
+local function current_share(burst, interval_ms, reduced)
+  local divisor = 2 ^ halvings(reduced)
+  return math.max(1, math.floor(burst / divisor)), interval_ms * divisor
 end
 
--- See to it that an RQ job to drain what is due is queued, unless everybody waits for Polar anyway.
--- wake: {pause key, queue key, set of queues, job id, {job hash}}
-local function ensure_drain(wake)
-  if redis.call('EXISTS', wake[1]) == 1 or redis.call('LLEN', wake[2]) > 0 then
-    return
-  end
-  local job = 'rq:job:' .. wake[4]
-  redis.call('HSET', job, unpack(wake[5]))
-  redis.call('EXPIRE', job, 86400) -- a job that nobody takes in a day is queued again by the tick
-  redis.call('SADD', wake[3], wake[2])
-  redis.call('RPUSH', wake[2], wake[4])
-end
-
--- The last five arguments of a script that may wake a worker: see workers.pipeline.worker.drain_job_args.
-local function wake_from(first)
+-- Scripts that may have to wake a worker end with these arguments, which workers.store.queue.drain_job_args makes: the
+-- pause, RQ's queue, RQ's set of queues, the id of a new RQ job, and the fields of its hash. One of these is binary,
+-- which JSON cannot carry.
+local function drain_job_from(first)
   local fields = {}
   for i = first + 4, #ARGV do
     fields[#fields + 1] = ARGV[i]
   end
-  return { ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], fields }
+  local pause, queue, queues, id = unpack(ARGV, first, first + 3)
+  return { pause = pause, queue = queue, queues = queues, id = id, fields = fields }
+end
+
+-- Queues an RQ job that drains what is due, unless one is queued already or there is a pause.
+local function ensure_drain(job)
+  if redis.call('EXISTS', job.pause) == 1 or redis.call('LLEN', job.queue) > 0 then
+    return
+  end
+  local key = 'rq:job:' .. job.id
+  redis.call('HSET', key, unpack(job.fields))
+  redis.call('EXPIRE', key, 86400) -- if no worker takes the job within a day, a tick queues another
+  redis.call('SADD', job.queues, job.queue)
+  redis.call('RPUSH', job.queue, job.id)
 end
 

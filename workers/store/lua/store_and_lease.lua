@@ -1,17 +1,21 @@
--- Store deliveries and take them at once: the caller works on them itself. One that is known gets this body,
--- and is run again.
--- KEYS: due     ARGV: delivery prefix, body prefix, prefix of the sets by status, lease ms, {id, type, body}...
--- Returns {id, type, body, strikes, attempt}, ...
+-- Stores deliveries that a command made itself, and leases them to the caller. A delivery that is known gets the new
+-- body and runs again. It is one step, so that no worker takes a delivery before the caller does.
+-- Returns {id, type, body, strikes, attempt} for each.
+local due = KEYS[1]
+local delivery_prefix, body_prefix, status_prefix, lease_ms = unpack(ARGV, 1, 4)
+local first_delivery = 5 -- three arguments each: id, type, body. Bodies are binary, which JSON cannot carry.
+
 local now = text(clock())
-local taken = {}
-for i = 5, #ARGV, 3 do
-  local id, key = ARGV[i], ARGV[1] .. ARGV[i]
+local leased = {}
+for i = first_delivery, #ARGV, 3 do
+  local id, type_, body = unpack(ARGV, i, i + 2)
+  local key = delivery_prefix .. id
   if redis.call('HSETNX', key, 'received_at', now) == 1 then
     redis.call('HSET', key, 'status', 'waiting')
   end
-  redis.call('HSET', key, 'type', ARGV[i + 1])
+  redis.call('HSET', key, 'type', type_)
   redis.call('HDEL', key, 'erased_at')
-  redis.call('SET', ARGV[2] .. id, ARGV[i + 2])
-  taken[#taken + 1] = take_over(id)
+  redis.call('SET', body_prefix .. id, body)
+  leased[#leased + 1] = lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms)
 end
-return taken
+return leased

@@ -1,15 +1,18 @@
--- Freeze what is taken back, unless another worker has taken something since it was worked out.
--- ARGV: JSON [[order's subject, [[field, taken before, taken after], ...], subject of the taking, fields], ...]
-local now = text(clock())
+-- Freezes take-backs, and notes with each order how much was taken of it. It is one step, so that two refunds that are
+-- processed at the same time never take the same credits: a take-back computed from an older state is left out.
+--
+-- take_backs: {order, changes = {{field, before, after}}, subject, fields}; `order` is the order's subject, `subject`
+--             that of the take-back.
+local take_backs = cjson.decode(ARGV[1])
 
-for _, item in ipairs(cjson.decode(ARGV[1])) do
-  local order, changes, refund, fields = unpack(item)
-  if redis.call('EXISTS', refund) == 1 then
-    hang(order, refund)
-  elseif is_as_worked_out(order, changes) then
-    redis.call('HSET', refund, 'claimed_at', now)
-    write(refund, fields)
-    note_taken(order, changes)
-    hang(order, refund)
+local now = text(clock())
+for _, one in ipairs(take_backs) do
+  if redis.call('EXISTS', one.subject) == 1 then
+    add_link(one.order, one.subject)
+  elseif is_unchanged(one.order, one.changes) then
+    redis.call('HSET', one.subject, 'claimed_at', now)
+    write(one.subject, one.fields)
+    write_changes(one.order, one.changes)
+    add_link(one.order, one.subject)
   end
 end

@@ -1,18 +1,22 @@
--- May one request be made to Polar? In no window of a minute more than twice `burst` are; none during a pause,
--- which may have begun since the lease.
--- The generic cell rate algorithm: `tat` is when the bucket would be empty again.
--- KEYS: budget, pause, thrift     ARGV: burst, interval ms, reason
--- Returns 1 if it may be made; else everybody waits until it may
-if redis.call('EXISTS', KEYS[2]) == 1 then
+-- Takes one request from our share of Polar's rate limit, by the generic cell rate algorithm. No minute has more than
+-- twice `burst` of them. It is one step, so that all workers together stay within the share. A pause may have begun
+-- since the lease: then there is no request. If the share is used up, every worker pauses until it has room again.
+-- Returns 1 if the request may be made, else 0.
+local budget, pause, reduced = unpack(KEYS)
+local full_burst, full_interval_ms, reason = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+
+if redis.call('EXISTS', pause) == 1 then
   return 0
 end
 local now = clock()
-local burst, interval = share_now(tonumber(ARGV[1]), tonumber(ARGV[2]), KEYS[3])
-local tat = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
-local early = tat - now - (burst - 1) * interval
-if early > 0 then
-  redis.call('SET', KEYS[2], ARGV[3], 'PX', text(math.ceil(early)))
+local burst, interval_ms = current_share(full_burst, full_interval_ms, reduced)
+-- `budget` holds the time at which the whole share is there again (the algorithm's theoretical arrival time).
+local whole_at = math.max(now, tonumber(redis.call('GET', budget) or 0))
+local wait_ms = whole_at - now - (burst - 1) * interval_ms
+if wait_ms > 0 then
+  redis.call('SET', pause, reason, 'PX', text(math.ceil(wait_ms)))
   return 0
 end
-redis.call('SET', KEYS[1], text(math.ceil(tat + interval)), 'PX', text(math.ceil(tat + interval - now)))
+local next_whole_at = whole_at + interval_ms
+redis.call('SET', budget, text(math.ceil(next_whole_at)), 'PX', text(math.ceil(next_whole_at - now)))
 return 1

@@ -1,24 +1,26 @@
--- Whatever was lost (a job, a queue, a worker's share): what is due gets a drain job.
--- Also writes which rules are in force, and drops from the lists the deliveries that have expired.
-local due, rules, outage = KEYS[1], KEYS[2], KEYS[3] -- from 4 on: the lists to prune
-local sign_seconds, in_force, refused, retain_ms, delivery_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local first_wake_argument = 6
+-- Queues a drain job if something is due, whatever was lost before: a job, a queue, or a worker with its leases. Also
+-- writes which rules are in force, and removes deliveries that have expired from the lists by status.
+local due, rules, outage = unpack(KEYS, 1, 3)
+local first_list = 4
+local rules_seconds, in_force, refused, retention_ms, delivery_prefix = unpack(ARGV, 1, 5)
+local first_drain_argument = 6
 
 local now = clock()
 redis.call('HSET', rules, 'in_force', in_force, 'refused', refused)
-redis.call('EXPIRE', rules, sign_seconds)
-for i = 4, #KEYS do
-  -- A delivery that came long ago may have been replayed since: only what has expired goes. Some at each tick.
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', text(now - retain_ms), 'LIMIT', 0, 500)) do
+redis.call('EXPIRE', rules, rules_seconds)
+for i = first_list, #KEYS do
+  -- An old delivery may have been replayed lately, so its age does not tell whether it has expired.
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', text(now - retention_ms), 'LIMIT', 0, 500)) do
     if redis.call('EXISTS', delivery_prefix .. id) == 0 then
       redis.call('ZREM', KEYS[i], id)
     end
   end
 end
--- All that met the outage was credited meanwhile, by a worker under way or by hand: no delivery will end it.
+-- If nothing waits, no delivery will end an outage: all that it concerned was granted meanwhile, by a worker under way
+-- or by hand.
 if redis.call('ZCARD', due) == 0 then
   redis.call('DEL', outage)
 end
 if #redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, 1) > 0 then
-  ensure_drain(wake_from(first_wake_argument))
+  ensure_drain(drain_job_from(first_drain_argument))
 end

@@ -1,0 +1,148 @@
+"""PURE: how a fact's entry in the ledger is written as a Redis hash, and how it is read back.
+
+A hash with a field or a value of more than 64 bytes takes Redis about six times the memory. So texts are
+short, and repeat nothing that the key or another field says. The field ``grant:api_usage`` is
+``pack=10 first=50:revoke``: the credits that each rule gives, marked where a refund takes them back.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+from workers.core.claims import Claim, Refund, Standing
+from workers.core.grants import Grant, Part, order_of
+from workers.core.planning import Plan
+from workers.store.scripts import moment_of
+
+GRANT, TAKEN = "grant:", "taken:"
+_SETTLED, _PROPERTY = "settled:", "property:"
+_REASON = "reason"
+_REVOKE = ":revoke"
+_USUAL_PROPERTY = "units"  # is not written. The default in the rules may change, this one may not.
+
+Other = tuple[bytes, Sequence[bytes], int]
+"""Another subject, its hash, and whether it is linked, as ``claim.lua`` returns them."""
+
+Found = tuple[Sequence[bytes], *tuple[Other, ...]]
+"""A fact's own hash, and those of others."""
+
+
+def base_fields(delivery_id: str, customer_id: str, subject: str, order_id: str | None) -> list[str]:
+    """Return the fields that every claim has, as HSET takes them: name, value, name, value, ..."""
+    base = ["delivery", delivery_id, "customer", customer_id]
+    return [*base, "order", order_id] if order_id and order_of(subject) is None else base
+
+
+def claim_fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
+    """Return all fields of a claim of these grants, which have one subject."""
+    first = grants[0]
+    fields = base_fields(delivery_id, first.customer_id, first.subject, first.order_id)
+    if first.reason:
+        fields += [_REASON, first.reason]
+    for grant in grants:
+        fields += [GRANT + grant.meter, grant_text(grant)]
+        if grant.property_name != _USUAL_PROPERTY:
+            fields += [_PROPERTY + grant.meter, grant.property_name]
+    return fields
+
+
+def read_standing(subject: str, found: Found) -> Standing:
+    """Return what the ledger has for ``subject``: its claim, those linked to it, and others asked for."""
+    flat, *others = found
+    fields = _decoded(flat)
+    read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
+    linked = [(subject, fields), *((name, each) for name, each, is_linked in read if is_linked)]
+    amount = fields.get("refunded_amount")
+    return Standing(
+        subject=subject,
+        claims=tuple(read_claim(name, each) for name, each in linked if "delivery" in each),
+        elsewhere=tuple(
+            read_claim(name, each) for name, each, is_linked in read if not is_linked and "delivery" in each
+        ),
+        refund=Refund(amount=int(amount), share=Fraction(fields["refunded_share"])) if amount else None,
+        taken={
+            meter: {part.rule: part.units for part in _parts(text)}
+            for meter, text in _by_meter(fields)[TAKEN].items()
+        },
+    )
+
+
+def frozen_standing(delivery_id: str, plan: Plan, moment: bytes) -> Standing:
+    """Return what the ledger has for a fact that was new when all of ``plan`` was frozen."""
+    own = Claim(
+        subject=plan.subject,
+        delivery_id=delivery_id,
+        claimed_at=moment_of(moment),
+        grants=tuple(sorted(plan.grants, key=lambda grant: grant.meter)),
+        order_id=plan.order_id,
+    )
+    return Standing(subject=plan.subject, claims=(own,))
+
+
+def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
+    """Return the claim that the hash of ``subject`` holds."""
+    order_id = order_of(subject) or fields.get("order")
+    by_meter = _by_meter(fields)
+    properties = by_meter[_PROPERTY]
+    return Claim(
+        subject=subject,
+        delivery_id=fields["delivery"],
+        claimed_at=moment_of(fields["claimed_at"]),
+        grants=tuple(
+            Grant(
+                subject=subject,
+                customer_id=fields["customer"],
+                meter=meter,
+                property_name=properties.get(meter, _USUAL_PROPERTY),
+                parts=_parts(text),
+                order_id=order_id,
+                reason=fields.get(_REASON, ""),
+            )
+            for meter, text in sorted(by_meter[GRANT].items())
+        ),
+        settled={meter: moment_of(moment) for meter, moment in by_meter[_SETTLED].items()},
+        order_id=order_id,
+    )
+
+
+def grant_text(grant: Grant) -> str:
+    """Return what each rule gives, and whether a refund takes it back."""
+    return " ".join(map(_part_text, grant.parts))
+
+
+def taken_text(rules: Mapping[str, Decimal]) -> str:
+    """Return the text of these amounts: equal amounts have equal texts, for Redis compares them."""
+    return " ".join(f"{rule}={units.normalize():f}" for rule, units in sorted(rules.items()))
+
+
+def ratio_text(share: Fraction) -> str:
+    """Return a share as ``1/3``."""
+    return f"{share.numerator}/{share.denominator}"
+
+
+def _by_meter(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the fields that belong to a meter, by kind (the prefix) and meter."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, text in fields.items():
+        kind, colon, meter = name.partition(":")
+        if colon:
+            found[kind + colon][meter] = text
+    return found
+
+
+def _parts(text: str) -> tuple[Part, ...]:
+    return tuple(map(_part, text.split()))
+
+
+def _part(text: str) -> Part:
+    rule, _, units = text.partition("=")
+    return Part(rule=rule, units=Decimal(units.removesuffix(_REVOKE)), revocable=units.endswith(_REVOKE))
+
+
+def _part_text(part: Part) -> str:
+    return f"{part.rule}={part.units:f}" + (_REVOKE if part.revocable else "")
+
+
+def _decoded(flat: Sequence[bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
