@@ -1,1 +1,1 @@
-"""Everything from intake on: store, plan, claim, ingest, settle. Knows no HTTP server and no terminal."""
+"""Everything from intake on: store, plan, claim, ingest, settle. No HTTP server and no terminal."""

@@ -151,7 +151,10 @@ def test_a_refund_that_comes_before_its_order_counts_when_a_worker_credits_that(
         eventually(lambda: shop.listed("--status", "skipped") == [early])
         shop.receive(BOUGHT)
         eventually(lambda: balances(shop, BUYER) == [77, 52, 0])
-    assert shop.status_of(early)[1] == "this order has not been credited; when it is, this refund counts"
+    assert (
+        shop.status_of(early)[1]
+        == "this order has not been credited yet: the refund counts when the order is credited"
+    )
 
 
 def test_a_dry_run_says_what_a_refund_would_take_back_and_touches_nothing(shop: Desk) -> None:

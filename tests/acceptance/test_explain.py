@@ -89,10 +89,10 @@ class TestFile:
                 "skip: final invoice of an ended subscription: never credited",
             ),
             ("customer_created", "skip: no rule has the trigger customer.created"),
-            ("other_product_updated", "skip: product.updated leads to no credit: it is ignored"),
+            ("other_product_updated", "skip: product.updated is ignored: no rule can credit it"),
             (
                 "order_refunded_full",
-                "nothing: this order has not been credited; when it is, this refund counts",
+                "nothing: this order has not been credited yet: the refund counts when the order is credited",
             ),
         ],
     )
@@ -202,7 +202,7 @@ class TestDelivery:
         assert any(
             line.endswith(f"3 api_usage by pack, as credits:refund:{ORDER}:300:api_usage") for line in lines
         )
-        assert lines[-1] == "if run now nothing: the refunded share has been taken back already"
+        assert lines[-1] == "if run now nothing: the refunded share has already been taken back"
 
     def test_is_told_without_rules_while_their_file_is_broken(self, desk: Desk) -> None:
         """What came of it does not hang on today's file."""

@@ -40,7 +40,7 @@ def test_people_see_what_is_there_and_what_became_of_it(desk: Desk) -> None:
     assert told.stdout.splitlines()[-1] == "took back 10 api_usage"
     again = desk.credits.run("revoke", ORDER)
     assert (again.returncode, again.stderr) == (0, "")
-    assert "nothing: all that this order was credited has been taken back already" in again.stdout
+    assert "nothing: all of this order's credits have already been taken back" in again.stdout
 
 
 def test_a_dry_run_touches_nothing(desk: Desk) -> None:
@@ -59,7 +59,7 @@ def test_what_a_refund_has_taken_is_not_taken_again_nor_the_other_way_round(desk
     (one,) = desk.credits.json("revoke", some_id(7))
     assert one["credits"] == -7
     (late,) = desk.grant(refund_webhook(1000, id=some_id(7)))
-    assert desk.status_of(late) == ("skipped", "the refunded share has been taken back already")
+    assert desk.status_of(late) == ("skipped", "the refunded share has already been taken back")
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
 
 

@@ -1,7 +1,6 @@
-"""A credit, from the order to the customer's balance: the core in four steps, each a plain value.
+"""Chapter 1: from an order to the customer's balance, in four steps that each make a plain value.
 
-Nothing here reads a clock, a store or a network. The worker around it does: the later chapters run one, in
-memory.
+Nothing here reads a clock, a store or a network. The worker does; the later chapters run one in memory.
 """
 
 from decimal import Decimal
@@ -33,28 +32,28 @@ RULES = parse_rules(
 FACT = order_fact(read_order(payload("order_paid_purchase")))
 
 
-def test_a_webhook_tells_of_a_fact() -> None:
-    """What happened, to whom and when; its subject is what it can be credited by, once."""
+def test_a_webhook_becomes_a_fact() -> None:
+    """A fact says what happened, to whom and when. Each subject can be credited once."""
     assert (FACT.subject, FACT.trigger) == (f"credits:order:{FACT.order_id}", "purchase")
 
 
-def test_rules_make_a_plan_of_a_fact() -> None:
-    """A plan has one grant a meter; its key is the subject and the meter, and nothing else."""
+def test_rules_turn_a_fact_into_a_plan() -> None:
+    """A plan has one grant per meter. Its key consists of the subject and the meter, nothing else."""
     (grant,) = plan_for(FACT, RULES).grants
     assert (grant.meter, grant.units) == ("api_usage", Decimal(10))
     assert grant.key == f"{FACT.subject}:api_usage"
 
 
 def test_a_grant_is_negative_usage() -> None:
-    """Credits are positive everywhere else: on a meter that sums, credit is usage below nothing."""
+    """Credits are positive everywhere else. On a meter that sums usage, negative usage is credit."""
     (grant,) = plan_for(FACT, RULES).grants
     event = usage_event(grant)
     assert event["metadata"]["units"] == -10
     assert event["external_id"] == grant.key
 
 
-def test_sent_twice_it_counts_once() -> None:
-    """Polar takes an ``external_id`` once and for ever, so in doubt we send again."""
+def test_an_event_sent_twice_counts_once() -> None:
+    """Polar counts each ``external_id`` only once, so when in doubt we send it again."""
     (grant,) = plan_for(FACT, RULES).grants
     polar = FakePolar()
     polar.ingest([usage_event(grant)])

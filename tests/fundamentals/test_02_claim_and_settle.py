@@ -1,6 +1,6 @@
-"""A delivery, from the receiver to its end: claim, then ingest, then settle.
+"""Chapter 2: a delivery is claimed, then ingested, then settled.
 
-A shop is the whole service in memory: what is received, a worker that works when told to, and a Polar.
+A ``Shop`` is the whole service in memory: a receiver, a worker that runs on request, and a fake Polar.
 """
 
 from decimal import Decimal
@@ -18,8 +18,8 @@ def shop_that_received_an_order() -> Shop:
     return shop
 
 
-def test_what_was_received_waits_until_a_worker_has_seen_it_through() -> None:
-    """The receiver stores it and answers; that it is granted is told by the delivery, not by the answer."""
+def test_a_delivery_waits_until_a_worker_has_settled_it() -> None:
+    """The receiver only stores it. Whether it was granted is the delivery's status, not the HTTP answer."""
     shop = shop_that_received_an_order()
     assert shop.status("msg-1") is Status.WAITING
     shop.work()
@@ -27,8 +27,8 @@ def test_what_was_received_waits_until_a_worker_has_seen_it_through() -> None:
     assert shop.polar.balance(CUSTOMER) == 10
 
 
-def test_a_claim_stands_before_polar_is_asked() -> None:
-    """Here Polar does not answer: what the order is worth is frozen all the same, and not settled."""
+def test_the_claim_is_written_before_polar_is_asked() -> None:
+    """Here Polar does not answer, yet the order's grants are frozen; they are not settled."""
     shop = shop_that_received_an_order()
     shop.polar.script = [UNREACHABLE]
     shop.work()
@@ -37,8 +37,8 @@ def test_a_claim_stands_before_polar_is_asked() -> None:
     assert claim.unsettled == claim.grants
 
 
-def test_polars_yes_settles_it() -> None:
-    """Then the grant is in the audit trail, and its claim says since when Polar has it."""
+def test_polars_confirmation_settles_it() -> None:
+    """The audit trail then lists the grant, and the claim has the time of the confirmation."""
     shop = shop_that_received_an_order()
     shop.work()
     assert shop.store.claims[SUBJECT].unsettled == ()
@@ -46,7 +46,7 @@ def test_polars_yes_settles_it() -> None:
 
 
 def test_a_claim_never_changes() -> None:
-    """Rules that change between claim and settlement are for other orders: this one gets what was claimed."""
+    """If the rules change between claim and settlement, the order still gets what was claimed."""
     shop = shop_that_received_an_order()
     shop.polar.script = [UNREACHABLE]
     shop.work()
@@ -56,8 +56,8 @@ def test_a_claim_never_changes() -> None:
     assert shop.polar.balance(CUSTOMER) == 10
 
 
-def test_the_same_order_again_finds_its_claim() -> None:
-    """Another delivery of the order is skipped, and says why."""
+def test_a_second_delivery_of_the_order_finds_the_claim() -> None:
+    """It is skipped, with the reason."""
     shop = shop_that_received_an_order()
     shop.work()
     outcome = shop.tell(order_webhook())

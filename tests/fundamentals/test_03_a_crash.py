@@ -1,6 +1,7 @@
-"""A worker is killed in the midst of its work, and there is one credit all the same.
+"""Chapter 3: a worker is killed at work, and the order is still credited exactly once.
 
-Nobody cleans up: a lease runs out, the delivery comes due again, and whoever takes it goes on from the claim.
+No cleanup is needed: the lease expires, the delivery is due again, and the next worker continues from the
+claim.
 """
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook
@@ -12,7 +13,7 @@ SUBJECT = f"credits:order:{ORDER}"
 
 
 def shop_of_a_worker_killed_before_polar() -> Shop:
-    """Return a shop in which an order was claimed, and nothing sent; the lease has run out."""
+    """Return a shop in which an order was claimed and nothing was sent. The lease has expired."""
     shop = shop_with(order_webhook())
     shop.polar.script = [KilledError()]
     crash(shop)
@@ -20,14 +21,14 @@ def shop_of_a_worker_killed_before_polar() -> Shop:
 
 
 def shop_of_a_worker_killed_after_polar() -> Shop:
-    """Return a shop in which an order was credited, and that was not written down; the lease has run out."""
+    """Return a shop in which Polar credited an order and the ledger does not know. The lease has expired."""
     shop = shop_with(order_webhook())
     crash(shop, lambda: work_but_before_settling(shop, die))
     return shop
 
 
-def test_what_a_killed_worker_held_comes_due_again() -> None:
-    """It waits as before and the next worker takes it: nobody had to notice that one died."""
+def test_the_delivery_of_a_killed_worker_is_due_again() -> None:
+    """It waits as before, and the next worker takes it. Nobody has to notice the death."""
     shop = shop_of_a_worker_killed_before_polar()
     assert shop.status("msg-1") is Status.WAITING
     assert shop.polar.balance(CUSTOMER) == 0
@@ -35,16 +36,16 @@ def test_what_a_killed_worker_held_comes_due_again() -> None:
     assert shop.polar.balance(CUSTOMER) == 10
 
 
-def test_whoever_goes_on_sends_what_was_claimed() -> None:
-    """Even with other rules: they have no say in what is frozen."""
+def test_the_next_worker_sends_what_was_claimed() -> None:
+    """Even if the rules have changed: they do not change a claim."""
     shop = shop_of_a_worker_killed_before_polar()
     shop.rules = TWENTY
     shop.work()
     assert shop.polar.balance(CUSTOMER) == 10
 
 
-def test_after_polars_yes_the_ledger_may_not_know_of_it() -> None:
-    """Polar's store and ours are two, and no order of steps makes them one."""
+def test_the_ledger_may_not_know_that_polar_confirmed() -> None:
+    """Polar's store and ours cannot be written in one step."""
     shop = shop_of_a_worker_killed_after_polar()
     assert shop.polar.balance(CUSTOMER) == 10
     assert shop.store.claims[SUBJECT].unsettled

@@ -1,6 +1,6 @@
-"""A refund takes back its share of what a rule with ``on_refund: revoke`` gave, and takes it once.
+"""Chapter 4: a refund takes back its share of what a rule with ``on_refund: revoke`` granted, once.
 
-The order cost 1000 cents and is worth 100 credits. Polar tells of refunds in sum: all of an order's so far.
+The order cost 1000 cents and earned 100 credits. A refund webhook reports the total of all refunds so far.
 """
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
@@ -8,22 +8,22 @@ from tests.support.fake_service import HUNDRED, KEPT, Shop, sold
 from workers.core.delivery import Status
 
 
-def test_three_tenths_of_the_price_take_back_three_tenths_of_the_credits() -> None:
+def test_a_refund_of_30_percent_takes_back_30_percent() -> None:
     shop = sold(HUNDRED)
     assert shop.tell(refund_webhook(300)).reason == "took back 30 api_usage"
     assert shop.polar.balance(CUSTOMER) == 70
 
 
 def test_a_second_refund_takes_only_what_the_first_left() -> None:
-    """Half the price is back by then: of 50 credits, 30 are taken already."""
+    """Half the price is refunded by then. Of the 50 credits due, 30 are already taken."""
     shop = sold(HUNDRED)
     shop.tell(refund_webhook(300))
     assert shop.tell(refund_webhook(500)).reason == "took back 20 api_usage"
     assert shop.polar.balance(CUSTOMER) == 50
 
 
-def test_what_is_taken_back_is_a_grant_of_less_than_nothing() -> None:
-    """With a key and a claim of its own, so that chapters 2 and 3 hold for it too."""
+def test_a_take_back_is_a_negative_grant() -> None:
+    """It has its own key and claim, so chapters 2 and 3 apply to it as well."""
     shop = sold(HUNDRED)
     shop.tell(refund_webhook(300))
     subject = f"credits:refund:{ORDER}:300"
@@ -38,16 +38,16 @@ def test_the_same_refund_again_takes_nothing() -> None:
     assert shop.polar.balance(CUSTOMER) == 70
 
 
-def test_a_refund_may_come_before_its_order() -> None:
-    """It is noted, and counts as soon as there is something to take back."""
+def test_a_refund_may_arrive_before_its_order() -> None:
+    """It is recorded, and counts as soon as the order is credited."""
     shop = Shop(HUNDRED)
     assert shop.tell(refund_webhook(300)).status is Status.SKIPPED
     shop.tell(order_webhook())
     assert shop.polar.balance(CUSTOMER) == 70
 
 
-def test_a_rule_that_does_not_say_so_takes_nothing_back() -> None:
-    """Nor does it matter what the rules say by now: what may be taken back was frozen with the credit."""
+def test_a_rule_without_on_refund_takes_nothing_back() -> None:
+    """Later rules do not matter: whether a part is revocable was frozen with the grant."""
     shop = sold(KEPT)
     shop.rules = HUNDRED
     shop.tell(refund_webhook(1000))

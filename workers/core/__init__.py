@@ -1,1 +1,1 @@
-"""What a webhook is worth, and why: pure functions and frozen values."""
+"""Pure functions and frozen values that decide what a webhook is worth, and why."""

@@ -1,4 +1,4 @@
-"""PURE: the values that pass between the stores and the core."""
+"""The values that the core and the stores exchange: what the ledger holds for a fact, and what changes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,17 +8,20 @@ from fractions import Fraction
 
 from workers.core.grants import Grant
 
-# Stands where the delivery does that claimed a fact: Polar does not know which that was.
+# Replaces the id of the delivery in a claim that was rebuilt: Polar does not know which delivery it was.
 REBUILD = "rebuild"
 
 
 Taken = Mapping[str, Mapping[str, Decimal]]
-"""What was taken back of an order's credits so far: by meter, by rule, positive."""
+"""Credits taken back from an order so far, by meter and rule; positive."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What is frozen for one subject, and which of its meters Polar has taken."""
+    """The frozen grants of one subject, and when Polar confirmed each of them.
+
+    ``settled`` maps a meter to the time of that confirmation.
+    """
 
     subject: str
     delivery_id: str
@@ -29,13 +32,13 @@ class Claim:
 
     @property
     def unsettled(self) -> tuple[Grant, ...]:
-        """Return the grants that Polar has not confirmed yet."""
+        """Return the grants that Polar has not confirmed."""
         return tuple(grant for grant in self.grants if grant.meter not in self.settled)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One grant of the ledger: made by which delivery, frozen when, taken by Polar when (None: not yet)."""
+    """One grant as the ledger lists it. ``granted_at`` is None until Polar confirms the grant."""
 
     grant: Grant
     delivery_id: str
@@ -44,18 +47,18 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """Return ``granted`` once Polar has taken it; ``claimed`` until then."""
+        """Return ``granted`` once Polar has confirmed the grant; until then ``claimed``."""
         return "granted" if self.granted_at else "claimed"
 
     def is_of(self, meter: str, since: datetime | None) -> bool:
-        """Say whether Polar has taken it on ``meter``, and since then."""
+        """Return whether Polar confirmed a grant on ``meter``, at ``since`` or later."""
         at = self.granted_at
         return self.grant.meter == meter and at is not None and (since is None or at >= since)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refund:
-    """All refunds of an order so far: cents without tax, and the share of what was paid."""
+    """All refunds of an order so far: ``amount`` in cents without tax, ``share`` of the price from 0 to 1."""
 
     amount: int
     share: Fraction
@@ -63,18 +66,18 @@ class Refund:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revoke:
-    """Somebody wants an order's credits back: those on one meter, or (None) on all."""
+    """A person's request to take back an order's credits, on one meter or (None) on all."""
 
     meter: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """All that the ledger has for one business fact: its own claim, first, and those linked to it.
+    """Everything that the ledger holds for one fact: its own claim first, then those linked to it.
 
-    Linked are what ``once_per`` rules gave for it, and what refunds took back. ``elsewhere`` are the
-    claims by which its customer had such a bonus for another fact: none of our business but to say so.
-    ``refund`` is the highest seen, even before anything was credited.
+    Linked claims are bonuses of ``once_per`` rules that this fact earned, and take-backs. ``elsewhere`` holds
+    the bonuses that the customer earned by another fact; they only serve to explain why there is none here.
+    ``refund`` is the highest refund seen, even if nothing was credited yet.
     """
 
     subject: str
@@ -85,15 +88,16 @@ class Standing:
 
     @property
     def own(self) -> Claim | None:
-        """Return the claim of the fact itself: where it stands, the whole plan is frozen."""
+        """Return the claim of the fact itself, which froze the whole plan; None if nothing was claimed."""
         return next((claim for claim in self.claims if claim.subject == self.subject), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeBack:
-    """Grants of less than nothing that a refund leads to, or a person; what is taken with them, all told.
+    """Negative grants that take credits back, after a refund or by hand.
 
-    It holds only where ``before`` is what had been taken on these meters.
+    ``after`` is the new total taken on these meters. The ledger writes it only if the total is still
+    ``before``.
     """
 
     delivery_id: str
@@ -102,4 +106,4 @@ class TakeBack:
     before: Taken
     after: Taken
     computed_from: tuple[Grant, ...] = ()
-    """What it was worked out from: a rebuild may have corrected that meanwhile."""
+    """The grants it was computed from. The ledger rejects it if a rebuild has corrected them meanwhile."""

@@ -1,16 +1,16 @@
-"""A customer as a person names one: by Polar's id, by the shop's id, or by e-mail."""
+"""How a person names a customer: by Polar's id, by the shop's id, or by e-mail."""
 
 import string
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import quote
 
-# What parts a key, or Redis' words, is written as %3A; all else that a keyboard has stays as it is.
-_HARMLESS = "".join(set(string.punctuation) - set(":%"))
+# Punctuation stays readable in a key, except ":", which separates parts, and "%", which starts an escape.
+_READABLE = "".join(set(string.punctuation) - set(":%"))
 
 
 class NameKind(StrEnum):
-    """What a customer is named by; the words are a table's columns."""
+    """The kinds of names; each value is also the name of a CSV column."""
 
     ID = "customer_id"
     EXTERNAL = "external_customer_id"
@@ -18,19 +18,19 @@ class NameKind(StrEnum):
 
 
 class CustomerName(NamedTuple):
-    """A customer as somebody named them."""
+    """A customer's name, as a person gave it."""
 
     kind: NameKind
     text: str
 
     @property
     def in_key(self) -> str:
-        """Return the name as a part of a grant's key: always the same for the same customer."""
-        return quote(self.text, safe=_HARMLESS)
+        """Return the name, escaped for use in a grant's key."""
+        return quote(self.text, safe=_READABLE)
 
 
 class NewCustomer(NamedTuple):
-    """Whom to create where the customer is missing."""
+    """The customer to create at Polar if there is none of that name."""
 
     email: str
     name: str | None

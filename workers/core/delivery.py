@@ -1,4 +1,4 @@
-"""A delivery: its statuses, the lease a worker holds on it, and its outcome."""
+"""Defines a delivery: its status, the lease that a worker holds on it, and its outcome."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,24 +6,24 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What has become of a delivery."""
+    """Where a delivery is on its way."""
 
     WAITING = "waiting"
-    """Stored; its turn will come, or comes again."""
+    """Stored, and due now or later."""
     GRANTED = "granted"
-    """Polar has taken every grant that it led to."""
+    """Polar has confirmed every grant that it led to."""
     SKIPPED = "skipped"
-    """It leads to no credit, for the reason given."""
+    """It earns no credit, for the reason given."""
     FAILED = "failed"
-    """It cannot be granted as it is, for the reason given; kept, and can be replayed."""
+    """It could not be granted, for the reason given. It is kept, and can be replayed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leased:
-    """A delivery in a worker's hands.
+    """A delivery that a worker has leased.
 
-    ``strikes`` is how often its grants failed alone; ``attempt`` numbers the leases of this delivery:
-    only who has the last one decides what becomes of it.
+    ``strikes`` counts how often its grants failed while others passed. ``attempt`` numbers the leases of this
+    delivery: only the holder of the latest one may settle it.
     """
 
     id: str
@@ -35,7 +35,10 @@ class Leased:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """What a worker holds; ``outages`` are the pauses in a row before it (then it is a probe)."""
+    """The deliveries that a worker has leased at once.
+
+    ``outages`` counts the pauses in a row before it. If there were any, it probes whether Polar is back.
+    """
 
     deliveries: tuple[Leased, ...]
     outages: int = 0
@@ -43,7 +46,7 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A stored delivery as operators see it."""
+    """A stored delivery, as operators see it."""
 
     id: str
     type: str
@@ -56,14 +59,14 @@ class Delivery:
     order_id: str | None
     customer_id: str | None
     is_dismissed: bool = False
-    """Whether it failed and a person put it to rest."""
+    """Whether it failed and a person dismissed it."""
     erased_at: datetime | None = None
-    """When its body was erased: it can no longer be run, nor read."""
+    """When its body was erased; since then it can neither be read nor replayed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of one delivery; ``after_seconds`` is until its next turn where it still waits."""
+    """How one delivery ended. If it still waits, it is due again in ``after_seconds``."""
 
     delivery_id: str
     attempt: int

@@ -44,7 +44,7 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
             return PlannedDelivery(type=type_, plan=MANUAL_PLANS[type_](body))
         fact = fact_of(type_, body)
         if fact is None:
-            skip = f"{read_envelope(body).type} leads to no credit: it is ignored"
+            skip = f"{read_envelope(body).type} is ignored: no rule can credit it"
             return PlannedDelivery(type=type_, skip=skip)
     except UnreadablePayloadError as error:
         return PlannedDelivery(type=type_, failure=str(error))

@@ -1,4 +1,4 @@
-"""PURE: what would come of a delivery if it were run now; for looking before leaping."""
+"""Describes what running a delivery now would do, without doing it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,17 +25,17 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
         return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
     plan = planned.plan
     claimed = _as_if_claimed(plan, replace(standing, refund=_highest(standing.refund, plan.refund)))
-    taking = due_take_backs(claimed, _NO_DELIVERY, plan.revoke)
-    going = [*_unsettled(standing, -1), *(grant for one in taking for grant in one.grants)]
+    take_backs = due_take_backs(claimed, _NO_DELIVERY, plan.revoke)
+    taken = [*_unsettled(standing, -1), *(grant for one in take_backs for grant in one.grants)]
     texts = [
-        _left(standing) if planned.takes_back else _credit(plan, standing),
-        credits_text(going) if going else "",
+        _pending_text(standing) if planned.takes_back else _grant_text(plan, standing),
+        credits_text(taken) if taken else "",
     ]
     return "; ".join(filter(None, texts)) or f"nothing: {why_none_due(claimed, plan.refund, plan.revoke)}"
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
-    """Return what would stand after the claim: what is refunded already is taken back at once."""
+    """Return the standing after the claim, because what was refunded before is taken back at once."""
     grants = tuple(grant for grant in plan.grants if grant.subject == plan.subject)
     if standing.own is not None or not grants:
         return standing
@@ -49,19 +49,19 @@ def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
     return replace(standing, claims=(own, *standing.claims))
 
 
-def _credit(plan: Plan, standing: Standing) -> str:
+def _grant_text(plan: Plan, standing: Standing) -> str:
     frozen = [grant for claim in standing.claims for grant in claim.grants if grant.units > 0]
-    had = {claim.subject for claim in standing.elsewhere}
-    planned = [grant for grant in plan.grants if grant.subject not in had]
+    earned = {claim.subject for claim in standing.elsewhere}
+    planned = [grant for grant in plan.grants if grant.subject not in earned]
     if not frozen:
-        return _first_time(plan, planned, standing.elsewhere)
+        return _first_grant_text(plan, planned, standing.elsewhere)
     differs = credits_text(frozen) != credits_text(planned)
     note = f" (today's rules say {credits_text(planned)}: left alone)" if differs else ""
-    return (_left(standing) or f"nothing: {credits_text(frozen)} already granted") + note
+    return (_pending_text(standing) or f"nothing: {credits_text(frozen)} already granted") + note
 
 
-def _left(standing: Standing) -> str:
-    """Return what was claimed and is still to be sent; nothing if nothing is."""
+def _pending_text(standing: Standing) -> str:
+    """Return the text about grants that are claimed but not confirmed; empty if there are none."""
     left = _unsettled(standing, 1)
     return f"grant {credits_text(left)}, as claimed before" if left else ""
 
@@ -70,9 +70,9 @@ def _unsettled(standing: Standing, sign: int) -> list[Grant]:
     return [one for claim in standing.claims for one in claim.unsettled if one.units * sign > 0]
 
 
-def _first_time(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]) -> str:
-    had = [grant for claim in elsewhere for grant in claim.grants]
-    note = f"{credits_text(had)} already granted to this customer" if had else ""
+def _first_grant_text(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]) -> str:
+    earned = [grant for claim in elsewhere for grant in claim.grants]
+    note = f"{credits_text(earned)} already granted to this customer" if earned else ""
     if planned:
         return "; ".join(filter(None, [f"grant {credits_text(planned)}", note]))
     if plan.failure:
@@ -80,5 +80,5 @@ def _first_time(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]
     return f"nothing: {note}" if note else f"skip: {plan.skip}"
 
 
-def _highest(seen: Refund | None, told: Refund | None) -> Refund | None:
-    return max((one for one in (seen, told) if one), key=lambda one: (one.amount, one.share), default=None)
+def _highest(first: Refund | None, second: Refund | None) -> Refund | None:
+    return max((one for one in (first, second) if one), key=lambda one: (one.amount, one.share), default=None)

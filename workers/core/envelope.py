@@ -1,4 +1,4 @@
-"""What the receiver looks at in a webhook: its type. Loads neither rules nor CEL."""
+"""Reads a webhook's type, which is all that the receiver needs. Imports neither rules nor CEL."""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -8,12 +8,12 @@ ORDER_PAID = "order.paid"
 ORDER_REFUNDED = "order.refunded"
 SUBSCRIPTION_CYCLED = "subscription.cycled"
 CUSTOMER_CREATED = "customer.created"
-# What is stored; any other type is answered 2xx, counted and forgotten.
+# The receiver stores these. It answers 2xx to any other type, counts it and drops it.
 STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTOMER_CREATED})
 
 
 class Envelope(BaseModel):
-    """The only part of a webhook that the receiver looks at."""
+    """The only part of a webhook that the receiver reads."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -21,7 +21,7 @@ class Envelope(BaseModel):
 
 
 def peek_type(body: bytes) -> str | None:
-    """Return the webhook's type, or None where the body is no event at all."""
+    """Return the webhook's type; None if the body is not a webhook."""
     try:
         return read_envelope(body).type
     except UnreadablePayloadError:
@@ -29,7 +29,7 @@ def peek_type(body: bytes) -> str | None:
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """Return what any webhook says of itself; UnreadablePayloadError if it is no webhook."""
+    """Return the part that all webhooks share; UnreadablePayloadError if the body is not a webhook."""
     try:
         return Envelope.model_validate_json(body)
     except ValidationError as error:
@@ -37,7 +37,7 @@ def read_envelope(body: bytes) -> Envelope:
 
 
 def validation_error_text(error: ValidationError) -> str:
-    # Neither values nor more than a few problems: a body may be hostile, and reasons are listed.
+    """Return what is wrong with a body, without its values and in a few words: a body may be hostile."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     shown = [
         f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg'].removeprefix('Value error, ')}"

@@ -1,4 +1,4 @@
-"""PURE: what a webhook tells of, as rules see it: an order paid, a period begun, a customer created."""
+"""Turns a webhook into the fact that rules judge, such as "this order was paid"."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,27 +12,27 @@ from workers.core.grants import customer_subject, cycle_subject, order_subject
 from workers.core.payloads import Customer, Order, Period, Read, read_customer, read_order, read_period
 from workers.core.refunds import refund_of
 
-# Of all triggers of orders the trial's start alone is no billing reason of Polar's.
+# Every order trigger is one of Polar's billing reasons, except the start of a trial.
 _REASONS = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
-    """What may be credited, once: ``subject`` says what it is, ``moment`` when it happened."""
+    """Something that can be credited once. ``subject`` identifies it, ``moment`` is when it happened."""
 
     subject: str
     moment: datetime
     customer_id: str
     variables: Variables
     trigger: Trigger | None = None
-    """None where no rule can name it; ``never`` says why."""
+    """None if no rule can name it; ``never`` then says why."""
     never: str = ""
     product_id: str | None = None
     order_id: str | None = None
     refund: Refund | None = None
-    """What had been refunded already when it was told."""
+    """The refunds that the webhook already mentions."""
     happened: str = "created"
-    """The verb that reasons put before ``moment``."""
+    """How a reason says that it happened: "created", or "started" for a period."""
 
 
 def order_fact(read: Read[Order]) -> Fact:
@@ -62,12 +62,12 @@ def period_fact(read: Read[Period]) -> Fact:
         variables=Variables.of_subscription(read.raw),
         trigger=Trigger.PERIOD,
         product_id=period.product_id,
-        happened="begun",
+        happened="started",
     )
 
 
 def customer_fact(read: Read[Customer]) -> Fact:
-    """Return the fact that there is a new customer."""
+    """Return the fact that a customer was created."""
     customer = read.view
     return Fact(
         subject=customer_subject(customer.id),
@@ -79,7 +79,7 @@ def customer_fact(read: Read[Customer]) -> Fact:
 
 
 def trigger_of(order: Order) -> Trigger | None:
-    """Return what kind of paid order this is; None for a final invoice or a reason unknown to us."""
+    """Return the trigger of a paid order; None for a final invoice or an unknown billing reason."""
     if order.is_final_invoice:
         return None
     if order.is_trial_start:
@@ -90,7 +90,7 @@ def trigger_of(order: Order) -> Trigger | None:
 def _never(order: Order) -> str:
     if order.is_final_invoice:
         return "final invoice of an ended subscription: never credited"
-    return f"billing reason {order.billing_reason!r} is none that rules can name"
+    return f"billing reason {order.billing_reason!r} is not one that rules can name"
 
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
@@ -101,6 +101,6 @@ _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
 
 
 def fact_of(type_: str, body: bytes) -> Fact | None:
-    """Return what a webhook tells of; None if rules cannot credit such a thing."""
+    """Return the fact in a webhook; None if rules cannot credit webhooks of this type."""
     read = _FACTS.get(type_)
     return read(body) if read else None

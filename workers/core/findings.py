@@ -1,4 +1,4 @@
-"""What a check found: an error, a warning, or that all is well."""
+"""Defines a finding of ``credits check``: an error, a warning, or confirmation that something works."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Level = Literal["error", "warning", "ok"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that was looked at, and what is to be said of it."""
+    """The result of one check: ``what`` was checked, and the ``detail`` to report."""
 
     level: Level
     what: str

@@ -1,4 +1,4 @@
-"""What a grant is, how it is keyed, and the one place where credits become a negative number."""
+"""Defines a grant, the subject it is for, and its idempotency key."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,28 +15,28 @@ REFUND = "credits:refund:"
 _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 
-# Stands where the name of a rule does if a person gave: no rule can have it.
+# The rule name of credits that a person granted: no rule can have an empty name.
 NO_RULE = ""
 
-# No rule has it in its name.
+# No rule's name contains it.
 RULE_SEPARATOR = ","
 
-LONGEST_TEXT = 500  # Polar's bound on a metadata value
+LONGEST_TEXT = 500  # Polar's limit for a metadata value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One rule's share of a grant, in credits; negative where it takes back."""
+    """One rule's share of a grant, in credits; negative if it takes back."""
 
     rule: str
     units: Decimal
     revocable: bool = False
-    """Whether a refund takes it back: frozen with the grant, whatever the rules say later."""
+    """Whether a refund takes it back. Frozen with the grant, so later rules do not change it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """Credits for one customer on one meter, from one business fact; negative: taken back."""
+    """Credits for one customer on one meter, from one fact; negative if they are taken back."""
 
     subject: str
     customer_id: str
@@ -45,11 +45,11 @@ class Grant:
     parts: tuple[Part, ...]
     order_id: str | None = None
     reason: str = ""
-    """What a person said why; Polar is told."""
+    """Why a person granted it. Sent to Polar."""
 
-    @cached_property  # as are the others: each is asked for ten times
+    @cached_property  # like the two below: each is read about ten times
     def key(self) -> str:
-        """Return the ledger's key, which is Polar's ``external_id`` too."""
+        """Return the key of the grant in the ledger, which is also its ``external_id`` at Polar."""
         return grant_key(self.subject, self.meter)
 
     @cached_property
@@ -59,9 +59,9 @@ class Grant:
 
     @cached_property
     def rules(self) -> tuple[str, ...]:
-        """Return the names of the rules that gave a share: none where a person did.
+        """Return the names of the rules that share in the grant; none if a person made it.
 
-        Of what was read back from Polar, one part is named by several.
+        A grant that was read back from Polar has one part, named by all its rules.
         """
         return tuple(
             name for part in self.parts if part.rule != NO_RULE for name in part.rule.split(RULE_SEPARATOR)
@@ -69,7 +69,7 @@ class Grant:
 
 
 def order_subject(order_id: str) -> str:
-    """Return the business fact "this order was paid" as the prefix of its grants' keys."""
+    """Return the fact "this order was paid". A subject is the prefix of its grants' keys."""
     return _ORDER + order_id
 
 
@@ -79,32 +79,32 @@ def cycle_subject(subscription_id: str, period_start: datetime) -> str:
 
 
 def customer_subject(customer_id: str, rule: str | None = None) -> str:
-    """Return the fact "this rule has credited this customer"; without a rule, "there is this customer"."""
+    """Return the fact "this rule credited this customer"; without a rule, "this customer was created"."""
     return f"{_CUSTOMER}{customer_id}:{rule}" if rule else _CUSTOMER + customer_id
 
 
 def refund_subject(order_id: str, refunded_amount: int) -> str:
-    """Return the fact "of this order so much has been refunded, all told" (in cents)."""
+    """Return the fact "this order's refunds add up to this amount" (in cents)."""
     return f"{REFUND}{order_id}:{refunded_amount}"
 
 
 def manual_subject(key: str, customer: str, meter: str) -> str:
-    """Return the fact "somebody gave this customer, named so, credits on this meter, under this key"."""
+    """Return the fact "a person granted this customer credits on this meter under this key"."""
     return f"{_MANUAL}{key}:{customer}:{meter}"
 
 
 def manual_delivery(subject: str) -> str:
-    """Return the id of the delivery by which such a fact is granted."""
+    """Return the id of the delivery that grants a manual subject."""
     return "manual-" + subject.removeprefix(_MANUAL)
 
 
 def revoke_subject(order_id: str, meter: str) -> str:
-    """Return the fact "somebody took back what was left of an order's credits on this meter"."""
+    """Return the fact "a person took back the rest of this order's credits on this meter"."""
     return f"{REVOKE}{order_id}:{meter}"
 
 
 def order_of(subject: str) -> str | None:
-    """Return the order that a subject is about, if its name says so."""
+    """Return the order that a subject names; None if it names none."""
     for prefix in (_ORDER, REFUND, REVOKE):
         if subject.startswith(prefix):
             return subject.removeprefix(prefix).partition(":")[0]
@@ -112,13 +112,13 @@ def order_of(subject: str) -> str | None:
 
 
 def grant_key(subject: str, meter: str) -> str:
-    """Return the key under which ``subject`` can be credited on ``meter`` once and never again.
+    """Return the key under which ``subject`` can be credited on ``meter`` exactly once.
 
-    What is done by hand is done to one meter: it is in the subject already.
+    The subject of a grant or revoke by hand already contains its meter.
     """
     return subject if subject.startswith((_MANUAL, REVOKE)) else f"{subject}:{meter}"
 
 
 def subject_of(key: str, meter: str) -> str:
-    """Return the subject of a grant on ``meter`` that has this key."""
+    """Return the subject of the grant on ``meter`` that has this key."""
     return key if key.startswith((_MANUAL, REVOKE)) else key.removesuffix(f":{meter}")

@@ -1,4 +1,4 @@
-"""PURE: credits given and taken back by hand, as stored deliveries: what was asked, its body, its plan."""
+"""Turns a person's request to grant or take back credits into a delivery, and that delivery into a plan."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from workers.core.payloads import Id
 from workers.core.planning import Plan
 from workers.errors import UnreadablePayloadError
 
-# No webhook has these types: none that says so is stored.
+# No webhook has these types: the receiver does not store one that claims to.
 MANUAL_GRANT = "manual.grant"
 MANUAL_REVOKE = "manual.revoke"
 
@@ -31,17 +31,17 @@ MANUAL_REVOKE = "manual.revoke"
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Asked(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-Asked = TypeVar("Asked", bound=_Asked)
+Request = TypeVar("Request", bound=_Request)
 
 
-class ManualGrant(_Asked):
-    """Credits that somebody gives a customer; who asks has looked up the customer and the meter's property.
+class ManualGrant(_Request):
+    """A request to grant credits by hand. The caller has looked up the customer and the meter's property.
 
-    ``customer`` is how they were named, as it stands in the key.
+    ``customer`` is the name that the person gave, escaped as in the key.
     """
 
     key: Annotated[str, Field(pattern=f"^{KEY}$")]
@@ -54,20 +54,20 @@ class ManualGrant(_Asked):
 
     @property
     def subject(self) -> str:
-        """Return the business fact, which is the key in the ledger and at Polar too."""
+        """Return the fact, which is also the key in the ledger and at Polar."""
         return manual_subject(self.key, self.customer, self.meter)
 
     @property
     def delivery_id(self) -> str:
-        """Return the id of the delivery that it is."""
+        """Return the id of the delivery that carries this request."""
         return manual_delivery(self.subject)
 
     def delivery(self) -> tuple[str, str, bytes]:
-        """Return the delivery that it is: id, type, body."""
+        """Return the delivery that carries this request: id, type, body."""
         return self.delivery_id, MANUAL_GRANT, _body(MANUAL_GRANT, self)
 
     def plan(self) -> Plan:
-        """Return the plan for it, which no rules have a say in."""
+        """Return the plan for this request. Rules do not apply to it."""
         grant = Grant(
             subject=self.subject,
             customer_id=self.customer_id,
@@ -79,8 +79,8 @@ class ManualGrant(_Asked):
         return Plan(subject=self.subject, customer_id=self.customer_id, grants=(grant,))
 
 
-class ManualRevoke(_Asked):
-    """What an order was credited is taken back: on one meter, or on all."""
+class ManualRevoke(_Request):
+    """A request to take back an order's credits, on one meter or (None) on all."""
 
     order_id: Id
     customer_id: Id
@@ -88,15 +88,15 @@ class ManualRevoke(_Asked):
 
     @property
     def delivery_id(self) -> str:
-        """Return the id of the delivery that it is."""
+        """Return the id of the delivery that carries this request."""
         return f"revoke-{self.order_id}" + (f":{self.meter}" if self.meter else "")
 
     def delivery(self) -> tuple[str, str, bytes]:
-        """Return the delivery that it is: id, type, body."""
+        """Return the delivery that carries this request: id, type, body."""
         return self.delivery_id, MANUAL_REVOKE, _body(MANUAL_REVOKE, self)
 
     def plan(self) -> Plan:
-        """Return the plan for it: it grants nothing, and has the rest of the order's credits taken."""
+        """Return the plan for this request: no grants, but a revoke of the order's credits."""
         return Plan(
             subject=order_subject(self.order_id),
             customer_id=self.customer_id,
@@ -105,14 +105,14 @@ class ManualRevoke(_Asked):
         )
 
 
-def _body(type_: str, asked: _Asked) -> bytes:
-    """Return a body of the form that webhooks have: whoever shows one can show the other."""
-    whole = {"type": type_, "data": asked.model_dump(mode="json")}
+def _body(type_: str, request: _Request) -> bytes:
+    """Return a body in the form of a webhook, so that ``credits show`` can print both alike."""
+    whole = {"type": type_, "data": request.model_dump(mode="json")}
     return json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def read(body: bytes, shape: type[Asked]) -> Asked:
-    """Return what was asked; UnreadablePayloadError if this is not what we have written."""
+def read(body: bytes, shape: type[Request]) -> Request:
+    """Return the request in ``body``; UnreadablePayloadError if the body is damaged."""
     try:
         whole: Any = json.loads(body)
         return shape.model_validate(whole["data"])
@@ -120,13 +120,11 @@ def read(body: bytes, shape: type[Asked]) -> Asked:
         first = error.errors(include_input=False, include_url=False)[0]
         raise UnreadablePayloadError(f"the body cannot be read: {first['loc']}: {first['msg']}") from None
     except (ValueError, RecursionError, TypeError, KeyError):
-        raise UnreadablePayloadError(
-            "the body cannot be read: it is nothing that was asked by hand"
-        ) from None
+        raise UnreadablePayloadError("the body cannot be read: it is not a request made by hand") from None
 
 
 MANUAL_PLANS: Mapping[str, Callable[[bytes], Plan]] = {
     MANUAL_GRANT: lambda body: read(body, ManualGrant).plan(),
     MANUAL_REVOKE: lambda body: read(body, ManualRevoke).plan(),
 }
-"""The plan of each delivery of our own, from its body."""
+"""For each type of manual delivery, the function from its body to its plan."""

@@ -59,14 +59,14 @@ def decide_outcome(
 
 
 def amount_conflict(planned: PlannedDelivery, standing: Standing) -> str:
-    """Return why a manual grant cannot be made: its key already granted another amount. Empty if it can."""
+    """Return why a manual grant is refused: its key already granted another amount; empty if it is not."""
     if planned.plan is None or standing.own is None:
         return ""
     frozen, requested = credits_text(standing.own.grants), credits_text(planned.plan.grants)
     if frozen == requested:
         return ""
     at = utc(standing.own.claimed_at)
-    return f"by this key {frozen} was granted at {at}; another amount needs another key"
+    return f"this key already granted {frozen} at {at}; another amount needs another key"
 
 
 def _decide(
@@ -123,7 +123,7 @@ def _without_claim(
 
 def _claim_text(claim: Claim, result: IngestionResult) -> str:
     is_pending = any(grant.key not in result.accepted for grant in claim.unsettled)
-    note = ", which Polar has not taken yet" if is_pending else ""
+    note = ", not confirmed by Polar yet" if is_pending else ""
     return f"claimed by delivery {claim.delivery_id} at {utc(claim.claimed_at)}{note}"
 
 
@@ -131,7 +131,7 @@ def _waiting(open_keys: Sequence[str], result: IngestionResult) -> _Decision:
     if retries := [result.later[key] for key in open_keys if key in result.later]:
         seconds, reason = max(retries)
         return _Decision(Status.WAITING, reason, after_seconds=seconds, strike=True)
-    # A pause makes every worker wait; when the delivery is due does not change.
+    # A pause makes every worker wait, but does not change when the delivery is due.
     return _Decision(Status.WAITING, result.pause[1] if result.pause else "not sent yet")
 
 

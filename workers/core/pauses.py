@@ -1,4 +1,4 @@
-"""Why every worker waits before it asks Polar again."""
+"""Defines why every worker waits before it sends to Polar again."""
 
 from enum import StrEnum
 
@@ -6,18 +6,18 @@ from workers.errors import PolarDeniedError, PolarError, PolarRateLimitedError
 
 
 class PauseCause(StrEnum):
-    """What Polar answered, as far as waiting depends on it."""
+    """Why Polar cannot be asked for a while."""
 
     UNAVAILABLE = "unavailable"
-    """Polar is away, or answers 500: waiting helps."""
+    """Polar is down, or answers 500: waiting helps."""
     RATE_LIMITED = "rate_limited"
-    """Polar answered 429: we ask less often for a while."""
+    """Polar answered 429: requests were sent too often."""
     DENIED = "denied"
     """Polar refuses the token, its scopes or the address: a person must act."""
 
 
 def cause_of(error: PolarError) -> PauseCause:
-    """Return the cause of a pause that ``error`` leads to."""
+    """Return the cause of the pause that follows ``error``."""
     match error:
         case PolarRateLimitedError():
             return PauseCause.RATE_LIMITED

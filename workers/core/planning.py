@@ -1,4 +1,4 @@
-"""PURE: what the rules make of a fact. Reads no clock and no store, logs nothing."""
+"""Applies the rules to a fact: a plan of grants, or the reason why there are none."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.wording import utc
 
-_MOST_NAMED = 3  # rules that came close are named in a reason; more would bury it
+_MOST_NAMED = 3  # a reason names at most this many of the rules that came close
 
 
 class Obstacle(IntEnum):
-    """What keeps a rule from a fact: the greater, the closer it came."""
+    """Why a rule does not credit a fact: the higher, the closer it came to a match."""
 
     PRODUCT = 1
     TRIGGER = 2
@@ -28,7 +28,7 @@ class Obstacle(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What one rule makes of a fact: amounts by meter, an obstacle, or a failure to work it out."""
+    """What one rule grants for a fact: amounts by meter, or an obstacle, or a failed expression."""
 
     rule: Rule
     amounts: dict[str, Decimal] = field(default_factory=dict)
@@ -38,9 +38,9 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The grants that a webhook leads to, or why there are none: a skip, or a failure to work them out.
+    """The grants for a delivery, or why there are none: a skip, or the failure of an expression.
 
-    Grants of a ``once_per`` rule have a subject of their own; all others have the plan's.
+    Grants of a ``once_per`` rule have their own subject; all others have the plan's.
     """
 
     subject: str
@@ -54,7 +54,7 @@ class Plan:
 
 
 def plan_for(fact: Fact, rules: Rules) -> Plan:
-    """Return what every matching rule grants for ``fact``: one grant a subject and meter, rules added up."""
+    """Return what the matching rules grant for ``fact``, added up to one grant per subject and meter."""
     reason = never(fact, rules)
     verdicts = [] if reason else [judge(rule, fact) for rule in rules.rules]
     grants = tuple(_grants(fact, verdicts, rules))
@@ -71,7 +71,7 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
 
 
 def judge(rule: Rule, fact: Fact) -> Verdict:
-    """Return what ``rule`` makes of ``fact``, whatever other rules say."""
+    """Return what ``rule`` alone grants for ``fact``."""
     if obstacle := _obstacle(rule, fact):
         return Verdict(rule=rule, obstacle=obstacle)
     try:
@@ -90,7 +90,7 @@ def judge(rule: Rule, fact: Fact) -> Verdict:
 
 
 def never(fact: Fact, rules: Rules) -> str:
-    """Return why no rule at all can credit ``fact``; nothing if one could."""
+    """Return why no rule can credit ``fact``; empty if one could."""
     if fact.never:
         return fact.never
     if rules.credit_from is not None and fact.moment < rules.credit_from:
@@ -99,17 +99,16 @@ def never(fact: Fact, rules: Rules) -> str:
 
 
 def why_not(verdict: Verdict, fact: Fact) -> str:
-    """Return what kept a rule from ``fact``, with the value that it saw."""
+    """Return why a rule does not credit ``fact``, with the value that decided it."""
     rule = verdict.rule
     if verdict.obstacle is Obstacle.PRODUCT:
         return f"not for product {fact.product_id or '(none)'}"
     if verdict.obstacle is Obstacle.TRIGGER:
-        return f"not for the trigger {fact.trigger}"
+        return f"not triggered by {fact.trigger}"
     if verdict.obstacle is Obstacle.WINDOW:
-        early = _is_early(rule, fact)
-        edge, at = ("before its from", rule.begins) if early else ("not before its until", rule.ends)
-        bound = f"{edge}, {utc(at)}" if at else edge
-        return f"{_happened(fact)}, {bound}"
+        if rule.begins is not None and fact.moment < rule.begins:
+            return f"{_happened(fact)}, before the rule starts at {utc(rule.begins)}"
+        return f"{_happened(fact)}, but the rule ended" + (f" at {utc(rule.ends)}" if rule.ends else "")
     if verdict.obstacle is Obstacle.CONDITION and rule.when is not None:
         return rule.when.explain_false(fact.variables)
     return f"gives 0 {' and '.join(rule.grant)}"
@@ -120,13 +119,11 @@ def _obstacle(rule: Rule, fact: Fact) -> Obstacle | None:
         return Obstacle.PRODUCT
     if fact.trigger not in rule.triggers:
         return Obstacle.TRIGGER
-    if _is_early(rule, fact) or (rule.ends is not None and fact.moment >= rule.ends):
+    if rule.begins is not None and fact.moment < rule.begins:
+        return Obstacle.WINDOW
+    if rule.ends is not None and fact.moment >= rule.ends:
         return Obstacle.WINDOW
     return None
-
-
-def _is_early(rule: Rule, fact: Fact) -> bool:
-    return rule.begins is not None and fact.moment < rule.begins
 
 
 def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
@@ -147,15 +144,15 @@ def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
 
 
 def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
-    """Say whether rules name products, and not this one: a slip in an id looks like that."""
+    """Return whether rules name products but not this one, which may be a typo in an id."""
     named = [one.rule.products for one in verdicts if one.rule.products is not None]
     return bool(named) and not any(fact.product_id in products for products in named)
 
 
 def _inexact(grants: Sequence[Grant]) -> Iterator[str]:
-    """Say so where rules add up to more digits than Polar's numbers keep; one rule alone cannot.
+    """Yield a failure for each grant whose sum has more digits than Polar's numbers keep.
 
-    What a full refund takes back goes there as a number of its own.
+    A single rule cannot have so many. The revocable parts are checked too: a full refund sends their sum.
     """
     for grant in grants:
         if len(grant.parts) == 1:

@@ -1,4 +1,4 @@
-"""What `rebuild` writes into the ledger: facts that it lacks, and amounts that Polar has otherwise."""
+"""Defines what ``rebuild`` writes to the ledger: missing facts, and amounts that differ at Polar."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,27 +11,33 @@ from workers.core.planning import Plan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restoration:
-    """All that is to be written down of one fact at once; it holds while ``claimed_by`` has claimed it."""
+    """Everything to write for one fact, in one step.
+
+    It is written only if the ledger still has the fact as claimed by ``claimed_by``.
+    """
 
     plan: Plan
     claimed_by: str
-    """The delivery that has the fact in the ledger; nothing where none has."""
+    """The delivery that claimed the fact in the ledger; empty if none did."""
     taken: tuple[TakeBack, ...]
     times: Mapping[str, Mapping[str, datetime]]
-    """When Polar took what: by subject, by meter."""
+    """When Polar confirmed each grant, by subject and meter."""
 
     @property
     def count(self) -> int:
-        """Return how many grants it is."""
+        """Return the number of grants."""
         return sum(len(meters) for meters in self.times.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Correction:
-    """Amounts to be written at once over those of the ledger; it holds while all of them are as they were."""
+    """Amounts that replace those in the ledger, in one step.
+
+    They are written only if the ledger still has every amount that they replace.
+    """
 
     subject: str
     grants: tuple[tuple[Claim, Grant, Grant], ...]
-    """By whose claim, as it is there, as it is to be."""
+    """The claim, the grant in the ledger, and the grant that replaces it."""
     before: Taken
     after: Taken

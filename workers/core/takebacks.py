@@ -113,19 +113,19 @@ def _revoked_grants(revoke: Revoke, standing: Standing) -> list[Grant]:
 
 def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
     if refund is None:
-        return "nothing of this order has been refunded"
+        return "this order has not been refunded"
     if standing.own is None:
-        return "this order has not been credited; when it is, this refund counts"
+        return "this order has not been credited yet: the refund counts when the order is credited"
     if not any(part.revocable for grant in standing.own.grants for part in grant.parts):
-        return "none of the rules that credited this order takes credits back (on_refund: revoke)"
+        return "no rule that credited this order takes credits back (on_refund: revoke)"
     if standing.refund is not None and standing.refund.amount > refund.amount:
-        return f"a later refund, of {standing.refund.amount} all told, has been seen to already"
-    return "the refunded share has been taken back already"
+        return f"a later refund, {standing.refund.amount} in total, has already been processed"
+    return "the refunded share has already been taken back"
 
 
 def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
     if standing.own is None:
         return "this order has not been credited"
     if not _revoked_grants(revoke, standing):
-        return f"this order was credited nothing on {revoke.meter or 'any meter'} but bonuses (once_per)"
-    return "all that this order was credited has been taken back already"
+        return f"this order has no credits on {revoke.meter or 'any meter'} except bonuses (once_per)"
+    return "all of this order's credits have already been taken back"

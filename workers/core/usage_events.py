@@ -1,4 +1,4 @@
-"""PURE: what an event of ours at Polar tells: the grant that it was, or why it is none of ours after all."""
+"""Writes grants as usage events for Polar, and reads them back from Polar's list of events."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ GRANTED_BY = "credit-granter"
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
-# A key without its meter, as ``workers.core.grants`` writes it.
+# A key without its meter, in the forms that ``workers.core.grants`` writes.
 _STEM = re.compile(
     rf"credits:(?:order:(?P<order>{_UUID})"
     rf"|cycle:{_UUID}:[0-9]+"
@@ -38,11 +38,11 @@ _STEM = re.compile(
     rf"|refund:(?P<refunded>{_UUID}):[0-9]+"
     rf"|revoke:(?P<revoked>{_UUID}))"
 )
-_RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may have been cut off
+_RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may be cut off
 
 
 Row = Mapping[str, Any]
-"""An event as Polar's list shows it."""
+"""An event, as Polar's list returns it."""
 
 
 class _Event(BaseModel):
@@ -56,7 +56,7 @@ class _Event(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedGrant:
-    """A grant as Polar has it: several rules are one part, named by all of them, and none is revocable."""
+    """A grant, as read back from Polar. It has one part, named by all its rules and not revocable."""
 
     event_id: str
     grant: Grant
@@ -65,7 +65,7 @@ class RecordedGrant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvalidUsageEvent:
-    """An event that says it is ours and cannot be."""
+    """An event that is marked as ours, but that we cannot have sent."""
 
     event_id: str
     key: str
@@ -73,21 +73,21 @@ class InvalidUsageEvent:
 
 
 class _NotOursError(Exception):
-    """Says why."""
+    """We cannot have sent this event; the text says why."""
 
 
 def is_marked_ours(row: Row) -> bool:
-    """Say whether an event has our ``granted_by``: a server may not know the filter, and list everybody's."""
+    """Return whether an event has our ``granted_by``. A server that ignores the filter lists all events."""
     metadata = row.get("metadata")
     return isinstance(metadata, dict) and metadata.get("granted_by") == GRANTED_BY
 
 
 def read_usage_event(row: Row) -> RecordedGrant | InvalidUsageEvent:
-    """Return what an event with our ``granted_by`` tells."""
+    """Return the grant that an event records, or why it cannot be one of ours."""
     metadata = row.get("metadata")
     key = metadata.get("key") if isinstance(metadata, dict) else None
     try:
-        return _trace(_Event.model_validate(row), str(key), str(row.get("id")))
+        return _recorded_grant(_Event.model_validate(row), str(key), str(row.get("id")))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         why = f"it cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -96,14 +96,14 @@ def read_usage_event(row: Row) -> RecordedGrant | InvalidUsageEvent:
     return InvalidUsageEvent(event_id=str(row.get("id")), key=str(key or ""), why=why)
 
 
-def _trace(event: _Event, key: str, event_id: str) -> RecordedGrant:
+def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
     stem = key.removesuffix(f":{event.name}")
     form = _STEM.fullmatch(stem)
     if form is None or stem == key:
-        raise _NotOursError(f"its key is none that we would write for the meter {event.name}")
+        raise _NotOursError(f"its key is not one that we write for meter {event.name}")
     found = form.groupdict()
-    takes = bool(found["refunded"] or found["revoked"])
-    property_name, units = _units(event.metadata, takes=takes)
+    takes_back = bool(found["refunded"] or found["revoked"])
+    property_name, units = _units(event.metadata, takes_back=takes_back)
     grant = Grant(
         subject=subject_of(key, event.name),
         customer_id=_customer_id(event, found["customer"]),
@@ -111,13 +111,13 @@ def _trace(event: _Event, key: str, event_id: str) -> RecordedGrant:
         property_name=property_name,
         parts=(Part(rule=_rules(event.metadata, found), units=units),),
         order_id=_order_id(event.metadata, found),
-        reason="" if takes else _text(event.metadata, "reason"),
+        reason="" if takes_back else _text(event.metadata, "reason"),
     )
     return RecordedGrant(event_id=event_id, grant=grant, at=event.timestamp)
 
 
-def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
-    """Return the property that the meter sums, and the credits: at Polar these are less than nothing."""
+def _units(metadata: dict[str, Any], *, takes_back: bool) -> tuple[str, Decimal]:
+    """Return the property that the meter sums, and the credits. Polar has credits as negative numbers."""
     numbers = {
         name: one
         for name, one in metadata.items()
@@ -129,10 +129,10 @@ def _units(metadata: dict[str, Any], *, takes: bool) -> tuple[str, Decimal]:
     units = -Decimal(str(number)).normalize()
     if not units.is_finite() or not units or units.adjusted() >= MAX_DIGITS:
         raise _NotOursError("it has no number of credits")
-    if units < 0 and not takes:
-        raise _NotOursError("it takes credits, and its key says that it gives")
-    if units > 0 and takes:
-        raise _NotOursError("it gives credits, and its key says that it takes them back")
+    if units < 0 and not takes_back:
+        raise _NotOursError("it takes credits back, but its key is that of a grant")
+    if units > 0 and takes_back:
+        raise _NotOursError("it grants credits, but its key is that of a take-back")
     return property_name, units
 
 
@@ -141,7 +141,7 @@ def _customer_id(event: _Event, in_key: str | None) -> str:
     if customer_id is None:
         raise _NotOursError("it names no customer")
     if in_key not in {None, customer_id}:
-        raise _NotOursError("its key is another customer's")
+        raise _NotOursError("its key names another customer")
     return customer_id
 
 
@@ -149,9 +149,9 @@ def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | N
     order_id = _text(metadata, "order_id") or None
     in_key = found["order"] or found["refunded"] or found["revoked"]
     if found["customer"] and (order_id is None or re.fullmatch(_UUID, order_id)):
-        return order_id  # it tells which order led to it, if one did
+        return order_id  # the order that earned this bonus, if there was one
     if order_id != in_key:
-        raise _NotOursError("its key is of another order than its order_id")
+        raise _NotOursError("its key names another order than its order_id")
     return order_id
 
 
@@ -170,36 +170,36 @@ def _text(metadata: dict[str, Any], name: str) -> str:
 
 
 def usage_event(grant: Grant) -> dict[str, Any]:
-    """Return the event to ingest; on a Sum meter a negative value is credit.
+    """Return the event to ingest. Its value is negative: usage below zero is credit on a Sum meter.
 
-    It has no timestamp: Polar takes its own, and refuses one that is a second ahead of it.
+    It has no timestamp. Polar sets its own, and refuses a timestamp that is a second ahead of its clock.
     """
     return {
         "name": grant.meter,
         "customer_id": grant.customer_id,
         "external_id": grant.key,
-        "metadata": {grant.property_name: _number(-grant.units), **dict(_story(grant))},
+        "metadata": {grant.property_name: _number(-grant.units), **dict(_metadata(grant))},
     }
 
 
-def _story(grant: Grant) -> Iterator[tuple[str, str]]:
-    """By ``granted_by`` and ``key`` the ledger can be read back from Polar."""
+def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
+    """Yield the metadata beside the amount. ``rebuild`` needs ``granted_by`` and ``key``."""
     yield "granted_by", GRANTED_BY
     yield "key", grant.key
     if grant.order_id:
         yield "order_id", grant.order_id
-    if grant.rules:  # Polar takes no empty text
+    if grant.rules:  # Polar refuses empty text
         yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
-    if reason := grant.reason or _usual_reason(grant.subject):
+    if reason := grant.reason or _default_reason(grant.subject):
         yield "reason", reason
 
 
-def _usual_reason(subject: str) -> str:
+def _default_reason(subject: str) -> str:
     if subject.startswith(REFUND):
         return "refund"
     return "revoke" if subject.startswith(REVOKE) else ""
 
 
 def _number(units: Decimal) -> int | float:
-    """Return the JSON number; rules bound the digits to what a double keeps."""
+    """Return a JSON number. It is exact, because rules limit the digits to those of a double."""
     return int(units) if units == units.to_integral_value() else float(units)

@@ -1,4 +1,4 @@
-"""How numbers of credits and times in UTC are written, everywhere."""
+"""Writes credits and times the same way everywhere."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from workers.core.grants import Grant
 
 
 def credits_text(grants: Iterable[Grant]) -> str:
-    """Return credits as people read them: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
+    """Return credits as text: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
     given: dict[str, Decimal] = {}
     taken: dict[str, Decimal] = {}
     for grant in grants:
@@ -21,16 +21,16 @@ def credits_text(grants: Iterable[Grant]) -> str:
 
 
 def utc(moment: datetime) -> str:
-    """Return a moment in UTC, to the second: ``2026-11-01T12:00:00Z``."""
+    """Return a time in UTC, to the second: ``2026-11-01T12:00:00Z``."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def plain(units: Decimal) -> str:
-    """Return a number of credits without exponent or trailing zeros."""
+    """Return a number of credits without an exponent or trailing zeros."""
     text = f"{units:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _listed(units: Mapping[str, Decimal]) -> str:
-    # By meter: texts are compared, and claims come in another order than plans.
+    # Sorted, because texts are compared, and the grants of claims and plans differ in order.
     return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))

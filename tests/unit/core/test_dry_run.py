@@ -1,4 +1,4 @@
-"""What is said before a run is what comes of it."""
+"""A dry run announces exactly what a run then does."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -37,21 +37,21 @@ OTHER = order_webhook(id=some_id(2))
 
 
 def said(shop: Shop, delivery_id: str) -> str:
-    """Return what is said of a replay of this delivery, by a look that touches nothing."""
+    """Return the text of a dry run of this delivery."""
     kept = shop.store.deliveries[delivery_id]
     planned = plan_delivery(kept.type, kept.body, shop.rules)
     return dry_run_text(planned, shop.store.find_for_plan(planned.plan or Plan(subject="")))
 
 
 def killed(shop: Shop) -> Shop:
-    """Let a worker die after the claim and before Polar hears of it."""
+    """Kill a worker after the claim and before it sends anything to Polar."""
     shop.polar.script = [KilledError()]
     crash(shop)
     return shop
 
 
 def then(shop: Shop, body: bytes) -> Shop:
-    """Let one more webhook come, without working on it."""
+    """Receive one more webhook without working on it."""
     shop.receive(f"msg-{len(shop.store.deliveries) + 1}", body)
     return shop
 
@@ -90,7 +90,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Shop], str]] = {
     "unreadable": (lambda: shop_with(b"{}"), "fail: the body cannot be read: type: Field required"),
     "of no use": (
         lambda: shop_with(payload("order_created_paid_purchase")),
-        "skip: order.created leads to no credit: it is ignored",
+        "skip: order.created is ignored: no rule can credit it",
     ),
     "with a bonus": (lambda: shop_with(order_webhook(), rules=BOTH), "grant 60 api_usage"),
     "the bonus was granted": (
@@ -112,19 +112,19 @@ SITUATIONS: dict[str, tuple[Callable[[], Shop], str]] = {
     ),
     "a refund again": (
         lambda: then(refunded(300), refund_webhook(300)),
-        "nothing: the refunded share has been taken back already",
+        "nothing: the refunded share has already been taken back",
     ),
     "a late refund": (
         lambda: then(refunded(300), refund_webhook(100)),
-        "nothing: a later refund, of 300 all told, has been seen to already",
+        "nothing: a later refund, 300 in total, has already been processed",
     ),
     "a refund of what is kept": (
         lambda: then(sold(KEPT), refund_webhook(300)),
-        "nothing: none of the rules that credited this order takes credits back (on_refund: revoke)",
+        "nothing: no rule that credited this order takes credits back (on_refund: revoke)",
     ),
     "a refund before the credit": (
         lambda: shop_with(refund_webhook(300)),
-        "nothing: this order has not been credited; when it is, this refund counts",
+        "nothing: this order has not been credited yet: the refund counts when the order is credited",
     ),
     "a refund that a dead worker left": (
         lambda: killed(then(sold(), refund_webhook(300))),
@@ -139,21 +139,21 @@ SITUATIONS: dict[str, tuple[Callable[[], Shop], str]] = {
         "grant 100 api_usage; took back 30 api_usage",
     ),
 }
-"""What came before, the delivery in question last of all, and what is said of that one."""
+"""For each situation, its deliveries and the dry run of the last one."""
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_what_would_come_of_a_delivery_is_said_in_a_line(situation: str) -> None:
+def test_a_dry_run_is_one_line_of_text(situation: str) -> None:
     shop, words = SITUATIONS[situation][0](), SITUATIONS[situation][1]
     assert said(shop, last(shop)) == words
 
 
-def test_an_amount_that_cannot_be_worked_out_is_a_failure_to_come() -> None:
+def test_a_dry_run_announces_a_failed_expression() -> None:
     words = said(shop_with(order_webhook(), rules=rules_of(PACK, FAILS)), "msg-1")
     assert words.startswith("fail: rule fails, images: order.net_amount - 5000")
 
 
-# What is said, and what comes of it
+# The dry run, and the run
 
 RULES: Mapping[str, Rules] = {
     "rules: ten": TEN,
@@ -183,7 +183,7 @@ BODIES: Mapping[str, bytes] = {
     st.sampled_from(sorted(BODIES)),
     st.sampled_from(sorted(RULES)),
 )
-def test_a_run_comes_to_what_was_said_of_it(story: list[str], body: str, rules: str) -> None:
+def test_a_run_does_what_the_dry_run_announced(story: list[str], body: str, rules: str) -> None:
     shop = Shop(rules_of(PACK, BONUS, CLAWS))
     for action in [*story, body]:
         if action in RULES:
@@ -194,14 +194,14 @@ def test_a_run_comes_to_what_was_said_of_it(story: list[str], body: str, rules: 
             MISHAPS[action](shop)
     shop.rules = RULES[rules]
     words, earlier = said(shop, last(shop)), len(shop.polar.requests)
-    shop.clock.advance(60)  # a command waits for the end of a pause
+    shop.clock.advance(60)  # the pause is over by then
     outcome = shop.replay(last(shop))[last(shop)]
     assert promised(words) == sent(shop, earlier)
     assert_ends_as_said(words, outcome)
 
 
 def promised(words: str) -> dict[tuple[str, str], Decimal]:
-    """Return what a prospect says will be granted and taken back, by meter."""
+    """Return the credits that a dry run announces, by direction and meter."""
     found: dict[tuple[str, str], Decimal] = {}
     for sign in ("grant", "took back"):
         if match := re.search(rf"(?:^|; ){sign} ((?:[\d.]+ \w+(?:, )?)+)", words):
@@ -211,7 +211,7 @@ def promised(words: str) -> dict[tuple[str, str], Decimal]:
 
 
 def sent(shop: Shop, earlier: int) -> dict[tuple[str, str], Decimal]:
-    """Return what Polar has been sent since so many requests, likewise; some of it may have been there."""
+    """Return the credits sent to Polar after the first ``earlier`` requests, by direction and meter."""
     found: dict[tuple[str, str], Decimal] = {}
     for event in (event for request in shop.polar.requests[earlier:] for event in request):
         credits_ = -Decimal(str(event["metadata"]["units"]))

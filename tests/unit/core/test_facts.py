@@ -1,4 +1,4 @@
-"""What a webhook tells of: what kind of thing happened, to whom, when, and under which key."""
+"""A webhook becomes a fact: what happened, to whom, when, and under which key."""
 
 import calendar
 import json
@@ -75,7 +75,7 @@ def test_a_new_customer_is_a_fact_about_them() -> None:
 
 
 @pytest.mark.parametrize("name", REFUNDED)
-def test_a_refund_is_nothing_to_credit_but_a_note_with_its_order(name: str) -> None:
+def test_a_refund_grants_nothing_and_is_recorded_with_its_order(name: str) -> None:
     sent = data_of(name)
     assert fact_of("order.refunded", payload(name)) is None
     plan = refund_plan(payload(name))
@@ -87,11 +87,11 @@ def test_a_refund_is_nothing_to_credit_but_a_note_with_its_order(name: str) -> N
 
 
 @pytest.mark.parametrize("type_", ["order.created", "order.updated", "customer.updated", "next.year", ""])
-def test_any_other_type_tells_of_nothing_to_credit(type_: str) -> None:
+def test_webhooks_of_other_types_are_no_facts(type_: str) -> None:
     assert fact_of(type_, payload("order_paid_purchase")) is None
 
 
-def test_an_order_read_after_its_refund_brings_that_along() -> None:
+def test_an_order_read_after_its_refund_includes_the_refund() -> None:
     refund = fact_like(refunded_amount=250, status="partially_refunded").refund
     assert refund is not None
     assert (refund.amount, refund.share) == (250, Fraction(1, 4))
@@ -105,7 +105,7 @@ def test_an_order_read_after_its_refund_brings_that_along() -> None:
         ("customer_created", "customer"),
     ],
 )
-def test_expressions_see_all_that_was_sent(name: str, variable: str) -> None:
+def test_expressions_see_everything_that_was_sent(name: str, variable: str) -> None:
     assert fact_like(name).variables.values[variable] == data_of(name)
 
 
@@ -122,12 +122,12 @@ def test_a_periods_key_has_its_start_in_whole_epoch_seconds(start: datetime) -> 
 
 
 @given(moments)
-def test_the_zone_and_the_fraction_of_a_start_make_no_second_period(start: datetime) -> None:
+def test_the_time_zone_and_fraction_of_a_start_do_not_change_its_key(start: datetime) -> None:
     elsewhere = start.astimezone(UTC).replace(microsecond=0)
     assert cycle_subject(some_id(1), start) == cycle_subject(some_id(1), elsewhere)
 
 
-# What an order is, by what of it does not change
+# An order's trigger depends only on fields that never change
 
 
 def test_a_subscription_bought_at_the_end_of_its_trial_is_a_creation() -> None:
@@ -136,7 +136,7 @@ def test_a_subscription_bought_at_the_end_of_its_trial_is_a_creation() -> None:
     assert trigger_of(order_like(TRIAL, created_at=end.isoformat())) is Trigger.SUBSCRIPTION_CREATE
 
 
-def test_the_first_paid_cycle_after_a_trial_is_a_cycle_from_the_very_end_of_the_trial() -> None:
+def test_the_first_paid_cycle_after_a_trial_is_a_cycle_from_the_end_of_the_trial() -> None:
     end = subscription_of(CONVERTED).trial_end
     assert end is not None
     assert trigger_of(order_like(CONVERTED, created_at=end.isoformat())) is Trigger.SUBSCRIPTION_CYCLE
@@ -152,7 +152,7 @@ def test_a_cycle_created_the_moment_its_subscription_ended_is_a_final_invoice() 
 
 @st.composite
 def later_views(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    """Draw the subscription of a real order as the orders API may show it, some time after."""
+    """Draw the subscription of a real order, as the orders API may show it later."""
     order = order_like(name)
     sent = data_of(name)["subscription"]
     after = st.timedeltas(timedelta(microseconds=1), timedelta(days=900)).map(
@@ -177,7 +177,7 @@ def later_views(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SUBSCRIBED)
 @given(data=st.data())
-def test_the_orders_api_and_the_webhook_agree_on_what_an_order_is(name: str, data: st.DataObject) -> None:
-    """The API shows the subscription as it is now, however long ago the order was."""
+def test_the_orders_api_and_the_webhook_agree_on_an_orders_trigger(name: str, data: st.DataObject) -> None:
+    """The API shows the subscription as of today, even for an old order."""
     shown = order_like(name, subscription=data.draw(later_views(name)))
     assert trigger_of(shown) is KINDS[name]

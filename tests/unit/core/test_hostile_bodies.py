@@ -1,4 +1,4 @@
-"""Signed bodies that nobody should have signed: each ends as it should, or with words to read."""
+"""Signed but hostile bodies do no harm: each is planned correctly, or fails with a readable reason."""
 
 import json
 import re
@@ -42,13 +42,13 @@ SUBJECT = re.compile(rf"credits:(order:{UUID}|customer:{UUID}(:bonus|:welcome)?|
 
 
 def opened(body: bytes, type_: str = "") -> PlannedDelivery:
-    """Return what becomes of a body that a worker takes up, as the receiver has noted its type."""
+    """Plan a body, by the type that the receiver stored."""
     type_ = type_ or peek_type(body) or ""
     return plan_delivery(type_, body, RULES)
 
 
 def assert_harmless(planned: PlannedDelivery) -> None:
-    """Check that its words can be stored and read, and that its keys are as they should be."""
+    """Check that its reason can be stored and printed, and that its keys are well formed."""
     plan = planned.plan
     standing = Standing(subject=plan.subject, refund=plan.refund) if plan else None
     leased = Leased(id="d", type=planned.type, body=b"", strikes=0, attempt=1)
@@ -94,14 +94,14 @@ NO_IDS = [
 
 @pytest.mark.parametrize("field", IDS)
 @pytest.mark.parametrize("odd", NO_IDS, ids=range(len(NO_IDS)))
-def test_what_is_no_id_is_taken_for_none(field: str, odd: str) -> None:
-    """Read as some other order's it would be that order's credit; and it is nobody's to be told."""
+def test_text_that_is_not_an_id_is_refused(field: str, odd: str) -> None:
+    """Read as another order's id, it would claim that order's credit."""
     planned = opened(order_webhook(**{field: odd}))
     assert planned.failure == f"the body cannot be read: data.{field}: not an id (a UUID)"
 
 
 @given(text=st.text(max_size=50) | st.text("0123456789abcdefABCDEF-{}_ \n:x", min_size=30, max_size=40))
-def test_of_a_text_no_id_but_its_own_is_read(text: str) -> None:
+def test_a_text_is_read_as_no_id_but_its_own(text: str) -> None:
     planned = opened(order_webhook(id=text))
     assert_harmless(planned)
     if planned.plan is not None:
@@ -127,20 +127,20 @@ MOMENTS = [
         ("customer_created", "created_at"),
     ],
 )
-def test_a_time_that_no_clock_shows_cannot_be_read(like: str, field: str, moment: str) -> None:
-    """Another time zone puts it beyond what can be reckoned with."""
+def test_a_time_out_of_range_cannot_be_read(like: str, field: str, moment: str) -> None:
+    """Converted to another time zone, it would be out of range."""
     planned = opened(webhook(like, **{field: moment}))
     assert planned.failure == f"the body cannot be read: data.{field}: not a time between 1970 and 9998"
 
 
-def test_a_reason_of_any_length_is_not_repeated() -> None:
+def test_a_long_billing_reason_is_not_quoted() -> None:
     planned = opened(order_webhook(billing_reason="x" * 100_000))
     assert "data.billing_reason: String should have at most" in planned.failure
     assert_harmless(planned)
 
 
 def in_metadata(text: bytes) -> bytes:
-    """Return a paid order with these very bytes for one of its values."""
+    """Return a paid order with exactly these bytes as one of its values."""
     return order_webhook(metadata={"x": "here"}).replace(b'"here"', text)
 
 
@@ -157,7 +157,7 @@ NO_JSON = {
 
 
 @pytest.mark.parametrize("text", NO_JSON.values(), ids=NO_JSON.keys())
-def test_what_cannot_be_read_fails_with_a_reason(text: bytes) -> None:
+def test_an_unreadable_body_fails_with_a_reason(text: bytes) -> None:
     planned = opened(in_metadata(text))
     assert planned.failure.startswith("the body cannot be read: ")
     assert_harmless(planned)
@@ -174,7 +174,7 @@ ODD_JSON = {
 
 
 @pytest.mark.parametrize("text", ODD_JSON.values(), ids=ODD_JSON.keys())
-def test_what_is_odd_where_no_rule_looks_changes_nothing(text: bytes) -> None:
+def test_odd_values_in_unused_fields_change_nothing(text: bytes) -> None:
     assert opened(in_metadata(text)).plan == opened(order_webhook(metadata={})).plan
 
 
@@ -191,7 +191,7 @@ HOSTILE = (
 
 
 def places(value: Any, here: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Return the path of every value within, the whole itself among them."""
+    """Yield the path of every value, including the whole."""
     inner: list[tuple[str | int, Any]] = []
     if isinstance(value, dict):
         inner = list(value.items())
@@ -201,7 +201,7 @@ def places(value: Any, here: tuple[str | int, ...] = ()) -> list[tuple[str | int
 
 
 def changed(value: Any, path: tuple[str | int, ...], to: Any) -> Any:
-    """Return ``value`` with what stands at ``path`` replaced."""
+    """Return ``value`` with the value at ``path`` replaced."""
     if not path:
         return to
     first, *rest = path
@@ -223,7 +223,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
 @settings(max_examples=1500)
 @given(drawn=mutated())
 def test_a_real_webhook_with_any_values_breaks_no_worker(drawn: tuple[str, bytes]) -> None:
-    """Every place of every real payload, a few at a time; whatever type it was stored by."""
+    """Change any values of any real payload, and store it under any type."""
     type_, body = drawn
     assert_harmless(opened(body, type_))
 

@@ -1,4 +1,4 @@
-"""What is done by hand is a delivery as any other: read, frozen, sent, settled."""
+"""A grant or revoke by hand is a delivery like any other: planned, claimed, sent, settled."""
 
 import json
 from decimal import Decimal
@@ -35,7 +35,7 @@ def asked(**fields: Any) -> ManualGrant:
 
 
 def give(shop: Shop, one: ManualGrant) -> str:
-    """Put it as the command does; return its delivery."""
+    """Store the request as the command does; return its delivery."""
     delivery_id, _, body = one.delivery()
     shop.receive(delivery_id, body)
     return delivery_id
@@ -62,26 +62,26 @@ def test_without_a_reason_the_event_has_none() -> None:
     assert "reason" not in shop.polar.events[KEY]["metadata"]
 
 
-def test_no_rules_have_a_say_in_it() -> None:
+def test_rules_do_not_apply_to_it() -> None:
     shop = shop_with(rules=TEN)
     delivery_id = give(shop, asked(meter="of no rule", property_name="amount"))
     assert shop.work()[delivery_id].status is Status.GRANTED
     assert shop.polar.balance(CUSTOMER, "of no rule", "amount") == 5
 
 
-def test_another_amount_that_slips_through_is_refused_when_it_is_run() -> None:
-    """Two commands may ask at the same moment: the second finds what the first has frozen."""
+def test_another_amount_under_the_same_key_fails_when_it_is_run() -> None:
+    """Of two commands at the same moment, the second finds what the first has claimed."""
     shop = Shop(TEN)
     delivery_id = give(shop, asked())
     shop.work()
     shop.store.deliveries[delivery_id].body = asked(units=Decimal(6)).delivery()[2]
     outcome = shop.replay(delivery_id)[delivery_id]
     assert outcome.status is Status.FAILED
-    assert outcome.reason.startswith("by this key 5 api_usage was granted at 2026-11-21T00:00:00Z; another")
+    assert outcome.reason.startswith("this key already granted 5 api_usage at 2026-11-21T00:00:00Z; another")
     assert shop.polar.balance(CUSTOMER) == 5
 
 
-def test_a_crash_after_the_claim_sends_what_was_frozen() -> None:
+def test_after_a_crash_the_claimed_amount_is_sent() -> None:
     shop = Shop(TEN)
     delivery_id = give(shop, asked())
     shop.polar.script = [KilledError()]
@@ -90,7 +90,7 @@ def test_a_crash_after_the_claim_sends_what_was_frozen() -> None:
     assert shop.polar.events[KEY]["metadata"]["reason"] == "beta tester"
 
 
-def test_no_webhook_can_be_one_of_these() -> None:
+def test_no_webhook_has_the_type_of_a_manual_delivery() -> None:
     assert set(MANUAL_PLANS) == {MANUAL_GRANT, MANUAL_REVOKE}
     assert not set(MANUAL_PLANS) & STORED_TYPES
 
@@ -100,7 +100,7 @@ _units = st.decimals("0.000000001", 10**11, places=3).filter(bool)
 
 
 @given(_texts, _texts, _texts, _units)
-def test_what_was_asked_is_read_back_as_it_was(
+def test_a_grant_request_is_read_back_unchanged(
     customer: str, meter: str, reason: str, units: Decimal
 ) -> None:
     one = asked(customer=customer, meter=meter, reason=reason, units=units)
@@ -108,7 +108,7 @@ def test_what_was_asked_is_read_back_as_it_was(
 
 
 @pytest.mark.parametrize("meter", [None, "api usage"])
-def test_a_revocation_is_read_back_as_it_was(meter: str | None) -> None:
+def test_a_revoke_request_is_read_back_unchanged(meter: str | None) -> None:
     one = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER, meter=meter)
     delivery_id, type_, body = one.delivery()
     assert read(body, ManualRevoke) == one
@@ -121,14 +121,14 @@ def test_a_revocation_is_read_back_as_it_was(meter: str | None) -> None:
      json.dumps({"data": asked().model_dump(mode="json") | {"units": "-5"}}).encode()],
 )  # fmt: skip
 @pytest.mark.parametrize("type_", [MANUAL_GRANT, MANUAL_REVOKE])
-def test_a_damaged_body_fails_in_words(type_: str, body: bytes) -> None:
+def test_a_damaged_body_fails_with_a_reason(type_: str, body: bytes) -> None:
     with pytest.raises(UnreadablePayloadError):
         MANUAL_PLANS[type_](body)
     assert plan_delivery(type_, body, TEN).failure.startswith("the body cannot be read: ")
 
 
 @given(_texts, _texts)
-def test_of_what_is_done_by_hand_subject_and_key_are_the_same(customer: str, meter: str) -> None:
+def test_the_subject_of_a_manual_grant_is_its_key(customer: str, meter: str) -> None:
     subject = asked(customer=customer, meter=meter).subject
     assert grant_key(subject, meter) == subject == subject_of(subject, meter)
     order = f"credits:order:{some_id(1)}"

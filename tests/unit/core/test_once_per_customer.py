@@ -1,4 +1,4 @@
-"""Bonuses and welcomes: once for each customer and rule, whatever comes how often and in which order."""
+"""Bonuses and welcomes are granted once per customer and rule, whatever webhooks come."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def ends(outcome: Outcome) -> tuple[Status, str]:
 
 
 def killed(shop: Shop) -> Shop:
-    """Let a worker die after the claim and before Polar hears of it."""
+    """Kill a worker after the claim and before it sends anything to Polar."""
     shop.polar.script = [KilledError()]
     crash(shop)
     assert shop.polar.events == {}
@@ -74,7 +74,7 @@ def test_one_order_twice_in_one_share_brings_one_bonus() -> None:
     assert shop.polar.balance(CUSTOMER) == 60
 
 
-def test_an_order_that_could_only_have_brought_the_bonus_says_who_had_it_before() -> None:
+def test_an_order_worth_only_the_bonus_says_which_delivery_earned_it_before() -> None:
     shop = shop_with(order(1), rules=ONLY_BONUS)
     shop.work()
     shop.clock.advance(3600)
@@ -112,7 +112,7 @@ def test_a_bonus_that_a_killed_worker_had_claimed_is_given_whatever_the_rules_sa
 
 
 def test_a_second_order_leaves_the_bonus_to_the_first_whose_worker_was_killed() -> None:
-    """It is the first order's: what becomes of that is no matter of the second."""
+    """The bonus belongs to the first order, whatever happens to that."""
     shop = killed(shop_with(order(1), rules=BOTH))
     shop.store.deliveries["msg-1"].due = None
     assert ends(shop.tell(order(2))) == (Status.GRANTED, "10 api_usage")
@@ -131,7 +131,7 @@ def test_a_bonus_that_polar_refuses_fails_its_own_order_and_no_later_one() -> No
     assert shop.polar.balance(CUSTOMER) == 70
 
 
-def test_a_bonus_whose_worker_slept_past_its_lease_is_one() -> None:
+def test_a_bonus_is_granted_once_although_its_worker_overslept_its_lease() -> None:
     shop = shop_with(order(1), rules=BOTH)
 
     def another_order_comes() -> None:
@@ -175,8 +175,8 @@ def test_an_order_frozen_with_the_bonus_alone_gets_nothing_of_rules_that_were_ad
     assert shop.polar.balance(CUSTOMER) == 50
 
 
-def test_an_order_that_had_no_bonus_left_to_bring_is_frozen_by_nothing() -> None:
-    """It was skipped: rules that are mended later may still credit it."""
+def test_an_order_whose_bonus_was_earned_before_claims_nothing() -> None:
+    """It was skipped, so rules that are fixed later can still credit it."""
     shop = shop_with(order(1), order(2), rules=ONLY_BONUS)
     shop.work()
     shop.rules = BOTH
@@ -222,7 +222,7 @@ def test_a_new_customer_is_welcomed_once_whatever_comes_again() -> None:
     assert len(shop.polar.requests) == 1
 
 
-def test_who_has_been_welcomed_gets_no_welcome_that_was_added_later() -> None:
+def test_a_customer_who_was_welcomed_gets_no_welcome_that_was_added_later() -> None:
     second = rule("second", {"api_usage": 7}, triggers=["customer.created"])
     shop = shop_with(NEW, rules=rules_of(WELCOME))
     shop.work()
@@ -250,17 +250,17 @@ def test_a_welcome_that_a_killed_worker_had_claimed_is_given_though_its_rule_is_
     assert welcomed(shop) == ["welcome"]
 
 
-def test_without_a_rule_for_them_a_new_customer_is_skipped() -> None:
+def test_a_new_customer_without_a_rule_is_skipped() -> None:
     shop = shop_with(NEW, rules=BOTH)
     assert ends(shop.work()["msg-1"]) == (Status.SKIPPED, "no rule has the trigger customer.created")
     assert shop.store.claims == {}
 
 
-# Words, where amounts have several keys
+# Reasons, if amounts have several keys
 
 
 def test_a_replay_by_the_same_rules_finds_no_difference_whatever_the_keys_are() -> None:
-    """The order's grants are claimed in one place, the bonus in another; both say the same as the plan."""
+    """The order's grants and the bonus have separate claims; together they match the plan."""
     lines = [rule("pack", {"images": 3, "seconds": 1}), rule("bonus", {"api_usage": 50}, once_per="customer")]
     shop = shop_with(order_webhook(), rules=rules_of(*lines))
     assert shop.work()["msg-1"].reason == "50 api_usage, 3 images, 1 seconds"

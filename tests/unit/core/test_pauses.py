@@ -1,4 +1,4 @@
-"""The cause of a pause is a value, so that nobody reads it out of an error's text."""
+"""The cause of a pause is a value, so no code parses an error's text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is read from webhooks: real ones, odd ones and hostile ones."""
+"""Real, odd and hostile webhooks are read, or refused with a reason."""
 
 import json
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_every_real_webhook_says_its_type(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAID)
-def test_every_real_paid_order_is_read_as_it_was_sent(name: str) -> None:
+def test_every_real_paid_order_is_read_correctly(name: str) -> None:
     sent = json.loads(payload(name))["data"]
     order = read_order(payload(name)).view
     assert (order.id, order.customer_id, order.product_id) == (
@@ -77,32 +77,32 @@ def test_every_real_paid_order_is_read_as_it_was_sent(name: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", [ID.upper(), ID.replace("-", ""), f"urn:uuid:{ID}", f"{{{ID}}}"])
-def test_an_id_has_one_spelling_whatever_the_senders(spelling: str) -> None:
-    """Two spellings of one order would be two keys, and so two credits."""
+def test_an_id_is_reduced_to_one_spelling(spelling: str) -> None:
+    """Two spellings of one order's id would be two keys, and so two credits."""
     order = order_like(id=spelling, customer_id=spelling, product_id=spelling)
     assert {order.id, order.customer_id, order.product_id} == {ID}
 
 
-def test_fields_that_we_do_not_know_are_no_obstacle() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert order_like(invented={"next": ["year"]}) == order_like()
 
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-def test_what_is_no_event_has_no_type_and_tells_of_nothing(body: bytes) -> None:
+def test_a_body_that_is_not_a_webhook_has_no_type_and_no_envelope(body: bytes) -> None:
     assert peek_type(body) is None
     for read in READERS.values():
         assert reading_error(body, read).startswith("the body cannot be read: ")
 
 
 @given(st.binary())
-def test_any_bytes_are_an_event_or_unreadable(body: bytes) -> None:
-    """No other exception may reach the receiver, where it would be a 500."""
+def test_any_bytes_are_a_webhook_or_unreadable(body: bytes) -> None:
+    """Any other exception would make the receiver answer 500."""
     assert peek_type(body) is None
 
 
 @pytest.mark.parametrize("what", READERS)
 @given(data=st.dictionaries(st.sampled_from(FIELDS), json_values))
-def test_any_json_can_be_read_or_is_unreadable(what: str, data: dict[str, object]) -> None:
+def test_any_json_is_a_payload_or_unreadable(what: str, data: dict[str, object]) -> None:
     body = json.dumps({"type": ORDER_PAID, "data": data}).encode()
     assert peek_type(body) == ORDER_PAID
     with suppress(UnreadablePayloadError):
@@ -111,14 +111,14 @@ def test_any_json_can_be_read_or_is_unreadable(what: str, data: dict[str, object
 
 @pytest.mark.parametrize("what", READERS)
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_numbers_that_json_has_not_are_unreadable(what: str, number: str) -> None:
-    """No expression could make credits of them."""
+def test_numbers_outside_json_are_unreadable(what: str, number: str) -> None:
+    """No expression can compute credits from them."""
     body = b'{"type": "order.paid", "data": {"net_amount": ' + number.encode() + b"}}"
     assert reading_error(body, READERS[what]).startswith("the body cannot be read: ")
 
 
 @pytest.mark.parametrize("name", [name for name in REAL if name.startswith("subscription_cycled")])
-def test_every_real_period_is_read_as_it_was_sent(name: str) -> None:
+def test_every_real_period_is_read_correctly(name: str) -> None:
     sent, period = json.loads(payload(name))["data"], read_period(payload(name)).view
     assert (period.id, period.customer_id, period.product_id) == (
         sent["id"],
@@ -128,7 +128,7 @@ def test_every_real_period_is_read_as_it_was_sent(name: str) -> None:
     assert period.current_period_start == datetime.fromisoformat(sent["current_period_start"])
 
 
-def test_a_real_customer_is_read_as_it_was_sent() -> None:
+def test_a_real_customer_is_read_correctly() -> None:
     sent, customer = (
         json.loads(payload("customer_created"))["data"],
         read_customer(payload("customer_created")),
@@ -138,7 +138,7 @@ def test_a_real_customer_is_read_as_it_was_sent() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in REAL if name.startswith("order_refunded")])
-def test_every_real_refund_is_read_as_it_was_sent(name: str) -> None:
+def test_every_real_refund_is_read_correctly(name: str) -> None:
     sent, order = json.loads(payload(name))["data"], read_order(payload(name)).view
     fields = ("status", "net_amount", "applied_balance_amount", "refunded_amount")
     assert [getattr(order, field) for field in fields] == [sent[field] for field in fields]
@@ -162,7 +162,7 @@ def test_every_real_refund_is_read_as_it_was_sent(name: str) -> None:
         ("subscription", {"trial_end": "x"}, "data.subscription.trial_end"),
     ],
 )
-def test_what_cannot_be_read_is_named(field: str, value: Any, words: str) -> None:
+def test_an_unreadable_field_is_named(field: str, value: Any, words: str) -> None:
     assert f"{words}: " in reading_error(order_webhook(**{field: value}))
 
 
@@ -177,13 +177,13 @@ def test_what_cannot_be_read_is_named(field: str, value: Any, words: str) -> Non
     ],
 )
 @pytest.mark.parametrize("value", [None, "", "x", [], {}], ids=repr)
-def test_what_a_period_or_a_customer_cannot_do_without_is_named(
+def test_a_missing_field_of_a_period_or_customer_is_named(
     what: str, like: str, field: str, value: object
 ) -> None:
     assert f"data.{field}: " in reading_error(webhook(like, **{field: value}), READERS[what])
 
 
-def test_a_reason_shows_neither_values_nor_a_hundred_problems() -> None:
+def test_a_reason_shows_no_values_and_at_most_three_problems() -> None:
     reason = reading_error(
         order_webhook(id="a-secret", customer_id="a-secret", created_at="a-secret", billing_reason=[])
     )
@@ -204,7 +204,7 @@ FINAL = "order_paid_subscription_cancel_final_invoice"
         ("trial_end", timedelta(0), False),
     ],
 )
-def test_a_trial_has_begun_at_its_start_and_is_over_at_its_end(
+def test_a_trial_includes_its_start_and_excludes_its_end(
     moment: str, after: timedelta, is_trial: bool
 ) -> None:
     subscription = order_like(TRIAL).subscription
@@ -215,7 +215,7 @@ def test_a_trial_has_begun_at_its_start_and_is_over_at_its_end(
 @pytest.mark.parametrize(
     ("after", "is_final"), [(timedelta(microseconds=-1), False), (timedelta(0), True), (timedelta(9), True)]
 )
-def test_an_invoice_is_final_from_the_very_moment_of_the_end(after: timedelta, is_final: bool) -> None:
+def test_an_invoice_is_final_from_the_moment_of_the_end(after: timedelta, is_final: bool) -> None:
     subscription = order_like(FINAL).subscription
     assert subscription is not None
     assert subscription.ended_at is not None
@@ -226,8 +226,8 @@ def test_an_invoice_is_final_from_the_very_moment_of_the_end(after: timedelta, i
 @pytest.mark.parametrize(
     "field", ["status", "cancel_at_period_end", "current_period_start", "seats", "trial_end"]
 )
-def test_what_an_order_is_does_not_hang_on_what_changes_later(field: str) -> None:
-    """The orders API shows the subscription as it is now; a final invoice must stay one there."""
+def test_an_orders_trigger_does_not_depend_on_fields_that_change_later(field: str) -> None:
+    """The orders API shows the subscription as of today; a final invoice must remain one there."""
     subscription = json.loads(payload(FINAL))["data"]["subscription"]
     del subscription[field]
     assert order_like(FINAL, subscription=subscription).is_final_invoice

@@ -1,4 +1,4 @@
-"""What the rules make of real webhooks: which apply, and what they add up to."""
+"""Real webhooks get the credits of every rule that matches them, added up."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from tests.support.builders import PRODUCT, fact_like, order_like, rule, rules_o
 from tests.support.recorded_triggers import CYCLED, FINAL, KINDS, PAID, TRIAL
 from workers.core.planning import Plan, plan_for
 
-# Each trigger is worth an amount of its own, so that an amount tells which rules applied.
+# Each trigger has its own amount, so an amount shows which rules applied.
 WORTH = {trigger: 10**power for power, trigger in enumerate(Trigger)}
 ALL_PRODUCTS = sorted({order_like(name).product_id or "" for name in PAID} - {""})
 
@@ -17,7 +17,7 @@ EVERYTHING = {**KINDS, **dict.fromkeys(CYCLED, Trigger.PERIOD), "customer_create
 
 
 def all_embracing(*, products: list[str] | None = None, but: Trigger = Trigger.PERIOD) -> Rules:
-    """Return rules for these products, one for each trigger but one: no cycle is credited twice."""
+    """Return a rule for each trigger except ``but``, because no cycle may be credited twice."""
     wanted = {} if products is None else {"products": products}
     others = {
         trigger: {} if trigger is Trigger.CUSTOMER else wanted for trigger in WORTH if trigger is not but
@@ -36,7 +36,7 @@ def units(plan: Plan) -> dict[str, Decimal]:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_a_real_webhook_gets_the_credits_of_its_own_trigger_and_no_other(name: str) -> None:
-    """Rules that name no product are for everything, also for what has no product."""
+    """A rule that names no product applies to every order, even to one without a product."""
     kind = EVERYTHING[name]
     but = Trigger.SUBSCRIPTION_CYCLE if kind is Trigger.PERIOD else Trigger.PERIOD
     plan = plan_for(fact_like(name), all_embracing(but=but))
@@ -45,7 +45,7 @@ def test_a_real_webhook_gets_the_credits_of_its_own_trigger_and_no_other(name: s
 
 
 @pytest.mark.parametrize("name", [name for name in PAID if KINDS[name]])
-def test_rules_that_name_every_product_miss_only_the_order_without_one(name: str) -> None:
+def test_rules_that_name_every_product_skip_only_the_order_without_one(name: str) -> None:
     plan = plan_for(fact_like(name), all_embracing(products=ALL_PRODUCTS))
     assert bool(plan.grants) is (name != "order_paid_product_null")
 
@@ -59,10 +59,10 @@ def test_a_final_invoice_is_never_credited(products: list[str] | None) -> None:
 @pytest.mark.parametrize(
     "reason", ["", "gift", "Purchase", "order.paid", "trial_start", "subscription.cycled"]
 )
-def test_a_billing_reason_unknown_to_us_is_skipped_and_named(reason: str) -> None:
+def test_an_unknown_billing_reason_is_skipped_and_named(reason: str) -> None:
     plan = plan_for(fact_like(billing_reason=reason), all_embracing())
     assert not plan.grants
-    assert plan.skip == f"billing reason {reason!r} is none that rules can name"
+    assert plan.skip == f"billing reason {reason!r} is not one that rules can name"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_by_default_only_purchases_creations_and_cycles_are_credited(name: str) 
     assert not plan_for(fact_like(name), rules_of(rule("usual", {"api_usage": 1}))).grants
 
 
-def test_rules_that_match_add_up_to_one_grant_a_meter_that_names_them_all() -> None:
+def test_matching_rules_add_up_to_one_grant_per_meter_that_names_them_all() -> None:
     plan = plan_for(
         fact_like(),
         rules_of(
@@ -130,7 +130,7 @@ def test_rules_that_add_up_to_more_digits_than_polar_keeps_fail_instead_of_round
 
 
 def test_rules_whose_revocable_parts_have_more_digits_than_polar_keeps_fail_too() -> None:
-    """All together they are a round number; what a full refund takes back is not."""
+    """The sum of all parts has few digits, but the sum that a full refund takes back does not."""
     plan = plan_for(
         fact_like(),
         rules_of(

@@ -1,4 +1,4 @@
-"""Amounts that are worked out: what they come to, what is nothing, and what fails a whole delivery."""
+"""Amounts given by expressions: their values, zeros that are skipped, and errors that fail a delivery."""
 
 from decimal import Decimal
 from typing import Any
@@ -35,9 +35,7 @@ def plan(expression: str, like: str = "order_paid_purchase", **data: Any) -> Pla
         ("subscription.amount / 100", "subscription_cycled", "20"),
     ],
 )
-def test_an_expression_is_worked_out_on_the_webhooks_own_objects(
-    expression: str, like: str, units: str
-) -> None:
+def test_an_expression_sees_the_webhooks_own_objects(expression: str, like: str, units: str) -> None:
     (grant,) = plan(expression, like).grants
     assert grant.units == Decimal(units)
 
@@ -48,7 +46,7 @@ def test_credits_may_be_set_at_the_product() -> None:
     assert grant.units == 250
 
 
-def test_what_gives_0_is_a_skip_that_says_so() -> None:
+def test_an_amount_of_0_is_a_skip_that_says_so() -> None:
     skipped = plan("order.net_amount / 2", "order_paid_free")
     assert (skipped.grants, skipped.failure) == ((), "")
     assert skipped.skip == "rule worked-out: gives 0 api_usage"
@@ -59,8 +57,8 @@ def test_a_rule_that_gives_0_on_every_meter_names_them_all() -> None:
     assert plan_for(fact_like(net_amount=0), rules_of(line)).skip == "rule both: gives 0 api_usage and images"
 
 
-def test_a_0_beside_something_is_left_out() -> None:
-    """Of another rule on the same meter, and of the same rule on another meter."""
+def test_a_0_beside_another_amount_is_left_out() -> None:
+    """Whether the other amount is another rule's, or on another meter."""
     rules = rules_of(
         rule("pack", {"api_usage": 10}),
         rule("by-money", {"api_usage": "order.net_amount / 100", "images": "order.net_amount + 3"}),
@@ -84,11 +82,11 @@ FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "division by 0": ("100 / order.net_amount", {"net_amount": 0}, ["order.net_amount is 0"]),
     "a trillion": ("order.net_amount * 1000", {"net_amount": 10**9}, ["1,000,000,000,000"]),
 }
-"""What can be wrong on a real order: the amount, the order's data, what else the reason must name."""
+"""Errors on a real order: the amount, the order's data, and what the reason must mention."""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_cannot_be_worked_out_fails_with_rule_expression_and_value(fault: str) -> None:
+def test_a_failed_expression_is_reported_with_rule_expression_and_value(fault: str) -> None:
     expression, data, named = FAULTS[fault]
     failed = plan(expression, **data)
     assert (failed.grants, failed.skip) == ((), "")
@@ -98,8 +96,8 @@ def test_what_cannot_be_worked_out_fails_with_rule_expression_and_value(fault: s
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_amount_that_cannot_be_worked_out_stops_all_others(fault: str) -> None:
-    """Half a credit, and a failure beside it, would leave the other half to guesswork."""
+def test_one_failed_amount_stops_all_others(fault: str) -> None:
+    """After a partial credit, somebody would have to guess which part is missing."""
     expression, data, _ = FAULTS[fault]
     rules = rules_of(
         rule("fine", {"api_usage": 10}),
@@ -111,7 +109,7 @@ def test_one_amount_that_cannot_be_worked_out_stops_all_others(fault: str) -> No
     assert "rule worked-out, api_usage: " in failed.failure
 
 
-def test_each_rule_that_cannot_be_worked_out_is_named() -> None:
+def test_each_failed_rule_is_named() -> None:
     rules = rules_of(
         rule("one", {"api_usage": "order.net_amount - 5000"}),
         rule("two", {"images": "int(order.metadata.n)"}, once_per="customer"),
@@ -132,7 +130,7 @@ def test_each_rule_that_cannot_be_worked_out_is_named() -> None:
     ],
     ids=lambda others: next(iter(others)),
 )
-def test_a_rule_that_does_not_apply_is_not_worked_out(others: dict[str, Any]) -> None:
+def test_a_rule_that_does_not_apply_is_not_evaluated(others: dict[str, Any]) -> None:
     rules = rules_of(
         rule("fine", {"api_usage": 10}),
         rule("worked-out", {"api_usage": "order.net_amount - 5000"}, **others),

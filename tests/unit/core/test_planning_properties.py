@@ -1,4 +1,4 @@
-"""Any rules and any fact: a plan is what docs/rules.md says, worked out in another way."""
+"""For any rules and any fact, a plan equals a second, simple computation of docs/rules.md."""
 
 import random
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ def applies(one: DrawnRule, known: Known) -> bool:
 
 
 def subject_of(one: DrawnRule, known: Known) -> str:
-    """Return what a rule's credits are keyed by: the customer and the rule, or what happened."""
+    """Return the subject of a rule's grant: the customer and the rule, or the fact."""
     if one.once or known.trigger == "customer.created":
         return f"credits:customer:{known.customer_id}:{one.name}"
     return known.fact.subject
 
 
 def expected(known: Known, drawn: list[DrawnRule]) -> Sums | None:
-    """Return the sums by key over the rules that apply; None if one of them cannot be worked out."""
+    """Return the sums by key of the rules that apply; None if one of them fails."""
     sums: Sums = {}
     for one in drawn:
         if not applies(one, known):
@@ -91,13 +91,13 @@ def test_a_plan_is_the_same_each_time(known: Known, drawn: list[DrawnRule]) -> N
 
 
 @given(facts(), rule_sets())
-def test_no_two_grants_have_one_key(known: Known, drawn: list[DrawnRule]) -> None:
+def test_no_two_grants_have_the_same_key(known: Known, drawn: list[DrawnRule]) -> None:
     keys = [grant.key for grant in plan_for(known.fact, written(drawn)).grants]
     assert keys == sorted(set(keys), key=keys.index)
 
 
 @given(facts(), rule_sets(), st.integers(-2, 2))
-def test_credit_from_only_ever_takes_away_what_happened_before_it(
+def test_credit_from_excludes_exactly_what_happened_before_it(
     known: Known, drawn: list[DrawnRule], seconds: int
 ) -> None:
     lines = [line_of(one) for one in drawn]
@@ -112,10 +112,10 @@ def test_credit_from_only_ever_takes_away_what_happened_before_it(
 
 
 @given(facts(), rule_sets(), st.data())
-def test_a_rule_more_changes_nothing_of_what_the_others_give(
+def test_one_more_rule_does_not_change_what_the_others_grant(
     known: Known, drawn: list[DrawnRule], data: st.DataObject
 ) -> None:
-    """Every rule that matches applies, whatever others do; only a failure stops them all."""
+    """Every matching rule applies independently; only a failure stops them all."""
     assume(drawn)
     fewer = [one for one in drawn if one is not data.draw(st.sampled_from(drawn))]
     before, after = plan_for(known.fact, written(fewer)), plan_for(known.fact, written(drawn))

@@ -1,4 +1,4 @@
-"""What grants are keyed by: the order, the period, or the customer and the rule."""
+"""A grant's key names the order, the period, or the customer and the rule."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ def keys(made: Plan) -> list[str]:
     return [grant.key for grant in made.grants]
 
 
-def test_rules_for_an_order_share_its_keys_one_a_meter() -> None:
+def test_the_rules_for_an_order_share_one_key_per_meter() -> None:
     made = plan_for(fact_like(), rules_of(PACK, rule("more", {"api_usage": 1, "images": 2})))
     assert keys(made) == [f"credits:order:{ORDER}:api_usage", f"credits:order:{ORDER}:images"]
 
@@ -30,7 +30,7 @@ def test_a_periods_keys_have_its_subscription_and_its_start() -> None:
 
 
 def test_a_rule_once_per_customer_makes_grants_of_its_own_beside_the_orders() -> None:
-    """Their key has the customer and the rule, so that no later order can have them again."""
+    """Their key names the customer and the rule, so no later order can earn them again."""
     made = plan_for(fact_like(), rules_of(PACK, BONUS))
     assert keys(made) == [
         f"credits:customer:{CUSTOMER}:bonus:api_usage",

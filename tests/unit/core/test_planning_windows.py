@@ -1,4 +1,4 @@
-"""When a rule is in force: from its first moment to its last, by when the thing itself happened."""
+"""A rule applies from ``from`` until just before ``until``, by the time at which the fact happened."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +16,10 @@ TICK = timedelta(microseconds=1)
 KINDS = {
     "order_paid_purchase": ("created_at", "created", [Trigger.PURCHASE]),
     "order_paid_subscription_cycle": ("created_at", "created", [Trigger.SUBSCRIPTION_CYCLE]),
-    "subscription_cycled": ("current_period_start", "begun", [Trigger.PERIOD]),
+    "subscription_cycled": ("current_period_start", "started", [Trigger.PERIOD]),
     "customer_created": ("created_at", "created", [Trigger.CUSTOMER]),
 }
-"""Whatever can be credited: the field that says when it happened, the word for that, its triggers."""
+"""For each kind of fact: the field with its time, the verb in reasons, and its triggers."""
 
 each_kind = pytest.mark.parametrize("like", KINDS)
 
@@ -29,7 +29,7 @@ def happened(like: str, moment: datetime) -> Fact:
 
 
 def plan(like: str, moment: datetime, **bounds: Any) -> Plan:
-    """Return what a rule with these bounds makes of something that happened at ``moment``."""
+    """Return the plan of a rule with these bounds for a fact that happened at ``moment``."""
     written = {name.rstrip("_"): value.isoformat() for name, value in bounds.items()}
     line = rule("bounded", {"api_usage": 1}, triggers=[str(one) for one in KINDS[like][2]], **written)
     return plan_for(happened(like, moment), rules_of(line))
@@ -59,13 +59,13 @@ def test_between_from_and_until_each_moment_counts(like: str) -> None:
 
 
 @each_kind
-def test_who_came_too_early_or_too_late_is_told_both_moments(like: str) -> None:
+def test_a_reason_gives_the_time_of_the_fact_and_the_bound(like: str) -> None:
     word = KINDS[like][1]
     assert plan(like, MOMENT - TICK, from_=MOMENT).skip == (
-        f"rule bounded: {word} 2026-11-30T23:59:59Z, before its from, 2026-12-01T00:00:00Z"
+        f"rule bounded: {word} 2026-11-30T23:59:59Z, before the rule starts at 2026-12-01T00:00:00Z"
     )
     assert plan(like, MOMENT, until=MOMENT).skip == (
-        f"rule bounded: {word} 2026-12-01T00:00:00Z, not before its until, 2026-12-01T00:00:00Z"
+        f"rule bounded: {word} 2026-12-01T00:00:00Z, but the rule ended at 2026-12-01T00:00:00Z"
     )
 
 
@@ -82,7 +82,7 @@ def test_a_rule_that_ends_where_another_begins_leaves_neither_gap_nor_overlap(li
 
 
 @each_kind
-def test_what_happened_before_credit_from_is_somebody_elses(like: str) -> None:
+def test_nothing_before_credit_from_is_credited(like: str) -> None:
     _, word, triggers = KINDS[like]
     line = rule("any", {"api_usage": 1}, triggers=[str(one) for one in triggers])
     rules = rules_of(line, credit_from=MOMENT.isoformat())
@@ -91,14 +91,14 @@ def test_what_happened_before_credit_from_is_somebody_elses(like: str) -> None:
     assert plan_for(happened(like, MOMENT), rules).grants
 
 
-def test_before_credit_from_no_rule_is_even_tried() -> None:
+def test_no_rule_is_evaluated_before_credit_from() -> None:
     broken = rule("broken", {"api_usage": "order.net_amount - 5000"})
     rules = rules_of(broken, credit_from=MOMENT.isoformat())
     assert plan_for(happened("order_paid_purchase", MOMENT - TICK), rules).failure == ""
     assert plan_for(happened("order_paid_purchase", MOMENT), rules).failure
 
 
-def test_moments_are_compared_and_told_in_utc_whatever_their_zones() -> None:
+def test_times_are_compared_and_shown_in_utc() -> None:
     rules = rules_of(rule("any", {"api_usage": 1}), credit_from="2026-12-01T00:00:00Z")
     assert plan_for(fact_like(created_at="2026-12-01T01:00:00+01:00"), rules).grants
     early = plan_for(fact_like(created_at="2026-12-01T00:30:00+01:00"), rules)
@@ -106,7 +106,7 @@ def test_moments_are_compared_and_told_in_utc_whatever_their_zones() -> None:
 
 
 def test_a_renewal_counts_by_its_order_and_a_period_by_its_start() -> None:
-    """An order of December may pay for a period that began in November."""
+    """An order in December may pay for a period that started in November."""
     order = fact_like("order_paid_subscription_cycle", created_at=MOMENT.isoformat())
     start = order.variables.values["subscription"]["current_period_start"]
     assert datetime.fromisoformat(start) < MOMENT

@@ -1,4 +1,4 @@
-"""Why a fact gets nothing, in words that name the rules that came close and the values that they saw."""
+"""The reason for no credit names the rules that came close, and the values that decided."""
 
 from typing import Any
 
@@ -25,15 +25,19 @@ def skip(*lines: str, like: str = "order_paid_purchase", **data: Any) -> str:
     ("others", "obstacle", "words"),
     [
         (ELSEWHERE, Obstacle.PRODUCT, f"not for product {PRODUCT}"),
-        (RENEWALS, Obstacle.TRIGGER, "not for the trigger purchase"),
-        (LATER, Obstacle.WINDOW, "created 2026-11-21T02:13:24Z, before its from, 2999-01-01T00:00:00Z"),
-        (OVER, Obstacle.WINDOW, "created 2026-11-21T02:13:24Z, not before its until, 2026-10-31T23:00:00Z"),
+        (RENEWALS, Obstacle.TRIGGER, "not triggered by purchase"),
+        (
+            LATER,
+            Obstacle.WINDOW,
+            "created 2026-11-21T02:13:24Z, before the rule starts at 2999-01-01T00:00:00Z",
+        ),
+        (OVER, Obstacle.WINDOW, "created 2026-11-21T02:13:24Z, but the rule ended at 2026-10-31T23:00:00Z"),
         (RICH, Obstacle.CONDITION, "order.net_amount >= 5000 is false (order.net_amount is 1000)"),
         ({}, Obstacle.NOTHING_GIVEN, "gives 0 api_usage"),
     ],
     ids=["product", "trigger", "from", "until", "when", "0"],
 )
-def test_a_rule_is_kept_back_by_one_obstacle_and_says_which(
+def test_a_rule_that_does_not_apply_has_one_obstacle_and_names_it(
     others: dict[str, Any], obstacle: Obstacle, words: str
 ) -> None:
     fact = fact_like()
@@ -43,8 +47,8 @@ def test_a_rule_is_kept_back_by_one_obstacle_and_says_which(
     assert why_not(verdict, fact) == words
 
 
-def test_of_several_obstacles_the_first_on_the_way_is_told() -> None:
-    """Product, trigger, window, condition, amount: each is looked at when those before it are passed."""
+def test_the_first_of_several_obstacles_is_reported() -> None:
+    """Checked in this order: product, trigger, window, condition, amount."""
     obstacles: dict[str, Any] = {}
     on_the_way: list[dict[str, Any]] = [ELSEWHERE, RENEWALS, LATER, RICH, {}]
     for obstacle, more in reversed(list(zip(Obstacle, on_the_way, strict=True))):
@@ -53,18 +57,18 @@ def test_of_several_obstacles_the_first_on_the_way_is_told() -> None:
         assert judge(one, fact_like()).obstacle is obstacle
 
 
-def test_where_no_rule_is_for_the_product_that_is_all_there_is_to_say() -> None:
+def test_if_no_rule_names_the_product_the_reason_says_only_that() -> None:
     elsewhere = rule("a", {"api_usage": 1}, **ELSEWHERE)
     assert skip(elsewhere, elsewhere.replace('"a"', '"b"')) == f"no rule names product {PRODUCT}"
     assert skip(elsewhere, like="order_paid_product_null") == "no rule names product (none)"
 
 
-def test_where_rules_are_for_the_product_yet_none_has_the_trigger_that_is_said() -> None:
+def test_if_no_rule_for_the_product_has_the_trigger_the_reason_says_so() -> None:
     lines = rule("a", {"api_usage": 1}, **ELSEWHERE), rule("b", {"api_usage": 1}, **RENEWALS)
     assert skip(*lines) == f"no rule for product {PRODUCT} has the trigger purchase"
 
 
-def test_a_trials_start_is_credited_by_no_rule_that_does_not_name_it() -> None:
+def test_a_trials_start_is_credited_only_by_a_rule_that_names_it() -> None:
     words = f"no rule for product {order_like(TRIAL).product_id} has the trigger trial_start"
     assert skip(rule("usual", {"api_usage": 1}), like=TRIAL) == words
 
@@ -72,11 +76,11 @@ def test_a_trials_start_is_credited_by_no_rule_that_does_not_name_it() -> None:
 @pytest.mark.parametrize(
     "lines", [[], [rule("a", {"api_usage": 1}, **ELSEWHERE)], [rule("b", {"images": 1})]]
 )
-def test_a_new_customer_has_no_product_to_speak_of(lines: list[str]) -> None:
+def test_the_reason_for_a_new_customer_does_not_mention_a_product(lines: list[str]) -> None:
     assert skip(*lines, like="customer_created") == "no rule has the trigger customer.created"
 
 
-def test_the_rules_that_came_closest_are_named_and_those_farther_off_are_not() -> None:
+def test_only_the_rules_that_came_closest_are_named() -> None:
     reason = skip(
         rule("elsewhere", {"api_usage": 1}, **ELSEWHERE),
         rule("renewals", {"api_usage": 1}, **RENEWALS),
@@ -99,7 +103,7 @@ def test_a_rule_that_gives_0_came_closer_than_one_whose_condition_is_false() -> 
 
 
 @pytest.mark.parametrize(("count", "end"), [(3, ""), (4, "; and 1 more"), (9, "; and 6 more")])
-def test_of_many_rules_that_came_close_three_are_named(count: int, end: str) -> None:
+def test_at_most_three_rules_are_named(count: int, end: str) -> None:
     reason = skip(*[rule(f"late-{number}", {"api_usage": 1}, **LATER) for number in range(count)])
     assert [name in reason for name in ("late-0", "late-1", "late-2", "late-3")] == [True, True, True, False]
     assert reason.endswith("2999-01-01T00:00:00Z" + end)
@@ -120,7 +124,7 @@ CAMPAIGN = 'order.metadata.campaign == "launch"'
     ],
     ids=["another", "of another type", "null", "missing"],
 )
-def test_a_condition_that_is_false_or_meets_nothing_keeps_its_rule_back(
+def test_a_rule_does_not_apply_if_its_condition_is_false_or_a_value_is_missing(
     metadata: dict[str, object], seen: str
 ) -> None:
     line = rule("launch", {"api_usage": 1}, when=CAMPAIGN)
@@ -128,14 +132,14 @@ def test_a_condition_that_is_false_or_meets_nothing_keeps_its_rule_back(
     assert plan_for(fact_like(metadata={"campaign": "launch"}), rules_of(line)).grants
 
 
-def test_of_a_condition_of_several_parts_the_one_that_is_false_is_told() -> None:
+def test_the_false_part_of_a_condition_is_reported() -> None:
     line = rule("launch", {"api_usage": 1}, when=f"order.net_amount >= 500 && {CAMPAIGN}")
     reason = skip(line, metadata={"campaign": "winter"})
     assert reason == f"rule launch: {CAMPAIGN} is false (order.metadata.campaign is the text 'winter')"
 
 
-def test_a_condition_on_what_there_is_not_is_false_whatever_it_asks() -> None:
-    """A purchase has no subscription; neither this nor its opposite holds."""
+def test_a_condition_on_a_missing_object_is_false() -> None:
+    """A purchase has no subscription, so neither a comparison with it nor its opposite is true."""
     for when in ("subscription.amount > 0", "subscription.amount <= 0"):
         line = rule("any", {"api_usage": 1}, when=when, triggers=["purchase", "subscription_cycle"])
         assert skip(line).startswith(f"rule any: {when} is false (")

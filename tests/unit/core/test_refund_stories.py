@@ -1,4 +1,4 @@
-"""Any refunds of an order, in any order, with any mishap: at the end exactly their share has gone back.
+"""After any refunds of an order, in any sequence and with any fault, exactly their share is taken back.
 
 What the balance must be is worked out from what came and what the rules were, not from how it is done.
 """
@@ -22,7 +22,7 @@ METER = "api_usage"
 
 @dataclass(frozen=True, kw_only=True)
 class Give:
-    """One rule for the order: what it grants, and whether a refund takes that back."""
+    """One rule for the order: its amount, and whether a refund takes it back."""
 
     units: Decimal
     revokes: bool
@@ -30,13 +30,13 @@ class Give:
 
 @dataclass(frozen=True, kw_only=True)
 class Sale:
-    """What was paid, in cents, and the rules on the day, as they were drawn."""
+    """The price in cents, and the rules at the time of the sale."""
 
     cents: int
     gives: tuple[Give, ...]
 
     def rules(self, *, name: str = "rule", but: Callable[[bool], bool] = bool) -> Rules:
-        """Return these rules under other names or with other policies."""
+        """Return these rules with other names or other refund policies."""
         lines = []
         for number, one in enumerate(self.gives):
             policy = "revoke" if but(one.revokes) else "keep"
@@ -49,17 +49,17 @@ class Sale:
         return order_webhook(net_amount=self.cents)
 
     def refund(self, cents: int) -> bytes:
-        """Return the webhook of a refund: so much all told."""
+        """Return the webhook of a refund; ``cents`` is the total of all refunds."""
         return refund_webhook(
             cents, net_amount=self.cents, status="refunded" if cents >= self.cents else "partially_refunded"
         )
 
     def refunded(self, thousandths: int) -> int:
-        """Return the cents that such a refund has come to, all told."""
+        """Return the total refunded, in cents."""
         return max(self.cents, 1) * thousandths // 1000
 
     def share(self, cents: int) -> Fraction:
-        """Return the part of the sale that a refund of so much all told undoes."""
+        """Return the share of the price that refunds of ``cents`` in total give back."""
         return Fraction(1) if cents >= self.cents else Fraction(cents, self.cents)
 
 
@@ -87,7 +87,7 @@ def gives(draw: st.DrawFn) -> tuple[Give, ...]:
 
 @st.composite
 def sales(draw: st.DrawFn) -> Sale:
-    """Draw what was sold: for money, for nothing, or for less than nothing."""
+    """Draw a sale at a positive, zero or negative price."""
     cents = draw(st.integers(1, 10**6) | st.integers(-5, 3))
     return Sale(cents=cents, gives=draw(gives()))
 
@@ -98,22 +98,22 @@ CHANGES: Mapping[str, Callable[[Sale], Rules]] = {
     "policies flipped": lambda sale: sale.rules(but=lambda revokes: not revokes),
     "rules back": Sale.rules,
 }
-"""What the rules may become at any time."""
+"""The changes of the rules that can happen at any time."""
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[str | int]:
-    """Draw what happens; a number is a refund, in thousandths of what was paid, all told."""
+    """Draw what happens. A number is a refund: the total so far in thousandths of the price."""
     refunds = st.integers(0, draw(st.sampled_from([999, 1000, 1200])))
     happens = refunds | refunds | st.just("work") | st.sampled_from(["paid", *CHANGES, *MISHAPS])
     story: list[str | int] = draw(st.lists(happens, max_size=14))
-    # Mostly the order is heard of, at some time: without it there is nothing to take back.
+    # Most stories include the order: without it there is nothing to take back.
     place = draw(st.integers(0, len(story)))
     return story if draw(st.integers(0, 9)) == 9 else [*story[:place], "paid", *story[place:]]
 
 
 def events_of(shop: Shop, kind: str) -> Iterator[Decimal]:
-    """Yield the credits of the events of one kind, as Polar has them."""
+    """Yield the credits of all events of one kind at Polar."""
     for key, event in shop.polar.events.items():
         if key.startswith(f"credits:{kind}:"):
             yield -Decimal(str(event["metadata"]["units"]))
@@ -152,7 +152,7 @@ def happen(shop: Shop, sale: Sale, action: str | int) -> None:
 
 
 def frozen_sums(rules: Rules | None) -> tuple[Decimal, Decimal]:
-    """Return what a refund can take back of what these rules grant, and what it cannot."""
+    """Return the revocable and the irrevocable credits that these rules grant."""
     units = {True: Decimal(0), False: Decimal(0)}
     for one in rules.rules if rules else ():
         amount = one.grant[METER]
@@ -162,7 +162,7 @@ def frozen_sums(rules: Rules | None) -> tuple[Decimal, Decimal]:
 
 
 def assert_share_taken(sale: Sale, told: list[int], revocable: Decimal, taken: Decimal) -> None:
-    """Rounded down by less than a millionth for each rule, or than the last of 15 digits."""
+    """Check the total taken. Each rule may be rounded down by a millionth, or by the last of 15 digits."""
     refunded = [cents for cents in told if cents or cents >= sale.cents]
     if not refunded:
         assert taken == 0
@@ -176,7 +176,7 @@ def assert_share_taken(sale: Sale, told: list[int], revocable: Decimal, taken: D
 
 
 def assert_numbers_are_exact(shop: Shop) -> None:
-    """What Polar reads is what was meant: fifteen digits, which a double keeps."""
+    """Check that Polar reads exact numbers: at most fifteen digits, which a double keeps."""
     for claim in shop.store.claims.values():
         for one in claim.grants:
             sent = shop.polar.events[one.key]["metadata"]["units"]

@@ -1,4 +1,4 @@
-"""What a refund takes back: its share of the parts that can be, less what was taken before."""
+"""A refund takes back its share of the revocable parts, less what was taken before."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -59,7 +59,7 @@ def test_the_share_is_of_what_was_paid_without_tax_and_never_more_than_all(
 
 
 @pytest.mark.parametrize("status", ["paid", "partially_refunded", "pending"])
-def test_where_nothing_was_refunded_there_is_no_refund(status: str) -> None:
+def test_an_order_without_refunds_has_no_refund(status: str) -> None:
     assert refund_of(order_like(refunded_amount=0, status=status)) is None
 
 
@@ -71,7 +71,7 @@ def part(rule: str, units: str, *, kept: bool = False) -> Part:
 
 
 def standing(*parts: Part, refund: Refund | None = HALF, taken: dict[str, str] | None = None) -> Standing:
-    """Return an order that these parts were credited for on one meter."""
+    """Return the standing of an order that was credited these parts on one meter."""
     claim = Claim(
         subject=SUBJECT,
         delivery_id="msg-1",
@@ -103,17 +103,17 @@ def due(stands: Standing) -> TakeBack:
 
 
 def shares(stands: Standing) -> dict[str, Decimal]:
-    """Return what is taken back by rule."""
+    """Return the credits taken back, by rule."""
     (only,) = due(stands).grants
     return {part.rule: part.units for part in only.parts}
 
 
-def test_a_share_of_each_revocable_part_is_taken_back_and_none_of_the_others() -> None:
+def test_only_revocable_parts_are_taken_back() -> None:
     stands = standing(part("a", "10"), part("kept", "100", kept=True), part("b", "5"))
     assert shares(stands) == {"a": Decimal(-5), "b": Decimal("-2.5")}
 
 
-def test_it_is_keyed_by_the_order_and_all_that_was_refunded_so_far() -> None:
+def test_its_key_names_the_order_and_the_total_refunded_so_far() -> None:
     taking = due(standing(part("a", "10")))
     (only,) = taking.grants
     assert only.key == f"credits:refund:{ORDER}:500:api_usage"
@@ -152,7 +152,7 @@ def test_each_meter_is_taken_back_on_its_own() -> None:
         ("10", "2/3", "6.666666"),
         ("1", "1/7", "0.142857"),
         ("0.5", "1/3", "0.166666"),
-        ("0.000000000001", "1/1", "0.000000000001"),  # finer than a millionth: it says so itself
+        ("0.000000000001", "1/1", "0.000000000001"),  # the rule itself is finer than a millionth
         ("0.000000000007", "1/2", "0.000000000003"),
         ("0.1234567", "1/2", "0.0617283"),
         ("999999999999999", "1/3", "333333333333333"),
@@ -161,7 +161,7 @@ def test_each_meter_is_taken_back_on_its_own() -> None:
         ("10", "999999/1000000", "9.99999"),
     ],
 )
-def test_a_share_that_goes_on_for_ever_is_rounded_down_in_the_customers_favour(
+def test_an_endless_fraction_is_rounded_down_in_the_customers_favour(
     units: str, share: str, taken: str
 ) -> None:
     refund = Refund(amount=500, share=Fraction(share))
@@ -174,7 +174,7 @@ def test_a_full_refund_takes_the_rest_to_the_last_digit() -> None:
 
 
 def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits() -> None:
-    """They are a thousand together, so a partial refund takes back steps of 15 digits."""
+    """Together they are a thousand, so a partial refund takes back in steps of 15 digits."""
     parts = part("a", "0.000000000001"), part("b", "999.999999999999")
     assert shares(standing(*parts)) == {"b": Decimal("-499.99999999999")}
     assert shares(standing(*parts, refund=WHOLE)) == {one.rule: -one.units for one in parts}
@@ -187,7 +187,7 @@ def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits
         standing(part("a", "10"), refund=None),
         standing(part("kept", "10", kept=True)),
         standing(part("a", "10"), taken={"a": "5"}),
-        standing(part("a", "10"), taken={"a": "7"}),  # a refund that came late, after a greater one
+        standing(part("a", "10"), taken={"a": "7"}),  # a refund that arrived after a greater one
         standing(part("a", "1"), refund=Refund(amount=1, share=Fraction(1, 10**9))),
     ],
     ids=["not credited", "not refunded", "kept", "taken", "more taken", "too little"],
@@ -196,8 +196,8 @@ def test_nothing_is_due(stands: Standing) -> None:
     assert refund_take_back(stands, "msg-2") is None
 
 
-def test_a_refund_that_has_taken_its_share_takes_no_other() -> None:
-    """What it took is frozen under its key; that there was another reading of it changes nothing."""
+def test_a_refund_takes_its_share_only_once() -> None:
+    """Its take-back is frozen under its key; a second reading of the same refund changes nothing."""
     stands = standing(part("a", "10"), taken={"a": "3"})
     seen = Claim(
         subject=refund_subject(ORDER, 500),
@@ -210,32 +210,32 @@ def test_a_refund_that_has_taken_its_share_takes_no_other() -> None:
     assert refund_take_back(again, "msg-3") is None
 
 
-# Why nothing is
+# Why nothing is due
 
 
 @pytest.mark.parametrize(
     ("stands", "told", "words"),
     [
-        (standing(part("a", "1")), None, "nothing of this order has been refunded"),
+        (standing(part("a", "1")), None, "this order has not been refunded"),
         (
             Standing(subject=SUBJECT, refund=HALF),
             HALF,
-            "this order has not been credited; when it is, this refund counts",
+            "this order has not been credited yet: the refund counts when the order is credited",
         ),
         (
             standing(part("kept", "10", kept=True)),
             HALF,
-            "none of the rules that credited this order takes credits back (on_refund: revoke)",
+            "no rule that credited this order takes credits back (on_refund: revoke)",
         ),
         (
             standing(part("a", "10"), refund=WHOLE, taken={"a": "10"}),
             HALF,
-            "a later refund, of 1000 all told, has been seen to already",
+            "a later refund, 1000 in total, has already been processed",
         ),
         (
             standing(part("a", "10"), taken={"a": "5"}),
             HALF,
-            "the refunded share has been taken back already",
+            "the refunded share has already been taken back",
         ),
     ],
     ids=["no refund", "not credited", "kept", "later", "again"],

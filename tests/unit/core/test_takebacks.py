@@ -1,4 +1,4 @@
-"""What a person takes back of an order: all that is left, once, whatever refunds do before and after."""
+"""A revoke by hand takes back everything that is left of an order's credits, once, beside any refunds."""
 
 from decimal import Decimal
 
@@ -17,25 +17,25 @@ BOTH = {"api_usage", "images"}
 
 
 def receive(shop: Shop, meter: str | None = None, order: str = ORDER) -> str:
-    """Put a revocation as the command does; return its delivery."""
+    """Store a revoke as the command does; return its delivery."""
     delivery_id, _, body = ManualRevoke(order_id=order, customer_id=CUSTOMER, meter=meter).delivery()
     shop.receive(delivery_id, body)
     return delivery_id
 
 
 def revoke(shop: Shop, meter: str | None = None) -> Outcome:
-    """Take back by hand; return what became of that delivery."""
+    """Revoke by hand; return the outcome."""
     delivery_id = receive(shop, meter)
     found = shop.work()
     return found[delivery_id] if delivery_id in found else shop.replay(delivery_id)[delivery_id]
 
 
 def keys(shop: Shop) -> list[str]:
-    """Return the keys of all that was taken back."""
+    """Return the keys of all take-backs."""
     return [key for key, event in shop.polar.events.items() if ":order:" not in key]
 
 
-def test_all_parts_are_taken_whatever_the_rules_say_of_refunds() -> None:
+def test_all_parts_are_taken_whatever_on_refund_says() -> None:
     shop = sold(MIXED)
     outcome = revoke(shop)
     assert (outcome.status, outcome.reason) == (Status.GRANTED, "took back 107 api_usage, 8 images")
@@ -65,13 +65,13 @@ def test_one_meter_alone_then_the_rest() -> None:
     assert shop.polar.balance(CUSTOMER) == shop.polar.balance(CUSTOMER, "images") == 0
 
 
-def test_it_is_done_once_however_often_it_is_said() -> None:
+def test_it_is_done_once_however_often_it_is_requested() -> None:
     shop = sold(MIXED)
     revoke(shop)
     assert revoke(shop).status is Status.GRANTED
     delivery_id = receive(shop, "images")
     outcome = shop.work()[delivery_id]
-    assert outcome.reason == "all that this order was credited has been taken back already"
+    assert outcome.reason == "all of this order's credits have already been taken back"
     assert len(keys(shop)) == 2
 
 
@@ -91,7 +91,7 @@ def test_refunds_that_come_later_take_nothing_more(cents: int) -> None:
 
 
 def test_a_refund_between_takes_of_the_other_meter_alone() -> None:
-    """What a person took of one meter stands, though the refund's share of it is less."""
+    """What a person took back on one meter stays taken, although the refund's share is less."""
     shop = sold(MIXED)
     revoke(shop, "api_usage")
     shop.tell(refund_webhook(500))
@@ -103,16 +103,16 @@ def test_a_bonus_once_per_customer_is_not_the_orders() -> None:
     shop = sold(BONUS)
     outcome = revoke(shop)
     assert outcome.status is Status.SKIPPED
-    assert outcome.reason == "this order was credited nothing on any meter but bonuses (once_per)"
+    assert outcome.reason == "this order has no credits on any meter except bonuses (once_per)"
     assert shop.polar.balance(CUSTOMER) == 50
 
 
-def test_of_an_order_that_was_never_credited_nothing_is_taken() -> None:
+def test_nothing_is_taken_from_an_order_that_was_never_credited() -> None:
     shop = shop_with(rules=KEPT)
     assert revoke(shop).reason == "this order has not been credited"
 
 
-def test_a_refund_at_the_same_moment_makes_it_work_it_out_anew() -> None:
+def test_a_refund_at_the_same_moment_makes_it_compute_again() -> None:
     shop = sold(MIXED)
     delivery_id = receive(shop)
 
@@ -132,7 +132,7 @@ def test_refund_and_revocation_in_one_lease_take_all_and_no_more() -> None:
     assert shop.polar.balance(CUSTOMER) == shop.polar.balance(CUSTOMER, "images") == 0
 
 
-def test_a_crash_in_the_midst_is_made_good() -> None:
+def test_it_completes_after_a_crash() -> None:
     shop = sold(MIXED)
     delivery_id = receive(shop)
     shop.polar.script = [KilledError()]
@@ -145,7 +145,7 @@ _steps = st.lists(st.sampled_from([None, "api_usage", "images", 1, 333, 500, 999
 
 
 @given(_steps)
-def test_whatever_comes_in_whatever_order_never_more_is_taken_than_was_granted(
+def test_never_more_is_taken_than_was_granted(
     steps: list[str | int | None],
 ) -> None:
     shop = sold(MIXED)

@@ -1,4 +1,4 @@
-"""The event that Polar gets for a grant: the one place where credit turns negative."""
+"""A grant is sent to Polar as a usage event, the one place where credits become negative."""
 
 import json
 from dataclasses import replace
@@ -29,11 +29,11 @@ ORDER = some_id(1)
 
 
 def sent(*units: Amount) -> Any:
-    """Return the amount as it stands in the JSON that goes to Polar."""
+    """Return the amount in the JSON that is sent to Polar."""
     return json.loads(json.dumps(usage_event(grant_of(1, *units))), parse_float=Decimal)["metadata"]["units"]
 
 
-def test_an_event_says_whose_credit_it_is_and_why() -> None:
+def test_an_event_names_the_customer_and_the_reason() -> None:
     assert usage_event(grant_of(1, 10, 5)) == {
         "name": "api_usage",
         "customer_id": CUSTOMER,
@@ -48,7 +48,7 @@ def test_an_event_says_whose_credit_it_is_and_why() -> None:
     }
 
 
-def test_an_event_has_no_timestamp_for_polar_refuses_one_a_second_ahead() -> None:
+def test_an_event_has_no_timestamp_because_polar_refuses_one_a_second_ahead() -> None:
     assert "timestamp" not in usage_event(grant_of())
 
 
@@ -70,13 +70,13 @@ def test_decimals_are_json_numbers_with_the_digits_of_the_rule(units: str) -> No
     assert sent(units) == -Decimal(units)
 
 
-def test_shares_are_added_as_decimals_so_that_no_binary_dust_is_sent() -> None:
+def test_parts_are_added_as_decimals_without_binary_rounding() -> None:
     assert sent("0.1", "0.2") == Decimal("-0.3")
     assert sent(*["0.1"] * 10) == -1
 
 
 @given(st.lists(amounts, min_size=1, max_size=5))
-def test_what_is_sent_is_exactly_the_negative_of_what_was_granted(units: list[Decimal]) -> None:
+def test_the_amount_sent_is_exactly_the_negative_of_the_grant(units: list[Decimal]) -> None:
     assert sent(*units) == -sum(units)
     assert sent(*units) < 0
 
@@ -86,7 +86,7 @@ meter_names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1
 
 
 @given(meter_names, st.lists(names, min_size=1, max_size=40, unique=True), amounts)
-def test_an_event_keeps_within_polars_bounds(meter: str, rules: list[str], units: Decimal) -> None:
+def test_an_event_stays_within_polars_limits(meter: str, rules: list[str], units: Decimal) -> None:
     grant = Grant(
         subject=order_subject(ORDER),
         customer_id=CUSTOMER,
@@ -100,13 +100,13 @@ def test_an_event_keeps_within_polars_bounds(meter: str, rules: list[str], units
     assert json.dumps(event, ensure_ascii=False).encode()
 
 
-def test_one_part_may_be_named_by_several_rules_as_it_is_read_back_from_polar() -> None:
+def test_a_part_read_back_from_polar_may_name_several_rules() -> None:
     grant = replace(grant_of(1, 10), parts=(Part(rule="pack,first", units=Decimal(60)),))
     assert grant.rules == ("pack", "first")
 
 
-def test_the_names_of_many_rules_are_cut_to_what_polar_takes() -> None:
-    """Forty names of 64 characters would be 2,600; Polar takes values of 1 to 500."""
+def test_the_names_of_many_rules_are_cut_to_polars_limit() -> None:
+    """Forty names of 64 characters are 2,600 long; Polar accepts values of 1 to 500."""
     parts = tuple(Part(rule=f"{number:064}", units=Decimal(1)) for number in range(40))
     event = usage_event(replace(grant_of(), parts=parts))
     assert shape_problem(event) == ""
@@ -134,10 +134,10 @@ def test_only_an_orders_subjects_have_an_order(subject: str, order_id: str | Non
     assert order_of(subject) == order_id
 
 
-# What is taken back, and what is no single order's
+# Take-backs, and grants that do not belong to one order
 
 
-def test_what_a_refund_takes_back_is_positive_usage_with_its_reason() -> None:
+def test_a_take_back_is_positive_usage_with_its_reason() -> None:
     parts = (Part(rule="pack", units=Decimal("-2.5")), Part(rule="more", units=Decimal(-1)))
     grant = replace(grant_of(), subject=refund_subject(ORDER, 300), parts=parts)
     assert usage_event(grant) == {
@@ -155,7 +155,7 @@ def test_what_a_refund_takes_back_is_positive_usage_with_its_reason() -> None:
     }
 
 
-def test_a_bonus_says_which_order_brought_it() -> None:
+def test_a_bonus_names_the_order_that_earned_it() -> None:
     grant = replace(grant_of(), subject=customer_subject(CUSTOMER, "bonus"))
     event = usage_event(grant)
     assert event["external_id"] == f"credits:customer:{CUSTOMER}:bonus:api_usage"
@@ -163,8 +163,8 @@ def test_a_bonus_says_which_order_brought_it() -> None:
     assert "reason" not in event["metadata"]
 
 
-def test_what_has_no_order_names_none() -> None:
-    """Polar takes no null in metadata."""
+def test_a_grant_without_an_order_names_none() -> None:
+    """Polar refuses null in metadata."""
     start = datetime(2026, 11, 21, tzinfo=UTC)
     grant = replace(grant_of(), subject=cycle_subject(some_id(5), start), order_id=None)
     assert usage_event(grant)["metadata"] == {
@@ -176,5 +176,5 @@ def test_what_has_no_order_names_none() -> None:
 
 
 @given(st.lists(amounts, min_size=1, max_size=5))
-def test_what_is_taken_back_is_sent_as_exactly_as_what_is_granted(units: list[Decimal]) -> None:
+def test_a_take_back_is_sent_exactly(units: list[Decimal]) -> None:
     assert sent(*[-one for one in units]) == sum(units)

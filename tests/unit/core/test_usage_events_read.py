@@ -1,4 +1,4 @@
-"""What our own events at Polar tell: each grant comes back as it was sent; what cannot be ours is refused."""
+"""A grant read back from Polar equals the one sent; an event that we cannot have sent is refused."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ METERS = ["api_usage", "api usage: 1%", "größe"]
 
 
 def shown(grant: Grant, **others: Any) -> dict[str, Any]:
-    """Return the event of a grant as Polar lists it: its key is in the metadata alone."""
+    """Return the event of a grant, as Polar lists it: only the metadata has its key."""
     event = {name: one for name, one in usage_event(grant).items() if name != "external_id"}
     return {"id": some_id(7), "source": "user", "timestamp": AT.isoformat(), **event, **others}
 
@@ -48,7 +48,7 @@ def credit(subject: str = order_subject(ORDER), **others: Any) -> Grant:
 
 @st.composite
 def grants(draw: st.DrawFn) -> Grant:
-    """Draw a grant of any kind, as one rule or one person gives or takes it."""
+    """Draw a grant of any kind, with one part."""
     meter, units, rule = draw(st.sampled_from(METERS)), draw(amounts), draw(rule_names)
     order_id: str | None = ORDER
     sign, reason = 1, ""
@@ -79,14 +79,14 @@ def grants(draw: st.DrawFn) -> Grant:
 
 
 @given(grants())
-def test_every_grant_is_read_back_as_it_was_sent(grant: Grant) -> None:
+def test_every_grant_is_read_back_unchanged(grant: Grant) -> None:
     trace = read_usage_event(shown(grant))
     assert isinstance(trace, RecordedGrant)
     assert (trace.grant, trace.at, trace.event_id) == (grant, AT, some_id(7))
     assert trace.grant.key == grant.key
 
 
-def test_several_rules_are_one_part_named_by_all_of_them() -> None:
+def test_several_rules_come_back_as_one_part_with_all_their_names() -> None:
     parts = (Part(rule="b", units=Decimal("0.5")), Part(rule="a", units=Decimal(2), revocable=True))
     trace = read_usage_event(shown(credit(parts=parts)))
     assert isinstance(trace, RecordedGrant)
@@ -94,14 +94,14 @@ def test_several_rules_are_one_part_named_by_all_of_them() -> None:
 
 
 def metadata(**others: Any) -> dict[str, Any]:
-    """Return the usual credit's metadata with some of it replaced; None: taken out."""
+    """Return the usual metadata with some values replaced, or removed if None."""
     whole = shown(credit())["metadata"] | others
     return {name: one for name, one in whole.items() if one is not None}
 
 
 KEY = f"credits:order:{ORDER}:api_usage"
 OF_ANOTHER = f"credits:customer:{some_id(1)}:pack:api_usage"
-NO_KEY = "its key is none that we would write for the meter api_usage"
+NO_KEY = "its key is not one that we write for meter api_usage"
 NO_NUMBER = "it has no number of credits"
 
 
@@ -124,26 +124,26 @@ NO_NUMBER = "it has no number of credits"
         ({"metadata": metadata(units=True)}, NO_NUMBER),
         ({"metadata": metadata(units=0)}, NO_NUMBER),
         ({"metadata": metadata(units=float("nan"))}, NO_NUMBER),
-        ({"metadata": metadata(units=-(10**26))}, NO_NUMBER),  # which no rule gives
+        ({"metadata": metadata(units=-(10**26))}, NO_NUMBER),  # more than a rule can grant
         ({"metadata": metadata(other=1)}, "it has more than one number"),
-        ({"metadata": metadata(units=10)}, "it takes credits, and its key says that it gives"),
+        ({"metadata": metadata(units=10)}, "it takes credits back, but its key is that of a grant"),
         (
             {"metadata": metadata(key=f"credits:refund:{ORDER}:300:api_usage")},
-            "it gives credits, and its key says that it takes them back",
+            "it grants credits, but its key is that of a take-back",
         ),
-        ({"metadata": metadata(order_id=None)}, "its key is of another order than its order_id"),
-        ({"metadata": metadata(order_id=some_id(1))}, "its key is of another order than its order_id"),
+        ({"metadata": metadata(order_id=None)}, "its key names another order than its order_id"),
+        ({"metadata": metadata(order_id=some_id(1))}, "its key names another order than its order_id"),
         (
             {"metadata": metadata(key=f"credits:cycle:{ORDER}:1:api_usage")},
-            "its key is of another order than its order_id",
+            "its key names another order than its order_id",
         ),
-        ({"metadata": metadata(key=OF_ANOTHER)}, "its key is another customer's"),
+        ({"metadata": metadata(key=OF_ANOTHER)}, "its key names another customer"),
         ({"metadata": metadata(rules=None)}, "it names no rules"),
         ({"metadata": metadata(rules="a b")}, "it names no rules"),
         ({"customer_id": None}, "it names no customer"),
     ],
 )
-def test_what_cannot_be_ours_is_told_why(row: dict[str, Any], why: str) -> None:
+def test_an_event_that_cannot_be_ours_is_refused_with_a_reason(row: dict[str, Any], why: str) -> None:
     told = read_usage_event(shown(credit()) | row)
     assert isinstance(told, InvalidUsageEvent)
     assert told.why == why
@@ -161,7 +161,7 @@ def test_what_cannot_be_ours_is_told_why(row: dict[str, Any], why: str) -> None:
         {"metadata": []},
     ],
 )
-def test_what_is_no_event_is_told_what_of_it_cannot_be_read(row: dict[str, Any]) -> None:
+def test_an_unreadable_event_is_refused_with_the_field_that_cannot_be_read(row: dict[str, Any]) -> None:
     told = read_usage_event(shown(credit()) | row if row else {})
     assert isinstance(told, InvalidUsageEvent)
     assert told.why.startswith("it cannot be read: ")
@@ -176,6 +176,6 @@ def test_what_is_no_event_is_told_what_of_it_cannot_be_read(row: dict[str, Any])
         ),
     )
 )
-def test_nothing_that_polar_may_list_stops_it(row: dict[str, Any]) -> None:
+def test_no_row_of_polars_list_raises(row: dict[str, Any]) -> None:
     assert isinstance(read_usage_event(row), InvalidUsageEvent)
     assert isinstance(read_usage_event(shown(credit()) | row), InvalidUsageEvent | RecordedGrant)

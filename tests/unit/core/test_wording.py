@@ -1,4 +1,4 @@
-"""How credits are told: sums by meter, what was given apart from what was taken back."""
+"""Credits are written as sums by meter, with take-backs apart."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -30,12 +30,12 @@ def given(meter: str, *units: Amount) -> Grant:
         ),
     ],
 )
-def test_credits_are_told_by_meter_and_what_is_taken_back_apart(grants: list[Grant], text: str) -> None:
+def test_credits_are_listed_by_meter_and_take_backs_apart(grants: list[Grant], text: str) -> None:
     assert credits_text(grants) == text
 
 
-def test_the_same_credits_are_told_in_the_same_words_whatever_their_order_and_keys() -> None:
-    """Texts are compared to see whether today's rules differ from what is frozen."""
+def test_the_same_credits_have_the_same_text_whatever_their_order_and_keys() -> None:
+    """The texts are compared to see whether today's rules would grant something else."""
     one, two = given("api_usage", 10), replace(given("images", 5), subject="credits:customer:x:bonus")
     assert credits_text([one, two]) == credits_text([two, one])
 
@@ -53,5 +53,5 @@ def test_the_same_credits_are_told_in_the_same_words_whatever_their_order_and_ke
         ("999999999999999", "999999999999999"),
     ],
 )
-def test_a_number_of_credits_is_told_in_plain_digits(units: str, text: str) -> None:
+def test_a_number_of_credits_is_written_in_plain_digits(units: str, text: str) -> None:
     assert plain(Decimal(units)) == text

@@ -52,9 +52,9 @@ def test_each_rule_says_what_it_gives_or_what_kept_it_and_what_it_saw() -> None:
     created = f"{order_like().created_at:%Y-%m-%dT%H:%M:%SZ}"
     assert {view.rule: (view.matches, view.because) for view in rule_views(fact_like(), PICKY)} == {
         "other-product": (False, f"not for product {PRODUCT}"),
-        "other-trigger": (False, "not for the trigger purchase"),
-        "later": (False, f"created {created}, before its from, 2026-12-01T00:00:00Z"),
-        "earlier": (False, f"created {created}, not before its until, 2026-11-01T00:00:00Z"),
+        "other-trigger": (False, "not triggered by purchase"),
+        "later": (False, f"created {created}, before the rule starts at 2026-12-01T00:00:00Z"),
+        "earlier": (False, f"created {created}, but the rule ended at 2026-11-01T00:00:00Z"),
         "bigger": (False, "order.net_amount > 5000 is false (order.net_amount is 1000)"),
         "nothing": (False, "gives 0 api_usage and images"),
         "pack": (True, "gives 10 api_usage, 0.5 images"),
@@ -111,7 +111,10 @@ def test_of_a_refund_no_rule_is_asked(name: str) -> None:
     assert (told.fact, told.rules) == (None, ())
     assert told.plan is not None
     assert told.plan.refund is not None
-    assert told.outlook == "nothing: this order has not been credited; when it is, this refund counts"
+    assert (
+        told.outlook
+        == "nothing: this order has not been credited yet: the refund counts when the order is credited"
+    )
 
 
 def test_an_order_that_was_refunded_before_it_is_credited_is_told_both() -> None:
@@ -124,7 +127,7 @@ def test_an_order_that_was_refunded_before_it_is_credited_is_told_both() -> None
 def test_what_leads_to_no_credit_ever_is_said_to_be_ignored(name: str) -> None:
     told = explained(payload(name), PICKY)
     assert (told.fact, told.rules, told.plan) == (None, (), None)
-    assert told.outlook == f"skip: {told.type} leads to no credit: it is ignored"
+    assert told.outlook == f"skip: {told.type} is ignored: no rule can credit it"
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"type": "order.paid", "data": {"id": 1}}'])

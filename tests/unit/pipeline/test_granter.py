@@ -55,7 +55,10 @@ def test_a_body_that_cannot_be_read_fails_with_the_reason(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("order_refunded_full", "this order has not been credited; when it is, this refund counts"),
+        (
+            "order_refunded_full",
+            "this order has not been credited yet: the refund counts when the order is credited",
+        ),
         ("subscription_cycled", "no rule for product 2a31c4dd-"),
         ("customer_created", "no rule has the trigger customer.created"),
     ],
@@ -73,7 +76,7 @@ def test_a_type_that_is_not_stored_these_days_is_skipped() -> None:
     outcome = shop_with(payload("order_created_paid_purchase")).work()["msg-1"]
     assert (outcome.status, outcome.reason) == (
         Status.SKIPPED,
-        "order.created leads to no credit: it is ignored",
+        "order.created is ignored: no rule can credit it",
     )
 
 

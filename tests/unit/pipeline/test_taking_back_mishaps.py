@@ -105,7 +105,7 @@ def test_of_two_workers_that_work_out_a_refund_each_the_second_starts_anew() -> 
 
     outcome = work_but_before_taking_back(shop, another_takes_more)["msg-2"]
     assert (outcome.status, shop.status("msg-3")) == (Status.SKIPPED, Status.GRANTED)
-    assert outcome.reason == "a later refund, of 500 all told, has been seen to already"
+    assert outcome.reason == "a later refund, 500 in total, has already been processed"
     assert shop.polar.balance(CUSTOMER) == 50
     assert taken_back(shop) == ["500:api_usage"]
 
