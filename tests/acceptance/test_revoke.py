@@ -84,7 +84,7 @@ def test_a_revocation_can_be_shown_explained_and_replayed(desk: Desk) -> None:
     shown = desk.credits.json("show", one["delivery"])
     assert (shown["type"], shown["status"]) == ("manual.revoke", "granted")
     assert shown["reason"] == "took back 10 api_usage"
-    assert "nothing: all that this order" in desk.credits.json("explain", one["delivery"])["outlook"]
+    assert "nothing: all of this order's credits" in desk.credits.json("explain", one["delivery"])["outlook"]
     (replayed,) = desk.credits.json("replay", one["delivery"], "--yes")
     assert replayed["reason"] == "took back 10 api_usage"
     assert len(desk.polar.events) == 2

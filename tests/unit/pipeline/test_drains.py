@@ -122,7 +122,7 @@ def test_of_two_deliveries_of_an_order_in_two_leases_one_is_told_to_have_credite
     assert len(shop.polar.requests) == 1
     second = shop.store.deliveries["msg-2"]
     assert second.reason.startswith("already granted: claimed by delivery msg-1 at ")
-    assert not second.reason.endswith("not taken yet")
+    assert not second.reason.endswith("not confirmed by Polar yet")
 
 
 def test_a_refund_in_the_lease_behind_its_order_takes_back_and_tells_of_nothing_else() -> None:
