@@ -1,4 +1,4 @@
-"""The composition root: from settings to the parts that receiver, worker, command line and tests use."""
+"""The composition root: builds the parts that workers and commands use from the settings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +29,7 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 def granter_for(
     settings: Settings, stores: Stores, rules: Callable[[], Rules], timings: Timings = DEFAULT_TIMINGS
 ) -> Granter:
-    """Return what turns deliveries into credit by the rules of the moment; ConfigError without a token."""
+    """Return a granter that asks ``rules`` for each lease; ConfigError without a token."""
     return Granter(
         deliveries=stores.deliveries,
         ledger=stores.ledger,
@@ -43,21 +43,21 @@ def granter_for(
 def backfiller_for(
     stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice
 ) -> Backfiller:
-    """Return what finds and grants orders that were never credited; ``say`` is told what it waits for."""
+    """Return a backfiller; ``notify`` is called with what it waits for."""
     return Backfiller(
         store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, notify)
     )
 
 
 def recoverer_for(stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice) -> Recoverer:
-    """Return what finds and runs webhooks that never reached us; ``say`` is told what it waits for."""
+    """Return a recoverer; ``notify`` is called with what it waits for."""
     return Recoverer(
         store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, notify)
     )
 
 
 def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -> Pacer:
-    """Return what spaces out requests that can wait; ``say`` is told what it waits for."""
+    """Return a pacer for requests that can wait; ``notify`` is called with what it waits for."""
     return Pacer(throttle=stores.throttle, notify=notify)
 
 
@@ -68,26 +68,28 @@ def polar_for(settings: Settings, tally: Tally | None = None, timings: Timings =
 
 
 def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> GrantWorker:
-    """Return an RQ worker that is ready to work; ConfigError if it could not grant."""
+    """Return an RQ worker, and install its granter for the jobs; ConfigError if it cannot grant."""
     connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
     rulebook = Rulebook(settings.rules_path)
     stores = stores_in(connection, settings, timings)
     jobs.install(granter_for(settings, stores, rulebook.current, timings))
-    tell = _alert_check_for(settings, connection, timings)
-    return GrantWorker(connection, rulebook=rulebook, retain=settings.retain, tell=tell, timings=timings)
+    check_alerts = _alert_check_for(settings, connection, timings)
+    return GrantWorker(
+        connection, rulebook=rulebook, retain=settings.retain, on_tick=check_alerts, timings=timings
+    )
 
 
 def reconciler_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Reconciler:
-    """Return what reconciles every so often; ConfigError if it could not."""
+    """Return a reconciler; ConfigError without an interval or a token."""
     if settings.reconcile_every is None:
         raise ConfigError("CREDITS_RECONCILE_EVERY is not set: write how often, as in 6h")
     connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
     rulebook = Rulebook(settings.rules_path)
-    held = stores_in(connection, settings, timings)
+    stores = stores_in(connection, settings, timings)
     return Reconciler(
-        schedule=ReconcileSchedule(connection, held.ledger.tally),
-        backfiller=backfiller_for(held, polar_for(settings, held.ledger.tally, timings)),
-        granter=granter_for(settings, held, rulebook.current, timings),
+        schedule=ReconcileSchedule(connection, stores.ledger.tally),
+        backfiller=backfiller_for(stores, polar_for(settings, stores.ledger.tally, timings)),
+        granter=granter_for(settings, stores, rulebook.current, timings),
         rulebook=rulebook,
         every=settings.reconcile_every,
         timings=timings,
@@ -95,7 +97,7 @@ def reconciler_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
 
 
 def _alert_check_for(settings: Settings, connection: Redis, timings: Timings) -> Callable[[], None]:
-    """Return what tells people of trouble at each tick, if they want to be told."""
+    """Return the check for alerts that runs at each tick; it does nothing without an alert URL."""
     if settings.alert_url is None:
         return lambda: None
     return Alerter(connection, url=settings.alert_url.get_secret_value(), timings=timings).check

@@ -57,7 +57,7 @@ class Harness:
 
     def balances(self) -> dict[str, float]:
         """Return the customer's balance at Polar by meter."""
-        listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": CUSTOMER})
+        listing = Listing(path="/v1/customer-meters/", query={"customer_id": CUSTOMER})
         found = {row["meter"]["name"]: float(row["balance"]) for row in self.polar.page(listing).items}
         return {meter: found.get(meter, 0) for meter in METERS}
 

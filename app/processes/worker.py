@@ -4,7 +4,7 @@ import gc
 import warnings
 
 from config.settings import Settings
-from workers.pipeline.work_loop import work_in_a_burst, work_until_told
+from workers.pipeline.work_loop import work_in_a_burst, work_until_stopped
 from workers.pipeline.worker import GrantWorker
 from workers.runtime import worker_for
 from workers.store.connect import connect
@@ -27,4 +27,4 @@ def run_worker(settings: Settings, *, burst: bool = False, timings: Timings = DE
     if burst:
         work_in_a_burst(build)
     else:
-        work_until_told(build, timings)
+        work_until_stopped(build, timings)

@@ -230,7 +230,7 @@ def test_what_came_during_an_outage_is_credited_though_all_of_us_was_killed_in_i
         service = server_config(house, up)
         with httpx.Client(base_url=service.url) as client:
             post(client, payload("order_paid_purchase"))
-        eventually(lambda: "pausing" in up.said)
+        eventually(lambda: "Polar pause started" in up.said)
         up.stop(signal.SIGKILL)
     house.polar.faults.clear()
     with house.credits.running("up"):

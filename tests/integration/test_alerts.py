@@ -249,7 +249,7 @@ def test_a_url_that_hangs_keeps_no_worker_from_its_tick(
 ) -> None:
     park("msg-1")
     room.answers.clear()
-    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN, tell=alerter.check)
+    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN, on_tick=alerter.check)
     worker.tick()
     eventually(lambda: room.posted)
     let_hush_end(redis)

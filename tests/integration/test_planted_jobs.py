@@ -89,7 +89,7 @@ def test_a_job_that_names_another_function_is_refused_and_told_of(
         work()
     assert not mark.exists()
     assert not Job.exists(job_id, connection=redis)
-    assert [(one["event"], one["job"]) for one in logs] == [("not our job: refused", job_id)]
+    assert [(one["event"], one["job"]) for one in logs] == [("foreign job refused", job_id)]
 
 
 @pytest.mark.parametrize("field", ["success_callback_name", "failure_callback_name", "webhooks"])

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.demo.polar import Meter, Polar
 from tests.support.builders import PRODUCT
-from workers.polar.catalogue import PolarMeter, PolarProduct, views
+from workers.polar.catalogue import PolarMeter, PolarProduct, parse_items
 
 BY_NAME = {"property": "name", "operator": "eq", "value": "api_usage"}
 COUNT = {"func": "count"}
@@ -30,7 +30,7 @@ def either(*clauses: dict[str, Any]) -> dict[str, Any]:
 def meter(name: str = "api_usage", summed: str = "units", **fields: Any) -> PolarMeter:
     """Return a meter of Polar's as we read it: one that is right, but for ``fields``."""
     shown = Polar().add_meter(name, summed, **fields).model_dump(mode="json")
-    (view,) = views(PolarMeter, [shown])
+    (view,) = parse_items(PolarMeter, [shown])
     return view
 
 
@@ -70,5 +70,5 @@ def goods(
 def product(name: str = "Credit pack", **fields: Any) -> PolarProduct:
     """Return a product of Polar's as we read it."""
     shown = Polar().add_product(**goods(name, **fields)).model_dump(mode="json")
-    (view,) = views(PolarProduct, [shown])
+    (view,) = parse_items(PolarProduct, [shown])
     return view

@@ -9,10 +9,10 @@ from config.rules import Meter
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
 from workers.operations.pacing import Pacer
-from workers.polar.catalogue import PolarMeter, views
+from workers.polar.catalogue import PolarMeter, parse_items
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
-from workers.polar.meter_match import closest
+from workers.polar.meter_match import closest_matches
 from workers.polar.responses import needs
 from workers.store.audit import Audit
 
@@ -44,7 +44,7 @@ class BalanceReader:
 
     def read(self, customer_id: str) -> list[Balance]:
         """Return the customer's balance on every meter that Polar or the ledger has for them."""
-        listing = Listing(path="/v1/customer-meters/", wanted={"customer_id": customer_id})
+        listing = Listing(path="/v1/customer-meters/", query={"customer_id": customer_id})
         with needs("customer_meters:read"):
             rows = [row for page in self.pacer.read(self.polar, listing) for row in page.items]
         # A server that ignores the filter lists the meters of all customers.
@@ -54,7 +54,9 @@ class BalanceReader:
 
 def side_by_side(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
     """Match each meter of the ledger to the one of Polar that counts its events; return their balances."""
-    held = dict(zip(views(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True))
+    held = dict(
+        zip(parse_items(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True)
+    )
     found: list[Balance] = []
     for wanted, ours in _by_meter(entries).items():
         meter = _meter_for(wanted, held)
@@ -71,7 +73,7 @@ def _meter_for(wanted: Meter, meters: Collection[PolarMeter]) -> PolarMeter | No
     for is_archived in (False, True):
         candidates = [one for one in meters if (one.archived_at is not None) is is_archived]
         as_active = {one.model_copy(update={"archived_at": None}): one for one in candidates}
-        for match in closest(wanted, as_active):
+        for match in closest_matches(wanted, as_active):
             if not match.faults:
                 return as_active[match.meter]
     return None

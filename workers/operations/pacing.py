@@ -12,7 +12,7 @@ from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
-from workers.polar.lists import Listing, Page, Row, pages
+from workers.polar.lists import Listing, Page, Row, read_pages
 from workers.polar.responses import needs
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Throttle
@@ -73,7 +73,7 @@ class Pacer:
 
     def read(self, polar: Polar, listing: Listing) -> Iterator[Page]:
         """Yield the pages of one of Polar's lists, each requested when there is room."""
-        return pages(lambda number: self.ask(partial(polar.page, listing, number)))
+        return read_pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
     def rows(
         self, polar: Polar, listing: Listing, *, scope: str, on_progress: OnProgress = ignore_progress

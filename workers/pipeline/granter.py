@@ -1,4 +1,7 @@
-"""The shell around the pure core: lease, plan, claim, ingest, settle, many deliveries at a time."""
+"""Turns leased deliveries into credits: plan, claim, ingest, settle, hundreds of deliveries at a time.
+
+What a delivery is worth and how it ends is decided in ``workers.core``; this module does the I/O in between.
+"""
 
 import random
 import time
@@ -20,24 +23,24 @@ from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs
 from workers.pipeline.ingestion import Ingestion
-from workers.pipeline.outcome_log import tell
+from workers.pipeline.outcome_log import log_outcomes
 from workers.pipeline.ports import Deliveries, Ledger, Polar, Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
-# One of them waits for Polar, one is settled; the next is made ready.
-_MOST_UNDER_WAY = 2
+# One lease waits for Polar and one is being settled while the next is planned and claimed.
+_MAX_PENDING_LEASES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Round:
-    """A lease whose plans are frozen; ``begun`` is when it was taken, by the monotonic clock."""
+class ClaimedLease:
+    """A lease whose plans are claimed; ``leased_at`` is read from the monotonic clock."""
 
     lease: Lease
     planned: Sequence[PlannedDelivery]
     standings: Mapping[str, Standing]
-    begun: float
+    leased_at: float
 
     @property
     def deliveries(self) -> Iterable[tuple[Leased, PlannedDelivery]]:
@@ -46,18 +49,22 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """A round, what Polar was asked for (by key), who made what was open (likewise), and what came of it."""
+class IngestedLease:
+    """A claimed lease, and Polar's answer to its grants.
 
-    round: Round
+    ``grants`` are the grants that were sent, by key. ``makers`` maps the key of each unsettled grant to the
+    delivery that made it.
+    """
+
+    claimed: ClaimedLease
     grants: Mapping[str, Grant]
     makers: Mapping[str, str]
-    done: IngestionResult
+    result: IngestionResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Granter:
-    """Turns deliveries into credit."""
+    """Turns deliveries into credits."""
 
     deliveries: Deliveries
     ledger: Ledger
@@ -68,78 +75,80 @@ class Granter:
     timings: Timings = DEFAULT_TIMINGS
 
     def drain(self) -> None:
-        """Work on what is due until nothing is, or until it is time to give way.
+        """Work on due deliveries until none is left, or until ``timings.drain_seconds`` are over.
 
-        One lease is made ready while Polar answers for the one before it, and the one before that is
-        settled: one after the other, most of the time would be spent waiting. Polar is asked for one at a
-        time, so that what the first meets keeps the next from asking.
+        Three leases are in progress at a time: one is planned and claimed, one waits for Polar and one is
+        settled. In sequence, most of the time would be spent waiting. Only one request to Polar is under
+        way at a time, so that a pause after one request holds back the next.
         """
-        asking, settling = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=1)
-        hangs = False
+        ingesting, settling = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=1)
+        timed_out = False
         try:
-            self._drain(asking, settling)
+            self._drain(ingesting, settling)
         except BaseTimeoutException:
-            hangs = True  # RQ's time limit: to wait for a thread that hangs would be to hang with it
+            timed_out = True  # by RQ's time limit: a thread hangs, and waiting for it would hang us too
             raise
         finally:
-            for threads in (asking, settling):
-                threads.shutdown(wait=not hangs, cancel_futures=hangs)
+            for executor in (ingesting, settling):
+                executor.shutdown(wait=not timed_out, cancel_futures=timed_out)
 
-    def _drain(self, asking: Executor, settling: Executor) -> None:
-        give_way = time.monotonic() + self.timings.drain_seconds
-        under_way: deque[Future[list[Outcome]]] = deque()
-        taken: dict[str, str] = {}
-        while time.monotonic() < give_way:
+    def _drain(self, ingesting: Executor, settling: Executor) -> None:
+        deadline = time.monotonic() + self.timings.drain_seconds
+        pending: deque[Future[list[Outcome]]] = deque()
+        accepted: dict[str, str] = {}
+        while time.monotonic() < deadline:
             lease = self.deliveries.lease(self.timings.deliveries_per_lease)
             if lease.deliveries:
-                answered = asking.submit(copy_context().run, self._ask, self._prepare(lease), taken)
-                under_way.append(settling.submit(copy_context().run, self._settle_answered, answered))
-            elif not under_way:
+                claimed = self._plan_and_claim(lease)
+                ingested = ingesting.submit(copy_context().run, self._ingest_lease, claimed, accepted)
+                pending.append(settling.submit(copy_context().run, self._settle_when_ingested, ingested))
+            elif not pending:
                 return
-            while under_way and (len(under_way) > _MOST_UNDER_WAY or not lease.deliveries):
-                under_way.popleft().result()
-        for one in under_way:
-            one.result()
+            while pending and (len(pending) > _MAX_PENDING_LEASES or not lease.deliveries):
+                pending.popleft().result()
+        for settled in pending:
+            settled.result()
 
     def run(self, lease: Lease) -> list[Outcome]:
-        """Plan, claim, ingest and settle what was leased; return what became of what was still ours."""
-        return self._settle(self._ask(self._prepare(lease), {}))
+        """Plan, claim, ingest and settle a lease; return the outcomes of the deliveries it still held."""
+        return self._settle(self._ingest_lease(self._plan_and_claim(lease), {}))
 
-    def _prepare(self, lease: Lease) -> Round:
-        begun = time.monotonic()
-        rules = self.rules()  # one version for all of them
+    def _plan_and_claim(self, lease: Lease) -> ClaimedLease:
+        leased_at = time.monotonic()
+        rules = self.rules()  # one version for the whole lease
         planned = [self._plan(delivery, rules) for delivery in lease.deliveries]
         standings = self._claim(zip(lease.deliveries, planned, strict=True))
-        return Round(lease=lease, planned=planned, standings=standings, begun=begun)
+        return ClaimedLease(lease=lease, planned=planned, standings=standings, leased_at=leased_at)
 
-    def _ask(self, ready: Round, taken: dict[str, str]) -> Answered:
-        """Ask Polar for what it has not taken in this drain: ``taken`` maps the keys of that to their makers.
+    def _ingest_lease(self, claimed: ClaimedLease, accepted_before: dict[str, str]) -> IngestedLease:
+        """Send the lease's grants, except those that Polar has accepted earlier in this drain.
 
-        Two leases can tell of the same order; when the second was made ready, the first was not settled.
+        Two leases can contain deliveries of the same order, and the second may be claimed before the first
+        is settled. ``accepted_before`` maps each accepted key to the delivery that made it; it is updated.
         """
-        grants, makers = _open_grants(ready.standings)
-        asked = {key: grant for key, grant in grants.items() if key not in taken}
-        done = self._ingest(asked, makers, ready)
-        self._heed(done, ready.lease)  # at once: the next lease may be about to ask
-        before = {key: taken[key] for key in grants.keys() - asked.keys()}
-        taken |= {key: makers[key] for key in done.accepted}
-        done.accepted |= before.keys()
-        return Answered(round=ready, grants=asked, makers=makers | before, done=done)
+        grants, makers = _unsettled_grants(claimed.standings)
+        sent = {key: grant for key, grant in grants.items() if key not in accepted_before}
+        result = self._ingest(sent, makers, claimed)
+        self._update_throttle(result, claimed.lease)  # at once: the next lease may be about to send
+        earlier = {key: accepted_before[key] for key in grants.keys() - sent.keys()}
+        accepted_before |= {key: makers[key] for key in result.accepted}
+        result.accepted |= earlier.keys()
+        return IngestedLease(claimed=claimed, grants=sent, makers=makers | earlier, result=result)
 
-    def _settle_answered(self, answered: Future[Answered]) -> list[Outcome]:
-        return self._settle(answered.result())
+    def _settle_when_ingested(self, ingested: Future[IngestedLease]) -> list[Outcome]:
+        return self._settle(ingested.result())
 
-    def _settle(self, answered: Answered) -> list[Outcome]:
-        standings, makers, done = answered.round.standings, answered.makers, answered.done
+    def _settle(self, ingested: IngestedLease) -> list[Outcome]:
+        standings, makers, result = ingested.claimed.standings, ingested.makers, ingested.result
         outcomes = [
-            decide_outcome(delivery, planned, standings.get(delivery.id), makers, done)
-            for delivery, planned in answered.round.deliveries
+            decide_outcome(delivery, planned, standings.get(delivery.id), makers, result)
+            for delivery, planned in ingested.claimed.deliveries
         ]
-        accepted = [grant for key, grant in answered.grants.items() if key in done.accepted]
+        accepted = [grant for key, grant in ingested.grants.items() if key in result.accepted]
         if lost := self.ledger.settle(accepted, outcomes):
-            # Their story is another's to tell.
-            outcomes = [one for one in outcomes if one.delivery_id not in lost]
-        tell(outcomes, accepted, makers, standings)
+            # The worker that holds the newer lease logs these.
+            outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
+        log_outcomes(outcomes, accepted, makers, standings)
         return outcomes
 
     def _plan(self, delivery: Leased, rules: Rules) -> PlannedDelivery:
@@ -147,25 +156,28 @@ class Granter:
             return plan_delivery(delivery.type, delivery.body, rules)
         except BaseTimeoutException:
             raise  # RQ's time limit for the job, not this delivery's fault
-        except Exception as error:  # a bug that one delivery meets must not stop the others
-            log.exception("planning broke", delivery=delivery.id)
-            words = f"planning broke: {type(error).__name__}: {error}"
-            failure = words.encode(errors="replace").decode()
+        except Exception as error:  # a bug that one delivery triggers must not stop the others
+            log.exception("planning failed", delivery=delivery.id)
+            text = f"planning failed: {type(error).__name__}: {error}"
+            failure = text.encode(errors="replace").decode()
             return PlannedDelivery(type=delivery.type, failure=failure)
 
     def _claim(self, deliveries: Iterable[tuple[Leased, PlannedDelivery]]) -> dict[str, Standing]:
-        """Freeze what is planned, then what is taken back of it; return what stands, by delivery."""
+        """Claim the plans, then the take-backs that they lead to; return the standings by delivery id."""
         planned = [(one, planned.plan) for one, planned in deliveries if planned.plan is not None]
-        standings = self._standings(planned)
+        standings = self._claim_plans(planned)
         while due := [
-            one for each, plan in planned for one in due_take_backs(standings[each.id], each.id, plan.revoke)
+            take_back
+            for delivery, plan in planned
+            for take_back in due_take_backs(standings[delivery.id], delivery.id, plan.revoke)
         ]:
-            # What another has taken back meanwhile shows in the new standings, and is worked out anew.
+            # If another worker has taken something back meanwhile, the new standings show it and the
+            # take-backs are computed again.
             self.ledger.take_back(due)
-            standings = self._standings(planned)
+            standings = self._claim_plans(planned)
         return standings
 
-    def _standings(self, planned: Sequence[tuple[Leased, Plan]]) -> dict[str, Standing]:
+    def _claim_plans(self, planned: Sequence[tuple[Leased, Plan]]) -> dict[str, Standing]:
         if not planned:
             return {}
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
@@ -173,33 +185,33 @@ class Granter:
         return dict(zip(attempts, standings, strict=True))
 
     def _ingest(
-        self, grants: Mapping[str, Grant], makers: Mapping[str, str], ready: Round
+        self, grants: Mapping[str, Grant], makers: Mapping[str, str], claimed: ClaimedLease
     ) -> IngestionResult:
-        strikes = {delivery.id: delivery.strikes for delivery in ready.lease.deliveries}
+        strikes = {delivery.id: delivery.strikes for delivery in claimed.lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
-            may_ask=self.throttle.take_request,
+            may_send=self.throttle.take_request,
             strikes={key: strikes[makers[key]] for key in grants},
-            outages=ready.lease.outages,
+            outages=claimed.lease.outages,
             jitter=self.jitter,
             timings=self.timings,
         )
-        return ingestion.run(list(grants.values()), begun=ready.begun)
+        return ingestion.run(list(grants.values()), leased_at=claimed.leased_at)
 
-    def _heed(self, done: IngestionResult, lease: Lease) -> None:
-        if lease.outages and (done.accepted or done.refused):
-            log.info("Polar takes events again", outages=lease.outages)
+    def _update_throttle(self, result: IngestionResult, lease: Lease) -> None:
+        if lease.outages and (result.accepted or result.refused):
+            log.info("Polar outage ended", pauses=lease.outages)
             self.throttle.end_outage()
         elif lease.outages:
             self.throttle.release_probe()
-        if done.pause is not None:
-            seconds, reason = done.pause
-            log.warning("pausing", seconds=round(seconds, 1), reason=reason)
-            self.throttle.pause(seconds, reason, done.cause)
+        if result.pause is not None:
+            seconds, reason = result.pause
+            log.warning("Polar pause started", seconds=round(seconds, 1), reason=reason)
+            self.throttle.pause(seconds, reason, result.cause)
 
 
-def _open_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:
-    """Return by key the grants that Polar has yet to confirm, and the first delivery of each."""
+def _unsettled_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:
+    """Return the grants that Polar has not confirmed yet, and the first delivery of each; both by key."""
     grants: dict[str, Grant] = {}
     makers: dict[str, str] = {}
     for delivery_id, standing in standings.items():

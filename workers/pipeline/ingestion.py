@@ -1,4 +1,4 @@
-"""Many grants in few requests: sends, takes out what Polar refuses, and sends the rest again."""
+"""Sends many grants in few requests: removes the events that Polar refuses, and sends the rest again."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,103 +9,107 @@ from workers.core.outcomes import IngestionResult
 from workers.core.pauses import cause_of
 from workers.core.usage_events import usage_event
 from workers.errors import PolarBrokenError, PolarError
-from workers.pipeline.retries import Circumstances, Halve, Later, Park, Pause, decide
+from workers.pipeline.retries import Circumstances, DeadLetter, Halve, PauseAll, RetryLater, decide
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 Send = Callable[[Sequence[Mapping[str, Any]]], None]
 
-# When so many single events meet a 500 and nothing at all passes, the world is broken, not they.
-_MOST_SUSPECTS = 3
+# When this many single events got a 500 and Polar accepted no event at all, Polar is at fault, not they.
+_MAX_SUSPECTS = 3
 
 
 class Ingestion:
-    """One round: every answer but a pause shrinks what is left to send, so it ends."""
+    """Sends the grants of one lease. It ends: every answer but a pause leaves less to send."""
 
     def __init__(
         self,
         send: Send,
         *,
-        may_ask: Callable[[], bool],
+        may_send: Callable[[], bool],
         strikes: Mapping[str, int],
         outages: int,
         jitter: Callable[[], float],
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
-        """Take how often each grant (by key) failed alone, and the pauses in a row before this."""
+        """Create an ingestion.
+
+        ``strikes`` counts by key how often each grant has failed alone; ``outages`` counts the pauses in a
+        row before this lease.
+        """
         self._send = send
-        self._may_ask = may_ask
+        self._may_send = may_send
         self._strikes = strikes
         self._outages = outages
         self._jitter = jitter
         self._timings = timings
-        self._has_asked = False
-        self._done = IngestionResult()
+        self._has_sent = False
+        self._result = IngestionResult()
+        # Single events that got a 500. Whether they or Polar are to blame shows when others were sent.
         self._suspects: list[tuple[Grant, PolarError]] = []
 
-    def run(self, grants: Sequence[Grant], *, begun: float) -> IngestionResult:
-        """Send ``grants``, sorted by key so that workers cannot deadlock in Polar's database.
+    def run(self, grants: Sequence[Grant], *, leased_at: float) -> IngestionResult:
+        """Send ``grants`` and return Polar's answers; ``leased_at`` is read from the monotonic clock.
 
-        ``begun`` is when their lease was taken, by the monotonic clock.
+        The grants are sorted by key so that workers cannot deadlock in Polar's database.
         """
         ordered = sorted(grants, key=lambda grant: grant.key)
-        most = self._timings.events_per_request
-        left = [ordered[i : i + most] for i in range(0, len(ordered), most)]
-        give_up = begun + self._timings.round_seconds
-        while left and not self._ends(give_up):
-            # After a suspect the far end comes next: suspects may stand side by side.
-            turn = -1 if len(self._suspects) % 2 else 0
-            batch = left.pop(turn)
-            rest = self._try(batch)
-            left = left + rest if turn else rest + left
-        if self._done.pause is None or self._done.accepted:
+        size = self._timings.events_per_request
+        batches = [ordered[i : i + size] for i in range(0, len(ordered), size)]
+        deadline = leased_at + self._timings.round_seconds
+        while batches and not self._must_stop(deadline):
+            # After a suspect, continue at the other end: suspects often sort next to each other.
+            end = -1 if len(self._suspects) % 2 else 0
+            rest = self._send_batch(batches.pop(end))
+            batches = batches + rest if end else rest + batches
+        if self._result.pause is None or self._result.accepted:
             for grant, error in self._suspects:
-                self._meet(error, [grant])
-        return self._done
+                self._handle_error(error, [grant])
+        return self._result
 
-    def _ends(self, give_up: float) -> bool:
-        in_doubt = len(self._suspects) >= _MOST_SUSPECTS and not self._done.accepted
-        # A worker that has lost its lease works for nothing. The first request is always made: where planning
+    def _must_stop(self, deadline: float) -> bool:
+        is_polar_at_fault = len(self._suspects) >= _MAX_SUSPECTS and not self._result.accepted
+        # A request may outlast the lease, and then its work is lost. The first is always sent: when planning
         # alone takes too long, there would never be one.
-        late = self._has_asked and time.monotonic() >= give_up
-        return self._done.pause is not None or in_doubt or late or not self._may_ask()
+        is_late = self._has_sent and time.monotonic() >= deadline
+        return self._result.pause is not None or is_polar_at_fault or is_late or not self._may_send()
 
-    def _try(self, batch: list[Grant]) -> list[list[Grant]]:
-        """Send ``batch``; return what of it is to be sent again."""
-        self._has_asked = True
+    def _send_batch(self, batch: list[Grant]) -> list[list[Grant]]:
+        """Send ``batch``; return the batches that must be sent again."""
+        self._has_sent = True
         try:
             self._send([usage_event(grant) for grant in batch])
         except PolarBrokenError as error:
             if len(batch) > 1:
-                return self._meet(error, batch)
-            # Whether it or the world is to blame is seen when the others have been tried.
+                return self._handle_error(error, batch)
             self._suspects.append((batch[0], error))
             return []
         except PolarError as error:
-            return self._meet(error, batch)
-        self._done.accepted.update(grant.key for grant in batch)
+            return self._handle_error(error, batch)
+        self._result.accepted.update(grant.key for grant in batch)
         return []
 
-    def _meet(self, error: PolarError, batch: list[Grant]) -> list[list[Grant]]:
-        done = self._done
+    def _handle_error(self, error: PolarError, batch: list[Grant]) -> list[list[Grant]]:
+        """Record what ``error`` leads to; return the batches that must be sent again."""
+        result = self._result
         match decide(error, self._circumstances(batch), self._timings):
-            case Park(reasons=reasons):
-                done.refused |= {batch[i].key: words for i, words in reasons.items()}
+            case DeadLetter(reasons=reasons):
+                result.refused |= {batch[i].key: reason for i, reason in reasons.items()}
                 rest = [grant for i, grant in enumerate(batch) if i not in reasons]
                 return [rest] if rest else []
             case Halve():
                 middle = len(batch) // 2
                 return [batch[:middle], batch[middle:]]
-            case Later(seconds=seconds):
-                done.later[batch[0].key] = (seconds, str(error))
-            case Pause(seconds=seconds):
-                done.pause = (seconds, str(error))
-                done.cause = cause_of(error)
+            case RetryLater(seconds=seconds):
+                result.later[batch[0].key] = (seconds, str(error))
+            case PauseAll(seconds=seconds):
+                result.pause = (seconds, str(error))
+                result.cause = cause_of(error)
         return []
 
     def _circumstances(self, batch: list[Grant]) -> Circumstances:
         return Circumstances(
             events=len(batch),
-            others_pass=bool(self._done.accepted),
+            others_pass=bool(self._result.accepted),
             strikes=self._strikes.get(batch[0].key, 0),
             outages=self._outages,
             jitter=self._jitter(),

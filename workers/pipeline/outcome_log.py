@@ -1,4 +1,4 @@
-"""What the log says of what became of deliveries: a line for each, with all that it can be looked up by."""
+"""Logs the outcome of each delivery in one line, with every id that somebody may search for."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,22 +13,23 @@ from workers.core.wording import credits_text
 log = structlog.get_logger(__name__)
 
 
-def tell(
+def log_outcomes(
     outcomes: Iterable[Outcome],
     accepted: Iterable[Grant],
     makers: Mapping[str, str],
     standings: Mapping[str, Standing],
 ) -> None:
-    """Tell of each outcome: what it credited (``accepted``), or what stands for the fact that it tells of.
+    """Log each outcome with the grants that it made, or those that the ledger has for its fact.
 
-    ``makers`` maps the key of each grant that was open to the delivery that made it.
+    ``accepted`` are the grants that Polar has just accepted. ``makers`` maps the key of each grant that was
+    unsettled to the delivery that made it.
     """
-    given: dict[str, list[Grant]] = {}
+    made: dict[str, list[Grant]] = {}
     for grant in accepted:
-        given.setdefault(makers[grant.key], []).append(grant)
+        made.setdefault(makers[grant.key], []).append(grant)
     for outcome in outcomes:
-        grants = given.get(outcome.delivery_id, [])
-        about = grants or _standing_for(outcome.delivery_id, standings)
+        grants = made.get(outcome.delivery_id, [])
+        related = grants or _claimed_for(outcome.delivery_id, standings)
         log.log(
             _level(outcome),
             outcome.status.value,
@@ -36,14 +37,14 @@ def tell(
             order=outcome.order_id or None,
             customer=outcome.customer_id or None,
             credits=credits_text(grants) if grants else None,
-            rules=sorted({rule for grant in about for rule in grant.rules}) or None,
-            keys=sorted(grant.key for grant in about) or None,
+            rules=sorted({rule for grant in related for rule in grant.rules}) or None,
+            keys=sorted(grant.key for grant in related) or None,
             reason=None if grants and outcome.status is Status.GRANTED else outcome.reason or None,
         )
 
 
-def _standing_for(delivery_id: str, standings: Mapping[str, Standing]) -> list[Grant]:
-    """Return what was frozen for the fact that a delivery tells of, by whichever delivery."""
+def _claimed_for(delivery_id: str, standings: Mapping[str, Standing]) -> list[Grant]:
+    """Return the grants that are claimed for the delivery's fact, whichever delivery claimed them."""
     standing = standings.get(delivery_id)
     return [grant for claim in standing.claims for grant in claim.grants] if standing else []
 
@@ -52,6 +53,6 @@ def _level(outcome: Outcome) -> int:
     if outcome.status is Status.FAILED:
         return logging.ERROR
     if outcome.status is Status.WAITING:
-        # Of a pause one line tells already; a delivery that alone goes wrong has none but this.
+        # A pause has a log line of its own; a delivery that fails alone has only this one.
         return logging.WARNING if outcome.strike else logging.DEBUG
     return logging.INFO

@@ -1,4 +1,4 @@
-"""What the granter needs of the stores and of Polar: the protocols that fakes implement in tests."""
+"""The protocols of the stores and of Polar that the granter uses; tests implement them with fakes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -11,54 +11,57 @@ from workers.core.planning import Plan
 
 
 class Deliveries(Protocol):
-    """Where deliveries come from."""
+    """The store of deliveries."""
 
     def lease(self, most: int) -> Lease:
-        """Take up to ``most`` that are due."""
+        """Lease up to ``most`` due deliveries."""
         ...
 
 
 class Ledger(Protocol):
-    """Where grants are claimed and settled."""
+    """The ledger of grants."""
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Freeze each (delivery id, plan) whose lease, by its attempt, still holds; return what stands."""
+        """Claim each (delivery id, plan); return one Standing a plan.
+
+        ``attempts`` maps delivery ids to attempts: a plan whose lease has been lost is not claimed.
+        """
         ...
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze what is taken back, unless something else has been taken back meanwhile."""
+        """Claim the take-backs, except where something else has been taken back meanwhile."""
         ...
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Write down what Polar took and what became of the deliveries, but for those returned: others'."""
+        """Store the accepted grants and the outcomes; return the ids of deliveries whose lease was lost."""
         ...
 
 
 class Throttle(Protocol):
-    """What keeps everybody from asking Polar in vain."""
+    """The rate limiter and the pauses that all workers share."""
 
     def take_request(self) -> bool:
-        """Say whether one more request may be made now."""
+        """Take one request from our share of the rate limit; return False if none may be made now."""
         ...
 
     def pause(self, seconds: float, reason: str, cause: PauseCause) -> None:
-        """Let everybody wait; and, where Polar's limit is reached, ask less often for a while."""
+        """Make every worker wait; after Polar's rate limit, also make fewer requests for a while."""
         ...
 
     def release_probe(self) -> None:
-        """Let another be the first to ask."""
+        """Let another worker make the first request after a pause."""
         ...
 
     def end_outage(self) -> None:
-        """Let everybody go on."""
+        """Let every worker continue."""
         ...
 
 
 class Polar(Protocol):
-    """Where usage events go: Polar."""
+    """Polar's API for usage events."""
 
     def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Ingest all of them or raise PolarError."""
+        """Ingest all events, or raise PolarError."""
         ...

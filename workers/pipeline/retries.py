@@ -1,4 +1,4 @@
-"""PURE: what an error of Polar's leads to. Patience is for content, pauses are for the world."""
+"""Pure: decides what to do about an error of Polar's: outages pause all workers, bad content fails alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,42 +13,42 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Park:
-    """Polar refuses these events (by index) for good: park them, send the rest again at once."""
+class DeadLetter:
+    """Polar refuses these events (by index) for good: fail their deliveries, send the rest again at once."""
 
     reasons: Mapping[int, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Halve:
-    """Somebody in this batch is to blame and nobody is named: send it in two halves."""
+    """Some event in this batch is at fault, but Polar does not name it: send the batch in two halves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Later:
-    """This one event fails while others pass: it alone is tried again after a while."""
+class RetryLater:
+    """This single event fails while Polar accepts others: retry it alone, after a while."""
 
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pause:
-    """The world is in the way: everybody waits, and nobody's patience is used up."""
+class PauseAll:
+    """No event is at fault: make every worker wait, and use up no event's retries."""
 
     seconds: float
 
 
-Decision = Park | Halve | Later | Pause
+Decision = DeadLetter | Halve | RetryLater | PauseAll
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Circumstances:
-    """What a decision depends on besides the error.
+    """Everything besides the error that a decision depends on.
 
-    ``events`` were in the request; ``others_pass`` if Polar took other events in this round;
-    ``strikes`` are the times that this event failed alone; ``outages`` the pauses in a row before
-    this one (the first 500 is taken for the world's: halving costs a dozen requests); ``jitter`` is a
-    random number in 0..1.
+    ``events`` is the size of the request. ``others_pass`` says whether Polar accepted other events of this
+    lease. ``strikes`` counts how often this event has failed alone. ``outages`` counts the pauses in a row
+    before this one: the first 500 is taken for an outage, because finding an event at fault by halving
+    costs a dozen requests. ``jitter`` is a random number from 0 to 1.
     """
 
     events: int
@@ -62,33 +62,33 @@ def decide(error: PolarError, given: Circumstances, timings: Timings = DEFAULT_T
     """Return what to do about ``error``."""
     match error:
         case PolarRateLimitedError():
-            return Pause(seconds=max(error.retry_after_seconds, timings.first_pause_seconds))
+            return PauseAll(seconds=max(error.retry_after_seconds, timings.first_pause_seconds))
         case PolarRefusedError():
-            return _content(error, given)
+            return _refused(error, given)
         case PolarBrokenError() if given.events > 1 and (given.others_pass or given.outages):
             return Halve()
         case PolarBrokenError() if given.events == 1 and given.others_pass:
-            return _patience(error, given, timings)
+            return _failed_alone(error, given, timings)
         case _:
-            return Pause(seconds=pause_seconds(given.outages, given.jitter, timings))
+            return PauseAll(seconds=pause_seconds(given.outages, given.jitter, timings))
 
 
 def pause_seconds(outages: int, jitter: float, timings: Timings = DEFAULT_TIMINGS) -> float:
-    """Return how long everybody waits: doubling from a second to a minute, less up to a half."""
+    """Return the length of a pause: it doubles with each one in a row; jitter takes off up to half."""
     doubled: float = timings.first_pause_seconds * 2 ** min(outages, 16)
     longest = min(doubled, timings.longest_pause_seconds)
     return longest * (1 - jitter / 2)
 
 
-def _content(error: PolarRefusedError, given: Circumstances) -> Park | Halve:
-    # An index outside the request would leave the batch as it is, to be sent again for ever.
-    named = {i: words for i, words in error.named.items() if 0 <= i < given.events}
+def _refused(error: PolarRefusedError, given: Circumstances) -> DeadLetter | Halve:
+    # With an index outside the request, the same batch would be sent again for ever.
+    named = {i: reason for i, reason in error.named.items() if 0 <= i < given.events}
     if named:
-        return Park(reasons=named)
-    return Halve() if given.events > 1 else Park(reasons={0: str(error)})
+        return DeadLetter(reasons=named)
+    return Halve() if given.events > 1 else DeadLetter(reasons={0: str(error)})
 
 
-def _patience(error: PolarError, given: Circumstances, timings: Timings) -> Later | Park:
+def _failed_alone(error: PolarError, given: Circumstances, timings: Timings) -> RetryLater | DeadLetter:
     if given.strikes >= timings.max_retries:
-        return Park(reasons={0: f"{error} ({given.strikes + 1} times, while others passed)"})
-    return Later(seconds=timings.first_retry_seconds * 3**given.strikes)
+        return DeadLetter(reasons={0: f"{error} ({given.strikes + 1} times, while others passed)"})
+    return RetryLater(seconds=timings.first_retry_seconds * 3**given.strikes)

@@ -1,8 +1,8 @@
-"""A worker at work, whatever becomes of Redis: it says once that Redis is away, and once that it is back.
+"""Runs a worker until a stop signal, through every outage of Redis.
 
-RQ's own loop ends when Redis goes away, or waits for up to a minute and is then registered nowhere. This
-one waits a few seconds at most, connects anew (the name may lead to another server by then) and registers
-again under its old name, so that no ghosts gather.
+RQ's own loop ends when Redis goes away, or waits for up to a minute and is no longer registered then. This
+loop waits a few seconds at most, connects again (the name may resolve to another server by then), and
+registers under the same name, so that no dead workers pile up in RQ's list.
 """
 
 import signal
@@ -22,49 +22,49 @@ from workers.store.outage import RedisOutage
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-def work_until_told(build: Callable[[], GrantWorker], timings: Timings = DEFAULT_TIMINGS) -> None:
+def work_until_stopped(build: Callable[[], GrantWorker], timings: Timings = DEFAULT_TIMINGS) -> None:
     """Work until SIGTERM or SIGINT, through every outage of Redis."""
-    stop, outage = _Stop(), RedisOutage(timings)
+    stop, outage = _StopSignal(), RedisOutage(timings)
     worker: GrantWorker | None = None
     with suppress(StopRequested):
-        while not stop.told:
+        while not stop.received:
             try:
                 worker = worker or build()
                 _register(worker)
-                while not stop.told:
+                while not stop.received:
                     _work_once(worker, stop, worker.dequeue_timeout)
                     outage.end()
             except RedisError as error:
                 if worker:
                     worker.connection.connection_pool.disconnect()
                 seconds = outage.record_failure(error)
-                if not stop.told:
+                if not stop.received:
                     time.sleep(seconds)
     if worker and not outage.is_ongoing:
         _leave(worker)
 
 
 def work_in_a_burst(build: Callable[[], GrantWorker]) -> None:
-    """Work until nothing is due; RedisError if Redis is away, as whoever wanted a burst waits for it."""
-    stop = _Stop()
+    """Work until nothing is due; RedisError if Redis is away, because the caller waits for a burst."""
+    stop = _StopSignal()
     with suppress(StopRequested):
         worker = build()
         _register(worker)
         try:
-            while not stop.told and (_work_once(worker, stop, None) or worker.has_more()):
+            while not stop.received and (_work_once(worker, stop, None) or worker.has_more()):
                 pass
         finally:
             _leave(worker)
 
 
 def _register(worker: GrantWorker) -> None:
-    _unregister(worker)  # else RQ would take what an outage left of it for another of its name
-    worker.register_birth()  # type: ignore[no-untyped-call] # RQ has types here and there
+    _unregister(worker)  # else RQ would refuse our name, which an outage may have left registered
+    worker.register_birth()  # type: ignore[no-untyped-call] # RQ is only partly typed
     worker.set_state(WorkerStatus.IDLE)
 
 
 def _leave(worker: GrantWorker) -> None:
-    with suppress(RedisError):  # RQ forgets who gives no sign
+    with suppress(RedisError):  # RQ forgets a worker without heartbeats
         _unregister(worker)
 
 
@@ -72,8 +72,8 @@ def _unregister(worker: GrantWorker) -> None:
     worker.register_death()  # type: ignore[no-untyped-call]
 
 
-def _work_once(worker: GrantWorker, stop: "_Stop", wait_seconds: int | None) -> bool:
-    """Do one job, if one comes in time."""
+def _work_once(worker: GrantWorker, stop: "_StopSignal", wait_seconds: int | None) -> bool:
+    """Run one job; return False if none came in time."""
     worker.check_for_suspension(burst=wait_seconds is None)
     if worker.should_run_maintenance_tasks:
         worker.run_maintenance_tasks()  # type: ignore[no-untyped-call]
@@ -81,7 +81,7 @@ def _work_once(worker: GrantWorker, stop: "_Stop", wait_seconds: int | None) -> 
     found = _next_job(worker, wait_seconds)
     if found is None:
         return False
-    with stop.put_off():
+    with stop.deferred():
         worker.execute_job(*found)
     return True
 
@@ -95,23 +95,23 @@ def _next_job(worker: GrantWorker, wait_seconds: int | None) -> tuple[Job, Queue
         return None
 
 
-class _Stop:
-    """SIGTERM and SIGINT: heeded at once where we wait, and after the job where we work."""
+class _StopSignal:
+    """SIGTERM and SIGINT. While we wait for a job they stop us at once, else after the job."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.received = False
         self._busy = False
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._tell)
+            signal.signal(number, self._receive)
 
-    def _tell(self, _number: int, _frame: FrameType | None) -> None:
-        first, self.told = not self.told, True
-        if first and not self._busy:
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        is_first, self.received = not self.received, True
+        if is_first and not self._busy:
             raise StopRequested
 
     @contextmanager
-    def put_off(self) -> Iterator[None]:
-        """Let the block end first."""
+    def deferred(self) -> Iterator[None]:
+        """Stop only after the block."""
         self._busy = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""RQ: the queue, the drain job as RQ reads it, and the worker that runs it in its own process."""
+"""The RQ worker: runs drain jobs in its own process, and looks for due work between them."""
 
 import time
 from collections.abc import Callable
@@ -20,19 +20,15 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
+_WORKER_TTL_SECONDS = 60  # RQ forgets a worker this long (plus a minute) after its last heartbeat
+_PRUNED = (Status.GRANTED, Status.SKIPPED)  # waiting and failed deliveries are kept
 
-_WORKER_SECONDS = 60  # RQ forgets a worker this long (and a minute) after its last sign
-
-
-_PRUNED = (Status.GRANTED, Status.SKIPPED)  # failed deliveries are kept, waiting ones as well
-
-
-# What RQ would import and call, or post to, beside the job itself.
-_ERRANDS = ("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks")
+# Fields by which RQ would import and call code, or send requests, besides running the job itself.
+_CALLBACK_FIELDS = ("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks")
 
 
 class GrantWorker(SimpleWorker):
-    """RQ's in-process worker, with a tick: a fork for each job would cost a hundred times the job."""
+    """RQ's in-process worker with a tick. RQ's usual worker forks, which costs a hundred times our job."""
 
     def __init__(
         self,
@@ -40,47 +36,48 @@ class GrantWorker(SimpleWorker):
         *,
         rulebook: Rulebook,
         retain: timedelta,
-        tell: Callable[[], None] = lambda: None,
+        on_tick: Callable[[], None] = lambda: None,
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
-        self._tick_seconds = timings.tick_seconds  # before super(): RQ asks for dequeue_timeout there
+        self._tick_seconds = timings.tick_seconds  # set first: RQ's __init__ reads dequeue_timeout
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             connection=connection,
             serializer=JSONSerializer,
-            worker_ttl=_WORKER_SECONDS,
+            worker_ttl=_WORKER_TTL_SECONDS,
             log_job_description=False,
         )
         self.log_result_lifespan = False
         self._rulebook = rulebook
         self._retain = retain
-        self._tell = tell
+        self._on_tick = on_tick
         self._tick = connection.register_script(load_script("tick"))
         self._next_tick = 0.0
 
     @property
     def dequeue_timeout(self) -> int:
-        """Wait for a job only until the next tick."""
+        """Return how many seconds RQ waits for a job: until the next tick."""
         return self._tick_seconds
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run our own job alone: RQ would import and call whatever anybody wrote into Redis."""
+        """Run only drain jobs. RQ would import and call whatever somebody has written into Redis."""
         if _is_ours(job):
             super().execute_job(job, queue)
         else:
-            log.error("not our job: refused", job=job.id)
+            log.error("foreign job refused", job=job.id)
             job.delete()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Tell RQ that we live and, where this stands for itself and it is time, tick."""
+        """Send RQ a heartbeat, and tick if it is time and no job is being started."""
         super().heartbeat(timeout, pipeline)
-        # RQ calls this between taking a job and running it too: what that job is for is still due then.
+        # RQ also calls this, with a pipeline, between taking a job and running it. The job's deliveries are
+        # still due then, so a tick would queue a second job for them.
         if pipeline is None and time.monotonic() >= self._next_tick:
             self.tick()
             self._next_tick = time.monotonic() + self._tick_seconds
 
     def has_more(self) -> bool:
-        """Say whether something is due after a burst: a job that cannot be run leaves it behind."""
+        """Return whether something is still due after a burst, such as after a job that could not be run."""
         self.tick()
         return self.queues[0].count > 0
 
@@ -98,13 +95,13 @@ class GrantWorker(SimpleWorker):
                 *drain_job_args(),
             ],
         )
-        self._tell()
+        self._on_tick()
 
 
 def _is_ours(job: Job) -> bool:
-    """Say whether a job is to drain and nothing else; what it says is not even parsed."""
+    """Return whether a job is a drain job and nothing else. Its data is compared, never parsed."""
     fields = job.to_dict(include_meta=False)
-    return job.data == new_drain_job().data and not any(fields.get(name) for name in _ERRANDS)
+    return job.data == new_drain_job().data and not any(fields.get(name) for name in _CALLBACK_FIELDS)
 
 
 def _milliseconds(span: timedelta) -> int:

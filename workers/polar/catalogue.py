@@ -1,6 +1,6 @@
-"""Views of what an organization counts and sells at Polar: its meters and its products.
+"""The meters and products of an organization at Polar, parsed from its API.
 
-Shapes: Polar's OpenAPI (2026-10); unknown fields, operators, price and benefit types are normal.
+The fields follow Polar's OpenAPI (2026-10). Unknown fields, operators, price and benefit types are accepted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,13 +32,13 @@ class Clause(_View):
 
 
 class Filter(_View):
-    """Conditions of which all must hold ("and") or any ("or"); where there are none, every event passes."""
+    """Conditions of which all ("and") or any ("or") must be true; without conditions, every event passes."""
 
     conjunction: str
     clauses: tuple["Clause | Filter", ...]
 
     def leaves(self) -> Iterator[Clause]:
-        """Yield every condition, however deep."""
+        """Yield every condition, including those of nested filters."""
         for one in self.clauses:
             if isinstance(one, Filter):
                 yield from one.leaves()
@@ -47,14 +47,14 @@ class Filter(_View):
 
 
 class Aggregation(_View):
-    """What is made of the events that pass; ``property`` is None where they are only counted."""
+    """How a meter aggregates its events; ``property`` is None for a count."""
 
     func: str
     property: str | None = None
 
 
 class PolarMeter(_View):
-    """A meter; ``name`` is what people call it, the name of its events is in the filter."""
+    """A meter; ``name`` is its title. The name of its events is in the filter."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class _Benefit(_View):
 
 
 class PolarProduct(_View):
-    """A product; its prices and benefits matter as far as they touch a meter."""
+    """A product, with the fields of its prices and benefits that concern meters."""
 
     id: str
     name: str
@@ -85,12 +85,12 @@ class PolarProduct(_View):
 
     @property
     def billed_meters(self) -> frozenset[str]:
-        """Return the ids of the meters that it bills by usage."""
+        """Return the ids of the meters whose usage it bills."""
         return frozenset(price.meter_id for price in self.prices if price.meter_id)
 
     @property
     def credited_meters(self) -> frozenset[str]:
-        """Return the ids of the meters that it credits by Polar's own Credits benefit."""
+        """Return the ids of the meters that Polar's own Credits benefit credits."""
         return frozenset(
             str(benefit.properties.get("meter_id"))
             for benefit in self.benefits
@@ -104,7 +104,7 @@ Item = TypeVar("Item", PolarMeter, PolarProduct)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed(Generic[Item]):
-    """What was read of a list, and how many more there are."""
+    """The items that were read from a list, and how many were not."""
 
     items: tuple[Item, ...]
     unread: int = 0
@@ -112,13 +112,13 @@ class Listed(Generic[Item]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Products(Listed[PolarProduct]):
-    """The products that were read, and which of those asked for by name do not exist."""
+    """The products that were read, and the ids that were looked up and do not exist."""
 
     missing: frozenset[str] = frozenset()
 
 
-def views(shape: type[View], items: Iterable[Any]) -> tuple[View, ...]:
-    """Return Polar's items as views; PolarUnreachableError if one of them cannot be read."""
+def parse_items(shape: type[View], items: Iterable[Any]) -> tuple[View, ...]:
+    """Return Polar's items, parsed; PolarUnreachableError if one of them cannot be parsed."""
     try:
         return tuple(shape.model_validate(item) for item in items)
     except ValidationError as error:

@@ -1,8 +1,9 @@
-"""Polar's lists: in what order and within what bounds each is read, so that no row is passed over.
+"""Polar's lists, sorted and filtered so that reading all pages misses no row.
 
-Polar counts a page's rows from the beginning of the list at every request, and the world goes on while
-we read. A list is safe where rows only ever come: each that comes before the place where we are moves
-the rest back by one, so that one row is read twice. One that went would pull a row past us, unread.
+Polar counts the rows of a page from the start of the list at every request, and the list changes while we
+read it. A new row before our place moves the rest back by one: one row is read twice, which is harmless. A
+row that leaves the list would move the rest forward, and one row would be missed. So each list is filtered
+by what never changes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,34 +12,34 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-# Whatever was paid, refunded or not. Nobody credits what was refunded in full, but an order that left
-# the list between two pages would be one that went.
-_ONCE_PAID = ("paid", "partially_refunded", "refunded")
+# Includes refunded orders, although nobody credits those: an order that is refunded between two requests
+# must not leave the list.
+_EVER_PAID = ("paid", "partially_refunded", "refunded")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """A list of Polar's, and what of it is wanted."""
+    """A list of Polar's: its path, and the query that filters and sorts it."""
 
     path: str
-    wanted: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """A page of a list: its rows as Polar shows them, and how many rows and pages there are by now."""
+    """A page of a list: its rows as Polar sends them, and how many rows and pages the list has now."""
 
     items: list[Row]
     total: int
     last: int
 
 
-def pages(read: Callable[[int], Page]) -> Iterator[Page]:
-    """Yield a list page by page, from 1, each read no sooner than it is asked for.
+def read_pages(read: Callable[[int], Page]) -> Iterator[Page]:
+    """Yield the pages of a list, from page 1; each is read only when the caller asks for it.
 
-    ``read`` may wait for its turn, and ask again for a page that it could not get.
+    ``read`` returns the page with a number. It may wait, and try again when a request fails.
     """
     for number in count(1):
         page = read(number)
@@ -48,52 +49,52 @@ def pages(read: Callable[[int], Page]) -> Iterator[Page]:
 
 
 def orders(*, created_after: datetime, created_before: datetime) -> Listing:
-    """Return the orders that were paid, oldest first; among them those refunded since, in part or in full.
+    """Return the list of paid orders, oldest first; it includes orders that were refunded since.
 
-    One is listed once it is paid, which may be three weeks after it was created. Its ``subscription`` is
-    what that is now, not what it was then.
+    An order appears when it is paid, which may be three weeks after it was created. Its ``subscription``
+    has the state of today, not of the time of the order.
 
     Source: ``GET /v1/orders/``.
     """
     return Listing(
         path="/v1/orders/",
-        wanted={
-            "status": _ONCE_PAID,
-            "created_after": _said(created_after),
-            "created_before": _said(created_before),
+        query={
+            "status": _EVER_PAID,
+            "created_after": _iso_utc(created_after),
+            "created_before": _iso_utc(created_before),
             "sorting": "created_at",
         },
     )
 
 
 def events(*, metadata: Mapping[str, str], before: datetime) -> Listing:
-    """Return the ingested events with this metadata, oldest first; their ``external_id`` is not shown.
+    """Return the list of ingested events with this metadata, oldest first; they come without ``external_id``.
 
     Source: ``GET /v1/events/``.
     """
-    wanted = {f"metadata[{name}]": value for name, value in metadata.items()}
-    wanted |= {"source": "user", "end_timestamp": _said(before), "sorting": "timestamp"}
-    return Listing(path="/v1/events/", wanted=wanted)
+    query = {f"metadata[{name}]": value for name, value in metadata.items()}
+    query |= {"source": "user", "end_timestamp": _iso_utc(before), "sorting": "timestamp"}
+    return Listing(path="/v1/events/", query=query)
 
 
 def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) -> Listing:
-    """Return the attempts to deliver a webhook of these types that failed; Polar lists the newest first.
+    """Return the list of failed attempts to deliver webhooks of these types, newest first.
 
-    Of each ``webhook_event`` the ``id`` is the webhook's own and ``payload`` its body (null once it is
-    archived). A later attempt of the same may have arrived.
+    In each ``webhook_event``, ``id`` is the webhook's id and ``payload`` its body (null once archived). A
+    later attempt to deliver the same webhook may have succeeded.
 
     Source: ``GET /v1/webhooks/deliveries``.
     """
     return Listing(
         path="/v1/webhooks/deliveries",
-        wanted={
+        query={
             "succeeded": "false",
             "event_type": tuple(sorted(types)),
-            "start_timestamp": _said(since),
-            "end_timestamp": _said(before),
+            "start_timestamp": _iso_utc(since),
+            "end_timestamp": _iso_utc(before),
         },
     )
 
 
-def _said(moment: datetime) -> str:
+def _iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()

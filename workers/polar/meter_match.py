@@ -1,4 +1,4 @@
-"""Pure: which meter at Polar a meter of the rules means, and what keeps it from counting our credits."""
+"""Pure: finds the meter at Polar that a meter of the rules means, and why it may not count our credits."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from config.wording import joined, quoted
 from workers.core.usage_events import GRANTED_BY
 from workers.polar.catalogue import Clause, Filter, PolarMeter
 
-_COMPARED_CHARACTERS = 128  # no event has a longer name
+_COMPARED_CHARACTERS = 128  # longer than any event name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """A meter at Polar, what is wrong with it for certain, and what may be."""
+    """A meter at Polar, its certain faults, and its possible faults (doubts)."""
 
     meter: PolarMeter
     faults: tuple[str, ...]
@@ -23,27 +23,27 @@ class Match:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """Return how far it is from being right; faults count before doubts."""
+        """Return how far the meter is from the rules; faults count before doubts."""
         return len(self.faults), len(self.doubts)
 
 
-def closest(wanted: Meter, meters: Iterable[PolarMeter]) -> list[Match]:
-    """Return the meters that come closest to what the rules want: none if no filter looks for the name."""
+def closest_matches(wanted: Meter, meters: Iterable[PolarMeter]) -> list[Match]:
+    """Return the meters that fit the rules best; none if no filter looks for the name."""
     matches = [_match(wanted, meter) for meter in meters]
-    # A filter without any name lets everything pass: good if all else is right, not meant otherwise.
+    # A filter without a name accepts every event. Such a meter is meant only if everything else fits.
     meant = [one for one in matches if _looks_for(wanted, one.meter) or one.distance == (0, 0)]
     nearest = min((one.distance for one in meant), default=None)
     return [one for one in meant if one.distance == nearest]
 
 
-def close_name(wanted: Meter, meters: Iterable[PolarMeter]) -> str | None:
-    """Return the event name, of those that filters look for, that the rules may have meant."""
+def similar_name(wanted: Meter, meters: Iterable[PolarMeter]) -> str | None:
+    """Return the name in a meter's filter that the rules may have meant, or None."""
     names = {
         word[:_COMPARED_CHARACTERS]: str(clause.value)
         for meter in meters
         for clause in meter.filter.leaves()
         if clause.property == "name" and clause.operator == "eq"
-        for word in (meter.name, str(clause.value))  # a rule is easily written with what people see
+        for word in (meter.name, str(clause.value))  # people often write the meter's title into a rule
     }
     close = get_close_matches(wanted.name, names, n=1)
     return names[close[0]] if close else None
@@ -70,31 +70,31 @@ def _faults(wanted: Meter, meter: PolarMeter) -> Iterator[str]:
 def _doubts(wanted: Meter, node: Filter) -> Iterator[str]:
     if _passes(wanted, node):
         return
-    others = joined(str(clause) for clause in node.leaves() if not _holds(wanted, clause))
+    unmet = joined(str(clause) for clause in node.leaves() if not _is_true(wanted, clause))
     ours = ", ".join([wanted.property, *RESERVED_PROPERTIES])
     yield (
-        f"filters by more than the name ({others}), and our events may not pass: they have only the name and "
+        f"filters by more than the name ({unmet}), and our events may not pass: they have only the name and "
         f"{ours}; make one that filters by the name alone"
     )
 
 
 def _looks_for(wanted: Meter, meter: PolarMeter) -> bool:
     return any(
-        clause.property == "name" and clause.operator in {"eq", "like"} and _holds(wanted, clause)
+        clause.property == "name" and clause.operator in {"eq", "like"} and _is_true(wanted, clause)
         for clause in meter.filter.leaves()
     )
 
 
 def _passes(wanted: Meter, node: Clause | Filter) -> bool:
-    """Say whether each of our events passes for certain."""
+    """Return whether all of our events pass for certain."""
     if isinstance(node, Clause):
-        return _holds(wanted, node)
+        return _is_true(wanted, node)
     passes = [_passes(wanted, one) for one in node.clauses]
     return not passes or (any(passes) if node.conjunction == "or" else all(passes))
 
 
-def _holds(wanted: Meter, clause: Clause) -> bool:
-    """Say whether a condition is met for certain: by what all of our events on the meter share."""
+def _is_true(wanted: Meter, clause: Clause) -> bool:
+    """Return whether a condition is true of all our events on the meter."""
     ours = {"name": wanted.name, "source": "user", "granted_by": GRANTED_BY}.get(clause.property)
     if ours is None or not isinstance(clause.value, str):
         return False

@@ -1,4 +1,4 @@
-"""What an answer of Polar's that is no success means: its place in ``workers.errors``, and its words."""
+"""Maps Polar's error responses to ``workers.errors``, with a message for operators."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,38 +16,38 @@ from workers.errors import (
     PolarUnreachableError,
 )
 
-_RATE_LIMIT_SECONDS = 60.0  # Polar's Retry-After is always this; used where it is missing
-_REFUSED = {400, 413, 422}  # the content
-_DENIED = {401, 403, 404}  # token, scopes, or a base URL that is no Polar's
-_LONGEST_RETRY_AFTER_SECONDS = 3600  # more than an hour is a mistake somewhere
-_MOST_WORDS = 300  # of an answer that is shown to operators
+_RATE_LIMIT_SECONDS = 60.0  # used without a Retry-After header; Polar's is always this
+_REFUSED = {400, 413, 422}  # because of the content
+_DENIED = {401, 403, 404}  # because of the token, its scopes, or a base URL that is not Polar's
+_LONGEST_RETRY_AFTER_SECONDS = 3600  # a longer one is a mistake
+_MAX_CHARACTERS = 300  # of Polar's text in a message for operators
 
 
-def error_of(response: httpx.Response) -> PolarError:
-    """Return what an answer that is no success means."""
+def error_from_response(response: httpx.Response) -> PolarError:
+    """Return the error for a response that is not a success."""
     status = response.status_code
-    words = f"Polar answered {status}{_words(response)}"
+    text = f"Polar answered {status}{_error_text(response)}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return PolarRateLimitedError(words, retry_after_seconds=_retry_after(response))
+        return PolarRateLimitedError(text, retry_after_seconds=_retry_after(response))
     if status in _REFUSED:
-        return PolarRefusedError(words, named=_named(response))
+        return PolarRefusedError(text, named=_refused_events(response))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return PolarBrokenError(words)
+        return PolarBrokenError(text)
     if status in _DENIED or response.has_redirect_location:
-        return PolarDeniedError(words, status=status)
-    return PolarUnreachableError(words)
+        return PolarDeniedError(text, status=status)
+    return PolarUnreachableError(text)
 
 
 @contextmanager
 def needs(scope: str) -> Iterator[None]:
-    """Name ``scope`` in the error of a request in the block that the token may not make."""
+    """Run requests that need ``scope``; if Polar answers 403, the error names it."""
     try:
         yield
     except PolarDeniedError as error:
         if error.status != HTTPStatus.FORBIDDEN:
             raise
-        words = f"{error}; give the token the scope {scope} in Polar's dashboard"
-        raise PolarDeniedError(words, status=error.status) from None
+        text = f"{error}; give the token the scope {scope} in Polar's dashboard"
+        raise PolarDeniedError(text, status=error.status) from None
 
 
 def _retry_after(response: httpx.Response) -> float:
@@ -66,31 +66,31 @@ def _body(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _words(response: httpx.Response) -> str:
+def _error_text(response: httpx.Response) -> str:
     body = _body(response)
-    words = body.get("error_description") or body.get("detail") or body.get("error") or ""
-    if isinstance(words, list):
-        words = "; ".join(_problem(one) for one in words if isinstance(one, dict))
-    return f": {_storable(str(words))}" if words else ""
+    text = body.get("error_description") or body.get("detail") or body.get("error") or ""
+    if isinstance(text, list):
+        text = "; ".join(_problem_text(one) for one in text if isinstance(one, dict))
+    return f": {_clean(str(text))}" if text else ""
 
 
-def _named(response: httpx.Response) -> dict[int, str]:
-    """Return what Polar says of each event that it names: ``loc`` is ["body", "events", 37, ...]."""
+def _refused_events(response: httpx.Response) -> dict[int, str]:
+    """Return Polar's reasons by the index of the event: ``loc`` is ["body", "events", 37, ...]."""
     named: dict[int, str] = {}
     detail = _body(response).get("detail")
     for one in detail if isinstance(detail, list) else []:
         match one:
             case {"loc": ["body", "events", int(index), *_]}:
-                named.setdefault(index, _storable(_problem(one)))
+                named.setdefault(index, _clean(_problem_text(one)))
     return named
 
 
-def _storable(words: str) -> str:
-    """Bound what is not ours; half a surrogate pair would be no text for Redis."""
-    return words[:_MOST_WORDS].encode(errors="replace").decode()
+def _clean(text: str) -> str:
+    """Return a text of bounded length that Redis can store, without lone surrogates."""
+    return text[:_MAX_CHARACTERS].encode(errors="replace").decode()
 
 
-def _problem(one: Mapping[str, Any]) -> str:
+def _problem_text(one: Mapping[str, Any]) -> str:
     loc = one.get("loc")
     place = ".".join(str(step) for step in loc[3:]) if isinstance(loc, list) else ""
     return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))

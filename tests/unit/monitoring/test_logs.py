@@ -82,7 +82,7 @@ def test_an_error_with_its_traceback_is_one_line_for_machines(capsys: pytest.Cap
         try:
             fail_with_secrets_about("anything")
         except ValueError:
-            log.exception("planning broke")
+            log.exception("planning failed")
     ours, theirs = records(capsys.readouterr().err)
     assert "ValueError: no use for" in ours["exception"]
     assert "ValueError: no use for" in theirs["exception"]

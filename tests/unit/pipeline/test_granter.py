@@ -124,7 +124,7 @@ def test_a_fault_in_planning_fails_that_delivery_alone() -> None:
     shop = shop_with(payload("order_paid_trial_start_zero"), order_webhook(), rules=broken)
     outcomes = shop.work()
     assert outcomes["msg-1"].status is Status.FAILED
-    assert outcomes["msg-1"].reason == "planning broke: KeyError: 'images'"
+    assert outcomes["msg-1"].reason == "planning failed: KeyError: 'images'"
     assert outcomes["msg-2"].status is Status.GRANTED
 
 

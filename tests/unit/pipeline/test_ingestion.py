@@ -65,8 +65,8 @@ def ingest(
         polar.ingest(events)
 
     return Ingestion(
-        send, may_ask=lambda: True, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0
-    ).run(those, begun=time.monotonic())
+        send, may_send=lambda: True, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0
+    ).run(those, leased_at=time.monotonic())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,8 +194,8 @@ def test_a_refusal_that_names_nobody_is_narrowed_down_to_its_event() -> None:
         if any(event["external_id"] == those[40].key for event in events):
             raise PolarRefusedError("Polar answered 413", named={})
 
-    done = Ingestion(refuse, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(
-        those, begun=time.monotonic()
+    done = Ingestion(refuse, may_send=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(
+        those, leased_at=time.monotonic()
     )
     assert done.refused == {those[40].key: "Polar answered 413"}
     assert done.accepted == keys(those) - {those[40].key}
@@ -276,10 +276,10 @@ def test_of_all_pauses_only_a_rate_limits_says_that_we_ask_too_often() -> None:
 
 def test_no_second_request_is_made_so_late_that_the_lease_might_end_before_polar_answers() -> None:
     polar, those = FakePolar(), many(2 * DEFAULT_TIMINGS.events_per_request)
-    late = Ingestion(polar.ingest, may_ask=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
+    late = Ingestion(polar.ingest, may_send=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
     # The first always is: who takes so long to plan would never come to one.
     first = those[: DEFAULT_TIMINGS.events_per_request]
-    assert late.run(those, begun=time.monotonic() - 10) == IngestionResult(accepted=keys(first))
+    assert late.run(those, leased_at=time.monotonic() - 10) == IngestionResult(accepted=keys(first))
 
 
 def test_what_was_accepted_before_a_pause_stays_accepted() -> None:
@@ -306,7 +306,7 @@ def test_what_may_not_be_asked_yet_is_left_unsent_and_blames_nobody() -> None:
     pacer = iter([True, True, False])
     those = many(3 * DEFAULT_TIMINGS.events_per_request)
     ingestion = Ingestion(
-        polar.ingest, may_ask=lambda: next(pacer), strikes={}, outages=0, jitter=lambda: 0.0
+        polar.ingest, may_send=lambda: next(pacer), strikes={}, outages=0, jitter=lambda: 0.0
     )
-    done = ingestion.run(those, begun=time.monotonic())
+    done = ingestion.run(those, leased_at=time.monotonic())
     assert done == IngestionResult(accepted=keys(those[: 2 * DEFAULT_TIMINGS.events_per_request]))

@@ -77,11 +77,11 @@ class Shop:
         self.polar.requests.clear()
         done = Ingestion(
             self.polar.ingest,
-            may_ask=lambda: True,
+            may_send=lambda: True,
             strikes=self.strikes,
             outages=self.outages,
             jitter=lambda: 0.0,
-        ).run(share, begun=time.monotonic())
+        ).run(share, leased_at=time.monotonic())
         self._write_down(share, done)
         return list(self.polar.requests)
 

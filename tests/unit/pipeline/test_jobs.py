@@ -34,7 +34,7 @@ def test_a_redis_that_goes_away_in_its_midst_is_told_in_one_line(monkeypatch: py
     with capture_logs() as logs:
         jobs.drain()
     (line,) = logs
-    assert (line["event"], line["log_level"]) == ("a drain broke off", "warning")
+    assert (line["event"], line["log_level"]) == ("drain interrupted", "warning")
     assert line["reason"].endswith(": Connection reset by peer")
 
 

@@ -12,7 +12,16 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
-from workers.pipeline.retries import Circumstances, Decision, Halve, Later, Park, Pause, decide, pause_seconds
+from workers.pipeline.retries import (
+    Circumstances,
+    DeadLetter,
+    Decision,
+    Halve,
+    PauseAll,
+    RetryLater,
+    decide,
+    pause_seconds,
+)
 
 UNREACHABLE = PolarUnreachableError("no answer")
 BROKEN = PolarBrokenError("Polar answered 500")
@@ -24,8 +33,8 @@ def refused(*indices: int) -> PolarRefusedError:
     return PolarRefusedError("Polar answered 422", named=dict.fromkeys(indices, "no such customer"))
 
 
-def parked(*indices: int) -> Park:
-    return Park(reasons=dict.fromkeys(indices, "no such customer"))
+def parked(*indices: int) -> DeadLetter:
+    return DeadLetter(reasons=dict.fromkeys(indices, "no such customer"))
 
 
 def given_that(
@@ -44,37 +53,37 @@ def given_that(
 ONE, MANY = given_that(1), given_that(500)
 
 TABLE: list[tuple[str, PolarError, Circumstances, Decision]] = [
-    ("no answer, one event", UNREACHABLE, ONE, Pause(seconds=1)),
-    ("no answer, many", UNREACHABLE, MANY, Pause(seconds=1)),
-    ("no answer, while others pass", UNREACHABLE, given_that(others_pass=True), Pause(seconds=1)),
-    ("no answer, again", UNREACHABLE, given_that(outages=3), Pause(seconds=8)),
-    ("no answer, patience is none of its business", UNREACHABLE, given_that(strikes=9), Pause(seconds=1)),
-    ("denied", DENIED, MANY, Pause(seconds=1)),
-    ("denied, for days", DENIED, given_that(500, outages=3000), Pause(seconds=60)),
-    ("denied, while others pass", DENIED, given_that(others_pass=True), Pause(seconds=1)),
-    ("rate limit", LIMITED, MANY, Pause(seconds=60)),
-    ("rate limit, whatever came before", LIMITED, given_that(1, outages=5, jitter=1.0), Pause(seconds=60)),
-    ("500, the first one", BROKEN, MANY, Pause(seconds=1)),
+    ("no answer, one event", UNREACHABLE, ONE, PauseAll(seconds=1)),
+    ("no answer, many", UNREACHABLE, MANY, PauseAll(seconds=1)),
+    ("no answer, while others pass", UNREACHABLE, given_that(others_pass=True), PauseAll(seconds=1)),
+    ("no answer, again", UNREACHABLE, given_that(outages=3), PauseAll(seconds=8)),
+    ("no answer, patience is none of its business", UNREACHABLE, given_that(strikes=9), PauseAll(seconds=1)),
+    ("denied", DENIED, MANY, PauseAll(seconds=1)),
+    ("denied, for days", DENIED, given_that(500, outages=3000), PauseAll(seconds=60)),
+    ("denied, while others pass", DENIED, given_that(others_pass=True), PauseAll(seconds=1)),
+    ("rate limit", LIMITED, MANY, PauseAll(seconds=60)),
+    ("rate limit, whatever came before", LIMITED, given_that(1, outages=5, jitter=1.0), PauseAll(seconds=60)),
+    ("500, the first one", BROKEN, MANY, PauseAll(seconds=1)),
     ("500, many, again", BROKEN, given_that(500, outages=1), Halve()),
     ("500, many, while others pass", BROKEN, given_that(500, others_pass=True), Halve()),
     ("500, two, again", BROKEN, given_that(2, outages=1), Halve()),
-    ("500, one, and nothing passes", BROKEN, given_that(1, outages=2), Pause(seconds=4)),
-    ("500, one, and nothing passes, ever", BROKEN, given_that(1, outages=9, strikes=9), Pause(seconds=60)),
-    ("500, one, while others pass", BROKEN, given_that(others_pass=True), Later(seconds=10)),
-    ("500, one, the 3rd time", BROKEN, given_that(others_pass=True, strikes=2), Later(seconds=90)),
-    ("500, one, the 5th time", BROKEN, given_that(others_pass=True, strikes=4), Later(seconds=810)),
+    ("500, one, and nothing passes", BROKEN, given_that(1, outages=2), PauseAll(seconds=4)),
+    ("500, one, and nothing passes, ever", BROKEN, given_that(1, outages=9, strikes=9), PauseAll(seconds=60)),
+    ("500, one, while others pass", BROKEN, given_that(others_pass=True), RetryLater(seconds=10)),
+    ("500, one, the 3rd time", BROKEN, given_that(others_pass=True, strikes=2), RetryLater(seconds=90)),
+    ("500, one, the 5th time", BROKEN, given_that(others_pass=True, strikes=4), RetryLater(seconds=810)),
     (
         "500, one, the 6th time",
         BROKEN,
         given_that(others_pass=True, strikes=5),
-        Park(reasons={0: "Polar answered 500 (6 times, while others passed)"}),
+        DeadLetter(reasons={0: "Polar answered 500 (6 times, while others passed)"}),
     ),
     ("refused and named", refused(3), MANY, parked(3)),
     ("refused, several named", refused(0, 499), MANY, parked(0, 499)),
     ("refused and nobody named, many", refused(), MANY, Halve()),
-    ("refused and nobody named, one", refused(), ONE, Park(reasons={0: "Polar answered 422"})),
+    ("refused and nobody named, one", refused(), ONE, DeadLetter(reasons={0: "Polar answered 422"})),
     ("refused, named outside the request", refused(500, -1), MANY, Halve()),
-    ("refused, named outside, one", refused(1), ONE, Park(reasons={0: "Polar answered 422"})),
+    ("refused, named outside, one", refused(1), ONE, DeadLetter(reasons={0: "Polar answered 422"})),
     ("refused, one in and one outside", refused(0, 1), ONE, parked(0)),
     ("refused during an outage is content", refused(0), given_that(outages=5), parked(0)),
 ]
@@ -115,7 +124,7 @@ circumstances = st.builds(
 @given(errors, circumstances)
 def test_only_content_is_ever_parked(error: PolarError, given_: Circumstances) -> None:
     """An outage, a rate limit or a refused token parks nothing, however long it lasts."""
-    if isinstance(decide(error, given_), Park):
+    if isinstance(decide(error, given_), DeadLetter):
         assert isinstance(error, PolarRefusedError) or (
             isinstance(error, PolarBrokenError) and given_.others_pass and given_.events == 1
         )
@@ -124,12 +133,12 @@ def test_only_content_is_ever_parked(error: PolarError, given_: Circumstances) -
 @given(errors, circumstances)
 def test_every_decision_but_a_pause_leaves_less_to_send(error: PolarError, given_: Circumstances) -> None:
     match decide(error, given_):
-        case Park(reasons=reasons):
+        case DeadLetter(reasons=reasons):
             assert reasons
             assert all(0 <= index < given_.events for index in reasons)
         case Halve():
             assert given_.events > 1
-        case Later():
+        case RetryLater():
             assert given_.events == 1
-        case Pause(seconds=seconds):
+        case PauseAll(seconds=seconds):
             assert seconds > 0

@@ -46,7 +46,7 @@ class Away:
 
 def test_an_outage_is_told_once_however_often_redis_is_tried() -> None:
     with capture_logs() as logs:
-        work_loop.work_until_told(
+        work_loop.work_until_stopped(
             Away(at_try=20, happens=tell_to_stop), Timings(longest_redis_wait_seconds=0.001)
         )
     (line,) = logs
@@ -57,7 +57,7 @@ def test_an_outage_is_told_once_however_often_redis_is_tried() -> None:
 def test_sigterm_ends_a_wait() -> None:
     """The test's own time limit is shorter than this wait."""
     in_a_moment = threading.Timer(0.1, tell_to_stop)
-    work_loop.work_until_told(
+    work_loop.work_until_stopped(
         Away(at_try=1, happens=in_a_moment.start), Timings(first_redis_wait_seconds=1000.0)
     )
     in_a_moment.join()

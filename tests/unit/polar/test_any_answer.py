@@ -14,7 +14,7 @@ from tests.support.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError, PolarUnreachableError
 from workers.polar.client import Polar
 from workers.polar.lists import Listing
-from workers.polar.responses import error_of
+from workers.polar.responses import error_from_response
 from workers.timings import Timings
 
 JSON = st.recursive(
@@ -53,7 +53,7 @@ def test_no_answer_whatever_its_form_is_more_than_an_error_of_polars(status: int
 
 @given(content=st.binary(), status=st.integers(200, 599))
 def test_no_bytes_in_an_answer_are_more_than_an_error_of_polars(content: bytes, status: int) -> None:
-    assert isinstance(error_of(httpx.Response(status, content=content)), PolarError)
+    assert isinstance(error_from_response(httpx.Response(status, content=content)), PolarError)
 
 
 PAGINATION = st.fixed_dictionaries({"total_count": JSON, "max_page": JSON})

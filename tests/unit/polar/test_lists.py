@@ -15,7 +15,7 @@ from workers.errors import (
     PolarRateLimitedError,
     PolarUnreachableError,
 )
-from workers.polar.catalogue import PolarMeter, PolarProduct, views
+from workers.polar.catalogue import PolarMeter, PolarProduct, parse_items
 from workers.polar.client import Polar
 
 PRODUCT = "/v1/products/f3d8007d-1d09-44a2-8b6c-7593294be9c5"
@@ -41,7 +41,7 @@ def test_a_list_is_read_to_its_end_a_hundred_at_a_time(
     polar: Polar, api: respx.MockRouter, total: int, requests: int
 ) -> None:
     route = api.get("/v1/meters/").mock(side_effect=lambda request: page(request, total))
-    assert polar.listed("/v1/meters/") == (rows(total), 0)
+    assert polar.read_list("/v1/meters/") == (rows(total), 0)
     assert route.call_count == requests
     assert {call.request.url.params["limit"] for call in route.calls} == {"100"}
 
@@ -50,7 +50,7 @@ def test_of_a_longer_list_the_first_thousand_are_read_and_the_rest_counted(
     polar: Polar, api: respx.MockRouter
 ) -> None:
     route = api.get("/v1/products/").mock(side_effect=lambda request: page(request, 1234))
-    items, unread = polar.listed("/v1/products/")
+    items, unread = polar.read_list("/v1/products/")
     assert (len(items), unread) == (1000, 234)
     assert route.call_count == 10
 
@@ -58,8 +58,8 @@ def test_of_a_longer_list_the_first_thousand_are_read_and_the_rest_counted(
 def test_recorded_meters_and_products_can_be_read(polar: Polar, api: respx.MockRouter) -> None:
     api.get("/v1/meters/").mock(return_value=recorded("meters"))
     api.get(PRODUCT).mock(return_value=recorded("product"))
-    meters = views(PolarMeter, polar.listed("/v1/meters/")[0])
-    (product,) = views(PolarProduct, [polar.find(PRODUCT)])
+    meters = parse_items(PolarMeter, polar.read_list("/v1/meters/")[0])
+    (product,) = parse_items(PolarProduct, [polar.find(PRODUCT)])
     assert [(one.name, one.aggregation.property) for one in meters] == [
         ("api_usage", "units"),
         ("image_generation", "units"),
@@ -88,7 +88,7 @@ def test_an_answer_that_is_no_list_is_an_error_of_polars(
 ) -> None:
     api.get("/v1/meters/").mock(return_value=answer)
     with pytest.raises(PolarUnreachableError):
-        polar.listed("/v1/meters/")
+        polar.read_list("/v1/meters/")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_an_answer_that_is_no_list_is_an_error_of_polars(
 )
 def test_an_item_of_another_form_is_an_error_of_polars_that_names_the_place(item: Any) -> None:
     with pytest.raises(PolarUnreachableError, match=r"cannot be read: .+: "):
-        views(PolarMeter, [item])
+        parse_items(PolarMeter, [item])
 
 
 def test_what_polar_may_add_some_day_is_normal() -> None:
@@ -111,7 +111,7 @@ def test_what_polar_may_add_some_day_is_normal() -> None:
     clause = {"property": "name", "operator": "between", "value": 1.5, "unit": "percent"}
     answer["filter"] = {"conjunction": "xor", "clauses": [clause], "version": 2}
     answer["aggregation"] = {"func": "median", "property": "units"}
-    (found,) = views(PolarMeter, [answer | {"colour": "red"}])
+    (found,) = parse_items(PolarMeter, [answer | {"colour": "red"}])
     assert [str(one) for one in found.filter.leaves()] == ["name between 1.5"]
 
 
@@ -141,7 +141,7 @@ def test_what_could_not_be_asked_is_no_answer(
 
 def test_the_token_is_tried_without_an_event(polar: Polar, api: respx.MockRouter) -> None:
     route = api.post(INGEST).mock(return_value=httpx.Response(200, json={"inserted": 0, "duplicates": 0}))
-    polar.try_token()
+    polar.check_token()
     assert json.loads(route.calls.last.request.content) == {"events": []}
 
 
@@ -149,7 +149,7 @@ def test_a_server_that_minds_an_empty_batch_has_let_the_token_pass(
     polar: Polar, api: respx.MockRouter
 ) -> None:
     api.post(INGEST).mock(return_value=httpx.Response(422, json={"detail": []}))
-    polar.try_token()
+    polar.check_token()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_refusal_tells_by_its_status_what_is_refused(
 ) -> None:
     api.post(INGEST).mock(return_value=recorded(name))
     with pytest.raises(PolarDeniedError) as caught:
-        polar.try_token()
+        polar.check_token()
     assert caught.value.status == status
     assert TOKEN not in str(caught.value)
 
@@ -176,4 +176,4 @@ def test_an_empty_batch_that_is_not_confirmed_says_nothing_of_the_token(
 ) -> None:
     api.post(INGEST).mock(return_value=httpx.Response(200, text="<html>It works!</html>"))
     with pytest.raises(PolarUnreachableError):
-        polar.try_token()
+        polar.check_token()

@@ -8,7 +8,7 @@ from app.demo.polar import Polar as Standin
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.polar_standin import client_of, event, ingest, organization
 from workers.core.usage_events import GRANTED_BY
-from workers.polar.lists import Listing, events, failed_webhooks, orders, pages
+from workers.polar.lists import Listing, events, failed_webhooks, orders, read_pages
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 BEGUN = datetime(2026, 11, 21, tzinfo=UTC)
@@ -57,7 +57,9 @@ def test_our_own_events_are_read_back_oldest_first_and_nobody_elses() -> None:
     with client_of(polar) as client:
         found = [
             row
-            for page in pages(lambda number: client.page(events(metadata=OURS, before=after_all), number))
+            for page in read_pages(
+                lambda number: client.page(events(metadata=OURS, before=after_all), number)
+            )
             for row in page.items
         ]
 
@@ -87,7 +89,7 @@ def read_all(polar: Standin, listing: Listing, *, meanwhile: Callable[[], None])
     """Return the ids of all rows of a list, after whose first page something happens."""
     seen: list[Any] = []
     with client_of(polar) as client:
-        for page in pages(lambda number: client.page(listing, number)):
+        for page in read_pages(lambda number: client.page(listing, number)):
             if not seen:
                 meanwhile()
             seen += [

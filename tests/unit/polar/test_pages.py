@@ -17,7 +17,7 @@ from workers.errors import (
     PolarUnreachableError,
 )
 from workers.polar.client import Polar
-from workers.polar.lists import Listing, Page, events, failed_webhooks, orders, pages
+from workers.polar.lists import Listing, Page, events, failed_webhooks, orders, read_pages
 
 SINCE = datetime(2026, 11, 1, 2, tzinfo=timezone(timedelta(hours=2)))
 BEGUN = datetime(2026, 11, 21, 12, 30, 15, 250, tzinfo=UTC)
@@ -134,33 +134,35 @@ def numbered(*sizes: int) -> tuple[Read, list[int]]:
 
 def test_every_page_is_read_once_and_in_order() -> None:
     read, asked = numbered(2, 2, 1)
-    assert [len(page.items) for page in pages(read)] == [2, 2, 1]
+    assert [len(page.items) for page in read_pages(read)] == [2, 2, 1]
     assert asked == [1, 2, 3]
 
 
 def test_a_page_is_read_no_sooner_than_it_is_asked_for() -> None:
     """However many orders there are, one page of them is in memory."""
     read, asked = numbered(*[100] * 500)
-    found = pages(read)
+    found = read_pages(read)
     assert asked == []
     assert len(list(islice(found, 2))) == 2
     assert asked == [1, 2]
 
 
 def test_a_list_without_rows_is_one_page() -> None:
-    assert list(pages(lambda number: Page(items=[], total=0, last=0))) == [Page(items=[], total=0, last=0)]
+    assert list(read_pages(lambda number: Page(items=[], total=0, last=0))) == [
+        Page(items=[], total=0, last=0)
+    ]
 
 
 def test_a_list_that_ended_meanwhile_ends() -> None:
     """Whatever a server says of its pages, an empty one has none behind it."""
     read, asked = numbered(1, 0, 1)
-    assert len(list(pages(read))) == 2
+    assert len(list(read_pages(read))) == 2
     assert asked == [1, 2]
 
 
 def test_a_list_that_grew_meanwhile_is_read_to_its_new_end() -> None:
     read = [Page(items=[{}], total=1, last=1 + (number == 1)) for number in (1, 2)]
-    assert len(list(pages(lambda number: read[number - 1]))) == 2
+    assert len(list(read_pages(lambda number: read[number - 1]))) == 2
 
 
 def test_a_page_that_could_not_be_read_can_be_asked_for_again() -> None:
@@ -175,5 +177,5 @@ def test_a_page_that_could_not_be_read_can_be_asked_for_again() -> None:
             return patiently(number)
         return page
 
-    assert [page.items[0]["page"] for page in pages(patiently)] == [1, 2, 3]
+    assert [page.items[0]["page"] for page in read_pages(patiently)] == [1, 2, 3]
     assert asked == [1, 2, 2, 3]

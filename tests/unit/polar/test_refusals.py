@@ -15,7 +15,7 @@ from workers.errors import (
     PolarUnreachableError,
 )
 from workers.polar.client import Polar
-from workers.polar.responses import error_of
+from workers.polar.responses import error_from_response
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_every_recorded_refusal_is_known_and_tells_no_more_than_a_screenful() ->
     for path in RESPONSES.glob("*.json"):
         answer = recorded(path.stem)
         if not answer.is_success:
-            error = error_of(answer)
+            error = error_from_response(answer)
             assert isinstance(error, PolarDeniedError | PolarRefusedError), path.name
             assert len(str(error)) < 400
 

@@ -6,7 +6,7 @@ from config.rules import Meter, Rule, Rules, Trigger
 from config.wording import joined, quoted
 from workers.core.findings import Finding, Level
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
-from workers.polar.meter_match import close_name, closest
+from workers.polar.meter_match import closest_matches, similar_name
 
 # What happens to subscriptions alone; what is sold once leads to purchases alone.
 _OF_SUBSCRIPTIONS = frozenset(one for one in Trigger if one.startswith(("subscription", "trial")))
@@ -59,9 +59,9 @@ def named_products(rules: Rules) -> frozenset[str]:
 
 def _meter(wanted: Meter, meters: Listed[PolarMeter]) -> tuple[Level, str]:
     make = f"make one that filters by this name and sums {quoted(wanted.property)}"
-    found = closest(wanted, meters.items)
+    found = closest_matches(wanted, meters.items)
     if not found:
-        close = close_name(wanted, meters.items)
+        close = similar_name(wanted, meters.items)
         hint = f"did you mean {quoted(close)}? Else {make}" if close else make
         return "warning" if meters.unread else "error", f"no meter's filter looks for this name; {hint}"
     best = found[0]
@@ -85,7 +85,10 @@ def _missing(product_id: str, where: str) -> tuple[Level, str]:
 def _holding_credits(rules: Rules, meters: list[PolarMeter]) -> dict[str, frozenset[str]]:
     """Return the ids of the meters at Polar that hold what rules credit, by the meter's name in the rules."""
     credited = sorted({name for rule in rules.rules for name in rule.grant})
-    return {name: frozenset(one.meter.id for one in closest(rules.meters[name], meters)) for name in credited}
+    return {
+        name: frozenset(one.meter.id for one in closest_matches(rules.meters[name], meters))
+        for name in credited
+    }
 
 
 def _conflicts(rules: Rules, product: PolarProduct, meter: str, ids: frozenset[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from config.rules import Rules
 from workers.core.findings import Finding, Level
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
 from workers.operations.check.findings import check_conflicts, check_meters, check_products, named_products
-from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products, views
+from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products, parse_items
 from workers.polar.client import API_VERSION, Polar
 from workers.polar.lists import Listing
 
@@ -34,7 +34,7 @@ def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
     """Yield what there is to say of token and scopes and, where rules could be read, of what they need."""
     named = named_products(rules) if rules else frozenset()
     try:
-        polar.try_token()
+        polar.check_token()
     except PolarError as error:
         yield _trouble(error, "events:write", "error", "nothing can be granted")
         if not _is_scope(error):
@@ -49,7 +49,7 @@ def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
     )
     for scope, path, use in _FOR_COMMANDS:
         yield _for_commands(partial(polar.page, Listing(path=path)), scope, use)
-    yield _for_commands(polar.try_to_create, "customers:write", "`credits grant --create`")
+    yield _for_commands(polar.check_customer_creation, "customers:write", "`credits grant --create`")
     if rules and meters:
         yield from check_meters(rules, meters)
     if rules and products:
@@ -80,19 +80,21 @@ def _for_commands(question: Callable[[], object], scope: str, use: str) -> Findi
 
 
 def _meters(polar: Polar) -> Listed[PolarMeter]:
-    items, unread = polar.listed("/v1/meters/")
-    return Listed(items=views(PolarMeter, items), unread=unread)
+    items, unread = polar.read_list("/v1/meters/")
+    return Listed(items=parse_items(PolarMeter, items), unread=unread)
 
 
 def _products(polar: Polar, named: Collection[str]) -> Products:
     """Read all products, and ask for what the list does not have before it is called missing."""
-    items, unread = polar.listed("/v1/products/")
-    found = {one.id: one for one in views(PolarProduct, items)}
+    items, unread = polar.read_list("/v1/products/")
+    found = {one.id: one for one in parse_items(PolarProduct, items)}
     others = [product_id for product_id in sorted(named) if product_id not in found]
     answers = {one: polar.find(f"/v1/products/{one}") for one in others[:_MOST_ASKED_FOR]}
     there = [answer for answer in answers.values() if answer is not None]
     missing = frozenset(product_id for product_id, answer in answers.items() if answer is None)
-    return Products(items=(*found.values(), *views(PolarProduct, there)), unread=unread, missing=missing)
+    return Products(
+        items=(*found.values(), *parse_items(PolarProduct, there)), unread=unread, missing=missing
+    )
 
 
 def _has(scope: str) -> Finding:

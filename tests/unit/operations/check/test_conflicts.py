@@ -9,7 +9,7 @@ from config.rules import Rules
 from tests.support.builders import PRODUCT, rule, rules_of, some_id
 from tests.support.catalogues import ARCHIVED, COUNT, both, goods, meter, product
 from workers.operations.check.findings import check_conflicts
-from workers.polar.catalogue import PolarMeter, PolarProduct, views
+from workers.polar.catalogue import PolarMeter, PolarProduct, parse_items
 
 USAGE, IMAGES = meter(), meter("images")
 PACK = rules_of(rule("pack", {"api_usage": 10}, products=[PRODUCT]))
@@ -130,7 +130,7 @@ def test_a_benefit_that_is_deleted_credits_nobody() -> None:
 def test_a_benefit_of_another_type_credits_nobody() -> None:
     shown = Polar().add_product(**goods(credits_on=[USAGE])).model_dump(mode="json")
     shown["benefits"][0]["type"] = "meter_badge"
-    assert said(PACK, *views(PolarProduct, [shown])) == []
+    assert said(PACK, *parse_items(PolarProduct, [shown])) == []
 
 
 def test_without_meters_there_is_nothing_to_conflict_with() -> None:

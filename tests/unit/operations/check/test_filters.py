@@ -14,7 +14,7 @@ from tests.support.strategies import grants
 from workers.core.grants import Grant
 from workers.core.usage_events import usage_event
 from workers.polar.catalogue import PolarMeter
-from workers.polar.meter_match import closest
+from workers.polar.meter_match import closest_matches
 
 WANTED = Meter(name="api_usage")
 
@@ -62,7 +62,7 @@ def test_whatever_a_filter_is_made_of_what_is_called_right_lets_our_events_pass(
 
 
 def called_right(found: PolarMeter) -> bool:
-    return [one.distance for one in closest(WANTED, [found])] == [(0, 0)]
+    return [one.distance for one in closest_matches(WANTED, [found])] == [(0, 0)]
 
 
 def passes(node: dict[str, Any], event: dict[str, Any]) -> bool:
