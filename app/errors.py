@@ -1,5 +1,5 @@
-"""What keeps a command from doing what it was asked."""
+"""The error of a command."""
 
 
 class CommandError(Exception):
-    """A command cannot go on; its text says why, and what to do."""
+    """A command cannot do what it was asked; the message says why, and what to do."""

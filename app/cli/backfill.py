@@ -8,21 +8,23 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import (
-    agreed,
-    counted,
-    is_unfinished,
-    moment,
-    notify,
-    outcome_json,
-    print_outcomes,
-    print_some,
-    progress,
-    run_all,
+from app.cli.batches import has_unfinished, outcome_json, print_outcomes, run_with_progress, show_progress
+from app.cli.context import open_stores, read_settings
+from app.cli.options import DryRun, Json, Yes, parse_time
+from app.cli.output import (
+    Cell,
+    console,
+    format_age,
+    format_count,
+    literal,
+    print_first,
+    print_json,
+    print_once,
+    print_table,
 )
-from app.cli.output import Cell, ago, console, iso, literal, planned_json, print_json, print_table
+from app.cli.prompts import confirm
 from app.cli.repair_shapes import BackfillJson, MissingJson
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.to_json import iso, planned_json
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from workers.core.delivery import Outcome
@@ -38,22 +40,24 @@ _NO_CREDIT_FROM = (
 )
 
 
-@root.command()
 def backfill(
     *,
     since: Annotated[
-        datetime, typer.Option("--since", metavar="WHEN", help="Paid since: 7d, or a time.", parser=moment)
+        datetime,
+        typer.Option("--since", metavar="WHEN", help="Paid since: 7d, or a time.", parser=parse_time),
     ],
     until: Annotated[
         datetime | None,
-        typer.Option("--until", metavar="WHEN", help="Only created before: 1d, or a time.", parser=moment),
+        typer.Option(
+            "--until", metavar="WHEN", help="Only created before: 1d, or a time.", parser=parse_time
+        ),
     ] = None,
     assume_current: Annotated[
         bool,
         typer.Option("--assume-current", help="Take today's seats and the like for those of then."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Read paid orders from Polar and grant what is missing.
@@ -67,28 +71,28 @@ def backfill(
 
     Example: credits backfill --since 7d --dry-run
     """
-    settings = settings_for("backfill", quiet=True)
+    settings = read_settings("backfill", quiet=True)
     rules = load_rules(settings.rules_path)
     now = datetime.now(UTC)
     if since >= (end := min(until or now, now)):
         raise typer.BadParameter("--until must be later than --since")
-    with closing(polar_for(settings)) as polar, opened(settings) as held:
-        backfiller = backfiller_for(held, polar, notify)
-        if is_ledger_lost(held.ledger, polar, pacer_for(held, notify), now=now):
+    with closing(polar_for(settings)) as polar, open_stores(settings) as held:
+        backfiller = backfiller_for(held, polar, print_once)
+        if is_ledger_lost(held.ledger, polar, pacer_for(held, print_once), now=now):
             raise CommandError(LEDGER_LOST)
-        with progress("reading orders", json=json) as tell:
+        with show_progress("reading orders", json=json) as tell:
             backlog = backfiller.find_missing(
                 rules, since=since, until=end, now=now, assume_current=assume_current, on_progress=tell
             )
         if not json and not (yes and backlog.is_empty and not sys.stdout.isatty()):
             _print(backlog, rules)
         count = len(backlog.scan.missing) + len(backlog.interrupted)
-        if dry_run or not (count and agreed(f"grant what {counted(count, 'order')} missed", yes=yes)):
+        if dry_run or not (count and confirm(f"grant what {format_count(count, 'order')} missed", yes=yes)):
             count = 0
         batches = backfiller.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
-        outcomes, trouble = run_all(batches, count, json=json)
+        outcomes, trouble = run_with_progress(batches, count, json=json)
     _tell(backlog, rules, outcomes, trouble, json=json)
-    if trouble or is_unfinished(outcomes) or (backlog.scan.failing and not dry_run):
+    if trouble or has_unfinished(outcomes) or (backlog.scan.failing and not dry_run):
         raise typer.Exit(1)
 
 
@@ -105,9 +109,9 @@ def _print(backlog: Backlog, rules: Rules) -> None:
         console(stderr=True).print(literal(words))
     if scan.missing:
         rows: list[list[Cell]] = [
-            [ago(one.created_at), one.order_id, one.dry_run_text] for one in scan.missing.values()
+            [format_age(one.created_at), one.order_id, one.dry_run_text] for one in scan.missing.values()
         ]
-        print_some(["created", "order", "would"], rows)
+        print_first(["created", "order", "would"], rows)
     _print_left("left: it may lack a part", scan.partial)
     _print_left("rests on what the subscription is today", scan.needs_review)
     _print_left("cannot be worked out", scan.failing)
@@ -119,7 +123,7 @@ def _print(backlog: Backlog, rules: Rules) -> None:
 
 def _print_left(why: str, left: Iterable[OrderProblem]) -> None:
     if rows := [[one.order_id, one.reason] for one in left]:
-        print_some(["order", why], rows)
+        print_first(["order", why], rows)
 
 
 def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:

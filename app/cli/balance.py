@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import customers_id, notify
-from app.cli.output import Cell, console, literal, number, print_json, print_table
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.context import open_stores, read_settings
+from app.cli.options import Json, parse_customer_id
+from app.cli.output import Cell, console, literal, print_json, print_once, print_table
 from app.cli.shapes import BalanceJson
+from app.cli.to_json import json_number
 from app.errors import CommandError
 from config.wording import quoted
 from workers.core.customers import CustomerName, NameKind
@@ -22,12 +23,11 @@ from workers.runtime import polar_for
 from workers.store.audit import Audit
 
 
-@root.command()
 def balance(
     *,
     customer: Annotated[
         str | None,
-        typer.Option("--customer", metavar="ID", help="Who, by Polar's id.", parser=customers_id),
+        typer.Option("--customer", metavar="ID", help="Who, by Polar's id.", parser=parse_customer_id),
     ] = None,
     external_customer: Annotated[
         str, typer.Option("--external-customer", metavar="ID", help="Who, by your own id.")
@@ -43,9 +43,9 @@ def balance(
     Example: credits balance --email ada@example.com
     """
     name = _name(customer, external_customer, email)
-    settings = settings_for("balance", quiet=True)
-    with closing(polar_for(settings)) as polar, opened(settings) as held:
-        pacer = Pacer(throttle=held.throttle, notify=notify, fail_fast=True)
+    settings = read_settings("balance", quiet=True)
+    with closing(polar_for(settings)) as polar, open_stores(settings) as held:
+        pacer = Pacer(throttle=held.throttle, notify=print_once, fail_fast=True)
         audit = Audit(held.redis, held.ledger)
         found = BalanceReader(polar=polar, pacer=pacer, audit=audit).read(_find(name, polar, pacer))
     if json:
@@ -101,8 +101,8 @@ def _json(one: Balance) -> BalanceJson:
     return {
         "meter": one.meter,
         "polar_meter": one.polar_meter,
-        "balance": None if one.balance is None else number(plain(one.balance)),
-        "granted": number(plain(one.granted)),
-        "taken_back": number(plain(one.taken_back)),
-        "not_at_polar_yet": number(plain(one.not_at_polar_yet)),
+        "balance": None if one.balance is None else json_number(plain(one.balance)),
+        "granted": json_number(plain(one.granted)),
+        "taken_back": json_number(plain(one.taken_back)),
+        "not_at_polar_yet": json_number(plain(one.not_at_polar_yet)),
     }

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from app.cli.batches import counted
-from app.cli.output import Cell, print_json, print_table, where
-from app.cli.root import Json, root, settings_for
+from app.cli.context import read_settings
+from app.cli.options import Json
+from app.cli.output import Cell, describe_store, format_count, print_json, print_table
 from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules, RulesError, load_rules
@@ -24,7 +24,6 @@ from workers.store.stores import stores
 _SHORTEST_SECRET = 16  # Polar makes them of 32 random characters behind a prefix
 
 
-@root.command()
 def check(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask Polar.")] = False,
     json: Json = False,
@@ -50,7 +49,7 @@ def _findings(*, offline: bool) -> Iterator[Finding]:
     for words in find_unknown_settings():
         yield Finding(level="warning", what="settings", detail=words)
     try:
-        settings = settings_for("check", quiet=True)
+        settings = read_settings("check", quiet=True)
     except ConfigError as error:
         for problem in str(error).splitlines():
             yield Finding(level="error", what="settings", detail=problem)
@@ -94,7 +93,7 @@ def _rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
     if not rules.rules:
         yield Finding(level="warning", what="rules", detail=f"{settings.rules_path} grants nothing")
     else:
-        count = f"{counted(len(rules.rules), 'rule')}, {counted(len(rules.meters), 'meter')}"
+        count = f"{format_count(len(rules.rules), 'rule')}, {format_count(len(rules.meters), 'meter')}"
         yield Finding(level="ok", what="rules", detail=f"{settings.rules_path}: {count}")
     if settings.reconcile_every and rules.credit_from is None:
         yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
@@ -111,7 +110,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         found = [Finding(level="error", what="redis", detail=str(error))]
     yield from found
     if not found:
-        yield Finding(level="ok", what="redis", detail=where(settings))
+        yield Finding(level="ok", what="redis", detail=describe_store(settings))
 
 
 def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.options import Json
 from app.cli.output import console, print_json
-from app.cli.root import Json, root
 from app.demo.harness import CUSTOMER, Harness, start_harness
 from config.samples import make_sample
 from workers.core.delivery import Status
@@ -57,7 +57,6 @@ class Scene:
         return f"{self.answer} {self.outcome}".strip().startswith(self.expected)
 
 
-@root.command()
 def demo(json: Json = False) -> None:
     """Run the service from webhook to credit, with a stand-in for Polar.
 

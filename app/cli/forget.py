@@ -1,14 +1,23 @@
 """``credits forget``: erase what was sent about a customer."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from app.cli.batches import counted, customers_id
-from app.cli.output import Cell, ago, console, literal, print_json, print_table, status_text
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.context import open_stores, read_settings
+from app.cli.options import Json, Yes, parse_customer_id
+from app.cli.output import (
+    Cell,
+    console,
+    format_age,
+    format_count,
+    literal,
+    print_json,
+    print_table,
+    status_text,
+)
+from app.cli.prompts import confirm
 from app.cli.shapes import ForgottenJson
 from workers.core.delivery import Delivery, Status
 from workers.operations.forget import MOST_READ, CustomerEraser
@@ -16,13 +25,12 @@ from workers.store.audit import Audit
 from workers.store.erasure import Erasure
 
 
-@root.command()
 def forget(
     *,
     customer: Annotated[
-        str, typer.Option("--customer", metavar="ID", help="Whose, by Polar's id.", parser=customers_id)
+        str, typer.Option("--customer", metavar="ID", help="Whose, by Polar's id.", parser=parse_customer_id)
     ],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Erase the stored bodies of the webhooks about a customer.
@@ -33,14 +41,14 @@ def forget(
 
     Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
-    with opened(settings_for("forget", quiet=True)) as held:
+    with open_stores(read_settings("forget", quiet=True)) as held:
         eraser = CustomerEraser(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
         waiting = eraser.waiting(customer)  # first: what is settled meanwhile is in the other list
         unread = max(0, held.deliveries.count_by_status()[Status.WAITING] - MOST_READ)
         found = eraser.settled(customer)
         if found and not json:
             _print(found)
-        if found and not _agreed(len(found), yes=yes):
+        if found and not confirm(f"erase {format_count(len(found), 'body')} for ever", yes=yes):
             return
         erased = eraser.erase([one.id for one in found])
         left_in_log = eraser.rewrite_log() if erased else ""
@@ -50,17 +58,9 @@ def forget(
         raise typer.Exit(1)
 
 
-def _agreed(count: int, *, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{counted(count, 'body')} would be erased for ever; say --yes")
-    return typer.confirm(f"Erase {counted(count, 'body')} for ever?", err=True)
-
-
 def _print(found: Sequence[Delivery]) -> None:
     rows: list[list[Cell]] = [
-        [ago(one.received_at), one.id, one.type, status_text(one.status), one.order_id or "-"]
+        [format_age(one.received_at), one.id, one.type, status_text(one.status), one.order_id or "-"]
         for one in found
     ]
     print_table(["received", "delivery", "type", "status", "order"], rows)
@@ -86,7 +86,7 @@ def _tell(
         }
         print_json(told)
     elif erased:
-        console().print(f"{counted(len(erased), 'body')} erased")
+        console().print(f"{format_count(len(erased), 'body')} erased")
     elif not waiting:
         console().print("nothing to erase")
     for words in _left(ids, left_in_log, unread):
@@ -100,7 +100,7 @@ def _left(waiting: Sequence[str], left_in_log: str, unread: int) -> list[str]:
         named = ", ".join(waiting)
         texts.append(f"left, as they wait to be granted: {named}; say it again once they are settled")
     if unread:
-        texts.append(f"not looked into, as they wait: {counted(unread, 'delivery')}; say it again later")
+        texts.append(f"not looked into, as they wait: {format_count(unread, 'delivery')}; say it again later")
     if left_in_log:
         texts.append(
             f"the append-only file of Redis still has what was erased: {left_in_log}; "

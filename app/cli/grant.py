@@ -1,7 +1,6 @@
 """``credits grant``: credits by hand, before any purchase, for one customer or a file of them."""
 
 import re
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, notify, progress, run_all
+from app.cli.batches import run_with_progress, show_progress
+from app.cli.context import open_stores, read_settings
 from app.cli.grant_output import print_done, print_previews
-from app.cli.output import console, literal
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.options import DryRun, Json, Yes
+from app.cli.output import console, literal, print_once
+from app.cli.prompts import confirm
 from app.errors import CommandError
 from config.rules import load_rules
 from workers.operations.manual_grant.csv_file import COLUMNS, read_table
@@ -26,7 +27,6 @@ _MOST_PROBLEMS = 100  # a screenful or two: who has more has the wrong file
 _OPTIONS = {"customer_id": "--customer", "external_customer_id": "--external-customer", "email": "--email"}
 
 
-@root.command()
 def grant(
     *,
     customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Who, by Polar's id.")] = "",
@@ -45,8 +45,8 @@ def grant(
     file: Annotated[
         Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once, from a table.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Grant credits by hand: before any purchase, to one customer or to many.
@@ -61,32 +61,35 @@ def grant(
 
     Example: credits grant --from beta-testers.csv --create --dry-run
     """
-    settings = settings_for("grant", quiet=True)
+    settings = read_settings("grant", quiet=True)
     rules = load_rules(settings.rules_path)
     reader = GrantRequestReader(meters=rules.meters, create_missing=create)
     given = dict(
         zip(COLUMNS, (customer, external_customer, email, name, meter, units, key, reason), strict=True)
     )
     requests = [_one(given, reader)] if file is None else _many(file, given, reader)
-    with closing(polar_for(settings)) as polar, opened(settings) as held:
+    with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         manual_granter = ManualGranter(
-            held=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=notify)
+            held=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=print_once)
         )
-        with progress("looking for customers", json=json) as tell:
+        with show_progress("looking for customers", json=json) as tell:
             previews, problems = manual_granter.preview(requests, create_missing=create, on_progress=tell)
         if problems:
             raise _refusal(problems)
         if dry_run or not json:
             print_previews(previews, json=json, single=file is None)
         todo = [preview for preview in previews if not preview.is_done]
-        if dry_run or (todo and not _agreed(yes=yes)):
+        # A script needs no --yes: the keys keep a second run from granting twice.
+        if dry_run or (todo and not confirm("grant these credits", yes=yes, scripts_may=True)):
             return
-        with progress(
+        with show_progress(
             "creating customers", json=json or not any(preview.new_customer for preview in todo)
         ) as tell:
             created = manual_granter.create(todo, tell)
         granter = granter_for(settings, held, lambda: rules)
-        outcomes, trouble = run_all(manual_granter.grant(todo, created, granter), len(todo), json=json)
+        outcomes, trouble = run_with_progress(
+            manual_granter.grant(todo, created, granter), len(todo), json=json
+        )
         standings = manual_granter.standings([request.subject for request in requests])
     reasons = {outcome.delivery_id: outcome.reason for outcome in outcomes}
     done = print_done(previews, standings, reasons, json=json, single=file is None)
@@ -126,8 +129,3 @@ def _refusal(problems: Sequence[str]) -> CommandError:
     if len(problems) > _MOST_PROBLEMS:
         shown.append(f"... and {len(problems) - _MOST_PROBLEMS} more")
     return CommandError("\n".join([*shown, "nothing was granted"]) if len(shown) > 1 else shown[0])
-
-
-def _agreed(*, yes: bool) -> bool:
-    # In a script the command is taken at its word: the keys keep a second time from doing harm.
-    return agreed("grant these credits", yes=yes or not sys.stdin.isatty())

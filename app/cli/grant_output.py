@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from app.cli.batches import counted, print_some
-from app.cli.output import Cell, console, grant_json, grants_json, literal, print_json, print_table
+from app.cli.output import Cell, console, format_count, literal, print_first, print_json, print_table
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
+from app.cli.to_json import grant_json, grants_json
 from workers.core.claims import Standing
 from workers.core.wording import plain
 from workers.operations.manual_grant.preview import GrantPreview
@@ -26,7 +26,7 @@ def print_previews(previews: Sequence[GrantPreview], *, json: bool, single: bool
         if single or not preview.is_done  # of a file that is run again only the rest is news
     ]
     if table:
-        print_some(["customer", "key", "would", "" if single else "line"], table)
+        print_first(["customer", "key", "would", "" if single else "line"], table)
     if not single:
         print_table(["", ""], [["", words] for words in _sums(previews)])
 
@@ -51,7 +51,7 @@ def print_done(
     console().print(", ".join(f"{count} {words}" for words, count in counts.items() if count))
     if left:
         table: list[list[Cell]] = [[row["key"], row["status"], row["reason"] or "-"] for row in left]
-        print_some(["key", "is", "reason"], table)
+        print_first(["key", "is", "reason"], table)
     elif single:
         console().print(literal(f"as {rows[0]['key']}, to customer {rows[0]['customer_id']}"))
     return not left
@@ -64,7 +64,7 @@ def _sums(previews: Sequence[GrantPreview]) -> Iterator[str]:
     if 0 < len(todo) < len(previews):
         yield f"{len(previews) - len(todo)} already granted"
     if missing := {preview.request.customer for preview in todo if preview.new_customer}:
-        yield f"{counted(len(missing), 'customer')} to create"
+        yield f"{format_count(len(missing), 'customer')} to create"
 
 
 def _total(previews: Sequence[GrantPreview]) -> str:

@@ -9,27 +9,27 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import customers_id, moment, orders_id
-from app.cli.output import Cell, ago, console, entry_json, print_json, print_table
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.context import open_stores, read_settings
+from app.cli.options import Json, parse_customer_id, parse_order_id, parse_time
+from app.cli.output import Cell, console, format_age, print_json, print_table
+from app.cli.to_json import entry_json
 from workers.core.claims import Entry
 from workers.core.wording import plain
 from workers.store.audit import Audit
 
 
-@root.command()
 def grants(
     *,
     customer: Annotated[
         str | None,
-        typer.Option("--customer", metavar="ID", help="Only of this customer.", parser=customers_id),
+        typer.Option("--customer", metavar="ID", help="Only of this customer.", parser=parse_customer_id),
     ] = None,
     order: Annotated[
-        str | None, typer.Option("--order", metavar="ID", help="Only of this order.", parser=orders_id)
+        str | None, typer.Option("--order", metavar="ID", help="Only of this order.", parser=parse_order_id)
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option("--since", metavar="WHEN", help="Only since: 24h, or a time.", parser=moment),
+        typer.Option("--since", metavar="WHEN", help="Only since: 24h, or a time.", parser=parse_time),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print for spreadsheets.")] = False,
@@ -43,7 +43,7 @@ def grants(
     """
     if as_csv and json:
         raise typer.BadParameter("--csv and --json do not go together")
-    with opened(settings_for("grants", quiet=True)) as held:
+    with open_stores(read_settings("grants", quiet=True)) as held:
         found = list(islice(_chosen(Audit(held.redis, held.ledger), customer, order, since), limit))
     if json:
         print_json([entry_json(one) for one in found])
@@ -69,7 +69,7 @@ def _chosen(audit: Audit, customer: str | None, order: str | None, since: dateti
 
 def _row(one: Entry) -> list[Cell]:
     return [
-        ago(one.granted_at) if one.granted_at else "not at Polar yet",
+        format_age(one.granted_at) if one.granted_at else "not at Polar yet",
         plain(one.grant.units),
         one.grant.meter,
         ", ".join(one.grant.rules) or "hand",

@@ -4,14 +4,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, counted, notify, print_some, progress
-from app.cli.output import Cell, console, iso, literal, number, print_json, print_table
+from app.cli.batches import show_progress
+from app.cli.context import open_stores, read_settings
+from app.cli.options import DryRun, Json, Yes
+from app.cli.output import (
+    Cell,
+    console,
+    format_count,
+    literal,
+    print_first,
+    print_json,
+    print_once,
+    print_table,
+)
+from app.cli.prompts import confirm
 from app.cli.repair_shapes import RebuildJson, TraceJson
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.to_json import iso, json_number
 from config.rules import load_rules
 from workers.core.grants import Grant, order_of
 from workers.core.usage_events import RecordedGrant
@@ -23,11 +34,10 @@ from workers.runtime import polar_for
 from workers.store.restorations import RestorationStore
 
 
-@root.command()
 def rebuild(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Read our own events back from Polar into the ledger.
@@ -40,26 +50,26 @@ def rebuild(
 
     Example: credits rebuild --dry-run
     """
-    settings = settings_for("rebuild", quiet=True)
+    settings = read_settings("rebuild", quiet=True)
     rules = load_rules(settings.rules_path)
-    with closing(polar_for(settings)) as polar, opened(settings) as held:
-        pacer = Pacer(throttle=held.throttle, notify=notify)
+    with closing(polar_for(settings)) as polar, open_stores(settings) as held:
+        pacer = Pacer(throttle=held.throttle, notify=print_once)
         rebuilder = Rebuilder(
             store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer
         )
-        with progress("reading events", json=json) as tell:
+        with show_progress("reading events", json=json) as tell:
             found = rebuilder.compare(rules, now=datetime.now(UTC), on_progress=tell)
         if not json:
             _print(found)
         todo = " and ".join(_todo(found))
         if not (todo or json):
             console().print("nothing to restore")
-        if dry_run or (todo and not agreed(todo, yes=yes)):
+        if dry_run or (todo and not confirm(todo, yes=yes)):
             done = RebuildResult(
                 refund_pending=found.refund_pending, refund_incomplete=found.refund_incomplete
             )
         else:
-            with progress("restoring", json=json or not todo) as tell:
+            with show_progress("restoring", json=json or not todo) as tell:
                 done = rebuilder.restore(found, on_progress=tell)
     _tell(found, done, json=json)
     if done.changed or (not dry_run and (found.kept or found.not_listed)):
@@ -69,7 +79,7 @@ def rebuild(
 def _todo(found: LedgerComparison) -> Iterator[str]:
     wrong = len(found.differing) - len(found.kept)
     if found.grants:
-        yield f"restore {counted(len(found.grants), 'grant')}"
+        yield f"restore {format_count(len(found.grants), 'grant')}"
     if wrong:
         yield f"write Polar's amount over {wrong} of the ledger's"
 
@@ -87,9 +97,9 @@ def _print(found: LedgerComparison) -> None:
             ]
             for one in found.differing
         ]
-        print_some(["key", "Polar has, for good", "the ledger has", "and"], rows)
+        print_first(["key", "Polar has, for good", "the ledger has", "and"], rows)
     if found.odd:
-        print_some(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.odd])
+        print_first(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.odd])
     print_table(["events", ""], [[str(count), words] for count, words in _counts(found)])
 
 
@@ -124,7 +134,7 @@ def _tell(found: LedgerComparison, done: RebuildResult, *, json: bool) -> None:
     else:
         for count, words in ((done.grants, "restored"), (done.corrected, "corrected")):
             if count:
-                console().print(f"{counted(count, 'grant')} {words}")
+                console().print(f"{format_count(count, 'grant')} {words}")
     for words in (*_advice(found, done), *_by_hand(found)):
         console(stderr=True).print(literal(words))
 
@@ -133,10 +143,10 @@ def _advice(found: LedgerComparison, done: RebuildResult) -> Iterator[str]:
     if found.not_listed:
         yield f"Polar counts {found.total} events and showed {found.listed} of them: run it again"
     if done.changed:
-        facts = counted(len(done.changed), "fact")
+        facts = format_count(len(done.changed), "fact")
         yield f"{facts} changed while the events were read, and may lack something: run it again"
     if done.refund_pending:
-        orders = counted(len(done.refund_pending), "order")
+        orders = format_count(len(done.refund_pending), "order")
         yield (
             f"refunds of {orders} came before this rebuild and have taken nothing yet: "
             "run credits replay --skipped --type order.refunded"
@@ -171,14 +181,14 @@ def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
         "differing": [
             {
                 "key": one.grant.key,
-                "polar": number(plain(one.grant.units)),
-                "ledger": number(plain(one.ledger.units)) if one.ledger else None,
+                "polar": json_number(plain(one.grant.units)),
+                "ledger": json_number(plain(one.ledger.units)) if one.ledger else None,
                 "left": one.kept_because or None,
             }
             for one in found.differing
         ],
         "over_reversed": [
-            {"order_id": order_id, "meter": meter, "credits": number(plain(units))}
+            {"order_id": order_id, "meter": meter, "credits": json_number(plain(units))}
             for (order_id, meter), units in found.over_reversed.items()
         ],
         "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.odd],
@@ -197,7 +207,7 @@ def _trace_json(one: RecordedGrant) -> TraceJson:
         "key": grant.key,
         "customer_id": grant.customer_id,
         "meter": grant.meter,
-        "credits": number(plain(grant.units)),
+        "credits": json_number(plain(grant.units)),
         "order_id": grant.order_id,
         "rules": list(grant.rules),
         "granted_at": iso(one.at),

@@ -2,40 +2,15 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 import typer
 import typer.core
 
-from app.cli import demo, repair_shapes, root, shapes
-
-PRINTED: Mapping[str, Mapping[str, Any]] = {
-    "backfill": {"": repair_shapes.BackfillJson},
-    "balance": {"": list[shapes.BalanceJson]},
-    "check": {"": list[shapes.FindingJson]},
-    "demo": {"": demo.DemoJson},
-    "deliveries": {"": list[shapes.DeliveryJson]},
-    "dismiss": {"": list[shapes.DeliveryJson]},
-    "explain": {"": shapes.ExplanationJson},
-    "forget": {"": shapes.ForgottenJson},
-    "grant": {
-        "": shapes.MadeGrantJson,
-        "with --from": list[shapes.MadeGrantJson],
-        "with --dry-run": shapes.WantedGrantJson,
-        "with --from and --dry-run": list[shapes.WantedGrantJson],
-    },
-    "grants": {"": list[shapes.GrantJson]},
-    "rebuild": {"": repair_shapes.RebuildJson},
-    "recover": {"": repair_shapes.RecoverJson},
-    "replay": {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]},
-    "revoke": {"": list[shapes.GrantJson]},
-    "send": {"": shapes.SentJson},
-    "show": {"": shapes.ShownJson},
-    "status": {"": shapes.StatusJson},
-}
-"""What each command prints, by what else was said; a list is one array."""
+from app.cli.commands import COMMANDS
+from app.cli.root import root
 
 _WIDTH = 100  # the help of any terminal, with few lines broken
 
@@ -82,8 +57,8 @@ def reference() -> str:
 def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
     yield f"### credits {name}"
     yield _help(name, command, parent)
-    if name in PRINTED:
-        printed = [f"{_words(shape)} {when}".rstrip() for when, shape in PRINTED[name].items()]
+    if name in COMMANDS and COMMANDS[name].prints:
+        printed = [f"{_words(shape)} {when}".rstrip() for when, shape in COMMANDS[name].prints.items()]
         yield f"`--json`: {'; '.join(printed)}."
     for inner, one in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {inner}", one, parent)
@@ -118,8 +93,8 @@ def _all_shapes() -> list[Any]:
         for inner in get_args(hint):
             visit(inner)
 
-    for printed in PRINTED.values():
-        for shape in printed.values():
+    for command in COMMANDS.values():
+        for shape in command.prints.values():
             visit(shape)
     return sorted(found, key=_name)
 

@@ -1,4 +1,4 @@
-"""``credits replay``: run stored deliveries again, here and now, whatever the workers do."""
+"""``credits replay``: run stored deliveries again, in this process."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,64 +6,77 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import agreed, counted, is_unfinished, notify, print_outcomes, run_all
-from app.cli.deliveries import Since, Type, find, select
-from app.cli.output import Cell, console, erased_text, literal, print_json, print_table, status_text
-from app.cli.root import Json, opened, root, settings_for
+from app.cli.batches import has_unfinished, print_outcomes, run_with_progress
+from app.cli.context import open_stores, read_settings
+from app.cli.deliveries import find_deliveries
+from app.cli.options import DeliveryType, DryRun, Json, ReceivedSince, Yes
+from app.cli.output import (
+    Cell,
+    console,
+    describe_erasure,
+    format_count,
+    literal,
+    print_json,
+    print_once,
+    print_table,
+    status_text,
+)
+from app.cli.prompts import confirm
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
-from config.rules import Rules, load_rules
-from config.settings import Settings
-from workers.core.delivery import Delivery, Outcome, Status
-from workers.core.delivery_plans import plan_delivery
-from workers.core.dry_run import dry_run_text
-from workers.core.planning import Plan
-from workers.operations.pacing import Pacer, run_batches
+from config.rules import load_rules
+from workers.core.delivery import Delivery, Status
+from workers.operations.pacing import Pacer
+from workers.operations.replay import Replayer
 from workers.runtime import granter_for
 from workers.store.stores import Stores
 
 
-@root.command()
 def replay(
     *,
     deliveries: Annotated[list[str] | None, typer.Argument(help="Deliveries, by their ids.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
     skipped: Annotated[
-        bool, typer.Option("--skipped", help="All that were skipped, but for dismissed ones.")
+        bool, typer.Option("--skipped", help="All that were skipped, without those that were dismissed.")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="All that are kept.")] = False,
-    type_: Type = None,
-    since: Since = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    type_: DeliveryType = None,
+    since: ReceivedSince = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Run stored deliveries again by today's rules.
+    """Run stored deliveries again by today's rules, oldest first.
 
-    Oldest first. What was granted stays as it was; nothing is credited twice.
+    What was granted stays as it was; nothing is credited twice.
 
     Example: credits replay --failed --since 24h
     """
-    settings = settings_for("replay", quiet=True)
+    settings = read_settings("replay", quiet=True)
     rules = load_rules(settings.rules_path)
     if not dry_run:
         settings.require_token()
-    with opened(settings) as held:
-        chosen = _chosen(held, deliveries or [], _statuses(failed, skipped, all_), type_, since)
-        if dry_run or not chosen or not json:
-            _print_prospects([(one, outlook(one, held, rules)) for one in chosen], json=json)
-        if dry_run or not chosen or not agreed(f"replay {counted(len(chosen), 'delivery')}", yes=yes):
+    with open_stores(settings) as held:
+        replayer = Replayer(deliveries=held.deliveries, ledger=held.ledger)
+        statuses = _statuses(failed, skipped, all_)
+        if bool(deliveries) == bool(statuses):
+            raise typer.BadParameter("give either the ids of deliveries, or --failed, --skipped or --all")
+        if deliveries:
+            selected = _select_named(held, deliveries)
+        else:
+            selected = _select(replayer, statuses, type_, since)
+        if dry_run or not selected or not json:
+            _print_previews([(one, replayer.preview(one, rules)) for one in selected], json=json)
+        count = format_count(len(selected), "delivery")
+        if dry_run or not selected or not confirm(f"replay {count}", yes=yes):
             return
-        outcomes, trouble = _run(settings, held, rules, [one.id for one in chosen], json=json)
+        granter = granter_for(settings, held, lambda: rules)
+        pacer = Pacer(throttle=held.throttle, notify=print_once)
+        batches = replayer.run([one.id for one in selected], granter, pacer)
+        outcomes, trouble = run_with_progress(batches, len(selected), json=json)
     print_outcomes(outcomes, trouble, json=json)
-    if trouble or is_unfinished(outcomes) or len(outcomes) < len(chosen):
+    if trouble or has_unfinished(outcomes) or len(outcomes) < len(selected):
         raise typer.Exit(1)
-
-
-def outlook(delivery: Delivery, held: Stores, rules: Rules) -> str:
-    """Say what a replay would come to; touches nothing."""
-    planned = plan_delivery(delivery.type, held.deliveries.body(delivery.id), rules)
-    return dry_run_text(planned, held.ledger.find_for_plan(planned.plan or Plan(subject="")))
 
 
 def _statuses(failed: bool, skipped: bool, all_: bool) -> list[Status]:
@@ -72,48 +85,33 @@ def _statuses(failed: bool, skipped: bool, all_: bool) -> list[Status]:
     return [Status.FAILED] * failed + [Status.SKIPPED] * skipped
 
 
-def _chosen(
-    held: Stores,
-    ids: list[str],
-    statuses: list[Status],
-    type_: str | None,
-    since: datetime | None,
-) -> list[Delivery]:
-    if bool(ids) == bool(statuses):
-        raise typer.BadParameter("name deliveries, or say --failed, --skipped or --all")
-    if ids:
-        named = sorted(find(held, list(dict.fromkeys(ids))), key=lambda one: one.received_at)
-        if erased := [f"{one.id}: {erased_text(one)}" for one in named if one.erased_at]:
-            raise CommandError(f"cannot be run again: {', '.join(erased)} (credits forget)")
-        return named
-    found = list(select(held, statuses, type_=type_, since=since))[::-1]
-    # What was dismissed may have been seen to in another way: it is run again by its name alone.
-    found = [one for one in found if not one.is_dismissed]
-    kept = [one for one in found if not one.erased_at]
-    if len(kept) < len(found):
-        words = f"{len(found) - len(kept)} left out: their bodies were erased (credits forget)"
-        console(stderr=True).print(literal(words))
-    return kept
+def _select(
+    replayer: Replayer, statuses: list[Status], type_: str | None, since: datetime | None
+) -> Sequence[Delivery]:
+    selection = replayer.select(statuses, type_=type_, since=since)
+    if selection.erased:
+        text = f"{selection.erased} left out: their bodies were erased (credits forget)"
+        console(stderr=True).print(literal(text))
+    return selection.deliveries
 
 
-def _run(
-    settings: Settings, held: Stores, rules: Rules, ids: Sequence[str], *, json: bool
-) -> tuple[list[Outcome], str]:
-    granter, pacer = granter_for(settings, held, lambda: rules), Pacer(throttle=held.throttle, notify=notify)
-    batches = run_batches(ids, held.deliveries.reopen, pacer=pacer, granter=granter, store=held.deliveries)
-    return run_all(batches, len(ids), json=json)
+def _select_named(held: Stores, ids: list[str]) -> Sequence[Delivery]:
+    named = sorted(find_deliveries(held, list(dict.fromkeys(ids))), key=lambda one: one.received_at)
+    if erased := [f"{one.id}: {describe_erasure(one)}" for one in named if one.erased_at]:
+        raise CommandError(f"cannot be replayed: {', '.join(erased)} (credits forget)")
+    return named
 
 
-def _print_prospects(prospects: Sequence[tuple[Delivery, str]], *, json: bool) -> None:
+def _print_previews(previews: Sequence[tuple[Delivery, str]], *, json: bool) -> None:
     if json:
-        told: list[ProspectJson] = [
-            {"id": one.id, "status": one.status, "would": would} for one, would in prospects
+        answer: list[ProspectJson] = [
+            {"id": one.id, "status": one.status, "would": would} for one, would in previews
         ]
-        print_json(told)
-    elif prospects:
+        print_json(answer)
+    elif previews:
         rows: list[list[Cell]] = [
-            [one.id, status_text(one.status), one.order_id or "-", would] for one, would in prospects
+            [one.id, status_text(one.status), one.order_id or "-", would] for one, would in previews
         ]
-        print_table(["delivery", "is", "order", "would"], rows)
+        print_table(["delivery", "status", "order", "replay would"], rows)
     else:
         console().print("nothing to replay")

@@ -1,28 +1,26 @@
-"""``credits rules``: what can be had about the rules file."""
+"""``credits rules``: help with writing the rules file."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from app.cli.root import root
 from config.rules.schema import schema_text
 
-_rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-root.add_typer(_rules, name="rules")
+rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-@_rules.callback()
-def rules() -> None:
+@rules.callback()
+def _rules() -> None:
     """Help with writing the rules file.
 
     Example: credits rules schema
     """
 
 
-@_rules.command()
+@rules.command()
 def schema(
-    _json: Annotated[bool, typer.Option("--json", help="As without it: a schema is JSON.")] = False,
+    _json: Annotated[bool, typer.Option("--json", help="Changes nothing: the schema is JSON.")] = False,
 ) -> None:
     """Print the JSON Schema of the rules file, for editors.
 

@@ -10,9 +10,11 @@ import httpx
 import typer
 from rich.text import Text
 
-from app.cli.output import console, delivery_json, literal, print_json, status_text
-from app.cli.root import Json, root, settings_for
+from app.cli.context import read_settings
+from app.cli.options import Json
+from app.cli.output import console, literal, print_json, status_text
 from app.cli.shapes import SentJson
+from app.cli.to_json import delivery_json
 from app.errors import CommandError
 from app.receiver.signature import WEBHOOK_ID, sign
 from config.samples import SAMPLES, make_sample
@@ -25,7 +27,6 @@ _LOOK_SECONDS = 0.02
 _TIMEOUT_SECONDS = 10  # Polar's own patience
 
 
-@root.command()
 def send(
     *,
     file: Annotated[Path | None, typer.Argument(help="A webhook's body, sent byte for byte.")] = None,
@@ -57,7 +58,7 @@ def send(
 
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
-    settings = settings_for("send", quiet=True)
+    settings = read_settings("send", quiet=True)
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
         raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
     body = _body(file, sample_name, product, customer, order)

@@ -8,7 +8,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from app.cli.root import JsonLogs, root, settings_for
+from app.cli.context import read_settings
+from app.cli.options import JsonLogs
 from app.main import create_app
 from app.processes.supervisor import ManagedProcess, supervise
 from app.processes.worker import run_worker
@@ -30,7 +31,6 @@ Receivers = Annotated[
 ]
 
 
-@root.command()
 def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -> None:
     """Run receiver and workers, with Redis if need be.
 
@@ -39,7 +39,7 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
 
     Example: credits up --workers 2
     """
-    settings = settings_for("up", json_logs=json)
+    settings = read_settings("up", json_logs=json)
     settings.require_secrets()
     rules = _require_granting(settings)
     with listen(settings) as listener:
@@ -60,7 +60,6 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
             supervise(parts, on_poll=lambda: _tend(embedded), on_stop=listener.close)
 
 
-@root.command()
 def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
     """Run the receiver alone, as in the Procfile. Needs REDIS_URL.
 
@@ -68,7 +67,7 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
 
     Example: credits serve --receivers 2
     """
-    settings = settings_for("receiver", json_logs=json)
+    settings = read_settings("receiver", json_logs=json)
     app = create_app(settings)
     url = settings.require_redis_url()
     _warn_of_redis(url)
@@ -81,7 +80,6 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
             supervise(parts, on_stop=listener.close)
 
 
-@root.command()
 def work(
     workers: Workers = 1,
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is due.")] = False,
@@ -91,7 +89,7 @@ def work(
 
     Example: credits work --workers 2
     """
-    settings = settings_for("worker", json_logs=json)
+    settings = read_settings("worker", json_logs=json)
     url = settings.require_redis_url()
     rules = _require_granting(settings)
     if burst:

@@ -165,7 +165,7 @@ def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: 
     [
         ((), "Missing option '--since'"),
         (("--since", "yesterday"), "is not a duration"),
-        (("--since", "2026-11-01T00:00:00"), "is in no time zone"),
+        (("--since", "2026-11-01T00:00:00"), "has no time zone"),
         (("--since", "7d", "--until", "8d"), "--until must be later than --since"),
     ],
 )

@@ -105,7 +105,7 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
     [
         ((), "name the customer by one of"),
         (("--customer", CUSTOMER, "--email", "a@b"), "name the customer by one of"),
-        (("--customer", "ada"), "is no customer's id at Polar"),
+        (("--customer", "ada"), "is not a customer's id at Polar"),
     ],
 )
 def test_a_customer_that_is_not_named_well_is_wrong_use(

@@ -97,7 +97,7 @@ def test_show_tells_a_delivery_with_its_grants_and_its_body(desk: Desk) -> None:
 def test_show_prints_the_same_for_people(desk: Desk) -> None:
     (granted,) = desk.grant(purchase(1))
     shown = desk.credits.run("show", granted).stdout
-    assert f"10 api_usage by pack, as credits:order:{some_id(1)}:api_usage" in shown
+    assert f"10 api_usage by pack, key credits:order:{some_id(1)}:api_usage" in shown
     assert PRODUCT not in shown
     printed = desk.credits.run("show", granted, "--body").stdout
     assert json.loads(printed[printed.index("{") :])["data"]["product_id"] == PRODUCT
@@ -124,14 +124,14 @@ def test_on_a_small_terminal_no_id_is_broken_and_off_it_no_line_ends_in_blanks(d
 def test_a_failed_delivery_says_what_can_be_done(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     shown = desk.credits.run("show", failed).stdout
-    assert f"mend that, then `credits replay {failed}`; or `credits dismiss {failed}`" in shown
+    assert f"fix the cause, then `credits replay {failed}`; or `credits dismiss {failed}`" in shown
     assert "grant not at Polar" in shown
 
 
 def test_where_nothing_is_found_an_embedded_store_is_named(alone: Credits) -> None:
     store = f"the store is embedded, in {alone.folder / 'data'}"
     done = alone.run("explain", "gone")
-    assert_one_clear_line(done, "nothing is known here of a delivery", store)
+    assert_one_clear_line(done, "nor the id of a delivery or an order", store)
     assert alone.json("status")["store"] == f"embedded, in {alone.folder / 'data'}"
 
 

@@ -36,7 +36,7 @@ def test_what_did_not_fail_cannot_be_dismissed_and_then_nothing_is(desk: Desk) -
     before = desk.memory()
     done = desk.credits.run("dismiss", failed, granted, waiting)
     assert_one_clear_line(
-        done, "only failed", f"{granted} is granted", f"{waiting} is waiting", "nothing was done"
+        done, "only failed", f"{granted} is granted", f"{waiting} is waiting", "nothing was dismissed"
     )
     assert_one_clear_line(desk.credits.run("dismiss", failed, "gone"), "no delivery gone")
     assert desk.memory() == before

@@ -128,7 +128,7 @@ def test_show_tells_of_an_order_all_that_was_granted_for_it_and_taken_back(shop:
     assert shop.status_of(bought) == ("granted", "107 api_usage, 52 images")
     assert shop.status_of(REFUNDS[1]) == ("granted", "took back 20 api_usage")
     shown = shop.credits.run("show", REFUNDS[1]).stdout
-    assert f"20 api_usage by by-money, as credits:refund:{ORDER}:500:api_usage" in shown
+    assert f"20 api_usage by by-money, key credits:refund:{ORDER}:500:api_usage" in shown
 
 
 def test_what_is_taken_back_says_so_at_polar(shop: Desk) -> None:

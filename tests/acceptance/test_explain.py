@@ -54,12 +54,12 @@ class TestFile:
         lines = shown(nothing_there, str(PURCHASE))
         for line in (
             "type order.paid",
-            "is purchase",
+            "trigger purchase",
             f"product {PRODUCT}",
             f"order {ORDER}",
             f"customer {CUSTOMER}",
-            "matches pack gives 10 api_usage",
-            f"would be 10 api_usage, as {KEY}",
+            "match pack grants 10 api_usage",
+            f"would grant 10 api_usage, key {KEY}",
             "if run now grant 10 api_usage",
         ):
             assert line in lines
@@ -73,7 +73,7 @@ class TestFile:
             "customer_id": CUSTOMER,
             "product_id": PRODUCT,
             "refunded_amount": None,
-            "rules": [{"rule": "pack", "matches": True, "because": "gives 10 api_usage", "fails": False}],
+            "rules": [{"rule": "pack", "matches": True, "because": "grants 10 api_usage", "fails": False}],
             "planned": [{"key": KEY, "meter": "api_usage", "credits": 10, "rules": ["pack"]}],
             "grants": [],
             "outlook": "grant 10 api_usage",
@@ -104,14 +104,14 @@ class TestFile:
     def test_without_a_webhook_in_it_says_so(self, alone: Credits) -> None:
         (alone.folder / "notes.txt").write_text("no event")
         lines = shown(alone, "notes.txt")
-        assert lines[0] == "type no webhook that can be read"
+        assert lines[0] == "type not a readable webhook"
         assert lines[-1].startswith("if run now fail: the body cannot be read: ")
 
     def test_is_explained_by_the_rules_alone_where_redis_is_away(self, alone: Credits) -> None:
         here = alone.with_settings(REDIS_URL="redis://:open-sesame@127.0.0.1:9/0")
         done = here.run("explain", str(PURCHASE))
         assert done.returncode == 0
-        assert "by the rules alone, as the ledger cannot be asked" in done.stderr
+        assert "explaining by the rules alone, as the ledger cannot be read" in done.stderr
         assert "open-sesame" not in done.stderr
         assert "grant 10 api_usage" in done.stdout
         assert here.json("explain", str(PURCHASE))["outlook"] == "grant 10 api_usage"
@@ -140,9 +140,9 @@ class TestDelivery:
         (granted,) = desk.grant(PURCHASE.read_bytes())
         desk.rules(TWENTY)
         lines = shown(desk.credits, granted)
-        assert "matches pack gives 20 api_usage" in lines
+        assert "match pack grants 20 api_usage" in lines
         (line,) = [line for line in lines if line.startswith("granted ")]
-        assert line.endswith(f"10 api_usage by pack, as {KEY}")
+        assert line.endswith(f"10 api_usage by pack, key {KEY}")
         assert not [line for line in lines if line.startswith("would be")]
         outlook = "nothing: 10 api_usage already granted (today's rules say 20 api_usage: left alone)"
         assert lines[-1] == f"if run now {outlook}"
@@ -154,14 +154,14 @@ class TestDelivery:
         one = desk.credits.json("explain", skipped)
         assert one["rules"] == [{"rule": "pack", "matches": False, "because": because, "fails": False}]
         assert one["outlook"] == f"skip: rule pack: {because}"
-        assert f"does not pack {because}" in shown(desk.credits, skipped)
+        assert f"no match pack ({because})" in shown(desk.credits, skipped)
 
     def test_that_was_skipped_shows_what_mended_rules_would_give(self, desk: Desk) -> None:
         desk.rules(NOBODY)
         (skipped,) = desk.grant(purchase(1))
         desk.rules(TEN)
         lines = shown(desk.credits, skipped)
-        assert f"would be 10 api_usage, as credits:order:{some_id(1)}:api_usage" in lines
+        assert f"would grant 10 api_usage, key credits:order:{some_id(1)}:api_usage" in lines
         (line,) = [line for line in lines if line.startswith("delivery ")]
         assert line.endswith(f"skipped: no rule names product {PRODUCT}")
 
@@ -178,29 +178,29 @@ class TestDelivery:
             assert [(grant["key"], grant["status"]) for grant in one["grants"]] == [(KEY, "claimed")]
             assert [each["id"] for each in one["deliveries"]] == [waiting]
             assert one["outlook"] == "grant 10 api_usage, as claimed before"
-        assert f"grant not at Polar 10 api_usage by pack, as {KEY}" in shown(desk.credits, ORDER)
+        assert f"grant not at Polar yet 10 api_usage by pack, key {KEY}" in shown(desk.credits, ORDER)
 
     def test_that_cannot_be_read_is_told_why(self, desk: Desk) -> None:
         (failed,) = desk.grant(b"no event")
         lines = shown(desk.credits, failed)
-        assert lines[0] == "type no webhook that can be read"
+        assert lines[0] == "type not a readable webhook"
         assert lines[-1].startswith("if run now fail: the body cannot be read: ")
 
     def test_of_a_final_invoice_names_that_beside_each_rule(self, desk: Desk) -> None:
         (skipped,) = desk.grant(payload("order_paid_subscription_cancel_final_invoice"))
         reason = "final invoice of an ended subscription: never credited"
         lines = shown(desk.credits, skipped)
-        assert "is nothing that rules can name" in lines
-        assert f"does not pack {reason}" in lines
+        assert "trigger none that a rule can name" in lines
+        assert f"no match pack ({reason})" in lines
         assert lines[-1] == f"if run now skip: {reason}"
 
     def test_of_a_refund_shows_how_much_and_what_it_took_back(self, desk: Desk) -> None:
         desk.rules(REVOKED)
         _, refunded = desk.grant(PURCHASE.read_bytes(), refund("order_refunded_partial"))
         lines = shown(desk.credits, refunded)
-        assert "refunded 300 all told, in cents: 30 % of what was paid" in lines
+        assert "refunded 300 cents in total, 30 % of what was paid" in lines
         assert any(
-            line.endswith(f"3 api_usage by pack, as credits:refund:{ORDER}:300:api_usage") for line in lines
+            line.endswith(f"3 api_usage by pack, key credits:refund:{ORDER}:300:api_usage") for line in lines
         )
         assert lines[-1] == "if run now nothing: the refunded share has already been taken back"
 
@@ -210,17 +210,17 @@ class TestDelivery:
         desk.rules("version: 2\n")
         done = desk.credits.run("explain", granted)
         assert done.returncode == 0
-        assert done.stderr.startswith("without rules, as they cannot be used: ")
-        assert f"10 api_usage by pack, as {KEY}" in done.stdout
+        assert done.stderr.startswith("explaining without the rules, which cannot be used: ")
+        assert f"10 api_usage by pack, key {KEY}" in done.stdout
         last = " ".join(done.stdout.splitlines()[-1].split())
-        assert last == "if run now not told: the rules cannot be used"
+        assert last == "if run now unknown: the rules file cannot be used"
 
     def test_whose_rule_cannot_be_worked_out_says_which_and_why(self, desk: Desk) -> None:
         desk.rules(TEN.replace("api_usage: 10", 'api_usage: "int(order.metadata.n)"'))
         (failed,) = desk.grant(PURCHASE.read_bytes())
         why = "api_usage: int(order.metadata.n): 'n' is missing (order.metadata.n is missing)"
         lines = shown(desk.credits, failed)
-        assert f"fails pack {why}" in lines
+        assert f"error pack {why}" in lines
         assert lines[-1] == f"if run now fail: rule pack, {why}"
 
 
@@ -253,13 +253,13 @@ class TestOrder:
         assert (one["rules"], one["deliveries"], one["planned"]) == ([], [], [])
         assert [(grant["key"], grant["credits"]) for grant in one["grants"]] == [(KEY, 10)]
         lines = shown(desk.credits, ORDER)
-        assert any(line.endswith(f"10 api_usage by pack, as {KEY}") for line in lines)
-        assert lines[-1] == "if run now nothing: its delivery is no longer kept, and what was granted stands"
+        assert any(line.endswith(f"10 api_usage by pack, key {KEY}") for line in lines)
+        assert lines[-1] == "if run now nothing: its delivery is no longer kept; what was granted is kept"
 
 
 def test_what_nobody_knows_is_one_clear_line(desk: Desk) -> None:
     done = desk.credits.run("explain", some_id(7))
-    assert_one_clear_line(done, some_id(7), "is no file", "credits deliveries")
+    assert_one_clear_line(done, some_id(7), "is not a file", "credits deliveries")
 
 
 def test_a_delivery_cannot_be_explained_while_redis_is_away(alone: Credits) -> None:
@@ -268,11 +268,11 @@ def test_a_delivery_cannot_be_explained_while_redis_is_away(alone: Credits) -> N
 
 
 def test_an_argument_longer_than_any_name_is_one_clear_line(desk: Desk) -> None:
-    assert_one_clear_line(desk.credits.run("explain", "x" * 300), "is no file")
+    assert_one_clear_line(desk.credits.run("explain", "x" * 300), "is not a file")
 
 
 def test_a_mistyped_file_brings_no_server_into_being(alone: Credits) -> None:
-    assert_one_clear_line(alone.run("explain", "gone.json"), "gone.json is no file")
+    assert_one_clear_line(alone.run("explain", "gone.json"), "gone.json is not a file")
     assert [path.name for path in alone.folder.iterdir()] == ["rules.yaml"]
 
 

@@ -75,7 +75,7 @@ def test_off_a_terminal_it_wants_a_yes_and_touches_nothing_without(desk: Desk) -
     desk.grant(purchase(1))
     before = desk.memory()
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
-    assert_wrong_use(done, "1 body would be erased for ever; say --yes")
+    assert_wrong_use(done, "this would erase 1 body for ever: add --yes to confirm")
     assert desk.memory() == before
 
 
@@ -88,7 +88,7 @@ def test_its_question_is_not_among_what_it_prints(desk: Desk) -> None:
 
 @pytest.mark.parametrize("what", ["ada@example.com", "usr_d920e2ae68", ""])
 def test_a_customer_is_named_by_polars_id(alone: Credits, what: str) -> None:
-    assert_wrong_use(alone.run("forget", "--customer", what), "is no customer's id at Polar")
+    assert_wrong_use(alone.run("forget", "--customer", what), "is not a customer's id at Polar")
 
 
 def test_what_waits_is_left_to_be_granted_and_named(desk: Desk) -> None:
@@ -115,8 +115,11 @@ def test_explain_says_so_and_what_was_granted(desk: Desk, forgotten: str, by: st
     what = {"delivery": forgotten, "order": ORDER}[by]
     one = desk.credits.json("explain", what)
     assert [grant["credits"] for grant in one["grants"]] == [10]
-    assert one["outlook"] == f"nothing: body erased on {TODAY} (credits forget), and what was granted stands"
-    assert f"body erased on {TODAY}" in desk.credits.run("explain", what).stdout
+    assert (
+        one["outlook"]
+        == f"nothing: its body was erased on {TODAY} (credits forget); what was granted is kept"
+    )
+    assert f"its body was erased on {TODAY}" in desk.credits.run("explain", what).stdout
 
 
 def test_explain_prefers_a_delivery_that_can_be_read(desk: Desk, forgotten: str) -> None:
@@ -129,7 +132,7 @@ def test_explain_prefers_a_delivery_that_can_be_read(desk: Desk, forgotten: str)
 def test_replay_says_of_a_named_one_that_its_body_is_erased(desk: Desk, forgotten: str) -> None:
     for args in ([], ["--dry-run"]):
         done = desk.credits.run("replay", forgotten, "--yes", *args)
-        assert_one_clear_line(done, "cannot be run again", forgotten, f"body erased on {TODAY}")
+        assert_one_clear_line(done, "cannot be replayed", forgotten, f"body erased on {TODAY}")
 
 
 def test_replay_of_many_leaves_out_what_is_erased(desk: Desk) -> None:

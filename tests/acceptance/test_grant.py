@@ -261,7 +261,7 @@ def test_a_manual_delivery_can_be_shown_explained_and_replayed(desk: Desk) -> No
     assert (shown["type"], shown["status"], shown["customer_id"]) == ("manual.grant", "granted", CUSTOMER)
     assert json.loads(shown["body"])["data"]["reason"] == "why not"
     lines = [" ".join(line.split()) for line in desk.credits.run("show", one["delivery"]).stdout.splitlines()]
-    assert {"reason 5 api_usage", "given for why not"} <= set(lines)
+    assert {"reason 5 api_usage", "granted for why not"} <= set(lines)
     assert any("5 api_usage by hand" in line for line in lines)
     explained = desk.credits.json("explain", one["delivery"])
     assert explained["outlook"] == "nothing: 5 api_usage already granted"

@@ -96,8 +96,8 @@ def test_questions_that_contradict_each_other_are_wrong_use(desk: Desk) -> None:
 
 def test_customer_and_order_are_named_by_their_ids(alone: Credits) -> None:
     for args in (("--customer", "ada@example.com"), ("--customer", "")):
-        assert_wrong_use(alone.run("grants", *args), "is no customer's id at Polar")
-    assert_wrong_use(alone.run("grants", "--order", "4711"), "'4711' is no order's id")
+        assert_wrong_use(alone.run("grants", *args), "is not a customer's id at Polar")
+    assert_wrong_use(alone.run("grants", "--order", "4711"), "'4711' is not an order's id")
 
 
 def test_an_id_may_be_written_as_people_copy_it(desk: Desk) -> None:

@@ -75,7 +75,7 @@ def test_a_meter_that_the_order_has_not_is_refused(desk: Desk) -> None:
 
 
 def test_an_order_is_named_by_its_id(desk: Desk) -> None:
-    assert_wrong_use(desk.credits.run("revoke", "ada"), "'ada' is no order's id")
+    assert_wrong_use(desk.credits.run("revoke", "ada"), "'ada' is not an order's id")
 
 
 def test_a_revocation_can_be_shown_explained_and_replayed(desk: Desk) -> None:

@@ -1,14 +1,19 @@
 """docs/cli.md and the help of the commands: what they promise is so."""
 
+import inspect
 import re
 import shlex
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 import typer.core
 
-from app.cli.reference import PRINTED, reference
-from app.cli.root import SECTIONS, root
+import app.cli
+from app.cli.commands import COMMANDS as TABLE
+from app.cli.reference import reference
+from app.cli.root import root
 from tests.support.json_shapes import fits
 from tests.support.paths import ROOT
 
@@ -43,9 +48,24 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) > len(COMMANDS)
 
 
-def test_every_command_stands_in_one_section_of_the_help() -> None:
-    listed = [name for names in SECTIONS.values() for name in names]
-    assert sorted(listed) == sorted(COMMANDS)
+def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
+    assert set(COMMANDS) == set(TABLE)
+    modules = [import_module(one.name) for one in iter_modules(app.cli.__path__, "app.cli.")]
+    functions = {
+        function
+        for module in modules
+        for function in vars(module).values()
+        if inspect.isfunction(function) and "Example: credits" in (function.__doc__ or "")
+    }
+    listed = {row.run for row in TABLE.values() if not isinstance(row.run, typer.Typer)}
+    within_groups = {
+        each.callback
+        for row in TABLE.values()
+        if isinstance(row.run, typer.Typer)
+        for each in [*row.run.registered_commands, row.run.registered_callback]
+        if each
+    }
+    assert functions == listed | within_groups
 
 
 def test_whatever_a_command_prints_for_machines_is_documented() -> None:
@@ -53,9 +73,9 @@ def test_whatever_a_command_prints_for_machines_is_documented() -> None:
         name
         for name, command in COMMANDS.items()
         for option in command.params
-        if "--json" in option.opts and "Print for machines" in (option.help or "")
+        if "--json" in option.opts and "Print JSON" in (option.help or "")
     }
-    assert documented == set(PRINTED)
+    assert documented == {name for name, row in TABLE.items() if row.prints}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +88,6 @@ def test_whatever_a_command_prints_for_machines_is_documented() -> None:
     ],
 )
 def test_a_field_more_or_less_or_of_another_type_would_be_seen(value: dict[str, Any]) -> None:
-    shape = PRINTED["check"][""]
+    shape = TABLE["check"].prints[""]
     assert fits([{"level": "ok", "what": "token", "detail": "set"}], shape)
     assert not fits([value], shape)

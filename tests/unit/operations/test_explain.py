@@ -11,7 +11,7 @@ from workers.core.claims import Standing
 from workers.core.delivery_plans import plan_delivery
 from workers.core.envelope import peek_type
 from workers.core.planning import plan_for
-from workers.operations.explain import Explanation, RuleView, explain, rule_views
+from workers.operations.explain.explanation import Explanation, RuleView, explain, rule_views
 
 CREDITABLE = [*PAID, *CYCLED, "customer_created"]
 
@@ -57,7 +57,7 @@ def test_each_rule_says_what_it_gives_or_what_kept_it_and_what_it_saw() -> None:
         "earlier": (False, f"created {created}, but the rule ended at 2026-11-01T00:00:00Z"),
         "bigger": (False, "order.net_amount > 5000 is false (order.net_amount is 1000)"),
         "nothing": (False, "gives 0 api_usage and images"),
-        "pack": (True, "gives 10 api_usage, 0.5 images"),
+        "pack": (True, "grants 10 api_usage, 0.5 images"),
     }
 
 
@@ -86,7 +86,7 @@ def test_one_rule_that_fails_fails_the_whole_and_the_others_still_say_what_they_
         "(order.metadata.seats is missing)"
     )
     assert told.rules == (
-        RuleView(rule="pack", matches=True, because="gives 10 api_usage"),
+        RuleView(rule="pack", matches=True, because="grants 10 api_usage"),
         RuleView(rule="seats", matches=False, because=failure.removeprefix("rule seats, "), fails=True),
     )
     assert (told.plan.failure if told.plan else "", told.outlook) == (failure, f"fail: {failure}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.output import store_of
+from app.cli.output import store_name
 from config.errors import ConfigError
 from config.settings import (
     Settings,
@@ -268,7 +268,7 @@ def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_store_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str, shown: str
 ) -> None:
-    assert store_of(settings_with(monkeypatch, REDIS_URL=url)) == shown
+    assert store_name(settings_with(monkeypatch, REDIS_URL=url)) == shown
 
 
 def test_the_example_of_an_env_file_sets_nothing_that_nobody_reads(

@@ -1,0 +1,33 @@
+"""What a command starts with: its settings, its log, and the stores."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.cli.output import console, describe_store, literal
+from config.settings import Settings, load_settings
+from workers.monitoring.logs import configure_logging
+from workers.store.stores import Stores, stores
+
+
+def read_settings(process: str, *, json_logs: bool = False, quiet: bool = False) -> Settings:
+    """Read the settings and set up logging.
+
+    ``quiet`` is for commands that print results: they log errors alone, and on a terminal nothing, because
+    the results name what failed and a log line would break into them.
+    """
+    settings = load_settings()
+    level: str = settings.log_level
+    if quiet and level != "debug":
+        level = "critical" if sys.stderr.isatty() else "error"
+    configure_logging("json" if json_logs else settings.log_format, level, process=process)
+    return settings
+
+
+@contextmanager
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    """Yield the stores; warn if the embedded one is empty, as the user may be in the wrong folder."""
+    with stores(settings) as held:
+        if settings.redis_url is None and not held.redis.dbsize():
+            console(stderr=True).print(literal(f"nothing is stored here yet: {describe_store(settings)}"))
+        yield held

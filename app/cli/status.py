@@ -1,0 +1,65 @@
+"""``credits status``: whether all is well, and how many deliveries wait or failed."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from app.cli.context import open_stores, read_settings
+from app.cli.options import Json
+from app.cli.output import Cell, describe_store, format_age, format_count, print_json, print_table, store_name
+from app.cli.shapes import CheckJson, StatusJson
+from app.cli.to_json import iso_or_none
+from workers.core.delivery import Status
+from workers.monitoring.health import Check, all_well, examine
+from workers.store.queue import queue_length
+
+
+def status(
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless all is well.")] = False,
+    json: Json = False,
+) -> None:
+    """Show whether all is well, and how many deliveries wait or failed.
+
+    Example: credits status --strict
+    """
+    settings = read_settings("status", quiet=True)
+    with open_stores(settings) as held:
+        checks = examine(held.redis)
+        counts = held.deliveries.count_by_status()
+        newest = next(held.deliveries.newest(), None)
+        grants = held.ledger.count_grants()
+        jobs = queue_length(held.redis)
+    failed = Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed")
+    well = all_well([*checks, failed])
+    last = newest.received_at if newest else None
+    if json:
+        answer: StatusJson = {
+            "well": well,
+            "checks": {one.name: _check_json(one) for one in (*checks, failed)},
+            "deliveries": {status.value: count for status, count in counts.items()},
+            "grants": grants,
+            "queued_jobs": jobs,
+            "last_delivery_at": iso_or_none(last),
+            "store": store_name(settings),
+        }
+        print_json(answer)
+    else:
+        rows: list[list[Cell]] = [[one.name, _verdict(one.ok), one.detail] for one in checks]
+        kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
+        rows.append(["deliveries", _verdict(failed.ok), kept])
+        rows.append(["queue", "", format_count(jobs, "RQ job")])
+        rows.append(["store", "", describe_store(settings)])
+        rows.append(["grants", "", f"{grants} confirmed by Polar"])
+        rows.append(["newest", "", format_age(last) if last else "no delivery yet"])
+        print_table(["", "", ""], rows)
+    if strict and not well:
+        raise typer.Exit(1)
+
+
+def _verdict(ok: bool) -> Text:
+    return Text("ok", style="green") if ok else Text("NOT OK", style="red")
+
+
+def _check_json(one: Check) -> CheckJson:
+    return {"ok": one.ok, "detail": one.detail}

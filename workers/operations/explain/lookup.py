@@ -1,0 +1,89 @@
+"""Finds what is to be explained: a webhook's body, a delivery by its id, or an order by its id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from config.rules import NO_RULES, Rules
+from workers.core.claims import Standing
+from workers.core.delivery import Delivery, Status
+from workers.core.delivery_plans import PlannedDelivery, plan_delivery
+from workers.core.envelope import ORDER_PAID, peek_type
+from workers.core.grants import order_subject
+from workers.core.planning import Plan
+from workers.operations.explain.explanation import Explanation, explain
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+
+_MOST_WAITING_READ = 1_000  # bodies are read one by one; this many take a tenth of a second
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """An explanation, and the stored deliveries that it is about, oldest first."""
+
+    explanation: Explanation
+    deliveries: Sequence[Delivery] = ()
+
+
+def explain_body(body: bytes, rules: Rules, ledger: Ledger | None) -> Explanation:
+    """Explain a webhook's body; without a ledger, as if nothing had been granted yet."""
+    planned = plan_delivery(peek_type(body) or "", body, rules)
+    return explain(planned, rules, _standing(planned, ledger))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explainer:
+    """Explains what is stored. Changes nothing."""
+
+    deliveries: DeliveryStore
+    ledger: Ledger
+    rules: Rules
+
+    def explain_id(self, id_: str) -> Explained | None:
+        """Explain a delivery or an order by its id; None if neither is known.
+
+        Of an order's deliveries the one that reports its payment is explained.
+        """
+        found = self.deliveries.get([id_]) or [*self.deliveries.about_order(id_), *self._find_waiting(id_)]
+        if not found:
+            return self._explain_from_ledger(id_)
+        one = max(found, key=lambda each: (not each.erased_at, each.type == ORDER_PAID, each.received_at))
+        oldest_first = sorted(found, key=lambda each: each.received_at)
+        return Explained(explanation=self._explain(one), deliveries=oldest_first)
+
+    def _explain(self, one: Delivery) -> Explanation:
+        if one.erased_at:
+            standing = self.ledger.find(one.subject or "")
+            outlook = (
+                f"nothing: its body was erased on {one.erased_at:%Y-%m-%d} (credits forget); "
+                "what was granted is kept"
+            )
+            return Explanation(type=one.type, standing=standing, outlook=outlook)
+        planned = plan_delivery(one.type, self.deliveries.body(one.id), self.rules)
+        return explain(planned, self.rules, _standing(planned, self.ledger))
+
+    def _explain_from_ledger(self, order_id: str) -> Explained | None:
+        """Explain an order whose deliveries are no longer kept, by what the ledger has."""
+        standing = self.ledger.find(order_subject(order_id))
+        if not standing.claims:
+            return None
+        outlook = "nothing: its delivery is no longer kept; what was granted is kept"
+        return Explained(explanation=Explanation(type=ORDER_PAID, standing=standing, outlook=outlook))
+
+    def _find_waiting(self, order_id: str) -> list[Delivery]:
+        """Return the waiting deliveries about an order: they are not indexed by order before they settle."""
+        newest = islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ)
+        return [one for one in newest if _is_about(order_id, one.type, self.deliveries.body(one.id))]
+
+
+def _is_about(order_id: str, type_: str, body: bytes) -> bool:
+    if order_id.encode() not in body:
+        return False
+    plan = plan_delivery(type_, body, NO_RULES).plan
+    return plan is not None and plan.order_id == order_id
+
+
+def _standing(planned: PlannedDelivery, ledger: Ledger | None) -> Standing:
+    plan = planned.plan or Plan(subject="")
+    return ledger.find_for_plan(plan) if ledger else Standing(subject=plan.subject)

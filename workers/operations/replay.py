@@ -1,0 +1,53 @@
+"""Runs stored deliveries again, by today's rules."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.rules import Rules
+from workers.core.delivery import Delivery, Outcome, Status
+from workers.core.delivery_plans import plan_delivery
+from workers.core.dry_run import dry_run_text
+from workers.core.planning import Plan
+from workers.operations.pacing import Pacer, run_batches
+from workers.pipeline.granter import Granter
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Deliveries to replay, oldest first, and how many were left out because their bodies were erased."""
+
+    deliveries: Sequence[Delivery]
+    erased: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayer:
+    """Selects deliveries, previews a replay, and runs it."""
+
+    deliveries: DeliveryStore
+    ledger: Ledger
+
+    def select(
+        self, statuses: Sequence[Status], *, type_: str | None = None, since: datetime | None = None
+    ) -> Selection:
+        """Return the deliveries of these statuses, without dismissed ones.
+
+        A person may have handled a dismissed delivery in another way, so it is replayed only by its id.
+        """
+        newest_first = self.deliveries.newest(statuses, since=since)
+        found = [one for one in newest_first if type_ in {None, one.type} and not one.is_dismissed]
+        kept = [one for one in reversed(found) if not one.erased_at]
+        return Selection(deliveries=kept, erased=len(found) - len(kept))
+
+    def preview(self, delivery: Delivery, rules: Rules) -> str:
+        """Return what a replay would do. Changes nothing."""
+        planned = plan_delivery(delivery.type, self.deliveries.body(delivery.id), rules)
+        return dry_run_text(planned, self.ledger.find_for_plan(planned.plan or Plan(subject="")))
+
+    def run(self, ids: Sequence[str], granter: Granter, pacer: Pacer) -> Iterator[list[Outcome]]:
+        """Run these deliveries; yield what became of them, batch by batch."""
+        reopen = self.deliveries.reopen
+        return run_batches(ids, reopen, pacer=pacer, granter=granter, store=self.deliveries)

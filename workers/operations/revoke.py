@@ -1,0 +1,94 @@
+"""Takes an order's credits back by hand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from config.wording import describe_unknown
+from workers.core.claims import Claim, Standing
+from workers.core.delivery import Outcome
+from workers.core.grants import Grant, order_subject, revoke_subject
+from workers.core.manual import ManualRevoke
+from workers.core.takebacks import due_take_backs, why_none_due
+from workers.core.wording import credits_text
+from workers.errors import GranterError
+from workers.operations.pacing import Pacer, run_batches
+from workers.pipeline.granter import Granter
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+
+
+class NotCreditedError(GranterError):
+    """There is nothing to take back: the order was not credited, or not on that meter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revocation:
+    """A request to take an order's credits back, and what the ledger has for that order."""
+
+    request: ManualRevoke
+    standing: Standing
+
+    @property
+    def claims(self) -> list[Claim]:
+        """Return what was taken back by hand already, on the requested meters."""
+        meters = {grant.meter for grant in self.standing.own.grants} if self.standing.own else set()
+        wanted = {
+            revoke_subject(self.request.order_id, meter)
+            for meter in meters
+            if self.request.meter in {None, meter}
+        }
+        return [claim for claim in self.standing.claims if claim.subject in wanted]
+
+    @property
+    def grants(self) -> list[Grant]:
+        """Return the grants to send: those that are claimed and not at Polar yet, and new ones."""
+        claimed = [grant for claim in self.claims for grant in claim.unsettled]
+        new = due_take_backs(self.standing, self.request.delivery_id, self.request.plan().revoke)
+        return [*claimed, *(grant for one in new for grant in one.grants)]
+
+    @property
+    def prospect(self) -> str:
+        """Return what a run would do, such as ``take back 10 api_usage``."""
+        if grants := self.grants:
+            return f"take back {credits_text(grants).removeprefix('took back ')}"
+        return f"nothing: {why_none_due(self.standing, None, self.request.plan().revoke)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revoker:
+    """Plans and runs revocations."""
+
+    deliveries: DeliveryStore
+    ledger: Ledger
+
+    def plan(self, order_id: str, meter: str | None) -> Revocation:
+        """Plan to take back all that the order was credited, or what it was credited on ``meter``.
+
+        Raises NotCreditedError.
+        """
+        standing = self.ledger.find(order_subject(order_id))
+        if standing.own is None:
+            raise NotCreditedError(f"order {order_id} has not been credited: there is nothing to take back")
+        grants = standing.own.grants
+        meters = [grant.meter for grant in grants]
+        if meter is not None and meter not in meters:
+            credited = f"this order was credited {credits_text(grants)}"
+            raise NotCreditedError(describe_unknown("meter", meter, meters, credited))
+        customer_id = grants[0].customer_id if grants else standing.claims[-1].grants[0].customer_id
+        request = ManualRevoke(order_id=order_id, customer_id=customer_id, meter=meter)
+        return Revocation(request=request, standing=standing)
+
+    def run(self, planned: Revocation, granter: Granter, pacer: Pacer) -> Iterator[list[Outcome]]:
+        """Store the request as a delivery and run it; yield its outcome."""
+        return run_batches(
+            [planned.request],
+            lambda some: self.deliveries.store_and_lease([one.delivery() for one in some]),
+            pacer=pacer,
+            granter=granter,
+            store=self.deliveries,
+        )
+
+    def read_again(self, planned: Revocation) -> Revocation:
+        """Return the revocation with what the ledger has by now."""
+        standing = self.ledger.find(order_subject(planned.request.order_id))
+        return Revocation(request=planned.request, standing=standing)
