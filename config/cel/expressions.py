@@ -22,9 +22,7 @@ from config.cel.error_messages import (
 from config.cel.references import Reference, one_line, references_in
 
 MAX_CHARACTERS = 2_000  # CEL itself limits depth (32) and steps (10,000)
-_UNREADABLE = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
-)  # control characters and lone surrogates
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # controls, lone surrogates
 
 _TYPES = {
     "order": cel.Type.DYN,
@@ -38,12 +36,13 @@ NAMES = tuple(_TYPES)
 _ENVIRONMENT = cel.NewEnv(variables=_TYPES)
 
 _GREATEST_INT = 2**63 - 1
-_PLAIN_TYPES = {cel.Type.BOOL.name(), cel.Type.INT.name(), cel.Type.UINT.name(), cel.Type.DOUBLE.name(),
-         cel.Type.STRING.name()}  # fmt: skip
+_PLAIN_TYPES = {
+    plain.name() for plain in (cel.Type.BOOL, cel.Type.INT, cel.Type.UINT, cel.Type.DOUBLE, cel.Type.STRING)
+}
 
 
 class Missing:
-    """The type of ``MISSING``, which is looked up where a webhook has no field at all, not even null."""
+    """The type of ``MISSING``, the value of a field that a webhook does not have, not even as null."""
 
 
 MISSING = Missing()

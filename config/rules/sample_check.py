@@ -21,7 +21,7 @@ def find_amount_problem(expression: Expression, triggers: Collection[Trigger]) -
 
 
 def find_condition_problem(expression: Expression, triggers: Collection[Trigger]) -> str:
-    """Return why a condition is not true or false, or never true, on the samples of ``triggers``."""
+    """Return why a condition is not a boolean or never true on the samples of ``triggers``; else empty."""
     mismatch = _find_mismatch(expression, triggers, _is_truth, "which is neither true nor false")
     return mismatch or _find_absence(expression, triggers, "this is never true")
 

@@ -1,4 +1,4 @@
-"""What a rule grants: numbers, expressions, and what they come to."""
+"""Amounts: numbers, expressions, and their values."""
 
 import re
 from decimal import Decimal
@@ -24,7 +24,7 @@ def amount_problem(text: str) -> str:
 class TestNumbers:
     @given(st.integers(1, 10**15 - 1), st.integers(0, 12))
     def test_are_exact_and_survive_a_double(self, digits: int, decimals: int) -> None:
-        """What may be written comes back exactly, also after Polar stored it as a JSON number."""
+        """Every valid amount is exact, also after Polar has stored it as a JSON number."""
         written = Decimal(digits).scaleb(-decimals)
         if written >= 10**12:
             return
@@ -55,19 +55,19 @@ class TestNumbers:
         ],
     )
     def test_that_are_none_are_refused(self, text: str, message: str) -> None:
-        """Nothing but plain positive digits is taken for a number."""
+        """Only plain positive digits are a valid number."""
         assert message in amount_problem(text)
 
     @pytest.mark.parametrize("text", ["999999999999", "999999999999.999", "0.000000000001", "1.50"])
     def test_at_the_bounds_are_allowed(self, text: str) -> None:
-        """The largest and smallest amounts are read."""
+        """The largest and the smallest amounts are valid."""
         assert amount(text) == Decimal(text)
 
 
 class TestExpressions:
     @pytest.mark.parametrize("text", ["1000 * seats", "order.net_amount * 12 / 100", "-seats", "seats - 1"])
     def test_may_be_plain_or_quoted(self, text: str) -> None:
-        """YAML's text is CEL's, with or without quotes."""
+        """CEL gets the same text, with or without quotes."""
         expression = amount(text)
 
         assert isinstance(expression, Expression)
@@ -86,8 +86,8 @@ class TestExpressions:
             ("size('héllo')", "5"),
         ],
     )
-    def test_that_look_at_no_webhook_are_worked_out_at_once(self, text: str, credits_: str) -> None:
-        """A constant is the number that it comes to."""
+    def test_without_variables_are_evaluated_at_once(self, text: str, credits_: str) -> None:
+        """A constant expression is read as its number."""
         assert the_amount(granting(text)) == Decimal(credits_)
 
     @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ class TestExpressions:
         ],
     )
     def test_that_never_give_an_amount_are_refused(self, text: str, message: str) -> None:
-        """What can be told without a webhook is told when the file is read."""
+        """A mistake that shows without a webhook is reported when the file is read."""
         assert complaint(granting(text)) == message
 
-    def test_that_might_look_at_a_webhook_are_left_alone(self) -> None:
-        """With a variable's name anywhere in it, even in a string, it is not taken for a constant."""
+    def test_that_may_use_a_webhook_are_not_evaluated(self) -> None:
+        """An expression with a variable's name anywhere, even in a string, does not count as constant."""
         assert isinstance(the_amount(granting("size('seats')")), Expression)
         assert isinstance(the_amount(granting(".seats * 10")), Expression)
 
@@ -147,7 +147,7 @@ class TestWorkingOut:
         ],
     )
     def test_gives_what_was_meant(self, text: str, credits_: str) -> None:
-        """Amounts are exact where CEL is, and rid of binary dust where it is not; a dusty 0 is 0."""
+        """Amounts are exact, or rounded where CEL has a rounding error; almost 0 is 0."""
         assert worked_out(text, cents=500, half=0.5, none=7) == Decimal(credits_)
 
     @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ class TestWorkingOut:
         ],
     )
     def test_fails_with_the_expression_and_the_values(self, text: str, words: str) -> None:
-        """Whoever reads a failure sees what was to be worked out, why it was not, and from what."""
+        """The message has the expression, the reason and the values used."""
         order = {"cents": 500, "no": 0, "nil": None, "text": "five", "yes": True, "list": [1], "huge": 1e30}
 
         assert str(failure(text, **order)) == f"{' '.join(text.split())}: {words}"
@@ -190,8 +190,8 @@ class TestWorkingOut:
             ("{'DE': 2}[order.customer.name]", "{'DE': 2}[order.customer.name]: a key is missing ("),
         ],
     )
-    def test_tells_nothing_personal(self, text: str, said: str) -> None:
-        """Reasons are logged and listed: names, addresses and what customers typed stay out of them."""
+    def test_shows_nothing_personal(self, text: str, said: str) -> None:
+        """Reasons are logged and listed, so they have no names, addresses or texts typed by customers."""
         order = {
             "customer": {"email": "ada@example.com", "name": "Ada"},
             "billing_name": "Ada",
@@ -213,19 +213,19 @@ credits_floats = st.floats(-(10.0**12), 10.0**12, exclude_min=True, exclude_max=
 
 class TestExact:
     @given(cents, hundredths)
-    def test_leaves_no_dust_of_a_rate(self, price: int, rate: int) -> None:
-        """Cents times a rate in hundredths, worked out in doubles, is what it is on paper."""
+    def test_removes_the_rounding_error_of_a_rate(self, price: int, rate: int) -> None:
+        """Cents times a rate in hundredths, computed in doubles, gives the exact product."""
         assert to_exact_decimal(float(price) * (rate / 100)) == Decimal(price) * Decimal(rate) / 100
         assert to_exact_decimal(float(price) * float(rate) / 100.0) == Decimal(price) * Decimal(rate) / 100
 
     @given(st.lists(hundredths, min_size=1, max_size=20))
-    def test_leaves_no_dust_of_a_sum(self, parts: list[int]) -> None:
-        """Sums of hundredths, worked out in doubles, are what they are on paper."""
+    def test_removes_the_rounding_error_of_a_sum(self, parts: list[int]) -> None:
+        """Sums of hundredths, computed in doubles, give the exact sum."""
         assert to_exact_decimal(sum(part / 100 for part in parts)) == Decimal(sum(parts)) / 100
 
     @given(credits_floats)
     def test_keeps_what_polar_keeps(self, value: float) -> None:
-        """At most 15 digits, 9 of them after the point: it stays the same, also as a JSON number."""
+        """A result has at most 15 digits, 9 of them after the point, and survives as a JSON number."""
         once = to_exact_decimal(value)
         digits = once.as_tuple()
 
@@ -236,12 +236,12 @@ class TestExact:
 
     @given(credits_floats)
     def test_changes_next_to_nothing(self, value: float) -> None:
-        """What is rounded away is less than anyone could mean."""
+        """Rounding changes an amount by less than any intended fraction."""
         assert abs(to_exact_decimal(value) - Decimal(value)) <= max(
             Decimal("0.0000000006"), abs(Decimal(value)) / 10**14
         )
 
     @given(st.integers(-(10**12), 10**12))
     def test_takes_integers_as_they_are(self, value: int) -> None:
-        """An integer has no dust."""
+        """An integer has no rounding error."""
         assert to_exact_decimal(value) == value

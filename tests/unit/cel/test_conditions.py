@@ -1,4 +1,4 @@
-"""A rule's ``when``: what may stand there, when it holds, and what is told where it does not."""
+"""A rule's ``when``: valid conditions, when they hold, and the explanation when they do not."""
 
 from collections.abc import Mapping
 from itertools import permutations
@@ -37,7 +37,7 @@ class TestInAFile:
         "text", ["order.paid", "seats > 1 && units > 1", "'false'", '"true"', ">-\n      seats\n      > 1"]
     )
     def test_is_any_expression_that_may_be_true(self, text: str) -> None:
-        """Plain, quoted or folded, and constants too: "false" in quotes switches a rule off."""
+        """It may be plain, quoted or folded, and also a constant: "false" in quotes disables a rule."""
         assert one_rule(f"name: a\n  when: {text}\n  grant: {{m: 1}}").when is not None
 
     @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ class TestInAFile:
             (f"seats == {'1' * 2000}", "longer than 2,000 characters"),
         ],
     )
-    def test_is_refused_where_it_is_no_question(self, text: str, message: str) -> None:
-        """What can never be true or false is told when the file is read, where it stands."""
+    def test_is_refused_if_it_is_not_a_condition(self, text: str, message: str) -> None:
+        """A condition that cannot be true or false is reported at its place when the file is read."""
         found = rule_problem(f"name: a\n  when: {text}\n  grant: {{m: 1}}")
 
         assert found.startswith(("5:9: rules[0].when: ", "5:8: rules[0].when: "))
@@ -85,7 +85,7 @@ class TestHolding:
         ],
     )
     def test_is_what_cel_says(self, text: str, is_true: bool) -> None:
-        """A condition that can be worked out holds or does not."""
+        """A condition holds exactly if CEL gives true."""
         assert holds(text) is is_true
 
     @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ class TestHolding:
         ],
     )
     def test_is_false_where_a_field_is_missing_or_null(self, text: str) -> None:
-        """Whatever is asked of nothing, the answer is no."""
+        """Any comparison with a missing field or a null is false."""
         assert holds(text) is False
 
     def test_looks_past_what_is_missing_where_it_does_not_matter(self) -> None:
@@ -141,7 +141,7 @@ class TestHolding:
         ],
     )
     def test_is_an_error_where_there_is_no_answer(self, text: str, message: str) -> None:
-        """Neither true nor false, and not for want of a field: somebody has to look."""
+        """A condition that is neither true nor false, with no field missing, is an error."""
         with pytest.raises(ConditionError) as caught:
             holds(text)
 
@@ -151,16 +151,16 @@ class TestHolding:
         "parts", list(permutations(["order.gone == 1", "order.currency > 5", "order.paid"]))
     )
     def test_is_false_where_one_part_is_in_whatever_order(self, parts: tuple[str, ...]) -> None:
-        """What is missing decides, though another part has no answer."""
+        """A part that is false decides, even if another part fails."""
         assert holds(" && ".join(parts)) is False
 
     def test_is_an_error_also_beside_a_null_that_was_asked_for(self) -> None:
-        """A part that has no answer is not excused by the null that another part looks at."""
+        """A part that fails is an error, even if another part uses a null."""
         with pytest.raises(ConditionError, match="it gives a text"):
             holds("order.discount == null && order.currency && seats > 0")
 
     def test_is_an_error_for_a_bad_pattern_whatever_its_letters(self) -> None:
-        """The library's words repeat the pattern, and it may be annulled."""
+        """The library's message repeats the pattern, which may contain the word null."""
         with pytest.raises(ConditionError, match="not a pattern"):
             holds("'abc'.matches('(' + order.metadata.campaign + 'null')")
 
@@ -181,7 +181,7 @@ outcomes = {
 class TestWhatIsUnmet:
     @given(st.lists(st.sampled_from(sorted(outcomes)), min_size=1, max_size=5))
     def test_is_the_first_part_that_is_false(self, parts: list[str]) -> None:
-        """A condition holds unless a part of it is false, and then the first such part is named."""
+        """A condition holds unless one of its parts is false; the first such part is named."""
         text = " && ".join(parts)
         false = [part for part in parts if not outcomes[part]]
 
@@ -190,7 +190,7 @@ class TestWhatIsUnmet:
 
     @given(st.permutations(["order.currency", "order.unpaid"]))
     def test_is_no_part_that_cannot_be_told(self, parts: list[str]) -> None:
-        """A part that is neither true nor false is not said to be false: && looked past it."""
+        """A part that is neither true nor false is not reported as false."""
         assert not holds(" && ".join(parts))
         assert explain_false(" && ".join(parts)) == "order.unpaid is false (order.unpaid is false)"
 
@@ -219,5 +219,5 @@ class TestWhatIsUnmet:
         ],
     )
     def test_is_told_with_the_values_that_it_saw(self, text: str, said: str) -> None:
-        """One line: the part, and what its fields are."""
+        """The explanation is one line: the part, and the values of its fields."""
         assert explain_false(text) == said

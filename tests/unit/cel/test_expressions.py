@@ -1,4 +1,4 @@
-"""Expressions: what they see of a webhook, what they cannot be, and what is told of mistakes in them."""
+"""Expressions: their variables, and the messages for mistakes in them."""
 
 import contextlib
 import gc
@@ -53,7 +53,7 @@ class TestWhatTheySee:
         assert evaluate("product.name", variables) == period["product"]["name"]
 
     def test_of_a_new_customer_is_the_customer(self) -> None:
-        """There is neither order, subscription nor product."""
+        """A new customer has no order, subscription or product."""
         variables = Variables.of_customer(data("customer_created"))
 
         assert evaluate("customer.name", variables) == "Ada Lovelace"
@@ -70,7 +70,7 @@ class TestWhatTheySee:
         ],
     )
     def test_as_seats_is_the_orders_else_the_subscriptions_else_1(self, name: str, seats: int) -> None:
-        """A checkout's order has its seats, a renewal's has not, and many have none at all."""
+        """A checkout's order has seats, a renewal's does not, and many orders have none at all."""
         assert evaluate("seats", Variables.of_order(data(name))) == seats
 
     @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ class TestWhatTheySee:
         [(7, 3, 7), (None, 3, 3), (None, None, 1), (0, 3, 0)],
     )
     def test_as_units_is_the_first_that_is_given(self, order: Any, subscription: Any, units: int) -> None:
-        """Also 0 is given."""
+        """A count of 0 counts as set."""
         assert (
             evaluate("units", Variables(order={"units": order}, subscription={"units": subscription}))
             == units
         )
 
     @pytest.mark.parametrize("units", ["7", [1], 2**70, 0.5])
-    def test_is_no_count_where_one_is_given_that_is_none(self, units: object) -> None:
-        """To take it for 1 would be to credit too little without a word."""
+    def test_fails_for_a_count_that_is_not_an_integer(self, units: object) -> None:
+        """Replacing it by 1 would silently credit too little."""
         variables = Variables(order=bound_integers({"units": units, "net_amount": 5}))
         with pytest.raises(EvaluationError):
             evaluate("units", variables)
@@ -109,7 +109,7 @@ class TestWhatTheySee:
         ],
     )
     def test_has_the_types_of_json(self, text: str, value: Any) -> None:
-        """Integers are ints as far as CEL's go; what is no plain value is told by its kind."""
+        """Integers are ints up to 64 bits; of any other value only the type is kept."""
         order = {"yes": True, "whole": 2**63 - 1, "beyond": 2**63, "half": 0.5, "text": "a", "none": None}
         order |= {"list": [1, None], "at": "2026-11-21T02:13:24Z"}
         found = evaluate(text, Variables(order=bound_integers(order)))
@@ -129,7 +129,7 @@ class TestWhatTheySee:
         ],
     )
     def test_can_be_looked_up_by_a_reference(self, text: str, value: Any) -> None:
-        """A field of null is as absent as null; one of anything else that has none is missing."""
+        """A field of null is null; a field of any other value without fields is missing."""
         (reference,) = references_in(text, ["order", "customer"])
 
         assert Variables(order={"a": {"b": 1}, "none": None}).at(reference) == value
@@ -137,7 +137,7 @@ class TestWhatTheySee:
 
 class TestNothing:
     def test_costs_no_reference_to_none(self) -> None:
-        """The library's own way to read a null loses one each time, until Python 3.11 crashes."""
+        """The library loses a reference each time it reads a null, until Python 3.11 crashes."""
         variables = Variables(order={"none": None, "list": [None, {"none": None}]})
         expressions = [
             compile_expression(text)
@@ -234,7 +234,7 @@ class TestMistakes:
         ],
     )
     def test_are_told_in_words(self, text: str, message: str, at: int) -> None:
-        """What is wrong, what CEL writes instead, and at which character."""
+        """The message says what is wrong, what CEL writes instead, and at which character."""
         assert mistake(text) == f"{message} (at character {at} of the expression)"
 
     @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ class TestMistakes:
         ],
     )
     def test_of_long_expressions_are_found_too(self, text: str, message: str) -> None:
-        """Over several lines the line is named; what is beyond CEL's bounds is told as such."""
+        """The message has the line if there are several, and says if a limit of CEL is exceeded."""
         assert mistake(text) == message
 
     @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ class TestMistakes:
         ],
     )
     def test_that_only_a_webhook_shows_are_told_too(self, text: str, message: str, cause: Cause) -> None:
-        """Why there is no value, and whether that is the author's mistake or the webhook's."""
+        """The error says why there is no value, and whether the cause is the rule or the webhook."""
         variables = Variables(order={"text": "usd", "cents": 500, "none": None})
 
         with pytest.raises(EvaluationError) as caught:

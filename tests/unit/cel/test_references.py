@@ -1,4 +1,4 @@
-"""What an expression's text refers to, and the parts that && joins."""
+"""The fields that an expression uses, and the operands of &&."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 conditions = st.recursive(comparisons, _grown, max_leaves=4)
-"""CEL that is true or false, in which no && stands outside of all brackets."""
+"""CEL conditions without a && outside all brackets."""
 
 joints = st.sampled_from([" && ", "&&", "\n  && ", " && // and\n"])
 
@@ -63,18 +63,18 @@ class TestReferences:
         ],
     )  # fmt: skip
     def test_are_the_fields_of_variables_each_once(self, text: str, keys: list[tuple[str, ...]]) -> None:
-        """Strings, comments, functions and other names are none."""
+        """Strings, comments, functions and other names are not fields."""
         assert names_in(text) == keys
 
     def test_are_told_as_they_are_written(self) -> None:
-        """The text of a reference is the author's, without line breaks."""
+        """The text of a reference is as the author wrote it, without line breaks."""
         (reference,) = references_in('order\n  .metadata[ "my key" ]', NAMES)
 
         assert reference.text == 'order.metadata["my key"]'
 
     @given(st.lists(operands, min_size=1, max_size=6))
     def test_of_a_whole_are_those_of_its_parts(self, parts: list[str]) -> None:
-        """Nothing between operands hides one or makes one up, whatever strings are among them."""
+        """No operand hides a field or adds one, whatever strings there are."""
         expected = dict.fromkeys(keys for part in parts for keys in names_in(part))
 
         assert names_in(" + ".join(parts)) == list(expected)
@@ -89,14 +89,14 @@ class TestReferences:
         ],
     )
     def test_that_has_asks_for_are_known(self, text: str, keys: list[tuple[str, ...]]) -> None:
-        """Whoever asks whether a field is there knows that it may not be."""
+        """A field that has(...) checks is known to be possibly absent."""
         assert [reference.keys for reference in probed_references(text, NAMES)] == keys
 
 
 class TestConjuncts:
     @given(st.lists(conditions, min_size=1, max_size=4), joints)
     def test_joined_and_split_again_are_the_same(self, parts: list[str], joint: str) -> None:
-        """Whatever is in the parts, in strings or in brackets, && joins them and nothing else does."""
+        """Parts are split at && only, whatever strings and brackets they contain."""
         comment = joint.partition("//")[2].strip()
         split = [part.removeprefix(f"// {comment}").strip() for part in conjuncts(joint.join(parts))]
 
@@ -104,12 +104,12 @@ class TestConjuncts:
 
     @given(conditions)
     def test_are_cel_each_of_them(self, condition: str) -> None:
-        """What the strategies here draw is CEL: else they would show nothing."""
+        """The strategies generate valid CEL; otherwise these tests would prove nothing."""
         assert compile_expression(condition).kind == "BOOL"
 
     @pytest.mark.parametrize(
         "text", ["a && b || c", "a || b && c", "a && b ? c : d", "a ? b && c : d", "a || b", "a"]
     )
     def test_are_the_whole_where_something_binds_weaker(self, text: str) -> None:
-        """Beside || or ? : the parts of && are no conditions of their own."""
+        """Beside || or ? : an operand of && is not a condition of its own."""
         assert conjuncts(text) == (text,)

@@ -1,4 +1,4 @@
-"""YAML's aliases and merges: what they stand for, and where they end."""
+"""YAML's aliases and merges: how they are expanded, and the limits on that."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from tests.support.rule_files import parse, problem, problems
 
 
 class TestAliases:
-    def test_and_merges_stand_for_their_text(self) -> None:
-        """An alias repeats a value, a merge fills in keys, and keys written out win."""
+    def test_and_merges_are_expanded(self) -> None:
+        """An alias repeats a value, a merge adds missing keys, and the keys written out win."""
         rules = parse("""\
             version: 1
             meters: {a: {}, b: {}, c: {}}
@@ -24,8 +24,8 @@ class TestAliases:
         assert [rule.grant for rule in rules] == [{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"c": 9}]
         assert {rule.triggers for rule in rules} == {frozenset({Trigger.PURCHASE})}
 
-    def test_bring_a_mistake_in_only_once(self) -> None:
-        """A mistake is reported where its text stands, however often that is used."""
+    def test_repeat_no_problem(self) -> None:
+        """A mistake is reported once, at its text, however often aliases repeat it."""
         assert problems("""\
             version: 1
             meters: {m: {}}
@@ -40,12 +40,12 @@ class TestAliases:
     @pytest.mark.parametrize(
         "text", ["&all [*all]", "a: &all {<<: *all}", "a: &all {b: {c: [*all]}}", "a: &all {<<: [*all]}"]
     )
-    def test_to_what_they_are_inside_of_are_refused(self, text: str) -> None:
-        """A value that contains itself would never end."""
+    def test_that_contain_themselves_are_refused(self, text: str) -> None:
+        """A value that contains itself could never be expanded."""
         assert "this alias refers to a value that contains it; write the value out" in problem(text)
 
     def test_that_multiply_are_refused(self) -> None:
-        """A billion laughs: nine lines that would stand for a billion values."""
+        """The billion laughs attack: nine lines that expand to a billion values."""
         lines = ["a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
         lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
 
@@ -54,20 +54,20 @@ class TestAliases:
         )
 
     def test_that_multiply_by_merging_are_refused(self) -> None:
-        """Merges of merges are bounded as well, though few keys remain in the end."""
+        """Merges of merges are limited too, although few keys remain in the end."""
         lines = ["a0: &a0 {x: 1}"]
         lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 9)]
 
         assert "with its aliases expanded the file has over" in problem("\n".join(lines))
 
     def test_in_long_chains_are_refused(self) -> None:
-        """A chain of aliases nests too, though no line of it does."""
+        """A chain of aliases is nested too, although no single line is."""
         lines = ["a0: &a0 [x]", *(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 2000))]
 
         assert problem("\n".join(lines)).endswith("nested more than 20 levels deep")
 
     def test_can_merge_mappings_only(self) -> None:
-        """A merge of anything else is a mistake at what was to be merged."""
+        """A merge of anything else is a problem at the merged value."""
         assert problem("version: 1\nrules: []\n<<: 5\n") == (
             "3:5: << merges a mapping, or a list of mappings"
         )

@@ -136,7 +136,7 @@ class TestBetweenRules:
         ],
     )
     def test_that_follow_each_other_too_closely_are_warned_of(self, begins: str, words: int | None) -> None:
-        """A renewal's order is made seconds after its period begins: around the switch both credit it."""
+        """A renewal's order is created seconds after its period begins, so both could credit it."""
         rules = (
             "{name: begun, triggers: [subscription.cycled], until: 2026-12-01T00:00:00Z, grant: {m: 1}}",
             f"{{name: paid, triggers: [subscription_cycle], from: {begins}, grant: {{m: 1}}}}",
@@ -157,7 +157,7 @@ class TestBetweenRules:
         assert "rule 'usual' on line 4 credits subscription_cycle (by default), this rule credits" in problem
 
     def test_that_credit_by_one_trigger_are_fine(self) -> None:
-        """What two rules grant for one event adds up, and is one credit."""
+        """The amounts of two rules for one event add up to one credit."""
         rule = "{name: NAME, triggers: [subscription.cycled, subscription_create], grant: {m: 1}}"
 
         assert len(parse(file_of(rule.replace("NAME", "a"), rule.replace("NAME", "b"))).rules) == 2

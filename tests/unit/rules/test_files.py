@@ -1,4 +1,4 @@
-"""A rules file that is right: what is read from it, and from where."""
+"""A valid rules file: the values read from it, and how the file is loaded."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,9 +17,9 @@ from tests.support.rule_files import PRODUCT, WHOLE, one_rule, parse
 EXAMPLE = ROOT / "config" / "rules.yaml"
 
 
-class TestAFileThatIsRight:
+class TestAValidFile:
     def test_becomes_values(self) -> None:
-        """Everything in the file is found again in the values, amounts exactly as written."""
+        """Every key of the file becomes a value; amounts are exactly as written."""
         rules = parse(WHOLE)
 
         assert rules.credit_from == datetime(2026, 11, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ class TestAFileThatIsRight:
         )
 
     def test_defaults(self) -> None:
-        """What is left out means every product, the usual triggers, the property units."""
+        """Omitted keys mean every product, the default triggers and the property units."""
         rules = parse("""\
             version: 1
             meters: {m: }
@@ -51,29 +51,29 @@ class TestAFileThatIsRight:
         assert {Trigger.TRIAL_START, Trigger.SUBSCRIPTION_UPDATE}.isdisjoint(DEFAULT_TRIGGERS)
 
     def test_may_have_no_rules(self) -> None:
-        """An empty list grants nothing, and is allowed."""
+        """An empty list is valid and grants nothing."""
         assert parse("version: 1\nrules: []\n").rules == ()
 
     def test_digest_follows_the_text(self) -> None:
-        """The same text has the same digest, another text another one."""
+        """The digest is the same for the same text, and different for a different text."""
         assert parse(WHOLE).digest == parse(WHOLE).digest
         assert parse(WHOLE).digest != parse(WHOLE + "# a comment\n").digest
 
     def test_product_ids_become_lower_case(self) -> None:
-        """Polar's ids are in lower case; a pasted one in capitals is the same product."""
+        """Polar's ids are in lower case; an id in capitals means the same product."""
         assert one_rule(f"{{name: a, products: [{PRODUCT.upper()}], grant: {{m: 1}}}}").products == frozenset(
             {PRODUCT}
         )
 
     @given(st.uuids())
     def test_any_unquoted_product_id_stays_a_text(self, product: UUID) -> None:
-        """However much an id looks like a number, it is read as it was written."""
+        """An id is read as written, however much it looks like a number."""
         assert one_rule(f"{{name: a, products: [{product}], grant: {{m: 1}}}}").products == frozenset(
             {str(product)}
         )
 
-    def test_as_shipped_names_a_product_that_no_one_has(self) -> None:
-        """The example that ships is right, and credits nobody."""
+    def test_as_shipped_names_a_product_that_does_not_exist(self) -> None:
+        """The rules file as shipped is valid and credits nobody."""
         (rule,) = load_rules(EXAMPLE).rules
 
         assert rule.products == frozenset({"00000000-0000-4000-8000-000000000000"})
@@ -81,7 +81,7 @@ class TestAFileThatIsRight:
 
 class TestLoading:
     def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
-        """The message names the file and the variable that can point elsewhere."""
+        """The message names the file and the variable for its path."""
         path = tmp_path / "rules.yaml"
 
         with pytest.raises(ConfigError) as caught:
@@ -91,12 +91,12 @@ class TestLoading:
         assert "CREDITS_RULES" in str(caught.value)
 
     def test_a_folder_in_place_of_the_file_is_one_clear_line(self, tmp_path: Path) -> None:
-        """Whatever keeps the file from being read is said in the system's words."""
+        """The message has the system's reason why the file cannot be read."""
         with pytest.raises(ConfigError, match=r"cannot be read \(.+\); fix that"):
             load_rules(tmp_path)
 
     def test_a_file_in_another_encoding_says_where(self, tmp_path: Path) -> None:
-        """The first byte that is not UTF-8 is pointed to."""
+        """The message has the place of the first byte that is not UTF-8."""
         path = tmp_path / "rules.yaml"
         path.write_bytes("version: 1\n# für alle\n".encode("latin-1"))
 

@@ -42,8 +42,8 @@ class TestAmounts:
         """A mistake that no customer's data can cause is reported to the author before anything starts."""
         assert complaint(granting(text)) == message
 
-    def test_are_told_of_once_and_where_they_stand(self) -> None:
-        """One expression is one problem, for however many triggers it fails."""
+    def test_are_reported_once_and_at_their_place(self) -> None:
+        """One expression is one problem, even if it fails for several triggers."""
         assert rule_problem("name: a\n  grant:\n    m: order.net_amount * 0.12").startswith(
             "6:8: rules[0].grant.m: on a purchase: "
         )
@@ -56,7 +56,7 @@ class TestAmounts:
         ],
     )
     def test_name_the_first_trigger_that_shows_it(self, triggers: str, first: str) -> None:
-        """The message says which webhook it was tried on."""
+        """The message names the trigger of the sample."""
         assert complaint(granting("order.net_amount * 0.5", f"triggers: {triggers}")).startswith(first)
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The samples are real webhooks, made to happen now."""
+"""The samples are recorded webhooks with present times."""
 
 import json
 import re

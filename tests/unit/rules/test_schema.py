@@ -1,4 +1,4 @@
-"""The schema for editors: it takes whatever the loader takes, and knows the typical mistakes."""
+"""The schema for editors: it accepts every file that the loader accepts, and finds typical mistakes."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 class EditorLoader(yaml.SafeLoader):
-    """Reads as editors do, by YAML 1.2: a time is a text."""
+    """Reads YAML 1.2, as editors do: a time is a text."""
 
 
 EditorLoader.yaml_implicit_resolvers = {
@@ -34,34 +34,34 @@ EditorLoader.yaml_implicit_resolvers = {
 
 
 def complaints(text: str) -> list[str]:
-    """Return where an editor would underline ``text``, and what it would say."""
+    """Return the places that an editor would underline in ``text``, with its messages."""
     found = VALIDATOR.iter_errors(yaml.load(text, EditorLoader))  # noqa: S506 - a safe loader
     return [f"{error.json_path}: {error.message}" for error in found]
 
 
 class TestTheSchema:
     def test_is_a_schema(self) -> None:
-        """It keeps to JSON Schema 2020-12."""
+        """It is valid JSON Schema 2020-12."""
         Draft202012Validator.check_schema(SCHEMA)
 
     def test_is_kept_beside_the_rules(self) -> None:
-        """Renew it after a change: credits rules schema > config/rules.schema.json"""
+        """Regenerate it after a change: credits rules schema > config/rules.schema.json"""
         assert (ROOT / "config" / "rules.schema.json").read_text() == schema_text()
 
     def test_is_what_the_command_prints(self) -> None:
-        """Nothing but the schema goes to standard output, with --json or without."""
+        """Only the schema goes to standard output, with and without --json."""
         for words in (["rules", "schema"], ["rules", "schema", "--json"]):
             result = CliRunner().invoke(root, words)
             assert (result.exit_code, result.stdout) == (0, schema_text())
 
     def test_is_named_by_the_rules_that_ship(self) -> None:
-        """An editor finds it by the file's first line."""
+        """The first line of the rules file tells an editor where the schema is."""
         first = (ROOT / "config" / "rules.yaml").read_text().splitlines()[0]
 
         assert first == "# yaml-language-server: $schema=rules.schema.json"
 
     def test_explains_every_key_and_trigger(self) -> None:
-        """Whoever points at a word in an editor is told what it means."""
+        """An editor can show the meaning of every key and trigger."""
         rule = SCHEMA["properties"]["rules"]["items"]["properties"]
         meter = SCHEMA["properties"]["meters"]["additionalProperties"]["properties"]
         explained = [*SCHEMA["properties"].values(), *rule.values(), *meter.values()]
@@ -93,16 +93,16 @@ FILES = [
 ]
 
 
-class TestWhatTheLoaderTakes:
+class TestFilesThatTheLoaderAccepts:
     @pytest.mark.parametrize("text", FILES)
-    def test_is_taken(self, text: str) -> None:
-        """Every file that we show is right for the loader, and an editor underlines nothing in it."""
+    def test_are_valid(self, text: str) -> None:
+        """Every file in the documentation is valid for the loader and for the schema."""
         parse_rules(text, "rules.yaml")
         assert complaints(text) == []
 
     @given(rule_sets(), st.booleans())
-    def test_is_taken_whatever_the_rules(self, drawn: list[Any], with_start: bool) -> None:
-        """No rule that the loader takes is underlined."""
+    def test_are_valid_whatever_the_rules(self, drawn: list[Any], with_start: bool) -> None:
+        """Every rule that the loader accepts is valid for the schema."""
         meters = json.dumps({name: {"property": value} for name, value in METERS.items()})
         start = "credit_from: 2026-11-01T00:00:00Z\n" if with_start else ""
         text = f"version: 1\n{start}meters: {meters}\nrules:\n" + "".join(
@@ -149,7 +149,7 @@ class TestTypicalMistakes:
         ],
     )
     def test_in_a_rule_are_underlined(self, rule: str, where: str) -> None:
-        """What the loader refuses for its form, an editor shows while it is written."""
+        """The schema finds the mistakes of form that the loader refuses."""
         (complaint,) = complaints(file_of(rule))
 
         assert complaint.startswith(where)
@@ -176,7 +176,7 @@ class TestTypicalMistakes:
         ],
     )
     def test_in_a_file_are_underlined(self, text: str, where: str) -> None:
-        """The keys of the file and its meters are known as well."""
+        """The schema also checks the keys of the file and its meters."""
         (complaint,) = complaints(text)
 
         assert complaint.startswith(where)

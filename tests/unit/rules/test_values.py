@@ -26,12 +26,12 @@ class TestListsInARule:
         ],
     )
     def test_are_sets_of_what_exists(self, rule: str, message: str) -> None:
-        """Products and triggers are lists of known things, none empty, nothing twice."""
+        """Products and triggers are lists of valid values, neither empty nor with duplicates."""
         assert message in rule_problem(f"{{name: a, {rule}, grant: {{m: 1}}}}")
 
     @pytest.mark.parametrize("trigger", Trigger)
-    def test_may_name_whatever_can_happen(self, trigger: Trigger) -> None:
-        """Orders by what they are, periods and new customers can all be named."""
+    def test_may_name_every_trigger(self, trigger: Trigger) -> None:
+        """Every trigger is valid in a rule."""
         rule = one_rule(f"{{name: a, triggers: [{trigger}], grant: {{m: 1}}}}")
 
         assert rule.triggers == {trigger}
@@ -39,7 +39,7 @@ class TestListsInARule:
 
 class TestWordsInARule:
     def test_say_once_and_what_refunds_do(self) -> None:
-        """once_per and on_refund are read from their words; left out they mean each time, and keep."""
+        """Omitted, once_per means each time and on_refund means keep."""
         once = one_rule("{name: a, once_per: customer, on_refund: keep, grant: {m: 1}}")
         revoking = one_rule("{name: a, on_refund: revoke, grant: {m: 1}}")
         usual = one_rule("{name: a, grant: {m: 1}}")
@@ -62,14 +62,14 @@ class TestWordsInARule:
             ("on_refund: {}", "rules[0].on_refund: expected keep or revoke, found a mapping"),
         ],
     )
-    def test_are_those_that_there_are(self, key: str, message: str) -> None:
-        """Any other word is a mistake, and the message has those that can stand there."""
+    def test_that_are_unknown_are_refused(self, key: str, message: str) -> None:
+        """Any other word is a problem, and the message lists the valid ones."""
         assert rule_problem(f"{{name: a, {key}, grant: {{m: 1}}}}").endswith(message)
 
 
 class TestTheTimeOfARule:
     def test_begins_with_from_and_ends_before_until(self) -> None:
-        """Both are moments, in UTC; left out a rule has always been and never ends."""
+        """Both are times in UTC; a rule without them always applies."""
         rule = one_rule(
             "{name: a, from: 2026-12-01T00:00:00+01:00, until: '2027-01-01 00:00Z', grant: {m: 1}}"
         )
@@ -81,13 +81,13 @@ class TestTheTimeOfARule:
 
     @pytest.mark.parametrize("until", ["2026-12-01T00:00:00Z", "2026-11-30T23:59:59Z"])
     def test_is_no_time_at_all_unless_until_is_later(self, until: str) -> None:
-        """A rule that would end before it begins is a mistake at its `until`."""
+        """A rule that would end before it begins is a problem at its `until`."""
         assert rule_problem(
             f"{{name: a, from: 2026-12-01T00:00:00Z, until: {until}, grant: {{m: 1}}}}"
         ).endswith("rules[0].until: `until` is not after `from`: the rule would never apply")
 
     def test_is_given_in_moments(self) -> None:
-        """A bound that is none is one problem, and the other is not measured against it."""
+        """An unreadable bound is one problem; the other bound is not compared with it."""
         found = problems("""\
             version: 1
             meters: {m: {}}
@@ -116,7 +116,7 @@ class TestCreditFrom:
         ],
     )
     def test_is_a_moment_quoted_or_not(self, text: str) -> None:
-        """Every common way to write the same moment is read as that moment, in UTC."""
+        """Every common notation for a time gives the same time in UTC."""
         moment = parse(f"version: 1\nrules: []\ncredit_from: {text}\n").credit_from
 
         assert moment == datetime(2026, 11, 1, tzinfo=UTC)
@@ -137,5 +137,5 @@ class TestCreditFrom:
         ],
     )
     def test_is_refused_where_it_names_no_moment(self, text: str, message: str) -> None:
-        """A time without its zone is a different moment on every machine."""
+        """A time without a zone would mean a different time on every machine."""
         assert message in problem(f"version: 1\nrules: []\ncredit_from: {text}\n")

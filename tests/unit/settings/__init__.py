@@ -1,1 +1,1 @@
-"""The environment."""
+"""Settings, durations and the rulebook."""

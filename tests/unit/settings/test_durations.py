@@ -1,4 +1,4 @@
-"""Spans of time as operators write them."""
+"""Durations as operators write them."""
 
 from datetime import timedelta
 

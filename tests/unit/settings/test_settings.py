@@ -1,4 +1,4 @@
-"""What the environment may say, and what is said of it when it cannot be used."""
+"""The settings: valid values, and the messages for invalid ones."""
 
 import re
 from datetime import timedelta
@@ -25,7 +25,7 @@ VARIABLES = (
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable of the machine and no ``.env`` beside the project speak."""
+    """Hide the machine's own variables and the project's ``.env`` file."""
     monkeypatch.chdir(tmp_path)
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -67,7 +67,7 @@ OTHER_NAMES = [
 
 @pytest.mark.parametrize("name", OTHER_NAMES)
 def test_a_setting_is_read_by_its_documented_name_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """ACCESS_TOKEN or DATA_DIR are some other program's."""
+    """ACCESS_TOKEN or DATA_DIR belong to other programs."""
     unset = load_settings()
     assert settings_with(monkeypatch, **{name: "x"}) == unset
 
@@ -187,7 +187,7 @@ def test_all_problems_are_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_redis_url_that_cannot_be_used_is_refused_without_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """A password with an unescaped ``/``, ``#`` or ``?`` is what people type; it ends the host part."""
+    """People type passwords with an unescaped ``/``, ``#`` or ``?``, which ends the host part of the URL."""
     problem = problem_with(monkeypatch, REDIS_URL=url)
     assert problem.startswith("REDIS_URL: ")
     assert "s3cret" not in problem
@@ -229,7 +229,7 @@ def test_an_alert_url_that_cannot_be_used_is_refused_without_showing_it(
 
 
 def test_a_token_from_a_file_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mounted secrets often do; sent as it is, no request could ever be made."""
+    """Mounted secrets often do, and no request can be sent with a newline in its header."""
     assert settings_with(monkeypatch, POLAR_ACCESS_TOKEN="polar_oat_s3cret\n").require_token() == (
         "polar_oat_s3cret"
     )

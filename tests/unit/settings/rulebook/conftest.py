@@ -1,4 +1,4 @@
-"""What the tests of a changing rules file share."""
+"""Fixtures for a rules file that changes."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.support.rulebooks import Watch, watch_in
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
-    """Return what hears all that the rulebook logs."""
+    """Return a logger that keeps all calls of the rulebook."""
     heard = CapturingLogger()
     monkeypatch.setattr(rulebook, "log", heard)
     return heard

@@ -1,4 +1,4 @@
-"""A rules file that changes while workers run: what comes into force, and when."""
+"""A rules file that changes while workers run: which version is in force, and when."""
 
 import os
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from tests.support.rulebooks import (
 
 @pytest.fixture
 def reads(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Return the list to which each reading of the file adds a line."""
+    """Return a list to which each read of the file adds its path."""
     done: list[Path] = []
 
     def load_and_count(path: Path) -> Rules:
@@ -39,7 +39,7 @@ def reads(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def renamed_over(path: Path, text: str) -> None:
-    """Replace the file as careful editors and deployments do."""
+    """Replace the file by renaming a new one over it, as careful editors and deployments do."""
     os.replace(write(path.with_suffix(".new"), text), path)
 
 
@@ -53,7 +53,7 @@ class TestAFileThatChanges:
     def test_comes_into_force_however_it_is_saved(
         self, watch: Watch, log: CapturingLogger, save: Callable[[Path, str], object]
     ) -> None:
-        """One line tells the version in force, the one before, and how many rules there are."""
+        """One log line has the new version, the one before, and the number of rules."""
         save(watch.path, MANY)
         watch.notice()
 
@@ -64,7 +64,7 @@ class TestAFileThatChanges:
         assert call.kwargs == {"version": version_of(MANY), "before": version_of(TEN), "rules": 2}
 
     def test_is_not_used_before_it_was_still_for_two_seconds(self, watch: Watch) -> None:
-        """Time counts from the first look that saw the change, however many looks there are."""
+        """The two seconds count from the first check that saw the change."""
         write(watch.path, TWENTY)
         watch.look_after(60)
         watch.look_after(LONG_ENOUGH - 0.1)
@@ -74,7 +74,7 @@ class TestAFileThatChanges:
         assert watch.version == version_of(TWENTY)
 
     def test_is_not_used_while_it_keeps_changing(self, watch: Watch) -> None:
-        """Each change begins the two seconds anew."""
+        """Each change restarts the two seconds."""
         for text in (TWENTY, THIRTY, TWENTY, THIRTY):
             write(watch.path, text)
             watch.look_after(LONG_ENOUGH)
@@ -84,7 +84,7 @@ class TestAFileThatChanges:
         assert watch.version == version_of(THIRTY)
 
     def test_half_written_it_is_neither_used_nor_reported(self, watch: Watch, log: CapturingLogger) -> None:
-        """What is caught in the middle of being written is nobody's mistake."""
+        """A half-written file is not a mistake."""
         write(watch.path, HALF_OF_MANY)
         watch.look_after(0)
         write(watch.path, MANY)
@@ -97,7 +97,7 @@ class TestAFileThatChanges:
     def test_written_to_while_it_is_read_it_is_read_again(
         self, watch: Watch, log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What was read in between counts for nothing, be it right or broken."""
+        """The version read in between is discarded, whether valid or broken."""
 
         def load_and_write(path: Path) -> Rules:
             monkeypatch.setattr(rulebook, "load_rules", load_rules)
@@ -117,7 +117,7 @@ class TestAFileThatChanges:
     def test_written_to_while_a_worker_starts_it_is_noticed_later(
         self, tmp_path: Path, log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A worker that read the file just before its last change does not keep the old one for ever."""
+        """A worker that read the file just before its last change notices that change later."""
 
         def load_then_write(path: Path) -> Rules:
             monkeypatch.setattr(rulebook, "load_rules", load_rules)
@@ -132,10 +132,8 @@ class TestAFileThatChanges:
         watch.notice()
         assert watch.version == version_of(TWENTY)
 
-    def test_changed_and_changed_back_it_is_nothing_to_speak_of(
-        self, watch: Watch, log: CapturingLogger
-    ) -> None:
-        """The same text is the same version, whenever it was written."""
+    def test_changed_and_changed_back_is_not_logged(self, watch: Watch, log: CapturingLogger) -> None:
+        """The same text is the same version, whenever it is written."""
         write(watch.path, TWENTY)
         watch.look_after(0)
         write(watch.path, TEN)
@@ -145,7 +143,7 @@ class TestAFileThatChanges:
         assert log.calls == []
 
     def test_of_the_same_size_and_time_is_noticed_when_it_is_another_file(self, watch: Watch) -> None:
-        """A file renamed over the old one is new, even where times are coarse or copied along."""
+        """A file renamed over the old one is noticed, even if its size and time are the same."""
         before = watch.path.stat()
         new = write(watch.path.with_suffix(".new"), TWENTY)
         os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -157,7 +155,7 @@ class TestAFileThatChanges:
         assert watch.version == version_of(TWENTY)
 
     def test_of_which_only_the_time_of_change_is_new_is_noticed(self, watch: Watch) -> None:
-        """So permissions are seen to be mended, and tools that put the time of writing back."""
+        """Fixed permissions are noticed this way, and tools that restore the modification time."""
         before = watch.path.stat()
         while watch.path.stat().st_ctime_ns == before.st_ctime_ns:  # until the disk's clock moves on
             watch.path.write_text(TWENTY)
@@ -169,7 +167,7 @@ class TestAFileThatChanges:
         assert watch.version == version_of(TWENTY)
 
     def test_is_followed_through_links_that_are_swapped(self, tmp_path: Path, log: CapturingLogger) -> None:
-        """A ConfigMap is such: the file is a link into a folder that is a link, and that one is swapped."""
+        """So is a ConfigMap: the file links into a folder that is itself a link, and that link is swapped."""
         for folder, text in (("v1", TEN), ("v2", TWENTY)):
             (tmp_path / folder).mkdir()
             write(tmp_path / folder / "rules.yaml", text)
@@ -186,14 +184,14 @@ class TestAFileThatChanges:
 
 class TestAFileThatStaysAsItIs:
     def test_is_not_read_again(self, watch: Watch, reads: list[Path]) -> None:
-        """A look at an unchanged file is one question to the disk."""
+        """Checking an unchanged file costs one call to stat."""
         for _ in range(10):
             watch.look_after(LONG_ENOUGH)
 
         assert reads == []
 
     def test_is_read_once_for_each_change(self, watch: Watch, reads: list[Path]) -> None:
-        """Right or broken: what was looked into is not looked into again."""
+        """A version is read once, whether it is valid or broken."""
         for text in (TWENTY, BROKEN):
             write(watch.path, text)
             for _ in range(5):

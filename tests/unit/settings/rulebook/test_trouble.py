@@ -1,4 +1,4 @@
-"""A rules file that breaks or goes while workers run: what is said of it, and what stays in force."""
+"""A rules file that breaks or disappears while workers run: what is logged, and what stays in force."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ class TestAFileThatBreaks:
     def test_is_reported_once_with_every_problem_and_the_old_rules_stay(
         self, watch: Watch, log: CapturingLogger
     ) -> None:
-        """The lines are those of `credits check`, and what is in force says that it is not the file's."""
+        """The log has the lines of `credits check`, and the summary says that the file is not used."""
         write(watch.path, BROKEN)
         for _ in range(5):
             watch.notice()
@@ -52,7 +52,7 @@ class TestAFileThatBreaks:
     def test_is_reported_again_when_it_breaks_in_another_way(
         self, watch: Watch, log: CapturingLogger
     ) -> None:
-        """Whoever tried to mend it hears that they did not."""
+        """An attempt to fix the file that fails is reported too."""
         for text in (BROKEN, BROKEN_OTHERWISE):
             write(watch.path, text)
             watch.notice()
@@ -62,10 +62,8 @@ class TestAFileThatBreaks:
         assert levels(log) == ["error", "error"]
 
     @pytest.mark.parametrize("mended", [TEN, TWENTY])
-    def test_comes_into_force_once_it_is_mended(
-        self, watch: Watch, log: CapturingLogger, mended: str
-    ) -> None:
-        """That the trouble is over is said, even where all is as it was before."""
+    def test_comes_into_force_once_it_is_fixed(self, watch: Watch, log: CapturingLogger, mended: str) -> None:
+        """The fix is logged, even if the rules are the same as before."""
         write(watch.path, BROKEN)
         watch.notice()
         write(watch.path, mended)
@@ -74,8 +72,8 @@ class TestAFileThatBreaks:
         assert watch.rulebook.summary() == f"1 rule, version {version_of(mended)}"
         assert levels(log) == ["error", "info"]
 
-    def test_counts_as_broken_until_the_mended_one_is_still(self, watch: Watch) -> None:
-        """Nothing is well before it was looked into."""
+    def test_counts_as_broken_until_the_fixed_one_is_still(self, watch: Watch) -> None:
+        """The file counts as broken until its new version has been read."""
         write(watch.path, BROKEN)
         watch.notice()
         write(watch.path, TWENTY)
@@ -86,7 +84,7 @@ class TestAFileThatBreaks:
     def test_by_a_bug_of_ours_harms_no_worker(
         self, watch: Watch, log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The file is reported like any that cannot be used, and for us there is the traceback."""
+        """The file is reported as unusable, and the traceback is logged."""
 
         def break_down(path: Path) -> Rules:
             raise RecursionError("too deep")
@@ -103,9 +101,9 @@ class TestAFileThatBreaks:
         ]
 
 
-class TestAFileThatGoes:
+class TestAFileThatDisappears:
     def test_is_reported_once_and_the_old_rules_stay(self, watch: Watch, log: CapturingLogger) -> None:
-        """A worker that works goes on, though none could start."""
+        """A running worker goes on, although no worker could start with the file."""
         watch.path.unlink()
         for _ in range(5):
             watch.notice()
@@ -116,7 +114,7 @@ class TestAFileThatGoes:
         assert call.method_name == "error"
         assert "file not found" in call.kwargs["problems"][0]
 
-    def test_for_a_moment_only_is_nothing_to_speak_of(self, watch: Watch, log: CapturingLogger) -> None:
+    def test_for_a_moment_is_not_logged(self, watch: Watch, log: CapturingLogger) -> None:
         """Some editors move the old file away before they write the new one."""
         aside = watch.path.with_suffix(".old")
         watch.path.rename(aside)
@@ -128,7 +126,7 @@ class TestAFileThatGoes:
         assert watch.rulebook.summary() == f"1 rule, version {version_of(TEN)}"
 
     def test_and_comes_back_as_it_was_is_in_force_again(self, watch: Watch, log: CapturingLogger) -> None:
-        """The same file is not taken for one that was already looked into."""
+        """The file is read again when it is back, although it is the same."""
         aside = watch.path.with_suffix(".old")
         watch.path.rename(aside)
         watch.notice()
@@ -142,7 +140,7 @@ class TestAFileThatGoes:
     def test_for_what_cannot_be_read_is_reported_once(
         self, watch: Watch, log: CapturingLogger, put: Callable[[Path], None]
     ) -> None:
-        """A folder, or a link to itself, stands for whatever the system refuses to read."""
+        """A folder, or a link to itself, is an example of a file that the system cannot read."""
         watch.path.unlink()
         put(watch.path)
         for _ in range(5):
@@ -156,13 +154,13 @@ class TestAFileThatGoes:
 class TestAtTheStart:
     @pytest.mark.parametrize("text", [BROKEN, HALF_OF_MANY])
     def test_a_broken_file_is_refused(self, tmp_path: Path, text: str) -> None:
-        """There is nothing that could stay in force."""
+        """At the start there is no earlier version that could stay in force."""
         path = write(tmp_path / "rules.yaml", text)
 
         with pytest.raises(RulesError):
             Rulebook(path)
 
     def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
-        """As for every command that needs the rules."""
+        """The message is the same as for every command that needs the rules."""
         with pytest.raises(ConfigError, match="file not found"):
             Rulebook(tmp_path / "rules.yaml")
