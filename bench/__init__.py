@@ -1,1 +1,1 @@
-"""Measures the service beside what it is compared with (``make bench``, ``docs/performance.md``)."""
+"""Benchmarks the service against the alternatives (``make bench``, ``docs/performance.md``)."""

@@ -1,11 +1,11 @@
-"""What Redis keeps in memory: of a delivery while it is kept, and of a grant for ever."""
+"""Measures the memory that a delivery takes in Redis while it is kept, and a grant takes for ever."""
 
 from redis import Redis
 
 from bench.backlog import await_settled, fill, release
+from bench.harness import Harness, start_harness
 from bench.orders import BODY_BYTES
 from bench.rounds import Table, figure
-from bench.stage import Stage, stage
 from workers.core.delivery import Status
 from workers.store import keys
 
@@ -13,42 +13,47 @@ _PAGE = 1000
 
 
 def measure(*, quick: bool) -> Table:
-    """Measure at two sizes, whether it grows in proportion."""
+    """Measure two sizes, which shows whether memory grows in proportion."""
     sizes = (500, 2000) if quick else (10_000, 100_000)
     rows = [_row(size) for size in sizes]
     return Table(
         subject="footprint",
-        header=["orders", "bytes a delivery and its grant", "a delivery alone, of its body", "bytes a grant"],
+        header=[
+            "orders",
+            "bytes per delivery and its grant",
+            "delivery alone, relative to its body",
+            "bytes per grant",
+        ],
         rows=rows,
-        note=f"One meter an order; a body is {BODY_BYTES:,} bytes. A delivery's part goes "
-        "when `CREDITS_RETAIN` is over; a grant's stays.",
+        note=f"One meter per order; a body has {BODY_BYTES:,} bytes. A delivery is removed after "
+        "`CREDITS_RETAIN`; a grant stays.",
     )
 
 
 def _row(orders: int) -> list[str]:
-    with stage(polar_latency_ms=0) as set_up, set_up.redis() as redis:
-        _settle(set_up, 1)  # scripts and the like are there from now on
-        _forget(redis)
+    with start_harness(polar_latency_ms=0) as harness, harness.redis() as redis:
+        _settle(harness, 1)  # loads the scripts, so that they do not count below
+        _expire_all(redis)
         empty = _used_bytes(redis)
-        _settle(set_up, orders)
+        _settle(harness, orders)
         kept = (_used_bytes(redis) - empty) / orders
-        _forget(redis)
+        _expire_all(redis)
         grant = (_used_bytes(redis) - empty) / orders
     return [f"{orders:,}", figure(kept), f"{(kept - grant) / BODY_BYTES:.2f}", figure(grant)]
 
 
-def _settle(stage: Stage, orders: int) -> None:
-    fill(stage, orders)
-    with stage.workers():
-        release(stage)
-        await_settled(stage)
+def _settle(harness: Harness, orders: int) -> None:
+    fill(harness, orders)
+    with harness.workers():
+        release(harness)
+        await_settled(harness)
 
 
-def _forget(redis: Redis) -> None:
-    """Let everything expire that ever will, as time would."""
+def _expire_all(redis: Redis) -> None:
+    """Expire everything that has an expiry time."""
     pipeline = redis.pipeline(transaction=False)
     for key in redis.scan_iter(count=_PAGE):
-        pipeline.expire(key, 0, xx=True)  # only what has an end
+        pipeline.expire(key, 0, xx=True)  # only keys that already expire
     pipeline.delete(*map(keys.deliveries, Status))
     pipeline.execute()
 

@@ -1,4 +1,4 @@
-"""The load: ready-made requests over kept connections, at a tenth of what any receiver spends on them."""
+"""Generates load: sends prepared requests over open connections, at a tenth of any receiver's own cost."""
 
 import asyncio
 import re
@@ -16,33 +16,36 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class LoadError(Exception):
-    """A receiver did not answer as it should, so that its rate means nothing."""
+    """A receiver did not answer 202, so its rate would mean nothing."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Answered:
-    """How long all of it took, and each request by itself (sorted)."""
+class LoadResult:
+    """The duration of the whole load, and the sorted latencies of its requests."""
 
     seconds: float
     latencies_seconds: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
-        """Return requests answered a second."""
+        """Return how many requests were answered a second."""
         return len(self.latencies_seconds) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
-        """Return the latency that so many per cent of the requests stayed within."""
-        place = min(int(len(self.latencies_seconds) * percent / 100), len(self.latencies_seconds) - 1)
-        return self.latencies_seconds[place] * 1000
+        """Return the latency within which ``percent`` of the requests were answered."""
+        index = min(int(len(self.latencies_seconds) * percent / 100), len(self.latencies_seconds) - 1)
+        return self.latencies_seconds[index] * 1000
 
 
-def send(port: int, requests: Sequence[bytes], *, connections: int) -> Answered:
-    """Send all ``requests``, each connection its next one when its last is answered by a 202."""
+def send(port: int, requests: Sequence[bytes], *, connections: int) -> LoadResult:
+    """Send all ``requests``. Each connection sends the next one when its last was answered 202.
+
+    LoadError for any other answer.
+    """
     return uvloop.run(_send(port, iter(requests), connections))
 
 
-async def _send(port: int, requests: Iterator[bytes], connections: int) -> Answered:
+async def _send(port: int, requests: Iterator[bytes], connections: int) -> LoadResult:
     loop = asyncio.get_running_loop()
     ends = [loop.create_future() for _ in range(connections)]
     latencies: list[float] = []
@@ -57,11 +60,11 @@ async def _send(port: int, requests: Iterator[bytes], connections: int) -> Answe
     seconds = time.perf_counter() - begun
     for transport, _ in opened:
         transport.close()
-    return Answered(seconds=seconds, latencies_seconds=sorted(latencies))
+    return LoadResult(seconds=seconds, latencies_seconds=sorted(latencies))
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time until there are none left."""
+    """Sends one request at a time until none are left."""
 
     def __init__(
         self, requests: Iterator[bytes], latencies: list[float], end: "asyncio.Future[None]"
@@ -74,11 +77,11 @@ class _Connection(asyncio.Protocol):
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Remember the transport."""
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def next(self) -> None:
-        """Send the next request, or end."""
+        """Send the next request; finish if none is left."""
         request = next(self._requests, None)
         if request is None or self._transport is None:
             self._end.set_result(None)
@@ -87,7 +90,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Note an answer when it is whole."""
+        """Record the latency of each complete answer, and send the next request."""
         self._received += data
         head, found, body = self._received.partition(_HEAD_END)
         length = _LENGTH.search(head)
@@ -101,9 +104,9 @@ class _Connection(asyncio.Protocol):
         self.next()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """See a receiver that hangs up early."""
-        self._fail("the receiver hung up")
+        """Fail if the receiver closed the connection early."""
+        self._fail("the receiver closed the connection")
 
-    def _fail(self, words: str) -> None:
+    def _fail(self, reason: str) -> None:
         if not self._end.done():
-            self._end.set_exception(LoadError(words))
+            self._end.set_exception(LoadError(reason))

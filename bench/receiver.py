@@ -1,12 +1,12 @@
-"""How many webhooks a second a receiver takes, how late it answers, and what one costs it."""
+"""Measures how many webhooks a second a receiver accepts, with which latency, and at which cost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+from bench.harness import Harness, cpu_seconds, start_harness
 from bench.load import send
 from bench.orders import ignored, paid_orders, requests_with
 from bench.rounds import Rounds, Sample, Table, figure, interleave
-from bench.stage import Stage, cpu_seconds, stage
 
 _CONNECTIONS = 64
 
@@ -14,7 +14,7 @@ _BARE = "bare Starlette route, h11"
 _FAST = "bare Starlette route, httptools"
 _SCRIPT = "Starlette, one script in Redis, nothing verified"
 _OURS = "**credit-granter**"
-_IGNORED = "**credit-granter**, a type that it ignores"
+_IGNORED = "**credit-granter**, an ignored type"
 _RQ = "Starlette, verified, RQ's `enqueue` in the thread pool"
 
 Bodies = Callable[[int], Iterator[bytes]]
@@ -23,26 +23,26 @@ Bodies = Callable[[int], Iterator[bytes]]
 def measure(*, quick: bool) -> Table:
     """Measure all receivers under the same load."""
     count, rounds = (200, 1) if quick else (4000, 5)
-    with stage() as set_up, ExitStack() as stack:
-        contenders = _contenders(set_up, stack, count)
+    with start_harness() as harness, ExitStack() as stack:
+        contenders = _contenders(harness, stack, count)
         interleave({name: _reduced(one) for name, one in contenders.items()}, rounds=1)  # to warm up
         return _table(interleave(contenders, rounds=rounds), list(contenders))
 
 
-def _contenders(set_up: Stage, stack: ExitStack, count: int) -> dict[str, "_Contender"]:
-    ours = stack.enter_context(set_up.receiver())
+def _contenders(harness: Harness, stack: ExitStack, count: int) -> dict[str, "_Contender"]:
+    ours = stack.enter_context(harness.receiver())
     return {
-        _BARE: _Contender(*stack.enter_context(set_up.rival("bare")), paid_orders, count),
-        _FAST: _Contender(*stack.enter_context(set_up.rival("bare", http="httptools")), paid_orders, count),
-        _SCRIPT: _Contender(*stack.enter_context(set_up.rival("one_script")), paid_orders, count),
+        _BARE: _Contender(*stack.enter_context(harness.rival("bare")), paid_orders, count),
+        _FAST: _Contender(*stack.enter_context(harness.rival("bare", http="httptools")), paid_orders, count),
+        _SCRIPT: _Contender(*stack.enter_context(harness.rival("one_script")), paid_orders, count),
         _OURS: _Contender(*ours, paid_orders, count),
         _IGNORED: _Contender(*ours, ignored, count),
-        _RQ: _Contender(*stack.enter_context(set_up.rival("rq_enqueue")), paid_orders, count // 2),
+        _RQ: _Contender(*stack.enter_context(harness.rival("rq_enqueue")), paid_orders, count // 2),
     }
 
 
 class _Contender:
-    """A receiver that runs, and what it is sent."""
+    """A running receiver, and the webhooks that it is sent."""
 
     def __init__(self, port: int, pid: int, bodies: Bodies, count: int) -> None:
         self._port, self._pid, self._bodies, self.count = port, pid, bodies, count
@@ -51,14 +51,14 @@ class _Contender:
         return self.measured(self.count)
 
     def measured(self, count: int) -> Sample:
-        """Send so many webhooks, signed just before."""
+        """Send ``count`` webhooks, signed just before; return the figures."""
         requests = requests_with(self._bodies(count))
         before = cpu_seconds(self._pid)
-        answered = send(self._port, requests, connections=_CONNECTIONS)
+        result = send(self._port, requests, connections=_CONNECTIONS)
         return {
-            "rate": answered.rate,
-            "p50": answered.percentile_ms(50),
-            "p99": answered.percentile_ms(99),
+            "rate": result.rate,
+            "p50": result.percentile_ms(50),
+            "p99": result.percentile_ms(99),
             "cpu": (cpu_seconds(self._pid) - before) / count * 1e6,
         }
 
@@ -70,7 +70,7 @@ def _reduced(contender: _Contender) -> Callable[[], Sample]:
 def _table(found: Rounds, names: list[str]) -> Table:
     return Table(
         subject="receiver",
-        header=["receiver", "webhooks/s", "of bare h11", "p50 ms", "p99 ms", "its CPU, µs each"],
+        header=["receiver", "webhooks/s", "of bare h11", "p50 ms", "p99 ms", "CPU, µs per webhook"],
         rows=[
             [
                 name,
@@ -82,6 +82,6 @@ def _table(found: Rounds, names: list[str]) -> Table:
             ]
             for name in names
         ],
-        note=f"{_CONNECTIONS} connections that send their next webhook when the last is answered; "
+        note=f"{_CONNECTIONS} connections; each sends its next webhook when its last is answered. "
         "Redis writes to disk before it answers.",
     )

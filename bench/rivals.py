@@ -1,4 +1,4 @@
-"""What the service is compared with: the least that one would run in its place, as its makers show it."""
+"""The alternatives that the service is compared with, as simple as their documentation shows them."""
 
 import json
 import os
@@ -48,9 +48,9 @@ def _app(endpoint: Any) -> Starlette:
 bare = _app(_accept)
 """A route that answers 202 and does nothing."""
 one_script = _app(_store)
-"""A route that stores the body by one script in Redis and does not verify it."""
+"""A route that stores the body with one script in Redis, without verifying it."""
 rq_enqueue = _app(_enqueue)
-"""A route that verifies the webhook and queues it by RQ, in the thread pool as there is no other way."""
+"""A route that verifies the webhook and enqueues an RQ job in the thread pool, since RQ is not async."""
 
 
 @cache
@@ -64,7 +64,7 @@ def _queue() -> Queue:
 
 
 def grant(body: str) -> None:
-    """Be a job: credit one order by one request."""
+    """Credit one order with one request: the RQ job."""
     content = json.dumps({"events": [event(json.loads(body)["data"])]}).encode()
     request = PolarRequest(os.environ["BENCH_POLAR"] + "/v1/events/ingest", data=content)  # noqa: S310 - ours
     with urlopen(request) as answer:  # noqa: S310 - our own stand-in
@@ -72,7 +72,7 @@ def grant(body: str) -> None:
 
 
 def script(polar_url: str, bodies: list[bytes], most_events: int) -> None:
-    """Be a script without a queue: credit what it is given, batch by batch."""
+    """Credit the orders batch by batch: the script without a queue."""
     with httpx.Client() as client:
         for start in range(0, len(bodies), most_events):
             orders = [json.loads(body)["data"] for body in bodies[start : start + most_events]]

@@ -1,4 +1,4 @@
-"""Side by side: each round measures all contenders, so that the machine's moods meet all of them alike."""
+"""Runs all contenders in each round, so that changes of the machine's load affect all of them alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Sample = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """What came of one subject, for people."""
+    """The results of one subject, for readers."""
 
     subject: str
     header: Sequence[str]
@@ -34,7 +34,7 @@ class Rounds:
         return median(sample[name] for sample in self._samples[contender])
 
     def ratio(self, contender: str, base: str, name: str) -> float:
-        """Return the median of each round's own ratio."""
+        """Return the median of the ratios of each round."""
         pairs = zip(self._samples[contender], self._samples[base], strict=True)
         return median(sample[name] / other[name] for sample, other in pairs)
 
@@ -50,7 +50,7 @@ def interleave(contenders: Mapping[str, Callable[[], Sample]], *, rounds: int) -
 
 
 def figure(value: float) -> str:
-    """Return a number as people read it: no digits that the next run would change."""
+    """Return ``value`` as text, rounded to digits that the next run would not change."""
     if value >= 100:  # noqa: PLR2004 - three digits are plenty
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - likewise
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - as above

@@ -1,4 +1,4 @@
-"""Orders, rules and grants for tests, each in one line; what a test does not name is usual."""
+"""Builds webhooks, orders, facts, rules and grants for tests, with defaults for what a test leaves out."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from workers.core.facts import Fact, fact_of
 from workers.core.grants import Grant, Part, order_subject
 from workers.core.payloads import Order, read_order
 
-CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"  # who bought in order_paid_purchase
-PRODUCT = "289208de-404a-4370-a0b6-c0433bb956cc"  # and what
+CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"  # the customer of order_paid_purchase
+PRODUCT = "289208de-404a-4370-a0b6-c0433bb956cc"  # and its product
 ORDER = "2a9bd3c2-84d9-4be8-9a3d-b03af1044217"
 PAID_CENTS = 1000  # of that order
 METERS = {"api_usage": "units", "images": "units", "seconds": "amount"}  # the property of each
@@ -23,36 +23,36 @@ Amount = int | str | Decimal
 
 
 def some_id(number: int) -> str:
-    """Return an id as Polar's look; a greater number's sorts later."""
+    """Return an id in the form of Polar's; a greater number gives an id that sorts later."""
     return str(UUID(int=number << 80 | 4 << 76 | 8 << 60))
 
 
 def webhook(like: str, **data: Any) -> bytes:
-    """Return a real webhook's body with some of its data replaced."""
+    """Return the body of a recorded webhook with some of its data replaced."""
     body = json.loads(payload(like))
     body["data"] |= data
     return json.dumps(body).encode()
 
 
 def order_webhook(like: str = "order_paid_purchase", **data: Any) -> bytes:
-    """Return the webhook of a paid order, of the usual one if no other is named."""
+    """Return the webhook of a paid order, by default of the recorded purchase."""
     return webhook(like, **data)
 
 
 def refund_webhook(cents: int, **data: Any) -> bytes:
-    """Return the webhook of a refund of the usual order: ``cents`` all told, a full refund if that is all."""
+    """Return the webhook after refunds of ``cents`` in total on ORDER; a full refund from PAID_CENTS on."""
     status = "refunded" if cents >= PAID_CENTS else "partially_refunded"
     usual = {"id": ORDER, "customer_id": CUSTOMER, "refunded_amount": cents, "status": status}
     return webhook("order_refunded_full", **(usual | data))
 
 
 def order_like(like: str = "order_paid_purchase", **data: Any) -> Order:
-    """Return the order of a real webhook with some of its fields replaced."""
+    """Return the order of a recorded webhook with some of its fields replaced."""
     return read_order(order_webhook(like, **data)).view
 
 
 def fact_like(like: str = "order_paid_purchase", **data: Any) -> Fact:
-    """Return what a real webhook tells of, with some of its data replaced."""
+    """Return the fact of a recorded webhook with some of its data replaced."""
     body = webhook(like, **data)
     fact = fact_of(peek_type(body) or "", body)
     assert fact is not None
@@ -60,15 +60,15 @@ def fact_like(like: str = "order_paid_purchase", **data: Any) -> Fact:
 
 
 def rule(name: str, grant: Mapping[str, Amount], **others: Any) -> str:
-    """Return a rule as a line of a rules file; ``others`` are its products, triggers and so on."""
-    # Every JSON value is YAML; numbers alone are written by hand, for JSON has no decimals.
+    """Return a rule as a line of a rules file; ``others`` are its products, triggers and other keys."""
+    # Every JSON value is YAML. Only amounts are written by hand, because JSON has no exact decimals.
     amounts = ", ".join(f"{json.dumps(meter)}: {_written(units)}" for meter, units in grant.items())
     rest = "".join(f", {key}: {json.dumps(value)}" for key, value in others.items())
     return f"- {{name: {json.dumps(name)}, grant: {{{amounts}}}{rest}}}"
 
 
 def _written(units: Amount) -> str:
-    """Return an amount as YAML: a text that is no number is an expression."""
+    """Return an amount as YAML; a text that is not a number is an expression."""
     try:
         return f"{Decimal(units):f}"
     except InvalidOperation:
@@ -76,7 +76,7 @@ def _written(units: Amount) -> str:
 
 
 def rules_of(*lines: str, credit_from: str | None = None) -> Rules:
-    """Return the rules of a file that declares METERS and has these lines."""
+    """Return the parsed rules of a file that declares METERS and has these lines as rules."""
     meters = json.dumps({name: {"property": value} for name, value in METERS.items()})
     begin = f"credit_from: {credit_from}\n" if credit_from else ""
     listed = "".join(f"{line}\n" for line in lines) or "  []\n"
@@ -86,7 +86,7 @@ def rules_of(*lines: str, credit_from: str | None = None) -> Rules:
 def grant_of(
     number: int = 1, *amounts: Amount, meter: str = "api_usage", customer_id: str = CUSTOMER
 ) -> Grant:
-    """Return the grant for order ``number``: a rule for each amount (one of 10 credits by itself)."""
+    """Return the grant for order ``number`` with a part for each amount (by default one of 10 credits)."""
     return Grant(
         subject=order_subject(some_id(number)),
         customer_id=customer_id,

@@ -1,4 +1,4 @@
-"""The embedded Redis from outside: who lives in its folder, and how each is killed."""
+"""Looks at the embedded Redis from outside: is its server alive, is its guardian, and kills either."""
 
 import fcntl
 import os
@@ -13,14 +13,14 @@ from tests.support.processes import eventually
 from workers.embedded import server as embedded_redis
 from workers.embedded.server import EmbeddedRedis
 
-SEVERAL_WATCHES_SECONDS = 0.7  # the guardian has looked around at least twice
+SEVERAL_WATCHES_SECONDS = 0.7  # by then the guardian has checked at least twice
 
-# A user in a process of its own: says which server it has got, and stays until its input ends.
+# A user of the embedded Redis in another process: prints its server's run id, and ends with its input.
 USER = """
 import signal
 import sys
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are born deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it by default
 from workers.embedded.server import EmbeddedRedis, ask
 with EmbeddedRedis(Path(sys.argv[1])) as server:
     info = ask(server._socket, b"INFO server").decode()
@@ -43,7 +43,7 @@ def served(folder: Path) -> bool:
 
 
 def told(server: EmbeddedRedis, field: str) -> str:
-    """Return a field of the server's INFO, or nothing while no server answers."""
+    """Return a field of the server's INFO; empty while no server answers."""
     info = embedded_redis.ask(server._socket, b"INFO server").decode()
     return info.partition(f"\r\n{field}:")[2].partition("\r\n")[0]
 
@@ -57,7 +57,7 @@ def server_pid(server: EmbeddedRedis) -> int:
 
 
 def guardian_pid(server: EmbeddedRedis) -> int:
-    """Return the parent of the server, which is the guardian that started it."""
+    """Return the process id of the guardian, which is the server's parent."""
     pid = server_pid(server)
     status = Path(f"/proc/{pid}/stat")
     if status.exists():
@@ -82,7 +82,7 @@ def kill_server(server: EmbeddedRedis) -> None:
 
 @contextmanager
 def user_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a user in a process group of its own; it leaves when its input is closed."""
+    """Run USER in its own process group; it ends when its input is closed."""
     with subprocess.Popen(
         [sys.executable, "-c", USER, str(folder)],
         text=True,

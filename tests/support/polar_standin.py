@@ -1,30 +1,23 @@
-"""The stand-in for Polar, asked without a socket."""
+"""Sends requests to the stand-in for Polar without a socket, directly or through our own client."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
 
-from app.demo.polar import Customer, Meter, Polar, create_app
-from tests.support.recordings import RESPONSES
+from app.demo.polar import Customer, Meter, Polar, access, create_app
+from tests.support.recordings import recorded
 from workers.polar.client import Polar as Client
 
 CUSTOMER = "2be1e608-32d5-4adb-aa15-bf61ea0cfb0b"
-INGEST = "/v1/events/ingest"
+INGEST = access.INGEST
 TOKEN = Polar.token
 
 
-def recorded(name: str) -> dict[str, Any]:
-    """Return a request that was made to a real Polar server, and its answer."""
-    answer: dict[str, Any] = json.loads((RESPONSES / f"{name}.json").read_bytes())
-    return answer
-
-
 def organization() -> Polar:
-    """Return the organization of the recordings: its customer and its two meters."""
+    """Return the organization of the recordings, with its customer and its two meters."""
     polar = Polar()
     customer = Customer.model_validate(recorded("customer")["body"])
     polar.customers[str(customer.id)] = customer
@@ -34,7 +27,7 @@ def organization() -> Polar:
 
 
 def ask(polar: Polar, method: str, path: str, *, token: str | None = TOKEN, **kwargs: Any) -> httpx.Response:
-    """Make one request without a socket."""
+    """Send one request; return the response."""
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(polar))
@@ -48,7 +41,7 @@ def ask(polar: Polar, method: str, path: str, *, token: str | None = TOKEN, **kw
 
 @contextmanager
 def client_of(polar: Polar) -> Iterator[Client]:
-    """Yield our own client of ``polar``."""
+    """Yield our own client, connected to ``polar``."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         path, headers = request.url.raw_path.decode(), dict(request.headers)
@@ -66,6 +59,6 @@ def ingest(polar: Polar, *events: dict[str, Any]) -> httpx.Response:
 
 
 def event(**fields: Any) -> dict[str, Any]:
-    """Return an event that credits ten units, but for ``fields``; None leaves a field out."""
+    """Return an event that credits ten units; ``fields`` override its fields, None leaves one out."""
     whole = {"name": "api_usage", "customer_id": CUSTOMER, "metadata": {"units": -10}, **fields}
     return {name: value for name, value in whole.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The command line as its users have it: real processes, a clean environment, an empty current folder."""
+"""Runs ``credits`` as users do: as real processes, in a clean environment and an empty folder."""
 
 import atexit
 import json
@@ -28,7 +28,7 @@ from tests.support.fork_server import ForkServer
 from tests.support.json_shapes import assert_as_promised
 from workers.store.stores import Stores, stores
 
-# Found nowhere else on this machine, so that any process or text that shows one betrays us.
+# Unique on this machine, so that any text or process listing that contains one is a leak.
 TOKEN = f"polar_oat_{uuid4().hex}"
 SECRET = f"whsec_{uuid4().hex}"
 
@@ -46,7 +46,7 @@ Value = TypeVar("Value")
 
 
 def eventually(get: Callable[[], Value]) -> Value:
-    """Return what ``get`` gives as soon as it is true; AssertionError after a minute."""
+    """Return the first true result of ``get``; AssertionError after a minute."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not (value := get()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -55,7 +55,7 @@ def eventually(get: Callable[[], Value]) -> Value:
 
 
 def some_polar(*customers: str) -> Polar:
-    """Return a Polar with a meter that knows these customers (of none given: the usual one)."""
+    """Return a stand-in's state with one meter and these customers (by default CUSTOMER)."""
     polar = Polar(token=TOKEN)
     polar.add_meter("api_usage")
     for customer_id in customers or (CUSTOMER,):
@@ -64,7 +64,7 @@ def some_polar(*customers: str) -> Polar:
 
 
 def post(receiver: httpx.Client, body: bytes) -> str:
-    """Deliver ``body`` to ``receiver`` as Polar would; return the delivery's id."""
+    """Deliver ``body`` to ``receiver`` as Polar does; return the delivery's id."""
     delivery_id = str(uuid4())
     headers = sign(SECRET, delivery_id, int(time.time()), body)
     response = receiver.post("/webhooks/polar", content=body, headers=headers, timeout=30)
@@ -74,7 +74,7 @@ def post(receiver: httpx.Client, body: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process of this machine, as anybody can list it."""
+    """One process in the machine's process listing."""
 
     pid: int
     parent: int
@@ -82,7 +82,7 @@ class Process:
 
 
 def processes() -> list[Process]:
-    """Return what lives on this machine; what has ended and only waits for its parent does not."""
+    """Return all living processes of this machine; zombies are left out."""
     # Small Linuxes have no ps, macOS has no /proc.
     if not Path("/proc/self/stat").exists():
         return _listed_by_ps()
@@ -111,13 +111,13 @@ def _read_proc(folder: Path) -> Process | None:
 
 
 def living(pids: Sequence[int]) -> set[int]:
-    """Return those of ``pids`` that still live."""
+    """Return those of ``pids`` that are still alive."""
     return set(pids) & {process.pid for process in processes()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A command that runs until it is told to stop; leader of its own process group."""
+    """A command that runs until it is stopped, as leader of its own process group."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -129,11 +129,11 @@ class Running:
 
     @property
     def said(self) -> str:
-        """Return what it has written so far, to standard output and error."""
+        """Return its output so far, both standard output and standard error."""
         return self.log.read_text()
 
     def url(self) -> str:
-        """Return the receiver's base URL when it can store deliveries."""
+        """Return the receiver's base URL once it can store deliveries."""
         url = eventually(self._listening).removesuffix("/webhooks/polar")
         eventually(lambda: _ready(url))
         return url
@@ -145,22 +145,22 @@ class Running:
         return next((str(event["url"]) for event in events if event["event"] == "listening"), "")
 
     def part(self, name: str) -> int:
-        """Return the process id of its receiver or worker when there is one."""
+        """Return the process id of its receiver or worker once there is one."""
         return eventually(lambda: self.parts(name))[0]
 
     def parts(self, name: str) -> list[int]:
-        """Return the process ids of its receivers or workers that live now."""
+        """Return the process ids of its living receivers or workers."""
         words = f"-m app.processes {name}"
         mine = [process for process in processes() if process.parent == self.pid]
         return [process.pid for process in mine if words in process.command]
 
     def stop(self, number: signal.Signals) -> int:
-        """Send a signal to the process alone; return its exit status."""
+        """Send a signal to this process alone; return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(_PATIENCE_SECONDS)
 
     def end(self) -> None:
-        """End it if it still lives, drained if it can be."""
+        """Stop it with SIGTERM; kill it if that does not work."""
         try:
             self.stop(signal.SIGTERM)
         finally:
@@ -176,26 +176,26 @@ def _ready(url: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Credits:
-    """The command ``credits`` for somebody with these settings; every text of it is searched for secrets."""
+    """Runs ``credits`` with the given settings, and fails if any of its output contains a secret."""
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def with_settings(self, **settings: str) -> "Credits":
-        """Return the same with other settings; an empty one counts as unset."""
+        """Return a copy with other settings; an empty setting counts as unset."""
         return replace(self, settings={**self.settings, **settings})
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, off a terminal; it never shows a traceback."""
+        """Run a command without a terminal until it ends; it must not print a traceback."""
         done = _fork_server().run(
             args, cwd=self.folder, env=self._environment(), timeout_seconds=_PATIENCE_SECONDS
         )
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
-        _keeps_secrets(done.stdout + done.stderr)
+        _assert_no_secrets(done.stdout + done.stderr)
         return done
 
     def json(self, *args: str) -> Any:
-        """Run a command that succeeds; return what it prints for machines."""
+        """Run a command with ``--json``, which must succeed; return the parsed output."""
         done = self.run(*args, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         printed = json.loads(done.stdout)
@@ -204,7 +204,7 @@ class Credits:
 
     @contextmanager
     def running(self, *args: str) -> Iterator[Running]:
-        """Run a command while the block runs, and drain it then."""
+        """Run a command while the block runs, then stop it with SIGTERM."""
         log = self.folder / f"{args[0]}-{uuid4().hex}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -221,19 +221,19 @@ class Credits:
             yield running
         finally:
             running.end()
-        _keeps_secrets(running.said)
+        _assert_no_secrets(running.said)
 
     def read(self) -> Settings:
-        """Return these settings as this process can use them, whatever its own environment says."""
+        """Return the settings as this process would read them; its own environment is ignored."""
         with patch.dict(os.environ, self.settings, clear=True):
             return Settings(_env_file=None)
 
     def stores(self) -> AbstractContextManager[Stores]:
-        """Return the stores that these settings mean, as this process sees them."""
+        """Open the stores that these settings name."""
         return stores(self.read())
 
     def _environment(self) -> dict[str, str]:
-        # Neither the settings of whoever runs the tests nor an .env or rules file of theirs.
+        # Without the settings, the .env and the rules file of the user who runs the tests.
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.settings}
 
 
@@ -248,7 +248,7 @@ def _fork_server() -> ForkServer:
 
 
 def credits_in(folder: Path, polar_url: str, *, rules: str = TEN, **settings: str) -> Credits:
-    """Return the command with all that granting needs; a listener takes any free port."""
+    """Return the command with all settings that granting needs; the receiver takes a free port."""
     rules_file = folder / "rules.yaml"
     rules_file.write_text(rules)
     usual = {
@@ -266,6 +266,6 @@ def _command(args: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "app", *args]
 
 
-def _keeps_secrets(text: str) -> None:
+def _assert_no_secrets(text: str) -> None:
     assert TOKEN not in text
     assert SECRET not in text

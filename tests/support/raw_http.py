@@ -1,4 +1,4 @@
-"""Bytes on the wire: what no client of HTTP would send, and what comes back."""
+"""Sends raw bytes that no HTTP client would send, and reads what comes back."""
 
 import select
 import socket
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-# For an answer to what is no whole request, if there is one.
+# How long to wait for an answer to an incomplete request.
 MOMENT_SECONDS = 0.2
 
 _PATIENCE_SECONDS = 60  # only a test that fails waits this long
@@ -14,7 +14,7 @@ _PATIENCE_SECONDS = 60  # only a test that fails waits this long
 
 @contextmanager
 def wire_to(url: str) -> Iterator[socket.socket]:
-    """Yield a connection to whoever serves ``url``."""
+    """Yield a connection to the server at ``url``."""
     parts = urlsplit(url)
     address = (str(parts.hostname), int(parts.port or 0))
     with socket.create_connection(address, timeout=_PATIENCE_SECONDS) as wire:
@@ -22,18 +22,20 @@ def wire_to(url: str) -> Iterator[socket.socket]:
 
 
 def raw(url: str, *pieces: bytes, hang_up: bool = True, moment_seconds: float = MOMENT_SECONDS) -> bytes:
-    """Send these very bytes and no more; return all that comes back until the server closes.
+    """Send exactly these bytes; return everything that comes back until the server closes the connection.
 
-    Several pieces go one by one, a moment between. Who hangs up gives the server a moment first: it
-    keeps its answer from who has gone.
+    Several pieces are sent one by one, with a moment in between. With ``hang_up``, the sending side is closed
+    after one more moment, because the server does not answer a client that has gone.
     """
     with wire_to(url) as wire:
-        with suppress(OSError):  # it had heard enough
-            _say(wire, pieces, moment_seconds, hang_up=hang_up)
+        with suppress(OSError):  # the server closed the connection early
+            _send_pieces(wire, pieces, moment_seconds, hang_up=hang_up)
         return heard(wire)
 
 
-def _say(wire: socket.socket, pieces: Sequence[bytes], moment_seconds: float, *, hang_up: bool) -> None:
+def _send_pieces(
+    wire: socket.socket, pieces: Sequence[bytes], moment_seconds: float, *, hang_up: bool
+) -> None:
     for piece in pieces[:-1]:
         wire.sendall(piece)
         select.select([wire], [], [], moment_seconds)
@@ -44,7 +46,7 @@ def _say(wire: socket.socket, pieces: Sequence[bytes], moment_seconds: float, *,
 
 
 def heard(wire: socket.socket) -> bytes:
-    """Return what comes until the server closes the connection."""
+    """Return everything that comes until the server closes the connection."""
     answer = b""
     with suppress(ConnectionResetError):
         while part := wire.recv(65_536):
@@ -53,7 +55,7 @@ def heard(wire: socket.socket) -> bytes:
 
 
 def is_closed(wire: socket.socket) -> bool:
-    """Say whether the server has closed the connection; what it has said by then is lost."""
+    """Return whether the server has closed the connection; what it sent before is lost."""
     wire.setblocking(False)
     try:
         return wire.recv(65_536) == b""
@@ -66,7 +68,7 @@ def is_closed(wire: socket.socket) -> bool:
 
 
 def is_refused(url: str) -> bool:
-    """Say whether nobody listens there any more."""
+    """Return whether connections to ``url`` are refused."""
     try:
         with wire_to(url):
             return False
@@ -75,10 +77,10 @@ def is_refused(url: str) -> bool:
 
 
 def post_with(*headers: bytes, body: bytes = b"", path: bytes = b"/webhooks/polar") -> bytes:
-    """Return a request with these header lines, whether they make sense or not."""
+    """Return a request with these header lines, valid or not."""
     return b"\r\n".join([b"POST " + path + b" HTTP/1.1", b"Host: x", *headers, b"", body])
 
 
 def statuses(answer: bytes) -> list[int]:
-    """Return the status of each answer, in their order."""
+    """Return the status of each response in ``answer``, in order."""
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]

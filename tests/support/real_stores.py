@@ -1,4 +1,4 @@
-"""The stores on a real Redis for tests: receive, look inside, settle, and let time pass."""
+"""Drives the stores on a real Redis: accepts deliveries, reads them, settles them, lets time pass."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ QUEUE = "rq:queue:credits"
 
 
 def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
-    """Receive deliveries in this order, each with an order of its own unless ``body`` is given."""
+    """Accept deliveries in this order, each with another order unless ``body`` is given."""
 
     async def take_all() -> list[Disposition]:
         intake = intake_for(url)
@@ -41,7 +41,7 @@ def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
 
 
 def check(url: str) -> None:
-    """Ask a receiver's readiness."""
+    """Check whether a receiver could store a delivery; StoreUnavailableError if not."""
 
     async def ask() -> None:
         intake = intake_for(url)
@@ -63,13 +63,13 @@ def now_ms(redis: Redis) -> float:
 
 
 def let_leases_end(redis: Redis) -> None:
-    """Make everything due, as time would."""
+    """End all leases, so that every delivery is due."""
     for delivery_id in cast(list[bytes], redis.zrange(keys.DUE, 0, -1)):
         redis.zadd(keys.DUE, {delivery_id: 1})
 
 
 def let_pause_end(redis: Redis) -> None:
-    """Take the pause away, as time would; what was to outlast it does."""
+    """End the pause of Polar; the careful time after it goes on for as long as it would have."""
     left, thrift = max(0, redis.pttl(keys.PAUSE)), redis.pttl(keys.THRIFT)
     redis.delete(keys.PAUSE)
     if thrift > left:
@@ -100,7 +100,7 @@ def plan_of(*grants: Grant) -> Plan:
 
 
 def claim_of(standing: Standing) -> Claim:
-    """Return the fact's own claim."""
+    """Return the standing's own claim, which must exist."""
     assert standing.own is not None
     return standing.own
 
@@ -108,7 +108,7 @@ def claim_of(standing: Standing) -> Claim:
 def settled_story(
     redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status = Status.GRANTED
 ) -> tuple[Leased, Grant]:
-    """Accept, lease, claim and settle one delivery of order 1."""
+    """Accept, lease, claim and settle one delivery of order 1; return it and its grant."""
     accept(redis_url, "msg-1")
     (leased,) = store.lease(10).deliveries
     grant = grant_of(1)

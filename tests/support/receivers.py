@@ -1,4 +1,4 @@
-"""Receivers of webhooks for tests: one in memory without a socket, and the words to one that serves."""
+"""Talks to receivers: to one in memory, without socket and Redis, and to one that serves a URL."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ PATH = "/webhooks/polar"
 ID = "4dab40bf-0dfb-422e-9031-6ceec1795535"
 PAID = payload("order_paid_purchase")
 
-# Polar's own patience: what is not answered by then counts as failed there.
+# Polar counts a webhook as failed if it is not answered by then.
 POLAR_SECONDS = 10
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -35,7 +35,7 @@ def signed(body: bytes, delivery_id: str = ID) -> dict[str, str]:
 
 
 class MemoryRedis:
-    """As much of Redis as intake asks for; its one script keeps bodies by their key."""
+    """A fake of what intake uses of Redis: a script that stores each body under its key, once."""
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
@@ -43,20 +43,20 @@ class MemoryRedis:
         self.connection_pool = self
         self.disconnected: list[str] = []
         self.held: Exception | None = None
-        """What happens to who wants to leave."""
+        """Raised by ``disconnect``."""
 
     async def disconnect(self, *, inuse_connections: bool = True) -> None:
-        """Note which of the pool's connections were to be made anew."""
+        """Record which of the pool's connections were dropped."""
         self.disconnected.append("all" if inuse_connections else "idle")
         if self.held:
             raise self.held
 
     def register_script(self, _source: str) -> "MemoryRedis":
-        """Return the script."""
+        """Return this object as the script."""
         return self
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> list[bytes]:
-        """Accept deliveries: an id, a type and a body for each, behind two prefixes and their number."""
+        """Accept deliveries; the arguments are two prefixes, their number, then id, type and body of each."""
         if self.fault:
             raise self.fault
         end = 3 + 3 * cast(int, args[2])
@@ -70,7 +70,7 @@ class MemoryRedis:
 
 
 class Receiver:
-    """An endpoint, and what it has stored."""
+    """A webhook endpoint with its fake Redis and its tally."""
 
     def __init__(self) -> None:
         self.redis = MemoryRedis()
@@ -93,7 +93,7 @@ class Receiver:
         return asyncio.run(ask())
 
     def counted(self) -> dict[str, int]:
-        """Return what was counted since the last time."""
+        """Return the counts since the last call."""
         with self.tally.flush() as counts:
             return dict(counts)
 

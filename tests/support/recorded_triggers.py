@@ -1,4 +1,4 @@
-"""What each real webhook of a paid order is to the rules: stated by hand, for all tests to go by."""
+"""Lists the recorded webhooks, and the trigger of each paid order among them, written down by hand."""
 
 from config.rules import Trigger
 from tests.support.recordings import PAYLOADS
@@ -33,4 +33,4 @@ KINDS = {
     "order_paid_subscription_update_negative_total": Trigger.SUBSCRIPTION_UPDATE,
     TRIAL: Trigger.TRIAL_START,
 }
-"""None: no rule can name it."""
+"""None: no trigger matches it."""

@@ -1,4 +1,7 @@
-"""Webhooks and responses that a running Polar server really sent."""
+"""Reads the webhooks and responses that were recorded from a real Polar server."""
+
+import json
+from typing import Any
 
 from tests.support.paths import ROOT
 
@@ -7,5 +10,11 @@ RESPONSES = ROOT / "tests" / "responses"
 
 
 def payload(name: str) -> bytes:
-    """Return the body of a webhook, byte for byte."""
+    """Return the recorded body of a webhook, byte for byte."""
     return (PAYLOADS / f"{name}.json").read_bytes()
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """Return a recorded ``request`` and the ``status``, ``headers`` and ``body`` of its response."""
+    exchange: dict[str, Any] = json.loads((RESPONSES / f"{name}.json").read_bytes())
+    return exchange

@@ -1,4 +1,4 @@
-"""A Redis of a test's own: killed, frozen, started again, and set up as operators set theirs up."""
+"""Runs a Redis for one test alone, which can be killed, frozen, restarted, filled up and configured."""
 
 import asyncio
 import signal
@@ -24,12 +24,12 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 @dataclass(kw_only=True)
 class Server:
-    """One server and its folder; what it was given is there again after a restart, if it keeps anything."""
+    """One Redis server and its folder; with AOF, its data survives a restart."""
 
     folder: Path
     args: Sequence[str] = DURABLE
     disk_blocks: int | None = None
-    """How many blocks of 512 bytes a file of it may have: beyond, the disk is full to it."""
+    """The largest file, in blocks of 512 bytes; beyond it writes fail as on a full disk."""
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -44,7 +44,7 @@ class Server:
         return f"{self.url}?username={user}&password={password}"
 
     def add_user(self, user: str, password: str, commands: Sequence[str], keys: Sequence[str] = OURS) -> str:
-        """Make a user who may do just this; return their URL."""
+        """Add a user with only these commands and keys; return the URL with their password."""
         with self.asked() as redis:
             redis.acl_setuser(
                 user,
@@ -62,7 +62,7 @@ class Server:
             yield client
 
     def start(self) -> None:
-        """Start it; return when it answers."""
+        """Start the server; return once it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path.parent.mkdir(exist_ok=True)
         log = ["--logfile", str(self.folder / "log")]
@@ -74,12 +74,12 @@ class Server:
         )
         self.process = subprocess.Popen(
             [*disk, _find_server(), *places, *log, "--save", "", *self.args],
-            restore_signals=False,  # as Python does it ignores SIGXFSZ: its writes fail, as on a full disk
+            restore_signals=False,  # then it ignores SIGXFSZ, as Python does, and its writes fail instead
         )
         eventually(self.answers)
 
     def answers(self) -> bool:
-        """Say whether it answers, with its data loaded."""
+        """Return whether it answers and has loaded its data."""
         try:
             with self.asked() as redis:
                 return bool(redis.ping())
@@ -91,20 +91,20 @@ class Server:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Let it be gone at once, as by a power failure of its own."""
+        """Kill it, as a power failure would."""
         if self.process:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def fill_disk(self) -> None:
-        """Write until it takes no more, or ends over that."""
+        """Write until the server accepts no more, or ends."""
         with self.asked() as redis, suppress(RedisError):
             while True:
                 redis.set("filler", "." * 10_000)
 
     def make_room(self) -> None:
-        """Start it again on a disk that has room."""
+        """Restart it on a disk with free space."""
         self.kill()
         self.disk_blocks = None
         self.start()
@@ -112,7 +112,7 @@ class Server:
 
 @contextmanager
 def own_redis(folder: Path, *args: str, disk_blocks: int | None = None) -> Iterator[Server]:
-    """Run a server of one's own while the block runs."""
+    """Run a server for this test alone while the block runs."""
     server = Server(folder=folder / "own-redis", args=args or DURABLE, disk_blocks=disk_blocks)
     server.start()
     try:
@@ -122,7 +122,7 @@ def own_redis(folder: Path, *args: str, disk_blocks: int | None = None) -> Itera
 
 
 def name_in(folder: Path) -> Path:
-    """Return where a link may stand that leads now to one server, now to another, as a host's name does."""
+    """Return a path for a link that can point to one server and later to another, as a host name can."""
     name = socket_path(folder)
     name.parent.mkdir(exist_ok=True)
     return name
@@ -130,17 +130,17 @@ def name_in(folder: Path) -> Path:
 
 @contextmanager
 def behind_tls(server: Server) -> Iterator[int]:
-    """Let it be reached on a port, by TLS alone: the server that we bring along has none of its own."""
+    """Put TLS in front of ``server``, which cannot do it itself, while the block runs; yield the port."""
     loop = asyncio.new_event_loop()
-    door = loop.run_until_complete(
+    listener = loop.run_until_complete(
         asyncio.start_server(lambda *ends: _pass_on(server.path, *ends), "127.0.0.1", 0, ssl=_tls())
     )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield door.sockets[0].getsockname()[1]
+        yield listener.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(_close(door), loop).result()
+        asyncio.run_coroutine_threadsafe(_close(listener), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -170,8 +170,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def _close(door: asyncio.Server) -> None:
-    door.close()
+async def _close(listener: asyncio.Server) -> None:
+    listener.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()

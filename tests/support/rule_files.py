@@ -1,4 +1,4 @@
-"""Rules files for tests: one that is right, and what is found in others."""
+"""Parses rules files for tests: a valid one, short ones from single rules, and their problems."""
 
 import json
 from dataclasses import replace
@@ -56,7 +56,7 @@ def problem(text: str) -> str:
 
 
 def file_of(*rules: str) -> str:
-    """Return a file whose meters are m and n, and whose first rule stands on line 4."""
+    """Return a rules file with the meters m and n; its first rule is on line 4."""
     lines = "".join(f"- {rule}\n" for rule in rules)
     return f"version: 1\nmeters: {{m: {{}}, n: {{}}}}\nrules:\n{lines}"
 
@@ -71,12 +71,12 @@ def rule_problem(rule: str) -> str:
 
 
 def granting(amount: str, *keys: str) -> str:
-    """Return a rule that grants ``amount``, an expression, on m."""
+    """Return a rule that grants the expression ``amount`` on the meter m."""
     return f"{{{', '.join(['name: a', *keys])}, grant: {{m: {json.dumps(amount)}}}}}"
 
 
 def asking(condition: str, *keys: str) -> str:
-    """Return a rule that applies when ``condition`` holds."""
+    """Return a rule with ``condition`` as its ``when``."""
     return f"{{{', '.join(['name: a', *keys])}, when: {json.dumps(condition)}, grant: {{m: 1}}}}"
 
 

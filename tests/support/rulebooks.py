@@ -1,4 +1,4 @@
-"""Rulebooks on files that tests write, and a clock that tests move."""
+"""Provides rulebooks on files that a test writes, with a clock that the test advances."""
 
 import os
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ MANY = TWENTY + "  - {name: another, grant: {api_usage: 5}}\n"
 HALF_OF_MANY = MANY[:-20]
 BROKEN = TWENTY.replace("grant:", "grnat:")
 
-LONG_ENOUGH = 2.0  # seconds: a file that was still for so long is looked into
+LONG_ENOUGH = 2.0  # seconds after its last change at which a file is read
 
 _moments = count(1_700_000_000_000_000_000, 1_000_000_000)
 
 
 @dataclass
 class Clock:
-    """A monotonic clock that stands still until it is moved."""
+    """A monotonic clock that only moves when a test advances it."""
 
     seconds: float = 1000.0
 
@@ -35,7 +35,7 @@ class Clock:
 
 @dataclass
 class Watch:
-    """A rules file with a rulebook on it, and what a tick does."""
+    """A rules file and its rulebook, checked as a worker's tick does."""
 
     path: Path
     clock: Clock = field(default_factory=Clock)
@@ -44,23 +44,23 @@ class Watch:
         self.rulebook = Rulebook(self.path, self.clock)
 
     def look_after(self, seconds: float) -> None:
-        """Let time pass, then look."""
+        """Advance the clock, then check the file once."""
         self.clock.seconds += seconds
         self.rulebook.reload_if_changed()
 
     def notice(self) -> None:
-        """Look twice, as two ticks do: a change is seen, then found to be still."""
+        """Check the file twice, so that a change is seen and then found to be stable."""
         self.look_after(0)
         self.look_after(LONG_ENOUGH)
 
     @property
     def version(self) -> str:
-        """Return the version in force."""
+        """Return the version of the rules in force."""
         return self.rulebook.current().digest
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a file in place, at a moment of its own: a test may well write twice within one of the disk's."""
+    """Write a file with a new modification time, which two quick writes might otherwise share."""
     path.write_text(text)
     moment = next(_moments)
     os.utime(path, ns=(moment, moment))
@@ -68,15 +68,15 @@ def write(path: Path, text: str) -> Path:
 
 
 def watch_in(folder: Path) -> Watch:
-    """Return a rulebook on a new file, whose one rule grants ten."""
+    """Return a watch on a new file with one rule that grants ten credits."""
     return Watch(write(folder / "rules.yaml", TEN))
 
 
 def version_of(text: str) -> str:
-    """Return the version that the rules in ``text`` are."""
+    """Return the version of the rules in ``text``."""
     return parse_rules(text, "rules.yaml").digest
 
 
 def levels(log: CapturingLogger) -> list[str]:
-    """Return how grave each thing is that was logged."""
+    """Return the level of each logged line."""
     return [call.method_name for call in log.calls]

@@ -1,4 +1,4 @@
-"""Real servers for tests: an ASGI application under uvicorn on a port of its own."""
+"""Serves ASGI applications for tests: uvicorn in a thread, on a free port."""
 
 import socket
 import threading
@@ -13,11 +13,11 @@ _POLL_SECONDS = 0.01
 
 
 def running(app: ASGIApp) -> AbstractContextManager[str]:
-    """Serve ``app`` from a thread while the block runs; yields its base URL.
+    """Serve ``app`` from a thread while the block runs; yield its base URL.
 
-    A request that is still being answered at the end gets one second, then is cancelled.
+    A request that is unfinished at the end gets one more second, then it is cancelled.
     """
-    # Logging is pytest's; a lifespan that fails is to be seen; web sockets are nobody's here.
+    # pytest configures the logging; a failing lifespan must be seen; no application here has web sockets.
     return running_as(
         uvicorn.Config(app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1)
     )
@@ -25,7 +25,7 @@ def running(app: ASGIApp) -> AbstractContextManager[str]:
 
 @contextmanager
 def running_as(config: uvicorn.Config) -> Iterator[str]:
-    """Serve from a thread as ``config`` says, likewise."""
+    """Serve with the given configuration while the block runs; yield the base URL."""
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -1,4 +1,4 @@
-"""What hypothesis draws: facts that are known for what they are, rules known for what they give, grants."""
+"""Hypothesis strategies: facts with their trigger, rules with the amounts that they give, and grants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ amounts = st.one_of(
     st.integers(1, 10**6).map(Decimal),
     st.decimals("0.000001", "999999", places=6, allow_nan=False),
 )
-"""Credits as a rules file may name them; a handful of them add up to less than 15 digits."""
+"""Amounts that a rules file may contain; a handful of them add up to less than 15 digits."""
 
 rule_names = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
 
@@ -39,24 +39,24 @@ _seldom = _mostly(st.just(False), st.just(True))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """A fact, and what it is to the rules: a trigger of None for what none can name."""
+    """A fact and its trigger; None if no trigger matches it."""
 
     fact: Fact
     trigger: Trigger | None
     product_id: str | None = None
     net_amount: int | None = None
-    """None where there is no order."""
+    """None if the fact has no order."""
     seats: int = 1
 
     @property
     def customer_id(self) -> str:
-        """Return whose it is."""
+        """Return the id of the fact's customer."""
         return self.fact.customer_id
 
 
 @st.composite
 def orders(draw: st.DrawFn) -> Known:
-    """Draw a paid order of any kind; its subscription's times are made to fit."""
+    """Draw a paid order of any kind, with matching times of its subscription."""
     trigger = draw(st.sampled_from(sorted(ORDER_TRIGGERS)))
     reason = "subscription_create" if trigger is Trigger.TRIAL_START else trigger.value
     ended_at, trial = None, None
@@ -100,7 +100,7 @@ def orders(draw: st.DrawFn) -> Known:
 
 @st.composite
 def periods(draw: st.DrawFn) -> Known:
-    """Draw a period that a subscription has begun."""
+    """Draw the start of a subscription's period."""
     seats = draw(_seats)
     period = Period(
         id=str(draw(st.uuids())),
@@ -126,13 +126,13 @@ def customers(draw: st.DrawFn) -> Known:
 
 
 def facts() -> st.SearchStrategy[Known]:
-    """Draw anything that rules can credit, or would if they could."""
+    """Draw any fact, whether or not a trigger matches it."""
     return st.one_of(orders(), orders(), periods(), customers())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawnAmount:
-    """An amount as it is written, and what it is worth; None: it cannot be worked out."""
+    """An amount as written in a rule, and its value; None if it cannot be computed."""
 
     text: str
     worth: Callable[[Known], Decimal | None] = field(compare=False)
@@ -140,7 +140,7 @@ class DrawnAmount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawnCondition:
-    """A condition as it is written, and when it holds."""
+    """A condition as written in a rule, and whether it is true."""
 
     text: str
     holds: Callable[[Known], bool] = field(compare=False)
@@ -148,7 +148,7 @@ class DrawnCondition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawnRule:
-    """A rule before it is written into a file."""
+    """A rule before it is written to a file."""
 
     name: str
     products: list[str] | None
@@ -170,7 +170,7 @@ def _by_seats(each: int) -> DrawnAmount:
 
 
 def _by_money(for_nothing: int) -> DrawnAmount:
-    """Return credits for what was paid beyond so many cents: negative, so a failure, below."""
+    """Return an amount of a credit per cent above ``for_nothing``; below, it is negative and so fails."""
 
     def worth(known: Known) -> Decimal | None:
         if known.net_amount is None or known.net_amount < for_nothing:
@@ -194,7 +194,7 @@ def _of_more_seats(seats: int) -> DrawnCondition:
 _NOWHERE = DrawnCondition(text="customer.metadata.nowhere == 1", holds=lambda _: False)
 _plain_amounts = amounts.map(_number) | st.integers(0, 100).map(_by_seats)
 _plain_conditions = st.integers(0, 5).map(_of_more_seats) | st.just(_NOWHERE)
-# The loader refuses them in rules for what is no order.
+# The loader refuses them in rules for facts without an order.
 _order_amounts = st.integers(-5000, 500).map(_by_money)
 _order_conditions = st.integers(-100, 10**4).map(_of_some)
 _products = st.none() | st.sampled_from(PRODUCTS)
@@ -207,7 +207,7 @@ def _rules(draw: st.DrawFn, triggers: list[Trigger]) -> DrawnRule:
     few = st.lists(st.sampled_from(triggers), min_size=1, unique=True)
     of_orders = [one for one in triggers if one in ORDER_TRIGGERS]
     chosen = draw(_mostly(st.sampled_from([of_orders, triggers]), few))
-    # What the loader refuses: a bonus, a period's or a welcome that a refund would take back, and the like.
+    # Avoid what the loader refuses, such as a refund that would take back a bonus or a welcome credit.
     products = _mostly(st.none(), st.lists(st.sampled_from(PRODUCTS), min_size=1, max_size=3, unique=True))
     once = Trigger.CUSTOMER not in chosen and draw(st.booleans())
     revokes = not once and set(chosen) <= ORDER_TRIGGERS and draw(st.booleans())
@@ -231,7 +231,7 @@ def _rules(draw: st.DrawFn, triggers: list[Trigger]) -> DrawnRule:
 
 
 def rule_sets() -> st.SearchStrategy[list[DrawnRule]]:
-    """Draw some rules with names of their own; a cycle is credited when paid or when begun, not both."""
+    """Draw rules with different names; a cycle is credited either when paid or when it begins."""
 
     def without(cycle: Trigger) -> st.SearchStrategy[list[DrawnRule]]:
         triggers = [one for one in Trigger if one is not cycle]
@@ -256,12 +256,12 @@ def line_of(drawn: DrawnRule) -> str:
 
 
 def written(drawn: list[DrawnRule]) -> Rules:
-    """Return the rules as a file with ``drawn``, in this order, would give them."""
+    """Return the parsed rules of a file with ``drawn`` in this order."""
     return rules_of(*map(line_of, drawn))
 
 
 def grants(most: int) -> st.SearchStrategy[list[Grant]]:
-    """Draw up to ``most`` grants of orders and customers of their own, in any order."""
+    """Draw up to ``most`` grants, each of another order and customer, in any order."""
     numbers = st.lists(st.integers(1, 10_000), min_size=1, max_size=most, unique=True)
     return numbers.map(lambda those: [grant_of(n, n, customer_id=some_id(n)) for n in those])
 

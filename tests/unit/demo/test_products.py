@@ -7,7 +7,8 @@ import pytest
 from app.demo.polar import Polar, Product
 from tests.support.builders import PRODUCT, some_id
 from tests.support.catalogues import ARCHIVED, COUNT, both, clause, goods
-from tests.support.polar_standin import CUSTOMER, ask, event, ingest, recorded
+from tests.support.polar_standin import CUSTOMER, ask, event, ingest
+from tests.support.recordings import recorded
 
 
 @pytest.mark.parametrize("name", ["product", "product_missing"])

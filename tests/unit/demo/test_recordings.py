@@ -10,7 +10,8 @@ import pytest
 
 from app.demo.polar import Polar, WebhookDelivery
 from tests.support.builders import some_id
-from tests.support.polar_standin import ask, event, ingest, recorded
+from tests.support.polar_standin import ask, event, ingest
+from tests.support.recordings import recorded
 
 EVENT = b'{"type": "order.paid"}'
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.builders import grant_of
-from tests.support.polar_standin import recorded
+from tests.support.recordings import recorded
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
 from workers.operations.balance import Balance, side_by_side

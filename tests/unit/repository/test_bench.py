@@ -3,7 +3,7 @@
 import pytest
 
 from bench.__main__ import with_table
-from bench.load import Answered
+from bench.load import LoadResult
 from bench.rounds import Rounds, Table, figure, interleave
 
 REPORT = "before\n<!-- bench drain -->\nold\n<!-- end drain -->\nafter\n"
@@ -27,7 +27,7 @@ def test_every_second_round_runs_in_the_opposite_order() -> None:
 
 
 def test_a_percentile_is_a_measured_latency() -> None:
-    answered = Answered(seconds=1.0, latencies_seconds=[number / 1000 for number in range(1, 101)])
+    answered = LoadResult(seconds=1.0, latencies_seconds=[number / 1000 for number in range(1, 101)])
     assert answered.percentile_ms(50) == 51
     assert answered.percentile_ms(99) == 100
     assert answered.rate == 100

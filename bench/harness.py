@@ -1,4 +1,4 @@
-"""The stage: a durable Redis, the stand-in for Polar, and what runs between them, each its own process."""
+"""Runs what the benchmarks measure: a durable Redis, a fake of Polar, receivers and workers as processes."""
 
 import os
 import socket
@@ -33,13 +33,13 @@ _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.002
 
 
-class StageError(Exception):
-    """A process did not come up, or did not do what is measured."""
+class HarnessError(Exception):
+    """A process did not start, or did not do what is measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """Where everything is."""
+class Harness:
+    """The addresses of Redis and Polar, and how to run processes against them."""
 
     folder: Path
     redis_url: str
@@ -48,7 +48,7 @@ class Stage:
 
     @contextmanager
     def process(self, *args: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run ``python -m args`` while the block runs; its output goes where a service manager's would."""
+        """Run ``python -m args`` while the block runs; its output goes to a log file."""
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-m", *args],
@@ -64,7 +64,7 @@ class Stage:
 
     @contextmanager
     def receiver(self) -> Iterator[tuple[int, int]]:
-        """Run our receiver; yield its port and process id."""
+        """Run our receiver while the block runs; yield its port and process id."""
         port = free_port()
         with self.process("app", "serve", PORT=str(port)) as process:
             self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/readyz"))
@@ -72,7 +72,7 @@ class Stage:
 
     @contextmanager
     def rival(self, app: str, *, http: str = "h11", **environment: str) -> Iterator[tuple[int, int]]:
-        """Run one of the rivals' applications, by the same server as ours."""
+        """Run one of the applications of ``bench.rivals`` under uvicorn, as ours runs."""
         port = free_port()
         options = [f"--port={port}", f"--http={http}", "--no-access-log", "--log-level=warning"]
         with self.process("uvicorn", f"bench.rivals:{app}", *options, **environment) as process:
@@ -81,7 +81,7 @@ class Stage:
 
     @contextmanager
     def workers(self, count: int = 1) -> Iterator[None]:
-        """Run our workers."""
+        """Run ``count`` of our workers while the block runs."""
         before = self._registered(QUEUE)
         with self.process("app", "work", f"--workers={count}") as process:
             self.await_up(process, lambda: len(self._registered(QUEUE) - before) == count)
@@ -89,57 +89,57 @@ class Stage:
 
     @contextmanager
     def rq_worker(self, kind: str, queue: str) -> Iterator[None]:
-        """Run one of RQ's own workers."""
+        """Run one of RQ's own workers while the block runs."""
         before = self._registered(queue)
         options = ["--url", self.redis_url, "--worker-class", kind]
         with self.process("rq.cli", "worker", *options, queue) as process:
             self.await_up(process, lambda: len(self._registered(queue) - before) == 1)
             yield
 
-    def await_up(self, process: subprocess.Popen[bytes], holds: Callable[[], bool]) -> None:
-        """Return as soon as ``holds``; StageError if the process has ended, or after a minute."""
+    def await_up(self, process: subprocess.Popen[bytes], is_up: Callable[[], bool]) -> None:
+        """Return as soon as ``is_up`` is true; HarnessError if the process has ended, or after a minute."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not holds():
+        while not is_up():
             if process.poll() is not None or time.monotonic() > deadline:
-                said = (self.folder / "log").read_text(errors="replace")
-                raise StageError(f"{process.args!r} did not come up; it said: {said[-2000:]}")
+                output = (self.folder / "log").read_text(errors="replace")
+                raise HarnessError(f"{process.args!r} did not start; its output: {output[-2000:]}")
             time.sleep(_POLL_SECONDS)
 
     def _registered(self, queue: str) -> set[str]:
-        """Return the workers that RQ knows; who was ended early may still be among them."""
+        """Return the workers registered with RQ; one that was killed may still be among them."""
         with self.redis() as redis:
             return set(get_keys(queue=Queue(queue, connection=redis)))
 
     def redis(self) -> Redis:
-        """Return a client."""
+        """Return a client of Redis."""
         return Redis.from_url(self.redis_url)
 
     def taken(self, least: int = 0) -> dict[str, float]:
-        """Return what Polar has taken as soon as that is so much."""
+        """Return Polar's counts once it has ingested at least ``least`` events."""
         answer = httpx.get(f"{self.polar_url}/taken", params={"least": least}, timeout=None)  # noqa: S113
         return {name: float(value) for name, value in answer.json().items()}
 
 
 @contextmanager
-def stage(
+def start_harness(
     *, polar_latency_ms: int = POLAR_LATENCY_MS, polar_per_minute: int = _UNLIMITED, share: int = _UNLIMITED
-) -> Iterator[Stage]:
-    """Yield a stage of its own, of which nothing is left afterwards."""
+) -> Iterator[Harness]:
+    """Run a Redis and a fake of Polar while the block runs; remove everything afterwards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         embedded = EmbeddedRedis(folder / "redis")
         with embedded:
-            made = _set(folder, embedded.url, free_port(), share)
-            polar_port = made.polar_url.rpartition(":")[2]
-            with made.process(
+            harness = _configure(folder, embedded.url, free_port(), share)
+            polar_port = harness.polar_url.rpartition(":")[2]
+            with harness.process(
                 "bench.polar", polar_port, str(polar_latency_ms), str(polar_per_minute)
             ) as polar:
-                made.await_up(polar, lambda: answers(f"{made.polar_url}/taken?least=0"))
-                yield made
+                harness.await_up(polar, lambda: answers(f"{harness.polar_url}/taken?least=0"))
+                yield harness
         embedded.await_end()
 
 
-def _set(folder: Path, redis_url: str, polar_port: int, share: int) -> Stage:
+def _configure(folder: Path, redis_url: str, polar_port: int, share: int) -> Harness:
     rules = folder / "rules.yaml"
     rules.write_text(RULES)
     polar_url = f"http://127.0.0.1:{polar_port}"
@@ -155,17 +155,17 @@ def _set(folder: Path, redis_url: str, polar_port: int, share: int) -> Stage:
     rivals = {"BENCH_REDIS": redis_url, "BENCH_POLAR": polar_url, "BENCH_QUEUE": "bench"}
     passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     environment = {**passed_on, "HOME": str(folder), **ours, **rivals}
-    return Stage(folder=folder, redis_url=redis_url, polar_url=polar_url, environment=environment)
+    return Harness(folder=folder, redis_url=redis_url, polar_url=polar_url, environment=environment)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:
-    """Say whether a server is there, and well."""
+    """Return whether a server answers with anything but a 5xx."""
     try:
         return httpx.get(url, timeout=_PATIENCE_SECONDS).status_code < httpx.codes.INTERNAL_SERVER_ERROR
     except httpx.HTTPError:
@@ -173,7 +173,7 @@ def answers(url: str) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used; nothing where the system does not tell."""
+    """Return the processor seconds that a process has used; NaN where there is no /proc."""
     try:
         ticks: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     except OSError:
