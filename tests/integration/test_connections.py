@@ -1,4 +1,4 @@
-"""The receiver's connections: none lasts, and there are never so many that Polar finds the door shut."""
+"""The receiver's connections: each ends in time, and strangers cannot take all of them."""
 
 import resource
 import socket
@@ -26,7 +26,7 @@ SHORT_SECONDS = 0.3
 
 @pytest.fixture
 def url(redis: Redis, redis_url: str) -> Iterator[str]:
-    """Yield the base URL of a receiver as it is run."""
+    """Yield the base URL of a receiver configured as in production."""
     with running_as(server_config(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
         yield url
 
@@ -42,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def dribble(wire: socket.socket) -> bool:
-    """Send one byte more; say whether the server has closed."""
+    """Send one more byte; return whether the server has closed the connection."""
     try:
         wire.send(b"a")
     except OSError:
@@ -62,18 +62,18 @@ BEGINNINGS = {
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS.keys())
-def test_who_dribbles_is_hung_up_on(url: str, impatient: None, beginning: bytes) -> None:
+def test_a_slow_sender_is_disconnected(url: str, impatient: None, beginning: bytes) -> None:
     with wire_to(url) as wire:
         wire.sendall(beginning)
         eventually(lambda: dribble(wire))
 
 
-def test_who_says_nothing_is_hung_up_on(url: str, impatient: None) -> None:
+def test_a_silent_client_is_disconnected(url: str, impatient: None) -> None:
     with wire_to(url) as wire:
         assert heard(wire) == b""
 
 
-def test_the_one_who_takes_longest_makes_room_for_who_comes(url: str, small: None) -> None:
+def test_the_oldest_connection_is_closed_for_a_new_one(url: str, small: None) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(wire_to(url)) for _ in range(3)]
         stack.enter_context(wire_to(url))
@@ -82,7 +82,7 @@ def test_the_one_who_takes_longest_makes_room_for_who_comes(url: str, small: Non
         assert not is_closed(idle[2])
 
 
-def test_whoever_holds_all_connections_does_not_keep_polar_out(url: str, small: None, redis: Redis) -> None:
+def test_a_client_with_all_connections_does_not_keep_polar_out(url: str, small: None, redis: Redis) -> None:
     with ExitStack() as stack:
         for number in range(20):
             stack.enter_context(wire_to(url)).sendall(post_with(b"Content-Length: 1000", body=b"{"))
@@ -90,10 +90,10 @@ def test_whoever_holds_all_connections_does_not_keep_polar_out(url: str, small: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lowers another process's limit")
-def test_a_receiver_with_few_files_outlives_a_crowd_and_polar_gets_in(
+def test_a_receiver_with_few_files_survives_a_crowd_and_still_serves_polar(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    """More come at once than files can be opened: some find the door shut, but not for long."""
+    """More clients connect than files can be opened; some must try again."""
     credits_ = credits_in(tmp_path, "http://127.0.0.1:9", REDIS_URL=redis_url)
     with credits_.running("serve") as serve, ExitStack() as crowd:
         url = serve.url()

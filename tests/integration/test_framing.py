@@ -1,4 +1,4 @@
-"""Where a request ends: what a proxy before us could read otherwise is refused, well signed or not."""
+"""Request smuggling: a request that a proxy could read differently is refused, signed or not."""
 
 import pytest
 from redis import Redis
@@ -14,12 +14,12 @@ LENGTH = b"Content-Length: %d" % len(PAID)
 
 SOON_SECONDS = 1
 
-# Large enough for anybody's headers, small enough to be no burden.
+# Large enough for any headers, small enough to cost little.
 TOO_LONG = b"a" * 40_000
 
 
 def webhook(*headers: bytes, body: bytes) -> bytes:
-    """Return a request that carries a real webhook's signature."""
+    """Return a request with the signature of a real webhook."""
     proof = [f"{name}: {value}".encode() for name, value in signed(PAID, "msg-1").items()]
     return post_with(*headers, *proof, body=body)
 
@@ -55,9 +55,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("sent", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_what_others_may_read_otherwise_is_refused_and_never_stored(
-    receiver: str, redis: Redis, sent: bytes
-) -> None:
+def test_an_ambiguous_request_is_refused_and_never_stored(receiver: str, redis: Redis, sent: bytes) -> None:
     answer = raw(receiver, sent, hang_up=False)
     assert statuses(answer) == [400]
     assert b"\r\nconnection: close\r\n" in answer.lower()
@@ -78,13 +76,13 @@ ENDLESS = {
 
 @pytest.mark.parametrize("sent", ENDLESS.values(), ids=ENDLESS.keys())
 @pytest.mark.parametrize("piece_bytes", [100_000, 1000])
-def test_what_does_not_end_is_given_up_before_it_fills_the_memory(
+def test_an_endless_request_is_aborted_before_it_fills_the_memory(
     receiver: str, monkeypatch: pytest.MonkeyPatch, sent: bytes, piece_bytes: int
 ) -> None:
     monkeypatch.setattr(door, "_REQUEST_SECONDS", 3600)  # or it would end for taking too long
     pieces = [sent[i : i + piece_bytes] for i in range(0, len(sent), piece_bytes)]
     answer = raw(receiver, *pieces, hang_up=False, moment_seconds=0)
-    assert statuses(answer) in ([400], [])  # who still sends when we close may miss the answer
+    assert statuses(answer) in ([400], [])  # a client that still sends when we close may miss the answer
 
 
 CRUMBS = {
@@ -95,25 +93,27 @@ CRUMBS = {
 
 
 @pytest.mark.parametrize("sent", CRUMBS.values(), ids=CRUMBS.keys())
-def test_headers_in_crumbs_are_given_up_though_their_bytes_are_few(
+def test_too_many_tiny_headers_are_refused(
     receiver: str, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     """These 12 KB take 320 KB of Python's memory, and there may be hundreds of connections."""
-    monkeypatch.setattr(door, "_REQUEST_SECONDS", SOON_SECONDS)  # who is not given up is hung up on unheard
+    monkeypatch.setattr(
+        door, "_REQUEST_SECONDS", SOON_SECONDS
+    )  # then the connection closes without an answer
     assert statuses(raw(receiver, sent, hang_up=False)) == [400]
 
 
-def test_a_hundred_headers_are_taken(receiver: str) -> None:
+def test_a_hundred_headers_are_accepted(receiver: str) -> None:
     """Polar sends ten, and proxies add a few."""
     assert statuses(raw(receiver, webhook(LENGTH, *[b"a: b"] * 95, body=PAID))) == [202]
 
 
-def test_headers_of_sixteen_kilobytes_are_taken(receiver: str) -> None:
+def test_headers_of_sixteen_kilobytes_are_accepted(receiver: str) -> None:
     assert statuses(raw(receiver, webhook(b"A: " + b"a" * 15_000, LENGTH, body=PAID))) == [202]
 
 
-def test_trailers_are_no_headers(receiver: str, redis: Redis) -> None:
-    """What is signed is told before the body; who may add to a request at its end changes nothing."""
+def test_trailers_are_not_headers(receiver: str, redis: Redis) -> None:
+    """The signature is in the headers; what is added after the body changes nothing."""
     trailers = b"webhook-id: msg-2\r\nwebhook-signature: v1,x\r\n\r\n"
     assert statuses(raw(receiver, webhook(CHUNKED, body=WHOLE[:-2] + trailers))) == [202]
     assert [one.id for one in DeliveryStore(redis).newest()] == ["msg-1"]
@@ -121,37 +121,37 @@ def test_trailers_are_no_headers(receiver: str, redis: Redis) -> None:
     assert statuses(raw(receiver, late)) == [403]
 
 
-def test_a_space_behind_the_encoding_is_none_of_it(receiver: str) -> None:
+def test_a_space_after_the_encoding_is_ignored(receiver: str) -> None:
     assert statuses(raw(receiver, webhook(CHUNKED + b" ", body=WHOLE))) == [202]
 
 
-def test_who_asks_for_an_upgrade_gets_an_answer_and_none(receiver: str) -> None:
-    """Clients of Java do, at each first request; the parser takes what follows for something else."""
+def test_a_request_for_an_upgrade_is_answered_without_one(receiver: str) -> None:
+    """Java clients ask for one in each first request; the parser cannot go on after it."""
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
     answer = raw(receiver, request, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", hang_up=False)
     assert statuses(answer) == [200]
 
 
-def test_a_body_that_goes_bad_is_refused_once(receiver: str, redis: Redis) -> None:
+def test_a_body_that_becomes_invalid_is_refused_once(receiver: str, redis: Redis) -> None:
     answer = raw(receiver, webhook(CHUNKED, body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
     assert statuses(answer) == [400]
     assert redis.keys("credits:delivery:*") == []
 
 
-def test_who_has_an_answer_gets_no_second_one_for_what_still_comes(receiver: str) -> None:
-    """A proxy would take it for the answer to somebody else's request."""
+def test_invalid_data_after_an_answer_gets_no_second_answer(receiver: str) -> None:
+    """A proxy would take it for the answer to another client's request."""
     answer = raw(receiver, post_with(CHUNKED, path=b"/livez"), b"zz\r\n", hang_up=False)
     assert statuses(answer) == [405]
 
 
-def test_what_is_answered_before_its_body_came_is_read_to_its_end(receiver: str) -> None:
+def test_a_request_answered_before_its_body_arrived_is_read_to_its_end(receiver: str) -> None:
     """The next request begins where the body ends, not within it."""
     hidden = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     first = post_with(b"Content-Length: %d" % len(hidden), path=b"/nowhere")
     assert statuses(raw(receiver, first, hidden, hidden)) == [404, 200]
 
 
-def test_requests_one_behind_the_other_are_not_answered(receiver: str) -> None:
+def test_pipelined_requests_are_not_answered(receiver: str) -> None:
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     assert statuses(raw(receiver, request * 3, hang_up=False)) == []
 

@@ -1,8 +1,8 @@
-"""Whoever can write to Redis can queue a job there; no worker of ours runs what it names."""
+"""A client of Redis can queue any job; our workers run only our own function."""
 
 import json
 import os
-import pickle  # to plant what we do not read
+import pickle  # to plant data that we must not unpickle
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,33 +25,33 @@ from workers.store.queue import DRAIN
 
 
 class Harmful:
-    """What makes a folder as soon as it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        """Return what pickle calls."""
+        """Return the call that unpickling makes."""
         return os.mkdir, (str(self._path),)
 
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """Return the folder that is there once planted code has run."""
+    """Return the folder that exists once planted code has run."""
     return tmp_path / "harm"
 
 
 @pytest.fixture
 def work(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return what lets a worker do all that is queued."""
+    """Return a function that runs a worker until the queue is empty."""
     monkeypatch.setattr(jobs, "_granter", Idle())
-    monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own stay
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # keep pytest's handlers
     rulebook = watch_in(tmp_path).rulebook
     return lambda: work_in_a_burst(lambda: GrantWorker(redis, rulebook=rulebook, retain=RETAIN))
 
 
 class Idle:
-    """A granter that has nothing to do, and knows how often it was asked."""
+    """A granter that does nothing and counts its calls."""
 
     asked = 0
 
@@ -61,7 +61,7 @@ class Idle:
 
 
 def plant(redis: Redis, data: bytes, **others: str) -> str:
-    """Queue a job as RQ would, of this data."""
+    """Queue a job with this data as RQ would."""
     job_id = uuid4().hex
     fields = {"origin": "credits", "created_at": f"{datetime.now(UTC):%FT%TZ}", "status": "queued", **others}
     flat = [piece for pair in fields.items() for piece in pair]
@@ -81,7 +81,7 @@ def test_a_pickled_job_is_not_unpickled(redis: Redis, mark: Path, work: Callable
     assert Queue("credits", connection=redis, serializer=JSONSerializer).is_empty()
 
 
-def test_a_job_that_names_another_function_is_refused_and_told_of(
+def test_a_job_with_another_function_is_refused_and_logged(
     redis: Redis, mark: Path, work: Callable[[], None]
 ) -> None:
     job_id = plant(redis, named("os.mkdir", str(mark)))
@@ -93,7 +93,7 @@ def test_a_job_that_names_another_function_is_refused_and_told_of(
 
 
 @pytest.mark.parametrize("field", ["success_callback_name", "failure_callback_name", "webhooks"])
-def test_our_own_job_with_somebody_elses_callbacks_is_refused(
+def test_our_own_job_with_foreign_callbacks_is_refused(
     redis: Redis, work: Callable[[], None], *, field: str
 ) -> None:
     value = '[{"url": "http://127.0.0.1:9", "job_status": "finished"}]' if field == "webhooks" else "os.mkdir"

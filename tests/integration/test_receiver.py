@@ -1,4 +1,4 @@
-"""A receiver under uvicorn on a real Redis: real payloads, its health, its secrets."""
+"""A receiver under uvicorn with a real Redis: recorded webhooks, health endpoints, secrets."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def test_every_real_webhook_is_stored_or_ignored_by_its_type(receiver: str, redi
     assert queue_length(redis) == is_stored
 
 
-def test_recorded_requests_are_refused_today_for_their_age(receiver: str, redis: Redis) -> None:
+def test_recorded_requests_are_refused_as_stale(receiver: str, redis: Redis) -> None:
     headers = json.loads((PAYLOADS / "order_paid_purchase.headers.json").read_bytes())
     stale = sign(SECRET, headers["webhook-id"], 1_700_000_000, PAID)
     answer = httpx.post(receiver + PATH, content=PAID, headers=headers | stale)
@@ -50,7 +50,7 @@ def test_recorded_requests_are_refused_today_for_their_age(receiver: str, redis:
     assert redis.keys() == []
 
 
-def test_a_body_that_is_no_event_is_stored_for_somebody_to_see(receiver: str, redis: Redis) -> None:
+def test_a_body_that_is_not_an_event_is_stored(receiver: str, redis: Redis) -> None:
     assert disposition(receiver, b"\xff\x00 no event") == "accepted"
     assert DeliveryStore(redis).body("msg-1") == b"\xff\x00 no event"
 
@@ -68,18 +68,18 @@ def test_a_hundred_senders_on_one_connection_each_are_all_stored(receiver: str, 
 @pytest.mark.parametrize(
     ("missing", "name"), [("redis_url", "REDIS_URL"), ("webhook_secret", "POLAR_WEBHOOK_SECRET")]
 )
-def test_without_what_it_needs_it_does_not_start(missing: str, name: str) -> None:
+def test_it_does_not_start_without_a_required_setting(missing: str, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} is not set"):
         create_app(settings_for("redis://127.0.0.1").model_copy(update={missing: None}))
 
 
-def test_it_lives_and_is_ready_without_any_worker(receiver: str, redis: Redis) -> None:
+def test_it_is_alive_and_ready_without_any_worker(receiver: str, redis: Redis) -> None:
     assert httpx.get(receiver + "/livez").status_code == 200
     assert httpx.get(receiver + "/readyz").status_code == 200
     assert 0 < redis.ttl(keys.READY) <= 60
 
 
-def test_an_operator_is_told_each_check(receiver: str) -> None:
+def test_an_operator_sees_each_check(receiver: str) -> None:
     checks = health(receiver, f"Bearer {OPS_TOKEN}")["checks"]
     assert checks["redis"] == {"ok": True, "detail": "takes writes, keeps them"}
     assert checks["workers"] == {"ok": False, "detail": "0 alive"}
@@ -98,7 +98,7 @@ def test_an_operator_is_told_each_check(receiver: str) -> None:
         f"Basic {OPS_TOKEN}",
     ],
 )
-def test_a_stranger_is_told_only_whether_all_is_well(receiver: str, authorization: str | None) -> None:
+def test_a_stranger_sees_only_whether_all_is_well(receiver: str, authorization: str | None) -> None:
     assert health(receiver, authorization) == {"status": "unwell"}
 
 
@@ -107,10 +107,10 @@ def test_without_an_ops_token_nobody_is_an_operator(redis: Redis, redis_url: str
         assert health(url, "Bearer") == health(url, "Bearer None") == {"status": "unwell"}
 
 
-def test_the_whole_is_well_when_a_worker_lives_with_rules_in_force(
+def test_all_is_well_when_a_worker_runs_with_rules_in_force(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    """A receiver of its own: what another has just found out it may tell again for a while."""
+    """This starts its own receiver, because another one may still have a cached answer."""
     worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=timedelta(days=30))
     worker.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
     worker.heartbeat()
@@ -119,10 +119,10 @@ def test_the_whole_is_well_when_a_worker_lives_with_rules_in_force(
     assert (answer.status_code, answer.json()) == (200, {"status": "well"})
 
 
-def test_no_log_line_at_any_level_tells_a_secret(
+def test_no_log_line_at_any_level_contains_a_secret(
     redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every library below logs at its most talkative here."""
+    """Every library logs at debug level here."""
     caplog.set_level(logging.DEBUG)
     stand_in = StandIn(token="polar_oat_s3cret")
     secret = "whsec_s3cret"

@@ -1,4 +1,4 @@
-"""A receiver whose Redis is away, hangs, or has forgotten it."""
+"""A receiver whose Redis is down, hangs, or has lost its scripts."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from workers.embedded.server import EmbeddedRedis
 from workers.store.deliveries import DeliveryStore
 
 
-def test_without_redis_it_starts_says_503_and_is_back_by_itself(tmp_path: Path) -> None:
+def test_it_starts_without_redis_answers_503_and_recovers_by_itself(tmp_path: Path) -> None:
     embedded = EmbeddedRedis(tmp_path / "data")
     with running(create_app(settings_for(embedded.url))) as url:
         assert_away(url)
@@ -26,7 +26,7 @@ def test_without_redis_it_starts_says_503_and_is_back_by_itself(tmp_path: Path) 
         assert_away(url)
         with embedded:
             eventually(lambda: deliver(url, PAID, "msg-2").status_code == 202)
-            # What was answered 2xx has outlived the server that took it.
+            # A delivery answered 2xx survives the server that stored it.
             assert disposition(url, PAID, "msg-1") == "duplicate"
 
 
@@ -44,8 +44,8 @@ def assert_away(url: str) -> None:
     assert httpx.post(url + PATH, content=PAID).status_code == 403
 
 
-def test_a_redis_that_hangs_is_answered_for_within_polars_patience(receiver: str, redis: Redis) -> None:
-    """The delivery may be stored or not by the time Redis goes on; sent again, it is there once."""
+def test_a_delivery_is_answered_within_polars_timeout_while_redis_hangs(receiver: str, redis: Redis) -> None:
+    """The delivery may or may not be stored once Redis resumes; sent again, it is stored once."""
     disposition(receiver, PAID, "msg-0")
     redis.client_pause(60_000, all=False)
     try:
@@ -56,19 +56,19 @@ def test_a_redis_that_hangs_is_answered_for_within_polars_patience(receiver: str
     assert DeliveryStore(redis).count_by_status()[Status.WAITING] == 2
 
 
-def test_connections_that_redis_cut_are_made_anew(receiver: str, redis: Redis) -> None:
+def test_connections_that_redis_closed_are_opened_again(receiver: str, redis: Redis) -> None:
     disposition(receiver, PAID, "msg-0")
     redis.client_kill_filter(_type="normal", skipme=True)
     eventually(lambda: deliver(receiver, PAID).status_code == 202)
 
 
-def test_a_redis_that_lost_its_scripts_is_given_them_again(receiver: str, redis: Redis) -> None:
+def test_scripts_that_redis_lost_are_loaded_again(receiver: str, redis: Redis) -> None:
     disposition(receiver, PAID, "msg-0")
     redis.script_flush()
     assert disposition(receiver, PAID) == "accepted"
 
 
-def test_a_receiver_that_ends_leaves_no_connection_to_redis_open(redis: Redis, redis_url: str) -> None:
+def test_a_stopped_receiver_leaves_no_connection_to_redis_open(redis: Redis, redis_url: str) -> None:
     before = len(redis.client_list())
     app = create_app(settings_for(redis_url))
     with running(app) as url:

@@ -1,4 +1,4 @@
-"""Servers set up as operators set theirs up: what could lose credits is named, with what to do."""
+"""Findings about Redis servers: each setting that could lose credits is reported, with its fix."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from tests.support.paths import CERTIFICATES
 from tests.support.redis_servers import OURS, Server, behind_tls, own_redis
 from workers.store.server_check import COMMANDS, redis_findings
 
-FEW = 100  # blocks on a disk: full after some tens of KB
+FEW = 100  # blocks on the disk, which is full after some tens of KB
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def found(url: str) -> list[tuple[str, str]]:
-    """Return level and words of each finding."""
+    """Return the level and the text of each finding."""
     with Redis.from_url(url, socket_timeout=1) as redis:
         return [(one.level, one.detail) for one in redis_findings(redis)]
 
@@ -31,7 +31,7 @@ def user(server: Server, *commands: str, keys: Sequence[str] = OURS) -> str:
     return server.add_user("shop", "s3cret", commands, keys)
 
 
-def test_a_server_that_keeps_what_it_is_given_is_well(server: Server) -> None:
+def test_a_durable_server_has_no_findings(server: Server) -> None:
     assert found(server.url) == []
 
 
@@ -45,7 +45,7 @@ def test_a_server_that_keeps_what_it_is_given_is_well(server: Server) -> None:
         ("appendfsync", "no", "warning", "appendfsync is no"),
     ],
 )
-def test_a_setting_that_could_lose_credits_is_named(
+def test_a_setting_that_could_lose_credits_is_reported(
     server: Server, name: str, value: str, level: str, words: str
 ) -> None:
     with server.asked() as redis:
@@ -64,7 +64,7 @@ def test_snapshots_alone_lose_the_last_minutes(server: Server) -> None:
 
 def test_memory_that_is_nearly_full_is_a_warning_before_it_is_an_error(server: Server) -> None:
     with server.asked() as redis:
-        redis.setrange("filler", 20_000_000, ".")  # so much that what else comes and goes is nothing
+        redis.setrange("filler", 20_000_000, ".")  # so much that other changes do not matter
         redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.05))
     ((level, detail),) = found(server.url)
     assert level == "warning"
@@ -74,17 +74,17 @@ def test_memory_that_is_nearly_full_is_a_warning_before_it_is_an_error(server: S
 @pytest.mark.parametrize(
     ("read_only", "words"), [("yes", "read-only replica"), ("no", "overwrites what we write")]
 )
-def test_a_replica_is_named_whether_it_takes_writes_or_not(
+def test_a_replica_is_reported_whether_or_not_it_accepts_writes(
     server: Server, read_only: str, words: str
 ) -> None:
     with server.asked() as redis:
         redis.config_set("replica-read-only", read_only)
-        redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+        redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
     ((level, detail),) = found(server.url)
     assert (level, words in detail) == ("error", True), detail
 
 
-def test_a_full_disk_is_named_as_long_as_it_is_full(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_while_it_is_full(tmp_path: Path) -> None:
     with own_redis(tmp_path, disk_blocks=FEW) as server:
         server.fill_disk()
         ((level, detail),) = found(server.url)
@@ -93,55 +93,55 @@ def test_a_full_disk_is_named_as_long_as_it_is_full(tmp_path: Path) -> None:
     assert "MISCONF" in detail
 
 
-def test_a_server_that_is_away_is_one_line(server: Server) -> None:
+def test_a_server_that_is_down_is_one_finding(server: Server) -> None:
     server.kill()
     ((level, detail),) = found(server.url)
     assert (level, "it cannot be reached" in detail) == ("error", True), detail
 
 
-def test_a_wrong_password_is_named_without_showing_it(server: Server) -> None:
+def test_a_wrong_password_is_reported_without_showing_it(server: Server) -> None:
     user(server, "+@all")
     ((level, detail),) = found(server.url_of("shop", "wr0ng"))
     assert (level, "refuses the user or the password" in detail) == ("error", True), detail
     assert "wr0ng" not in detail
 
 
-def test_commands_that_a_user_may_not_run_are_named_all_at_once(server: Server) -> None:
+def test_all_commands_that_a_user_may_not_run_are_reported_at_once(server: Server) -> None:
     url = user(server, "+@all", "-hset", "-zadd", "-set")
     ((level, detail),) = found(url)
     assert level == "error"
     assert detail == "its user may not run hset, set, zadd (ACL: +hset +set +zadd)"
 
 
-def test_keys_that_a_user_may_not_use_are_named(server: Server) -> None:
+def test_keys_that_a_user_may_not_use_are_reported(server: Server) -> None:
     ((level, detail),) = found(user(server, "+@all", keys=["credits:*"]))
     assert (level, detail) == ("error", "its user may not use keys that begin with rq: (ACL: ~rq:*)")
 
 
-def test_a_user_who_may_run_no_scripts_is_told_so(server: Server) -> None:
+def test_a_user_who_may_not_run_scripts_is_reported(server: Server) -> None:
     ((level, detail),) = found(user(server, "+@all", "-@scripting"))
     assert (level, "evalsha" in detail) == ("error", True), detail
 
 
-def test_a_server_that_hides_what_it_is_leaves_us_in_doubt_and_no_more(server: Server) -> None:
+def test_a_server_that_hides_its_settings_is_only_a_warning(server: Server) -> None:
     assert found(user(server, "+@all", "-config")) == []
     ((level, detail),) = found(user(server, "+@all", "-@dangerous"))
     assert (level, "may not run info" in detail) == ("warning", True), detail
 
 
-def test_every_command_of_our_scripts_is_one_that_is_asked_for() -> None:
+def test_every_command_of_our_scripts_is_checked() -> None:
     scripts = [one.read_text() for one in (files("workers.store") / "lua").iterdir()]
     call = re.compile(r"(?:redis\.call|call_with)\('([A-Z]+)'")
     used = {name for script in scripts for name in call.findall(script)}
     assert {name.lower() for name in used} <= set(COMMANDS)
 
 
-def test_tls_works_with_a_ca_of_ones_own_in_the_url(server: Server) -> None:
+def test_tls_works_with_a_private_ca_in_the_url(server: Server) -> None:
     with behind_tls(server) as port:
         assert found(f"rediss://localhost:{port}/0?ssl_ca_certs={CERTIFICATES / 'ca.pem'}") == []
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_and_says_how_to_name_its_ca(server: Server) -> None:
+def test_an_untrusted_certificate_is_refused_and_the_error_says_how_to_name_its_ca(server: Server) -> None:
     with behind_tls(server) as port:
         ((level, detail),) = found(f"rediss://localhost:{port}/0")
     assert level == "error"

@@ -1,4 +1,4 @@
-"""``credits up`` on a Redis that dies, is demoted or is full: 503 to Polar meanwhile, and back by itself."""
+"""``credits up`` on a Redis that dies, is demoted or is full: it answers 503 and recovers by itself."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.support.redis_servers import DURABLE, Server, name_in, own_redis
 from tests.support.servers import running
 from workers.store.server_check import COMMANDS as CHECKED_FOR
 
-POLAR_SECONDS = 10  # its patience with us
+POLAR_SECONDS = 10  # Polar's timeout
 AWAY, BACK = "Redis is away: waiting for it", "Redis is back"
 
 Trouble = Callable[[Server], AbstractContextManager[None]]
@@ -45,7 +45,7 @@ class Service:
         return self.send(f"msg-{order_number}", order_webhook(id=some_id(order_number)))
 
     def send(self, delivery_id: str, body: bytes) -> int:
-        """Deliver whatever it is, with a good signature; return the answer's status."""
+        """Deliver any body with a valid signature; return the answer's status."""
         headers = sign(SECRET, delivery_id, int(time.time()), body)
         url = f"{self.url}/webhooks/polar"
         return httpx.post(url, content=body, headers=headers, timeout=POLAR_SECONDS).status_code
@@ -62,19 +62,19 @@ class Service:
         return float(self.polar.balance(CUSTOMER, "api_usage"))
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """Return what it logged of this kind."""
+        """Return the log lines of this event."""
         whole_lines = self.up.said.rpartition("\n")[0].splitlines()
         lines = [json.loads(line) for line in whole_lines if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
     def waits(self) -> bool:
-        """Say whether its worker knows that Redis is away."""
+        """Return whether its worker knows that Redis is down."""
         return len(self.said(AWAY)) > len(self.said(BACK))
 
 
 @contextmanager
 def service_on(redis_url: str, folder: Path) -> Iterator[Service]:
-    """Run ``credits up``; at the end nothing of it may have died, nor shown a traceback."""
+    """Run ``credits up`` while the block runs; none of its processes may die or print a traceback."""
     polar = some_polar()
     with running(create_app(polar)) as polar_url:
         credits_ = credits_in(folder, polar_url, REDIS_URL=redis_url)
@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Yield one service that goes through all of the troubles: the next is none the worse for the last."""
+    """Yield one service for all tests: each outage must leave it fit for the next."""
     with service_on(server.url, tmp_path_factory.mktemp("service")) as started:
         yield started
 
@@ -107,7 +107,7 @@ def killed(server: Server) -> Iterator[None]:
 @contextmanager
 def demoted(server: Server) -> Iterator[None]:
     with server.asked() as redis:
-        redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+        redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
         yield
         redis.replicaof("NO", "ONE")
 
@@ -128,7 +128,7 @@ TROUBLES = pytest.mark.parametrize(
 
 
 @TROUBLES
-def test_an_outage_is_lived_through_by_the_same_processes(
+def test_the_same_processes_survive_an_outage(
     service: Service, server: Server, number: int, trouble: Trouble
 ) -> None:
     service.is_credited_for(number)
@@ -144,7 +144,7 @@ def test_an_outage_is_lived_through_by_the_same_processes(
     assert all(line["reason"] for line in service.said(AWAY))
 
 
-def test_outages_leave_one_worker_registered_and_no_ghosts(service: Service, server: Server) -> None:
+def test_outages_leave_one_worker_registered_and_no_dead_ones(service: Service, server: Server) -> None:
     for _ in range(3):
         with demoted(server):
             eventually(service.waits)
@@ -156,13 +156,13 @@ def test_outages_leave_one_worker_registered_and_no_ghosts(service: Service, ser
 
 @dataclass(frozen=True, kw_only=True)
 class Thinking:
-    """Polar takes the events, and thinks about its answer until the test lets it."""
+    """A fault: Polar stores the events, and answers when the test lets it."""
 
     asked: Event = field(default_factory=Event)
     released: Event = field(default_factory=Event)
 
     async def __call__(self, answer: Callable[[], Response]) -> Response:
-        """Take them, wait, then answer."""
+        """Store the events, wait, then answer."""
         given = answer()
         self.asked.set()
         while not self.released.is_set():
@@ -171,7 +171,7 @@ class Thinking:
 
 
 @pytest.mark.parametrize("trouble", [killed, demoted])
-def test_a_job_under_way_loses_nothing_and_credits_once(
+def test_an_outage_during_a_job_loses_nothing_and_credits_once(
     service: Service, server: Server, trouble: Trouble
 ) -> None:
     number = 21 if trouble is killed else 22
@@ -190,7 +190,7 @@ def test_a_job_under_way_loses_nothing_and_credits_once(
     assert service.balance() == before + 10
 
 
-def test_a_name_that_leads_to_another_server_after_a_fail_over_is_followed(tmp_path: Path) -> None:
+def test_a_name_is_followed_to_another_server_after_a_failover(tmp_path: Path) -> None:
     name = name_in(tmp_path)
     with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
         name.symlink_to(old.path)
@@ -207,7 +207,7 @@ def test_a_name_that_leads_to_another_server_after_a_fail_over_is_followed(tmp_p
 
 
 @pytest.mark.parametrize("fsync", ["everysec", "always"])
-def test_a_full_disk_is_lived_through_whether_redis_refuses_writes_or_ends(
+def test_the_service_survives_a_full_disk_whether_redis_refuses_writes_or_ends(
     tmp_path: Path, fsync: str
 ) -> None:
     with (
@@ -232,14 +232,14 @@ OF_EVERYBODY = {
     *("client|setinfo", "client|setname", "client|list", "client|maint_notifications"),
 }
 
-# What docs/operations/redis.md shows for a user of our own.
+# The ACL that docs/operations/redis.md shows.
 REDIS_PAGE = ROOT / "docs" / "operations" / "redis.md"
 
-# The line that the documents give.
+# The line in the documentation.
 (ACL,) = re.findall(r"^ACL SETUSER .* resetchannels (.+)$", REDIS_PAGE.read_text(), re.MULTILINE)
 
 
-def test_a_user_who_may_do_no_more_than_we_need_runs_all_of_it(tmp_path: Path) -> None:
+def test_a_user_with_only_the_documented_permissions_can_run_everything(tmp_path: Path) -> None:
     with own_redis(tmp_path) as server:
         url = server.add_user("credits", "s3cret", ACL.split())
         with service_on(url, tmp_path) as service:
@@ -259,7 +259,7 @@ def test_a_user_who_may_do_no_more_than_we_need_runs_all_of_it(tmp_path: Path) -
         with server.asked() as redis:
             denied = {one["object"] for one in redis.acl_log()}
             used = {name.removeprefix("cmdstat_") for name in redis.info("commandstats")}
-    assert denied <= {"config|get", "client|list"}  # what they would tell is left out
+    assert denied <= {"config|get", "client|list"}  # without them, some details are left out
     assert used - OF_EVERYBODY <= set(CHECKED_FOR)
 
 
@@ -277,7 +277,7 @@ def test_a_service_that_starts_before_its_redis_waits_for_it(tmp_path: Path) -> 
                 eventually(lambda: not service.waits())
 
 
-def test_a_burst_does_not_wait_for_a_redis_that_is_away(tmp_path: Path) -> None:
+def test_a_burst_does_not_wait_for_a_redis_that_is_down(tmp_path: Path) -> None:
     with own_redis(tmp_path) as server:
         server.kill()
         done = credits_in(tmp_path, "http://127.0.0.1:9", REDIS_URL=server.url).run("work", "--burst")

@@ -30,7 +30,7 @@ def url(server: Server) -> Iterator[str]:
 
 
 def crowd(url: str, name: str) -> list[int]:
-    """Deliver many at once, each answered within Polar's patience; return the statuses."""
+    """Deliver many webhooks at once, each answered within Polar's timeout; return the statuses."""
     with ThreadPoolExecutor(CROWD) as pool:
         return list(pool.map(lambda n: deliver(url, PAID, f"{name}-{n}").status_code, range(CROWD)))
 
@@ -40,7 +40,7 @@ def detail(url: str) -> str:
     return str(answer.json()["checks"]["redis"]["detail"])
 
 
-def test_a_crowd_at_a_redis_that_hangs_is_answered_in_time_and_taken_at_once_when_it_goes_on(
+def test_a_crowd_is_answered_in_time_while_redis_hangs_and_accepted_once_it_resumes(
     url: str, server: Server
 ) -> None:
     crowd(url, "before")
@@ -52,14 +52,14 @@ def test_a_crowd_at_a_redis_that_hangs_is_answered_in_time_and_taken_at_once_whe
     assert set(crowd(url, "after")) == {202}
 
 
-def test_no_delivery_is_sent_down_a_connection_that_redis_has_cut(url: str, server: Server) -> None:
+def test_no_delivery_uses_a_connection_that_redis_has_closed(url: str, server: Server) -> None:
     assert set(crowd(url, "open")) == {202}
     with server.asked() as redis:
         redis.client_kill_filter(_type="normal", skipme=True)
     assert set(crowd(url, "cut")) == {202}
 
 
-def test_the_first_delivery_after_a_restart_is_taken(url: str, server: Server) -> None:
+def test_the_first_delivery_after_a_restart_is_accepted(url: str, server: Server) -> None:
     assert set(crowd(url, "up")) == {202}
     server.kill()
     assert set(crowd(url, "down")) == {503}
@@ -67,20 +67,20 @@ def test_the_first_delivery_after_a_restart_is_taken(url: str, server: Server) -
     assert set(crowd(url, "again")) == {202}
 
 
-def test_a_crowd_opens_no_more_connections_than_there_may_be(url: str, server: Server) -> None:
+def test_a_crowd_opens_no_more_connections_than_allowed(url: str, server: Server) -> None:
     crowd(url, "many")
     with server.asked() as redis:
         assert len(redis.client_list()) <= 55  # the pool's 50, health's, and this one
 
 
-def test_healthz_follows_a_name_that_leads_to_another_server(tmp_path: Path) -> None:
+def test_healthz_follows_a_name_to_another_server(tmp_path: Path) -> None:
     name = name_in(tmp_path)
     with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
         name.symlink_to(old.path)
         with running(create_app(settings_for(f"unix://{name}", CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
             assert detail(url) == "takes writes, keeps them"
             with old.asked() as redis:
-                redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+                redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
             name.unlink()
             name.symlink_to(new.path)
             eventually(lambda: "read-only replica" in detail(url))
@@ -88,7 +88,7 @@ def test_healthz_follows_a_name_that_leads_to_another_server(tmp_path: Path) -> 
 
 
 def test_a_receiver_that_nobody_posts_to_is_ready_again_after_a_fail_over(tmp_path: Path) -> None:
-    """A load balancer that heeds readiness would never let the webhook through that mends it."""
+    """A load balancer that relies on readiness would never pass on the webhook that reconnects it."""
     name = name_in(tmp_path)
     with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
         name.symlink_to(old.path)

@@ -1,4 +1,4 @@
-"""A Redis that takes no writes, and how health tells it from one that does."""
+"""A Redis that refuses writes: nothing is half stored, and health reports it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ def out_of_memory(redis: Redis) -> Iterator[None]:
 
 @contextmanager
 def read_only(redis: Redis) -> Iterator[None]:
-    redis.replicaof("127.0.0.1", 1)  # nobody is there: nothing is ever copied from it
+    redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
     try:
         yield
     finally:
@@ -40,7 +40,7 @@ REFUSING = pytest.mark.parametrize("refusing", [out_of_memory, read_only])
 
 
 @REFUSING
-def test_what_redis_refuses_is_not_half_stored(
+def test_a_delivery_that_redis_refuses_is_not_half_stored(
     redis: Redis, redis_url: str, refusing: type, store: DeliveryStore
 ) -> None:
     with refusing(redis), pytest.raises(StoreUnavailableError):
@@ -51,7 +51,7 @@ def test_what_redis_refuses_is_not_half_stored(
 
 
 @REFUSING
-def test_a_receiver_on_a_redis_that_takes_no_writes_is_not_ready(
+def test_a_receiver_is_not_ready_while_redis_refuses_writes(
     redis: Redis, redis_url: str, refusing: type
 ) -> None:
     with refusing(redis), pytest.raises(StoreUnavailableError):
@@ -60,7 +60,7 @@ def test_a_receiver_on_a_redis_that_takes_no_writes_is_not_ready(
 
 
 @REFUSING
-def test_a_redis_that_takes_no_writes_is_not_well_and_says_why(redis: Redis, refusing: type) -> None:
+def test_health_says_why_redis_refuses_writes(redis: Redis, refusing: type) -> None:
     with refusing(redis):
         (found,) = [one for one in examine(redis) if one.name == "redis"]
     assert not found.ok
@@ -86,7 +86,7 @@ def test_a_worker_that_cannot_write_claims_and_settles_nothing(
     assert ids_of(store.lease(10).deliveries) == ["msg-2"]
 
 
-def test_a_fresh_and_durable_redis_is_well_but_for_its_workers(redis: Redis) -> None:
+def test_a_new_durable_redis_is_well_except_for_missing_workers(redis: Redis) -> None:
     checks = examine(redis)
     assert not all_well(checks)
     assert [one.name for one in checks if not one.ok] == ["workers", "rules"]

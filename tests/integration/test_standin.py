@@ -46,7 +46,7 @@ def test_a_cut_connection_gives_no_answer_though_the_events_are_stored(
     ] == []
 
 
-def test_a_slow_polar_stores_what_the_client_no_longer_waits_for(polar: Polar, server: httpx.Client) -> None:
+def test_a_slow_polar_stores_events_after_the_client_has_given_up(polar: Polar, server: httpx.Client) -> None:
     polar.faults.append(Slow(0.2))
 
     with pytest.raises(httpx.ReadTimeout):
@@ -64,7 +64,7 @@ def test_the_connection_is_closed_after_a_500(polar: Polar, server: httpx.Client
     assert server.post(INGEST, json={"events": [event()]}).status_code == 200
 
 
-def test_the_command_says_where_it_is_and_serves_until_it_is_told_to_stop() -> None:
+def test_the_command_prints_its_url_and_serves_until_stopped() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     arguments = ["--port", str(port), "--customer", CUSTOMER, "--meter", "seconds:length"]
@@ -88,7 +88,7 @@ def test_the_command_says_where_it_is_and_serves_until_it_is_told_to_stop() -> N
 
 
 def first_answer(process: subprocess.Popen[str], url: str) -> dict[str, Any]:
-    """Return what the server says once it is there."""
+    """Return the server's first answer."""
     while process.poll() is None:
         try:
             answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"})

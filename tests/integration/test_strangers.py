@@ -1,4 +1,4 @@
-"""Strangers on the wire: no bytes end the receiver, make it log a fault, or keep it from its work."""
+"""Hostile bytes: none end the receiver, make it log a traceback, or stop it from serving."""
 
 from contextlib import ExitStack
 
@@ -93,7 +93,7 @@ def test_a_good_signature_over_half_a_body_stores_nothing(receiver: str, redis: 
     assert redis.keys() == []
 
 
-def test_a_sender_that_dribbles_keeps_nobody_waiting(receiver: str) -> None:
+def test_slow_senders_do_not_delay_others(receiver: str) -> None:
     """A hundred slow senders hold their connections while another is served."""
     with ExitStack() as slow:
         wires = [slow.enter_context(wire_to(receiver)) for _ in range(100)]
@@ -110,8 +110,8 @@ def chunks(size_bytes: int) -> bytes:
     return chunk * (size_bytes // 0x8000)
 
 
-def test_too_large_a_body_in_chunks_is_answered_before_it_ends(receiver: str, redis: Redis) -> None:
-    """Nothing more is sent after the byte too many: who still waits for the end answers never."""
+def test_a_chunked_body_that_is_too_large_is_answered_before_it_ends(receiver: str, redis: Redis) -> None:
+    """Nothing is sent after the first byte too many, so waiting for the end would last for ever."""
     body = chunks(MOST_BYTES) + b"1\r\nx\r\n"
     answer = raw(receiver, post_with(*CHUNKED, body=body), hang_up=False)
     assert statuses(answer) == [413]
@@ -120,37 +120,37 @@ def test_too_large_a_body_in_chunks_is_answered_before_it_ends(receiver: str, re
 
 
 def in_chunks_of(size_bytes: int, body: bytes) -> bytes:
-    """Return a signed webhook that is sent in chunks."""
+    """Return a signed webhook in chunks."""
     headers = [f"{name}: {value}".encode() for name, value in signed(body, f"msg-{size_bytes}").items()]
     pieces = [body[i : i + size_bytes] for i in range(0, len(body), size_bytes)]
     sent = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
     return post_with(*CHUNKED, *headers, body=sent + b"0\r\n\r\n")
 
 
-def test_a_body_in_more_pieces_than_anybody_means_is_given_up(receiver: str, redis: Redis) -> None:
-    """Each costs as much as a header: some megabytes a second would keep Polar out."""
+def test_a_body_in_too_many_chunks_is_aborted(receiver: str, redis: Redis) -> None:
+    """Each chunk costs as much as a header: some megabytes a second would keep Polar out."""
     assert statuses(raw(receiver, in_chunks_of(1, PAID))) == []
     assert redis.keys() == []
 
 
-def test_crumbs_behind_another_request_are_given_up_as_well(receiver: str, redis: Redis) -> None:
-    """Nobody whom we know sends one request behind the other: the second one is not even read."""
+def test_tiny_chunks_in_a_pipelined_request_are_aborted_as_well(receiver: str, redis: Redis) -> None:
+    """No legitimate client pipelines requests; the second one is not even read."""
     first = b"GET /livez HTTP/1.1\r\nHost: receiver\r\n\r\n"
     raw(receiver, first + in_chunks_of(1, PAID))
     assert redis.keys() == []
 
 
-def test_a_body_in_a_few_hundred_pieces_is_taken(receiver: str) -> None:
+def test_a_body_in_a_few_hundred_chunks_is_accepted(receiver: str) -> None:
     assert statuses(raw(receiver, in_chunks_of(8, PAID))) == [202]
 
 
-def test_too_large_an_announced_body_is_answered_before_it_comes(receiver: str) -> None:
+def test_a_length_that_is_too_large_is_answered_before_the_body(receiver: str) -> None:
     request = post_with(b"Content-Length: %d" % (MOST_BYTES + 1))
     assert statuses(raw(receiver, request, hang_up=False)) == [413]
 
 
-def test_two_mebibytes_in_chunks_that_are_sent_all_the_same_do_no_harm(receiver: str, redis: Redis) -> None:
-    """The answer may be lost to the sender, who did not stop to read it."""
+def test_two_mebibytes_in_chunks_that_are_sent_anyway_do_no_harm(receiver: str, redis: Redis) -> None:
+    """The sender may miss the answer, because it does not stop to read it."""
     body = chunks(2 * MOST_BYTES) + b"0\r\n\r\n"
     answer = raw(receiver, post_with(*CHUNKED, body=body))
     assert statuses(answer) in ([413], [])
@@ -158,7 +158,7 @@ def test_two_mebibytes_in_chunks_that_are_sent_all_the_same_do_no_harm(receiver:
     assert disposition(receiver, PAID) == "accepted"
 
 
-def test_unknown_paths_and_methods_are_refused_politely(receiver: str) -> None:
+def test_unknown_paths_and_methods_get_404_and_405(receiver: str) -> None:
     assert httpx.get(receiver + PATH).status_code == 405
     assert httpx.get(receiver + "/").status_code == 404
     assert httpx.get(receiver + "/metrics").status_code == 404

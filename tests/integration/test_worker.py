@@ -30,7 +30,7 @@ STRANGER = some_id(999)
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """A receiver and a Polar that serve, and a worker that works when it is told to."""
+    """A running receiver and stand-in, and a worker that the test starts when it wants."""
 
     url: str
     polar: Polar
@@ -42,12 +42,12 @@ class Shop:
             return [post(client, body) for body in bodies]
 
     def work(self) -> None:
-        """Let a worker do what is due at present."""
+        """Run a worker until nothing is due."""
         done = self.credits.run("work", "--burst")
         assert done.returncode == 0, done.stderr
 
     def outcomes(self) -> list[Delivery]:
-        """Work until every delivery is settled; return what became of them."""
+        """Run workers until every delivery is settled; return the deliveries."""
 
         def settled() -> list[Delivery]:
             self.work()
@@ -77,12 +77,12 @@ def shop(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Shop]:
 
 
 def purchases(count: int) -> list[bytes]:
-    """Return webhooks of orders of their own, each by a customer of its own."""
+    """Return the webhooks of ``count`` purchases, each with another order and customer."""
     return [order_webhook(id=some_id(n), customer_id=some_id(n)) for n in range(1, count + 1)]
 
 
 def assert_credited_once(shop: Shop, count: int) -> None:
-    """Check Polar's side: the first ``count`` customers have their ten credits each, of one event each."""
+    """Check at Polar that each of the first ``count`` customers has ten credits from one event."""
     assert {shop.polar.balance(some_id(n), "api_usage") for n in range(1, count + 1)} == {10}
     assert len(shop.polar.events) == count
 
@@ -126,7 +126,7 @@ def test_rq_sees_our_jobs_as_finished(shop: Shop) -> None:
 
 
 def test_nothing_is_pickled(shop: Shop) -> None:
-    """Whoever can write to Redis could run code of theirs in a worker that unpickles."""
+    """A client of Redis could run any code in a worker that unpickles jobs."""
     shop.receive(*purchases(1))
     (job_id,) = shop.queue.job_ids
     fields = cast(dict[bytes, bytes], shop.redis.hgetall(f"rq:job:{job_id}"))
@@ -157,7 +157,7 @@ def test_rq_sees_a_running_worker_and_none_after_its_end(shop: Shop) -> None:
     ],
     ids=repr,
 )
-def test_a_fault_at_polar_costs_nobody_a_credit_and_gives_nobody_a_second(shop: Shop, fault: Fault) -> None:
+def test_a_fault_at_polar_neither_loses_nor_doubles_a_credit(shop: Shop, fault: Fault) -> None:
     shop.polar.faults.append(fault)
     shop.receive(*purchases(3))
     assert {one.status for one in shop.outcomes()} == {Became.GRANTED}
@@ -166,7 +166,7 @@ def test_a_fault_at_polar_costs_nobody_a_credit_and_gives_nobody_a_second(shop: 
     assert shop.requests[0] == shop.requests[-1]
 
 
-def test_during_a_pause_polar_is_left_in_peace(shop: Shop) -> None:
+def test_polar_gets_no_requests_during_a_pause(shop: Shop) -> None:
     shop.polar.faults.append(RateLimited(600))
     shop.receive(*purchases(2))
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_during_a_pause_polar_is_left_in_peace(shop: Shop) -> None:
     assert {one.status for one in DeliveryStore(shop.redis).newest()} == {Became.WAITING}
 
 
-def test_a_customer_whom_polar_does_not_know_keeps_nobody_else_from_credit(shop: Shop) -> None:
+def test_an_unknown_customer_does_not_stop_the_credit_of_others(shop: Shop) -> None:
     bodies = purchases(5)
     (lost,) = shop.receive(order_webhook(id=some_id(3), customer_id=STRANGER))
     shop.receive(*bodies[:2], *bodies[3:])
@@ -190,7 +190,7 @@ def test_a_customer_whom_polar_does_not_know_keeps_nobody_else_from_credit(shop:
     assert len(shop.polar.events) == 4
 
 
-def test_what_no_webhook_can_be_read_from_fails_and_keeps_nobody_else_from_credit(shop: Shop) -> None:
+def test_an_unreadable_body_fails_and_does_not_stop_the_credit_of_others(shop: Shop) -> None:
     (unreadable,) = shop.receive(b'{"type": "order.paid", "data": {"id": "no-uuid"}}')
     (good,) = shop.receive(*purchases(1))
     shop.work()

@@ -1,4 +1,4 @@
-"""What the tests of the stand-in share."""
+"""Fixtures for the tests of the stand-in."""
 
 import pytest
 

@@ -19,7 +19,7 @@ def test_negative_units_are_credits_left(polar: Polar) -> None:
     assert polar.balance(CUSTOMER, "api_usage") == Decimal(7)
 
 
-def test_tenths_add_up_without_binary_dust(polar: Polar) -> None:
+def test_decimals_add_up_exactly(polar: Polar) -> None:
     ingest(polar, *[event(metadata={"units": -0.1})] * 3)
 
     assert polar.balance(CUSTOMER, "api_usage") == Decimal("0.3")
@@ -33,7 +33,9 @@ def balances(polar: Polar) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("metadata", [{"units": "-10"}, {"units": True}, {"other": -10}, {}])
-def test_units_that_are_no_number_are_taken_and_not_counted(polar: Polar, metadata: dict[str, Any]) -> None:
+def test_units_that_are_not_numbers_are_stored_but_not_counted(
+    polar: Polar, metadata: dict[str, Any]
+) -> None:
     assert ingest(polar, event(metadata=metadata)).json() == {"inserted": 1, "duplicates": 0}
     assert polar.balance(CUSTOMER, "api_usage") == 0
 
@@ -48,7 +50,7 @@ def test_a_meter_may_sum_another_property() -> None:
     assert polar.balance(CUSTOMER, "seconds") == 60
 
 
-def test_an_external_customer_is_counted_once_known(polar: Polar) -> None:
+def test_events_of_an_external_customer_count_once_the_customer_exists(polar: Polar) -> None:
     ingest(polar, event(customer_id=None, external_customer_id="user_43"))
 
     made = ask(polar, "POST", "/v1/customers/", json={"email": "b@example.com", "external_id": "user_43"})

@@ -1,4 +1,4 @@
-"""Customers: how the stand-in finds them, and whom it does not make."""
+"""The stand-in's customers: how they are found, and which cannot be created."""
 
 from typing import Any
 
@@ -26,18 +26,16 @@ def test_customers_are_listed_newest_first(polar: Polar) -> None:
     ("email", "ids"),
     [("ext@example.com", ["user_42"]), ("EXT@Example.com", ["user_42"]), ("xt@example.com", []), ("", [])],
 )
-def test_an_address_is_looked_for_as_a_whole_and_in_any_case(
-    polar: Polar, email: str, ids: list[str]
-) -> None:
+def test_an_email_address_matches_as_a_whole_in_any_case(polar: Polar, email: str, ids: list[str]) -> None:
     assert found(polar, email=email) == ids
 
 
 @pytest.mark.parametrize(("path", "status"), [(some_id(1), 404), ("nobody", 422), ("external/nobody", 404)])
-def test_a_customer_whom_nobody_knows_is_not_there(polar: Polar, path: str, status: int) -> None:
+def test_an_unknown_customer_is_not_found(polar: Polar, path: str, status: int) -> None:
     assert ask(polar, "GET", f"{CUSTOMERS}{path}").status_code == status
 
 
-def test_a_customer_without_an_external_id_has_none_to_be_found_by(polar: Polar) -> None:
+def test_a_customer_without_an_external_id_is_not_found_by_none(polar: Polar) -> None:
     polar.add_customer()
     assert ask(polar, "GET", f"{CUSTOMERS}external/None").status_code == 404
 
@@ -52,7 +50,9 @@ def test_a_customer_without_an_external_id_has_none_to_be_found_by(polar: Polar)
     ],
     ids=str,
 )
-def test_nobody_is_made_with_what_another_has(polar: Polar, body: dict[str, Any], places: list[str]) -> None:
+def test_a_customer_with_the_email_or_external_id_of_another_is_refused(
+    polar: Polar, body: dict[str, Any], places: list[str]
+) -> None:
     answer = ask(polar, "POST", CUSTOMERS, json=body)
 
     assert answer.status_code == 422
@@ -61,14 +61,14 @@ def test_nobody_is_made_with_what_another_has(polar: Polar, body: dict[str, Any]
     assert len(polar.customers) == 1
 
 
-def test_who_was_made_is_shown_in_the_form_of_the_others(polar: Polar) -> None:
+def test_a_created_customer_has_the_same_fields_as_others(polar: Polar) -> None:
     made = ask(polar, "POST", CUSTOMERS, json={"email": "b@example.com", "name": "B"})
     assert made.status_code == 201
     assert made.json().keys() == ask(polar, "GET", f"{CUSTOMERS}{CUSTOMER}").json().keys()
     assert (made.json()["name"], made.json()["external_id"]) == ("B", None)
 
 
-def test_events_that_came_before_their_customer_are_his_once_he_is_there(polar: Polar) -> None:
+def test_earlier_events_belong_to_a_customer_once_it_exists(polar: Polar) -> None:
     assert ingest(polar, event(customer_id=None, external_customer_id="user_43")).status_code == 200
     made = ask(polar, "POST", CUSTOMERS, json={"email": "b@example.com", "external_id": "user_43"}).json()
 
@@ -86,6 +86,6 @@ def test_events_that_came_before_their_customer_are_his_once_he_is_there(polar: 
         ("POST", CUSTOMERS),
     ],
 )
-def test_customers_are_shown_to_who_may_see_them(polar: Polar, method: str, path: str) -> None:
+def test_customers_require_a_scope(polar: Polar, method: str, path: str) -> None:
     polar.scopes -= {"customers:read", "customers:write"}
     assert ask(polar, method, path, json={"email": "b@example.com"}).status_code == 403

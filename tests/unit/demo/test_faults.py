@@ -1,4 +1,4 @@
-"""Faults that were asked for, limits, and the memory of every attempt."""
+"""The stand-in's faults, its rate limit, and its record of every attempt."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_paths_are_exact(polar: Polar) -> None:
 
 
 def test_requests_beyond_the_limit_wait_for_the_window_to_pass(polar: Polar) -> None:
-    """Every path counts, and what is turned away does not."""
+    """Requests to any path count; refused ones do not."""
     now = 0.0
     polar.requests_per_minute, polar.clock = 2, lambda: now
     assert ask(polar, "GET", "/v1/nowhere/").status_code == 404
@@ -26,7 +26,7 @@ def test_requests_beyond_the_limit_wait_for_the_window_to_pass(polar: Polar) -> 
     assert ingest(polar, event()).status_code == 200
 
 
-def test_every_attempt_is_remembered_with_what_it_met(polar: Polar) -> None:
+def test_every_attempt_is_recorded_with_its_status(polar: Polar) -> None:
     good, bad = event(external_id="key"), event(customer_id="nope")
 
     ingest(polar, good)

@@ -1,4 +1,4 @@
-"""What is taken in, what is a duplicate, and what is refused."""
+"""Ingesting: which events are stored, which are duplicates, and which are refused."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from app.demo.polar import Polar
 from tests.support.polar_standin import INGEST, ask, event, ingest
 
 
-def test_an_external_id_is_taken_once_for_ever_whatever_else_the_event_says(polar: Polar) -> None:
+def test_an_external_id_is_stored_once_whatever_else_the_event_contains(polar: Polar) -> None:
     ingest(polar, event(external_id="key"))
 
     answer = ingest(polar, event(external_id="key", metadata={"units": -99}))
@@ -54,7 +54,7 @@ def test_shape_errors_hide_customer_errors(polar: Polar) -> None:
         {"external_id": "k" * 2600},
     ],
 )
-def test_what_is_just_within_the_rules_is_stored(polar: Polar, fields: dict[str, Any]) -> None:
+def test_a_field_just_within_its_limits_is_stored(polar: Polar, fields: dict[str, Any]) -> None:
     assert ingest(polar, event(**fields)).json() == {"inserted": 1, "duplicates": 0}
 
 
@@ -71,7 +71,7 @@ def test_what_is_just_within_the_rules_is_stored(polar: Polar, fields: dict[str,
         ({"timestamp": "2099-01-01T00:00:00Z"}, "value_error"),
     ],
 )
-def test_what_is_just_outside_the_rules_is_named(polar: Polar, fields: dict[str, Any], kind: str) -> None:
+def test_a_field_just_outside_its_limits_is_named(polar: Polar, fields: dict[str, Any], kind: str) -> None:
     answer = ingest(polar, event(**fields))
 
     assert answer.status_code == 422
@@ -97,13 +97,13 @@ def test_the_database_refuses_the_4682nd_metered_event(polar: Polar) -> None:
     assert ingest(polar, *[event()] * 4681).json() == {"inserted": 4681, "duplicates": 0}
 
 
-def test_events_that_no_meter_counts_may_be_more(polar: Polar) -> None:
+def test_unmetered_events_have_no_such_limit(polar: Polar) -> None:
     answer = ingest(polar, *[event(name="other")] * 4682)
 
     assert answer.json() == {"inserted": 4682, "duplicates": 0}
 
 
-def test_the_database_refuses_an_endless_external_id(polar: Polar) -> None:
+def test_the_database_refuses_an_external_id_that_is_too_long(polar: Polar) -> None:
     answer = ingest(polar, event(external_id="short"), event(external_id="k" * 2601))
 
     assert answer.status_code == 500

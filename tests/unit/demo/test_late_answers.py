@@ -1,4 +1,4 @@
-"""Answers that come when nobody waits for them any more."""
+"""Answers that come after the client has given up."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def test_a_polar_that_commits_and_then_waits_has_the_events_while_its_client_sti
 
 
 async def is_unanswered_when_stored(polar: Polar) -> bool:
-    """Send an event and hang up as soon as it is stored; say whether there was no answer yet."""
+    """Send an event and disconnect once it is stored; return whether there was no answer yet."""
     transport = httpx.ASGITransport(create_app(polar))
     async with httpx.AsyncClient(transport=transport, base_url="http://polar") as client:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -35,7 +35,7 @@ async def is_unanswered_when_stored(polar: Polar) -> bool:
     return unanswered
 
 
-def test_the_answer_that_comes_late_is_the_true_one(polar: Polar) -> None:
+def test_a_late_answer_is_the_true_one(polar: Polar) -> None:
     polar.faults.append(CommitThenWait(0))
 
     assert ingest(polar, event(external_id="key")).json() == {"inserted": 1, "duplicates": 0}

@@ -1,4 +1,4 @@
-"""What the stand-in lets be read back."""
+"""How the stand-in lists events."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from app.demo.polar import Polar
 from tests.support.polar_standin import CUSTOMER, ask, event, ingest
 
 
-def test_events_can_be_read_back_but_for_their_external_id(polar: Polar) -> None:
+def test_events_are_listed_without_their_external_id(polar: Polar) -> None:
     ours = {"units": -10, "granted_by": "credit-granter"}
     ingest(
         polar, event(external_id="a", metadata=ours), event(name="image_generation", metadata=ours), event()
@@ -28,7 +28,7 @@ def test_events_can_be_read_back_but_for_their_external_id(polar: Polar) -> None
     assert "external_id" not in shown
 
 
-def test_events_of_nobody_are_listed_without_a_customer(polar: Polar) -> None:
+def test_events_of_an_unknown_customer_are_listed_without_one(polar: Polar) -> None:
     ingest(polar, event(customer_id=None, external_customer_id="nobody"))
 
     (shown,) = ask(polar, "GET", "/v1/events/").json()["items"]
@@ -67,7 +67,7 @@ YEARS = [{"timestamp": f"{year}-01-01T00:00:00Z", "metadata": {"year": year}} fo
     ],
     ids=str,
 )
-def test_events_are_found_by_when_they_were_and_what_they_say(
+def test_events_are_filtered_by_time_and_content(
     polar: Polar, asked: dict[str, Any], years: list[int]
 ) -> None:
     ingest(polar, *(event(**fields) for fields in YEARS))
@@ -77,7 +77,7 @@ def test_events_are_found_by_when_they_were_and_what_they_say(
     assert [row["metadata"]["year"] for row in rows] == years
 
 
-def test_metadata_are_compared_as_the_texts_that_json_has_for_them(polar: Polar) -> None:
+def test_metadata_is_compared_as_json_text(polar: Polar) -> None:
     ingest(polar, event(metadata={"trial": True, "units": -1.5}))
 
     def count(**params: str) -> int:

@@ -35,15 +35,13 @@ def test_the_recorded_list_is_shown_newest_first_and_in_pages(polar: Polar) -> N
 
 @pytest.mark.parametrize("path", ["/v1/products/", f"/v1/products/{PRODUCT}"])
 @pytest.mark.parametrize(("token", "status"), [("polar_oat_other", 401), (None, 401), (Polar.token, 403)])
-def test_products_are_shown_to_who_may_see_them(
-    polar: Polar, path: str, token: str | None, status: int
-) -> None:
+def test_products_require_a_scope(polar: Polar, path: str, token: str | None, status: int) -> None:
     polar.add_product(**goods())
     polar.scopes -= {"products:read"}
     assert ask(polar, "GET", path, token=token).status_code == status
 
 
-def test_an_id_that_is_no_uuid_of_version_4_is_refused(polar: Polar) -> None:
+def test_an_id_that_is_not_a_uuid_of_version_4_is_refused(polar: Polar) -> None:
     answer = ask(polar, "GET", "/v1/products/5e4a1f0e-6d1c-1f1e-9a3b-0c8d2f7b6a11")
 
     assert answer.status_code == 422
@@ -79,7 +77,7 @@ def test_a_product_is_known_by_its_id() -> None:
     ],
     ids=str,
 )
-def test_a_meter_that_does_not_sum_over_one_name_is_shown_and_adds_nothing_up(fields: dict[str, Any]) -> None:
+def test_a_meter_that_does_not_sum_over_one_name_is_listed_but_counts_nothing(fields: dict[str, Any]) -> None:
     polar = Polar()
     polar.add_customer(CUSTOMER)
     polar.add_meter("api_usage", archived_at=ARCHIVED, **fields)
@@ -93,7 +91,7 @@ def test_a_meter_that_does_not_sum_over_one_name_is_shown_and_adds_nothing_up(fi
     assert ask(polar, "GET", "/v1/customer-meters/").json()["items"] == []
 
 
-def test_a_meter_adds_up_the_events_it_looks_for_whatever_people_call_it() -> None:
+def test_a_meter_counts_the_events_of_its_filter_whatever_its_name() -> None:
     polar = Polar()
     polar.add_customer(CUSTOMER)
     polar.add_meter("API calls", filter=both(clause("name", "eq", "api_usage")))

@@ -56,7 +56,7 @@ def test_a_recorded_request_gets_the_recorded_answer(polar: Polar, name: str) ->
 
 
 def test_bad_shapes_get_the_recorded_answer(polar: Polar) -> None:
-    """All entries are the same, but that releases of pydantic count a UUID's characters from 0 or 1."""
+    """All entries are the same, except that pydantic counts a UUID's characters from 0 or 1, by version."""
     record = recorded("ingest_bad_shapes")
 
     answer = replayed(polar, record)
@@ -82,11 +82,13 @@ def test_the_recorded_duplicate_is_counted_and_not_stored(polar: Polar) -> None:
 @pytest.mark.parametrize(
     ("name", "token"), [("ingest_no_token", None), ("ingest_bad_token", "polar_oat_other")]
 )
-def test_a_stranger_is_turned_away_in_the_recorded_words(polar: Polar, name: str, token: str | None) -> None:
+def test_a_request_without_a_valid_token_gets_the_recorded_answer(
+    polar: Polar, name: str, token: str | None
+) -> None:
     agree(replayed(polar, recorded(name), token=token), recorded(name))
 
 
-def test_a_token_without_the_scope_is_turned_away_in_the_recorded_words(polar: Polar) -> None:
+def test_a_token_without_the_scope_gets_the_recorded_answer(polar: Polar) -> None:
     polar.scopes = frozenset({"events:read"})
 
     agree(replayed(polar, recorded("ingest_missing_scope")), recorded("ingest_missing_scope"))
@@ -104,7 +106,7 @@ def test_known_versions_and_none_are_served(polar: Polar, headers: dict[str, str
 
 
 def test_balances_are_shown_in_the_recorded_form(polar: Polar) -> None:
-    """All but the ids and times of the rows, which Polar makes up, are as recorded."""
+    """All fields are as recorded, except the ids and times, which Polar generates."""
     record = recorded("customer_meters")
     ingest(polar, event(metadata={"units": -50}), event(name="image_generation", metadata={"x": 1}))
 

@@ -1,4 +1,4 @@
-"""When a connection's time begins anew, and how many there may be; sockets are in the integration tests."""
+"""A connection's deadline, and the limit of connections; the integration tests use real sockets."""
 
 import asyncio
 import resource
@@ -17,18 +17,18 @@ REQUEST_SECONDS = 15
 
 
 class Timer:
-    """A call that is to be made later."""
+    """A scheduled call."""
 
     def __init__(self, due: float, call: Callable[[], object]) -> None:
         self.due, self.call, self.cancelled = due, call, False
 
     def cancel(self) -> None:
-        """Make no call."""
+        """Cancel the call."""
         self.cancelled = True
 
 
 class Loop:
-    """An event loop whose time passes when told to."""
+    """A fake event loop whose clock the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -39,12 +39,12 @@ class Loop:
         return self.now
 
     def call_later(self, seconds: float, call: Callable[..., object], *args: object) -> Timer:
-        """Set a timer."""
+        """Schedule a call."""
         self.timers.append(Timer(self.now + seconds, lambda: call(*args)))
         return self.timers[-1]
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and call what is due."""
+        """Advance the clock, and make the calls that are due."""
         self.now += seconds
         due = [timer for timer in self.timers if timer.due <= self.now and not timer.cancelled]
         self.timers = [timer for timer in self.timers if timer.due > self.now]
@@ -53,25 +53,25 @@ class Loop:
 
 
 class Transport:
-    """A connection to nobody."""
+    """A fake transport without a peer."""
 
     def __init__(self) -> None:
         self.state = "open"
 
     def abort(self) -> None:
-        """Close without a word."""
+        """Close at once."""
         self.state = "aborted"
 
     def close(self) -> None:
-        """Close when all is written; here somebody never reads it."""
+        """Close once all is written, which never happens here: the peer does not read."""
         self.state = "closing"
 
     def is_closing(self) -> bool:
-        """Say whether it is to be closed."""
+        """Return whether it is closing or closed."""
         return self.state != "open"
 
     def get_extra_info(self, _name: str) -> None:
-        """Know nothing of either side."""
+        """Return no information about either side."""
 
 
 class Door:
@@ -82,7 +82,7 @@ class Door:
         self.config = server_config(Starlette())
 
     def connect(self) -> tuple[Connection, Transport]:
-        """Return a new connection and what is below it."""
+        """Return a new connection and its transport."""
         transport = Transport()
         loop = cast(asyncio.AbstractEventLoop, self.loop)
         connection = Connection(self.config, self.state, {}, _loop=loop)
@@ -104,7 +104,7 @@ def test_a_connection_without_an_answer_ends_after_a_while(door: Door) -> None:
 
 
 @pytest.mark.parametrize("line", [b"GET /livez HTTP/1.1", b"GET / HTTP/1.1\r\nA: bcdef"])
-def test_what_is_sent_does_not_prolong_it(door: Door, line: bytes) -> None:
+def test_sending_does_not_extend_the_deadline(door: Door, line: bytes) -> None:
     connection, transport = door.connect()
     for byte in line[:REQUEST_SECONDS]:
         door.loop.advance(1)
@@ -113,8 +113,8 @@ def test_what_is_sent_does_not_prolong_it(door: Door, line: bytes) -> None:
     assert transport.state == "aborted"
 
 
-def test_after_each_answer_the_time_begins_anew(door: Door) -> None:
-    """Who is served again and again is no dribbler; uvicorn itself ends who asks nothing more for 5 s."""
+def test_each_answer_starts_a_new_deadline(door: Door) -> None:
+    """A client that makes many requests is not a slow sender; uvicorn itself closes idle connections."""
     connection, transport = door.connect()
     for byte in b"GET /livez":  # of the next request
         door.loop.advance(REQUEST_SECONDS - 1)
@@ -125,7 +125,7 @@ def test_after_each_answer_the_time_begins_anew(door: Door) -> None:
     assert transport.state == "aborted"
 
 
-def test_who_does_not_read_a_last_answer_is_not_waited_for(door: Door) -> None:
+def test_a_client_that_does_not_read_its_last_answer_is_disconnected(door: Door) -> None:
     connection, transport = door.connect()
     transport.close()
     connection.on_response_complete()
@@ -133,15 +133,15 @@ def test_who_does_not_read_a_last_answer_is_not_waited_for(door: Door) -> None:
     assert transport.state == "aborted"
 
 
-def test_who_does_not_read_while_more_is_to_be_written_is_not_waited_for(door: Door) -> None:
+def test_a_client_that_does_not_read_while_more_is_written_is_disconnected(door: Door) -> None:
     connection, transport = door.connect()
     connection.pause_writing()
     door.loop.advance(REQUEST_SECONDS)
     assert transport.state == "aborted"
 
 
-def test_no_request_outlives_the_grace_of_a_stop(door: Door) -> None:
-    """Else uvicorn cancels it, says 500 and logs a traceback, for each that a stranger holds open."""
+def test_no_request_outlives_the_grace_period_of_a_stop(door: Door) -> None:
+    """Otherwise uvicorn answers 500 and logs a traceback for each connection that a stranger holds open."""
     grace_seconds = door.config.timeout_graceful_shutdown
     assert grace_seconds is not None
     _, transport = door.connect()
@@ -149,15 +149,17 @@ def test_no_request_outlives_the_grace_of_a_stop(door: Door) -> None:
     assert transport.state == "aborted"
 
 
-def test_of_a_connection_that_has_ended_no_timer_is_left(door: Door) -> None:
+def test_a_closed_connection_leaves_no_timer(door: Door) -> None:
     connection, _ = door.connect()
     connection.on_response_complete()
     connection.connection_lost(None)
     assert [timer for timer in door.loop.timers if not timer.cancelled] == []
 
 
-def test_the_one_that_takes_longest_makes_room(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer makes a connection young again."""
+def test_the_connection_with_the_oldest_request_is_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer makes a connection the youngest again."""
     monkeypatch.setattr(connections, "_MOST_CONNECTIONS", 2)
     first, first_transport = door.connect()
     door.loop.advance(1)
@@ -173,7 +175,7 @@ def test_the_one_that_takes_longest_makes_room(door: Door, monkeypatch: pytest.M
 
 
 def limits(monkeypatch: pytest.MonkeyPatch, now: int, most: int) -> list[tuple[int, int]]:
-    """Pretend these limits of open files; return what they are set to."""
+    """Fake the limits of open files; return the list of all limits that are set."""
     current = [(now, most)]
 
     def change(_: int, to: tuple[int, int]) -> None:
@@ -204,7 +206,7 @@ def test_connections_leave_some_files_for_redis(
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)),
     ],
 )
-def test_the_limit_of_open_files_is_raised_as_far_as_may_be(
+def test_the_limit_of_open_files_is_raised_as_far_as_allowed(
     monkeypatch: pytest.MonkeyPatch, now: int, most: int, raised: tuple[int, int]
 ) -> None:
     current = limits(monkeypatch, now, most)
@@ -212,7 +214,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_may_be(
     assert current[-1] == raised
 
 
-def test_a_system_that_does_not_raise_the_limit_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_refuses_to_raise_the_limit_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise ValueError("not allowed to raise maximum limit")
 

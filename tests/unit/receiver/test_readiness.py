@@ -1,4 +1,4 @@
-"""How often Redis is asked whether it can store: no probe, and no crowd of strangers, makes work for it."""
+"""Readiness asks Redis at most once a second, however many clients ask."""
 
 import asyncio
 from typing import cast
@@ -16,14 +16,14 @@ from workers.store.intake import Intake
 
 
 class Store:
-    """What can be asked whether it takes writes, and does or does not."""
+    """A fake intake that can or cannot store, and counts how often it is asked."""
 
     def __init__(self) -> None:
         self.is_away = False
         self.asked = 0
 
     async def check(self) -> None:
-        """Think, and answer."""
+        """Answer after yielding to the event loop."""
         self.asked += 1
         await asyncio.sleep(0)
         if self.is_away:
@@ -31,7 +31,7 @@ class Store:
 
 
 class Probes:
-    """A receiver's readiness, and those who ask for it."""
+    """A receiver's readiness, and clients that ask for it."""
 
     def __init__(self) -> None:
         self.store = Store()
@@ -41,7 +41,7 @@ class Probes:
         )
 
     async def ask(self, count: int = 1) -> set[int]:
-        """Ask so many times at once; return the statuses."""
+        """Ask ``count`` times at once; return the statuses."""
         request = Request({"type": "http"})
         answers = await asyncio.gather(*[self._health.readyz(request) for _ in range(count)])
         return {answer.status_code for answer in answers}
@@ -58,7 +58,7 @@ def time_flies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("is_away", "status"), [(False, 200), (True, 503)])
-def test_a_crowd_of_probes_is_one_question_whatever_the_answer(
+def test_many_probes_ask_redis_once_whatever_the_answer(
     time_stands_still: None, is_away: bool, status: int
 ) -> None:
     async def crowd(probes: Probes) -> set[int]:
@@ -70,7 +70,7 @@ def test_a_crowd_of_probes_is_one_question_whatever_the_answer(
     assert probes.store.asked == 1
 
 
-def test_the_next_second_asks_anew(time_flies: None) -> None:
+def test_redis_is_asked_again_after_a_second(time_flies: None) -> None:
     async def outage(probes: Probes) -> list[set[int]]:
         seen = [await probes.ask()]
         for probes.store.is_away in (True, False):

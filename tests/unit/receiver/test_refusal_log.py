@@ -1,4 +1,4 @@
-"""How refusals are told: at once, but not so often that strangers fill the log."""
+"""Refusals are logged at once, but too seldom to fill the log."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ QUIET_SECONDS = 10
 
 
 class Stopwatch:
-    """Seconds that pass when told to."""
+    """A fake clock."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -21,7 +21,7 @@ class Stopwatch:
 
 
 def told(*moments: tuple[float, str]) -> list[tuple[str, int]]:
-    """Return what is told of refusals at these moments: reason and how many times."""
+    """Return the reason and count of each line that is logged for refusals at these moments."""
     stopwatch = Stopwatch()
     with capture_logs() as lines:
         refusals = RefusalLog(stopwatch)
@@ -32,27 +32,27 @@ def told(*moments: tuple[float, str]) -> list[tuple[str, int]]:
     return [(line["reason"], line["count"]) for line in lines]
 
 
-def test_the_first_refusal_is_told_at_once() -> None:
+def test_the_first_refusal_is_logged_at_once() -> None:
     assert told((0, "stale")) == [("stale", 1)]
 
 
-def test_those_that_follow_soon_are_told_together_with_the_next_one_later() -> None:
+def test_refusals_that_follow_soon_are_logged_together_with_a_later_one() -> None:
     flood = [(second, "stale") for second in range(10)]
     assert told(*flood) == [("stale", 1)]
     assert told(*flood, (10, "stale")) == [("stale", 1), ("stale", 10)]
 
 
-def test_each_reason_is_told_for_itself() -> None:
+def test_each_reason_is_logged_by_itself() -> None:
     """A flood of forgeries hides nothing else."""
     assert told((0, "forged"), (1, "stale"), (2, "forged")) == [("forged", 1), ("stale", 1)]
 
 
-def test_after_a_quiet_time_a_refusal_is_told_at_once_again() -> None:
+def test_after_ten_quiet_seconds_a_refusal_is_logged_at_once_again() -> None:
     assert told((0, "stale"), (100, "stale"), (200, "stale")) == [("stale", 1)] * 3
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.sampled_from("ab")), min_size=1, max_size=50))
-def test_however_many_there_are_a_reason_is_told_once_in_ten_seconds_and_none_is_counted_twice(
+def test_a_reason_is_logged_once_in_ten_seconds_and_no_refusal_is_counted_twice(
     waits: list[tuple[float, str]],
 ) -> None:
     moments, now = [], 0.0

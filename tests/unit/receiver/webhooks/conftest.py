@@ -1,4 +1,4 @@
-"""What the tests of the webhook endpoint share."""
+"""Fixtures for the tests of the webhook endpoint."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.support.receivers import Receiver
 
 @pytest.fixture
 def receiver() -> Receiver:
-    """Return a receiver that nobody has asked yet."""
+    """Return a new receiver."""
     return Receiver()

@@ -1,4 +1,4 @@
-"""What ``POST /webhooks/polar`` answers, over a Redis in memory."""
+"""The answers of ``POST /webhooks/polar``, with a fake Redis in memory."""
 
 import time
 
@@ -32,7 +32,7 @@ def test_the_same_delivery_again_is_a_duplicate(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     "name", ["order_paid_free", "order_refunded_full", "subscription_cycled", "customer_created"]
 )
-def test_the_types_that_credits_hang_on_are_accepted(receiver: Receiver, name: str) -> None:
+def test_the_types_that_can_lead_to_credit_are_accepted(receiver: Receiver, name: str) -> None:
     assert receiver.deliver(payload(name)).json()["disposition"] == "accepted"
 
 
@@ -73,8 +73,8 @@ def test_any_other_type_is_ignored_counted_and_not_stored(receiver: Receiver, bo
         order_webhook(id="no id"),
     ],
 )
-def test_a_signed_body_that_is_no_event_is_accepted_and_stored(receiver: Receiver, body: bytes) -> None:
-    """Its end is ``failed``, where somebody sees it; refused it would be gone."""
+def test_a_signed_body_that_is_not_an_event_is_accepted_and_stored(receiver: Receiver, body: bytes) -> None:
+    """A worker marks it ``failed``, where an operator sees it; a refused one would be lost."""
     answer = receiver.deliver(body)
     assert (answer.status_code, answer.json()["disposition"]) == (202, "accepted")
     assert receiver.redis.stored == {keys.delivery(ID): body}
@@ -125,7 +125,7 @@ def test_a_stranger_without_any_header_is_refused(receiver: Receiver) -> None:
         FileNotFoundError("/run/redis.sock"),
     ],
 )
-def test_while_redis_cannot_store_polar_is_asked_to_come_again(receiver: Receiver, fault: Exception) -> None:
+def test_polar_is_asked_to_retry_while_redis_cannot_store(receiver: Receiver, fault: Exception) -> None:
     receiver.redis.fault = fault
     answer = receiver.deliver(PAID)
     assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
@@ -135,7 +135,7 @@ def test_while_redis_cannot_store_polar_is_asked_to_come_again(receiver: Receive
     assert receiver.deliver(PAID).json()["disposition"] == "accepted"
 
 
-def test_what_could_not_be_stored_is_told_by_its_id_and_no_error_of_redis_is_hidden(
+def test_a_delivery_that_could_not_be_stored_is_logged_with_the_error_of_redis(
     receiver: Receiver,
 ) -> None:
     receiver.redis.fault = RedisConnectionError("Error 111 connecting to 127.0.0.1:6379")
@@ -146,12 +146,12 @@ def test_what_could_not_be_stored_is_told_by_its_id_and_no_error_of_redis_is_hid
     assert "Error 111" in line["reason"]
 
 
-def test_what_is_ignored_does_not_need_redis(receiver: Receiver) -> None:
+def test_an_ignored_type_does_not_need_redis(receiver: Receiver) -> None:
     receiver.redis.fault = RedisConnectionError("away")
     assert receiver.deliver(payload("customer_state_changed")).json()["disposition"] == "ignored"
 
 
-def test_a_forged_delivery_is_refused_even_while_redis_is_away(receiver: Receiver) -> None:
+def test_a_forged_delivery_is_refused_even_while_redis_is_down(receiver: Receiver) -> None:
     receiver.redis.fault = RedisConnectionError("away")
     assert receiver.ask(content=PAID).status_code == 403
 
@@ -163,8 +163,8 @@ def test_only_post_is_allowed(receiver: Receiver, method: str) -> None:
     assert "POST" in answer.headers["allow"]
 
 
-def test_every_answer_is_counted_by_what_it_was(receiver: Receiver) -> None:
-    """But for those that Redis counts as it stores them."""
+def test_every_answer_is_counted(receiver: Receiver) -> None:
+    """Except those that Redis counts as it stores them."""
     receiver.deliver(PAID)
     receiver.deliver(PAID)
     receiver.deliver(payload("customer_updated"))
@@ -188,7 +188,7 @@ def test_a_flood_of_forgeries_is_counted_but_hardly_logged(receiver: Receiver) -
     assert [line["event"] for line in lines] == ["request refused"]
 
 
-def test_of_what_is_refused_nothing_is_repeated(receiver: Receiver) -> None:
+def test_nothing_of_a_refused_request_is_logged(receiver: Receiver) -> None:
     headers = {
         "webhook-id": "ann@example.com",
         "webhook-timestamp": "soon\x1b[31m",
@@ -206,8 +206,8 @@ def test_of_what_is_refused_nothing_is_repeated(receiver: Receiver) -> None:
     ]
 
 
-def test_a_redis_that_became_a_replica_is_looked_up_anew(receiver: Receiver) -> None:
-    """After a fail-over the name leads to the new primary, but open connections do not.
+def test_a_redis_that_became_a_replica_is_connected_to_anew(receiver: Receiver) -> None:
+    """After a failover the name leads to the new primary, but open connections do not.
 
     Those in use are left to who uses them: a probe would not know what befell it.
     """
@@ -216,7 +216,7 @@ def test_a_redis_that_became_a_replica_is_looked_up_anew(receiver: Receiver) -> 
     assert receiver.redis.disconnected == ["idle"]
 
 
-def test_who_waits_is_answered_though_the_old_primary_does_not_let_go(receiver: Receiver) -> None:
+def test_a_delivery_is_answered_though_disconnecting_from_the_old_primary_fails(receiver: Receiver) -> None:
     receiver.redis.fault = ReadOnlyError("You can't write against a read only replica.")
     receiver.redis.held = RedisTimeoutError("Timed out closing connection after 3")
     assert receiver.deliver(PAID).status_code == 503

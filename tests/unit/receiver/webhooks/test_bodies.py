@@ -1,4 +1,4 @@
-"""How much of a body is read, and how much is too much."""
+"""How much of a body is read, and when it is too large."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from workers.store.bodies import MOST_BYTES
 
 
 class Upload:
-    """A body in chunks of 64 KiB that knows how many of them were taken."""
+    """A body in chunks of 64 KiB that counts the bytes read."""
 
     def __init__(self, size_bytes: int) -> None:
         self._left = size_bytes
@@ -25,31 +25,31 @@ class Upload:
             yield chunk
 
 
-def test_a_body_of_exactly_the_most_bytes_is_accepted(receiver: Receiver) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(receiver: Receiver) -> None:
     assert receiver.deliver(b" " * MOST_BYTES).status_code == 202
 
 
-def test_one_byte_more_is_too_large_though_well_signed(receiver: Receiver) -> None:
+def test_a_body_one_byte_above_the_limit_is_refused_even_if_signed(receiver: Receiver) -> None:
     answer = receiver.deliver(b" " * (MOST_BYTES + 1))
     assert (answer.status_code, answer.json()["error"]) == (413, "body_too_large")
     assert answer.headers["connection"] == "close"
     assert receiver.redis.stored == {}
 
 
-def test_a_chunked_body_of_the_most_bytes_is_taken_whole(receiver: Receiver) -> None:
+def test_a_chunked_body_of_exactly_the_limit_is_accepted(receiver: Receiver) -> None:
     upload = Upload(MOST_BYTES)
     answer = receiver.ask(headers=signed(b"x" * MOST_BYTES), content=aiter(upload))
     assert answer.status_code == 202
 
 
-def test_of_a_chunked_body_that_is_too_large_the_rest_is_not_read(receiver: Receiver) -> None:
+def test_the_rest_of_a_chunked_body_that_is_too_large_is_not_read(receiver: Receiver) -> None:
     upload = Upload(64 * MOST_BYTES)
     assert receiver.ask(headers=signed(b""), content=aiter(upload)).status_code == 413
     assert upload.taken_bytes < MOST_BYTES + 200_000
 
 
 @pytest.mark.parametrize("length", [str(MOST_BYTES + 1), "9" * 18, "9" * 5000])
-def test_of_a_body_that_is_announced_too_large_nothing_is_read(receiver: Receiver, length: str) -> None:
+def test_nothing_is_read_of_a_body_whose_length_is_too_large(receiver: Receiver, length: str) -> None:
     upload = Upload(MOST_BYTES)
     answer = receiver.ask(headers={"content-length": length}, content=aiter(upload))
     assert answer.status_code == 413
@@ -57,13 +57,13 @@ def test_of_a_body_that_is_announced_too_large_nothing_is_read(receiver: Receive
 
 
 @pytest.mark.parametrize("length", ["0", "1", "-1", "", "many", "1e3", "\xb2"])
-def test_an_announced_length_that_lies_is_not_believed(receiver: Receiver, length: str) -> None:
+def test_a_wrong_content_length_is_not_trusted(receiver: Receiver, length: str) -> None:
     upload = Upload(2 * MOST_BYTES)
     headers = [(b"content-length", length.encode("latin-1"))]
     assert receiver.ask(headers=headers, content=aiter(upload)).status_code == 413
 
 
-def test_a_sender_that_hangs_up_midway_stores_nothing(receiver: Receiver) -> None:
+def test_a_sender_that_disconnects_midway_stores_nothing(receiver: Receiver) -> None:
     sent: list[int] = []
 
     async def receive() -> dict[str, object]:

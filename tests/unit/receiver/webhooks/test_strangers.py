@@ -1,4 +1,4 @@
-"""Whatever comes from outside, signed or not, breaks nothing."""
+"""No request from outside, signed or not, breaks anything."""
 
 import json
 import time
@@ -52,7 +52,7 @@ thousands = settings(max_examples=1000)
 
 
 def alike(soup: RawHeaders) -> RawHeaders:
-    """Return headers that look like Polar's, but for what ``soup`` has: and so reach the comparison."""
+    """Return ``soup`` with Polar's other headers added, so that signatures get compared."""
     names = {name.lower() for name, _ in soup}
     forged = sign("whsec_other", ID, int(time.time()), b"")
     return soup + [
@@ -62,7 +62,7 @@ def alike(soup: RawHeaders) -> RawHeaders:
 
 @thousands
 @given(soup=SOUP | SOUP.map(alike), body=BODIES)
-def test_no_stranger_gets_anything_but_a_refusal(soup: RawHeaders, body: bytes) -> None:
+def test_unsigned_requests_are_always_refused(soup: RawHeaders, body: bytes) -> None:
     receiver = Receiver()
     assert receiver.ask(headers=soup, content=body).status_code in {403, 413}
     assert receiver.redis.stored == {}
@@ -70,7 +70,7 @@ def test_no_stranger_gets_anything_but_a_refusal(soup: RawHeaders, body: bytes) 
 
 @thousands
 @given(soup=SOUP, body=BODIES, away=st.booleans())
-def test_what_is_well_signed_is_stored_or_not_but_nothing_breaks(
+def test_signed_requests_are_stored_or_refused_and_nothing_breaks(
     soup: RawHeaders, body: bytes, away: bool
 ) -> None:
     receiver = Receiver()
@@ -93,7 +93,7 @@ EVENTS = st.fixed_dictionaries(
 
 @thousands
 @given(event=EVENTS)
-def test_what_polar_signs_gets_2xx_whatever_is_in_it(event: dict[str, object]) -> None:
+def test_any_signed_event_is_accepted(event: dict[str, object]) -> None:
     receiver = Receiver()
     answer = receiver.deliver(json.dumps(event).encode())
     assert answer.status_code == 202

@@ -1,4 +1,4 @@
-"""Many bodies at a time: strangers can neither fill the memory nor keep Polar's webhooks out."""
+"""Many bodies at once: strangers can neither fill the memory nor keep Polar out."""
 
 import asyncio
 
@@ -13,12 +13,12 @@ CHUNK = b"x" * 60_000
 
 @pytest.fixture
 def scarce_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let there be room for one chunk and some more, not for two."""
+    """Limit the memory to more than one chunk but less than two."""
     monkeypatch.setattr(uploads, "MOST_BYTES_AT_ONCE", 100_000)
 
 
 class Sender:
-    """Sends chunks when told to; knows the answer."""
+    """Sends chunks when the test says so, and records the answer."""
 
     def __init__(self, receiver: Receiver, headers: dict[str, str] | None = None) -> None:
         self._waiting: asyncio.Queue[Message] = asyncio.Queue()
@@ -34,13 +34,13 @@ class Sender:
         self.answered = asyncio.ensure_future(receiver.app(scope, self._waiting.get, self._note))
 
     async def send(self, chunk: bytes, *, more: bool = True) -> None:
-        """Send ``chunk``, and see it taken."""
+        """Send ``chunk``, and wait until it is read."""
         self._waiting.put_nowait({"type": "http.request", "body": chunk, "more_body": more})
         while not self._waiting.empty():
             await asyncio.sleep(0)
 
     async def end(self) -> int:
-        """Hang up; return the status that was answered."""
+        """Disconnect; return the status of the answer."""
         self._waiting.put_nowait({"type": "http.disconnect"})
         await self.answered
         return self.status
@@ -50,7 +50,7 @@ class Sender:
 
 
 async def take_whole(receiver: Receiver) -> int:
-    """Deliver a real webhook in two parts; return its status."""
+    """Deliver a recorded webhook in two parts; return its status."""
     polar = Sender(receiver, signed(PAID))
     await polar.send(PAID[:100])
     await polar.send(PAID[100:], more=False)
@@ -58,7 +58,7 @@ async def take_whole(receiver: Receiver) -> int:
     return polar.status
 
 
-def test_when_memory_is_scarce_whoever_began_first_has_taken_too_long(
+def test_when_memory_is_scarce_the_oldest_upload_is_cancelled(
     receiver: Receiver, scarce_memory: None
 ) -> None:
     async def two_strangers() -> tuple[int, bool]:
@@ -88,8 +88,8 @@ def test_strangers_who_hold_all_memory_do_not_keep_polar_out(receiver: Receiver,
     assert asyncio.run(many_strangers()) == (202, 1)
 
 
-def test_what_has_ended_holds_no_memory(receiver: Receiver, scarce_memory: None) -> None:
-    """Whole bodies, too large ones and those that were hung up on make room for others."""
+def test_a_finished_upload_holds_no_memory(receiver: Receiver, scarce_memory: None) -> None:
+    """Complete, too large and disconnected uploads make room for others."""
 
     async def one_after_the_other() -> tuple[int, bool]:
         for _ in range(20):
@@ -105,7 +105,7 @@ def test_what_has_ended_holds_no_memory(receiver: Receiver, scarce_memory: None)
     assert asyncio.run(one_after_the_other()) == (400, True)
 
 
-def test_who_does_not_go_on_is_waited_for_no_longer_than_polar_would_wait(
+def test_a_stalled_upload_is_cancelled_no_later_than_polar_would_give_up(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "_READ_SECONDS", 0)
@@ -114,7 +114,7 @@ def test_who_does_not_go_on_is_waited_for_no_longer_than_polar_would_wait(
         stranger = Sender(receiver)
         await stranger.send(CHUNK)
         await stranger.answered
-        polar = Sender(receiver, signed(PAID))  # comes whole, so that no time begins
+        polar = Sender(receiver, signed(PAID))  # arrives in one piece, so it needs no timeout
         await polar.send(PAID, more=False)
         await polar.answered
         return stranger.status, polar.status

@@ -19,31 +19,31 @@ NOON = "2026-11-20T12:00:00Z"
 
 @pytest.fixture
 def polar() -> Polar:
-    """Return an organization whose history is made below."""
+    """Return an empty organization."""
     return Polar()
 
 
 def buy(polar: Polar, number: int, **fields: Any) -> None:
-    """Let order ``number`` be paid, at that minute after noon."""
+    """Add order ``number``, paid that many minutes after noon."""
     usual = {"created_at": f"2026-11-20T12:{number:02}:00Z", "status": "paid", "customer_id": CUSTOMER}
     polar.add_order(**{"id": some_id(number), **usual, **fields})
 
 
 def attempt(polar: Polar, number: int, **fields: Any) -> None:
-    """Let a webhook meet nobody, at that minute after noon."""
+    """Add a failed attempt to deliver a webhook, that many minutes after noon."""
     usual = {"created_at": f"2026-11-20T12:{number:02}:00Z"}
     polar.add_delivery(some_id(number), payload("order_paid_purchase"), **{**usual, **fields})
 
 
 def listed(polar: Polar, path: str, **params: Any) -> list[int]:
-    """Return the numbers of what is listed."""
+    """Return the numbers of the listed orders or webhooks."""
     answer = ask(polar, "GET", path, params=params).json()
     rows = [row.get("webhook_event", row) for row in answer["items"]]
     numbers = {some_id(number): number for number in range(60)}
     return [numbers[row["id"]] for row in rows]
 
 
-def test_orders_are_listed_newest_first_if_nothing_else_is_asked_for(polar: Polar) -> None:
+def test_orders_are_listed_newest_first_by_default(polar: Polar) -> None:
     for number in (2, 1, 3):
         buy(polar, number)
     assert listed(polar, ORDERS) == [3, 2, 1]
@@ -68,7 +68,7 @@ def test_orders_are_listed_newest_first_if_nothing_else_is_asked_for(polar: Pola
     ],
     ids=str,
 )
-def test_orders_are_found_by_what_they_are_and_when_they_came(
+def test_orders_are_filtered_by_content_and_time(
     polar: Polar, asked: dict[str, Any], found: list[int]
 ) -> None:
     buy(polar, 1)
@@ -90,13 +90,13 @@ def test_orders_are_found_by_what_they_are_and_when_they_came(
     ],
     ids=str,
 )
-def test_a_filter_of_another_form_is_refused(polar: Polar, asked: dict[str, Any], place: str) -> None:
+def test_an_invalid_filter_is_refused(polar: Polar, asked: dict[str, Any], place: str) -> None:
     answer = ask(polar, "GET", ORDERS, params=asked)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][:2] == ["query", place]
 
 
-def test_an_order_is_shown_as_it_was_given(polar: Polar) -> None:
+def test_an_order_is_listed_as_it_was_added(polar: Polar) -> None:
     order = json.loads(payload("order_paid_subscription_cycle"))["data"]
     polar.add_order(**order)
     assert ask(polar, "GET", ORDERS).json() == {
@@ -105,14 +105,14 @@ def test_an_order_is_shown_as_it_was_given(polar: Polar) -> None:
     }
 
 
-def test_an_order_given_again_takes_the_first_ones_place(polar: Polar) -> None:
+def test_an_order_added_again_replaces_the_first(polar: Polar) -> None:
     buy(polar, 1, status="pending")
     buy(polar, 1, status="paid")
     assert listed(polar, ORDERS, status="paid") == [1]
     assert listed(polar, ORDERS) == [1]
 
 
-def test_what_is_no_order_of_polars_cannot_be_given(polar: Polar) -> None:
+def test_an_invalid_order_cannot_be_added(polar: Polar) -> None:
     with pytest.raises(ValidationError):
         buy(polar, 1, status="payed")
 
@@ -132,7 +132,7 @@ def test_what_is_no_order_of_polars_cannot_be_given(polar: Polar) -> None:
     ],
     ids=str,
 )
-def test_attempts_are_found_by_how_they_ended_and_when(
+def test_attempts_are_filtered_by_success_and_time(
     polar: Polar, asked: dict[str, Any], found: list[int]
 ) -> None:
     attempt(polar, 1)
@@ -158,12 +158,14 @@ def test_each_attempt_is_a_row_and_each_row_has_the_webhooks_id_and_its_whole_bo
 
 @pytest.mark.parametrize("path", [ORDERS, DELIVERIES])
 @pytest.mark.parametrize(("token", "status"), [("polar_oat_other", 401), (None, 401), (Polar.token, 403)])
-def test_the_past_is_shown_to_who_may_see_it(polar: Polar, path: str, token: str | None, status: int) -> None:
+def test_orders_and_deliveries_require_a_scope(
+    polar: Polar, path: str, token: str | None, status: int
+) -> None:
     polar.scopes -= {"orders:read", "webhooks:read"}
     assert ask(polar, "GET", path, token=token).status_code == status
 
 
-def test_a_history_has_a_sale_that_nobody_told_of_and_one_whose_webhook_failed() -> None:
+def test_past_sales_have_one_without_a_webhook_and_one_whose_webhook_failed() -> None:
     polar = Polar()
     customer = polar.add_customer()
     product = polar.add_product()
