@@ -197,7 +197,7 @@ def test_a_server_that_hangs_is_killed_in_the_end(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(guardian, "_STOP_SECONDS", 0.1)
     folder.mkdir(mode=0o700)
     server = guardian.Server(folder, embedded_redis._find_server())
-    server.keep()
+    server.ensure_running()
     eventually(lambda: embedded_redis.ask(server._socket, b"PING") == b"+PONG\r\n")
     assert server._child
     server._child.send_signal(signal.SIGSTOP)

@@ -1,6 +1,6 @@
-"""Keeps an embedded server alive while anybody uses it: ``python -m workers.embedded.guardian``.
+"""Keeps an embedded server running while any process uses it: ``python -m workers.embedded.guardian``.
 
-Started by ``workers.embedded.server`` alone, which also tells how the locks work.
+Only ``workers.embedded.server`` starts it. The docstring there explains the locks.
 """
 
 import fcntl
@@ -13,18 +13,27 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from workers.embedded.server import POLL_SECONDS, SAYS, SERVER, USERS, EmbeddedError, ask, locked, socket_path
+from workers.embedded.server import (
+    LOG_PREFIX,
+    POLL_SECONDS,
+    SERVER,
+    USERS,
+    EmbeddedError,
+    ask,
+    locked,
+    socket_path,
+)
 
-_STOP_SECONDS = 10  # a server that flushes needs milliseconds; one that hangs is killed
-_WATCH_SECONDS = 0.25  # how late the guardian sees that the server or the last user has gone
-_SHORT_LIFE_SECONDS = 10  # who dies sooner has died of its start
-_SHORT_LIVES = 5  # in a row, and the next would end the same way
+_STOP_SECONDS = 10  # to flush takes milliseconds; a server that hangs is killed
+_WATCH_SECONDS = 0.25  # how late the guardian notices that the server or the last user has ended
+_SHORT_LIFE_SECONDS = 10  # a server that dies sooner has failed to start
+_MOST_DEATHS_IN_A_ROW = 5  # soon after a start: the next would be the same
 _PRIVATE = ["--port", "0", "--unixsocketperm", "600"]
 _DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
 
 
 class Server:
-    """The server of a data folder, as the guardian sees it, whoever started it."""
+    """The server of a data folder, whichever guardian started it."""
 
     def __init__(self, folder: Path, executable: str) -> None:
         self._lock = folder / SERVER
@@ -33,27 +42,27 @@ class Server:
         self._command = [executable, *places, *_PRIVATE, *_DURABLE, "--save", ""]
         self._child: subprocess.Popen[bytes] | None = None
         self._started = 0.0
-        self._short_lives = 0
+        self._deaths_in_a_row = 0
 
-    def keep(self) -> None:
-        """Start the server if none lives; EmbeddedError if it dies young again and again."""
+    def ensure_running(self) -> None:
+        """Start the server unless it runs; EmbeddedError if it fails to start again and again."""
         with locked(self._lock, fcntl.LOCK_EX) as lock:
             if lock is None:
                 return
             if self._child:
-                self._mourn(self._child)
+                self._handle_death(self._child)
             self._started = time.monotonic()
-            self._child = subprocess.Popen(  # noqa: S603 - what _find_server found
+            self._child = subprocess.Popen(  # noqa: S603 - the path that _find_server returned
                 self._command,
-                pass_fds=[lock],  # the server has the lock as long as it lives, even without us
-                env={"LC_ALL": "C"},  # none of our secrets, and no locale that may not exist
+                pass_fds=[lock],  # the server holds the lock while it lives, even without us
+                env={"LC_ALL": "C"},  # none of our secrets, and no locale that may be missing
             )
 
     def stop(self) -> None:
-        """End the server, which first flushes what it has; killed after 10 s."""
+        """End the server, which flushes its data first; kill it after 10 s."""
         deadline = time.monotonic() + _STOP_SECONDS
         pid, sent = None, None
-        while self._lives():
+        while self._is_running():
             pid = pid or self._pid()
             due = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
             if pid and due != sent:
@@ -62,41 +71,41 @@ class Server:
                     os.kill(pid, due)
             time.sleep(POLL_SECONDS)
 
-    def abandon(self) -> None:
-        """End our server at once: its folder was removed, so there is nothing that it could keep."""
+    def kill(self) -> None:
+        """Kill the server that we started: its folder was removed, so it has nothing to flush to."""
         if self._child:
             self._child.kill()
             self._child.wait()
 
-    def _lives(self) -> bool:
+    def _is_running(self) -> bool:
         with locked(self._lock, fcntl.LOCK_EX) as lock:
             return lock is None
 
     def _pid(self) -> int | None:
         if self._child and self._child.poll() is None:
             return self._child.pid
-        # A guardian before us started it: only the server itself is sure to know.
-        told = re.search(rb"process_id:(\d+)", ask(self._socket, b"INFO server"))
-        return int(told[1]) if told else None
+        # An earlier guardian started it: only the server itself knows its process id.
+        found = re.search(rb"process_id:(\d+)", ask(self._socket, b"INFO server"))
+        return int(found[1]) if found else None
 
-    def _mourn(self, child: subprocess.Popen[bytes]) -> None:
-        """Wait a little before the next start; EmbeddedError if there should be none."""
+    def _handle_death(self, child: subprocess.Popen[bytes]) -> None:
+        """Log the death and wait before the next start; EmbeddedError if there should be none."""
         status = child.wait()
         lived_seconds = time.monotonic() - self._started
-        self._short_lives = self._short_lives + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 1
-        sys.stderr.write(f"{SAYS}the server ended with status {status} after {lived_seconds:.1f} s\n")
-        if self._short_lives == _SHORT_LIVES:
-            raise EmbeddedError(f"giving up, for it died of its start {_SHORT_LIVES} times in a row")
-        time.sleep(0.05 * 2**self._short_lives)
+        self._deaths_in_a_row = self._deaths_in_a_row + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 1
+        sys.stderr.write(f"{LOG_PREFIX}the server ended with status {status} after {lived_seconds:.1f} s\n")
+        if self._deaths_in_a_row == _MOST_DEATHS_IN_A_ROW:
+            raise EmbeddedError(f"giving up: it failed to start {_MOST_DEATHS_IN_A_ROW} times in a row")
+        time.sleep(0.05 * 2**self._deaths_in_a_row)
 
 
 def _guard(folder: Path, guardian_lock: int, executable: str) -> None:
-    """Keep the server alive until no user is left, then end it."""
+    """Keep the server running until no user is left, then end it."""
     server = Server(folder, executable)
     try:
         _keep(server, folder, guardian_lock)
     except FileNotFoundError:
-        server.abandon()
+        server.kill()
 
 
 def _keep(server: Server, folder: Path, guardian_lock: int) -> None:
@@ -104,22 +113,24 @@ def _keep(server: Server, folder: Path, guardian_lock: int) -> None:
         with locked(folder / USERS, fcntl.LOCK_EX) as alone:
             if alone is not None:
                 server.stop()
-                os.close(guardian_lock)  # first: who then gets a users' lock finds no guardian
+                os.close(guardian_lock)  # before the users' lock: the next user must find no guardian
                 return
-        server.keep()
+        server.ensure_running()
         time.sleep(_WATCH_SECONDS)
 
 
 def _main(folder: str, guardian_lock: str, executable: str) -> None:
-    """Become the guardian: nobody's child, so that nobody must wait for it."""
+    """Become the guardian, in a process that its starter need not wait for."""
     if os.fork():
         os._exit(0)
-    # Service managers tell all processes at once to stop, but users that drain still need Redis.
+    # Service managers stop all processes at once, but users that drain still need Redis.
     signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which the server would inherit
     try:
         _guard(Path(folder), int(guardian_lock), executable)
     except EmbeddedError as error:
-        os.write(int(guardian_lock), b"gave up")  # rather than died: to start another is no use
+        os.write(
+            int(guardian_lock), b"gave up"
+        )  # tells users that it did not die, and that another would not help
         sys.exit(f"guardian: {error}")
 
 
