@@ -28,7 +28,7 @@ def settle(url: str, store: DeliveryStore, ledger: Ledger, *ends: tuple[str, Sta
         ledger.settle([], [outcome(one, status) for one in store.lease(1).deliveries])
 
 
-def test_of_an_order_the_ledger_names_who_claimed_it_and_no_list_is_needed(
+def test_a_delivery_that_claimed_its_order_is_in_no_list(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     settled_story(redis_url, store, ledger)
@@ -36,7 +36,7 @@ def test_of_an_order_the_ledger_names_who_claimed_it_and_no_list_is_needed(
     assert redis.exists(keys.about(ORDER), keys.about(BUYER)) == 0
 
 
-def test_whatever_else_told_of_it_is_listed_by_order_and_by_customer(
+def test_other_deliveries_are_listed_by_order_and_by_customer(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     settled_story(redis_url, store, ledger)
@@ -46,7 +46,7 @@ def test_whatever_else_told_of_it_is_listed_by_order_and_by_customer(
         assert redis.zrange(listed, 0, -1) == [b"msg-2", b"msg-3"]
 
 
-def test_a_delivery_that_can_be_read_by_nobody_is_listed_nowhere(
+def test_an_unreadable_delivery_is_in_no_list(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     accept(redis_url, "msg-1", body=b"no event")
@@ -65,7 +65,7 @@ def test_a_delivery_that_can_be_read_by_nobody_is_listed_nowhere(
         ([Status.FAILED, Status.SKIPPED], False),
     ],
 )
-def test_a_list_is_kept_as_long_as_the_last_of_its_deliveries(
+def test_a_list_expires_with_the_last_of_its_deliveries(
     redis: Redis,
     redis_url: str,
     store: DeliveryStore,
@@ -82,7 +82,7 @@ def test_a_list_is_kept_as_long_as_the_last_of_its_deliveries(
         assert left == {-1}
 
 
-def test_a_list_of_one_that_failed_expires_once_that_one_is_skipped(
+def test_a_list_with_a_failed_delivery_expires_once_that_is_skipped(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     settle(redis_url, store, ledger, ("msg-1", Status.FAILED), ("msg-2", Status.SKIPPED))
@@ -91,7 +91,7 @@ def test_a_list_of_one_that_failed_expires_once_that_one_is_skipped(
     assert ids(store) == ["msg-1", "msg-2"]
 
 
-def test_a_list_is_gone_once_its_only_delivery_has_claimed_the_order(
+def test_a_list_is_deleted_once_its_only_delivery_has_claimed_the_order(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     """It failed for rules that are mended by now."""
@@ -103,7 +103,7 @@ def test_a_list_is_gone_once_its_only_delivery_has_claimed_the_order(
     assert ids(store) == ["msg-1"]
 
 
-def test_what_has_expired_is_dropped_when_the_next_one_comes(
+def test_expired_deliveries_leave_a_list_when_the_next_one_enters(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     """A customer who comes every day must not have a list that only grows."""
@@ -114,7 +114,7 @@ def test_what_has_expired_is_dropped_when_the_next_one_comes(
     assert redis.zrange(keys.about(BUYER), 0, -1) == [b"msg-1", b"failed"]
 
 
-def test_what_is_being_worked_on_again_is_not_listed_as_settled(
+def test_a_delivery_that_is_reopened_is_not_listed_as_settled(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     settled_story(redis_url, store, ledger)
@@ -123,7 +123,7 @@ def test_what_is_being_worked_on_again_is_not_listed_as_settled(
     assert ids(store) == []
 
 
-def test_a_delivery_that_has_expired_is_listed_no_more(
+def test_an_expired_delivery_is_no_longer_listed(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     settled_story(redis_url, store, ledger)

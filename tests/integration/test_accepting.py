@@ -58,16 +58,14 @@ def test_a_duplicate_changes_nothing(redis: Redis, redis_url: str, store: Delive
     assert queue_length(redis) == 1
 
 
-def test_a_duplicate_of_what_still_waits_is_queued_again_if_its_job_is_gone(
-    redis: Redis, redis_url: str
-) -> None:
+def test_a_duplicate_of_a_waiting_delivery_queues_a_lost_job_again(redis: Redis, redis_url: str) -> None:
     accept(redis_url, "msg-1")
     redis.delete(QUEUE)
     assert accept(redis_url, "msg-1") == [Disposition.DUPLICATE]
     assert queue_length(redis) == 1
 
 
-def test_a_duplicate_of_what_was_lost_from_the_due_ones_is_due_again(
+def test_a_duplicate_makes_a_delivery_due_again_that_was_lost_from_the_due_set(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
@@ -76,7 +74,7 @@ def test_a_duplicate_of_what_was_lost_from_the_due_ones_is_due_again(
     assert ids_of(store.lease(10).deliveries) == ["msg-1"]
 
 
-def test_a_duplicate_of_what_a_worker_holds_stays_with_that_worker(
+def test_a_duplicate_of_a_leased_delivery_leaves_the_lease_alone(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
@@ -86,7 +84,7 @@ def test_a_duplicate_of_what_a_worker_holds_stays_with_that_worker(
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
-def test_a_duplicate_of_what_is_settled_wakes_nobody(
+def test_a_duplicate_of_a_settled_delivery_wakes_no_worker(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status
 ) -> None:
     accept(redis_url, "msg-1")
@@ -110,19 +108,19 @@ def test_during_a_pause_deliveries_are_stored_but_no_job_is_queued(redis: Redis,
     assert (redis.zcard(keys.DUE), queue_length(redis)) == (1, 0)
 
 
-def test_a_body_of_any_bytes_comes_back_as_it_was(redis_url: str, redis: Redis, store: DeliveryStore) -> None:
+def test_a_body_of_any_bytes_is_stored_unchanged(redis_url: str, redis: Redis, store: DeliveryStore) -> None:
     body = bytes(range(256)) * 4
     accept(redis_url, "msg-1", body=body)
     assert store.body("msg-1") == body
     assert store.lease(1).deliveries[0].body == body
 
 
-def test_the_body_of_an_unknown_delivery_is_nothing(store: DeliveryStore) -> None:
+def test_the_body_of_an_unknown_delivery_is_empty(store: DeliveryStore) -> None:
     assert store.body("nobody") == b""
     assert store.get(["nobody"]) == []
 
 
-def test_a_burst_waits_for_a_connection_and_is_accepted_whole(redis_url: str, redis: Redis) -> None:
+def test_a_burst_waits_for_connections_and_is_accepted_completely(redis_url: str, redis: Redis) -> None:
     """A 503 each would be 300 failed deliveries to Polar, which disables an endpoint after ten."""
 
     async def burst() -> list[Disposition]:
@@ -164,7 +162,7 @@ def scripts_run(redis: Redis) -> int:
     return int(redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
 
 
-def test_deliveries_that_come_at_one_moment_share_round_trips(
+def test_simultaneous_deliveries_share_round_trips(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     deliveries = some_deliveries(250)
@@ -175,7 +173,7 @@ def test_deliveries_that_come_at_one_moment_share_round_trips(
     assert len(store.lease(1000).deliveries) == 250
 
 
-def test_of_one_delivery_twice_at_one_moment_the_first_is_stored(
+def test_of_two_simultaneous_copies_of_a_delivery_the_first_is_stored(
     redis_url: str, store: DeliveryStore
 ) -> None:
     twice = [RawDelivery(id="msg-1", body=order_webhook(id=some_id(number))) for number in (1, 2)]
@@ -183,23 +181,21 @@ def test_of_one_delivery_twice_at_one_moment_the_first_is_stored(
     assert store.body("msg-1") == twice[0].body
 
 
-def test_large_bodies_at_one_moment_are_all_stored(redis_url: str, store: DeliveryStore) -> None:
+def test_simultaneous_large_bodies_are_all_stored(redis_url: str, store: DeliveryStore) -> None:
     noise = os.urandom(300_000)
     deliveries = some_deliveries(12, noise)
     assert accept_at_once(redis_url, deliveries) == [Disposition.ACCEPTED] * 12
     assert all(store.body(one.id) == noise for one in deliveries)
 
 
-def test_what_redis_refuses_is_refused_to_each_that_waited(redis: Redis, redis_url: str) -> None:
+def test_every_waiting_sender_gets_the_error_of_redis(redis: Redis, redis_url: str) -> None:
     redis.set(keys.DUE, "no sorted set")
     refused = accept_at_once(redis_url, some_deliveries(250))
     assert [type(one) for one in refused] == [StoreUnavailableError] * 250
     redis.delete(keys.DUE)
 
 
-def test_a_sender_that_is_gone_leaves_those_beside_it_their_answers(
-    redis_url: str, store: DeliveryStore
-) -> None:
+def test_a_sender_that_disconnects_does_not_affect_the_others(redis_url: str, store: DeliveryStore) -> None:
     async def take_all() -> list[Disposition | BaseException]:
         intake = intake_for(redis_url)
         turns = [asyncio.ensure_future(intake.accept(one)) for one in some_deliveries(3)]

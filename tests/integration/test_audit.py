@@ -52,7 +52,7 @@ def keys_of(entries: list[Entry]) -> list[str]:
     return [entry.grant.key for entry in entries]
 
 
-def test_an_entry_has_all_that_is_told_of_a_grant(ledger: Ledger, audit: Audit) -> None:
+def test_an_entry_has_every_detail_of_a_grant(ledger: Ledger, audit: Audit) -> None:
     plan = plan_for(fact_like(), rules_of(PACK))
     ledger.claim([("msg-1", plan)])
     ledger.settle([grant for grant in plan.grants if grant.meter == "images"], [])
@@ -65,18 +65,14 @@ def test_an_entry_has_all_that_is_told_of_a_grant(ledger: Ledger, audit: Audit) 
     assert (claimed.grant.meter, claimed.status, claimed.granted_at) == ("api_usage", "claimed", None)
 
 
-def test_the_newest_are_what_polar_has_taken_newest_first_over_several_pages(
-    ledger: Ledger, audit: Audit
-) -> None:
+def test_newest_yields_settled_grants_newest_first_over_several_pages(ledger: Ledger, audit: Audit) -> None:
     first = sell(ledger, *range(1, 301))
     second = sell(ledger, *range(301, 451), customer_id=ANOTHER)
     ledger.claim([("msg-0", plan_of(grant_of(999)))])  # and not settled
     assert keys_of(list(audit.newest())) == [one.key for one in (*first, *second)][::-1]
 
 
-def test_the_newest_since_a_moment_leave_out_what_was_granted_before(
-    redis: Redis, ledger: Ledger, audit: Audit
-) -> None:
+def test_newest_since_a_moment_leaves_out_earlier_grants(redis: Redis, ledger: Ledger, audit: Audit) -> None:
     (old, new) = sell(ledger, 1, 2)
     now = datetime.now(UTC)
     redis.delete(keys.AUDIT)
@@ -88,7 +84,7 @@ def test_the_newest_since_a_moment_leave_out_what_was_granted_before(
     assert list(audit.newest(since=now)) == []
 
 
-def test_what_was_restored_behind_newer_credits_is_told_by_its_own_time(
+def test_a_restored_grant_behind_newer_ones_keeps_its_own_time(
     redis: Redis, ledger: Ledger, audit: Audit
 ) -> None:
     (old, new) = sell(ledger, 1, 2)
@@ -97,7 +93,7 @@ def test_what_was_restored_behind_newer_credits_is_told_by_its_own_time(
     assert keys_of(list(audit.newest(since=now - timedelta(hours=1)))) == [new.key]
 
 
-def test_an_order_tells_its_bonus_and_what_refunds_took_back(ledger: Ledger, audit: Audit) -> None:
+def test_an_order_has_its_bonus_and_its_take_backs(ledger: Ledger, audit: Audit) -> None:
     ledger.claim([("paid", plan_for(fact_like(), ALL))])
     (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
     taken = refund_take_back(standing, "refunded")
@@ -122,7 +118,7 @@ def refund(ledger: Ledger, delivery_id: str, *, amount: int = 1000, order_id: st
     ledger.settle(taken.grants, [])
 
 
-def test_what_was_taken_back_today_of_an_old_order_is_the_newest(ledger: Ledger, audit: Audit) -> None:
+def test_a_take_back_of_today_from_an_old_order_comes_first(ledger: Ledger, audit: Audit) -> None:
     for number in (1, 2, 3):
         plan = plan_for(fact_like(id=some_id(number)), rules_of(PACK))
         ledger.claim([(f"paid-{number}", plan)])
@@ -135,7 +131,7 @@ def test_what_was_taken_back_today_of_an_old_order_is_the_newest(ledger: Ledger,
     assert told == ["whole", "half", "paid-1"]
 
 
-def test_what_polar_took_in_one_request_is_told_as_it_was_claimed(ledger: Ledger, audit: Audit) -> None:
+def test_grants_of_one_request_are_in_the_order_of_their_claims(ledger: Ledger, audit: Audit) -> None:
     paid = plan_for(fact_like(), rules_of(PACK))
     ledger.claim([("paid", paid)])
     (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
@@ -147,11 +143,11 @@ def test_what_polar_took_in_one_request_is_told_as_it_was_claimed(ledger: Ledger
     assert [one.grant.units > 0 for one in audit.of_customer(CUSTOMER)] == [False, False, True, True]
 
 
-def test_of_an_order_that_nobody_knows_there_is_nothing(audit: Audit) -> None:
+def test_an_unknown_order_has_no_entries(audit: Audit) -> None:
     assert audit.of_order(some_id(1)) == []
 
 
-def test_a_customer_has_all_of_their_grants_and_nobody_elses(ledger: Ledger, audit: Audit) -> None:
+def test_a_customer_has_exactly_their_own_grants(ledger: Ledger, audit: Audit) -> None:
     plans = [
         plan_for(fact_like("customer_created", id=CUSTOMER), ALL),
         plan_for(fact_like(), ALL),
@@ -175,7 +171,7 @@ def test_a_customer_of_many_orders_has_each_once_newest_first(
     assert keys_of(list(audit.of_customer(CUSTOMER))) == [one.key for one in sold][::-1]
 
 
-def test_of_a_customer_who_has_nothing_there_is_nothing(ledger: Ledger, audit: Audit) -> None:
+def test_a_customer_without_grants_has_no_entries(ledger: Ledger, audit: Audit) -> None:
     sell(ledger, 1)
     assert list(audit.of_customer(ANOTHER)) == []
 
@@ -190,7 +186,7 @@ def test_an_order_that_is_claimed_again_is_listed_once(redis: Redis, ledger: Led
 
 
 @pytest.mark.parametrize("gone", [1, 2, 3])
-def test_a_ledger_that_somebody_laid_hands_on_is_read_to_an_end_all_the_same(
+def test_reading_an_edited_ledger_with_a_loop_ends(
     redis: Redis, ledger: Ledger, audit: Audit, gone: int
 ) -> None:
     """What was taken out and is claimed anew names one that names it: a ring."""
@@ -201,15 +197,13 @@ def test_a_ledger_that_somebody_laid_hands_on_is_read_to_an_end_all_the_same(
     assert order_subject(some_id(gone)) in {one.grant.subject for one in audit.of_customer(CUSTOMER)}
 
 
-def test_an_entry_of_the_trail_without_its_claim_is_passed_over(
-    redis: Redis, ledger: Ledger, audit: Audit
-) -> None:
+def test_an_audit_entry_without_its_claim_is_left_out(redis: Redis, ledger: Ledger, audit: Audit) -> None:
     lost, kept = sell(ledger, 1, 2)
     redis.delete(lost.subject)
     assert keys_of(list(audit.newest())) == [kept.key]
 
 
-def test_reading_touches_nothing(redis: Redis, ledger: Ledger, audit: Audit) -> None:
+def test_reading_changes_nothing(redis: Redis, ledger: Ledger, audit: Audit) -> None:
     sell(ledger, 1, 2)
     before = {name: redis.dump(name) for name in cast(list[bytes], redis.keys())}
     assert list(audit.newest())

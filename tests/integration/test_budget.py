@@ -14,7 +14,7 @@ from workers.store.throttle import Throttle
 
 
 @pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
-def test_half_a_minutes_share_may_come_at_once_and_no_more(redis: Redis, requests_per_minute: int) -> None:
+def test_a_burst_is_half_of_the_minutes_share(redis: Redis, requests_per_minute: int) -> None:
     throttle = Throttle(redis, requests_per_minute=requests_per_minute)
     burst, started, taken = requests_per_minute // 2, time.monotonic(), 0
     while throttle.take_request():
@@ -24,13 +24,13 @@ def test_half_a_minutes_share_may_come_at_once_and_no_more(redis: Redis, request
     assert burst <= taken <= burst + math.ceil(gained)
 
 
-def test_all_workers_share_it(redis: Redis) -> None:
+def test_all_workers_use_the_same_share(redis: Redis) -> None:
     one, other = Throttle(redis, requests_per_minute=4), Throttle(redis, requests_per_minute=4)
     taken = [throttle.take_request() for throttle in (one, other, one, other)]
     assert taken == [True, True, False, False]
 
 
-def test_when_it_is_used_up_everybody_waits_but_nobody_takes_it_for_an_outage(redis: Redis) -> None:
+def test_when_the_share_is_used_up_all_workers_pause_without_an_outage(redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=2)
     assert throttle.take_request()
     assert not throttle.take_request()
@@ -42,12 +42,12 @@ def test_when_it_is_used_up_everybody_waits_but_nobody_takes_it_for_an_outage(re
     assert DeliveryStore(redis).lease(10).deliveries == ()
 
 
-def test_it_expires_when_it_is_whole_again(redis: Redis) -> None:
+def test_the_budget_expires_when_the_share_is_whole_again(redis: Redis) -> None:
     Throttle(redis, requests_per_minute=60).take_request()
     assert 0 < redis.pttl(keys.BUDGET) <= 60_000
 
 
-def test_an_outage_that_begins_while_the_share_is_used_up_is_one_all_the_same(redis: Redis) -> None:
+def test_an_outage_that_begins_while_the_share_is_used_up_counts(redis: Redis) -> None:
     """Else nobody would probe after it, and all workers would ask at once."""
     throttle = Throttle(redis, requests_per_minute=2)
     assert [throttle.take_request(), throttle.take_request()] == [True, False]
@@ -80,7 +80,7 @@ def test_each_429_halves_our_share_for_a_while_down_to_an_eighth(redis: Redis) -
     assert bursts == [16, 8, 4, 2, 2]
 
 
-def test_a_halved_share_comes_half_as_often(redis: Redis) -> None:
+def test_a_halved_share_grows_back_half_as_fast(redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=4)
     throttle.pause(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
@@ -101,7 +101,7 @@ def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
     assert bursts == [2, 4, 8, 16]
 
 
-def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> None:
+def test_background_requests_use_half_of_a_reduced_share(redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=32)
     throttle.pause(60, "Polar answered 429", PauseCause.RATE_LIMITED)
     let_pause_end(redis)
@@ -111,7 +111,7 @@ def test_what_can_wait_takes_half_of_what_is_left_after_a_429(redis: Redis) -> N
     assert taken == 4
 
 
-def test_a_429_counts_whatever_else_everybody_waits_for(redis: Redis) -> None:
+def test_a_429_counts_during_any_other_pause(redis: Redis) -> None:
     for trouble in ("Polar answered 500", None):
         redis.flushall()
         throttle = Throttle(redis, requests_per_minute=32)
@@ -126,13 +126,13 @@ def test_a_429_counts_whatever_else_everybody_waits_for(redis: Redis) -> None:
         assert burst(redis, throttle) == 8
 
 
-def test_a_long_pause_takes_nothing_off_the_time_of_asking_less(redis: Redis) -> None:
+def test_a_long_pause_does_not_shorten_the_reduction(redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=32)
     throttle.pause(600, "Polar answered 429", PauseCause.RATE_LIMITED)
     assert burst(redis, throttle) == 8
 
 
-def test_a_429_that_a_reader_meets_is_no_outage(redis: Redis) -> None:
+def test_a_429_on_a_reading_request_is_no_outage(redis: Redis) -> None:
     """Nobody would ever end it: readers send no events."""
     throttle = Throttle(redis, requests_per_minute=32)
     throttle.pause_for_rate_limit(60, "Polar answered 429")
@@ -143,7 +143,7 @@ def test_a_429_that_a_reader_meets_is_no_outage(redis: Redis) -> None:
     assert burst(redis, throttle) == 8
 
 
-def test_other_troubles_leave_our_share_as_it_is(redis: Redis) -> None:
+def test_other_errors_do_not_reduce_our_share(redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=32)
     throttle.pause(60, "Polar answered 500")
     assert burst(redis, throttle) == 16
@@ -160,7 +160,9 @@ def test_no_request_is_made_in_a_pause_that_began_after_the_lease(redis: Redis) 
 
 
 @pytest.mark.parametrize("requests_per_minute", [2, 3, 10, 300])
-def test_what_can_wait_leaves_half_of_it_to_what_is_live(redis: Redis, requests_per_minute: int) -> None:
+def test_background_requests_leave_half_of_the_burst_to_webhooks(
+    redis: Redis, requests_per_minute: int
+) -> None:
     throttle = Throttle(redis, requests_per_minute=requests_per_minute)
     taken = 0
     while not throttle.background_delay(take=True):
@@ -172,14 +174,14 @@ def test_what_can_wait_leaves_half_of_it_to_what_is_live(redis: Redis, requests_
         assert throttle.take_request()
 
 
-def test_what_can_wait_may_look_without_taking(redis: Redis) -> None:
+def test_asking_for_the_background_delay_can_leave_the_share_alone(redis: Redis) -> None:
     throttle = Throttle(redis, requests_per_minute=2)
     assert not any(throttle.background_delay(take=False) for _ in range(5))
     assert not throttle.background_delay(take=True)
     assert 0 < throttle.background_delay(take=False).total_seconds() <= 60
 
 
-def test_what_can_wait_sits_out_a_pause_like_everybody(redis: Redis) -> None:
+def test_background_requests_wait_during_a_pause(redis: Redis) -> None:
     throttle = Throttle(redis)
     throttle.pause(30, "Polar answered 500")
     assert 25 < throttle.background_delay(take=True).total_seconds() <= 30

@@ -37,7 +37,7 @@ def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:
     assert ledger.find(claim.subject) == standing
 
 
-def test_the_first_claim_stands_whatever_the_second_says(ledger: Ledger) -> None:
+def test_a_second_claim_changes_nothing(ledger: Ledger) -> None:
     (first,) = ledger.claim([("msg-1", plan_of(grant_of(1, 10)))])
     (second,) = ledger.claim([("msg-2", plan_of(grant_of(1, 999), grant_of(1, 5, meter="images")))])
     assert second == first
@@ -49,7 +49,7 @@ def test_of_two_plans_for_one_order_in_one_call_the_first_is_frozen(ledger: Ledg
     assert claim_of(first).grants[0].units == Decimal(10)
 
 
-def test_a_plan_without_grants_freezes_nothing_and_sees_what_is_frozen(redis: Redis, ledger: Ledger) -> None:
+def test_a_plan_without_grants_only_reads(redis: Redis, ledger: Ledger) -> None:
     subject = order_subject(some_id(1))
     nothing = Plan(subject=subject, customer_id=CUSTOMER, order_id=some_id(1), skip="no rule matches")
     assert ledger.claim([("msg-1", nothing)]) == [Standing(subject=subject)]
@@ -58,7 +58,7 @@ def test_a_plan_without_grants_freezes_nothing_and_sees_what_is_frozen(redis: Re
     assert ledger.claim([("msg-3", nothing)]) == [standing]
 
 
-def test_of_twenty_claims_at_once_one_is_frozen_and_all_see_that_one(ledger: Ledger) -> None:
+def test_of_twenty_simultaneous_claims_one_is_frozen_and_all_see_it(ledger: Ledger) -> None:
     at_once = Barrier(20)
 
     def claim(number: int) -> Standing:
@@ -72,7 +72,7 @@ def test_of_twenty_claims_at_once_one_is_frozen_and_all_see_that_one(ledger: Led
     assert winner.delivery_id == f"msg-{winner.grants[0].units - 1}"
 
 
-def test_a_claim_of_a_thousand_meters_is_frozen_whole(ledger: Ledger) -> None:
+def test_a_claim_of_a_thousand_meters_is_frozen_completely(ledger: Ledger) -> None:
     """Lua hands a command only so many arguments at once."""
     grants = tuple(grant_of(1, 1, meter=f"meter-{number:04}") for number in range(1000))
     (standing,) = ledger.claim([("msg-1", plan_of(*grants))])
@@ -95,7 +95,7 @@ def test_a_claim_is_plain_text_that_people_can_read_in_redis(redis: Redis, ledge
     }
 
 
-def test_what_hangs_on_an_order_is_named_in_short(redis: Redis, ledger: Ledger) -> None:
+def test_links_are_stored_in_short_form(redis: Redis, ledger: Ledger) -> None:
     bonuses = [f"credits:customer:{CUSTOMER}:{'long-' * 12}{number}" for number in (1, 2)]
     grants = [replace(grant_of(1), subject=subject) for subject in bonuses]
     (standing,) = ledger.claim([("msg-1", plan_of(grant_of(1), *grants))])
@@ -104,7 +104,7 @@ def test_what_hangs_on_an_order_is_named_in_short(redis: Redis, ledger: Ledger) 
     assert also.decode().split() == [f"customer:{'long-' * 12}{number}" for number in (1, 2)]
 
 
-def test_who_has_slept_past_its_lease_freezes_nothing(
+def test_a_worker_whose_lease_ran_out_freezes_nothing(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     accept(redis_url, "msg-1")
@@ -126,7 +126,7 @@ GRANTS = st.dictionaries(METERS, st.lists(PARTS, min_size=1, max_size=3, unique_
 
 
 @given(by_meter=GRANTS, is_refund_noted=st.booleans())
-def test_what_a_claim_says_is_what_stands(
+def test_a_claim_returns_what_the_ledger_has(
     redis_url: str, by_meter: dict[str, list[Part]], is_refund_noted: bool
 ) -> None:
     with Redis.from_url(redis_url) as redis:

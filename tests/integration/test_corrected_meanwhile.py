@@ -47,7 +47,7 @@ def worked_out(standing: Standing) -> TakeBack:
 
 
 @BOTH_WAYS
-def test_what_was_worked_out_before_the_correction_is_worked_out_anew(
+def test_a_take_back_computed_before_a_correction_is_computed_anew(
     operations: Operations, then: Rules, now: Rules
 ) -> None:
     claim_anew(operations, then, now)
@@ -60,7 +60,7 @@ def test_what_was_worked_out_before_the_correction_is_worked_out_anew(
 
 
 @BOTH_WAYS
-def test_an_order_of_which_a_taking_is_on_its_way_is_corrected_when_that_has_ended(
+def test_an_order_with_an_unsettled_take_back_is_corrected_afterwards(
     operations: Operations, then: Rules, now: Rules
 ) -> None:
     claim_anew(operations, then, now)

@@ -61,7 +61,7 @@ def test_dismissing_twice_changes_nothing(
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED])
-def test_what_did_not_fail_is_left_as_it_is(
+def test_deliveries_that_did_not_fail_are_left_alone(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, *, status: Status
 ) -> None:
     settled_story(redis_url, store, ledger, status)
@@ -72,7 +72,7 @@ def test_what_did_not_fail_is_left_as_it_is(
     assert redis.ttl(keys.delivery("msg-2")) == -1
 
 
-def test_what_another_replays_at_this_moment_is_his(
+def test_a_delivery_that_is_being_replayed_is_left_alone(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     fail(redis_url, store, ledger, "msg-1")
@@ -83,7 +83,7 @@ def test_what_another_replays_at_this_moment_is_his(
     assert ids_of(store.lease(1).deliveries) == ["msg-1"]
 
 
-def test_an_order_keeps_its_list_while_one_of_it_is_failed(
+def test_an_order_keeps_its_list_while_it_has_a_failed_delivery(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     fail(redis_url, store, ledger, "msg-1", "msg-2")
@@ -115,7 +115,7 @@ def test_a_delivery_without_an_order_can_be_dismissed(
     assert redis.keys("credits:about:*") == []
 
 
-def test_a_dismissed_delivery_can_be_replayed_and_is_kept_again_if_it_fails(
+def test_a_dismissed_delivery_can_be_replayed_and_is_kept_if_it_fails_again(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     fail(redis_url, store, ledger, "msg-1")

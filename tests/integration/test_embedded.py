@@ -33,21 +33,21 @@ from workers.embedded import server as embedded_redis
 from workers.embedded.server import EmbeddedRedis
 
 
-def test_a_server_answers_that_keeps_all_it_is_given(folder: Path) -> None:
+def test_the_server_is_durable(folder: Path) -> None:
     with EmbeddedRedis(folder) as server, Redis.from_url(server.url, decode_responses=True) as redis:
         assert redis.config_get("append*")["appendonly"] == "yes"
         assert redis.config_get("appendfsync") == {"appendfsync": "always"}
         assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
-def test_nobody_else_can_reach_it(folder: Path) -> None:
+def test_other_users_cannot_reach_the_server(folder: Path) -> None:
     with EmbeddedRedis(folder) as server, Redis.from_url(server.url, decode_responses=True) as redis:
         assert redis.config_get("port") == {"port": "0"}
         assert stat.S_IMODE((folder / "redis.sock").stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_what_was_written_survives_a_server_that_is_killed(folder: Path) -> None:
+def test_data_survives_a_killed_server(folder: Path) -> None:
     with EmbeddedRedis(folder) as server, Redis.from_url(server.url) as redis:
         for number in range(300):
             redis.set(f"key:{number}", number)
@@ -56,7 +56,7 @@ def test_what_was_written_survives_a_server_that_is_killed(folder: Path) -> None
         assert redis.dbsize() == 300
 
 
-def test_each_death_of_the_server_is_told_once(folder: Path) -> None:
+def test_each_death_of_the_server_is_reported_once(folder: Path) -> None:
     with EmbeddedRedis(folder) as server:
         assert server.read_server_deaths() == []
         kill_server(server)
@@ -88,20 +88,20 @@ def test_the_server_stays_for_a_second_user_and_goes_after_the_last(folder: Path
     assert run_id(second) == ""
 
 
-def test_what_one_run_wrote_the_next_one_reads(folder: Path) -> None:
+def test_data_survives_from_one_run_to_the_next(folder: Path) -> None:
     for expected in (1, 2):
         with EmbeddedRedis(folder) as server, Redis.from_url(server.url) as redis:
             assert redis.incr("runs") == expected
 
 
-def test_a_killed_user_does_not_keep_the_server(folder: Path) -> None:
+def test_a_killed_user_does_not_keep_the_server_running(folder: Path) -> None:
     with user_process(folder) as user:
         assert said(user)
         user.kill()
         eventually(lambda: not served(folder))
 
 
-def test_a_child_of_a_user_does_not_keep_the_server(folder: Path) -> None:
+def test_a_child_of_a_user_does_not_keep_the_server_running(folder: Path) -> None:
     sleeper = [sys.executable, "-c", "input()"]
     with ExitStack() as stack:
         with EmbeddedRedis(folder):
@@ -113,7 +113,7 @@ def test_a_child_of_a_user_does_not_keep_the_server(folder: Path) -> None:
         assert child.poll() is None
 
 
-def test_a_killed_guardian_is_followed_by_one_that_adopts_the_server(folder: Path) -> None:
+def test_a_new_guardian_adopts_the_server_of_a_killed_one(folder: Path) -> None:
     with EmbeddedRedis(folder) as server:
         before = run_id(server)
         kill_guardian(server, folder)
@@ -145,7 +145,7 @@ def test_a_guardian_that_dies_while_it_starts_is_replaced(
         assert run_id(server)
 
 
-def test_what_killed_processes_leave_behind_does_not_stop_the_next_start(folder: Path) -> None:
+def test_leftovers_of_killed_processes_do_not_prevent_the_next_start(folder: Path) -> None:
     with EmbeddedRedis(folder) as server, Redis.from_url(server.url) as redis:
         redis.set("kept", "yes")
         pid = server_pid(server)
@@ -156,13 +156,13 @@ def test_what_killed_processes_leave_behind_does_not_stop_the_next_start(folder:
         assert redis.get("kept") == b"yes"
 
 
-def test_many_users_who_come_at_once_get_the_same_server(folder: Path) -> None:
+def test_simultaneous_users_get_the_same_server(folder: Path) -> None:
     with ExitStack() as stack:
         users = [stack.enter_context(user_process(folder)) for _ in range(8)]
         assert len({said(user) for user in users}) == 1
 
 
-def test_a_user_who_comes_while_the_guardian_leaves_gets_a_server(folder: Path) -> None:
+def test_a_user_that_starts_while_the_guardian_ends_gets_a_server(folder: Path) -> None:
     with EmbeddedRedis(folder):
         pass
     # Catch the guardian while it has the users' lock for itself (or, at the worst, just after).
@@ -172,7 +172,7 @@ def test_a_user_who_comes_while_the_guardian_leaves_gets_a_server(folder: Path) 
         assert run_id(server)
 
 
-def test_ctrl_c_reaches_the_user_alone(folder: Path) -> None:
+def test_ctrl_c_reaches_only_the_user(folder: Path) -> None:
     with user_process(folder) as user:
         before = said(user)
         with EmbeddedRedis(folder) as server:
@@ -183,7 +183,7 @@ def test_ctrl_c_reaches_the_user_alone(folder: Path) -> None:
             assert user.pid not in [os.getpgid(pid) for pid in pids]
 
 
-def test_users_that_drain_keep_redis_when_all_are_told_to_stop(folder: Path) -> None:
+def test_users_keep_redis_while_they_drain_after_sigterm_to_all(folder: Path) -> None:
     """A service manager's SIGTERM goes to the guardian and the server, too."""
     with EmbeddedRedis(folder) as server:
         guardian, before = guardian_pid(server), run_id(server)

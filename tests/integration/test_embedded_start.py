@@ -20,7 +20,7 @@ def test_a_folder_that_is_open_to_others_is_refused(folder: Path) -> None:
         EmbeddedRedis(folder).__enter__()
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ConfigError, match=r"File exists.*CREDITS_DATA_DIR"):
@@ -28,7 +28,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with space & 100%20 ü#?", "long" * 30])
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+def test_any_path_works(tmp_path: Path, name: str) -> None:
     data = tmp_path / name
     with EmbeddedRedis(data) as server, Redis.from_url(server.url) as redis:
         assert redis.ping()
@@ -50,7 +50,7 @@ def test_another_users_folder_for_the_socket_is_refused(
         server.__enter__()
 
 
-def test_a_server_that_cannot_start_is_quoted(folder: Path) -> None:
+def test_the_log_of_a_server_that_cannot_start_is_shown(folder: Path) -> None:
     with EmbeddedRedis(folder):
         pass
     eventually(lambda: not served(folder))
@@ -83,18 +83,18 @@ def install(path_folder: Path, name: str, version: str) -> Path:
     return program
 
 
-def test_a_server_on_the_path_serves_where_none_is_bundled(path_folder: Path) -> None:
+def test_a_server_on_the_path_is_used_if_none_is_bundled(path_folder: Path) -> None:
     redis = install(path_folder, "redis-server", "7.0.15")
     assert embedded_redis._find_server() == str(redis)
 
 
-def test_a_server_that_is_too_old_is_passed_over(path_folder: Path) -> None:
+def test_a_server_that_is_too_old_is_ignored(path_folder: Path) -> None:
     install(path_folder, "valkey-server", "6.2.14")
     redis = install(path_folder, "redis-server", "8.2.0")
     assert embedded_redis._find_server() == str(redis)
 
 
-def test_without_any_server_the_user_reads_what_to_do(path_folder: Path, folder: Path) -> None:
+def test_without_a_server_the_error_says_what_to_do(path_folder: Path, folder: Path) -> None:
     install(path_folder, "redis-server", "6.2.14")
     with pytest.raises(EmbeddedError, match=r"version 7 or newer.*Install redis-server, or set REDIS_URL"):
         EmbeddedRedis(folder).__enter__()

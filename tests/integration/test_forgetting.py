@@ -80,7 +80,9 @@ def test_all_that_is_stored_about_a_customer_is_found_and_nothing_else(eraser: C
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_is_erased_keeps_all_but_its_body(store: DeliveryStore, eraser: CustomerEraser) -> None:
+def test_an_erased_delivery_keeps_everything_but_its_body(
+    store: DeliveryStore, eraser: CustomerEraser
+) -> None:
     before = {one.id: one for one in store.newest()}
     assert set(eraser.erase(sorted(THEIRS))) == set(THEIRS)
     for one in store.newest():
@@ -95,7 +97,7 @@ def test_what_is_erased_keeps_all_but_its_body(store: DeliveryStore, eraser: Cus
 
 
 @pytest.mark.usefixtures("settled")
-def test_nothing_of_the_person_is_left_in_redis(redis: Redis, eraser: CustomerEraser) -> None:
+def test_no_personal_data_is_left_in_redis(redis: Redis, eraser: CustomerEraser) -> None:
     """Neither in a reason nor in a job nor in a list."""
     eraser.erase(sorted(THEIRS))
     left = [cast(bytes, redis.dump(name)) for name in cast(list[bytes], redis.keys())]
@@ -113,7 +115,7 @@ def test_the_ledger_stays_as_it_was(redis: Redis, ledger: Ledger, eraser: Custom
 
 
 @pytest.mark.usefixtures("settled")
-def test_erasing_twice_tells_the_first_time(store: DeliveryStore, eraser: CustomerEraser) -> None:
+def test_erasing_twice_reports_the_time_of_the_first(store: DeliveryStore, eraser: CustomerEraser) -> None:
     eraser.erase(["granted"])
     (before,) = store.get(["granted"])
     assert eraser.erase(["granted", "nobody"]) == []
@@ -121,7 +123,7 @@ def test_erasing_twice_tells_the_first_time(store: DeliveryStore, eraser: Custom
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_was_erased_cannot_be_taken_again(store: DeliveryStore, eraser: CustomerEraser) -> None:
+def test_an_erased_delivery_cannot_be_reopened(store: DeliveryStore, eraser: CustomerEraser) -> None:
     eraser.erase(["refused by Polar"])
     assert store.reopen(["refused by Polar"]) == ()
     assert store.get(["refused by Polar"])[0].status is Status.FAILED
@@ -138,14 +140,14 @@ def test_the_same_delivery_once_more_is_a_duplicate_and_stores_nothing(
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_was_erased_expires_when_it_would_have(redis: Redis, eraser: CustomerEraser) -> None:
+def test_an_erased_delivery_expires_at_the_same_time_as_before(redis: Redis, eraser: CustomerEraser) -> None:
     before = redis.pttl(keys.delivery("skipped"))
     eraser.erase(["skipped"])
     assert 0 < redis.pttl(keys.delivery("skipped")) <= before
     assert redis.exists(keys.body("skipped")) == 0
 
 
-def test_what_waits_is_found_by_its_body_and_keeps_it(
+def test_a_waiting_delivery_is_found_by_its_body_and_keeps_it(
     redis: Redis, redis_url: str, store: DeliveryStore, eraser: CustomerEraser
 ) -> None:
     for name, body in {**THEIRS, **OTHERS}.items():
@@ -160,13 +162,15 @@ def test_what_waits_is_found_by_its_body_and_keeps_it(
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_is_run_again_at_this_moment_waits(store: DeliveryStore, eraser: CustomerEraser) -> None:
+def test_a_delivery_that_is_being_replayed_counts_as_waiting(
+    store: DeliveryStore, eraser: CustomerEraser
+) -> None:
     store.reopen(["granted"])
     assert names(eraser) == set(THEIRS) - {"granted"}
     assert [one.id for one in eraser.waiting(CUSTOMER)] == ["granted"]
 
 
-def test_many_bodies_are_erased_in_shares(redis: Redis, eraser: CustomerEraser) -> None:
+def test_many_bodies_are_erased_in_batches(redis: Redis, eraser: CustomerEraser) -> None:
     ids = [f"msg-{number}" for number in range(1201)]
     for one in ids:
         redis.hset(keys.delivery(one), "status", "skipped")
@@ -181,7 +185,7 @@ def log_files(redis: Redis) -> Iterator[bytes]:
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_was_erased_is_gone_from_the_append_only_file_too(redis: Redis, eraser: CustomerEraser) -> None:
+def test_erased_bodies_are_removed_from_the_append_only_file(redis: Redis, eraser: CustomerEraser) -> None:
     stored = cast(bytes, redis.get(keys.body("granted")))
     assert any(stored in file for file in log_files(redis))
     eraser.erase(sorted(THEIRS))
@@ -190,7 +194,7 @@ def test_what_was_erased_is_gone_from_the_append_only_file_too(redis: Redis, era
     assert not any(stored in file for file in log_files(redis))
 
 
-def test_a_rewriting_that_began_before_is_awaited_and_followed_by_another(
+def test_a_rewrite_that_began_earlier_is_awaited_and_followed_by_another(
     redis: Redis, eraser: CustomerEraser
 ) -> None:
     before = redis.info("persistence")["aof_base_size"]
@@ -201,7 +205,7 @@ def test_a_rewriting_that_began_before_is_awaited_and_followed_by_another(
     assert redis.info("persistence")["aof_base_size"] < before + 1_000_000
 
 
-def test_a_server_that_lets_nobody_rewrite_is_named(eraser: CustomerEraser, redis: Redis) -> None:
+def test_a_server_that_refuses_to_rewrite_is_reported(eraser: CustomerEraser, redis: Redis) -> None:
     """As some managed ones do."""
 
     class Managed:
@@ -223,7 +227,7 @@ def test_without_an_append_only_file_there_is_nothing_to_rewrite(
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_is_run_again_while_somebody_is_asked_is_named_as_waiting(
+def test_a_delivery_replayed_during_the_confirmation_is_reported_as_waiting(
     store: DeliveryStore, eraser: CustomerEraser
 ) -> None:
     found = eraser.settled(CUSTOMER)

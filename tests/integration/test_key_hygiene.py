@@ -126,7 +126,7 @@ def signals_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
+def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
     redis: Redis,
     redis_url: str,
     store: DeliveryStore,
@@ -181,7 +181,7 @@ def test_after_a_whole_story_every_key_is_known_and_lives_as_long_as_it_should(
     assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
 
 
-def test_a_key_that_nobody_knows_is_noticed(redis: Redis, store: DeliveryStore) -> None:
+def test_an_unknown_key_is_noticed(redis: Redis, store: DeliveryStore) -> None:
     redis.set("credits:leak", 1)
     redis.hset(keys.RULES, "in_force", "for ever")
     assert unaccounted(redis, store) == ["credits:leak (lives for ever)", "credits:rules (lives for ever)"]

@@ -14,7 +14,7 @@ from workers.store.queue import queue_length
 from workers.timings import DEFAULT_TIMINGS
 
 
-def test_a_lease_puts_its_deliveries_off_until_it_ends(
+def test_leased_deliveries_are_not_due_until_the_lease_ends(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
@@ -27,7 +27,9 @@ def test_a_lease_puts_its_deliveries_off_until_it_ends(
     assert store.lease(10).deliveries == ()
 
 
-def test_a_lease_that_ended_is_taken_over(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+def test_a_delivery_is_leased_again_after_its_lease_ends(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
     accept(redis_url, "msg-1")
     store.lease(10)
     let_leases_end(redis)
@@ -36,7 +38,7 @@ def test_a_lease_that_ended_is_taken_over(redis: Redis, redis_url: str, store: D
     assert store.get(["msg-1"])[0].attempts == 2
 
 
-def test_the_longest_due_come_first_and_no_more_than_asked_for(
+def test_the_longest_due_come_first_up_to_the_limit(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "a", "b", "c")
@@ -45,13 +47,15 @@ def test_the_longest_due_come_first_and_no_more_than_asked_for(
     assert ids_of(store.lease(2).deliveries) == ["a"]
 
 
-def test_what_is_due_later_is_not_taken(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+def test_deliveries_that_are_due_later_are_not_leased(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
     accept(redis_url, "msg-1")
     redis.zadd(keys.DUE, {"msg-1": now_ms(redis) + 60_000})
     assert store.lease(10).deliveries == ()
 
 
-def test_a_full_share_wakes_another_worker(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+def test_a_full_lease_wakes_another_worker(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b", "c")
     redis.delete(QUEUE)
     store.lease(2)
@@ -74,7 +78,7 @@ def test_two_workers_never_hold_the_same_delivery(redis: Redis, redis_url: str) 
     assert len(taken) == len(set(taken)) == 100
 
 
-def test_an_id_that_nothing_is_known_of_is_dropped(
+def test_an_unknown_id_is_removed_from_the_due_set(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")

@@ -61,7 +61,7 @@ def test_a_bonus_is_found_by_its_order_when_its_rule_is_gone(ledger: Ledger) -> 
         assert ledger.claim([("msg-2", plan)]) == [made]
 
 
-def test_a_customer_stands_frozen_though_only_the_rules_have_grants(redis: Redis, ledger: Ledger) -> None:
+def test_a_customer_fact_is_frozen_though_only_rules_have_grants(redis: Redis, ledger: Ledger) -> None:
     plan = plan_for(fact_like("customer_created"), ALL)
     (made,) = ledger.claim([("msg-1", plan)])
     assert claim_of(made).grants == ()
@@ -122,7 +122,7 @@ def test_of_two_orders_of_a_customer_claimed_at_once_by_twenty_one_has_the_bonus
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("what", PLANS)
-def test_a_look_touches_nothing(redis: Redis, ledger: Ledger, what: str, *, frozen: bool) -> None:
+def test_reading_for_a_plan_changes_nothing(redis: Redis, ledger: Ledger, what: str, *, frozen: bool) -> None:
     plan = PLANS[what]()
     if frozen:
         ledger.claim([("msg-1", plan)])

@@ -11,7 +11,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
 
-def test_lists_are_newest_first_whole_and_without_repetition_over_several_pages(
+def test_lists_are_complete_newest_first_and_without_repetition_over_several_pages(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     names = [f"msg-{number:04}" for number in range(450)]
@@ -36,7 +36,7 @@ def test_lists_of_one_status_page_by_page_are_in_order(
     assert [one.id for one in store.newest([Status.WAITING])] == names[::-1]
 
 
-def test_a_list_since_a_moment_leaves_out_what_came_before(
+def test_a_list_since_a_moment_leaves_out_earlier_deliveries(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "old", "new")
@@ -48,12 +48,12 @@ def test_a_list_since_a_moment_leaves_out_what_came_before(
     assert list(store.newest(since=now)) == []
 
 
-def test_what_has_expired_is_no_longer_listed(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+def test_expired_deliveries_are_no_longer_listed(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "gone", "here")
     redis.delete(keys.delivery("gone"))
     assert [one.id for one in store.newest()] == ["here"]
 
 
-def test_of_nothing_there_is_nothing_to_list(redis: Redis, store: DeliveryStore) -> None:
+def test_an_empty_store_lists_nothing(redis: Redis, store: DeliveryStore) -> None:
     assert list(store.newest()) == []
     assert store.oldest_waiting() is None

@@ -107,7 +107,7 @@ def test_a_long_reason_leaves_its_delivery_small(redis: Redis, redis_url: str) -
     assert {redis.object("encoding", name.decode()) for name in hashes(redis)} == {b"listpack"}
 
 
-def test_what_is_skipped_leaves_nothing_in_the_ledger(redis: Redis, redis_url: str) -> None:
+def test_a_skipped_delivery_leaves_nothing_in_the_ledger(redis: Redis, redis_url: str) -> None:
     sell(redis, redis_url, NONE)
     assert ledger_bytes(redis) == 0
     assert not list(cast(Iterator[bytes], redis.scan_iter("credits:order:*")))

@@ -18,7 +18,7 @@ from workers.store.throttle import Throttle
 from workers.timings import DEFAULT_TIMINGS
 
 
-def test_during_a_pause_nobody_gets_anything_and_nothing_is_lost(
+def test_during_a_pause_nothing_is_leased_and_nothing_is_lost(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, "msg-1")
@@ -41,7 +41,9 @@ def test_after_a_pause_one_worker_probes_and_the_others_wait_for_it(
     assert store.lease(4).deliveries == ()
 
 
-def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+def test_when_the_probe_succeeds_all_workers_continue(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
     accept(redis_url, "a", "b", "c", "d")
     throttle = Throttle(redis)
     throttle.pause(60, "Polar answered 503")
@@ -53,7 +55,7 @@ def test_when_the_probe_passes_everybody_goes_on(redis: Redis, redis_url: str, s
     assert sorted(probed + ids_of(lease.deliveries)) == ["a", "b", "c", "d"]
 
 
-def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
+def test_a_released_probe_goes_to_another_worker(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b")
     throttle = Throttle(redis)
     throttle.pause(60, "Polar answered 503")
@@ -64,7 +66,7 @@ def test_a_probe_that_is_given_back_is_anothers(redis: Redis, redis_url: str, st
     assert (len(first.deliveries), len(second.deliveries), second.outages) == (1, 1, 1)
 
 
-def test_a_probe_that_finds_nothing_due_keeps_nobody_waiting(
+def test_a_probe_that_finds_nothing_due_delays_no_other_worker(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     Throttle(redis).pause(60, "Polar answered 503")
@@ -84,7 +86,7 @@ def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
     assert 0 < redis.pttl(keys.PROBE) <= DEFAULT_TIMINGS.lease_seconds * 1000
 
 
-def test_a_probe_is_the_smaller_the_longer_polar_is_away(
+def test_the_longer_the_outage_the_smaller_the_probe(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     """What is too much for it at once gets through in the end."""
@@ -98,7 +100,7 @@ def test_a_probe_is_the_smaller_the_longer_polar_is_away(
     assert sizes == [4, 2, 1, 1, 1]
 
 
-def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: Redis) -> None:
+def test_workers_that_fail_together_make_one_pause_and_the_longest_applies(redis: Redis) -> None:
     throttle = Throttle(redis)
     throttle.pause(60, "Polar answered 429")
     throttle.pause(5, "Polar answered 503")
@@ -113,7 +115,9 @@ def test_workers_that_fail_together_are_one_pause_and_the_longest_holds(redis: R
     assert longer.left > timedelta(seconds=60)
 
 
-def test_pauses_in_a_row_are_counted_until_polar_takes_something(redis: Redis, store: DeliveryStore) -> None:
+def test_pauses_in_a_row_are_counted_until_polar_accepts_something(
+    redis: Redis, store: DeliveryStore
+) -> None:
     throttle = Throttle(redis)
     for _ in range(3):
         throttle.pause(60, "Polar answered 503")
@@ -125,12 +129,12 @@ def test_pauses_in_a_row_are_counted_until_polar_takes_something(redis: Redis, s
 
 
 @pytest.mark.parametrize("seconds", [0, 0.0001])
-def test_a_pause_of_next_to_nothing_is_one_all_the_same(redis: Redis, seconds: float) -> None:
+def test_a_very_short_pause_counts(redis: Redis, seconds: float) -> None:
     Throttle(redis).pause(seconds, "Polar answered 429")
     assert redis.hget(keys.OUTAGE, "pauses") == b"1"
 
 
-def test_a_credit_that_polar_takes_ends_the_outage_whoever_sent_it(
+def test_an_accepted_grant_ends_the_outage_whoever_sent_it(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     """A replay may grant all that waited: then no worker is left to find out that Polar is back."""
@@ -144,7 +148,7 @@ def test_a_credit_that_polar_takes_ends_the_outage_whoever_sent_it(
     assert Throttle(redis).outage() is None
 
 
-def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
+def test_a_grant_that_was_under_way_when_polar_failed_does_not_end_the_outage(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     """Another worker has met the outage meanwhile, and after its pause one is to ask alone."""
@@ -157,7 +161,7 @@ def test_a_credit_that_was_on_its_way_when_polar_failed_is_not_the_end_of_it(
     assert Throttle(redis).outage() is not None
 
 
-def test_status_tells_why_polar_is_not_asked_and_that_less_is_taken_after_a_429(redis: Redis) -> None:
+def test_status_shows_the_pause_and_the_reduced_share_after_a_429(redis: Redis) -> None:
     def said() -> tuple[bool, str]:
         (polar,) = [check for check in examine(redis) if check.name == "polar"]
         return polar.ok, polar.detail

@@ -14,7 +14,7 @@ from workers.store.ledger import Ledger
 BODY = order_webhook(id=some_id(1))
 
 
-def test_what_is_put_is_in_the_callers_hands(redis: Redis, store: DeliveryStore) -> None:
+def test_stored_deliveries_are_leased_to_the_caller(redis: Redis, store: DeliveryStore) -> None:
     (leased,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     assert (leased.id, leased.type, leased.body) == ("own-1", ORDER_PAID, BODY)
     assert (leased.strikes, leased.attempt) == (0, 1)
@@ -25,20 +25,20 @@ def test_what_is_put_is_in_the_callers_hands(redis: Redis, store: DeliveryStore)
     assert store.body("own-1") == BODY
 
 
-def test_a_worker_finishes_what_a_killed_command_has_put(redis: Redis, store: DeliveryStore) -> None:
+def test_a_worker_finishes_the_deliveries_of_a_killed_command(redis: Redis, store: DeliveryStore) -> None:
     store.store_and_lease([("own-1", ORDER_PAID, BODY), ("own-2", ORDER_PAID, BODY)])
     let_leases_end(redis)
     assert ids_of(store.lease(10).deliveries) == ["own-1", "own-2"]
 
 
-def test_they_are_returned_in_the_order_that_they_came_in(store: DeliveryStore) -> None:
+def test_deliveries_are_returned_in_the_given_order(store: DeliveryStore) -> None:
     rows = [(f"own-{number}", ORDER_PAID, BODY) for number in (3, 1, 2)]
     assert ids_of(store.store_and_lease(rows)) == ["own-3", "own-1", "own-2"]
     assert store.store_and_lease([]) == ()
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
-def test_a_known_one_gets_the_new_body_and_is_run_again(
+def test_a_known_delivery_gets_the_new_body_and_runs_again(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status
 ) -> None:
     settled_story(redis_url, store, ledger, status)
@@ -52,14 +52,14 @@ def test_a_known_one_gets_the_new_body_and_is_run_again(
     assert redis.ttl(keys.delivery("msg-1")) == redis.ttl(keys.body("msg-1")) == -1
 
 
-def test_who_had_it_before_has_no_say_any_more(store: DeliveryStore, ledger: Ledger) -> None:
+def test_the_worker_that_had_it_before_cannot_settle_it(store: DeliveryStore, ledger: Ledger) -> None:
     (first,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     (second,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     assert ledger.settle([], [outcome(first)]) == {"own-1"}
     assert ledger.settle([], [outcome(second)]) == set()
 
 
-def test_a_body_that_was_erased_is_there_again(redis: Redis, store: DeliveryStore, ledger: Ledger) -> None:
+def test_an_erased_body_is_stored_again(redis: Redis, store: DeliveryStore, ledger: Ledger) -> None:
     (leased,) = store.store_and_lease([("own-1", ORDER_PAID, BODY)])
     ledger.settle([], [outcome(leased)])
     redis.delete(keys.body("own-1"))

@@ -11,7 +11,7 @@ from workers.store.ledger import Ledger
 
 
 @pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
-def test_a_settled_delivery_can_be_taken_again(
+def test_a_settled_delivery_can_be_reopened(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, status: Status
 ) -> None:
     settled_story(redis_url, store, ledger, status)
@@ -26,7 +26,7 @@ def test_a_settled_delivery_can_be_taken_again(
     assert ids_of(store.lease(10).deliveries) == ["msg-1"]  # ... unless the caller is killed
 
 
-def test_reopening_forgets_the_strikes(
+def test_reopening_resets_the_strikes(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     accept(redis_url, "msg-1")
@@ -37,7 +37,7 @@ def test_reopening_forgets_the_strikes(
     assert store.lease(10).deliveries[0].strikes == 0
 
 
-def test_reopening_keeps_the_day_it_came(
+def test_reopening_keeps_the_time_of_receipt(
     redis_url: str, redis: Redis, store: DeliveryStore, ledger: Ledger
 ) -> None:
     settled_story(redis_url, store, ledger, Status.FAILED)

@@ -85,7 +85,7 @@ def test_a_failed_delivery_and_the_ledger_never_expire(
     assert redis.ttl(keys.deliveries(Status.FAILED)) == -1
 
 
-def test_what_is_put_off_waits_on_with_its_strike_and_reason(
+def test_a_delivery_that_is_put_off_keeps_its_strike_and_reason(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     accept(redis_url, "msg-1")
@@ -100,7 +100,7 @@ def test_what_is_put_off_waits_on_with_its_strike_and_reason(
     assert store.lease(10).deliveries[0].strikes == 1
 
 
-def test_who_has_slept_past_its_lease_has_no_say_in_what_becomes_of_it(
+def test_a_worker_whose_lease_ran_out_cannot_settle_the_delivery(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     """What Polar took is written down all the same: that is a fact."""
@@ -115,13 +115,13 @@ def test_who_has_slept_past_its_lease_has_no_say_in_what_becomes_of_it(
     assert claim_of(ledger.find(grant.subject)).unsettled == ()
 
 
-def test_settling_what_was_never_claimed_makes_no_half_of_a_claim(redis: Redis, ledger: Ledger) -> None:
+def test_settling_an_unknown_claim_writes_nothing(redis: Redis, ledger: Ledger) -> None:
     ledger.settle([grant_of(1)], [])
     assert ledger.find(order_subject(some_id(1))).claims == ()
     assert redis.exists(order_subject(some_id(1))) == 0
 
 
-def test_settling_a_delivery_that_is_gone_brings_nothing_back(
+def test_settling_an_expired_delivery_writes_nothing(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     accept(redis_url, "msg-1")
@@ -131,7 +131,7 @@ def test_settling_a_delivery_that_is_gone_brings_nothing_back(
     assert redis.exists(keys.delivery("msg-1")) == 0
 
 
-def test_those_are_named_that_are_anothers_by_now_and_only_those(
+def test_exactly_the_deliveries_that_another_worker_has_are_returned(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
     accept(redis_url, "slept over", "ours", "put off")
@@ -153,7 +153,7 @@ def test_those_are_named_that_are_anothers_by_now_and_only_those(
     ("first", "second"),
     [("x" * 200, "y"), ("x" * 200, ""), ("short", "z" * 65), ("x" * 128, "z" * 64), ("ж" * 100, "ü" * 33)],
 )
-def test_another_reason_leaves_nothing_of_the_first(
+def test_a_new_reason_replaces_the_first_completely(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, *, first: str, second: str
 ) -> None:
     """Long ones are kept in pieces."""
@@ -169,7 +169,7 @@ def test_another_reason_leaves_nothing_of_the_first(
 
 
 @pytest.mark.parametrize("reason", ["", "ключ: 'quoted' \\ \"twice\"", "two\nlines", "\x00", "x" * 10_000])
-def test_a_reason_of_any_text_comes_back_as_it_was(
+def test_a_reason_of_any_text_is_stored_unchanged(
     redis_url: str, store: DeliveryStore, ledger: Ledger, reason: str, redis: Redis
 ) -> None:
     accept(redis_url, "msg-1")

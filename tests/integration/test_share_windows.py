@@ -127,9 +127,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=200)
 @given(per_minute=SHARES, story=st.lists(STEPS, max_size=60))
-def test_in_no_minute_are_more_requests_made_than_our_share(
-    redis_url: str, per_minute: int, story: Story
-) -> None:
+def test_no_minute_has_more_requests_than_our_share(redis_url: str, per_minute: int, story: Story) -> None:
     """Neither while it shrinks after a 429 nor while it grows back."""
     with Redis.from_url(redis_url) as redis:
         assert most_in_a_minute(requests_in(redis, per_minute, story)) <= per_minute

@@ -59,7 +59,7 @@ def take(ledger: Ledger, cents: int, delivery_id: str = "msg-2") -> Standing:
     return ledger.find(SUBJECT)
 
 
-def test_what_is_taken_back_is_read_as_it_was_frozen(ledger: Ledger) -> None:
+def test_a_take_back_is_read_as_it_was_frozen(ledger: Ledger) -> None:
     sold(ledger)
     (before,) = ledger.claim([("msg-2", refund(333))])
     due = taken_from(before)
@@ -78,7 +78,7 @@ def test_what_is_taken_back_is_read_as_it_was_frozen(ledger: Ledger) -> None:
     assert refund_take_back(after, "msg-3") is None
 
 
-def test_one_refund_after_the_other_adds_up_to_all(ledger: Ledger) -> None:
+def test_successive_refunds_add_up_to_everything(ledger: Ledger) -> None:
     sold(ledger)
     refunds = (1, 333, 999, 1000)
     standing = [take(ledger, cents, f"msg-{cents}") for cents in refunds][-1]
@@ -93,7 +93,7 @@ def test_one_refund_after_the_other_adds_up_to_all(ledger: Ledger) -> None:
     }
 
 
-def test_a_refund_before_its_order_is_noted_and_no_claim(redis: Redis, ledger: Ledger) -> None:
+def test_a_refund_before_its_order_is_noted_without_a_claim(redis: Redis, ledger: Ledger) -> None:
     (early,) = ledger.claim([("msg-1", refund(300))])
     assert (early.claims, early.refund) == ((), Refund(amount=300, share=Fraction(3, 10)))
     assert redis.ttl(SUBJECT) == -1
@@ -115,13 +115,13 @@ def test_a_refund_before_its_order_is_noted_and_no_claim(redis: Redis, ledger: L
         ([1000, 300], 1000),
     ],
 )
-def test_the_highest_refund_is_the_one_that_stays(ledger: Ledger, seen: Sequence[int], highest: int) -> None:
+def test_the_highest_refund_is_kept(ledger: Ledger, seen: Sequence[int], highest: int) -> None:
     *_, standing = [ledger.claim([("msg-1", refund(cents))])[0] for cents in seen]
     assert standing.refund == Refund(amount=highest, share=Fraction(highest, 1000))
 
 
 @pytest.mark.parametrize("full_first", [False, True])
-def test_of_two_readings_of_one_sum_the_full_refund_stays(ledger: Ledger, *, full_first: bool) -> None:
+def test_of_two_refunds_of_one_amount_the_full_one_is_kept(ledger: Ledger, *, full_first: bool) -> None:
     """Rounding of taxes can leave a cent that Polar itself does not count."""
     partly = replace(refund(999), refund=Refund(amount=999, share=Fraction(999, 1000)))
     whole = replace(partly, refund=Refund(amount=999, share=Fraction(1)))
@@ -130,7 +130,7 @@ def test_of_two_readings_of_one_sum_the_full_refund_stays(ledger: Ledger, *, ful
     assert standing.refund == whole.refund
 
 
-def test_what_was_worked_out_from_an_older_standing_is_passed_over(ledger: Ledger) -> None:
+def test_a_take_back_computed_from_an_older_state_is_left_out(ledger: Ledger) -> None:
     sold(ledger)
     (old,) = ledger.claim([("msg-2", refund(300))])
     newer = take(ledger, 500, "msg-3")
@@ -150,9 +150,7 @@ def test_a_refund_is_frozen_once_whoever_repeats_it(redis: Redis, ledger: Ledger
     assert also == b"refund:300"
 
 
-def test_a_refund_that_is_frozen_and_hangs_on_no_order_is_hung_on_its_own_again(
-    redis: Redis, ledger: Ledger
-) -> None:
+def test_a_frozen_refund_without_a_link_is_linked_to_its_order_again(redis: Redis, ledger: Ledger) -> None:
     """A ledger may have been put together from what Polar has; no worker may go round over it for ever."""
     sold(ledger)
     whole = take(ledger, 300)
@@ -194,7 +192,7 @@ def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_
     assert {one.status.value for one in outcomes} <= {"granted", "skipped"}
 
 
-def test_settling_a_refund_leaves_its_order_as_it_was(ledger: Ledger) -> None:
+def test_settling_a_refund_does_not_change_its_order(ledger: Ledger) -> None:
     sold(ledger)
     standing = take(ledger, 300)
     (refunded,) = [claim for claim in standing.claims if claim.subject != SUBJECT]

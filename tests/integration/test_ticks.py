@@ -62,7 +62,7 @@ def test_a_tick_queues_nothing_during_a_pause(redis: Redis, redis_url: str, work
     assert queue_length(redis) == 1
 
 
-def test_a_tick_tells_which_rules_are_in_force_for_a_while(
+def test_a_tick_writes_for_a_while_which_rules_are_in_force(
     redis: Redis, worker: GrantWorker, watch: Watch
 ) -> None:
     worker.tick()
@@ -109,9 +109,7 @@ def rules_check(redis: Redis) -> Check:
     return found
 
 
-def test_a_tick_drops_from_the_lists_what_expired_but_nothing_that_is_kept(
-    redis: Redis, worker: GrantWorker
-) -> None:
+def test_a_tick_removes_only_expired_deliveries_from_the_lists(redis: Redis, worker: GrantWorker) -> None:
     """What came long ago and was replayed lately is still there, and is still listed."""
     long_ago = now_ms(redis) - RETAIN.total_seconds() * 1000 - 1
     of_late = long_ago + 60_000
@@ -123,7 +121,7 @@ def test_a_tick_drops_from_the_lists_what_expired_but_nothing_that_is_kept(
     assert left == {Status.WAITING: 3, Status.GRANTED: 2, Status.SKIPPED: 2, Status.FAILED: 3}
 
 
-def test_a_worker_is_alive_while_it_gives_signs_and_dead_when_it_says_so(
+def test_a_worker_is_alive_while_it_has_heartbeats_and_until_it_signs_off(
     redis: Redis, worker: GrantWorker
 ) -> None:
     now = datetime.now(UTC)
@@ -136,7 +134,7 @@ def test_a_worker_is_alive_while_it_gives_signs_and_dead_when_it_says_so(
     assert workers_alive(redis, now) == 0
 
 
-def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis, watch: Watch) -> None:
+def test_workers_of_another_queue_are_not_counted(redis: Redis, watch: Watch) -> None:
     class Foreign(GrantWorker):
         """RQ's worker on another queue of the same Redis."""
 
@@ -146,7 +144,7 @@ def test_the_workers_of_a_storefronts_own_queue_are_not_ours(redis: Redis, watch
     assert workers_alive(redis, datetime.now(UTC)) == 0
 
 
-def test_an_outage_that_nobody_waits_for_any_more_is_over(redis: Redis, worker: GrantWorker) -> None:
+def test_an_outage_ends_when_nothing_waits(redis: Redis, worker: GrantWorker) -> None:
     """Who met it was credited by a worker that was on its way; nothing is left to ask Polar with."""
     Throttle(redis).pause(60, "Polar answered 502")
     worker.tick()
@@ -154,7 +152,7 @@ def test_an_outage_that_nobody_waits_for_any_more_is_over(redis: Redis, worker: 
     assert Throttle(redis).current_pause() is not None  # whoever comes next waits all the same
 
 
-def test_an_outage_that_somebody_waits_for_goes_on(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
+def test_an_outage_continues_while_something_waits(redis: Redis, redis_url: str, worker: GrantWorker) -> None:
     accept(redis_url, "msg-1")
     Throttle(redis).pause(60, "Polar answered 502")
     worker.tick()

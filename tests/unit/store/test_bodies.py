@@ -21,25 +21,25 @@ DICTIONARY = Path(bodies.__file__).parent / "dictionaries" / "1.txt"
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_every_real_body_comes_back_byte_for_byte(name: str) -> None:
+def test_real_bodies_are_restored_byte_for_byte(name: str) -> None:
     assert decompress_body(compress_body(REAL[name])) == REAL[name]
 
 
 @given(st.binary(max_size=2000))
-def test_any_bytes_come_back_and_cost_at_most_one_more(body: bytes) -> None:
+def test_any_bytes_are_restored_and_grow_by_at_most_one(body: bytes) -> None:
     assert decompress_body(compress_body(body)) == body
     assert len(compress_body(body)) <= len(body) + 1
 
 
 @pytest.mark.parametrize("size", [MOST_BYTES - 1, MOST_BYTES, MOST_BYTES + 1])
 @pytest.mark.parametrize("make", [bytes, lambda size: b"[" * size, os.urandom], ids=["zeros", "[", "noise"])
-def test_the_largest_bodies_come_back_too(make: Callable[[int], bytes], size: int) -> None:
+def test_the_largest_bodies_are_restored(make: Callable[[int], bytes], size: int) -> None:
     body = make(size)
     assert decompress_body(compress_body(body)) == body
     assert len(compress_body(body)) <= size + 1
 
 
-def test_what_is_stored_of_polars_webhooks_shrinks_to_a_sixth() -> None:
+def test_polars_webhooks_shrink_to_a_sixth() -> None:
     assert len(STORED) > 20
     before = sum(len(REAL[name]) for name in STORED)
     after = sum(len(compress_body(REAL[name])) for name in STORED)
@@ -52,13 +52,13 @@ def test_a_real_renewal_shrinks_to_less_than_a_fifth() -> None:
 
 
 @pytest.mark.parametrize("body", [*REAL.values(), b"hello", b" {}", b"\xff", b"\x01", b""])
-def test_a_body_that_was_stored_as_it_came_still_reads(body: bytes) -> None:
+def test_an_uncompressed_body_can_still_be_read(body: bytes) -> None:
     """An older version compressed nothing."""
     assert decompress_body(body) == body
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "more than anybody sends"])
-def test_what_nobody_can_have_packed_is_no_event_and_stops_nobody(damage: str) -> None:
+def test_a_damaged_body_is_no_event_and_raises_nothing(damage: str) -> None:
     packed = compress_body(order_webhook(id=some_id(1)))
     deflate = zlib.compressobj(9, zlib.DEFLATED, -14)
     bomb = b"\x01" + deflate.compress(bytes(50 * MOST_BYTES)) + deflate.flush()
@@ -71,13 +71,13 @@ def test_what_nobody_can_have_packed_is_no_event_and_stops_nobody(damage: str) -
     assert peek_type(decompress_body(stored)) is None
 
 
-def test_the_dictionary_of_number_1_never_changes() -> None:
+def test_dictionary_1_never_changes() -> None:
     """Bodies that were stored with it could not be read with another: that one would be number 2."""
     words = b"".join(DICTIONARY.read_bytes().splitlines())
     assert (len(words), zlib.crc32(words)) == (5130, 0x91E1E82B)
 
 
-def test_the_dictionary_holds_nothing_of_anybody() -> None:
+def test_the_dictionary_contains_no_personal_data() -> None:
     """Only what every body of its kind has: not one value of a real one that could be a person's."""
     words = DICTIONARY.read_text()
     for body in map(bytes.decode, REAL.values()):

@@ -74,7 +74,7 @@ def counting_in(some_redis: SomeRedis, tally: Tally) -> TallyFlusher:
     return TallyFlusher(tally, cast("Redis", some_redis))
 
 
-def test_what_was_counted_is_handed_on_once(some_redis: SomeRedis) -> None:
+def test_counts_are_written_once(some_redis: SomeRedis) -> None:
     tally = Tally()
     tally.add("rejected_requests", "incomplete")
     tally.add("rejected_requests", "incomplete")
@@ -84,7 +84,7 @@ def test_what_was_counted_is_handed_on_once(some_redis: SomeRedis) -> None:
     assert some_redis.counts == {"rejected_requests incomplete": 2}
 
 
-def test_what_redis_did_not_take_is_handed_on_with_what_came_meanwhile(some_redis: SomeRedis) -> None:
+def test_counts_that_redis_refused_are_written_with_later_ones(some_redis: SomeRedis) -> None:
     tally = Tally()
     counting = counting_in(some_redis, tally)
     some_redis.is_away = True
@@ -96,7 +96,7 @@ def test_what_redis_did_not_take_is_handed_on_with_what_came_meanwhile(some_redi
     assert some_redis.counts == {"rejected_requests unavailable": 2}
 
 
-def test_what_is_counted_while_the_rest_is_written_down_is_neither_lost_nor_written_twice() -> None:
+def test_counts_added_during_a_failing_flush_are_neither_lost_nor_doubled() -> None:
     tally = Tally()
     tally.add("one")
 
@@ -123,7 +123,7 @@ def impatient_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("impatient_threads")
-def test_no_thread_comes_between_another_and_its_count() -> None:
+def test_threads_lose_no_counts() -> None:
     """A worker settles in one thread what it asked Polar for in another."""
     tally, found = Tally(), Counter[str]()
 
@@ -141,7 +141,7 @@ def test_no_thread_comes_between_another_and_its_count() -> None:
     assert found == {"one": 90_000}
 
 
-def test_a_receiver_that_ends_hands_on_what_is_left(some_redis: SomeRedis) -> None:
+def test_a_receiver_that_ends_writes_its_last_counts(some_redis: SomeRedis) -> None:
     async def serve() -> None:
         tally = Tally()
         counting = counting_in(some_redis, tally)

@@ -40,13 +40,13 @@ def said(info: Mapping[str, Any], settings: Mapping[str, str] = SHOWN) -> list[s
 
 
 @pytest.mark.parametrize("settings", [SHOWN, {}, {"appendfsync": "always", "save": ""}])
-def test_nothing_is_said_of_a_good_server_whether_it_shows_its_settings_or_not(
+def test_a_good_server_has_no_findings_even_if_it_hides_its_settings(
     settings: Mapping[str, str],
 ) -> None:
     assert said({}, settings) == []
 
 
-def test_nothing_is_made_up_of_a_server_that_tells_little() -> None:
+def test_a_server_that_shows_little_has_no_invented_findings() -> None:
     assert list(find_server_errors({"aof_enabled": 1}, {})) == []
     assert list(find_server_warnings({"aof_enabled": 1}, {})) == []
 
@@ -79,7 +79,7 @@ def test_a_server_with_several_faults_names_them_all() -> None:
     assert len(said({"aof_enabled": 0, "maxmemory_policy": "allkeys-lru", "cluster_enabled": 1})) == 3
 
 
-def test_memory_is_nearly_full_from_nine_tenths_and_leaves_out_what_redis_leaves_out() -> None:
+def test_memory_counts_as_nearly_full_from_nine_tenths() -> None:
     assert said({"maxmemory": 1000, "used_memory": 899}) == []
     assert said({"maxmemory": 1000, "used_memory": 950, "mem_not_counted_for_evict": 100}) == []
 
@@ -124,7 +124,7 @@ class Hanging:
         raise RedisSlowError("Timeout reading from socket")
 
 
-def test_a_redis_that_gives_no_answer_is_asked_once() -> None:
+def test_a_redis_that_does_not_answer_is_asked_once() -> None:
     hanging = Hanging()
     checks = examine(cast(Redis, hanging))
     assert [one.name for one in checks] == ["redis", "workers", "waiting", "rules", "polar"]
