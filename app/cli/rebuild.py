@@ -98,8 +98,8 @@ def _print(found: LedgerComparison) -> None:
             for one in found.differing
         ]
         print_first(["key", "Polar has, for good", "the ledger has", "and"], rows)
-    if found.odd:
-        print_first(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.odd])
+    if found.invalid:
+        print_first(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.invalid])
     print_table(["events", ""], [[str(count), words] for count, words in _counts(found)])
 
 
@@ -118,7 +118,7 @@ def _counts(found: LedgerComparison) -> Iterator[tuple[int, str]]:
         (found.claimed_elsewhere, "are claimed in the ledger, not settled: left to their deliveries"),
         (len(found.differing) - len(found.kept), "differ from the ledger: it gets Polar's amount"),
         (len(found.kept), "differ from the ledger: left as they are"),
-        (len(found.odd), "are not ours, though they say so: passed over"),
+        (len(found.invalid), "are not ours, though they say so: passed over"),
     ):
         if count:
             yield count, words
@@ -191,7 +191,7 @@ def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
             {"order_id": order_id, "meter": meter, "credits": json_number(plain(units))}
             for (order_id, meter), units in found.over_reversed.items()
         ],
-        "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.odd],
+        "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.invalid],
         "not_listed": found.not_listed,
         "restored": done.grants,
         "corrected": done.corrected,

@@ -69,7 +69,7 @@ def test_after_a_lost_redis_it_grants_nothing_until_the_ledger_is_rebuilt(desk: 
     desk.redis.flushall()
     for args in (["--yes"], ["--dry-run"]):
         refused = desk.credits.run(*SINCE, *args)
-        assert_one_clear_line(refused, "the ledger lacks the first credits", "credits rebuild")
+        assert_one_clear_line(refused, "the ledger lacks our first credits", "credits rebuild")
     desk.credits.json("rebuild", "--yes")
     told = desk.credits.json(*SINCE, "--yes")
     assert [one["order_id"] for one in told["missing"]] == [some_id(4)]

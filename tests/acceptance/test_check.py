@@ -134,7 +134,7 @@ def test_a_token_of_another_server_is_one_error(shop: Desk) -> None:
 @pytest.mark.parametrize(
     ("server", "what", "words"),
     [
-        (NOWHERE, "polar", "can it be reached from here?"),
+        (NOWHERE, "polar", "reachable from here?"),
         ("the receiver's", "server", "Polar answered 404"),
     ],
 )
@@ -164,7 +164,10 @@ def test_a_server_behind_a_proxy_that_cannot_be_used_is_one_error(shop: Desk) ->
 def test_a_rate_limit_says_how_long_to_wait(shop: Desk) -> None:
     shop.polar.requests_per_minute = 0
     (error,) = [one for one in findings(shop.credits, status=1) if one[0] == "error"]
-    assert error[1:] == ("polar", "nothing can be granted: its rate limit is reached; check again in 60 s")
+    assert error[1:] == (
+        "polar",
+        "nothing can be granted: Polar's rate limit is reached; check again in 60 s",
+    )
 
 
 def test_without_a_token_polar_is_not_asked(shop: Desk) -> None:

@@ -123,7 +123,7 @@ def test_a_difference_that_stays_is_no_success_and_says_what_to_do(desk: Desk) -
     assert ask(desk.polar, "POST", INGEST, token=TOKEN, json={"events": [sent]}).status_code == 200
     assert desk.credits.run("rebuild", "--dry-run").returncode == 0
     done = desk.credits.run(*DOING)
-    assert (done.returncode, "another event has its key" in done.stdout) == (1, True)
+    assert (done.returncode, "another event has the same key" in done.stdout) == (1, True)
     assert "refunds go by the ledger: see to them by hand" in done.stderr
     assert {one["credits"] for one in told(desk)} == {20}
 

@@ -150,7 +150,7 @@ def test_what_its_delivery_has_not_settled_is_left_to_that(operations: Operation
     redis.flushall()
     operations.ledger.claim([("msg-1", plan_for(fact_like(), TWENTY))])
     found = compare(operations)
-    assert [one.kept_because for one in found.kept] == ["its delivery has not come to its end"]
+    assert [one.kept_because for one in found.kept] == ["its delivery is not settled yet"]
     assert restore(operations, found).corrected == 0
     assert claim_of(standing_of(operations)).grants[0].units == 20
 
@@ -165,7 +165,7 @@ def test_where_another_event_has_the_key_nobody_knows_whose_is_true_and_the_ledg
     ingest(anew.polar, copy | {"metadata": true.metadata | {"units": -3}})
     anew.polar.stored[-1] = replace(anew.polar.stored[-1], timestamp=true.timestamp + timedelta(hours=days))
     found = compare(anew)
-    assert [one.kept_because for one in found.kept] == ["another event has its key"]
+    assert [one.kept_because for one in found.kept] == ["another event has the same key"]
     assert restore(anew, found).corrected == 0
     assert claim_of(standing_of(anew)).grants[0].units == 100
 

@@ -103,7 +103,7 @@ def test_the_ledger_has_what_polar_has_and_no_refund_takes_beyond_it(
         live(operations, meanwhile)
         found = until_nothing_is_left(operations)
         assert (found.missing, found.corrections) == ({}, {})
-        assert {one.kept_because for one in found.kept} <= {"its claim has nothing on this meter"}
+        assert {one.kept_because for one in found.kept} <= {"its claim has no grant on this meter"}
         known, given_, taken = (
             grants_in(operations),
             *(sums_at_polar(operations, taken=one) for one in (False, True)),

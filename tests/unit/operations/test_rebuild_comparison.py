@@ -40,7 +40,7 @@ def read(*listed: list[dict[str, Any]], total: int) -> LedgerComparison:
 
 def test_what_stood_at_the_end_of_a_page_and_begins_the_next_counts_once() -> None:
     found = read(rows(1, 2), rows(2, 3), total=3)
-    assert (found.read, found.not_listed, found.odd, len(found.grants)) == (3, 0, [], 3)
+    assert (found.read, found.not_listed, found.invalid, len(found.grants)) == (3, 0, [], 3)
 
 
 def test_an_event_that_changed_places_with_one_at_a_pages_edge_is_known_to_be_hidden() -> None:
@@ -56,14 +56,14 @@ def test_an_empty_page_before_the_last_hides_what_should_follow() -> None:
 def test_of_a_list_that_has_everybodys_events_those_of_others_are_not_ours() -> None:
     foreign = row(9, grant_of(9), metadata={"units": 3})
     found = read([*rows(1), foreign, {"id": some_id(10)}], total=3)
-    assert (found.read, found.not_listed, found.odd) == (1, 0, [])
+    assert (found.read, found.not_listed, found.invalid) == (1, 0, [])
 
 
 def test_the_first_event_of_a_key_counts_and_any_other_is_told() -> None:
     again = row(2, grant_of(1, 7))
     found = read(rows(1), [again], total=2)
     assert [one.units for one in found.grants] == [Decimal(10)]
-    assert [one.why for one in found.odd] == ["another event has its key"]
+    assert [one.why for one in found.invalid] == ["another event has the same key"]
 
 
 def test_what_was_copied_is_never_written_over_the_ledger() -> None:
@@ -82,4 +82,4 @@ def test_what_was_copied_is_never_written_over_the_ledger() -> None:
         found.add(Page(items=listed, total=2, last=1), lambda _subjects: stands)
         found.exclude_doubtful(nothing_stands)
         assert found.corrections == {}
-        assert {one.kept_because for one in found.differing} <= {"another event has its key"}
+        assert {one.kept_because for one in found.differing} <= {"another event has the same key"}

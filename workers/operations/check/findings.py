@@ -1,4 +1,4 @@
-"""Pure: what is to be said of Polar's meters and products in the light of the rules."""
+"""PURE: checks Polar's meters and products against the rules."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,48 +8,51 @@ from workers.core.findings import Finding, Level
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
 from workers.polar.meter_match import closest_matches, similar_name
 
-# What happens to subscriptions alone; what is sold once leads to purchases alone.
-_OF_SUBSCRIPTIONS = frozenset(one for one in Trigger if one.startswith(("subscription", "trial")))
+# Only subscriptions cause these; a product sold once causes only purchases.
+_SUBSCRIPTION_TRIGGERS = frozenset(one for one in Trigger if one.startswith(("subscription", "trial")))
 
 
 def check_meters(rules: Rules, meters: Listed[PolarMeter]) -> Iterator[Finding]:
-    """Yield for each meter of the rules whether Polar would count credits on it."""
+    """Yield a finding for each meter of the rules: whether Polar counts credits on it."""
     for wanted in rules.meters.values():
-        level, words = _meter(wanted, meters)
-        yield Finding(level=level, what="meter", detail=f"{wanted.name}: {words}")
+        level, text = _check_meter(wanted, meters)
+        yield Finding(level=level, what="meter", detail=f"{wanted.name}: {text}")
     if meters.unread:
-        detail = f"Polar has {meters.unread} more, which were not read"
+        detail = f"Polar has {meters.unread} more meters, which were not read"
         yield Finding(level="warning", what="meter", detail=detail)
 
 
 def check_products(rules: Rules, products: Products) -> Iterator[Finding]:
-    """Yield for each product that rules name whether it can be bought."""
+    """Yield a finding for each product that the rules name: whether it exists and can be bought."""
     known = {one.id: one for one in products.items}
     for product_id in sorted(named_products(rules)):
-        where = f"in {_words(rule for rule in rules.rules if product_id in (rule.products or ()))}"
+        where = f"in {_rule_names(rule for rule in rules.rules if product_id in (rule.products or ()))}"
         if product_id in known:
-            level, words = _product(known[product_id], where)
+            level, text = _check_product(known[product_id], where)
         elif product_id in products.missing:
-            level, words = _missing(product_id, where)
+            level, text = _missing_product(product_id, where)
         else:
-            level, words = "warning", f"{product_id} {where}: not looked for, since so many are not there"
-        yield Finding(level=level, what="product", detail=words)
+            level, text = (
+                "warning",
+                f"{product_id} {where}: not checked, because too many products are missing",
+            )
+        yield Finding(level=level, what="product", detail=text)
     if products.unread:
-        detail = f"Polar has {products.unread} more, which were not read: they may reset meters, too"
+        detail = f"Polar has {products.unread} more products, which were not read; they may reset meters too"
         yield Finding(level="warning", what="product", detail=detail)
 
 
 def check_conflicts(
     rules: Rules, products: Iterable[PolarProduct], meters: Iterable[PolarMeter]
 ) -> Iterator[Finding]:
-    """Yield where a product works against the credits of the rules."""
-    holding = _holding_credits(rules, list(meters))
+    """Yield a warning for each product that doubles or resets the credits of the rules."""
+    meter_ids = _ids_of_credited_meters(rules, list(meters))
     for product in products:
         if product.is_archived and not product.is_recurring:
-            continue  # nobody buys it any more
-        for meter, ids in holding.items():
-            for words in _conflicts(rules, product, meter, ids):
-                yield Finding(level="warning", what="product", detail=f"{quoted(product.name)} {words}")
+            continue  # nobody can buy it anymore
+        for meter, ids in meter_ids.items():
+            for text in _conflicts(rules, product, meter, ids):
+                yield Finding(level="warning", what="product", detail=f"{quoted(product.name)} {text}")
 
 
 def named_products(rules: Rules) -> frozenset[str]:
@@ -57,33 +60,33 @@ def named_products(rules: Rules) -> frozenset[str]:
     return frozenset(product_id for rule in rules.rules for product_id in rule.products or ())
 
 
-def _meter(wanted: Meter, meters: Listed[PolarMeter]) -> tuple[Level, str]:
-    make = f"make one that filters by this name and sums {quoted(wanted.property)}"
+def _check_meter(wanted: Meter, meters: Listed[PolarMeter]) -> tuple[Level, str]:
+    advice = f"create one that filters by this name and sums {quoted(wanted.property)}"
     found = closest_matches(wanted, meters.items)
     if not found:
         close = similar_name(wanted, meters.items)
-        hint = f"did you mean {quoted(close)}? Else {make}" if close else make
+        hint = f"did you mean {quoted(close)}? Otherwise {advice}" if close else advice
         return "warning" if meters.unread else "error", f"no meter's filter looks for this name; {hint}"
     best = found[0]
-    words = "; ".join(best.faults + best.doubts) or f"sums {quoted(wanted.property)}"
+    text = "; ".join(best.faults + best.doubts) or f"sums {quoted(wanted.property)}"
     level: Level = "error" if best.faults else "warning" if best.doubts else "ok"
-    return level, f"the meter {quoted(best.meter.name)} {words}"
+    return level, f"the meter {quoted(best.meter.name)} {text}"
 
 
-def _product(product: PolarProduct, where: str) -> tuple[Level, str]:
+def _check_product(product: PolarProduct, where: str) -> tuple[Level, str]:
     title = f"{quoted(product.name)} ({product.id}) {where}"
     if product.is_archived:
-        return "warning", f"{title} is archived: nobody new can buy it; name its successor as well"
+        return "warning", f"{title} is archived, so no new customer can buy it; add its successor to the rule"
     return "ok", title
 
 
-def _missing(product_id: str, where: str) -> tuple[Level, str]:
-    hint = "copy the id from Polar's dashboard again (on the sandbox it is another one)"
+def _missing_product(product_id: str, where: str) -> tuple[Level, str]:
+    hint = "copy the id from Polar's dashboard again (the sandbox has ids of its own)"
     return "error", f"{product_id} {where}: the token's organization has no such product; {hint}"
 
 
-def _holding_credits(rules: Rules, meters: list[PolarMeter]) -> dict[str, frozenset[str]]:
-    """Return the ids of the meters at Polar that hold what rules credit, by the meter's name in the rules."""
+def _ids_of_credited_meters(rules: Rules, meters: list[PolarMeter]) -> dict[str, frozenset[str]]:
+    """Return the ids of Polar's meters that count each credited meter of the rules, by its name there."""
     credited = sorted({name for rule in rules.rules for name in rule.grant})
     return {
         name: frozenset(one.meter.id for one in closest_matches(rules.meters[name], meters))
@@ -92,30 +95,31 @@ def _holding_credits(rules: Rules, meters: list[PolarMeter]) -> dict[str, frozen
 
 
 def _conflicts(rules: Rules, product: PolarProduct, meter: str, ids: frozenset[str]) -> Iterator[str]:
-    granting = [rule for rule in rules.rules if meter in rule.grant and _is_for(rule, product)]
+    granting = [rule for rule in rules.rules if meter in rule.grant and _can_credit(rule, product)]
     has_benefit = bool(ids & product.credited_meters)
     if has_benefit and granting:
         yield (
-            f"credits {meter} by Polar's own Credits benefit, and so does {_words(granting)}: customers are "
-            f"credited twice; detach the benefit from the product, or take {meter} out of the rule"
+            f"credits {meter} through Polar's own Credits benefit, and so does {_rule_names(granting)}: "
+            "customers are credited twice; detach the benefit from the product, or remove "
+            f"{meter} from the rule"
         )
     elif has_benefit and product.is_recurring:
         yield (
-            f"has Polar's own Credits benefit on {meter}: each cycle sets its customers' meter back, and "
-            "what rules credited is lost; detach the benefit, or grant on another meter"
+            f"has Polar's own Credits benefit on {meter}: each cycle resets the meter of its customers, "
+            "and credits from the rules are lost; detach the benefit, or grant on another meter"
         )
     if ids & product.billed_meters and product.is_recurring:
         yield (
-            f"has a metered price on {meter}: each cycle sets its customers' meter back, and what rules "
-            "credited before is lost; take that price off, or grant on a meter that no price bills"
+            f"has a metered price on {meter}: each cycle resets the meter of its customers, and credits "
+            "from the rules are lost; remove that price, or grant on a meter that no price bills"
         )
 
 
-def _is_for(rule: Rule, product: PolarProduct) -> bool:
-    possible = _OF_SUBSCRIPTIONS if product.is_recurring else {Trigger.PURCHASE}
+def _can_credit(rule: Rule, product: PolarProduct) -> bool:
+    possible = _SUBSCRIPTION_TRIGGERS if product.is_recurring else {Trigger.PURCHASE}
     return (rule.products is None or product.id in rule.products) and bool(rule.triggers & possible)
 
 
-def _words(rules: Iterable[Rule]) -> str:
+def _rule_names(rules: Iterable[Rule]) -> str:
     names = [rule.name for rule in rules]
     return f"rule{'s' if len(names) > 1 else ''} {joined(names)}"

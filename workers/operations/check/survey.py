@@ -1,4 +1,4 @@
-"""What ``credits check`` asks Polar: each question that fails is a finding and stops no other."""
+"""Asks Polar about everything that ``credits check`` reports; a failed request is a finding of its own."""
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from functools import partial
@@ -15,8 +15,8 @@ from workers.polar.lists import Listing
 
 T = TypeVar("T")
 
-# What some commands need and granting does not: the scope, a list that wants it, and those commands.
-_FOR_COMMANDS = (
+# Scopes that some commands need and granting does not: the scope, a list that requires it, and the commands.
+_COMMAND_SCOPES = (
     ("orders:read", "/v1/orders/", "`credits backfill` and CREDITS_RECONCILE_EVERY"),
     ("webhooks:read", "/v1/webhooks/deliveries", "`credits recover`"),
     (
@@ -27,29 +27,29 @@ _FOR_COMMANDS = (
     ("customer_meters:read", "/v1/customer-meters/", "`credits balance`"),
 )
 
-_MOST_ASKED_FOR = 20  # one by one; Polar allows some organizations no more than 60 requests a minute
+_MOST_SINGLE_REQUESTS = 20  # Polar allows some organizations only 60 requests a minute
 
 
 def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
-    """Yield what there is to say of token and scopes and, where rules could be read, of what they need."""
+    """Yield findings about the token and its scopes and, given rules, about their meters and products."""
     named = named_products(rules) if rules else frozenset()
     try:
         polar.check_token()
     except PolarError as error:
-        yield _trouble(error, "events:write", "error", "nothing can be granted")
-        if not _is_scope(error):
-            return  # whatever we ask, that will be the answer
+        yield _request_finding(error, "events:write", "error", "nothing can be granted")
+        if not _is_missing_scope(error):
+            return  # every other request would fail in the same way
     else:
-        yield _has("events:write")
-    meters = yield from _ask(
-        lambda: _meters(polar), "meters:read", "the meters, and what products do to them,"
+        yield _scope_present("events:write")
+    meters = yield from _request(
+        lambda: _meters(polar), "meters:read", "the meters and what products do to them"
     )
-    products = yield from _ask(
-        lambda: _products(polar, named), "products:read", "the products, and what they do to meters,"
+    products = yield from _request(
+        lambda: _products(polar, named), "products:read", "the products and what they do to meters"
     )
-    for scope, path, use in _FOR_COMMANDS:
-        yield _for_commands(partial(polar.page, Listing(path=path)), scope, use)
-    yield _for_commands(polar.check_customer_creation, "customers:write", "`credits grant --create`")
+    for scope, path, use in _COMMAND_SCOPES:
+        yield _check_scope(partial(polar.page, Listing(path=path)), scope, use)
+    yield _check_scope(polar.check_customer_creation, "customers:write", "`credits grant --create`")
     if rules and meters:
         yield from check_meters(rules, meters)
     if rules and products:
@@ -58,25 +58,25 @@ def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
         yield from check_conflicts(rules, products.items, meters.items)
 
 
-def _ask(question: Callable[[], T], scope: str, things: str) -> Generator[Finding, None, T | None]:
+def _request(request: Callable[[], T], scope: str, subjects: str) -> Generator[Finding, None, T | None]:
     try:
-        answer = question()
+        answer = request()
     except PolarError as error:
-        yield _trouble(error, scope, "warning", f"{things} cannot be checked")
+        yield _request_finding(error, scope, "warning", f"{subjects} cannot be checked")
         return None
-    yield _has(scope)
+    yield _scope_present(scope)
     return answer
 
 
-def _for_commands(question: Callable[[], object], scope: str, use: str) -> Finding:
-    """Return whether the token may do what some commands want: only what was seen is said."""
+def _check_scope(request: Callable[[], object], scope: str, use: str) -> Finding:
+    """Return whether the token has ``scope``, which the commands in ``use`` need."""
     try:
-        question()
+        request()
     except PolarError as error:
-        if _is_scope(error):
-            return _trouble(error, scope, "warning", f"{use} cannot be used")
-        return Finding(level="warning", what="scope", detail=f"{scope} was not seen: {error}")
-    return _has(scope)
+        if _is_missing_scope(error):
+            return _request_finding(error, scope, "warning", f"{use} cannot be used")
+        return Finding(level="warning", what="scope", detail=f"{scope} could not be checked: {error}")
+    return _scope_present(scope)
 
 
 def _meters(polar: Polar) -> Listed[PolarMeter]:
@@ -85,52 +85,50 @@ def _meters(polar: Polar) -> Listed[PolarMeter]:
 
 
 def _products(polar: Polar, named: Collection[str]) -> Products:
-    """Read all products, and ask for what the list does not have before it is called missing."""
+    """Read all products; one that the list lacks is requested by id before it counts as missing."""
     items, unread = polar.read_list("/v1/products/")
     found = {one.id: one for one in parse_items(PolarProduct, items)}
     others = [product_id for product_id in sorted(named) if product_id not in found]
-    answers = {one: polar.find(f"/v1/products/{one}") for one in others[:_MOST_ASKED_FOR]}
-    there = [answer for answer in answers.values() if answer is not None]
+    answers = {one: polar.find(f"/v1/products/{one}") for one in others[:_MOST_SINGLE_REQUESTS]}
+    existing = [answer for answer in answers.values() if answer is not None]
     missing = frozenset(product_id for product_id, answer in answers.items() if answer is None)
     return Products(
-        items=(*found.values(), *parse_items(PolarProduct, there)), unread=unread, missing=missing
+        items=(*found.values(), *parse_items(PolarProduct, existing)), unread=unread, missing=missing
     )
 
 
-def _has(scope: str) -> Finding:
+def _scope_present(scope: str) -> Finding:
     return Finding(level="ok", what="scope", detail=scope)
 
 
-def _is_scope(error: PolarError) -> bool:
+def _is_missing_scope(error: PolarError) -> bool:
     return isinstance(error, PolarDeniedError) and error.status == HTTPStatus.FORBIDDEN
 
 
-def _trouble(error: PolarError, scope: str, missing: Level, otherwise: str) -> Finding:
-    """Return what a failed question means and what to do; a missing scope is as grave as ``missing``."""
-    if _is_scope(error):
+def _request_finding(error: PolarError, scope: str, missing: Level, otherwise: str) -> Finding:
+    """Return what a failed request means and what to do; a missing scope has the level ``missing``."""
+    if _is_missing_scope(error):
         detail = f"{scope} is missing, so {otherwise}; add it to the token in Polar's dashboard"
         return Finding(level=missing, what="scope", detail=detail)
-    what, words = _meaning(error)
-    return Finding(level="error", what=what, detail=f"{otherwise}: {words}")
+    what, text = _explain(error)
+    return Finding(level="error", what=what, detail=f"{otherwise}: {text}")
 
 
-def _meaning(error: PolarError) -> tuple[str, str]:
+def _explain(error: PolarError) -> tuple[str, str]:
     match error:
         case PolarDeniedError(status=HTTPStatus.UNAUTHORIZED):
             return "token", (
-                "Polar refuses the token; it is expired, revoked, or of another server: set POLAR_SERVER to "
-                "where it was made (the sandbox has tokens of its own), or make a new one"
+                "Polar refuses the token: it has expired, was revoked or belongs to another server. Set "
+                "POLAR_SERVER to where it was created (the sandbox has its own tokens), or create a new one"
             )
         case PolarDeniedError():
             return "server", (
-                f"{error}, so no Polar API of version {API_VERSION} is there; set POLAR_SERVER to "
+                f"{error}, so there is no Polar API of version {API_VERSION}; set POLAR_SERVER to "
                 "production, sandbox, or the base URL of a Polar server, without /v1"
             )
         case PolarRateLimitedError():
             seconds = round(error.retry_after_seconds)
-            return "polar", f"its rate limit is reached; check again in {seconds} s"
+            return "polar", f"Polar's rate limit is reached; check again in {seconds} s"
         case PolarBrokenError():
-            return "polar", f"{error}; the trouble is Polar's own: check again in a while"
-    return "polar", (
-        f"{error}; is POLAR_SERVER right, and can it be reached from here? If so, check again in a while"
-    )
+            return "polar", f"{error}; the problem is on Polar's side: check again later"
+    return "polar", (f"{error}; is POLAR_SERVER right and reachable from here? If so, check again later")

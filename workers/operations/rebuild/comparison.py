@@ -1,4 +1,4 @@
-"""PURE: what Polar tells of our grants, and what of it the ledger lacks or has otherwise."""
+"""PURE: compares our usage events at Polar with the ledger: what is missing there, what differs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,188 +11,202 @@ from workers.core.takebacks import is_refund_incomplete, refund_take_back
 from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, is_marked_ours, read_usage_event
 from workers.polar.lists import Page
 
-_COPIED = "another event has its key"
+_DUPLICATE_KEY = "another event has the same key"
 
 FindStandings = Callable[[Sequence[str]], Sequence[Standing]]
-"""Returns what stands for each of some subjects."""
+"""Reads the ledger's standing of each of the given subjects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A grant that the ledger has otherwise than Polar."""
+    """A grant whose amount or customer differs between Polar and the ledger."""
 
     grant: Grant
-    """As Polar has it, for good."""
+    """The grant at Polar, which cannot be changed."""
     ledger: Grant | None
-    """None: the fact is claimed, and this meter is not in the claim."""
+    """The grant in the ledger; None if the claim of its fact has no grant on this meter."""
     kept_because: str
-    """Why the ledger stays as it is; nothing where it is to have Polar's amount."""
+    """Why the ledger keeps its own version; empty if it gets Polar's amount."""
 
 
 @dataclass(kw_only=True)
 class LedgerComparison:
-    """What was found so far among our events at Polar."""
+    """The usage events read so far, compared with the ledger."""
 
     rules: Rules
     total: int = 0
-    """Events that Polar counts, of which ``listed`` were shown."""
+    """How many events Polar says there are."""
     listed: int = 0
+    """How many events its pages contained."""
     read: int = 0
-    """Those that say they are ours."""
+    """How many of those are marked as ours."""
     matching: int = 0
+    """Grants that are settled in the ledger as they are at Polar."""
     claimed_elsewhere: int = 0
-    """Grants that Polar has and the ledger has claimed: their deliveries see to them."""
+    """Grants that are claimed in the ledger but not settled: their deliveries will settle them."""
     missing: dict[str, dict[str, RecordedGrant]] = field(default_factory=dict)
-    """By the fact that led to them, by key; oldest first."""
+    """Grants that the ledger lacks, by fact and then by key, oldest first."""
     differing: list[Difference] = field(default_factory=list)
-    odd: list[InvalidUsageEvent] = field(default_factory=list)
+    invalid: list[InvalidUsageEvent] = field(default_factory=list)
+    """Events that are marked as ours and cannot be."""
     refund_pending: list[str] = field(default_factory=list)
-    """Facts restored before, of which a refund is noted that has taken nothing yet."""
+    """Facts that an earlier rebuild restored and whose known refund has taken nothing back yet."""
     refund_incomplete: list[str] = field(default_factory=list)
-    """Facts of which the last refund took less than its share of what stands by now."""
+    """Facts whose last refund took back less than its share of what the ledger has now."""
     _last_page: frozenset[str] = frozenset()
     _units: dict[str, Decimal] = field(default_factory=dict)
-    """What each key has given, or taken: by its first event."""
-    _copied: set[str] = field(default_factory=set)
-    """The keys of more than one event: all but one of these were sent by somebody else."""
+    """The units of each key, by its first event."""
+    _duplicate_keys: set[str] = field(default_factory=set)
+    """Keys that several events have: all but one of those events came from somebody else."""
     _taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def add(self, page: Page, find_standings: FindStandings) -> None:
-        """Take in a page of events; the next may begin with some of them."""
+        """Add a page of events; events that the last page had too are skipped."""
         rows = [row for row in page.items if str(row.get("id")) not in self._last_page]
         self._last_page = frozenset(str(row.get("id")) for row in page.items)
         self.total, self.listed = page.total, self.listed + len(rows)
-        told = [read_usage_event(row) for row in rows if is_marked_ours(row)]
-        self.read += len(told)
-        self.odd += [one for one in told if isinstance(one, InvalidUsageEvent)]
-        traces = [one for one in told if isinstance(one, RecordedGrant) and self._is_first(one)]
-        standings = find_standings([one.grant.subject for one in traces]) if traces else []
-        for trace, standing in zip(traces, standings, strict=True):
-            self._judge(trace, standing)
+        events = [read_usage_event(row) for row in rows if is_marked_ours(row)]
+        self.read += len(events)
+        self.invalid += [one for one in events if isinstance(one, InvalidUsageEvent)]
+        recorded_grants = [one for one in events if isinstance(one, RecordedGrant) and self._is_first(one)]
+        standings = find_standings([one.grant.subject for one in recorded_grants]) if recorded_grants else []
+        for recorded, standing in zip(recorded_grants, standings, strict=True):
+            self._classify(recorded, standing)
 
     def exclude_doubtful(self, find_standings: FindStandings) -> None:
-        """Leave alone, all being read, what is not certain: what has no ground, and what was copied."""
-        doubtful = [fact for fact, traces in self.missing.items() if _groundless(traces, ())]
+        """Exclude what is not certain, once every event is read.
+
+        These are take-backs of something never granted, and keys that several events have.
+        """
+        doubtful = [fact for fact, recorded_grants in self.missing.items() if _baseless(recorded_grants, ())]
         for fact, standing in zip(doubtful, find_standings(doubtful), strict=True):
-            traces = self.missing[fact]
-            for trace in _groundless(traces, standing.own.grants if standing.own else ()):
-                del traces[trace.grant.key]
-                self._doubt(trace, "it takes back what was never granted")
-            if not traces:
+            recorded_grants = self.missing[fact]
+            for recorded in _baseless(recorded_grants, standing.own.grants if standing.own else ()):
+                del recorded_grants[recorded.grant.key]
+                self._add_invalid(recorded, "it takes back credits that were never granted")
+            if not recorded_grants:
                 del self.missing[fact]
         self.differing = [
-            replace(one, kept_because=one.kept_because or _COPIED) if one.grant.key in self._copied else one
+            replace(one, kept_because=one.kept_because or _DUPLICATE_KEY)
+            if one.grant.key in self._duplicate_keys
+            else one
             for one in self.differing
         ]
 
     @property
     def grants(self) -> list[Grant]:
-        """Return all that is missing."""
-        return [trace.grant for traces in self.missing.values() for trace in traces.values()]
+        """Return every grant that the ledger lacks."""
+        return [
+            recorded.grant
+            for recorded_grants in self.missing.values()
+            for recorded in recorded_grants.values()
+        ]
 
     @property
     def corrections(self) -> dict[str, list[Grant]]:
-        """Return what the ledger is to have as Polar has it, by fact: of what was taken, its order."""
+        """Return the grants that get Polar's amount, by fact; a take-back counts for its order."""
         found: dict[str, list[Grant]] = {}
         for one in self.differing:
             if not one.kept_because:
-                found.setdefault(_counted_at(one.grant), []).append(one.grant)
+                found.setdefault(_fact_counted_for(one.grant), []).append(one.grant)
         return found
 
     @property
     def kept(self) -> list[Difference]:
-        """Return the differences that stay."""
+        """Return the differences in which the ledger keeps its own version."""
         return [one for one in self.differing if one.kept_because]
 
     @property
     def not_listed(self) -> int:
-        """Return how many events Polar counts and has not shown: those of one time change places."""
+        """Return how many events the pages lacked: events with equal timestamps can swap pages."""
         return max(0, self.total - self.listed)
 
     @property
     def over_reversed(self) -> dict[tuple[str, str], Decimal]:
-        """Return by order and meter what Polar has taken back beyond what it has given."""
-        given = {one: self._units.get(grant_key(order_subject(one[0]), one[1])) for one in self._taken}
-        beyond = {one: self._taken[one] - units for one, units in given.items() if units is not None}
-        return {one: units for one, units in beyond.items() if units > 0}
+        """Return by order and meter how much more Polar took back than it had given."""
+        given = {at: self._units.get(grant_key(order_subject(at[0]), at[1])) for at in self._taken}
+        excess = {at: self._taken[at] - units for at, units in given.items() if units is not None}
+        return {at: units for at, units in excess.items() if units > 0}
 
-    def _is_first(self, trace: RecordedGrant) -> bool:
-        """Say whether it is the first event with its key; no other counts."""
-        grant = trace.grant
+    def _is_first(self, recorded: RecordedGrant) -> bool:
+        """Return whether it is the first event with its key, and note its units; only the first counts."""
+        grant = recorded.grant
         if grant.key in self._units:
-            self._copied.add(grant.key)
-            self._doubt(trace, _COPIED)
+            self._duplicate_keys.add(grant.key)
+            self._add_invalid(recorded, _DUPLICATE_KEY)
             return False
         self._units[grant.key] = grant.units
         if grant.units < 0:
-            of = (grant.order_id or "", grant.meter)
-            self._taken[of] = self._taken.get(of, Decimal(0)) - grant.units
+            at = (grant.order_id or "", grant.meter)
+            self._taken[at] = self._taken.get(at, Decimal(0)) - grant.units
         return True
 
-    def _judge(self, trace: RecordedGrant, standing: Standing) -> None:
-        grant, own = trace.grant, standing.own
+    def _classify(self, recorded: RecordedGrant, standing: Standing) -> None:
+        grant, own = recorded.grant, standing.own
         frozen = {one.meter: one for one in own.grants}.get(grant.meter) if own else None
         if own is None or (frozen is None and own.delivery_id == REBUILD):
-            self._miss(trace, own)
-        elif frozen is None or not are_alike(frozen, grant):
+            self._add_missing(recorded, own)
+        elif frozen is None or not is_same_credit(frozen, grant):
             reason = why_kept(grant, frozen, own)
             self.differing.append(Difference(grant=grant, ledger=frozen, kept_because=reason))
         elif grant.meter in own.settled:
             self.matching += 1
         else:
             self.claimed_elsewhere += 1
-        is_ours = (
+        was_restored = (
             own is not None and own.delivery_id == REBUILD and standing.subject not in self.refund_pending
         )
-        if is_ours and refund_take_back(standing, REBUILD):
+        if was_restored and refund_take_back(standing, REBUILD):
             self.refund_pending.append(standing.subject)
         if is_refund_incomplete(standing) and standing.subject not in self.refund_incomplete:
             self.refund_incomplete.append(standing.subject)
 
-    def _miss(self, trace: RecordedGrant, own: Claim | None) -> None:
-        grant = trace.grant
-        # What joins a claim that was restored before is linked and listed with that.
+    def _add_missing(self, recorded: RecordedGrant, own: Claim | None) -> None:
+        grant = recorded.grant
+        # A grant that joins a claim restored earlier is linked to that claim and listed with it.
         fact = grant.subject if own and grant.units > 0 else self._fact_of(grant)
-        self.missing.setdefault(fact, {})[grant.key] = trace
+        self.missing.setdefault(fact, {})[grant.key] = recorded
 
-    def _doubt(self, trace: RecordedGrant, why: str) -> None:
-        self.odd.append(InvalidUsageEvent(event_id=trace.event_id, key=trace.grant.key, why=why))
+    def _add_invalid(self, recorded: RecordedGrant, why: str) -> None:
+        self.invalid.append(InvalidUsageEvent(event_id=recorded.event_id, key=recorded.grant.key, why=why))
 
     def _fact_of(self, grant: Grant) -> str:
-        """Return the fact that led to a grant: what was credited with it is found with it."""
+        """Return the fact a grant belongs to: every grant of a fact is restored together."""
         if grant.order_id is not None:
             return order_subject(grant.order_id)
         if grant.subject != customer_subject(grant.customer_id, grant.parts[0].rule):
             return grant.subject
-        # A period's bonus does not tell which period: it stands alone.
+        # A bonus does not name its fact: it is restored on its own.
         bonuses = {rule.name for rule in self.rules.rules if rule.once_per_customer}
         return grant.subject if grant.parts[0].rule in bonuses else customer_subject(grant.customer_id)
 
 
-def is_an_orders(grant: Grant) -> bool:
-    """Say whether an order was credited it, as its own."""
+def is_order_grant(grant: Grant) -> bool:
+    """Return whether the grant is an order's own, not a bonus or a take-back."""
     return grant.order_id is not None and grant.subject == order_subject(grant.order_id)
 
 
-def are_alike(one: Grant, other: Grant) -> bool:
-    """Say whether two are the same credit, as far as Polar can tell."""
+def is_same_credit(one: Grant, other: Grant) -> bool:
+    """Return whether two grants are the same credit, as far as Polar records it."""
     return (one.units, one.customer_id) == (other.units, other.customer_id)
 
 
 def why_kept(grant: Grant, frozen: Grant | None, own: Claim) -> str:
-    """Return why what ``own`` has ``frozen`` is not to be as Polar has it; nothing if it is."""
+    """Return why ``own`` keeps its ``frozen`` grant instead of Polar's; empty if it gets Polar's amount."""
     if frozen is None:
-        return "its claim has nothing on this meter"
+        return "its claim has no grant on this meter"
     if frozen.customer_id != grant.customer_id:
-        return "the ledger has it for another customer"
-    return "" if grant.meter in own.settled else "its delivery has not come to its end"
+        return "the ledger names another customer"
+    return "" if grant.meter in own.settled else "its delivery is not settled yet"
 
 
-def _counted_at(grant: Grant) -> str:
+def _fact_counted_for(grant: Grant) -> str:
     return order_subject(grant.order_id or "") if grant.units < 0 else grant.subject
 
 
-def _groundless(traces: Mapping[str, RecordedGrant], own: Sequence[Grant]) -> list[RecordedGrant]:
+def _baseless(recorded_grants: Mapping[str, RecordedGrant], own: Sequence[Grant]) -> list[RecordedGrant]:
     credited = {one.meter for one in own}
-    credited |= {one.grant.meter for one in traces.values() if is_an_orders(one.grant)}
-    return [one for one in traces.values() if one.grant.units < 0 and one.grant.meter not in credited]
+    credited |= {one.grant.meter for one in recorded_grants.values() if is_order_grant(one.grant)}
+    return [
+        one for one in recorded_grants.values() if one.grant.units < 0 and one.grant.meter not in credited
+    ]

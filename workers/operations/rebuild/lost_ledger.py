@@ -1,4 +1,4 @@
-"""Whether Redis has lost the ledger: no command grants anything until `rebuild` has read it back."""
+"""Finds out whether Redis has lost the ledger: nothing may be granted until `rebuild` has read it back."""
 
 from datetime import datetime
 from functools import partial
@@ -11,19 +11,21 @@ from workers.polar.responses import needs
 from workers.store.ledger import Ledger
 
 LEDGER_LOST = (
-    "the ledger lacks the first credits that Polar has of ours: run credits rebuild first (else orders are "
-    "claimed anew, and refunds take again what they have taken)"
+    "the ledger lacks our first credits at Polar: run credits rebuild first (otherwise orders are claimed "
+    "again, and refunds take back the same credits twice)"
 )
 
 
 def is_ledger_lost(ledger: Ledger, polar: Polar, pacer: Pacer, *, now: datetime) -> bool:
-    """Say whether of the first that Polar has of ours something was never claimed in this ledger.
+    """Return whether any of our first usage events at Polar was never claimed in this ledger.
 
-    What was taken back does not count: without its grant a rebuild leaves it out.
+    Take-backs do not count, because a rebuild leaves out those without a grant.
     """
     listing = events(metadata={"granted_by": GRANTED_BY}, before=now)
     with needs("events:read"):
         page = pacer.ask(partial(polar.page, listing))
-    told = [read_usage_event(row) for row in page.items if is_marked_ours(row)]
-    subjects = [one.grant.subject for one in told if isinstance(one, RecordedGrant) and one.grant.units > 0]
+    usage_events = [read_usage_event(row) for row in page.items if is_marked_ours(row)]
+    subjects = [
+        one.grant.subject for one in usage_events if isinstance(one, RecordedGrant) and one.grant.units > 0
+    ]
     return any(standing.own is None for standing in ledger.find_many(subjects))

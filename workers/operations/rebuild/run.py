@@ -1,4 +1,4 @@
-"""Reads our own events back from Polar into the ledger, after its Redis was lost."""
+"""Reads our own usage events back from Polar into the ledger, after Redis was lost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,30 +18,31 @@ from workers.polar.responses import needs
 from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
 
-_AT_ONCE = 200  # while a script runs, everybody waits
+_AT_ONCE = 200  # facts in one script, during which Redis serves nobody else
 
-# Its clock and ours may differ: no event of these minutes may be missed.
-_LATER = timedelta(days=1)
+# Polar's clock may be ahead of ours, and no recent event may be missed.
+_CLOCK_MARGIN = timedelta(days=1)
 
 
 @dataclass(kw_only=True)
 class RebuildResult:
-    """What came of it."""
+    """What a rebuild changed, and what it leaves to do."""
 
     grants: int = 0
+    """How many missing grants it wrote to the ledger."""
     corrected: int = 0
-    """Grants over which Polar's amount was written."""
+    """How many grants got Polar's amount."""
     changed: list[str] = field(default_factory=list)
-    """Facts that somebody has claimed, or taken back, meanwhile: a second rebuild looks again."""
+    """Facts that were claimed or taken back in the meantime: run a second rebuild for them."""
     refund_pending: list[str] = field(default_factory=list)
-    """Facts of which a refund was told before they were restored: it has taken nothing yet."""
+    """Facts whose refund arrived before they were restored: it has taken nothing back yet."""
     refund_incomplete: list[str] = field(default_factory=list)
-    """Facts of which the last refund took less than its share of what stands by now."""
+    """Facts whose last refund took back less than its share of what the ledger has now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rebuilder:
-    """Finds at Polar what the ledger lacks, or has otherwise, and writes it down."""
+    """Compares the ledger with our usage events at Polar, and writes what is missing or wrong."""
 
     store: RestorationStore
     ledger: Ledger
@@ -49,7 +50,7 @@ class Rebuilder:
     pacer: Pacer
 
     def compare(self, rules: Rules, *, now: datetime, on_progress: OnProgress) -> LedgerComparison:
-        """Read all events of ours, and find what the ledger does not have like Polar; touches nothing."""
+        """Read all our usage events and compare them with the ledger; writes nothing."""
         found = LedgerComparison(rules=rules)
         for page in self._pages(now):
             found.add(page, self._standings)
@@ -58,20 +59,20 @@ class Rebuilder:
         return found
 
     def restore(self, found: LedgerComparison, *, on_progress: OnProgress) -> RebuildResult:
-        """Write down what is missing, oldest first; what is claimed meanwhile is left alone."""
+        """Write the corrections, then what is missing; facts that were claimed in the meantime stay."""
         done, corrections = (
             RebuildResult(
                 refund_pending=list(found.refund_pending), refund_incomplete=list(found.refund_incomplete)
             ),
             found.corrections,
         )
-        whole, number = len(corrections) + len(found.missing), 0
+        total, number = len(corrections) + len(found.missing), 0
         for some in _batches(list(corrections)):
             self._correct({fact: corrections[fact] for fact in some}, found.rules, done)
-            on_progress(number := number + len(some), whole)
+            on_progress(number := number + len(some), total)
         for some in _batches(list(found.missing)):
             self._write(some, found, done)
-            on_progress(number := number + len(some), whole)
+            on_progress(number := number + len(some), total)
         self.store.extend_audit()
         return done
 
@@ -103,18 +104,20 @@ class Rebuilder:
         done.grants += sum(restored.values())
         left = [fact for fact in facts if restored.get(fact) != len(found.missing[fact])]
         done.changed += [fact for fact in left if fact not in done.changed]
-        done.refund_pending += [fact for fact in self._untaken(standings) if fact not in done.refund_pending]
+        done.refund_pending += [
+            fact for fact in self._refunds_pending(standings) if fact not in done.refund_pending
+        ]
 
     def _pages(self, now: datetime) -> Iterator[Page]:
-        listing = events(metadata={"granted_by": GRANTED_BY}, before=now + _LATER)
+        listing = events(metadata={"granted_by": GRANTED_BY}, before=now + _CLOCK_MARGIN)
         with needs("events:read"):
             yield from self.pacer.read(self.polar, listing)
 
     def _standings(self, subjects: Sequence[str]) -> list[Standing]:
         return [standing for some in _batches(subjects) for standing in self.ledger.find_many(some)]
 
-    def _untaken(self, before: Sequence[Standing]) -> list[str]:
-        """Return the facts whose refunds, noted while they were not credited, have something to take now."""
+    def _refunds_pending(self, before: Sequence[Standing]) -> list[str]:
+        """Return the facts whose refund was noted before they were credited and has something to take now."""
         noted = [standing.subject for standing in before if standing.refund]
         return [one.subject for one in self._standings(noted) if refund_take_back(one, REBUILD)]
 

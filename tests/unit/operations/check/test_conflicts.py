@@ -17,8 +17,8 @@ PLAN = rules_of(rule("plan", {"api_usage": 10}, products=[PRODUCT], triggers=["s
 EVERY_RENEWAL = rules_of(rule("plan", {"api_usage": 10}, triggers=["subscription_cycle"]))
 
 TWICE = "credited twice"
-OWN_BENEFIT = "has Polar's own Credits benefit on api_usage: each cycle sets"
-METERED = "has a metered price on api_usage: each cycle sets"
+OWN_BENEFIT = "has Polar's own Credits benefit on api_usage: each cycle resets"
+METERED = "has a metered price on api_usage: each cycle resets"
 
 
 def said(
@@ -44,7 +44,8 @@ def test_a_product_that_polar_credits_too_is_credited_twice(rules: Rules, every:
     (detail,) = said(rules, product(every=every, credits_on=[USAGE]))
     name = rules.rules[0].name
     assert (
-        f"'Credit pack' credits api_usage by Polar's own Credits benefit, and so does rule {name}" in detail
+        f"'Credit pack' credits api_usage through Polar's own Credits benefit, and so does rule {name}"
+        in detail
     )
     assert TWICE in detail
     assert "detach the benefit" in detail

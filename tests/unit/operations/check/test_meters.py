@@ -158,7 +158,7 @@ def test_a_doubtful_meter_is_nearer_than_a_wrong_one() -> None:
     [
         ("api_usge", "did you mean 'api_usage'?"),
         ("Image generations", "did you mean 'images'?"),
-        ("video", "; make one that filters by this name and sums 'units'"),
+        ("video", "; create one that filters by this name and sums 'units'"),
     ],
 )
 def test_a_name_that_no_filter_looks_for_is_an_error_with_the_close_one(wanted: str, hint: str) -> None:

@@ -40,7 +40,7 @@ def test_a_product_that_does_not_exist_is_an_error_with_its_rule() -> None:
 def test_a_product_that_was_not_asked_for_is_not_called_missing() -> None:
     ((level, detail),) = said(NAMED)
     assert level == "warning"
-    assert f"{PRODUCT} in rule pack: not looked for" in detail
+    assert f"{PRODUCT} in rule pack: not checked" in detail
 
 
 def test_an_archived_product_is_a_warning() -> None:

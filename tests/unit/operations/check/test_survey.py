@@ -88,7 +88,7 @@ def test_where_all_is_well_each_scope_is_asked_for_once_and_nothing_is_changed(s
 def test_a_refused_token_is_one_error_that_says_what_to_do(standin: Standin) -> None:
     (found,) = said(asked(standin)[0], token="polar_oat_of-production")
     assert (found.level, found.what) == ("error", "token")
-    for words in ("expired, revoked, or of another server", "POLAR_SERVER", "sandbox"):
+    for words in ("belongs to another server", "POLAR_SERVER", "sandbox"):
         assert words in found.detail
 
 
@@ -107,7 +107,7 @@ def test_without_a_scope_to_look_there_is_a_warning_and_all_else_is_looked_at(
     standin.scopes -= {f"{thing}s:read"}
     found = said(asked(standin)[0])
     assert brief(found) == [("warning", "scope")]
-    assert f"{thing}s:read is missing, so the {thing}s, " in "".join(one.detail for one in found)
+    assert f"{thing}s:read is missing, so the {thing}s and " in "".join(one.detail for one in found)
     assert {"meter", "product"} - {one.what for one in found} == {thing}
 
 
@@ -130,8 +130,8 @@ def test_of_a_token_that_may_only_ingest_each_command_that_wants_more_is_told(st
         (recorded("not_found_path"), "server", "Polar answered 404"),
         (recorded("unknown_version"), "server", "no Polar API of version 2026-10"),
         (httpx.Response(307, headers={"location": "https://x.example/"}), "server", "POLAR_SERVER"),
-        (httpx.Response(429), "polar", "its rate limit is reached; check again in 60 s"),
-        (httpx.Response(500), "polar", "the trouble is Polar's own"),
+        (httpx.Response(429), "polar", "Polar's rate limit is reached; check again in 60 s"),
+        (httpx.Response(500), "polar", "the problem is on Polar's side"),
         (httpx.Response(503), "polar", "Polar answered 503"),
         (httpx.Response(405), "polar", "is POLAR_SERVER right"),
         (httpx.Response(200, text="<html>It works!</html>"), "polar", "not JSON"),
@@ -184,7 +184,7 @@ def test_a_list_that_a_server_does_not_have_says_nothing_of_its_scope(standin: S
 
     (found,) = [one for one in said(answer) if one.level != "ok"]
     assert (found.level, found.what) == ("warning", "scope")
-    assert found.detail.startswith("webhooks:read was not seen: Polar answered 404")
+    assert found.detail.startswith("webhooks:read could not be checked: Polar answered 404")
 
 
 def test_without_rules_the_scopes_are_still_looked_at(standin: Standin) -> None:
