@@ -1,4 +1,4 @@
-"""The settings, and the only reader of the environment; docs/operations/settings.md has each variable."""
+"""The settings, and the only reader of the environment; docs/operations/settings.md describes each."""
 
 import os
 import re
@@ -30,7 +30,7 @@ _POLAR_SERVERS = {
     "sandbox": "https://sandbox-api.polar.sh",
 }
 
-# Replaces pydantic's own message, and the message shows the value: list no variable that may hold a secret.
+# Messages that replace pydantic's own. They show the value, so list no variable that may contain a secret.
 _ALLOWED = {
     "PORT": "a port: write a number from 0 to 65535",
     "LOG_FORMAT": "console or json",
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         return tuple(secret.strip() for secret in secrets if secret.strip())
 
     def require_redis_url(self) -> str:
-        """Return the Redis URL; ConfigError if unset, because ``serve`` and ``work`` start no Redis."""
+        """Return the Redis URL; ConfigError if there is none: ``serve`` and ``work`` start no Redis."""
         if self.redis_url is None:
             raise ConfigError(
                 "REDIS_URL is not set: the receiver and the workers must share one Redis; set it for both, "
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         return self.redis_url.get_secret_value()
 
     def require_token(self) -> str:
-        """Return the access token; ConfigError if unset, or a signing secret was pasted instead."""
+        """Return the access token; ConfigError if there is none, or if it is a signing secret."""
         if self.access_token is None:
             raise ConfigError(
                 "POLAR_ACCESS_TOKEN is not set: create an organization access token with the scope "
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
         return token
 
     def require_secrets(self) -> tuple[str, ...]:
-        """Return the signing secrets; ConfigError if none is set, or an access token was pasted instead."""
+        """Return the signing secrets; ConfigError if there is none, or if one is an access token."""
         if not self.webhook_secrets:
             raise ConfigError(
                 "POLAR_WEBHOOK_SECRET is not set: copy the secret of the webhook endpoint from Polar's "

@@ -51,7 +51,7 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
                 meters = [meter for meter in rule.grant if meter in other.grant and meter not in reported]
                 if meters and _share_products(rule, other) and _share_time(rule, other):
                     reported.update(meters)
-                    first = f"rule {quoted(other.name)} on line {other_place.line} credits {theirs}"
+                    first = f"{_named(other)} on line {other_place.line} credits {theirs}"
                     second = f"this rule credits {mine}{_default_note(rule, mine)}"
                     yield place, f"{first}{_default_note(other, theirs)}, {second}: {_double_credit(meters)}"
         for trigger in () if rule.once_per_customer else rule.triggers.intersection(_BOTH):
@@ -76,6 +76,10 @@ def _hands_over(earlier: Rule, later: Rule) -> bool:
     return is_close and not earlier.grant.keys().isdisjoint(later.grant)
 
 
+def _named(rule: Rule) -> str:
+    return f"rule {quoted(rule.name)}" if rule.name else "the rule"
+
+
 def _double_credit(meters: Sequence[str]) -> str:
     return (
         f"both could credit one billing cycle to {joined(map(quoted, meters))}; "
@@ -85,8 +89,9 @@ def _double_credit(meters: Sequence[str]) -> str:
 
 def _close_handover(earlier: Rule) -> str:
     return (
-        f"this rule begins when rule {quoted(earlier.name)} ends: both credit a renewal whose period begins "
-        "just before that time and whose order is created just after; leave an hour between them"
+        f"this rule begins less than an hour after rule {quoted(earlier.name)} ends: a renewal whose period "
+        "begins just before the switch and whose order is created just after could be credited by both; "
+        "leave an hour"
     )
 
 

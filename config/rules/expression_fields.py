@@ -51,7 +51,7 @@ def condition(node: Node) -> Condition:
 def _number(node: Scalar) -> Decimal:
     text = node.text
     if not _PLAIN_NUMBER.fullmatch(text):
-        # YAML also reads 1_000, 0x10, 010 (eight), 1:30 (ninety) and .inf as numbers; a reader may not.
+        # YAML also reads 1_000, 0x10, 010 (eight), 1:30 (ninety) and .inf as numbers; people may not.
         raise expected("plain digits, such as 1000 or 0.5", node)
     digits = len(text.replace(".", "").strip("-0"))
     if digits > MAX_DIGITS:

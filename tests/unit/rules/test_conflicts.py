@@ -145,10 +145,21 @@ class TestBetweenRules:
             assert "both could credit one billing cycle" in problems(file_of(*rules))[0]
         else:
             assert [str(one) for one in parse(file_of(*rules)).warnings] == [
-                "rules.yaml:5:3: rules[1]: this rule begins when rule 'begun' ends: both credit a renewal "
-                "whose period begins just before that time and whose order is created just after; "
-                "leave an hour between them (rule paid)"
+                "rules.yaml:5:3: rules[1]: this rule begins less than an hour after rule 'begun' ends: "
+                "a renewal whose period begins just before the switch and whose order is created just after "
+                "could be credited by both; leave an hour (rule paid)"
             ][:words]
+
+    def test_are_named_by_their_lines_where_a_name_cannot_be_read(self) -> None:
+        """A rule without a readable name is still found by its line and index."""
+        paid = "{triggers: [subscription_cycle], grant: {m: 1}}"
+        begun = "{name: two words, triggers: [subscription.cycled], grant: {m: 1}}"
+
+        *_, conflict = (line for line in problems(file_of(paid, begun)) if "both could credit" in line)
+        assert conflict.startswith(
+            "rules.yaml:5:3: rules[1]: the rule on line 4 credits subscription_cycle, this rule credits"
+        )
+        assert conflict.endswith("where the other begins with `from`")
 
     def test_say_which_trigger_is_a_default(self) -> None:
         """An author who omits `triggers` may not think of renewals."""
