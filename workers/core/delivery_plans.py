@@ -1,4 +1,4 @@
-"""Plans a delivery: reads its body, and applies the rules, or the request that a person made."""
+"""Turns a delivery's body into a plan: by the rules, or as a person requested."""
 
 from dataclasses import dataclass
 

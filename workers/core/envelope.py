@@ -11,6 +11,8 @@ CUSTOMER_CREATED = "customer.created"
 # The receiver stores these. It answers 2xx to any other type, counts it and drops it.
 STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTOMER_CREATED})
 
+_MOST_NAMED = 3  # a reason names at most this many problems of a body
+
 
 class Envelope(BaseModel):
     """The only part of a webhook that the receiver reads."""
@@ -41,7 +43,7 @@ def validation_error_text(error: ValidationError) -> str:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     shown = [
         f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg'].removeprefix('Value error, ')}"
-        for one in problems[:3]
+        for one in problems[:_MOST_NAMED]
     ]
-    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""  # noqa: PLR2004 - as above
+    more = f" (and {len(problems) - _MOST_NAMED} more)" if len(problems) > _MOST_NAMED else ""
     return "the body cannot be read: " + "; ".join(shown) + more

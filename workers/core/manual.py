@@ -23,7 +23,7 @@ from workers.core.payloads import Id
 from workers.core.planning import Plan
 from workers.errors import UnreadablePayloadError
 
-# No webhook has these types: the receiver does not store one that claims to.
+# No webhook has these types, and the receiver would not store one that did.
 MANUAL_GRANT = "manual.grant"
 MANUAL_REVOKE = "manual.revoke"
 

@@ -55,10 +55,10 @@ class Plan:
 
 def plan_for(fact: Fact, rules: Rules) -> Plan:
     """Return what the matching rules grant for ``fact``, added up to one grant per subject and meter."""
-    reason = never(fact, rules)
+    reason = why_never(fact, rules)
     verdicts = [] if reason else [judge(rule, fact) for rule in rules.rules]
     grants = tuple(_grants(fact, verdicts, rules))
-    failure = "; ".join([one.failure for one in verdicts if one.failure] + list(_inexact(grants)))
+    failure = "; ".join([one.failure for one in verdicts if one.failure] + list(_inexact_sums(grants)))
     return Plan(
         subject=fact.subject,
         customer_id=fact.customer_id,
@@ -89,7 +89,7 @@ def judge(rule: Rule, fact: Fact) -> Verdict:
     return Verdict(rule=rule, amounts=given, obstacle=None if given else Obstacle.NOTHING_GIVEN)
 
 
-def never(fact: Fact, rules: Rules) -> str:
+def why_never(fact: Fact, rules: Rules) -> str:
     """Return why no rule can credit ``fact``; empty if one could."""
     if fact.never:
         return fact.never
@@ -149,7 +149,7 @@ def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
     return bool(named) and not any(fact.product_id in products for products in named)
 
 
-def _inexact(grants: Sequence[Grant]) -> Iterator[str]:
+def _inexact_sums(grants: Sequence[Grant]) -> Iterator[str]:
     """Yield a failure for each grant whose sum has more digits than Polar's numbers keep.
 
     A single rule cannot have so many. The revocable parts are checked too: a full refund sends their sum.

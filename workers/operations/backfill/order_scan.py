@@ -14,7 +14,7 @@ from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, order_fact
 from workers.core.grants import Grant
 from workers.core.payloads import read_order
-from workers.core.planning import Obstacle, Plan, judge, never, plan_for
+from workers.core.planning import Obstacle, Plan, judge, plan_for, why_never
 from workers.core.wording import credits_text
 from workers.errors import UnreadablePayloadError
 from workers.operations.backfill.staleness import stale_fields
@@ -204,7 +204,7 @@ def _skip_reason(fact: Fact, rules: Rules, plan: Plan) -> str:
     """Return why an order earns no credit, in words that are the same for all orders of the kind."""
     if fact.never:
         return fact.never
-    if never(fact, rules):
+    if why_never(fact, rules):
         return "created before credit_from"
     closest = max((judge(rule, fact).obstacle or 0 for rule in rules.rules), default=0)
     return _SKIP_REASONS.get(closest, plan.skip)

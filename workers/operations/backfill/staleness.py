@@ -13,7 +13,7 @@ from config.cel.expressions import Expression
 from config.cel.references import Reference
 from config.rules import Rule, Rules
 from workers.core.facts import Fact
-from workers.core.planning import Obstacle, judge, never
+from workers.core.planning import Obstacle, judge, why_never
 
 # Every other field of a subscription may change, with its plan, period or end; even a trial may be added.
 _CONSTANT_SUBSCRIPTION_FIELDS = frozenset({"id", "created_at", "customer_id", "checkout_id"})
@@ -38,7 +38,7 @@ def stale_fields(fact: Fact, rules: Rules) -> tuple[str, ...]:
 
     Empty if today's values certainly give the same credit.
     """
-    if never(fact, rules):
+    if why_never(fact, rules):
         return ()
     found = (text for rule in rules.rules for text in _fields_of(rule, fact))
     return tuple(dict.fromkeys(found))

@@ -10,7 +10,7 @@ from workers.core.delivery_plans import PlannedDelivery
 from workers.core.dry_run import dry_run_text
 from workers.core.facts import Fact
 from workers.core.grants import Grant
-from workers.core.planning import Plan, Verdict, judge, never, why_not
+from workers.core.planning import Plan, Verdict, judge, why_never, why_not
 from workers.core.wording import plain
 
 _NO_OUTLOOK = "unknown: the rules file cannot be used"
@@ -75,7 +75,7 @@ def explain(planned: PlannedDelivery, rules: Rules, standing: Standing) -> Expla
 
 def rule_views(fact: Fact, rules: Rules) -> Sequence[RuleView]:
     """Return what each rule makes of ``fact``, in the order of the file."""
-    if reason := never(fact, rules):
+    if reason := why_never(fact, rules):
         return [RuleView(rule=rule.name, matches=False, because=reason) for rule in rules.rules]
     return [_view(judge(rule, fact), fact) for rule in rules.rules]
 
