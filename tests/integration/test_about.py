@@ -22,7 +22,7 @@ def ids(store: DeliveryStore, order_id: str = ORDER) -> list[str]:
 
 
 def settle(url: str, store: DeliveryStore, ledger: Ledger, *ends: tuple[str, Status]) -> None:
-    """Let deliveries of order 1 come and end, one after the other."""
+    """Accept and settle deliveries of order 1, one after the other."""
     for delivery_id, status in ends:
         accept(url, delivery_id)
         ledger.settle([], [outcome(one, status) for one in store.lease(1).deliveries])
@@ -94,7 +94,7 @@ def test_a_list_with_a_failed_delivery_expires_once_that_is_skipped(
 def test_a_list_is_deleted_once_its_only_delivery_has_claimed_the_order(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
-    """It failed for rules that are mended by now."""
+    """It failed because of rules that are fixed by now."""
     settle(redis_url, store, ledger, ("msg-1", Status.FAILED))
     (again,) = store.reopen(["msg-1"])
     ledger.claim([("msg-1", plan_of(grant_of(1)))])
@@ -106,7 +106,7 @@ def test_a_list_is_deleted_once_its_only_delivery_has_claimed_the_order(
 def test_expired_deliveries_leave_a_list_when_the_next_one_enters(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
-    """A customer who comes every day must not have a list that only grows."""
+    """The list of a customer who buys every day must not grow for ever."""
     redis.zadd(
         keys.about(BUYER), {"old": now_ms(redis) - 1, "older": now_ms(redis) - A_DAY_MS, "failed": "inf"}
     )

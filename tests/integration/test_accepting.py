@@ -121,7 +121,7 @@ def test_the_body_of_an_unknown_delivery_is_empty(store: DeliveryStore) -> None:
 
 
 def test_a_burst_waits_for_connections_and_is_accepted_completely(redis_url: str, redis: Redis) -> None:
-    """A 503 each would be 300 failed deliveries to Polar, which disables an endpoint after ten."""
+    """A 503 for each would be 300 failed deliveries for Polar, which disables an endpoint after ten."""
 
     async def burst() -> list[Disposition]:
         intake = intake_for(redis_url)
@@ -139,7 +139,7 @@ Raw = list[RawDelivery]
 
 
 def accept_at_once(url: str, deliveries: Raw) -> list[Disposition | BaseException]:
-    """Receive deliveries at one moment; return what became of each, in their order."""
+    """Accept deliveries simultaneously; return the result of each, in their order."""
 
     async def take_all() -> list[Disposition | BaseException]:
         intake = intake_for(url)

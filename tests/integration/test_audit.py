@@ -41,7 +41,7 @@ def audit(redis: Redis, ledger: Ledger) -> Audit:
 
 
 def sell(ledger: Ledger, *numbers: int, customer_id: str = CUSTOMER) -> list[Grant]:
-    """Claim and settle orders of these numbers, one credit each."""
+    """Claim and settle orders with these numbers, one credit each."""
     grants = [grant_of(number, 1, customer_id=customer_id) for number in numbers]
     ledger.claim([(f"msg-{number}", plan_of(one)) for number, one in zip(numbers, grants, strict=True)])
     ledger.settle(grants, [])
@@ -110,7 +110,7 @@ def test_an_order_has_its_bonus_and_its_take_backs(ledger: Ledger, audit: Audit)
 
 
 def refund(ledger: Ledger, delivery_id: str, *, amount: int = 1000, order_id: str = ORDER) -> None:
-    """Take an order's credits back, and let Polar know."""
+    """Take an order's credits back, also at Polar."""
     (standing,) = ledger.claim([(delivery_id, refund_plan(refund_webhook(amount, id=order_id)))])
     taken = refund_take_back(standing, delivery_id)
     assert taken is not None
@@ -189,7 +189,7 @@ def test_an_order_that_is_claimed_again_is_listed_once(redis: Redis, ledger: Led
 def test_reading_an_edited_ledger_with_a_loop_ends(
     redis: Redis, ledger: Ledger, audit: Audit, gone: int
 ) -> None:
-    """What was taken out and is claimed anew names one that names it: a ring."""
+    """A fact that was removed and claimed again names one that names it: a loop."""
     sell(ledger, 1, 2, 3)
     redis.delete(order_subject(some_id(gone)))
     assert len(list(audit.of_customer(CUSTOMER))) < 3

@@ -48,7 +48,7 @@ def test_the_budget_expires_when_the_share_is_whole_again(redis: Redis) -> None:
 
 
 def test_an_outage_that_begins_while_the_share_is_used_up_counts(redis: Redis) -> None:
-    """Else nobody would probe after it, and all workers would ask at once."""
+    """Else there would be no probe after it, and all workers would ask at once."""
     throttle = Throttle(redis, requests_per_minute=2)
     assert [throttle.take_request(), throttle.take_request()] == [True, False]
     throttle.pause(60, "Polar answered 429")
@@ -133,7 +133,7 @@ def test_a_long_pause_does_not_shorten_the_reduction(redis: Redis) -> None:
 
 
 def test_a_429_on_a_reading_request_is_no_outage(redis: Redis) -> None:
-    """Nobody would ever end it: readers send no events."""
+    """Nothing would ever end it, because reading requests send no events."""
     throttle = Throttle(redis, requests_per_minute=32)
     throttle.pause_for_rate_limit(60, "Polar answered 429")
     pause = throttle.current_pause()

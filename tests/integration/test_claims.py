@@ -73,7 +73,7 @@ def test_of_twenty_simultaneous_claims_one_is_frozen_and_all_see_it(ledger: Ledg
 
 
 def test_a_claim_of_a_thousand_meters_is_frozen_completely(ledger: Ledger) -> None:
-    """Lua hands a command only so many arguments at once."""
+    """Lua can pass only a limited number of arguments to a command."""
     grants = tuple(grant_of(1, 1, meter=f"meter-{number:04}") for number in range(1000))
     (standing,) = ledger.claim([("msg-1", plan_of(*grants))])
     assert len(claim_of(standing).grants) == 1000
@@ -144,7 +144,7 @@ def test_a_claim_returns_what_the_ledger_has(
 
 
 def stands_as_written(redis: Redis, standing: Standing) -> bool:
-    """Say whether what is taken back of it would be: else a worker would work that out anew for ever."""
+    """Return whether a take-back of it would be frozen: else a worker would compute it anew for ever."""
     grants = standing.own.grants if standing.own else ()
     if not grants:
         return True

@@ -31,7 +31,7 @@ def operations(redis: Redis) -> Iterator[Operations]:
 
 
 def claim_anew(operations: Operations, then: Rules, now: Rules) -> None:
-    """Credit an order by the rules of ``then``, lose that, and claim it by those of ``now``."""
+    """Grant an order by the rules of ``then``, lose the ledger, and claim it by those of ``now``."""
     operations.rules = then
     come(operations, PAID)
     operations.redis.flushall()
@@ -40,7 +40,7 @@ def claim_anew(operations: Operations, then: Rules, now: Rules) -> None:
 
 
 def worked_out(standing: Standing) -> TakeBack:
-    """Return what a worker would take back now, and has not frozen yet."""
+    """Return the take-back that a worker has computed but not frozen yet."""
     taking = refund_take_back(standing, "msg-r")
     assert taking is not None
     return taking

@@ -51,13 +51,13 @@ REVOKED = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()
 
 @pytest.fixture
 def operations(redis: Redis) -> Iterator[Operations]:
-    """Yield what credits by rules of 100, revoked with a refund."""
+    """Yield operations with a rule that grants 100 and takes them back on a refund."""
     with refunding_operations_at(redis) as opened:
         yield opened
 
 
 def restore(operations: Operations, found: LedgerComparison, *then: Standing) -> RebuildResult:
-    """Write down what was found; ``then``: what stood when it was worked out, a moment ago."""
+    """Apply the corrections that were found; ``then`` is what the ledger had when they were computed."""
     rebuilder = rebuilder_of(operations)
     if then:
         rebuilder = replace(rebuilder, ledger=OldLedger(operations.redis, list(then)))
@@ -66,7 +66,7 @@ def restore(operations: Operations, found: LedgerComparison, *then: Standing) ->
 
 @pytest.fixture
 def anew(operations: Operations, redis: Redis) -> Operations:
-    """Yield what credited 10, lost that, and claimed 100 for the same order: Polar has 10."""
+    """Yield operations that granted 10, lost the ledger, and claimed 100 for the same order: Polar has 10."""
     operations.rules = TEN_THEN
     come(operations, PAID)
     redis.flushall()
@@ -89,7 +89,7 @@ def test_an_order_that_was_claimed_anew_gets_what_polar_has_and_a_refund_takes_n
 
 
 def test_refunds_that_were_taken_at_once_are_told_apart_again(operations: Operations, redis: Redis) -> None:
-    """300 and 600 took 30 each; the backfill took 60 by the key of the second, which Polar had."""
+    """The refunds of 300 and 600 took 30 each; the backfill took 60 under the second key, which Polar had."""
     paid = sell(operations.polar, 1)
     come(operations, paid, refund_webhook(300, id=some_id(1)), refund_webhook(600, id=some_id(1)))
     redis.flushall()
@@ -159,7 +159,7 @@ def test_what_its_delivery_has_not_settled_is_left_to_that(operations: Operation
 def test_where_another_event_has_the_key_nobody_knows_whose_is_true_and_the_ledger_stays(
     anew: Operations, days: int
 ) -> None:
-    """A copy may have been given an earlier time than the true event."""
+    """A copy may have an earlier time than the true event."""
     true = anew.polar.stored[0]
     copy = {name: one for name, one in true.sent.items() if name != "external_id"}
     ingest(anew.polar, copy | {"metadata": true.metadata | {"units": -3}})

@@ -50,7 +50,7 @@ stories = st.lists(st.tuples(_files, st.one_of(_paid, _paid, _refunded, _refunde
 
 
 def live(operations: Operations, story: Story) -> None:
-    """Let all this come, each by the rules of its day."""
+    """Process all of this, each with the rules of its day."""
     for rules, one in story:
         operations.rules = rules
         if isinstance(one, bytes):
@@ -60,13 +60,13 @@ def live(operations: Operations, story: Story) -> None:
 
 
 def grants_in(operations: Operations) -> dict[str, Grant]:
-    """Return all that stands in the ledger, by key."""
+    """Return everything in the ledger, by key."""
     standings = operations.ledger.find_many(subjects_in(operations.redis))
     return {one.key: one for each in standings for claim in each.claims for one in claim.grants}
 
 
 def sums_at_polar(operations: Operations, *, taken: bool) -> dict[tuple[str, str], Decimal]:
-    """Return what Polar gave as orders' own, or has taken back: by order and meter."""
+    """Return what Polar has granted for orders, or taken back: by order and meter."""
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for event in operations.polar.events:
         metadata, meter = event["metadata"], event["name"]
@@ -77,7 +77,7 @@ def sums_at_polar(operations: Operations, *, taken: bool) -> dict[tuple[str, str
 
 
 def sums_in_ledger(operations: Operations) -> Iterator[tuple[tuple[str, str], Decimal]]:
-    """Yield what was taken, as the ledger counts it: by order and meter."""
+    """Yield what was taken back according to the ledger, by order and meter."""
     for order_id in (some_id(1), some_id(2)):
         standing = operations.ledger.find(order_subject(order_id))
         for grant in standing.own.grants if standing.own else ():
@@ -95,7 +95,7 @@ def until_nothing_is_left(operations: Operations) -> LedgerComparison:
 def test_the_ledger_has_what_polar_has_and_no_refund_takes_beyond_it(
     redis: Redis, before: Story, meanwhile: Story
 ) -> None:
-    """But for meters that are not in a claim made anew: of these nothing is counted, and it is told."""
+    """Except for meters that a new claim does not have: nothing is counted for these, and it is reported."""
     redis.flushall()
     with refunding_operations_at(redis) as operations:
         live(operations, before)
@@ -143,7 +143,7 @@ def test_what_somebody_has_copied_with_another_amount_changes_nothing_that_stand
 
 
 def copy(operations: Operations, place: int, hours: int) -> str:
-    """Send an event once more, of another amount and time; return its key."""
+    """Send an event again with another amount and time; return its key."""
     true = operations.polar.stored[place]
     metadata = dict(true.metadata)
     property_name = METERS[str(true.sent["name"])]

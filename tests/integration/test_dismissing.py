@@ -16,13 +16,13 @@ RETAIN_SECONDS = RETAIN.total_seconds()
 
 
 def kept(delivery_id: str = "msg-1") -> list[str]:
-    """Return what of a delivery of order 1 and customer 2 has a lifetime of its own."""
+    """Return the keys of a delivery about order 1 and customer 2, each with a lifetime of its own."""
     lists = [keys.about(some_id(1)), keys.about(some_id(2))]
     return [keys.delivery(delivery_id), keys.body(delivery_id), *lists]
 
 
 def fail(redis_url: str, store: DeliveryStore, ledger: Ledger, *ids: str) -> None:
-    """Receive deliveries of order 1 that fail before anything is claimed, so that lists alone name them."""
+    """Accept deliveries of order 1 that fail before the claim, so that only the lists name them."""
     accept(redis_url, *ids)
     ledger.settle([], [outcome(one, Status.FAILED, "no number") for one in store.lease(10).deliveries])
 
@@ -96,7 +96,7 @@ def test_an_order_keeps_its_list_while_it_has_a_failed_delivery(
 def test_a_delivery_that_claimed_its_order_can_be_dismissed(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
-    """The ledger names it, and keeps what it claimed."""
+    """The ledger names it, and keeps its claim."""
     _, grant = settled_story(redis_url, store, ledger, Status.FAILED)
     store.dismiss(["msg-1"], retain=RETAIN)
     assert store.get(["msg-1"])[0].status is Status.SKIPPED

@@ -71,7 +71,7 @@ def test_each_death_of_the_server_is_reported_once(folder: Path) -> None:
 
 
 def has_loaded(redis: Redis) -> bool:
-    """Say whether a server that was started again answers by now: it reads its files first."""
+    """Return whether a restarted server answers by now: it loads its files first."""
     try:
         return bool(redis.ping())
     except RedisError:
@@ -165,7 +165,7 @@ def test_simultaneous_users_get_the_same_server(folder: Path) -> None:
 def test_a_user_that_starts_while_the_guardian_ends_gets_a_server(folder: Path) -> None:
     with EmbeddedRedis(folder):
         pass
-    # Catch the guardian while it has the users' lock for itself (or, at the worst, just after).
+    # Start while the guardian holds the users' lock alone (or, at worst, just after).
     eventually(lambda: locked(folder / "users.lock") or not served(folder))
     with EmbeddedRedis(folder) as server:
         time.sleep(SEVERAL_WATCHES_SECONDS)

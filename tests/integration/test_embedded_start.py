@@ -41,7 +41,7 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
 def test_another_users_folder_for_the_socket_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever makes the folder in /tmp before us could answer in the server's place."""
+    """Another user who creates the folder in /tmp first could answer in place of the server."""
     monkeypatch.setattr(embedded_redis, "_SHORT_PARENT", tmp_path)
     server = EmbeddedRedis(tmp_path / ("long" * 30))
     (tmp_path / "theirs").mkdir(mode=0o700)
@@ -70,7 +70,7 @@ def test_the_log_does_not_grow_for_ever(folder: Path) -> None:
 
 @pytest.fixture
 def path_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that is all of the PATH, on a machine without a bundled server."""
+    """Return the only folder on the PATH, on a machine without a bundled server."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path

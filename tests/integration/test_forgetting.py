@@ -32,7 +32,7 @@ RULES = rules_of(
 )
 REFUSED, ANOTHER = some_id(4), some_id(5)
 
-# Of the usual customer: everything that can come of a delivery, and all that is stored of them.
+# The usual customer's deliveries: every possible outcome, and every kind of stored data.
 THEIRS = {
     "granted": order_webhook(id=some_id(1)),
     "granted before": order_webhook(id=some_id(1)),
@@ -57,7 +57,7 @@ def eraser(redis: Redis, store: DeliveryStore, ledger: Ledger) -> CustomerEraser
 
 @pytest.fixture
 def settled(redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger) -> None:
-    """Let everything come and be settled."""
+    """Accept and settle everything."""
     for name, body in {**THEIRS, **OTHERS}.items():
         accept(redis_url, name, body=body)
     polar = FakePolar(known=lambda customer: customer != REFUSED)
@@ -98,7 +98,7 @@ def test_an_erased_delivery_keeps_everything_but_its_body(
 
 @pytest.mark.usefixtures("settled")
 def test_no_personal_data_is_left_in_redis(redis: Redis, eraser: CustomerEraser) -> None:
-    """Neither in a reason nor in a job nor in a list."""
+    """Neither in a reason, nor in a job, nor in a list."""
     eraser.erase(sorted(THEIRS))
     left = [cast(bytes, redis.dump(name)) for name in cast(list[bytes], redis.keys())]
     for personal in (b"Lovelace", b"@example.com", b"usr_", *map(compress_body, THEIRS.values())):
@@ -206,7 +206,7 @@ def test_a_rewrite_that_began_earlier_is_awaited_and_followed_by_another(
 
 
 def test_a_server_that_refuses_to_rewrite_is_reported(eraser: CustomerEraser, redis: Redis) -> None:
-    """As some managed ones do."""
+    """Some providers do."""
 
     class Managed:
         def info(self, _section: str) -> dict[str, object]:

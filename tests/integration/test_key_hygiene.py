@@ -100,7 +100,7 @@ SUBJECTS = {b"order", b"cycle", b"customer", b"refund", b"revoke"}
 
 
 def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
-    """Return the keys that nobody knows, or that live longer (or shorter) than they should."""
+    """Return keys that are unknown, or that have the wrong lifetime."""
     known = dict(KNOWN)
     for delivery in store.newest():
         expires = delivery.status in {Status.GRANTED, Status.SKIPPED}
@@ -117,7 +117,7 @@ def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Put back the signal handlers that RQ's worker sets."""
+    """Restore the signal handlers that RQ's worker replaces."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -86,5 +86,5 @@ def test_an_unknown_id_is_removed_from_the_due_set(
         redis.zadd(name, {"ghost": 1})
     assert ids_of(store.lease(10).deliveries) == ["msg-1"]
     assert due_ms(redis, "ghost") is None
-    # Else the oldest that waits would be one that never came, and everybody told of it for ever.
+    # Else a delivery that does not exist would be the oldest one that waits, and raise alerts for ever.
     assert redis.zrange(keys.deliveries(Status.WAITING), 0, -1) == [b"msg-1"]

@@ -32,7 +32,7 @@ NONE = rules_of(rule("team-plan-monthly", {"api_usage": 1000}, triggers=["purcha
 
 
 def sell(redis: Redis, url: str, rules: Rules, *, customers: int = COUNT) -> DeliveryStore:
-    """Let renewals come, and settle them."""
+    """Accept renewals, and settle them."""
     for number in range(COUNT):
         body = RENEWAL.replace(ORDER, some_id(number)).replace(CUSTOMER, some_id(number % customers))
         accept(url, some_id(10_000 + number), body=body.encode())
@@ -50,7 +50,7 @@ def run(redis: Redis, store: DeliveryStore, rules: Rules) -> None:
 
 
 def bytes_each(redis: Redis, *forms: str) -> float:
-    """Return what all keys of these forms cost together, for each order."""
+    """Return the memory that all keys of these forms take, for each order."""
     names = [name for form in forms for name in redis.scan_iter(form)]
     return sum(int(redis.memory_usage(name, samples=0) or 0) for name in names) / COUNT
 
@@ -81,7 +81,7 @@ def hashes(redis: Redis) -> Iterator[bytes]:
 
 
 def test_every_hash_of_an_order_is_a_small_one(redis: Redis, redis_url: str) -> None:
-    """One value of more than 64 bytes would make it several times as large."""
+    """A single value of more than 64 bytes would make it several times as large."""
     rules = rules_of(
         rule("starter-pack-of-2026", {"api_usage": 1000, "images": "0.25"}, on_refund="revoke"),
         rule("thank-you-for-coming-back", {"api_usage": 50}),

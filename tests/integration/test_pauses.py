@@ -89,7 +89,7 @@ def test_a_probe_whose_worker_is_killed_ends_with_its_lease(
 def test_the_longer_the_outage_the_smaller_the_probe(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
-    """What is too much for it at once gets through in the end."""
+    """If a large request is what Polar cannot take, a small one gets through in the end."""
     accept(redis_url, *(f"msg-{number}" for number in range(8)))
     throttle, sizes = Throttle(redis), []
     for _ in range(5):
@@ -151,7 +151,7 @@ def test_an_accepted_grant_ends_the_outage_whoever_sent_it(
 def test_a_grant_that_was_under_way_when_polar_failed_does_not_end_the_outage(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
-    """Another worker has met the outage meanwhile, and after its pause one is to ask alone."""
+    """Another worker has begun the outage meanwhile; after its pause one worker must ask first."""
     accept(redis_url, "msg-1")
     lease = store.lease(10)
     Throttle(redis).pause(60, "Polar answered 503")

@@ -21,7 +21,7 @@ def test_a_settled_delivery_can_be_reopened(
     assert store.count_by_status()[status] == 0
     assert redis.ttl(keys.delivery("msg-1")) == -1
     assert redis.ttl(keys.body("msg-1")) == -1
-    assert store.lease(10).deliveries == ()  # it is in the caller's hands
+    assert store.lease(10).deliveries == ()  # the caller works on it
     let_leases_end(redis)
     assert ids_of(store.lease(10).deliveries) == ["msg-1"]  # ... unless the caller is killed
 

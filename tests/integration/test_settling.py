@@ -103,7 +103,7 @@ def test_a_delivery_that_is_put_off_keeps_its_strike_and_reason(
 def test_a_worker_whose_lease_ran_out_cannot_settle_the_delivery(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
 ) -> None:
-    """What Polar took is written down all the same: that is a fact."""
+    """The grant is settled nevertheless: Polar has accepted it."""
     accept(redis_url, "msg-1")
     (sleeper,) = store.lease(10).deliveries
     grant = grant_of(1)
@@ -156,7 +156,7 @@ def test_exactly_the_deliveries_that_another_worker_has_are_returned(
 def test_a_new_reason_replaces_the_first_completely(
     redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, *, first: str, second: str
 ) -> None:
-    """Long ones are kept in pieces."""
+    """A long reason is stored in pieces."""
     accept(redis_url, "msg-1")
     ledger.settle([], [outcome(one, Status.WAITING, first) for one in store.lease(10).deliveries])
     let_leases_end(redis)

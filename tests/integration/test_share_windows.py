@@ -13,7 +13,7 @@ from workers.store.scripts import load_script
 _MINUTE_MS = 60_000
 _SCRIPTS = ("take_request", "background_request", "pause")
 
-# As much of Redis as the scripts use; its time is the story's.
+# The part of Redis that the scripts use; the story sets its clock.
 _FAKE = """
 local now, values, ends = 1790000000000, {}, {}
 
@@ -48,7 +48,7 @@ local redis = { call = function(name, ...) return commands[name](...) end }
 local scripts = {}
 """
 
-# Returns when requests were made. Who is `eager` asks for so many ms whenever they may.
+# Returns when requests were made. The step `eager` makes a request whenever it may, for some ms.
 _STORY = """
 local burst, interval = tonumber(ARGV[1]), tonumber(ARGV[2])
 local made, steps = {}, {}
@@ -128,13 +128,13 @@ STEPS = st.one_of(
 @settings(max_examples=200)
 @given(per_minute=SHARES, story=st.lists(STEPS, max_size=60))
 def test_no_minute_has_more_requests_than_our_share(redis_url: str, per_minute: int, story: Story) -> None:
-    """Neither while it shrinks after a 429 nor while it grows back."""
+    """Neither while the share shrinks after a 429 nor while it grows back."""
     with Redis.from_url(redis_url) as redis:
         assert most_in_a_minute(requests_in(redis, per_minute, story)) <= per_minute
 
 
 def shares(moments: list[int], minutes: list[tuple[int, int]]) -> list[int]:
-    """Return the most in a minute, in each of these spans (minutes since the first)."""
+    """Return the most requests in any minute of each of these spans (minutes since the first request)."""
     began = moments[0]
     return [
         most_in_a_minute([at for at in moments if begin <= (at - began) / _MINUTE_MS < end])
@@ -152,5 +152,5 @@ def test_after_each_429_there_are_half_as_many_in_a_minute_and_step_by_step_as_m
         ]
         back = requests_in(redis, 320, [*(5 * limited), ("eager", 20 * _MINUTE_MS)])
     assert [most_in_a_minute(one) for one in lean] == [320, 160, 80, 40, 40]
-    # Who always asks never saves up what may come at once, and gets the other half.
+    # A worker that always asks never saves up a burst: it gets the other half of the share.
     assert shares(back, [(1, 4), (6, 9), (11, 14), (16, 19)]) == [20 + 1, 40 + 1, 80 + 1, 160 + 1]

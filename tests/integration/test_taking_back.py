@@ -53,7 +53,7 @@ def sold(ledger: Ledger) -> None:
 
 
 def take(ledger: Ledger, cents: int, delivery_id: str = "msg-2") -> Standing:
-    """See to a refund as a worker does; return what stands then."""
+    """Process a refund as a worker does; return what the ledger has then."""
     (standing,) = ledger.claim([(delivery_id, refund(cents))])
     ledger.take_back([taken_from(standing, delivery_id)])
     return ledger.find(SUBJECT)
@@ -151,7 +151,7 @@ def test_a_refund_is_frozen_once_whoever_repeats_it(redis: Redis, ledger: Ledger
 
 
 def test_a_frozen_refund_without_a_link_is_linked_to_its_order_again(redis: Redis, ledger: Ledger) -> None:
-    """A ledger may have been put together from what Polar has; no worker may go round over it for ever."""
+    """A ledger may have been rebuilt from Polar; no worker may compute the same take-back for ever."""
     sold(ledger)
     whole = take(ledger, 300)
     redis.hdel(SUBJECT, "also", "taken:api_usage", "taken:images")
@@ -172,7 +172,7 @@ def test_twenty_workers_at_once_take_back_each_refund_once_and_no_more_than_its_
     )
     accept(redis_url, "paid", body=order_webhook())
     granter.run(store.lease(1))
-    for number in range(20):  # each refund is told twice; half of the order in the end
+    for number in range(20):  # each refund comes twice; in the end half of the order is refunded
         accept(redis_url, f"msg-{number}", body=refund_webhook(50 * (1 + number % 10)))
     at_once = Barrier(20)
 

@@ -23,7 +23,7 @@ from workers.timings import DEFAULT_TIMINGS
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
-    """Return the rulebook of the worker, on its file."""
+    """Return the rulebook of the worker, with its file."""
     return watch_in(tmp_path)
 
 
@@ -84,7 +84,7 @@ def test_two_ticks_bring_changed_rules_into_force(redis: Redis, worker: GrantWor
 def test_health_is_unwell_while_the_changed_file_is_broken(
     redis: Redis, worker: GrantWorker, watch: Watch
 ) -> None:
-    """The rules in force still credit, but no worker could start by the file."""
+    """The rules in force still grant, but no worker could start with this file."""
     in_force = f"1 rule, version {watch.version}"
     write(watch.path, "version: 1")
     two_ticks(worker, watch)
@@ -98,7 +98,7 @@ def test_health_is_unwell_while_the_changed_file_is_broken(
 
 
 def two_ticks(worker: GrantWorker, watch: Watch) -> None:
-    """Let as much time pass as there is between two ticks."""
+    """Let the time between two ticks pass."""
     worker.tick()
     watch.clock.seconds += DEFAULT_TIMINGS.tick_seconds
     worker.tick()
@@ -110,7 +110,7 @@ def rules_check(redis: Redis) -> Check:
 
 
 def test_a_tick_removes_only_expired_deliveries_from_the_lists(redis: Redis, worker: GrantWorker) -> None:
-    """What came long ago and was replayed lately is still there, and is still listed."""
+    """A delivery that was received long ago but replayed lately still exists, and is still listed."""
     long_ago = now_ms(redis) - RETAIN.total_seconds() * 1000 - 1
     of_late = long_ago + 60_000
     redis.hset(keys.delivery("replayed"), "status", "granted")
@@ -145,11 +145,11 @@ def test_workers_of_another_queue_are_not_counted(redis: Redis, watch: Watch) ->
 
 
 def test_an_outage_ends_when_nothing_waits(redis: Redis, worker: GrantWorker) -> None:
-    """Who met it was credited by a worker that was on its way; nothing is left to ask Polar with."""
+    """A worker that was under way has granted everything; no request is left that could end the outage."""
     Throttle(redis).pause(60, "Polar answered 502")
     worker.tick()
     assert Throttle(redis).outage() is None
-    assert Throttle(redis).current_pause() is not None  # whoever comes next waits all the same
+    assert Throttle(redis).current_pause() is not None  # the next worker waits nevertheless
 
 
 def test_an_outage_continues_while_something_waits(redis: Redis, redis_url: str, worker: GrantWorker) -> None:

@@ -20,7 +20,7 @@ Event = Mapping[str, Any]
 
 
 class KilledError(BaseException):
-    """The process ends here, as by ``kill -9``: nothing of ours may catch it."""
+    """The process is killed here, as by ``kill -9``: no code of ours may catch it."""
 
 
 class Clock:
@@ -50,7 +50,7 @@ class Stored:
 
 
 class FakeStore:
-    """Inbox, Book and Gate in memory; each method does what the Lua script of its name does."""
+    """Deliveries, Ledger and Throttle in memory; each method does what the Lua script of its name does."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -73,7 +73,7 @@ class FakeStore:
         self.deliveries[delivery_id] = Stored(type=peek_type(body) or "", body=body, due=self._clock.now)
 
     def lease(self, most: int) -> Lease:
-        """Take what is due, unless there is a pause or another one probes."""
+        """Lease what is due, unless there is a pause or another worker is the probe."""
         now = self._clock.now
         if now < self._paused_until or (self.outages and now < self._probed_until):
             return Lease(deliveries=())
@@ -84,7 +84,7 @@ class FakeStore:
         return Lease(deliveries=taken, outages=self.outages)
 
     def reopen(self, *ids: str) -> Lease:
-        """Take these deliveries whatever became of them."""
+        """Lease these deliveries, whatever their status."""
         for delivery_id in ids:
             kept = self.deliveries[delivery_id]
             kept.status, kept.strikes = Status.WAITING, 0
@@ -101,7 +101,7 @@ class FakeStore:
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Freeze what is not frozen yet, where the lease still holds; return what is."""
+        """Freeze what is not frozen yet, if the lease is still valid; return what the ledger has then."""
         return [self._claim(id_, plan, (attempts or {}).get(id_)) for id_, plan in plans]
 
     def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
@@ -123,7 +123,7 @@ class FakeStore:
             self.refunds[plan.subject] = plan.refund
 
     def find_for_plan(self, plan: Plan) -> Standing:
-        """Return what is frozen of all that ``plan`` is about; touches nothing."""
+        """Return what the ledger has for all subjects of ``plan``; changes nothing."""
         subjects = dict.fromkeys(grant.subject for grant in plan.grants)
         linked = [plan.subject, *self.linked.get(plan.subject, [])]
         return Standing(
@@ -148,7 +148,7 @@ class FakeStore:
         self.linked[plan.subject] = [one for one in subjects if one != plan.subject]
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze what is taken back, unless something else has been meanwhile."""
+        """Freeze take-backs, but for those that were computed from an older state of the ledger."""
         for one in claims:
             subject = one.grants[0].subject
             if subject in self.claims:
@@ -175,7 +175,7 @@ class FakeStore:
             linked.append(refund)
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Write down what was taken; what another has settled by now stands."""
+        """Record accepted grants and outcomes; return the deliveries that another worker has by now."""
         for grant in accepted:
             claim = self.claims.get(grant.subject)
             if claim and grant.meter not in claim.settled:
@@ -201,11 +201,11 @@ class FakeStore:
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
 
     def take_request(self) -> bool:
-        """Let every request be made, but during a pause."""
+        """Allow every request except during a pause."""
         return self._clock.now >= self._paused_until
 
     def pause(self, seconds: float, reason: str, cause: PauseCause) -> None:
-        """Let everybody wait; pauses that overlap are one, and the longest holds."""
+        """Make every worker wait; pauses that overlap count as one, and the longest applies."""
         now = self._clock.now
         self.last_pause = (seconds, reason)
         self.outages += now >= self._paused_until
@@ -213,11 +213,11 @@ class FakeStore:
         self._probed_until = now
 
     def release_probe(self) -> None:
-        """Let another be the first to ask."""
+        """Let another worker ask first."""
         self._probed_until = self._clock.now
 
     def end_outage(self) -> None:
-        """Let everybody go on."""
+        """Note that Polar accepts events again."""
         self.outages = 0
         self._probed_until = self._clock.now
 
@@ -238,7 +238,7 @@ class FakePolar:
     events: dict[str, Event] = field(default_factory=dict)
 
     def ingest(self, events: Sequence[Event]) -> None:
-        """Take all of ``events`` or none."""
+        """Accept all of ``events`` or none."""
         self.requests.append(list(events))
         if self.script and (error := self.script.pop(0)):
             raise error

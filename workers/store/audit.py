@@ -50,7 +50,7 @@ class Audit:
         return _newest_first(entries_of(self._claims_of(customer_id)))
 
     def _claims_of(self, customer_id: str) -> Iterator[Claim]:
-        """Return a customer's claims, the oldest fact first, each with its take-backs behind it."""
+        """Return a customer's claims, the oldest fact first, each followed by its take-backs."""
         found: list[Standing] = []
         after, seen = "", set[str]()
         while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:

@@ -27,7 +27,7 @@ class Ledger:
 
     def __init__(self, redis: Redis, *, retain: timedelta) -> None:
         self.tally = Tally()
-        """What this process counts besides; the next settlement writes it to Redis."""
+        """What this process has counted, such as requests to Polar; each settlement writes it to Redis."""
         self._redis = redis
         self._retain = retain
         self._claim = redis.register_script(load_script("claim"))
@@ -45,7 +45,7 @@ class Ledger:
         known = attempts or {}
         rows = [claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans]
         return [
-            # For what was frozen just now the script returns only the time: reading it all back took longest.
+            # For a plan frozen just now the script returns only the time: to read it back was slowest.
             frozen_standing(delivery_id, plan, found)
             if isinstance(found, bytes)
             else read_standing(plan.subject, found)

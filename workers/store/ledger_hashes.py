@@ -48,7 +48,7 @@ def claim_fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
 
 
 def read_standing(subject: str, found: Found) -> Standing:
-    """Return what the ledger has for ``subject``: its claim, those linked to it, and others asked for."""
+    """Return what the ledger has for ``subject``: its claim, linked claims, and others asked for."""
     flat, *others = found
     fields = _decoded(flat)
     read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
@@ -112,7 +112,7 @@ def grant_text(grant: Grant) -> str:
 
 
 def taken_text(rules: Mapping[str, Decimal]) -> str:
-    """Return the text of these amounts: equal amounts have equal texts, for Redis compares them."""
+    """Return these amounts as a text; equal amounts give equal texts, because a script compares them."""
     return " ".join(f"{rule}={units.normalize():f}" for rule, units in sorted(rules.items()))
 
 

@@ -72,13 +72,13 @@ def test_a_damaged_body_is_no_event_and_raises_nothing(damage: str) -> None:
 
 
 def test_dictionary_1_never_changes() -> None:
-    """Bodies that were stored with it could not be read with another: that one would be number 2."""
+    """Bodies stored with it cannot be read with another dictionary: a new one must be number 2."""
     words = b"".join(DICTIONARY.read_bytes().splitlines())
     assert (len(words), zlib.crc32(words)) == (5130, 0x91E1E82B)
 
 
 def test_the_dictionary_contains_no_personal_data() -> None:
-    """Only what every body of its kind has: not one value of a real one that could be a person's."""
+    """It has only what every body has: no value of a recorded webhook that could belong to a person."""
     words = DICTIONARY.read_text()
     for body in map(bytes.decode, REAL.values()):
         for field in ("email", "name", "external_id", "billing_name", "public_name", "id", "customer_id"):

@@ -25,7 +25,7 @@ def test_a_known_option_is_accepted(url: str) -> None:
 
 @given(text=st.text(st.sampled_from(":/@#?[]%=&.0a\u2100"), max_size=12))
 def test_the_client_accepts_every_url_that_the_settings_accept(text: str) -> None:
-    """No URL may pass here and raise something else than ConfigError where the client is made."""
+    """A URL that passes the settings raises nothing but ConfigError when the client is created."""
     try:
         url = Settings(_env_file=None, REDIS_URL=f"redis://{text}").require_redis_url()
     except ValueError:

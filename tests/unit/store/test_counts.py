@@ -44,7 +44,7 @@ def test_every_name_is_a_metric_and_every_metric_has_a_name() -> None:
 
 
 class SomeRedis:
-    """As much of Redis as counts need; while it is away nothing is added."""
+    """The part of Redis that counts use; while it is away, it adds nothing."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -115,7 +115,7 @@ def test_counts_added_during_a_failing_flush_are_neither_lost_nor_doubled() -> N
 
 @pytest.fixture
 def impatient_threads() -> Iterator[None]:
-    """Let threads come between each other as often as they can."""
+    """Make Python switch between threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -124,7 +124,7 @@ def impatient_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("impatient_threads")
 def test_threads_lose_no_counts() -> None:
-    """A worker settles in one thread what it asked Polar for in another."""
+    """A worker settles in one thread while it asks Polar in another."""
     tally, found = Tally(), Counter[str]()
 
     def add_many() -> None:
@@ -156,7 +156,7 @@ def test_a_receiver_that_ends_writes_its_last_counts(some_redis: SomeRedis) -> N
 
 
 def answered(answer: Any) -> dict[str, int]:
-    """Return what is counted of one request, and of its answer (or of none, an error)."""
+    """Return the counts after one request that gets this response, or this error."""
 
     def respond(_request: httpx.Request) -> httpx.Response:
         if isinstance(answer, Exception):

@@ -34,7 +34,7 @@ SHOWN = {"save": "3600 1", "appendfsync": "everysec"}
 
 
 def said(info: Mapping[str, Any], settings: Mapping[str, str] = SHOWN) -> list[str]:
-    """Return faults and doubts of a server that is good but for this."""
+    """Return the errors and warnings for a server that is good except for this."""
     both = {**GOOD, **info}
     return [*find_server_errors(both, settings), *find_server_warnings(both, settings)]
 
@@ -115,7 +115,7 @@ def test_each_refusal_is_explained_and_keeps_redis_own_words(error: Exception, w
 
 
 class Hanging:
-    """A Redis that gives no answer, each time after a while."""
+    """A Redis that never answers: each command ends in a timeout."""
 
     asked = 0
 

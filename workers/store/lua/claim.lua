@@ -2,7 +2,7 @@
 -- that of two workers with different rules only one freezes a plan. A plan without base fields only reads.
 --
 -- plans: {subject, refund = {amount, share}, lease = {delivery, attempt}, base = fields, claims = {{subject, fields}}};
---        refund, lease and base may be missing. `base` has what every claim has, whether it grants anything or not.
+--        refund, lease and base may be missing. `base` is what a fact gets that has only linked claims.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]

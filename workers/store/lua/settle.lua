@@ -4,9 +4,9 @@
 --
 -- accepted: {subject, meter, units}
 -- outcomes: {id, attempt, status, reason, subject, order_id, customer_id}; if the status is `waiting`, the delivery is
---           put off, and after_ms and strike are there, too.
--- bounds:   of the buckets of the histogram of waiting times, in s
--- counted:  what the caller itself has counted, by field of the hash of counts
+--           put off, and the row also has after_ms and strike.
+-- bounds: the upper bounds of the buckets in which waiting times are counted, in s
+-- counted_by_caller: a number for each field of the hash of counts
 -- Returns the ids of the deliveries that another worker has by now.
 local due, audit, pause, outage, probe, counts = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
