@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.deaths import before
+from tests.chaos.crash_points import before
 from tests.support.builders import CUSTOMER, ORDER, refund_webhook, some_id
 from tests.support.cli_session import TWENTY, Desk, assert_one_clear_line, purchase
 from tests.support.crashing_cli import DIED, Fate

@@ -1,4 +1,4 @@
-"""A Polar whose moods last until they change, and who remembers what it was first told under each key."""
+"""A fake Polar with moods, which remembers the first event that it was sent under each key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from workers.errors import PolarError
 
 
 class Mood(StrEnum):
-    """How Polar answers, or whether it is asked at all."""
+    """How Polar answers, or that it is not called at all."""
 
     FINE = "fine"
     AWAY = "away"
@@ -31,24 +31,24 @@ _ANSWERS: Mapping[Mood, PolarError] = {
 
 @dataclass(kw_only=True)
 class MoodyPolar(FakePolar):
-    """Polar, with customers whom it does not know for a while, and events that it stumbles over."""
+    """A fake Polar that does not know some customers for a while, and answers 500 to some events."""
 
     mood: Mood = Mood.FINE
     strangers: set[str] = field(default_factory=set)
     stumbles: set[str] = field(default_factory=set)
-    """Customers and meters."""
+    """Customers and meters to whose events it answers 500."""
     ever_strangers: set[str] = field(default_factory=set)
     ever_stumbled: set[str] = field(default_factory=set)
     first_told: dict[str, Event] = field(default_factory=dict)
     contradictions: list[tuple[Event, Event]] = field(default_factory=list)
-    """What it was told under a key, and what under the same key later."""
+    """The first event under a key, and a different one that was sent later."""
 
     def __post_init__(self) -> None:
         self.known = lambda customer_id: customer_id not in self.strangers
         self.breaks_at = lambda event: not self.stumbles.isdisjoint({event["customer_id"], event["name"]})
 
     def ingest(self, events: Sequence[Event]) -> None:
-        """Take all of ``events`` or none, as the mood is."""
+        """Accept all of ``events`` or none, depending on the mood."""
         for event in events:
             first = self.first_told.setdefault(event["external_id"], event)
             if first != event:
@@ -60,14 +60,14 @@ class MoodyPolar(FakePolar):
             raise UNREACHABLE
 
     def trouble(self, *, strangers: set[str], stumbles: set[str]) -> None:
-        """Know these customers no more, or know them again; likewise with what it stumbles over."""
+        """Toggle the unknown customers, and the customers and meters to whose events it answers 500."""
         self.strangers ^= strangers
         self.stumbles ^= stumbles
         self.ever_strangers |= self.strangers
         self.ever_stumbled |= self.stumbles
 
     def heal(self) -> None:
-        """Be well, and know everybody."""
+        """Accept everything, and know every customer."""
         self.mood = Mood.FINE
         self.strangers.clear()
         self.stumbles.clear()

@@ -1,6 +1,6 @@
-"""Work that can be stopped where a crash hurts, and then goes on, sleeps or dies.
+"""Work that can be stopped at critical points, and then continue, sleep or die.
 
-It runs in a thread of its own, but only one such thread or the test ever moves: a story can be played again.
+It runs in a thread of its own. Only one such thread, or the test, runs at a time, so runs are reproducible.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ class Stop(StrEnum):
     END = "at its end"
 
 
-class Stopped:
-    """Some work that stands still until it is told to go on, and up to where."""
+class StoppableWork:
+    """Work that waits until it is told how far to go."""
 
-    def __init__(self, work: Callable[["Stopped"], object]) -> None:
+    def __init__(self, work: Callable[["StoppableWork"], object]) -> None:
         self._work = work
         self._to = Stop.END
         self._has_begun = False
@@ -37,15 +37,15 @@ class Stopped:
         self.is_over = False
 
     def go_on(self, to: Stop = Stop.END) -> None:
-        """Go on until ``to`` is reached, or the end."""
-        if self.is_over:  # an error may have ended it: nobody would answer
+        """Continue up to ``to`` or the end."""
+        if self.is_over:  # after an error there is no thread that would answer
             return
         self._to = to
         if self._has_begun:
             self._go.release()
             self._back.acquire()
         elif to is Stop.END:
-            self._run()  # all at once: a thread would only cost time
+            self._run()  # without a stop no thread is needed
         else:
             self._has_begun = True
             Thread(target=self._run, daemon=True).start()
@@ -54,14 +54,14 @@ class Stopped:
             raise self._error
 
     def kill(self) -> None:
-        """End here and now."""
+        """End at once."""
         self._killed = True
         if self._has_begun:
             self.go_on()
         self.is_over = True
 
     def at(self, stop: Stop) -> None:
-        """Stop here if this is as far as it goes."""
+        """Wait here if this is the stop to reach."""
         if stop is self._to:
             self._back.release()
             self._go.acquire()

@@ -1,8 +1,8 @@
-"""A crash at every boundary: whoever dies there, whenever, an ordinary worker brings it to one credit.
+"""A process dies or freezes at each boundary, and an ordinary worker then makes each credit exactly once.
 
-The order of these stories crosses every script that touches credit: two meters, a bonus of the
-customer's, and a refund that came before it. Real processes die by ``os._exit``; what they leave is
-searched for how long it may lie, and then made due, as time would.
+The order of these tests crosses every script that touches credits: two meters, a bonus for the customer, and
+a refund that arrives before the order. Real processes die by ``os._exit``. The tests check that everything
+left is due within two minutes, and then make it due at once.
 """
 
 import os
@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from app.demo.polar import Polar, create_app
 from app.receiver.signature import sign
 from app.receiver.webhooks import WebhookEndpoint
-from tests.chaos.deaths import DEATHS, DOWN, Death, before
+from tests.chaos.crash_points import CRASH_POINTS, DOWN, CrashPoint, before
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.crashing_cli import DIED, Fate
 from tests.support.doomed_cli import doomed
@@ -67,30 +67,30 @@ Organization = tuple[Starlette, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """A Polar that serves, and the commands, on a Redis that is empty at first."""
+    """A Polar that serves, and the commands, on an empty Redis."""
 
     redis: Redis
     polar: Polar
     credits: Credits
 
     def receive(self, delivery_id: str, body: bytes) -> str:
-        """Let a webhook come; return what a receiver makes of it."""
+        """Receive a webhook; return its disposition."""
         (disposition,) = accept(self.credits.settings["REDIS_URL"], delivery_id, body=body)
         return disposition.value
 
     def follow(self, rules: str) -> None:
-        """Write the rules anew."""
+        """Write the rules file."""
         (self.credits.folder / "rules.yaml").write_text(rules)
 
     def work(self) -> None:
-        """Let an ordinary worker do what is due."""
+        """Run an ordinary worker until nothing is due."""
         done = self.credits.run(*WORK)
         assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
 def organization() -> Iterator[Organization]:
-    """Yield a server that all tests share, each with a Polar of its own behind it."""
+    """Yield a server that all tests share; each test puts a Polar of its own behind it."""
     app = create_app(some_polar())
     with running(app) as url:
         yield app, url
@@ -98,7 +98,7 @@ def organization() -> Iterator[Organization]:
 
 @pytest.fixture
 def shop(organization: Organization, redis: Redis, redis_url: str, tmp_path: Path) -> Shop:
-    """Return a shop to which a refund has come, but not yet its order; nobody has worked."""
+    """Return a shop that has received a refund but not its order; no worker has run."""
     app, url = organization
     polar = app.state.polar = some_polar()
     polar.add_meter("images")
@@ -109,19 +109,21 @@ def shop(organization: Organization, redis: Redis, redis_url: str, tmp_path: Pat
 
 @pytest.fixture
 def due(shop: Shop) -> Shop:
-    """Return a shop to which the order has come as well."""
+    """Return a shop that has received the order as well."""
     shop.receive(PURCHASE, PURCHASED)
     return shop
 
 
-@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS)
-def test_a_worker_that_dies_anywhere_leaves_all_that_the_next_one_needs(due: Shop, death: Death) -> None:
-    lead_up_to(death, due)
-    command = REPLAY if death.in_replay else WORK
-    with doomed(due.credits, Fate.DIE, death.boundary, *command) as dying:
+@pytest.mark.parametrize("crash_point", CRASH_POINTS.values(), ids=CRASH_POINTS)
+def test_a_worker_that_dies_anywhere_leaves_all_that_the_next_one_needs(
+    due: Shop, crash_point: CrashPoint
+) -> None:
+    lead_up_to(crash_point, due)
+    command = REPLAY if crash_point.in_replay else WORK
+    with doomed(due.credits, Fate.DIE, crash_point.boundary, *command) as dying:
         assert dying.process.wait(60) == DIED, dying.said
-    if death.events is not None:
-        assert len(due.polar.events) == death.events
+    if crash_point.events is not None:
+        assert len(due.polar.events) == crash_point.events
     assert_due_within_two_minutes(due.redis)
     let_time_pass(due.redis)
     due.work()
@@ -134,7 +136,7 @@ def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_h
     assert_receiver_dies(shop, before(WebhookEndpoint._confirm))
     shop.work()
     assert_one_credit(shop)
-    assert shop.receive(PURCHASE, PURCHASED) == "duplicate"  # Polar had no answer, and sends it again
+    assert shop.receive(PURCHASE, PURCHASED) == "duplicate"  # without an answer, Polar sends it again
     shop.work()
     assert_one_credit(shop)
 
@@ -142,7 +144,7 @@ def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_h
 def test_a_receiver_that_dies_before_it_stored_the_delivery_has_not_said_that_it_did(shop: Shop) -> None:
     assert_receiver_dies(shop, before(Intake.accept))
     assert not shop.redis.exists(keys.delivery(PURCHASE))
-    assert shop.receive(PURCHASE, PURCHASED) == "accepted"  # Polar had no answer, and sends it again
+    assert shop.receive(PURCHASE, PURCHASED) == "accepted"  # without an answer, Polar sends it again
     shop.work()
     assert_one_credit(shop)
 
@@ -167,7 +169,7 @@ def test_a_burst_works_on_what_is_due_though_the_only_job_has_lost_its_hash(due:
 
 
 def test_a_job_that_this_version_does_not_know_costs_nobody_a_credit(shop: Shop) -> None:
-    """While it waits, no other is queued: the tick sees to that once it is gone."""
+    """While it waits, no drain job is queued; the tick queues one when it is gone."""
     queue = Queue("credits", connection=shop.redis, serializer=JSONSerializer)
     shop.redis.delete(QUEUE)
     unknown = queue.enqueue("workers.jobs.of_another_version")
@@ -183,7 +185,7 @@ FROZEN = ("delivery leased", "claim written", "request allowed", "answer receive
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_worker_frozen_past_its_lease_gives_nothing_more_when_it_wakes(due: Shop, name: str) -> None:
-    with doomed(due.credits, Fate.FREEZE, DEATHS[name].boundary, *WORK) as frozen:
+    with doomed(due.credits, Fate.FREEZE, CRASH_POINTS[name].boundary, *WORK) as frozen:
         _, status = os.waitpid(frozen.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status), frozen.said
         assert_due_within_two_minutes(due.redis)
@@ -195,24 +197,24 @@ def test_a_worker_frozen_past_its_lease_gives_nothing_more_when_it_wakes(due: Sh
     assert_one_credit(due)
 
 
-def lead_up_to(death: Death, shop: Shop) -> None:
-    """Let happen what must have been for this death."""
-    if death.in_outage:
-        shop.polar.faults.extend(DOWN * 100)  # a slow worker may ask again once its pause is over
+def lead_up_to(crash_point: CrashPoint, shop: Shop) -> None:
+    """Bring the shop to the state that this crash point needs."""
+    if crash_point.in_outage:
+        shop.polar.faults.extend(DOWN * 100)  # a slow worker may send again when its pause is over
         shop.work()
         shop.polar.faults.clear()
         let_time_pass(shop.redis)
-    if death.in_replay:  # a delivery that was skipped: nothing but the replay knows that it is due again
+    if crash_point.in_replay:  # the delivery is skipped first, so that only the replay makes it due again
         shop.follow(NO_RULES)
         shop.work()
         shop.follow(RULES)
-    shop.polar.faults.extend(death.answers)
+    shop.polar.faults.extend(crash_point.answers)
 
 
-def assert_receiver_dies(shop: Shop, death: Death) -> None:
-    """Let a receiver take the purchase and die of it, without an answer."""
+def assert_receiver_dies(shop: Shop, crash_point: CrashPoint) -> None:
+    """Send the purchase to a receiver that dies of it and gives no answer."""
     headers = sign(SECRET, PURCHASE, int(time.time()), PURCHASED)
-    with doomed(shop.credits, Fate.DIE, death.boundary, "serve") as dying:
+    with doomed(shop.credits, Fate.DIE, crash_point.boundary, "serve") as dying:
         url = f"{dying.url()}/webhooks/polar"
         with pytest.raises(httpx.TransportError):
             httpx.post(url, content=PURCHASED, headers=headers, timeout=30)
@@ -229,19 +231,19 @@ def is_idle(redis: Redis) -> bool:
 
 
 def let_time_pass(redis: Redis) -> None:
-    """Let leases, pauses and probes end, as time would."""
+    """End all leases, pauses and probes."""
     let_leases_end(redis)
     let_pause_end(redis)
     redis.delete(keys.PROBE)
 
 
 def let_rq_forget(redis: Redis) -> None:
-    """Take away whatever RQ knows of workers and jobs, as an hour would."""
+    """Delete everything that RQ stores about workers and jobs."""
     redis.delete(*redis.scan_iter("rq:*"))
 
 
 def assert_due_within_two_minutes(redis: Redis) -> None:
-    """Nothing that waits is forgotten, nor put off, nor held up for longer."""
+    """Every waiting delivery is due within two minutes, and no pause or probe lasts longer."""
     waiting = cast(list[bytes], redis.zrange(keys.deliveries(Status.WAITING), 0, -1))
     due = dict(cast(list[tuple[bytes, float]], redis.zrange(keys.DUE, 0, -1, withscores=True)))
     assert set(due) == set(waiting)
@@ -252,7 +254,7 @@ def assert_due_within_two_minutes(redis: Redis) -> None:
 
 
 def assert_one_credit(shop: Shop) -> None:
-    """At Polar, in the ledger and in the audit trail there is each credit once, and nothing is left to do."""
+    """Polar, ledger and audit trail have each credit once, and no work is left."""
     assert len(shop.polar.events) == len(ONE_CREDIT)
     assert {one["external_id"]: one["metadata"]["units"] for one in shop.polar.events} == ONE_CREDIT
     trail = cast(list[tuple[bytes, dict[bytes, bytes]]], shop.redis.xrange(keys.AUDIT))
@@ -260,7 +262,7 @@ def assert_one_credit(shop: Shop) -> None:
     assert sorted(audited) == sorted(ONE_CREDIT)
     purchase, refund = DeliveryStore(shop.redis).get([PURCHASE, REFUND])
     assert purchase.status is Status.GRANTED
-    # Who worked on both at once has taken something back for the refund, who had it first has not.
+    # A worker that had both at once has taken credits back for the refund; else the refund was skipped.
     assert refund.status in {Status.GRANTED, Status.SKIPPED}
     assert is_idle(shop.redis)
     assert shop.redis.zcard(keys.deliveries(Status.WAITING)) == 0

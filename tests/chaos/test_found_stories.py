@@ -1,17 +1,17 @@
-"""Stories that once led the model to a bug, or to one that was planted: each is played again every time.
+"""Sequences of steps with which the model once found a bug, real or planted; each is a regression test.
 
-When the model finds another, its shortest story goes here, as it was printed.
+When the model finds another, add the shortest sequence here, as it was printed.
 """
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.cast import ALL
-from tests.chaos.plots import Change
+from tests.chaos.model_data import ALL
 from tests.chaos.polar import Mood
+from tests.chaos.scenarios import Change
 from tests.chaos.stops import Stop
-from tests.chaos.test_model import Exact
+from tests.chaos.test_model import ExactCredits
 from workers.core.delivery import Status
 from workers.timings import DEFAULT_TIMINGS
 
@@ -21,16 +21,18 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture
-def story() -> Iterator[Exact]:
-    """Yield a story that begins; at its end everything must hold, now and when all is well again."""
-    state = Exact()
+def story() -> Iterator[ExactCredits]:
+    """Yield a machine without steps; check every promise after the test, and again when all work is done."""
+    state = ExactCredits()
     yield state
     state.what_is_promised_holds()
     state.teardown()
 
 
-def oversleeps(story: Exact, *what: str, until: Stop, change: Change, is_replayed: bool = False) -> None:
-    """Let A sleep upon ``what`` while B, to whom something changes, comes and does it all."""
+def oversleeps(
+    story: ExactCredits, *what: str, until: Stop, change: Change, is_replayed: bool = False
+) -> None:
+    """Let A sleep with ``what`` while something changes and B does all the work."""
     story.oversleep(
         what=set(what),
         copy="a",
@@ -47,7 +49,7 @@ by_lease_or_replay = pytest.mark.parametrize("is_replayed", [False, True], ids=[
 
 @by_lease_or_replay
 def test_a_sleeper_freezes_nothing_that_another_has_skipped_by_newer_rules(
-    story: Exact, *, is_replayed: bool
+    story: ExactCredits, *, is_replayed: bool
 ) -> None:
     change = Change(file="nothing", news=None)
     oversleeps(story, "order 1", until=Stop.BEFORE_CLAIM, change=change, is_replayed=is_replayed)
@@ -57,14 +59,16 @@ def test_a_sleeper_freezes_nothing_that_another_has_skipped_by_newer_rules(
 @by_lease_or_replay
 @pytest.mark.parametrize("until", [Stop.CLAIMED, Stop.BEFORE_SENDING, Stop.SENT, Stop.BEFORE_SETTLING])
 def test_a_sleeper_has_no_say_in_what_becomes_of_a_delivery(
-    story: Exact, until: Stop, *, is_replayed: bool
+    story: ExactCredits, until: Stop, *, is_replayed: bool
 ) -> None:
     change = Change(file="other amounts", news=None)
     oversleeps(story, "order 1", until=until, change=change, is_replayed=is_replayed)
     assert story.service.store.deliveries["order 1/a"].status is Status.GRANTED
 
 
-def test_a_sleepers_skip_by_old_rules_leaves_what_another_has_claimed_and_waits_with(story: Exact) -> None:
+def test_a_sleepers_skip_by_old_rules_leaves_what_another_has_claimed_and_waits_with(
+    story: ExactCredits,
+) -> None:
     story.change_rules("A", "nothing")
     story.tell("order 1", "a")
     story.work("A", Stop.BEFORE_SETTLING)
@@ -75,7 +79,7 @@ def test_a_sleepers_skip_by_old_rules_leaves_what_another_has_claimed_and_waits_
     assert story.service.store.deliveries["order 1/a"].status is Status.WAITING
 
 
-def test_what_ended_as_a_failure_is_not_ended_again_by_a_sleeper(story: Exact) -> None:
+def test_what_ended_as_a_failure_is_not_ended_again_by_a_sleeper(story: ExactCredits) -> None:
     oversleeps(
         story,
         "order 1",
@@ -88,14 +92,16 @@ def test_what_ended_as_a_failure_is_not_ended_again_by_a_sleeper(story: Exact) -
 
 @pytest.mark.parametrize("until", [Stop.BEFORE_TAKING_BACK, Stop.TAKEN_BACK, Stop.BEFORE_SETTLING])
 @pytest.mark.parametrize("news", ["refund 1: 225", "refund 1: all", "revoke 1", "revoke 1: images"])
-def test_two_workers_together_take_back_no_more_than_may_be(story: Exact, until: Stop, news: str) -> None:
+def test_two_workers_together_take_back_no_more_than_may_be(
+    story: ExactCredits, until: Stop, news: str
+) -> None:
     story.tell("order 1", "a")
     story.work_to_the_end("C")
     oversleeps(story, "refund 1: 300", until=until, change=Change(file=None, news=news))
 
 
-def test_a_sleeper_that_lost_its_refund_takes_back_no_second_time(story: Exact) -> None:
-    """It comes between another's claim of the order and the taking back that follows."""
+def test_a_sleeper_that_lost_its_refund_takes_back_no_second_time(story: ExactCredits) -> None:
+    """It works between another worker's claim of the order and the take-back that follows."""
     story.refund("refund 1: all", "a")
     story.tell("new Ann", "a")
     story.work("B", Stop.BEFORE_CLAIM)
@@ -107,7 +113,7 @@ def test_a_sleeper_that_lost_its_refund_takes_back_no_second_time(story: Exact) 
     story.work_to_the_end("A")
 
 
-def test_refunds_in_any_order_take_back_what_the_highest_says(story: Exact) -> None:
+def test_refunds_in_any_order_take_back_what_the_highest_says(story: ExactCredits) -> None:
     for name in ("refund 1: all", "refund 1: 225", "refund 2: 700, which is all", "refund 2: more than all"):
         story.refund(name, "a")
     story.tell_many({"order 1", "order 2 told late"}, "a")
@@ -116,22 +122,22 @@ def test_refunds_in_any_order_take_back_what_the_highest_says(story: Exact) -> N
     story.work_to_the_end("A")
 
 
-def test_an_event_that_polar_stumbles_over_is_parked_at_the_sixth_time(story: Exact) -> None:
+def test_an_event_that_fails_alone_six_times_fails_its_delivery(story: ExactCredits) -> None:
     story.stumble(what={"new Ann"}, stone="Ann", name="A", rounds=7, copy="a")
     assert story.service.store.deliveries["new Ann/a"].status is Status.FAILED
 
 
-def test_a_refund_waits_together_with_the_order_that_polar_stumbles_over(story: Exact) -> None:
+def test_a_refund_waits_together_with_the_order_that_polar_stumbles_over(story: ExactCredits) -> None:
     story.stumble(what={"order 1"}, stone="Ann", name="A", rounds=2, copy="a")
     story.stumble(what={"refund 1: all"}, stone="Ann", name="A", rounds=1, copy="a")
 
 
-def test_an_order_with_one_event_that_passes_and_one_that_breaks_waits(story: Exact) -> None:
+def test_an_order_with_one_event_that_passes_and_one_that_breaks_waits(story: ExactCredits) -> None:
     story.stumble(what={"order 1"}, stone="images", name="A", rounds=1, copy="a")
     assert story.service.store.deliveries["order 1/a"].status is Status.WAITING
 
 
-def test_a_replay_gives_back_all_patience(story: Exact) -> None:
+def test_a_replay_starts_with_all_retries(story: ExactCredits) -> None:
     story.stumble(what={"new Ann"}, stone="Ann", name="A", rounds=7, copy="a")
     story.workers["A"].begin(story.service.reopen("new Ann/a"))
     story.work_to_the_end("A")
@@ -139,12 +145,14 @@ def test_a_replay_gives_back_all_patience(story: Exact) -> None:
 
 
 @pytest.mark.parametrize("requests", [1, 2, 3, 4])
-def test_a_rate_limit_after_what_broke_lasts_as_long_as_polar_says(story: Exact, requests: int) -> None:
+def test_a_rate_limit_after_what_broke_lasts_as_long_as_polar_says(
+    story: ExactCredits, requests: int
+) -> None:
     what = {"order 1", "new Ann", "new Ben"}
     story.turn(what=what, copy="a", name="A", requests=requests, mood=Mood.LIMITED)
 
 
-def test_one_stranger_among_many_fails_alone(story: Exact) -> None:
+def test_one_stranger_among_many_fails_alone(story: ExactCredits) -> None:
     story.forget_customer_or_not("Ben")
     story.tell_many(set(ALL), "a")
     story.work_to_the_end("A")
@@ -153,7 +161,7 @@ def test_one_stranger_among_many_fails_alone(story: Exact) -> None:
     assert kept["order 3/a"].status is Status.FAILED
 
 
-def test_a_backfilled_order_that_was_credited_and_forgotten_is_no_second_credit(story: Exact) -> None:
+def test_a_backfilled_order_that_was_credited_and_forgotten_is_no_second_credit(story: ExactCredits) -> None:
     story.tell_many({"order 1", "order 2", "order 4"}, "a")
     story.work_to_the_end("A")
     story.expire()
@@ -163,7 +171,9 @@ def test_a_backfilled_order_that_was_credited_and_forgotten_is_no_second_credit(
     assert story.service.store.deliveries["order 4/backfilled"].status is Status.SKIPPED
 
 
-def test_a_backfilled_renewal_is_credited_although_its_subscription_has_ended_since(story: Exact) -> None:
+def test_a_backfilled_renewal_is_credited_although_its_subscription_has_ended_since(
+    story: ExactCredits,
+) -> None:
     story.backfill("order 4")
     story.work_to_the_end("A")
     assert story.service.store.deliveries["order 4/backfilled"].status is Status.GRANTED

@@ -1,4 +1,4 @@
-"""Polar away for two days, or our token refused: thousands wait, nobody is blamed, all are credited after."""
+"""Polar is away or refuses our token for two days: thousands wait, none fails, all are credited."""
 
 from collections import Counter
 from datetime import timedelta
@@ -14,7 +14,7 @@ from workers.timings import DEFAULT_TIMINGS
 
 _ORDERS = 2_000
 _TWO_DAYS = timedelta(days=2)
-_LOOKS = 2 * 24 * 6  # of a worker, every ten minutes: each finds the last pause over
+_LOOKS = 2 * 24 * 6  # a worker works every ten minutes, when the last pause is over
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("quiet")]
 
@@ -52,20 +52,22 @@ def statuses(shop: Shop) -> Counter[Status]:
     ],
     ids=["away", "token revoked and replaced", "500s", "one after the other"],
 )
-def test_two_days_without_polar_park_nothing_and_all_are_credited_once_it_is_back(moods: list[Mood]) -> None:
+def test_two_days_without_polar_fail_no_delivery_and_all_are_credited_then(
+    moods: list[Mood],
+) -> None:
     shop, polar = closed_shop(*moods)
     assert statuses(shop) == {Status.WAITING: _ORDERS}
     assert {one.strikes for one in shop.store.deliveries.values()} == {0}
-    assert len(polar.requests) < _LOOKS + 100  # one a look, and a few to see that it is no event's fault
+    assert len(polar.requests) < _LOOKS + 100  # one at a time, and a few to rule out an event at fault
     shares = [len(shop.work()) for _ in range(_ORDERS // DEFAULT_TIMINGS.deliveries_per_lease + 2)]
-    assert shares[0] == 1  # the probe, as small as can be after so long
+    assert shares[0] == 1  # the probe, which is smallest after a long outage
     assert statuses(shop) == {Status.GRANTED: _ORDERS}
     assert len(polar.events) == _ORDERS
     assert {polar.balance(some_id(number)) for number in range(1, _ORDERS + 1, 100)} == {10}
 
 
 def test_what_waited_for_two_days_is_credited_before_what_comes_after() -> None:
-    """In the order of their turns: who was tried in vain stands where the others were that came then."""
+    """Deliveries are leased in the order in which they are due, which a failed attempt moves."""
     shop, _ = closed_shop(Mood.AWAY)
     late = {f"late-{number}" for number in range(10)}
     for number, delivery_id in enumerate(sorted(late)):

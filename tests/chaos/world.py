@@ -1,7 +1,4 @@
-"""The model's world: what a webhook tells, and what a rules file makes of it; known without the core.
-
-Subjects are spelled out, as they stand in Redis; what a file gives is worked out from its lines.
-"""
+"""The model's own view of webhooks and rules: what each should earn, computed without the core."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,16 +9,16 @@ from typing import Any
 from config.rules import Rules
 from tests.support.builders import PRODUCT, rule, rules_of
 
-CENTS = 900  # a third of it is no round number of credits
+CENTS = 900  # a third of it is not a round number of credits
 LATER = "2026-11-02T00:00:00Z"
 
 Amounts = dict[str, dict[str, Decimal]]
-"""By meter, by rule."""
+"""Units by meter and rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """A webhook, and what it is to the rules; a refund has no trigger."""
+class SentWebhook:
+    """A webhook, and the facts that rules look at; a refund has no trigger."""
 
     body: bytes
     subject: str
@@ -33,21 +30,21 @@ class Told:
     """Whether it happened at ``LATER`` or after."""
     is_readable: bool = True
     refunded_cents: int = 0
-    """Of the order, all told."""
+    """The refunded amount of the order, in total."""
     revokes: str = ""
-    """The meter on which a person takes all of the order's credits back; ``*`` for every meter."""
+    """The meter on which a manual revoke takes the order's credits back; ``*`` for every meter."""
     is_full: bool = False
-    """Whether Polar says that all of it has been refunded, whatever the cents."""
+    """Whether Polar calls the order fully refunded, whatever the amount."""
 
     @property
     def share(self) -> Fraction:
-        """Return how much of the order has been refunded."""
+        """Return the refunded share of the order."""
         return Fraction(1) if self.is_full else min(Fraction(1), Fraction(self.refunded_cents, CENTS))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One rule of a file; a broken one has an amount that cannot be worked out."""
+class RuleSpec:
+    """One rule of a file; the amount of a broken one cannot be computed."""
 
     name: str
     gives: Mapping[str, str]
@@ -60,7 +57,7 @@ class Line:
     ends: str = ""
 
     def text(self) -> str:
-        """Return the line as it stands in a rules file."""
+        """Return the rule in YAML."""
         others: dict[str, Any] = {"triggers": self.triggers}
         others |= {"once_per": "customer"} if self.once else {}
         others |= {"on_refund": "revoke"} if self.revokes else {}
@@ -72,26 +69,26 @@ class Line:
         }
         return rule(self.name, amount, **others)
 
-    def is_for(self, told: Told) -> bool:
-        """Say whether it credits ``told``; its window begins or ends at ``LATER``."""
+    def is_for(self, sent: SentWebhook) -> bool:
+        """Return whether the rule credits ``sent``; its window begins or ends at ``LATER``."""
         return (
-            told.trigger in self.triggers
-            and (not self.products or told.product_id in self.products)
-            and (not self.begins or told.is_late)
-            and (not self.ends or not told.is_late)
+            sent.trigger in self.triggers
+            and (not self.products or sent.product_id in self.products)
+            and (not self.begins or sent.is_late)
+            and (not self.ends or not sent.is_late)
         )
 
-    def subject(self, told: Told) -> str:
-        """Return what it would credit ``told`` by: the fact, or this rule and the customer."""
-        is_own = self.once or told.trigger == "customer.created"
-        return f"credits:customer:{told.customer_id}:{self.name}" if is_own else told.subject
+    def subject(self, sent: SentWebhook) -> str:
+        """Return the subject of its grants: the fact, or the customer with this rule."""
+        is_own = self.once or sent.trigger == "customer.created"
+        return f"credits:customer:{sent.customer_id}:{self.name}" if is_own else sent.subject
 
 
 @dataclass(frozen=True)
-class File:
-    """A rules file; what it wants is worked out here, not by the core."""
+class RulesFile:
+    """A rules file; its grants are computed here, not by the core."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[RuleSpec, ...]
     credit_from: str | None = None
     rules: Rules = field(init=False, repr=False)
 
@@ -99,23 +96,23 @@ class File:
         rules = rules_of(*(line.text() for line in self.lines), credit_from=self.credit_from)
         object.__setattr__(self, "rules", rules)
 
-    def wants(self, told: Told) -> dict[str, Amounts] | None:
-        """Return by subject what ``told`` is worth; None if that cannot be worked out."""
-        if not told.is_readable:
+    def expects(self, sent: SentWebhook) -> dict[str, Amounts] | None:
+        """Return the expected amounts for ``sent`` by subject; None if they cannot be computed."""
+        if not sent.is_readable:
             return None
-        wanted: dict[str, Amounts] = {}
-        for line in self._for(told):
+        expected: dict[str, Amounts] = {}
+        for line in self._for(sent):
             if line.broken:
                 return None
             for meter, units in line.gives.items():
-                amounts = wanted.setdefault(line.subject(told), {})
+                amounts = expected.setdefault(line.subject(sent), {})
                 amounts.setdefault(meter, {})[line.name] = Decimal(units)
-        return wanted
+        return expected
 
-    def revokes(self, told: Told) -> set[str]:
-        """Return the rules for ``told`` whose credits a refund takes back."""
-        return {line.name for line in self._for(told) if line.revokes}
+    def revokes(self, sent: SentWebhook) -> set[str]:
+        """Return the rules for ``sent`` whose credits a refund takes back."""
+        return {line.name for line in self._for(sent) if line.revokes}
 
-    def _for(self, told: Told) -> Iterator[Line]:
-        is_too_early = self.credit_from and not told.is_late
-        return (line for line in self.lines if not is_too_early and line.is_for(told))
+    def _for(self, sent: SentWebhook) -> Iterator[RuleSpec]:
+        is_too_early = self.credit_from and not sent.is_late
+        return (line for line in self.lines if not is_too_early and line.is_for(sent))

@@ -1,4 +1,4 @@
-"""The command ``credits``, real but for one boundary in its own code, where it dies or freezes.
+"""The command ``credits``, changed only to die or freeze at one point in its own code.
 
 ``python -m tests.support.crashing_cli die after workers.store.ledger:Ledger.claim work --burst``
 """
@@ -14,21 +14,21 @@ from typing import Any
 
 from app.cli import main
 
-DIED = 9  # no other end of the command has this status
+DIED = 9  # the command never exits with this status otherwise
 
 
 class Fate(StrEnum):
-    """What befalls the command at its boundary."""
+    """What happens to the command at its boundary."""
 
     DIE = "die"
-    """It is gone at once, as by SIGKILL: nothing is closed, said or given back."""
+    """It exits at once, as by SIGKILL: nothing is closed or logged."""
     FREEZE = "freeze"
-    """It stands still until somebody wakes it, and goes on as if nothing had been."""
+    """It stops until SIGCONT, and then continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """A moment: when a method (``module:Class.method``) is first called, or has first returned."""
+    """The moment before a method (``module:Class.method``) is first called, or after it first returns."""
 
     when: str  # before | after
     method: str
@@ -39,20 +39,20 @@ def name_of(method: Callable[..., object]) -> str:
     return f"{method.__module__}:{method.__qualname__}"
 
 
-def befall(fate: Fate, boundary: Boundary) -> None:
-    """Let this process meet its fate at ``boundary``."""
+def apply_fate(fate: Fate, boundary: Boundary) -> None:
+    """Make this process die or freeze at ``boundary``."""
     module, _, path = boundary.method.partition(":")
     class_name, _, name = path.partition(".")
     owner = getattr(import_module(module), class_name)
     method = getattr(owner, name)
-    meet = _die if fate is Fate.DIE else _freeze_once()
+    act = _die if fate is Fate.DIE else _freeze_once()
 
     def called(*args: Any, **kwargs: Any) -> Any:
         if boundary.when == "before":
-            meet()
+            act()
         answer = method(*args, **kwargs)
         if boundary.when == "after":
-            meet()
+            act()
         return answer
 
     setattr(owner, name, called)
@@ -74,6 +74,6 @@ def _freeze_once() -> Callable[[], None]:
 
 if __name__ == "__main__":
     _, fate_, when_, method_, *rest = sys.argv
-    befall(Fate(fate_), Boundary(when=when_, method=method_))
+    apply_fate(Fate(fate_), Boundary(when=when_, method=method_))
     sys.argv = ["credits", *rest]
     main()

@@ -12,7 +12,7 @@ from tests.support.processes import Credits, Running
 
 @contextmanager
 def doomed(credits_: Credits, fate: Fate, boundary: Boundary, *args: str) -> Iterator[Running]:
-    """Run a command that meets its fate at ``boundary``; after the block it is dead in any case."""
+    """Run a command that dies or freezes at ``boundary``; it is killed after the block."""
     log = credits_.folder / f"doomed-{uuid4().hex}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(

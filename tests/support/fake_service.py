@@ -1,4 +1,4 @@
-"""A whole service on fakes, and what may befall its workers."""
+"""A whole service on fakes, and helpers that crash or delay its workers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ def limited(seconds: float) -> PolarRateLimitedError:
 
 
 class Shop:
-    """A store, a Polar and a worker that works when it is told to."""
+    """A store, a Polar, and a worker that works on demand."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -47,7 +47,7 @@ class Shop:
 
     @property
     def granter(self) -> Granter:
-        """Return a worker that has just started, with the rules that are in force now."""
+        """Return the granter of a new worker with the current rules."""
         store = self.store
         return Granter(
             deliveries=store,
@@ -63,7 +63,7 @@ class Shop:
         self.store.accept(delivery_id, body)
 
     def tell(self, body: bytes) -> Outcome:
-        """Receive one webhook, work on all that is due, and return what became of that one."""
+        """Receive one webhook, work on everything due, and return the outcome of that one."""
         delivery_id = f"msg-{len(self.store.deliveries) + 1}"
         self.receive(delivery_id, body)
         return self.work()[delivery_id]
@@ -73,7 +73,7 @@ class Shop:
         return [self.store.find_for_plan(plan) for plan in plans]
 
     def work(self) -> dict[str, Outcome]:
-        """Do one worker's share; return what became of each delivery in it."""
+        """Work on one lease; return the outcomes by delivery id."""
         outcomes = self.granter.run(self.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
         return {outcome.delivery_id: outcome for outcome in outcomes}
 
@@ -82,7 +82,7 @@ class Shop:
         return {one.delivery_id: one for one in self.granter.run(self.store.reopen(*ids))}
 
     def status(self, delivery_id: str) -> Status:
-        """Return what has become of a delivery."""
+        """Return the status of a delivery."""
         return self.store.deliveries[delivery_id].status
 
 
@@ -95,7 +95,7 @@ def shop_with(*bodies: bytes, rules: Rules = TEN) -> Shop:
 
 
 def purchases(count: int) -> list[bytes]:
-    """Return webhooks of orders of their own, each by a customer of its own."""
+    """Return webhooks of different orders, each by a different customer."""
     return [order_webhook(id=some_id(n), customer_id=some_id(n)) for n in range(1, count + 1)]
 
 
@@ -107,23 +107,23 @@ def sold(rules: Rules = HUNDRED) -> Shop:
 
 
 def taken_back(shop: Shop) -> list[str]:
-    """Return the keys of what was taken back of the usual order, without what they all begin with."""
+    """Return the keys of the usual order's take-backs, without their common prefix."""
     return [key.removeprefix(f"credits:refund:{ORDER}:") for key in shop.polar.events if ":refund:" in key]
 
 
 def crash(shop: Shop, work: Callable[[], object] | None = None) -> None:
-    """Let a worker die in the midst of its work, and its lease run out."""
+    """Let a worker die during its work, and its lease end."""
     with pytest.raises(KilledError):
         (work or shop.work)()
     shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
 
 
 def nothing() -> None:
-    """Let nothing happen."""
+    """Do nothing."""
 
 
-class BookWith:
-    """A shop's book; to this worker alone something happens before it takes back, or settles."""
+class LedgerWith:
+    """A shop's ledger; calls a function before this worker takes back, or settles."""
 
     def __init__(
         self,
@@ -139,33 +139,35 @@ class BookWith:
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Claim as always."""
+        """Claim as usual."""
         return self._store.claim(plans, attempts)
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Take back, if nothing keeps us from it; what happens before happens once."""
+        """Call the function once, then take back."""
         happens, self._before_taking_back = self._before_taking_back, nothing
         happens()
         self._store.take_back(claims)
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Settle, if nothing keeps us from it."""
+        """Call the function, then settle."""
         self._before_settling()
         return self._store.settle(accepted, outcomes)
 
 
 def work_but_before_settling(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:
-    """Do one worker's share; something happens between Polar's answer and the settlement."""
-    return _work_with(shop, BookWith(shop, before_settling=happens))
+    """Work on one lease; ``happens`` is called between Polar's answer and the settlement."""
+    return _work_with(shop, LedgerWith(shop, before_settling=happens))
 
 
 def work_but_before_taking_back(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:
-    """Do one worker's share; something happens when it has worked out what a refund takes back."""
-    return _work_with(shop, BookWith(shop, before_taking_back=happens))
+    """Work on one lease; ``happens`` is called between computing and claiming a take-back."""
+    return _work_with(shop, LedgerWith(shop, before_taking_back=happens))
 
 
-def _work_with(shop: Shop, book: BookWith) -> dict[str, Outcome]:
-    outcomes = replace(shop.granter, ledger=book).run(shop.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
+def _work_with(shop: Shop, ledger: LedgerWith) -> dict[str, Outcome]:
+    outcomes = replace(shop.granter, ledger=ledger).run(
+        shop.store.lease(DEFAULT_TIMINGS.deliveries_per_lease)
+    )
     return {outcome.delivery_id: outcome for outcome in outcomes}
 
 
@@ -174,7 +176,7 @@ def die() -> None:
 
 
 def end_well(shop: Shop) -> None:
-    """Let the world be well again; no delivery may be left waiting or fail when it is replayed."""
+    """Work and replay without faults; check that no delivery waits or fails in the end."""
     for _ in range(3):
         shop.clock.advance(1_000)
         shop.work()

@@ -1,4 +1,4 @@
-"""The service without sockets: a store, a Polar and a clock in memory, each as strict as the real one."""
+"""Fakes in memory: the stores, Polar and a clock, each as strict as the real one."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class KilledError(BaseException):
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """A clock that only moves when it is told to."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 21, tzinfo=UTC)
@@ -105,17 +105,17 @@ class FakeStore:
         return [self._claim(id_, plan, (attempts or {}).get(id_)) for id_, plan in plans]
 
     def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
-        self._note(plan)
-        holds = attempt is None or self._has(delivery_id, attempt)
+        self._record_refund(plan)
+        holds = attempt is None or self._holds(delivery_id, attempt)
         if holds and plan.subject not in self.claims:
-            self._freeze(delivery_id, plan)
+            self._claim_grants(delivery_id, plan)
         return self.find_for_plan(plan)
 
-    def _has(self, delivery_id: str, attempt: int) -> bool:
+    def _holds(self, delivery_id: str, attempt: int) -> bool:
         kept = self.deliveries.get(delivery_id)  # it may have expired, or its Redis may be lost
         return kept is not None and kept.attempts == attempt
 
-    def _note(self, plan: Plan) -> None:
+    def _record_refund(self, plan: Plan) -> None:
         seen = self.refunds.get(plan.subject)
         if plan.refund and (
             seen is None or (plan.refund.amount, plan.refund.share == 1) > (seen.amount, False)
@@ -134,7 +134,7 @@ class FakeStore:
             taken=self.taken.get(plan.subject, {}),
         )
 
-    def _freeze(self, delivery_id: str, plan: Plan) -> None:
+    def _claim_grants(self, delivery_id: str, plan: Plan) -> None:
         wanted = dict.fromkeys(grant.subject for grant in plan.grants)
         subjects = [one for one in wanted if one not in self.claims]
         for subject in subjects and dict.fromkeys([plan.subject, *subjects]):
@@ -153,7 +153,7 @@ class FakeStore:
             subject = one.grants[0].subject
             if subject in self.claims:
                 self._link(one.subject, subject)
-            elif self._is_as_worked_out(one):
+            elif self._is_up_to_date(one):
                 self.claims[subject] = Claim(
                     subject=subject,
                     delivery_id=one.delivery_id,
@@ -165,7 +165,7 @@ class FakeStore:
                 self.taken[one.subject] = {meter: rules for meter, rules in taken.items() if rules}
                 self._link(one.subject, subject)
 
-    def _is_as_worked_out(self, one: TakeBack) -> bool:
+    def _is_up_to_date(self, one: TakeBack) -> bool:
         taken = self.taken.get(one.subject, {})
         return all(taken.get(meter, {}) == one.before.get(meter, {}) for meter in {**one.before, **one.after})
 
@@ -224,10 +224,10 @@ class FakeStore:
 
 @dataclass(kw_only=True)
 class FakePolar:
-    """Ingests as Polar does: a batch is one transaction, an ``external_id`` counts once and for ever.
+    """Ingests as Polar does: a request is one transaction, and an ``external_id`` counts once for ever.
 
-    ``script`` has what the next requests meet before they are looked at (None: nothing); ``loses_answers``
-    is how many of them are then taken, while the caller hears nothing.
+    ``script`` has the errors of the next requests (None: no error). ``loses_answers`` is the number of
+    requests that are ingested while the caller gets no answer.
     """
 
     known: Callable[[str], bool] = lambda customer_id: True
@@ -252,14 +252,14 @@ class FakePolar:
     def _check(self, events: Sequence[Event]) -> None:
         shapes = {i: words for i, event in enumerate(events) if (words := shape_problem(event))}
         strangers = {i for i, event in enumerate(events) if not self.known(event["customer_id"])}
-        # As at Polar, bad shapes hide unknown customers: weeding takes a request for each kind.
+        # As at Polar, bad shapes hide unknown customers, so finding both takes two requests.
         if named := shapes or dict.fromkeys(strangers, "customer_id: Customer does not exist."):
             raise PolarRefusedError("Polar answered 422", named=named)
         if any(map(self.breaks_at, events)):
             raise PolarBrokenError("Polar answered 500")
 
     def balance(self, customer_id: str, meter: str = "api_usage", prop: str = "units") -> Decimal:
-        """Return what the customer has left on a meter that sums ``prop``."""
+        """Return the customer's balance on a meter that sums ``prop``."""
         used = (
             Decimal(str(event["metadata"][prop]))
             for event in self.events.values()
@@ -269,7 +269,7 @@ class FakePolar:
 
 
 def shape_problem(event: Event) -> str:
-    """Return what Polar would refuse in an event's shape; nothing where it is well."""
+    """Return why Polar would refuse an event's shape; empty if it would not."""
     if not 1 <= len(event["name"]) <= 128:
         return "name: String should have at most 128 characters"
     for key, value in event["metadata"].items():

@@ -1,4 +1,4 @@
-"""What may befall a shop between two webhooks: work, waiting, replays, outages and deaths."""
+"""Everything that may happen to a shop between two webhooks: work, replays, outages, crashes."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,13 +18,13 @@ from workers.timings import DEFAULT_TIMINGS
 Mishap = Callable[[Shop], object]
 
 
-def _polar_meets(answer: BaseException) -> Mishap:
-    def meet(shop: Shop) -> None:
+def _polar_answers(answer: BaseException) -> Mishap:
+    def happen(shop: Shop) -> None:
         shop.polar.script = [answer]
         _survive(shop, shop.work)
         shop.polar.script = []
 
-    return meet
+    return happen
 
 
 def _survive(shop: Shop, work: Callable[[], object]) -> None:
@@ -60,8 +60,8 @@ def _sleep_past_the_lease(shop: Shop) -> None:
     work_but_before_settling(shop, _another_does_it(shop))
 
 
-def _be_overtaken(shop: Shop) -> None:
-    """Work out what refunds take back, while another does all of it."""
+def _lose_take_back_race(shop: Shop) -> None:
+    """Compute take-backs while another worker claims and settles them."""
     work_but_before_taking_back(shop, _another_does_it(shop))
 
 
@@ -77,14 +77,14 @@ MISHAPS: Mapping[str, Mishap] = {
     "work": Shop.work,
     "wait": _wait,
     "replay": _replay_all,
-    "killed at Polar": _polar_meets(KilledError()),
+    "killed at Polar": _polar_answers(KilledError()),
     "killed before settling": _die_before_settling,
     "killed before taking back": _die_before_taking_back,
-    "overtaken": _be_overtaken,
+    "overtaken": _lose_take_back_race,
     "asleep": _sleep_past_the_lease,
     "answer lost": _lose_an_answer,
-    "away": _polar_meets(UNREACHABLE),
-    "500": _polar_meets(BROKEN),
-    "429": _polar_meets(limited(5)),
-    "refused": _polar_meets(PolarRefusedError("Polar answered 422", named={0: "no"})),
+    "away": _polar_answers(UNREACHABLE),
+    "500": _polar_answers(BROKEN),
+    "429": _polar_answers(limited(5)),
+    "refused": _polar_answers(PolarRefusedError("Polar answered 422", named={0: "no"})),
 }

@@ -9,7 +9,7 @@ from workers.timings import Timings
 
 HASTY = Timings(
     lease_seconds=2,
-    deliveries_per_lease=8,  # so that a storm's backlog takes many leases and requests
+    deliveries_per_lease=8,  # so that a storm's backlog needs many leases and requests
     drain_seconds=0.25,
     round_seconds=0.5,
     events_per_request=4,

@@ -1,4 +1,4 @@
-"""One seed for a whole storm: who draws for one subject does not change what another draws."""
+"""Random numbers of a storm from one seed; each subject has numbers of its own."""
 
 from collections.abc import Sequence
 from random import Random
@@ -7,11 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def dice(seed: int, subject: str) -> Random:
-    """Return what decides about one subject: the same for the same seed."""
-    return Random(f"{seed} {subject}")  # noqa: S311 - it shall be foreseen
+def random_for(seed: int, subject: str) -> Random:
+    """Return the random numbers for one subject; the same seed gives the same numbers."""
+    return Random(f"{seed} {subject}")  # noqa: S311 - it must be reproducible
 
 
-def shuffled(rng: Random, things: Sequence[T]) -> list[T]:
-    """Return ``things`` in another order."""
-    return rng.sample(things, len(things))
+def shuffled(rng: Random, items: Sequence[T]) -> list[T]:
+    """Return ``items`` in random order."""
+    return rng.sample(items, len(items))

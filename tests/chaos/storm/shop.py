@@ -1,7 +1,6 @@
-"""The shop in a storm: which webhooks Polar sends for it, when, how patiently, and what each may lead to.
+"""The shop of a storm: its webhooks, when and how often Polar sends them, and their possible outcomes.
 
-All of it comes from a seed. Bodies are what a Polar server sent, with other ids; what they are worth is
-said by the model's world, not by the core.
+Everything is planned from a seed. Bodies are recordings of a Polar server with other ids.
 """
 
 import json
@@ -10,21 +9,23 @@ from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
-from tests.chaos.storm.seed import dice
-from tests.chaos.world import CENTS, File, Line, Told
+from tests.chaos.storm.seed import random_for
+from tests.chaos.world import CENTS, RulesFile, RuleSpec, SentWebhook
 from tests.support.builders import METERS, order_webhook, refund_webhook, webhook
 from tests.support.recorded_triggers import KINDS, PAID
 from tests.support.recordings import payload
 from workers.core.delivery import Status
 
-RULES = File(
+RULES = RulesFile(
     (
-        Line(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True),
-        Line(name="gift", gives={"api_usage": "7"}, triggers=("purchase", "subscription_cycle")),
-        Line(name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True),
-        Line(name="welcome", gives={"api_usage": "25"}, triggers=("customer.created",)),
-        Line(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",)),
-        Line(name="overage", gives={"seconds": "1"}, triggers=("subscription_meter_cycle",), broken=True),
+        RuleSpec(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True),
+        RuleSpec(name="gift", gives={"api_usage": "7"}, triggers=("purchase", "subscription_cycle")),
+        RuleSpec(
+            name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True
+        ),
+        RuleSpec(name="welcome", gives={"api_usage": "25"}, triggers=("customer.created",)),
+        RuleSpec(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",)),
+        RuleSpec(name="overage", gives={"seconds": "1"}, triggers=("subscription_meter_cycle",), broken=True),
     )
 )
 
@@ -51,49 +52,49 @@ _IGNORED = [
 ]
 _UNREADABLE = [b"no event", b'{"type": "order.paid", "data": {"id": 7}}', b'{"type": "order.paid"}', b"[]"]
 
-_CREDITED = frozenset({Status.GRANTED, Status.SKIPPED})  # skipped where another delivery did it
+_CREDITED = frozenset({Status.GRANTED, Status.SKIPPED})  # skipped if another delivery made the grant
 _SKIPPED = frozenset({Status.SKIPPED})
 _FAILED = frozenset({Status.FAILED})
 _NOT_STORED: frozenset[Status] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letter:
-    """One webhook on its way, again and again under the same id."""
+class PlannedWebhook:
+    """One webhook, sent one or more times under the same id."""
 
     id: str
     body: bytes
     at_seconds: tuple[float, ...]
-    """When it is sent: twice at once, or again much later."""
+    """When it is sent: once, twice at once, or again much later."""
     tries: int | None
-    """How often, each time, until Polar gives it up; None: until it is acknowledged."""
+    """The attempts each time before Polar gives up; None: until it is acknowledged."""
     hangs_up_seconds: float | None
-    """How long its first try waits for an answer, if Polar is impatient."""
+    """The timeout of the first attempt, if Polar is impatient."""
     ends: frozenset[Status]
-    """What may become of it; nothing if it is not to be stored."""
-    told: Told | None = None
+    """Its possible final statuses; empty if it must not be stored."""
+    sent: SentWebhook | None = None
     is_forged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Event:
-    """Something that happened at Polar, before it is put into letters."""
+    """Something that happened at Polar, before its webhooks are planned."""
 
     body: bytes
     ends: frozenset[Status]
-    told: Told | None = None
+    sent: SentWebhook | None = None
     is_forged: bool = False
 
 
 class Shop:
-    """Customers, whom Polar knows or (strangers) does not, and all that happens to them in one storm."""
+    """The customers of one storm, and everything that happens to them."""
 
     def __init__(self, seed: int, orders: int, seconds: float) -> None:
-        self._rng = dice(seed, "shop")
+        self._rng = random_for(seed, "shop")
         self._seconds = seconds
         self.customers = [_some_id(self._rng) for _ in range(max(2, orders // 3))]
-        self.letters = [
-            letter for _ in range(orders) for event in self._happens() for letter in self._letters(event)
+        self.webhooks = [
+            planned for _ in range(orders) for event in self._happens() for planned in self._plan(event)
         ]
 
     def _happens(self) -> Iterator[_Event]:
@@ -128,16 +129,20 @@ class Shop:
             current_period_start=_PERIOD_BEGINS,
         )
         subject = f"credits:cycle:{subscription_id}:{_PERIOD_SECONDS}"
-        yield _event(Told(body=body, subject=subject, customer_id=customer_id, trigger="subscription.cycled"))
+        yield _event(
+            SentWebhook(body=body, subject=subject, customer_id=customer_id, trigger="subscription.cycled")
+        )
 
     def _customer(self) -> Iterator[_Event]:
         customer_id = self._rng.choice(self.customers)
         body, subject = webhook("customer_created", id=customer_id), f"credits:customer:{customer_id}"
-        yield _event(Told(body=body, subject=subject, customer_id=customer_id, trigger="customer.created"))
+        yield _event(
+            SentWebhook(body=body, subject=subject, customer_id=customer_id, trigger="customer.created")
+        )
 
     def _stranger(self) -> Iterator[_Event]:
-        told = _paid("order_paid_purchase", _some_id(self._rng), _some_id(self._rng))
-        yield _event(told, _FAILED)
+        sent = _paid("order_paid_purchase", _some_id(self._rng), _some_id(self._rng))
+        yield _event(sent, _FAILED)
 
     def _unreadable(self) -> Iterator[_Event]:
         yield _Event(body=self._rng.choice(_UNREADABLE), ends=_FAILED)
@@ -146,39 +151,39 @@ class Shop:
         yield _Event(body=payload(self._rng.choice(_IGNORED)), ends=_NOT_STORED)
 
     def _forged(self) -> Iterator[_Event]:
-        told = _paid("order_paid_purchase", _some_id(self._rng), self._rng.choice(self.customers))
-        yield _Event(body=told.body, ends=_NOT_STORED, is_forged=True)
+        sent = _paid("order_paid_purchase", _some_id(self._rng), self._rng.choice(self.customers))
+        yield _Event(body=sent.body, ends=_NOT_STORED, is_forged=True)
 
-    def _letters(self, event: _Event) -> Iterator[Letter]:
+    def _plan(self, event: _Event) -> Iterator[PlannedWebhook]:
         """Yield what is sent of ``event``: at times twice, or later again, or to a second endpoint too."""
         rng = self._rng
         for _ in range(rng.choice([1, 1, 1, 2])):
             at = rng.uniform(0, self._seconds)
-            yield Letter(
+            yield PlannedWebhook(
                 id=f"msg_{_some_id(rng)}",
                 body=event.body,
                 at_seconds=rng.choice([(at,), (at,), (at, at), (at, rng.uniform(at, self._seconds))]),
                 tries=rng.choice([None, None, None, None, 1, 2]),
                 hangs_up_seconds=rng.choice([None, None, None, rng.uniform(0.001, 0.05)]),
                 ends=event.ends,
-                told=event.told,
+                sent=event.sent,
                 is_forged=event.is_forged,
             )
 
 
-def _event(told: Told, ends: frozenset[Status] | None = None) -> _Event:
-    return _Event(body=told.body, ends=_ends(told) if ends is None else ends, told=told)
+def _event(sent: SentWebhook, ends: frozenset[Status] | None = None) -> _Event:
+    return _Event(body=sent.body, ends=_ends(sent) if ends is None else ends, sent=sent)
 
 
-def _ends(told: Told) -> frozenset[Status]:
-    wanted = RULES.wants(told)
-    if wanted is None:
+def _ends(sent: SentWebhook) -> frozenset[Status]:
+    expected = RULES.expects(sent)
+    if expected is None:
         return _FAILED
-    return _CREDITED if wanted else _SKIPPED
+    return _CREDITED if expected else _SKIPPED
 
 
-def _paid(name: str, order_id: str, customer_id: str, refunded_cents: int = 0) -> Told:
-    return Told(
+def _paid(name: str, order_id: str, customer_id: str, refunded_cents: int = 0) -> SentWebhook:
+    return SentWebhook(
         body=order_webhook(
             name,
             id=order_id,
@@ -195,8 +200,8 @@ def _paid(name: str, order_id: str, customer_id: str, refunded_cents: int = 0) -
     )
 
 
-def _refunded(order_id: str, customer_id: str, cents: int) -> Told:
-    return Told(
+def _refunded(order_id: str, customer_id: str, cents: int) -> SentWebhook:
+    return SentWebhook(
         body=refund_webhook(
             cents,
             id=order_id,

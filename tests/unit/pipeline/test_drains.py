@@ -116,7 +116,7 @@ def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
     return [(line["event"], line["credits"]) for line in logs]
 
 
-def test_of_two_deliveries_of_an_order_in_two_leases_one_is_told_to_have_credited_it() -> None:
+def test_of_two_deliveries_of_an_order_in_two_leases_only_one_is_logged_as_granted() -> None:
     shop = shop_with(order_webhook(), order_webhook())
     assert _drain_two_at_a_time(shop) == [("granted", "10 api_usage"), ("skipped", None)]
     assert len(shop.polar.requests) == 1
@@ -125,7 +125,7 @@ def test_of_two_deliveries_of_an_order_in_two_leases_one_is_told_to_have_credite
     assert not second.reason.endswith("not confirmed by Polar yet")
 
 
-def test_a_refund_in_the_lease_behind_its_order_takes_back_and_tells_of_nothing_else() -> None:
+def test_a_refund_in_the_lease_after_its_order_takes_back_and_logs_nothing_else() -> None:
     shop = shop_with(order_webhook(), refund_webhook(1000), rules=HUNDRED)
     told = _drain_two_at_a_time(shop)
     assert told == [("granted", "100 api_usage"), ("granted", "took back 100 api_usage")]

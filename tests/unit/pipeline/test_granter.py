@@ -1,4 +1,4 @@
-"""What deliveries come to: credit once, by what was claimed first, or a reason why not."""
+"""Outcomes of deliveries: credited once, by the first claim, or a reason why not."""
 
 from dataclasses import replace
 
@@ -119,7 +119,7 @@ def test_a_fault_in_planning_fails_that_delivery_alone() -> None:
         rule("pack", {"api_usage": 10}, products=[PRODUCT]),
         rule("new", {"images": 1}, triggers=["trial_start"]),
     )
-    # No file leads to this: a rule whose meter is not there.
+    # No rules file can have this: a rule with an unknown meter.
     broken = replace(broken, meters={"api_usage": broken.meters["api_usage"]})
     shop = shop_with(payload("order_paid_trial_start_zero"), order_webhook(), rules=broken)
     outcomes = shop.work()

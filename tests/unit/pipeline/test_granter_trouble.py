@@ -1,4 +1,4 @@
-"""Workers that die or sleep and a Polar that is away: nobody loses credit, nobody gets it twice."""
+"""Workers that die or sleep, and a Polar that is away: no credit is lost, and none is made twice."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -70,7 +70,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_credited_once() -> None:
 @pytest.mark.parametrize(
     "error", [UNREACHABLE, DENIED, limited(60), BROKEN], ids=["away", "401", "429", "500"]
 )
-def test_in_an_outage_everybody_waits_and_no_delivery_uses_up_its_patience(error: PolarError) -> None:
+def test_in_an_outage_every_worker_waits_and_no_delivery_uses_up_its_retries(error: PolarError) -> None:
     shop = shop_with(*purchases(3))
     shop.polar.script = [error]
     outcomes = shop.work()
@@ -87,7 +87,7 @@ def test_in_an_outage_everybody_waits_and_no_delivery_uses_up_its_patience(error
 @pytest.mark.parametrize(
     "error", [UNREACHABLE, DENIED, limited(60), BROKEN], ids=["away", "401", "429", "500"]
 )
-def test_an_outage_of_two_days_parks_nothing(error: PolarError) -> None:
+def test_an_outage_of_two_days_fails_no_delivery(error: PolarError) -> None:
     shop = shop_with(*purchases(5))
     shop.polar.script = [error] * 100_000
     for _ in range(2 * 24 * 6):
@@ -145,7 +145,7 @@ def test_a_probe_that_had_nothing_to_send_lets_another_ask() -> None:
     assert shop.work()["msg-2"].status is Status.GRANTED
 
 
-def test_of_what_is_put_off_alone_the_log_tells_all_that_it_tells_of_a_credit() -> None:
+def test_the_log_line_of_a_retried_delivery_has_the_fields_of_a_granted_one() -> None:
     shop = shop_with(*purchases(2))
     shop.polar.breaks_at = lambda event: bool(event["customer_id"] == some_id(2))
     shop.work()
@@ -166,7 +166,7 @@ def test_of_what_is_put_off_alone_the_log_tells_all_that_it_tells_of_a_credit() 
     }
 
 
-def test_of_what_is_credited_in_part_the_log_tells_the_part_and_why_it_is_not_all() -> None:
+def test_the_log_line_of_a_partly_credited_delivery_has_the_part_and_the_reason() -> None:
     shop = shop_with(order_webhook(), rules=BOTH_METERS)
     images = PolarRefusedError("Polar answered 422", named={1: "no such meter"})
     shop.polar.script = [images]
@@ -225,8 +225,8 @@ def test_a_sleeper_that_wakes_when_all_is_done_changes_nothing() -> None:
     assert len(shop.store.audit) == 1
 
 
-def test_a_sleeper_tells_nothing_of_what_is_anothers_by_now() -> None:
-    """Its words were not written down: a log that had them would contradict what stands."""
+def test_a_worker_that_lost_its_lease_logs_nothing_about_the_delivery() -> None:
+    """Its outcome was not stored, so a log line would contradict the ledger."""
     shop = shop_with(order_webhook(id=some_id(1)), order_webhook(id=some_id(2)), rules=NOBODY)
 
     def another_takes_the_first() -> None:

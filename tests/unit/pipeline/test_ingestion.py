@@ -46,13 +46,13 @@ def keys(those: Sequence[Grant]) -> set[str]:
 
 
 def customers(those: Sequence[Grant]) -> Callable[[str], bool]:
-    """Return whether a customer is one of those whom the grants are for."""
+    """Return a function: does a customer get one of these grants?"""
     ids = {grant.customer_id for grant in those}
     return lambda customer_id: customer_id in ids
 
 
 def breaking_at(those: Sequence[Grant]) -> Callable[[Event], bool]:
-    """Return what makes Polar stumble over the events of these grants."""
+    """Return a function: does Polar answer 500 to an event of these grants?"""
     stones = keys(those)
     return lambda event: event["external_id"] in stones
 
@@ -82,7 +82,7 @@ class Round:
     strikes: dict[str, int]
 
     def polar(self) -> FakePolar:
-        """Return a Polar that does not know the strangers and stumbles over the stones."""
+        """Return a Polar that does not know the strangers, and answers 500 to the bad events."""
         is_stranger = customers(self.strangers)
         return FakePolar(
             known=lambda customer_id: not is_stranger(customer_id),
@@ -214,7 +214,7 @@ def test_a_lone_event_that_polar_stumbles_over_is_put_off_and_the_rest_accepted(
     assert (done.refused, done.pause) == ({}, None)
 
 
-def test_an_event_that_polar_stumbles_over_for_the_sixth_time_is_parked() -> None:
+def test_an_event_that_fails_alone_for_the_sixth_time_is_refused() -> None:
     those = many(10)
     stone = those[7]
     polar = FakePolar(breaks_at=breaking_at([stone]))
@@ -277,7 +277,7 @@ def test_of_all_pauses_only_a_rate_limits_says_that_we_ask_too_often() -> None:
 def test_no_second_request_is_made_so_late_that_the_lease_might_end_before_polar_answers() -> None:
     polar, those = FakePolar(), many(2 * DEFAULT_TIMINGS.events_per_request)
     late = Ingestion(polar.ingest, may_send=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0)
-    # The first always is: who takes so long to plan would never come to one.
+    # The first is always sent: a lease that takes this long to plan would never get one.
     first = those[: DEFAULT_TIMINGS.events_per_request]
     assert late.run(those, leased_at=time.monotonic() - 10) == IngestionResult(accepted=keys(first))
 

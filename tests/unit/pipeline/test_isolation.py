@@ -1,4 +1,4 @@
-"""Bad events among hundreds: each is taken out and parked with its reason, and all others are ingested."""
+"""Bad events among hundreds: each fails with its reason, and all others are ingested."""
 
 import time
 from collections import Counter, deque
@@ -46,7 +46,7 @@ class Shop:
     strikes: Counter[str] = field(default_factory=Counter)
     outages: int = 0
     sold: set[str] = field(default_factory=set)
-    """The keys of what came while it worked."""
+    """The keys of orders that came during the work."""
 
     def __post_init__(self) -> None:
         stones = {grant_number(number).key for number in self._those(STONE)}
@@ -61,7 +61,7 @@ class Shop:
 
     @property
     def bad(self) -> dict[str, str]:
-        """Return by key what Polar minds, and its words."""
+        """Return Polar's reasons for refusing the bad ones, by key."""
         return {grant_number(number, kind).key: kind for number, kind in self.kinds.items()}
 
     def sell(self) -> None:
@@ -126,7 +126,7 @@ many_shops = settings(max_examples=60)
 
 @many_shops
 @given(shops())
-def test_what_is_bad_is_parked_with_its_reason_and_all_others_are_ingested(shop: Shop) -> None:
+def test_bad_events_fail_with_their_reason_and_all_others_are_ingested(shop: Shop) -> None:
     everybody = {grant.key for grant in shop.waiting}
     shop.work_off()
     assert shop.refused == shop.bad
@@ -136,14 +136,14 @@ def test_what_is_bad_is_parked_with_its_reason_and_all_others_are_ingested(shop:
 @many_shops
 @given(shops())
 def test_each_round_takes_few_requests_by_how_many_are_bad(shop: Shop) -> None:
-    """One for all, one more for each that is named, and two for each halving that leads to a stone."""
+    """One for all, one more for each named event, and two for each halving that finds an unnamed one."""
     count = len(shop.waiting)
     stones = list(shop.kinds.values()).count(STONE)
     halvings = stones * ceil(log2(count + 1))
     most = 2 + (len(shop.kinds) - stones) + 2 * halvings  # 2: what is sold may make one too many
     rounds = shop.work_off()
     assert all(len(requests) <= most for requests in rounds)
-    # Six strikes for a stone, and as many pauses between them at the most, however many stones there are.
+    # Six strikes for each unnamed bad event, and at most as many pauses between them.
     assert sum(map(len, rounds)) <= 20 + 20 * (len(shop.kinds) + 1) * ceil(log2(count + 1))
 
 
@@ -173,8 +173,8 @@ def test_what_polar_names_is_out_of_five_hundred_in_a_request_for_each_kind(
     assert [len(one) for one in shop_of(500, kinds).work_off()] == requests
 
 
-def test_one_stone_in_five_hundred_lets_all_others_pass_within_four_rounds() -> None:
-    """The first 500 is taken for an outage; then it is halved until the stone stands alone."""
+def test_one_bad_event_in_five_hundred_lets_all_others_pass_within_four_rounds() -> None:
+    """The first 500 is taken for an outage; then the batch is halved until the bad event is alone."""
     shop = shop_of(500, {123: STONE})
     everybody = {grant.key for grant in shop.waiting}
     rounds = [len(shop.round()) for _ in range(4)]

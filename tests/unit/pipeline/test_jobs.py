@@ -1,4 +1,4 @@
-"""The one job: what it does when Redis goes away, and in a process that is no worker of ours."""
+"""The drain job when Redis goes away, and in a process that is not our worker."""
 
 from typing import Never
 
@@ -23,7 +23,7 @@ def test_it_drains_what_is_due() -> None:
     assert {one.status for one in shop.store.deliveries.values()} == {Status.GRANTED}
 
 
-def test_a_redis_that_goes_away_in_its_midst_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drain_that_redis_interrupts_logs_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     shop = shop_with(*purchases(1))
 
     def fail(*_args: object) -> Never:

@@ -1,4 +1,4 @@
-"""What each error of Polar's leads to, as a table of errors and circumstances."""
+"""The decision about each error of Polar's, as a table of errors and circumstances."""
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ def refused(*indices: int) -> PolarRefusedError:
     return PolarRefusedError("Polar answered 422", named=dict.fromkeys(indices, "no such customer"))
 
 
-def parked(*indices: int) -> DeadLetter:
+def dead_letter(*indices: int) -> DeadLetter:
     return DeadLetter(reasons=dict.fromkeys(indices, "no such customer"))
 
 
@@ -78,14 +78,14 @@ TABLE: list[tuple[str, PolarError, Circumstances, Decision]] = [
         given_that(others_pass=True, strikes=5),
         DeadLetter(reasons={0: "Polar answered 500 (6 times, while others passed)"}),
     ),
-    ("refused and named", refused(3), MANY, parked(3)),
-    ("refused, several named", refused(0, 499), MANY, parked(0, 499)),
+    ("refused and named", refused(3), MANY, dead_letter(3)),
+    ("refused, several named", refused(0, 499), MANY, dead_letter(0, 499)),
     ("refused and nobody named, many", refused(), MANY, Halve()),
     ("refused and nobody named, one", refused(), ONE, DeadLetter(reasons={0: "Polar answered 422"})),
     ("refused, named outside the request", refused(500, -1), MANY, Halve()),
     ("refused, named outside, one", refused(1), ONE, DeadLetter(reasons={0: "Polar answered 422"})),
-    ("refused, one in and one outside", refused(0, 1), ONE, parked(0)),
-    ("refused during an outage is content", refused(0), given_that(outages=5), parked(0)),
+    ("refused, one in and one outside", refused(0, 1), ONE, dead_letter(0)),
+    ("refused during an outage is content", refused(0), given_that(outages=5), dead_letter(0)),
 ]
 
 
@@ -122,8 +122,8 @@ circumstances = st.builds(
 
 
 @given(errors, circumstances)
-def test_only_content_is_ever_parked(error: PolarError, given_: Circumstances) -> None:
-    """An outage, a rate limit or a refused token parks nothing, however long it lasts."""
+def test_only_content_is_ever_a_dead_letter(error: PolarError, given_: Circumstances) -> None:
+    """An outage, a rate limit or a refused token fails no delivery, however long it lasts."""
     if isinstance(decide(error, given_), DeadLetter):
         assert isinstance(error, PolarRefusedError) or (
             isinstance(error, PolarBrokenError) and given_.others_pass and given_.events == 1

@@ -1,4 +1,4 @@
-"""A worker that waits for Redis: what it says of an outage, and how it is told to stop in one."""
+"""A worker that waits for Redis: it logs an outage once, and can be stopped during one."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def tell_to_stop() -> None:
+def send_sigterm() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Away:
-    """A Redis that is never there; at one of the tries something else comes to pass, too."""
+    """Fails to build a worker because Redis is away; calls a function at one of the attempts."""
 
     def __init__(self, *, at_try: int = 0, happens: Callable[[], None] = lambda: None) -> None:
         self._tries = 0
@@ -44,10 +44,10 @@ class Away:
         raise RedisGoneError("Connection refused.")
 
 
-def test_an_outage_is_told_once_however_often_redis_is_tried() -> None:
+def test_an_outage_is_logged_once_however_often_redis_is_tried() -> None:
     with capture_logs() as logs:
         work_loop.work_until_stopped(
-            Away(at_try=20, happens=tell_to_stop), Timings(longest_redis_wait_seconds=0.001)
+            Away(at_try=20, happens=send_sigterm), Timings(longest_redis_wait_seconds=0.001)
         )
     (line,) = logs
     assert line["event"] == "Redis is away: waiting for it"
@@ -56,7 +56,7 @@ def test_an_outage_is_told_once_however_often_redis_is_tried() -> None:
 
 def test_sigterm_ends_a_wait() -> None:
     """The test's own time limit is shorter than this wait."""
-    in_a_moment = threading.Timer(0.1, tell_to_stop)
+    in_a_moment = threading.Timer(0.1, send_sigterm)
     work_loop.work_until_stopped(
         Away(at_try=1, happens=in_a_moment.start), Timings(first_redis_wait_seconds=1000.0)
     )

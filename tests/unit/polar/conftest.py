@@ -1,4 +1,4 @@
-"""What the tests of the client for Polar share."""
+"""Fixtures for the tests of Polar's client."""
 
 from collections.abc import Iterator
 

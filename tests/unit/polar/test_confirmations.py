@@ -1,4 +1,4 @@
-"""What is asked of Polar, and which answers are a success."""
+"""Requests to Polar, and which answers are a success."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Reading long lists page by page: what is asked for, and that no row is passed over meanwhile."""
+"""Reading long lists page by page: the queries, and that no row is missed."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -166,7 +166,7 @@ def test_a_list_that_grew_meanwhile_is_read_to_its_new_end() -> None:
 
 
 def test_a_page_that_could_not_be_read_can_be_asked_for_again() -> None:
-    """Whoever reads five hundred pages and meets a rate limit goes on where it came."""
+    """A reader of five hundred pages continues where a rate limit interrupted it."""
     read, asked = numbered(1, 1, 1)
     refusals = [PolarRateLimitedError("Polar answered 429", retry_after_seconds=60)]
 

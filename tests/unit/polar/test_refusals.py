@@ -1,4 +1,4 @@
-"""What each of Polar's refusals means: recorded ones, and those of the world in between."""
+"""The error for each refusal: recorded ones of Polar, and those of proxies in between."""
 
 import httpx
 import pytest

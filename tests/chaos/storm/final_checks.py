@@ -1,7 +1,7 @@
-"""The reckoning after a storm: what must hold between what was sent, what is stored and what Polar has.
+"""Checks after a storm: compares the webhooks that were sent, the stored deliveries, and Polar's events.
 
-What was acknowledged must be stored. What is stored must be credited, acknowledged or not: once, and as much
-as it is worth. So nobody needs to guess what became of a webhook that Polar gave up.
+An acknowledged webhook must be stored. A stored one must be credited, acknowledged or not: once, and with
+the right amount.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,18 @@ from functools import cached_property
 from pathlib import Path
 
 from app.demo.polar import Polar
-from tests.chaos.storm.post import Post
+from tests.chaos.storm.expected_credits import (
+    Credit,
+    balances,
+    credit_in,
+    due,
+    is_credited_itself,
+    to_take_back,
+)
+from tests.chaos.storm.leftovers import find_careless_log_lines, find_leftover_keys
 from tests.chaos.storm.shop import Shop
-from tests.chaos.storm.traces import careless_words, leftovers
-from tests.chaos.storm.worth import Credit, balances, credit_in, due, is_credited_itself, to_take_back
-from tests.chaos.world import Told
+from tests.chaos.storm.webhook_sender import WebhookSender
+from tests.chaos.world import SentWebhook
 from tests.support.builders import METERS
 from tests.support.fakes import Event
 from workers.core.delivery import Delivery, Status
@@ -24,17 +31,17 @@ _REFUND = "credits:refund:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reckoning:
-    """All that is left when a storm is over and nobody works any more."""
+class FinalChecks:
+    """The state when a storm is over and no process runs any more."""
 
     shop: Shop
-    post: Post
+    sender: WebhookSender
     polar: Polar
     held: Stores
     log: Path
 
-    def wrongs(self) -> list[str]:
-        """Return in words whatever should be otherwise."""
+    def find_errors(self) -> list[str]:
+        """Return every error in words."""
         return [
             *self._acknowledged(),
             *self._ended(),
@@ -43,56 +50,58 @@ class Reckoning:
             *self._balances(),
             *self._contradictions(),
             *self._ledger(),
-            *leftovers(self.held.redis, self.stored.values()),
-            *careless_words(self.log),
+            *find_leftover_keys(self.held.redis, self.stored.values()),
+            *find_careless_log_lines(self.log),
         ]
 
     @cached_property
     def stored(self) -> dict[str, Delivery]:
-        """Return every delivery that Redis has, by its id."""
+        """Return every stored delivery by its id."""
         return {one.id: one for one in self.held.deliveries.newest()}
 
     @cached_property
-    def _told(self) -> list[Told]:
-        """Return what the stored deliveries tell, but for those that cannot be credited."""
+    def _sent_webhooks(self) -> list[SentWebhook]:
+        """Return the stored webhooks that can be credited."""
         return [
-            letter.told
-            for letter in self.shop.letters
-            if letter.told and letter.id in self.stored and Status.FAILED not in letter.ends
+            planned.sent
+            for planned in self.shop.webhooks
+            if planned.sent and planned.id in self.stored and Status.FAILED not in planned.ends
         ]
 
     @cached_property
     def _events(self) -> dict[str, Credit]:
-        """Return what Polar has, by its key."""
+        """Return Polar's credits by key."""
         return {str(event["external_id"]): credit_in(event) for event in self.polar.events}
 
     def _acknowledged(self) -> Iterator[str]:
-        for letter in self.shop.letters:
-            said, is_stored = self.post.acknowledged.get(letter.id, ""), letter.id in self.stored
-            if letter.ends and letter.tries is None and not said:
-                yield f"{letter.id} was never acknowledged"
-            if letter.ends and said and (said == "ignored" or not is_stored):
-                yield f"{letter.id} was acknowledged ({said}) and is not stored"
-            if not letter.ends and (is_stored or said not in {"", "ignored"} or (said and letter.is_forged)):
-                yield f"{letter.id} should be neither stored nor {said or 'known'}"
-        for delivery_id in self.stored.keys() - self.post.sent:
+        for planned in self.shop.webhooks:
+            said, is_stored = self.sender.acknowledged.get(planned.id, ""), planned.id in self.stored
+            if planned.ends and planned.tries is None and not said:
+                yield f"{planned.id} was never acknowledged"
+            if planned.ends and said and (said == "ignored" or not is_stored):
+                yield f"{planned.id} was acknowledged ({said}) and is not stored"
+            if not planned.ends and (
+                is_stored or said not in {"", "ignored"} or (said and planned.is_forged)
+            ):
+                yield f"{planned.id} should be neither stored nor {said or 'known'}"
+        for delivery_id in self.stored.keys() - self.sender.sent:
             yield f"{delivery_id} is stored, and nobody sent it"
         if (listed := sum(self.held.deliveries.count_by_status().values())) != len(self.stored):
             yield f"{len(self.stored)} deliveries are listed {listed} times"
 
     def _ended(self) -> Iterator[str]:
         granted = {one.subject for one in self.stored.values() if one.status is Status.GRANTED}
-        for letter in self.shop.letters:
-            one = self.stored.get(letter.id)
-            if one and one.status not in letter.ends:
-                yield f"{letter.id} is {one.status} ({one.reason}), not {' or '.join(letter.ends)}"
-        for told in self._told:
-            if is_credited_itself(told) and told.subject not in granted:
-                yield f"of {told.subject} no delivery ended granted"
+        for planned in self.shop.webhooks:
+            one = self.stored.get(planned.id)
+            if one and one.status not in planned.ends:
+                yield f"{planned.id} is {one.status} ({one.reason}), not {' or '.join(planned.ends)}"
+        for sent in self._sent_webhooks:
+            if is_credited_itself(sent) and sent.subject not in granted:
+                yield f"of {sent.subject} no delivery ended granted"
 
     def _credited(self) -> Iterator[str]:
         found = {key: one for key, one in self._events.items() if not key.startswith(_REFUND)}
-        yield from _differences("at Polar", found, due(self._told))
+        yield from _differences("at Polar", found, due(self._sent_webhooks))
         if len(self._events) != len(self.polar.events):
             yield "Polar has events that share a key"
 
@@ -102,17 +111,17 @@ class Reckoning:
             if key.startswith(_REFUND):
                 place = f"{key.removeprefix(_REFUND).partition(':')[0]}:{meter}"
                 found[place] = (customer_id, meter, units + (found[place][2] if place in found else 0))
-        yield from _differences("taken back", found, to_take_back(self._told))
+        yield from _differences("taken back", found, to_take_back(self._sent_webhooks))
 
     def _balances(self) -> Iterator[str]:
-        wanted = balances(self._told)
+        expected = balances(self._sent_webhooks)
         for place in [(customer_id, meter) for customer_id in self.polar.customers for meter in METERS]:
             found = self.polar.balance(*place)
-            if found != wanted[place]:
-                yield f"the balance of {place} is {found}, not {wanted[place]}"
+            if found != expected[place]:
+                yield f"the balance of {place} is {found}, not {expected[place]}"
 
     def _contradictions(self) -> Iterator[str]:
-        """Polar keeps the first that it is told under a key, and is silent about another."""
+        """Polar keeps the first event under a key, and ignores a different one silently."""
         first: dict[str, Event] = {}
         for event in (event for attempt in self.polar.received for event in attempt.events):
             if first.setdefault(event["external_id"], event) != event:
@@ -120,7 +129,9 @@ class Reckoning:
 
     def _ledger(self) -> Iterator[str]:
         ledger = self.held.ledger
-        subjects = {key.rpartition(":")[0] for key in self._events} | {told.subject for told in self._told}
+        subjects = {key.rpartition(":")[0] for key in self._events} | {
+            sent.subject for sent in self._sent_webhooks
+        }
         claims = [claim for subject in subjects if (claim := ledger.find(subject).own)]
         yield from (f"{grant.key} is not settled" for claim in claims for grant in claim.unsettled)
         settled = {
@@ -134,7 +145,7 @@ class Reckoning:
             yield f"in the audit trail are {ledger.count_grants()} grants, at Polar {len(self._events)}"
 
 
-def _differences(where: str, found: Mapping[str, Credit], wanted: Mapping[str, Credit]) -> Iterator[str]:
-    for key in sorted(found.keys() | wanted.keys()):
-        if found.get(key) != wanted.get(key):
-            yield f"{where} {key} is {found.get(key)}, not {wanted.get(key)}"
+def _differences(where: str, found: Mapping[str, Credit], expected: Mapping[str, Credit]) -> Iterator[str]:
+    for key in sorted(found.keys() | expected.keys()):
+        if found.get(key) != expected.get(key):
+            yield f"{where} {key} is {found.get(key)}, not {expected.get(key)}"

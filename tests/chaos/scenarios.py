@@ -1,33 +1,43 @@
-"""Scenes of several steps that chance alone would seldom put together: each is where bugs like to be."""
+"""Scenarios of several steps that random steps would seldom combine, and in which bugs are likely."""
 
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.chaos.cast import ALL, SALES, STONES
+from tests.chaos.model_data import ALL, BROKEN_BY, SALE_WEBHOOKS
 from tests.chaos.polar import Mood
+from tests.chaos.service_machine import (
+    NAMES,
+    ServiceMachine,
+    copies,
+    files,
+    names,
+    refunds,
+    stones,
+    stops,
+    webhook_names,
+)
 from tests.chaos.stops import Stop
-from tests.chaos.story import NAMES, Story, copies, files, names, refunds, stones, stops, tellings
 from workers.timings import DEFAULT_TIMINGS
 
-_LONGEST_WAIT_SECONDS = 1000  # of all waits between two tries
+_LONGEST_WAIT_SECONDS = 1000  # longer than every wait between two attempts
 
 
 @dataclass(frozen=True)
 class Change:
-    """What has changed when another takes a sleeper's work over."""
+    """What changes before another worker takes over."""
 
     file: str | None
     news: str | None
 
 
-_sets = st.sets(tellings | refunds, min_size=1, max_size=3)
-_changes = st.builds(Change, st.none() | files, st.none() | tellings | refunds)
+_sets = st.sets(webhook_names | refunds, min_size=1, max_size=3)
+_changes = st.builds(Change, st.none() | files, st.none() | webhook_names | refunds)
 
 
-class Plots(Story):
-    """Sleepers whose work is done by another meanwhile, outages, and events that Polar stumbles over."""
+class Scenarios(ServiceMachine):
+    """Workers that lose their lease while they sleep, outages, and events that break Polar."""
 
     @rule(
         what=_sets,
@@ -49,7 +59,7 @@ class Plots(Story):
         is_replayed: bool,
         comes_to: Stop,
     ) -> None:
-        """A worker sleeps; something changes, another comes and does its work; then it wakes."""
+        """A worker sleeps, something changes, another worker does the work, and then the first wakes."""
         self.tell_many(what, copy)
         self.work(pair[0], sleeps)
         self._change(change, pair[1], copy)
@@ -72,7 +82,7 @@ class Plots(Story):
 
     @rule(mood=st.sampled_from([one for one in Mood if one is not Mood.FINE]), rounds=st.integers(1, 5))
     def outage(self, mood: Mood, rounds: int) -> None:
-        """Polar is away for a while, whatever workers try, and comes back."""
+        """Polar is away for a while and comes back."""
         before, self.service.polar.mood = self.service.polar.mood, mood
         for turn in range(rounds):
             self.work_to_the_end(NAMES[turn % len(NAMES)])
@@ -81,7 +91,7 @@ class Plots(Story):
 
     @rule(what=_sets, copy=copies, name=names, requests=st.integers(1, 4), mood=st.sampled_from(Mood))
     def turn(self, *, what: set[str], copy: str, name: str, requests: int, mood: Mood) -> None:
-        """Polar breaks at all that a worker sends, until its mood turns amid the round."""
+        """Polar answers 500 to everything a worker sends, until its mood changes during the lease."""
         self.tell_many(what, copy)
         before, self.service.polar.mood = self.service.polar.mood, Mood.BROKEN
         self.work_to_the_end(name)  # the first 500 is taken for an outage
@@ -92,7 +102,7 @@ class Plots(Story):
         self.workers[name].go_on()
         self.service.polar.mood = before
 
-    @precondition(lambda self: self.sold + 8 < len(SALES))
+    @precondition(lambda self: self.sold + 8 < len(SALE_WEBHOOKS))
     @rule(
         what=_sets,
         stone=stones,
@@ -101,10 +111,10 @@ class Plots(Story):
         copy=copies,
     )
     def stumble(self, *, what: set[str], stone: str, name: str, rounds: int, copy: str) -> None:
-        """Polar stumbles over some events while others pass."""
+        """Polar answers 500 to some events while others pass."""
         polar = self.service.polar
         before, polar.mood = polar.mood, Mood.FINE
-        polar.trouble(strangers=set(), stumbles={STONES[stone]} - polar.stumbles)
+        polar.trouble(strangers=set(), stumbles={BROKEN_BY[stone]} - polar.stumbles)
         self.tell_many(what, copy)
         for _ in range(rounds):
             self.sell()

@@ -1,14 +1,24 @@
-"""What can happen to the whole service, as the rules of a state machine; what must hold is said elsewhere."""
+"""Everything that can happen to the service, as steps of a state machine; subclasses check the results."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.chaos.cast import ALL, CUSTOMERS, FILES, NOW, REFUNDS, REVOKES, SALES, STONES, TOLD
-from tests.chaos.doors import Service
+from tests.chaos.model_data import (
+    ALL,
+    BROKEN_BY,
+    CUSTOMERS,
+    FILES,
+    ORDERS_TODAY,
+    REFUNDS,
+    REVOKES,
+    SALE_WEBHOOKS,
+    WEBHOOKS,
+)
 from tests.chaos.polar import Mood
+from tests.chaos.recording_ports import Service
 from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
-from tests.chaos.world import Told
+from tests.chaos.world import SentWebhook
 from workers.core.delivery import Lease, Status
 from workers.timings import DEFAULT_TIMINGS
 
@@ -18,13 +28,13 @@ names = st.sampled_from(NAMES)
 copies = st.sampled_from("ab")
 stops = st.sampled_from(Stop)
 files = st.sampled_from(sorted(FILES))
-tellings = st.sampled_from(sorted(TOLD))
+webhook_names = st.sampled_from(sorted(WEBHOOKS))
 refunds = st.sampled_from(sorted(REFUNDS | REVOKES))
-stones = st.sampled_from(sorted(STONES))
+stones = st.sampled_from(sorted(BROKEN_BY))
 _seconds = st.sampled_from([1, 7, DEFAULT_TIMINGS.lease_seconds, 1000])
 
 
-class Story(RuleBasedStateMachine):
+class ServiceMachine(RuleBasedStateMachine):
     """Webhooks, workers, Polar's moods and changing rules, in any order."""
 
     def __init__(self) -> None:
@@ -32,46 +42,46 @@ class Story(RuleBasedStateMachine):
         self.service = Service()
         self.workers = {name: Worker(self.service) for name in NAMES}
         self.files = {"usual"}
-        self.accepted: dict[str, Told] = {}
+        self.accepted: dict[str, SentWebhook] = {}
         self.expired: set[str] = set()
         self.sold = 0
 
-    @rule(name=tellings, copy=copies)
+    @rule(name=webhook_names, copy=copies)
     def tell(self, name: str, copy: str) -> None:
-        """A webhook comes: for the first time, under a new id, or again under the old one."""
-        self._accept(f"{name}/{copy}", TOLD[name])
+        """A webhook arrives: for the first time, under a new id, or again under the old one."""
+        self._accept(f"{name}/{copy}", WEBHOOKS[name])
 
-    @rule(those=st.sets(tellings | refunds, min_size=2), copy=copies)
+    @rule(those=st.sets(webhook_names | refunds, min_size=2), copy=copies)
     def tell_many(self, those: set[str], copy: str) -> None:
-        """Many webhooks come at once, and so into one lease."""
+        """Many webhooks arrive at once, and so are leased together."""
         for name in sorted(those):
             self._accept(f"{name}/{copy}", ALL[name])
 
     @rule(name=refunds, copy=copies)
     def refund(self, name: str, copy: str) -> None:
-        """A refund is told, maybe before its order or before a smaller one; or a person takes all back."""
+        """A refund arrives, maybe before its order or a smaller refund; or somebody revokes an order."""
         self._accept(f"{name}/{copy}", ALL[name])
 
-    @rule(name=st.sampled_from(sorted(NOW)))
+    @rule(name=st.sampled_from(sorted(ORDERS_TODAY)))
     def backfill(self, name: str) -> None:
-        """An order is read from Polar long after: it never came, or was credited and forgotten."""
-        self._accept(f"{name}/backfilled", NOW[name])
+        """An order is backfilled: its webhook never arrived, or its settled delivery was pruned."""
+        self._accept(f"{name}/backfilled", ORDERS_TODAY[name])
 
-    @precondition(lambda self: self.sold < len(SALES))
+    @precondition(lambda self: self.sold < len(SALE_WEBHOOKS))
     @rule()
     def sell(self) -> None:
-        """Cid buys something that nobody has bought before."""
+        """Cid buys something new."""
         self.sold += 1
-        self._accept(f"sale {self.sold}", SALES[f"sale {self.sold}"])
+        self._accept(f"sale {self.sold}", SALE_WEBHOOKS[f"sale {self.sold}"])
 
-    def _accept(self, delivery_id: str, told: Told) -> None:
-        self.service.accept(delivery_id, told.body)
-        self.accepted[delivery_id] = told
+    def _accept(self, delivery_id: str, sent: SentWebhook) -> None:
+        self.service.accept(delivery_id, sent.body)
+        self.accepted[delivery_id] = sent
         self.expired.discard(delivery_id)
 
     @rule(name=names, to=stops)
     def work(self, name: str, to: Stop) -> None:
-        """A worker goes on, or takes what is due, and comes so far."""
+        """A worker continues, or leases what is due, and works up to a stop."""
         worker = self.workers[name]
         if not worker.is_busy:
             worker.begin(self.service.lease(DEFAULT_TIMINGS.deliveries_per_lease))
@@ -79,19 +89,19 @@ class Story(RuleBasedStateMachine):
 
     @rule(name=names)
     def work_to_the_end(self, name: str) -> None:
-        """A worker does its share."""
+        """A worker finishes its lease."""
         self.work(name, Stop.END)
 
     @precondition(lambda self: any(one.is_busy for one in self.workers.values()))
     @rule(name=names)
     def kill(self, name: str) -> None:
-        """A worker dies where it stands."""
+        """A worker dies where it is."""
         self.workers[name].kill()
 
     @precondition(lambda self: self.service.store.deliveries)
     @rule(name=names, to=stops, data=st.data())
     def replay(self, name: str, to: Stop, data: st.DataObject) -> None:
-        """An operator replays one delivery or all of them, whatever became of them."""
+        """An operator replays one delivery or all, whatever their status."""
         worker, store = self.workers[name], self.service.store
         if not worker.is_busy:
             chosen = data.draw(st.sampled_from(["all", *sorted(store.deliveries)]), "which")
@@ -105,28 +115,28 @@ class Story(RuleBasedStateMachine):
 
     @rule(mood=st.sampled_from([Mood.FINE, *Mood]))
     def change_mood(self, mood: Mood) -> None:
-        """Polar answers otherwise from now on."""
+        """Polar's mood changes."""
         self.service.polar.mood = mood
 
     @rule(name=st.sampled_from(sorted(CUSTOMERS)))
     def forget_customer_or_not(self, name: str) -> None:
-        """Polar does not know a customer, or knows it again."""
+        """Polar forgets a customer, or knows them again."""
         self.service.polar.trouble(strangers={CUSTOMERS[name]}, stumbles=set())
 
     @rule(stone=stones)
     def stumble_or_not(self, stone: str) -> None:
-        """Polar stumbles over all events of a customer or on a meter, or does so no more."""
-        self.service.polar.trouble(strangers=set(), stumbles={STONES[stone]})
+        """Polar starts or stops to answer 500 to all events of a customer or on a meter."""
+        self.service.polar.trouble(strangers=set(), stumbles={BROKEN_BY[stone]})
 
     @rule(name=names, file=files)
     def change_rules(self, name: str, file: str) -> None:
-        """A worker takes up another rules file; the others may not have seen it yet."""
+        """A worker loads another rules file; others may still use the old one."""
         self.workers[name].file = FILES[file]
         self.files.add(file)
 
     @rule()
     def expire(self) -> None:
-        """What was settled long ago is forgotten, unless a worker sleeps upon it."""
+        """Settled deliveries are pruned, unless a sleeping worker holds them."""
         held = {id_ for worker in self.workers.values() for id_ in worker.holds}
         kept = self.service.store.deliveries
         settled = {id_ for id_, one in kept.items() if one.status in (Status.GRANTED, Status.SKIPPED)}
@@ -134,8 +144,8 @@ class Story(RuleBasedStateMachine):
             del kept[delivery_id]
             self.expired.add(delivery_id)
 
-    def let_all_be_well(self) -> None:
-        """Polar is well; who sleeps wakes up late, when others have done the work; nothing is left to do."""
+    def finish_all_work(self) -> None:
+        """Heal Polar, finish all work, and wake the sleeping workers after that."""
         self.service.polar.heal()
         self._work_off()
         for worker in self.workers.values():

@@ -1,12 +1,12 @@
-"""The doors through which a worker deals with the world: each can stop it, and writes down what it saw."""
+"""The stores and Polar as a worker of the model sees them: each can stop it, and records what it does."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.gatekeeper import Gatekeeper
+from tests.chaos.expected_throttle import ExpectedThrottle
 from tests.chaos.polar import Mood, MoodyPolar
-from tests.chaos.stops import Stop, Stopped
-from tests.chaos.world import File
+from tests.chaos.stops import Stop, StoppableWork
+from tests.chaos.world import RulesFile
 from tests.support.fakes import Clock, Event, FakeStore
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Outcome, Status
@@ -18,7 +18,7 @@ from workers.errors import PolarError
 
 @dataclass(kw_only=True)
 class Request:
-    """What was sent to Polar, by its keys, and what came of it."""
+    """A request to Polar: the keys that were sent, and the error."""
 
     keys: list[str]
     was_its_turn: bool
@@ -27,29 +27,29 @@ class Request:
 
 @dataclass(kw_only=True)
 class Run:
-    """One worker's work on one lease, as it was seen from outside."""
+    """One worker's work on one lease, as seen from outside."""
 
-    file: File
+    file: RulesFile
     lease: Lease
     planned: set[str] = field(default_factory=set)
-    """Deliveries that it planned while it had them."""
+    """Deliveries that it planned while it held their lease."""
     open: dict[str, set[str]] = field(default_factory=dict)
-    """By delivery: the keys that Polar had not confirmed when it last claimed."""
+    """By delivery: the keys that Polar had not confirmed at the last claim."""
     makers: dict[str, str] = field(default_factory=dict)
-    """Of the open keys: the first delivery of each."""
+    """The first delivery of each open key."""
     makes: set[str] = field(default_factory=set)
-    """Deliveries by which something of theirs had been claimed when it last did."""
+    """Deliveries that had claimed grants of their own at the last claim."""
     turns: int = 0
     was_put_off: bool = False
     """Our share of the rate limit was used up."""
     requests: list[Request] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
-    """At the gate."""
+    """The calls to the throttle that ended an outage or released a probe."""
     throttle: list[float] = field(default_factory=list)
     lost: tuple[set[str], set[str]] | None = None
-    """Deliveries that another had when it settled, and those that it was told of."""
-    told: set[str] = field(default_factory=set)
-    """Deliveries of which it told what had become of them."""
+    """Deliveries whose lease it had lost when it settled, and those that the ledger reported as lost."""
+    reported: set[str] = field(default_factory=set)
+    """Deliveries whose outcome it returned."""
 
     @property
     def strikes(self) -> dict[str, int]:
@@ -63,33 +63,33 @@ class Run:
 
 
 @dataclass
-class Diary:
-    """What the workers have done since it was last read."""
+class WorkLog:
+    """The workers' actions since the log was last read."""
 
     planned: list[tuple[Run, str]] = field(default_factory=list)
-    """Deliveries that were planned by who had the lease."""
+    """Deliveries that were planned by the worker that held their lease."""
     ended: list[tuple[Run, Outcome]] = field(default_factory=list)
-    """Outcomes that counted."""
+    """Outcomes that were stored."""
     over: list[Run] = field(default_factory=list)
-    """Runs that came to their end."""
-    frozen: dict[str, File] = field(default_factory=dict)
-    """Every subject ever frozen, and by which rules; never forgotten."""
+    """Finished runs."""
+    frozen: dict[str, RulesFile] = field(default_factory=dict)
+    """The rules by which each subject was claimed; never cleared."""
 
     def close(self) -> None:
-        """Let what has been read be forgotten."""
-        for page in (self.planned, self.ended, self.over):
-            page.clear()
+        """Clear what has been read."""
+        for entries in (self.planned, self.ended, self.over):
+            entries.clear()
 
 
 @dataclass
 class Service:
-    """What the workers share."""
+    """Everything that the workers share."""
 
     clock: Clock = field(default_factory=Clock)
     store: FakeStore = field(init=False)
-    gatekeeper: Gatekeeper = field(init=False)
+    expected_throttle: ExpectedThrottle = field(init=False)
     polar: MoodyPolar = field(default_factory=MoodyPolar)
-    diary: Diary = field(default_factory=Diary)
+    work_log: WorkLog = field(default_factory=WorkLog)
     _attempts: dict[str, int] = field(init=False, repr=False)
     _strikes: dict[str, int] = field(init=False, repr=False)
 
@@ -97,12 +97,12 @@ class Service:
         self.renew()
 
     def renew(self) -> None:
-        """Begin with an empty Redis."""
-        self.store, self.gatekeeper = FakeStore(self.clock), Gatekeeper(self.clock)
+        """Start with an empty Redis."""
+        self.store, self.expected_throttle = FakeStore(self.clock), ExpectedThrottle(self.clock)
         self._attempts, self._strikes = {}, {}
 
     def accept(self, delivery_id: str, body: bytes) -> None:
-        """Store a delivery; what is known is left as it is."""
+        """Store a delivery; check that a known one does not change."""
         known = self.store.deliveries.get(delivery_id)
         self.store.accept(delivery_id, body)
         assert known in (None, self.store.deliveries[delivery_id])
@@ -110,15 +110,15 @@ class Service:
             self._attempts[delivery_id] = self._strikes[delivery_id] = 0
 
     def lease(self, most: int) -> Lease:
-        """Lease as a worker does; nobody gets what is not due, or while everybody waits."""
+        """Lease as a worker does; check that only due deliveries are leased, and none during a pause."""
         due = {id_: one.due for id_, one in self.store.deliveries.items() if one.due}
         lease = self.store.lease(most)
-        self.gatekeeper.check_lease(lease, due, most)
+        self.expected_throttle.check_lease(lease, due, most)
         self._check_numbers(lease)
         return lease
 
     def reopen(self, *ids: str) -> Lease:
-        """Take deliveries as an operator does; nothing is held against them any more."""
+        """Lease deliveries for a replay; their strikes start again from 0."""
         lease = self.store.reopen(*ids)
         self._strikes.update(dict.fromkeys(ids, 0))
         self._check_numbers(lease)
@@ -130,22 +130,22 @@ class Service:
             assert (one.attempt, one.strikes) == (self._attempts[one.id], self._strikes[one.id])
 
     def count_strikes(self, outcomes: Sequence[Outcome]) -> None:
-        """Note how often each delivery has failed alone."""
+        """Record how often each delivery has failed alone."""
         for one in outcomes:
             self._strikes[one.delivery_id] += one.strike
 
     def holds(self, delivery_id: str, attempt: int) -> bool:
-        """Say whether a delivery is still in the hands of who took it with this attempt."""
+        """Return whether the lease with this attempt is still the last one of a waiting delivery."""
         kept = self.store.deliveries.get(delivery_id)
         return kept is not None and kept.status is Status.WAITING and kept.attempts == attempt
 
 
 @dataclass(frozen=True)
-class Sink:
-    """The way to Polar."""
+class RecordingPolar:
+    """Polar, with stops before and after a request."""
 
     service: Service
-    stopped: Stopped
+    stoppable: StoppableWork
     run: Run
 
     def ingest(self, events: Sequence[Event]) -> None:
@@ -153,18 +153,18 @@ class Sink:
         request = Request(keys=[event["external_id"] for event in events], was_its_turn=self.run.turns > 0)
         self.run.turns -= 1
         self.run.requests.append(request)
-        self.stopped.at(Stop.BEFORE_SENDING)
+        self.stoppable.at(Stop.BEFORE_SENDING)
         try:
             self.service.polar.ingest(events)
         except PolarError as error:
             request.error = error
             raise
         finally:
-            self.stopped.at(Stop.SENT)
+            self.stoppable.at(Stop.SENT)
 
 
 @dataclass(frozen=True)
-class Gate:
+class RecordingThrottle:
     """The pauses that all keep."""
 
     service: Service
@@ -172,7 +172,7 @@ class Gate:
 
     def take_request(self) -> bool:
         """Let a request be made unless everybody waits, or our share is used up."""
-        may = self.service.gatekeeper.is_calm() and self.service.polar.mood is not Mood.SPENT
+        may = self.service.expected_throttle.is_calm() and self.service.polar.mood is not Mood.SPENT
         self.run.turns += may
         self.run.was_put_off |= not may
         return may
@@ -182,44 +182,44 @@ class Gate:
         self.run.calls.append("pause")
         self.run.throttle.append(seconds)
         self.service.store.pause(seconds, reason, cause)
-        self.service.gatekeeper.pause(seconds)
+        self.service.expected_throttle.pause(seconds)
 
     def release_probe(self) -> None:
         """Let another be the first to ask."""
         self.run.calls.append("release probe")
         self.service.store.release_probe()
-        self.service.gatekeeper.release_probe()
+        self.service.expected_throttle.release_probe()
 
     def end_outage(self) -> None:
         """Let everybody go on."""
         self.run.calls.append("end outage")
         self.service.store.end_outage()
-        self.service.gatekeeper.end_outage()
+        self.service.expected_throttle.end_outage()
 
 
 @dataclass(frozen=True)
-class Book:
+class RecordingLedger:
     """The store's book; it may be another by the time that a worker goes on: Redis can lose everything."""
 
     service: Service
-    stopped: Stopped
+    stoppable: StoppableWork
     run: Run
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Claim, and note what stands."""
-        self.stopped.at(Stop.BEFORE_CLAIM)
+        """Claim, and record the standings."""
+        self.stoppable.at(Stop.BEFORE_CLAIM)
         had = {one.id for one in self.run.lease.deliveries if self.service.holds(one.id, one.attempt)}
         standings = self.service.store.claim(plans, attempts)
         self._note(dict(zip([id_ for id_, _ in plans], standings, strict=True)), had)
-        self.stopped.at(Stop.CLAIMED)
+        self.stoppable.at(Stop.CLAIMED)
         return standings
 
     def _note(self, standings: Mapping[str, Standing], had: set[str]) -> None:
-        run, diary = self.run, self.service.diary
+        run, work_log = self.run, self.service.work_log
         run.planned |= standings.keys() & had
-        diary.planned += [(run, id_) for id_ in standings.keys() & had]
+        work_log.planned += [(run, id_) for id_ in standings.keys() & had]
         run.open = {
             id_: {grant.key for claim in standing.claims for grant in claim.unsettled}
             for id_, standing in standings.items()
@@ -234,22 +234,22 @@ class Book:
 
     def _note_frozen(self) -> None:
         for subject in self.service.store.claims:
-            self.service.diary.frozen.setdefault(subject, self.run.file)
+            self.service.work_log.frozen.setdefault(subject, self.run.file)
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Take back, and stop before and after."""
-        self.stopped.at(Stop.BEFORE_TAKING_BACK)
+        """Claim take-backs, with stops before and after."""
+        self.stoppable.at(Stop.BEFORE_TAKING_BACK)
         self.service.store.take_back(claims)
         self._note_frozen()
-        self.stopped.at(Stop.TAKEN_BACK)
+        self.stoppable.at(Stop.TAKEN_BACK)
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Settle, and note which outcomes counted."""
-        self.stopped.at(Stop.BEFORE_SETTLING)
+        """Settle, and record which outcomes were stored."""
+        self.stoppable.at(Stop.BEFORE_SETTLING)
         counting = [one for one in outcomes if self.service.holds(one.delivery_id, one.attempt)]
         lost = self.service.store.settle(accepted, outcomes)
         self.service.count_strikes(counting)
         self.run.lost = ({one.delivery_id for one in outcomes if one not in counting}, lost)
-        self.service.diary.ended += [(self.run, outcome) for outcome in counting]
-        self.stopped.at(Stop.SETTLED)
+        self.service.work_log.ended += [(self.run, outcome) for outcome in counting]
+        self.stoppable.at(Stop.SETTLED)
         return lost

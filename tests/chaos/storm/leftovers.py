@@ -1,4 +1,4 @@
-"""What a storm may leave behind: keys in Redis that somebody knows, and words that anybody may read."""
+"""Finds what a storm must not leave behind: unknown keys in Redis, and secrets or tracebacks in the log."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -17,12 +17,12 @@ _UNSETTLED = (keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE)
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
-# RQ tells of it that way, and the worker goes on or ends. It is the last line of an exception in JSON.
+# RQ logs an outage of Redis that way. It is the last line of an exception in JSON.
 _REDIS_AWAY = re.compile(r"\\nredis\.exceptions\.\w+: ((?!\\n).)*$")
 
 
-def leftovers(redis: Redis, deliveries: Collection[Delivery]) -> Iterator[str]:
-    """Yield what nobody knows, or what should be gone when nothing waits."""
+def find_leftover_keys(redis: Redis, deliveries: Collection[Delivery]) -> Iterator[str]:
+    """Yield unknown keys, and keys that should be gone when no delivery waits."""
     known = {keys.delivery(one.id) for one in deliveries}
     known |= {keys.body(one.id) for one in deliveries}
     for key in sorted(one.decode() for one in cast(list[bytes], redis.keys())):
@@ -32,8 +32,8 @@ def leftovers(redis: Redis, deliveries: Collection[Delivery]) -> Iterator[str]:
             yield f"nobody knows the key {key}"
 
 
-def careless_words(log: Path) -> Iterator[str]:
-    """Yield the lines that show a secret, an e-mail address, or a traceback that is not Redis's absence."""
+def find_careless_log_lines(log: Path) -> Iterator[str]:
+    """Yield log lines with a secret, an e-mail address, or a traceback (except of an outage of Redis)."""
     for line in log.read_text().splitlines():
         if TOKEN in line or SECRET in line or _EMAIL.search(line):
             yield f"a secret or an e-mail address was logged: {line}"

@@ -1,55 +1,55 @@
-"""What was taken back of orders, beside what should be: by refunds a share of some, by people all of it."""
+"""Compares what was taken back of each order with what refunds and manual revokes should take back."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from tests.chaos.world import Told
+from tests.chaos.world import SentWebhook
 from workers.core.claims import Claim
 
 _STEP = Fraction(1, 10**6)  # what a refund takes back is rounded down to this, for each rule
 TAKEN_BACK = ("credits:refund:", "credits:revoke:")
-"""What subjects of such claims begin with."""
+"""The prefixes of such claims' subjects."""
 
 _ByRule = dict[tuple[str, str], Decimal]
-"""By meter and rule."""
+"""Units by meter and rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clawback:
-    """One rule's part of an order's credits on a meter, and what has been frozen to be taken back of it."""
+class RuleTakeBack:
+    """One rule's part of an order's credits on a meter, and the part of it that was taken back."""
 
     credited: Decimal
     revocable: Decimal
     taken: Decimal
     share: Fraction
-    """Of the order, that has been refunded by the highest refund told so far."""
+    """The refunded share of the order, by its highest refund so far."""
     may_be_revoked: bool
     is_revoked: bool
 
     @property
     def due(self) -> Fraction:
-        """Return what refunds take back."""
+        """Return the units that refunds take back."""
         return Fraction(self.revocable) * self.share
 
     @property
     def is_bounded(self) -> bool:
-        """Say whether no more was taken than may be."""
+        """Return whether no more was taken back than allowed."""
         return 0 <= self.taken <= (self.credited if self.may_be_revoked else self.due)
 
     @property
     def is_whole(self) -> bool:
-        """Say whether all was taken that is to be."""
+        """Return whether everything due was taken back."""
         if self.is_revoked:
             return self.taken == self.credited
         return self.due - Fraction(self.taken) < _STEP and (self.share < 1 or self.taken >= self.revocable)
 
 
-def clawbacks(told: Iterable[Told], claims: Mapping[str, Claim]) -> Iterator[Clawback]:
-    """Yield for each part of each order that was refunded or revoked what became of it."""
-    by_order: dict[str, list[Told]] = {}
-    for one in told:
+def rule_take_backs(sent: Iterable[SentWebhook], claims: Mapping[str, Claim]) -> Iterator[RuleTakeBack]:
+    """Yield the take-back of each part of each order that was refunded or revoked."""
+    by_order: dict[str, list[SentWebhook]] = {}
+    for one in sent:
         if one.order_id:
             by_order.setdefault(one.order_id, []).append(one)
     for order_id, those in by_order.items():
@@ -57,8 +57,8 @@ def clawbacks(told: Iterable[Told], claims: Mapping[str, Claim]) -> Iterator[Cla
             yield from _of_order(order_id, those, claims)
 
 
-def _of_order(order_id: str, told: list[Told], claims: Mapping[str, Claim]) -> Iterator[Clawback]:
-    own = [claims[told[0].subject]] if told[0].subject in claims else []
+def _of_order(order_id: str, sent: list[SentWebhook], claims: Mapping[str, Claim]) -> Iterator[RuleTakeBack]:
+    own = [claims[sent[0].subject]] if sent[0].subject in claims else []
     credited, revocable = _by_rule(own), _by_rule(own, only_revocable=True)
     back = [
         claim
@@ -68,12 +68,12 @@ def _of_order(order_id: str, told: list[Told], claims: Mapping[str, Claim]) -> I
     taken = _by_rule(back)
     for place in credited.keys() | taken.keys():
         meter = place[0]
-        yield Clawback(
+        yield RuleTakeBack(
             credited=credited.get(place, Decimal(0)),
             revocable=revocable.get(place, Decimal(0)),
             taken=-taken.get(place, Decimal(0)),
-            share=max(one.share for one in told),
-            may_be_revoked=any(one.revokes in {"*", meter} for one in told),
+            share=max(one.share for one in sent),
+            may_be_revoked=any(one.revokes in {"*", meter} for one in sent),
             is_revoked=f"credits:revoke:{order_id}:{meter}" in claims,
         )
 

@@ -1,7 +1,7 @@
-"""What holds of each worker's work, seen from outside: what it asks for, when it waits, whom it blames."""
+"""Checks each worker's behaviour from outside: its requests, its pauses, and which events it fails."""
 
-from tests.chaos.doors import Run
-from tests.chaos.sound import Sound
+from tests.chaos.basic_promises import BasicPromises
+from tests.chaos.recording_ports import Run
 from workers.core.delivery import Outcome, Status
 from workers.errors import (
     PolarBrokenError,
@@ -12,9 +12,9 @@ from workers.errors import (
     PolarUnreachableError,
 )
 
-_WORLDLY = (PolarUnreachableError, PolarDeniedError, PolarRateLimitedError)
+_OUTAGE_ERRORS = (PolarUnreachableError, PolarDeniedError, PolarRateLimitedError)
 _MOST_EVENTS = 500
-_MOST_IN_DOUBT = 3  # single events that break before it is the world that is broken
+_MOST_IN_DOUBT = 3  # single events that fail before Polar is considered down
 _LONGEST_PAUSE_SECONDS = 60.0
 _RETRY_AFTER_SECONDS = 5.0  # as Polar says in its bad mood
 _RETRIES = [10, 30, 90, 270, 810]
@@ -28,64 +28,64 @@ REFUSALS = {
 }
 
 
-class Fair(Sound):
-    """A Redis that keeps what it is given, and workers that wait and blame as they should."""
+class WorkerPromises(BasicPromises):
+    """The model with a durable Redis: workers send, pause and fail events as promised."""
 
     def check(self) -> None:
-        """Look at what was done in this step, as well."""
+        """Check the actions of this step as well."""
         super().check()
-        self.workers_ask_for_what_is_open_in_turn_and_stop_when_polar_is_away()
-        self.everybody_waits_exactly_while_the_world_is_in_the_way()
-        self.who_has_lost_a_delivery_is_told_so()
-        self.only_content_uses_up_patience()
-        self.what_a_worker_makes_it_calls_granted()
+        self.requests_are_sorted_and_stop_when_polar_is_away()
+        self.workers_pause_exactly_during_an_outage()
+        self.a_lost_lease_settles_nothing()
+        self.only_bad_content_uses_up_retries()
+        self.a_delivery_is_granted_if_it_made_grants()
 
-    def workers_ask_for_what_is_open_in_turn_and_stop_when_polar_is_away(self) -> None:
-        """In requests that are sorted, each paid for from our share of the rate limit."""
-        for run in self.service.diary.over:
+    def requests_are_sorted_and_stop_when_polar_is_away(self) -> None:
+        """Each request has only unsettled keys, sorted, and counts against our share of the rate limit."""
+        for run in self.service.work_log.over:
             open_keys = {key for keys in run.open.values() for key in keys}
             for request in run.requests:
                 assert request.was_its_turn
                 assert request.keys == sorted(set(request.keys) & open_keys)
                 assert 1 <= len(request.keys) <= _MOST_EVENTS
-            assert not any(isinstance(one.error, _WORLDLY) for one in run.requests[:-1])
+            assert not any(isinstance(one.error, _OUTAGE_ERRORS) for one in run.requests[:-1])
             lone = [one for one in run.requests if len(one.keys) == 1 and _is_broken(one.error)]
             assert run.accepted or len(lone) <= _MOST_IN_DOUBT
             if run.requests and len(run.requests[0].keys) > 1 and _is_broken(run.requests[0].error):
                 # The first 500 is taken for an outage; the next may be an event's fault.
                 assert run.was_put_off or (len(run.requests) > 1) == bool(run.lease.outages)
 
-    def everybody_waits_exactly_while_the_world_is_in_the_way(self) -> None:
-        """It is not if any event passes; what cannot be known is taken for the world's fault."""
-        for run in self.service.diary.over:
+    def workers_pause_exactly_during_an_outage(self) -> None:
+        """It is no outage if any event passes; an unclear error is taken for an outage."""
+        for run in self.service.work_log.over:
             errors = [one.error for one in run.requests if one.error]
             answered = bool(run.accepted) or any(isinstance(one, PolarRefusedError) for one in errors)
             assert ("end outage" in run.calls) == (bool(run.lease.outages) and answered)
             assert ("release probe" in run.calls) == (bool(run.lease.outages) and not answered)
-            assert len(run.throttle) == _is_in_the_way(run)
+            assert len(run.throttle) == _is_outage(run)
             for seconds in run.throttle:
                 if isinstance(errors[-1], PolarRateLimitedError):
                     assert seconds == _RETRY_AFTER_SECONDS
                 else:
                     assert seconds == min(2**run.lease.outages, _LONGEST_PAUSE_SECONDS)
 
-    def who_has_lost_a_delivery_is_told_so(self) -> None:
-        """And has no say in it, nor tells of it."""
-        for run in self.service.diary.over:
+    def a_lost_lease_settles_nothing(self) -> None:
+        """The ledger reports the lost deliveries, and the worker returns no outcome for them."""
+        for run in self.service.work_log.over:
             assert run.lost is not None
             assert run.lost[0] == run.lost[1]
-            assert run.told == {one.id for one in run.lease.deliveries} - run.lost[1]
+            assert run.reported == {one.id for one in run.lease.deliveries} - run.lost[1]
 
-    def only_content_uses_up_patience(self) -> None:
-        """A strike is an event that broke alone while another passed; the sixth is the last."""
-        for run, outcome in self.service.diary.ended:
+    def only_bad_content_uses_up_retries(self) -> None:
+        """A strike is an event that failed alone while another passed; the sixth fails the delivery."""
+        for run, outcome in self.service.work_log.ended:
             broken = _broken_alone(run, outcome)
             if outcome.status is Status.WAITING and outcome.strike:
                 assert run.accepted
                 assert outcome.after_seconds == max(_RETRIES[run.strikes[run.makers[key]]] for key in broken)
             elif outcome.status is Status.WAITING:
                 assert outcome.after_seconds == 0
-                assert run.was_put_off or _is_in_the_way(run)
+                assert run.was_put_off or _is_outage(run)
             elif outcome.reason == STONE:
                 assert run.accepted
                 assert any(run.strikes[run.makers[key]] == len(_RETRIES) for key in broken)
@@ -93,9 +93,9 @@ class Fair(Sound):
             elif outcome.reason == STRANGER:
                 assert self.accepted[outcome.delivery_id].customer_id in self.service.polar.ever_strangers
 
-    def what_a_worker_makes_it_calls_granted(self) -> None:
-        """What it froze itself, or was the first in its lease to see through; all else it skips."""
-        for run, outcome in self.service.diary.ended:
+    def a_delivery_is_granted_if_it_made_grants(self) -> None:
+        """It claimed them, or was the first of its lease to send them. Every other delivery is skipped."""
+        for run, outcome in self.service.work_log.ended:
             made = run.makes | {run.makers[key] for key in run.accepted}
             if outcome.status in (Status.GRANTED, Status.SKIPPED):
                 assert (outcome.delivery_id in made) == (outcome.status is Status.GRANTED)
@@ -105,9 +105,9 @@ def _is_broken(error: PolarError | None) -> bool:
     return isinstance(error, PolarBrokenError)
 
 
-def _is_in_the_way(run: Run) -> bool:
-    """Say whether Polar was away, or broke at what may be nobody's fault but its own."""
-    if any(isinstance(one.error, _WORLDLY) for one in run.requests):
+def _is_outage(run: Run) -> bool:
+    """Return whether Polar was away, or failed without an event at fault."""
+    if any(isinstance(one.error, _OUTAGE_ERRORS) for one in run.requests):
         return True
     broken = [len(one.keys) for one in run.requests if _is_broken(one.error)]
     # During an outage already, a batch that breaks is halved: an event may be to blame.

@@ -1,4 +1,4 @@
-"""Whether Polar may be asked, as it should be: kept beside the store, from what befell its gate."""
+"""Works out independently of the store when Polar may be called, from the calls to the throttle."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,8 +8,8 @@ from workers.core.delivery import Lease
 from workers.timings import DEFAULT_TIMINGS
 
 
-class Gatekeeper:
-    """The pauses in a row, how long the last one lasts, and how long somebody may try alone."""
+class ExpectedThrottle:
+    """The number of pauses in a row, the end of the last one, and the end of the probe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -18,11 +18,11 @@ class Gatekeeper:
         self._tried_until = clock.now
 
     def is_calm(self) -> bool:
-        """Say whether no pause stands."""
+        """Return whether there is no pause."""
         return self._clock.now >= self._calm_from
 
     def pause(self, seconds: float) -> None:
-        """Note a pause: those that overlap count once, and the longest holds."""
+        """Record a pause. Overlapping pauses count once, and the longest counts."""
         now = self._clock.now
         if self.is_calm():
             self.outages += 1
@@ -30,15 +30,15 @@ class Gatekeeper:
         self._tried_until = now
 
     def release_probe(self) -> None:
-        """Note that nobody tries any more."""
+        """Record the end of a probe without an answer."""
         self._tried_until = self._clock.now
 
     def end_outage(self) -> None:
-        """Note that Polar takes our events again."""
+        """Record that Polar accepts events again."""
         self.outages, self._tried_until = 0, self._clock.now
 
     def check_lease(self, lease: Lease, due: Mapping[str, datetime], most: int) -> None:
-        """Assert that a worker got what is due, oldest first, if it may work now, and else nothing."""
+        """Assert that a worker got the due deliveries, oldest first, if it may work now, and else none."""
         now = self._clock.now
         may = self.is_calm() and (not self.outages or now >= self._tried_until)
         ready = sorted((moment, id_) for id_, moment in due.items() if moment <= now)

@@ -1,11 +1,11 @@
-"""The blows of a storm: which process is killed or frozen, and when, planned from a seed."""
+"""The process faults of a storm: which process is killed or frozen, and when, planned from a seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from tests.chaos.storm.seed import dice, shuffled
+from tests.chaos.storm.seed import random_for, shuffled
 
 
 class Harm(StrEnum):
@@ -24,20 +24,20 @@ class Harm(StrEnum):
 
 FROZEN = {Harm.WORKER_FROZEN, Harm.RECEIVER_FROZEN, Harm.REDIS_FROZEN, Harm.REDIS_HUNG}
 
-# Workers are the scheduler too (they tick), and they are where credit is half done.
+# Most faults hit workers: they hold half-done work, and they are the scheduler.
 _FIRST_HARMS = (*Harm, *[Harm.WORKER_KILLED] * 2, Harm.WORKER_FROZEN)
 
-# In a long storm Redis has time to come back, and credit to be given.
+# A long storm leaves Redis time to come back, and workers time to grant.
 _LATER_HARMS = (*Harm, *[Harm.WORKER_KILLED] * 10, *[Harm.WORKER_FROZEN] * 5)
 
-_SECONDS_BETWEEN_BLOWS = 0.45  # on average: the short storm has each of them
-_FREEZES_SECONDS = (0.2, 3.0)  # of workers: shorter and longer than a lease in haste
-_SHORT_FREEZES_SECONDS = (0.2, 1.2)  # of what all wait for: shorter and longer than they wait
+_SECONDS_BETWEEN_FAULTS = 0.45  # on average, so that the short storm has each kind
+_FREEZES_SECONDS = (0.2, 3.0)  # of workers: shorter and longer than a hasty lease
+_SHORT_FREEZES_SECONDS = (0.2, 1.2)  # of receiver and Redis: shorter and longer than the timeouts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blow:
-    """One harm: when, to which worker (counted round), and for how long if frozen."""
+class ProcessFault:
+    """One fault: when, to which worker (modulo their number), and how long it is frozen."""
 
     at_seconds: float
     harm: Harm
@@ -45,19 +45,19 @@ class Blow:
     frozen_seconds: float
 
 
-def blows_of(seed: int, seconds: float) -> list[Blow]:
-    """Return what befalls the processes of a storm; every kind in turn."""
-    rng = dice(seed, "blows")
+def plan_process_faults(seed: int, seconds: float) -> list[ProcessFault]:
+    """Return the process faults of a storm; each kind comes in turn."""
+    rng = random_for(seed, "blows")
     return [
-        Blow(
-            at_seconds=(number + rng.random()) * _SECONDS_BETWEEN_BLOWS,
+        ProcessFault(
+            at_seconds=(number + rng.random()) * _SECONDS_BETWEEN_FAULTS,
             harm=harm,
             which=rng.randrange(100),
             frozen_seconds=rng.uniform(
                 *(_FREEZES_SECONDS if harm is Harm.WORKER_FROZEN else _SHORT_FREEZES_SECONDS)
             ),
         )
-        for number, harm in zip(range(round(seconds / _SECONDS_BETWEEN_BLOWS)), _in_turn(rng), strict=False)
+        for number, harm in zip(range(round(seconds / _SECONDS_BETWEEN_FAULTS)), _in_turn(rng), strict=False)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What holds even where Redis may lose everything: no credit counts twice, and no delivery is nowhere."""
+"""Checks that are true even if Redis loses everything: no double credit, and no lost delivery."""
 
 import os
 import sys
@@ -7,26 +7,26 @@ from itertools import islice
 from hypothesis import settings
 from hypothesis.stateful import invariant
 
-from tests.chaos.cast import BONUSES, KEYS
-from tests.chaos.plots import Plots
+from tests.chaos.model_data import BONUSES, KEYS
+from tests.chaos.scenarios import Scenarios
 from tests.support.fakes import Event
 from workers.core.delivery import Status
 
-_LONGEST_WAIT_SECONDS = 810  # the last retry of an event over which Polar stumbles
+_LONGEST_WAIT_SECONDS = 810  # before the last retry of an event that fails alone
 
 
 def length(examples: int) -> settings:
-    """Return how long to look: as long as ``make test`` has time for, unless the environment says more."""
+    """Return how many examples to run: few enough for ``make test``, unless the environment says more."""
     return settings(
         max_examples=int(os.environ.get("MODEL_EXAMPLES", examples)),
         stateful_step_count=int(os.environ.get("MODEL_STEPS", "50")),
         print_blob=True,
-        derandomize=False,  # on CI too: a bug once found has a story of its own, others are still to be met
+        derandomize=False,  # on CI too: found bugs have tests of their own, and new runs should find others
     )
 
 
-class Sound(Plots):
-    """A story in which these promises are kept after every step, and all is well when the world is."""
+class BasicPromises(Scenarios):
+    """Checks these promises after every step, and at the end when nothing is broken any more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,34 +35,34 @@ class Sound(Plots):
 
     @invariant()
     def what_is_promised_holds(self) -> None:
-        """Look after every step."""
+        """Check after every step."""
         self.check()
-        self.service.diary.close()
+        self.service.work_log.close()
         self._seen = len(self.service.polar.events)
 
     @property
     def new_events(self) -> dict[str, Event]:
-        """Return by key what has come to Polar since the last look: it forgets and changes nothing."""
+        """Return Polar's new events by key; Polar never deletes or changes an event."""
         return dict(islice(self.service.polar.events.items(), self._seen, None))
 
     def check(self) -> None:
-        """Look at each promise."""
-        self.polar_has_no_key_but_those_spelled_out()
-        self.nothing_is_credited_twice_by_what_the_events_say()
-        self.no_delivery_is_nowhere()
+        """Check each promise."""
+        self.polar_has_only_expected_keys()
+        self.no_credit_is_made_twice()
+        self.no_delivery_is_lost()
 
-    def polar_has_no_key_but_those_spelled_out(self) -> None:
-        """All that the cast can lead to are in KEYS."""
+    def polar_has_only_expected_keys(self) -> None:
+        """KEYS has every key that the model data can lead to."""
         assert self.new_events.keys() <= KEYS
 
-    def nothing_is_credited_twice_by_what_the_events_say(self) -> None:
-        """Whatever their keys: an order on a meter, a rule's bonus for a customer."""
+    def no_credit_is_made_twice(self) -> None:
+        """Compared by content, not by key: an order on a meter, or a rule's bonus for a customer."""
         for event in self.new_events.values():
             assert _meaning(event) not in self.meanings
             self.meanings.add(_meaning(event))
 
-    def no_delivery_is_nowhere(self) -> None:
-        """It waits and its turn will come, or it has come to an end."""
+    def no_delivery_is_lost(self) -> None:
+        """Each delivery waits and becomes due, or is settled."""
         kept = self.service.store.deliveries
         assert kept.keys() == self.accepted.keys() - self.expired
         for one in kept.values():
@@ -71,17 +71,17 @@ class Sound(Plots):
                 one.due is None or (one.due - self.service.clock.now).total_seconds() <= _LONGEST_WAIT_SECONDS
             )
 
-    def all_is_well(self) -> None:
-        """Say what must hold when everything is over."""
-        self.check()  # once more: the end is no step
+    def check_end(self) -> None:
+        """Check what must be true when all work is done."""
+        self.check()  # once more: the last work was no step
         assert Status.WAITING not in {one.status for one in self.service.store.deliveries.values()}
 
     def teardown(self) -> None:
-        """Let all be well and see that it is, unless something was wrong before."""
+        """Finish all work and check the result, unless a check has failed before."""
         try:
             if sys.exc_info()[0] is None:
-                self.let_all_be_well()
-                self.all_is_well()
+                self.finish_all_work()
+                self.check_end()
         finally:
             self.stop()
 
@@ -89,7 +89,7 @@ class Sound(Plots):
 def _meaning(event: Event) -> tuple[str, ...]:
     data = event["metadata"]
     if "reason" in data:
-        return (event["external_id"],)  # each refund of an order takes its own share, and a person the rest
+        return (event["external_id"],)  # each refund takes back its own share, and a manual revoke the rest
     if "order_id" in data and data["rules"] not in BONUSES:
         return data["order_id"], event["name"]
     return event["customer_id"], data["rules"], event["name"]

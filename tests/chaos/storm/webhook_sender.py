@@ -1,4 +1,4 @@
-"""The post in a storm: sends letters as Polar does, and remembers what was acknowledged."""
+"""Sends the webhooks of a storm as Polar does, and records which were acknowledged."""
 
 import asyncio
 import json
@@ -11,66 +11,66 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from app.receiver.signature import sign
-from tests.chaos.storm.shop import Letter
+from tests.chaos.storm.shop import PlannedWebhook
 from tests.support.processes import SECRET
 
-_PATIENCE_SECONDS = 1.5  # Polar waits ten
-_RETRY_SECONDS = 0.3  # and twice that, and so on
+_PATIENCE_SECONDS = 1.5  # Polar waits ten seconds
+_RETRY_SECONDS = 0.3  # doubles with each attempt
 _LONGEST_RETRY_SECONDS = 2.0
 _FORGER = "whsec_of_somebody_else"
 
 
 class NoAnswerError(Exception):
-    """The receiver hung up, maybe in the midst of its answer."""
+    """The receiver closed the connection, maybe during its answer."""
 
 
 @dataclass
-class Post:
-    """What came of the letters."""
+class WebhookSender:
+    """The sender, and the answers that it got."""
 
     url: str
     acknowledged: dict[str, str] = field(default_factory=dict)
-    """By id, what the receiver said that it did with it."""
+    """The disposition of each acknowledged webhook, by id."""
     tries: Counter[str] = field(default_factory=Counter)
-    """How often each answer was met."""
+    """How often each status or error was the answer."""
     sent: set[str] = field(default_factory=set)
 
-    async def deliver(self, letters: Iterable[Letter]) -> None:
-        """Send every letter when it is due, until it is acknowledged or given up."""
+    async def deliver(self, webhooks: Iterable[PlannedWebhook]) -> None:
+        """Send every webhook at its time, until it is acknowledged or given up."""
         async with asyncio.TaskGroup() as group:
-            for letter in letters:
-                for at_seconds in letter.at_seconds:
-                    group.create_task(self._send(letter, at_seconds))
+            for planned in webhooks:
+                for at_seconds in planned.at_seconds:
+                    group.create_task(self._send(planned, at_seconds))
 
-    async def _send(self, letter: Letter, at_seconds: float) -> None:
+    async def _send(self, planned: PlannedWebhook, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
-        patience, retry = letter.hangs_up_seconds or _PATIENCE_SECONDS, _RETRY_SECONDS
+        patience, retry = planned.hangs_up_seconds or _PATIENCE_SECONDS, _RETRY_SECONDS
         tries = 0
-        while not await self._try(letter, patience) and not letter.is_forged:
+        while not await self._try(planned, patience) and not planned.is_forged:
             tries += 1
-            if tries == letter.tries:
+            if tries == planned.tries:
                 return
             await asyncio.sleep(retry)
             patience, retry = _PATIENCE_SECONDS, min(2 * retry, _LONGEST_RETRY_SECONDS)
 
-    async def _try(self, letter: Letter, patience_seconds: float) -> bool:
+    async def _try(self, planned: PlannedWebhook, patience_seconds: float) -> bool:
         """Send ``letter`` once; say whether it was acknowledged."""
-        headers = sign(_FORGER if letter.is_forged else SECRET, letter.id, int(time.time()), letter.body)
-        self.sent.add(letter.id)
+        headers = sign(_FORGER if planned.is_forged else SECRET, planned.id, int(time.time()), planned.body)
+        self.sent.add(planned.id)
         try:
             async with asyncio.timeout(patience_seconds):
-                status, body = await _post(self.url, headers, letter.body)
-        except (NoAnswerError, OSError) as error:  # and TimeoutError is one of those
+                status, body = await _post(self.url, headers, planned.body)
+        except (NoAnswerError, OSError) as error:  # TimeoutError is an OSError
             self.tries[type(error).__name__] += 1
             return False
         self.tries[str(status)] += 1
         if 200 <= status < 300:
-            self.acknowledged[letter.id] = json.loads(body)["disposition"]
+            self.acknowledged[planned.id] = json.loads(body)["disposition"]
         return 200 <= status < 300
 
 
 async def _post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-    """Return status and body of the answer; whoever is cancelled hangs up at once."""
+    """Return status and body of the answer; when cancelled, close the connection at once."""
     target = urlsplit(url)
     reader, writer = await asyncio.open_connection(target.hostname, target.port)
     lines = [f"{name}: {value}" for name, value in headers.items()]

@@ -1,7 +1,7 @@
-"""The house in a storm: the service's real processes, what is done to them, and who starts them again.
+"""Runs the service's real processes in a storm, harms them, and restarts them.
 
-Receiver and workers are kept as `credits up` keeps them, and Redis is the embedded one, which has a guardian
-of its own. All are in haste.
+Receiver and workers are supervised as by `credits up`. Redis is the embedded one, which has a guardian of
+its own. All use hasty timings.
 """
 
 import os
@@ -19,8 +19,8 @@ from threading import Event
 
 from app.processes.supervisor import ManagedProcess, stop_all
 from app.receiver.server import listen, url_of
-from tests.chaos.storm.blows import FROZEN, Blow, Harm
 from tests.chaos.storm.hasty_process import HASTY
+from tests.chaos.storm.process_faults import FROZEN, Harm, ProcessFault
 from tests.support.embedded_server import guardian_pid, server_pid
 from tests.support.processes import Credits, processes
 from workers.embedded.server import EmbeddedRedis
@@ -29,20 +29,20 @@ LOG = "parts.log"
 
 _WORKERS = 3
 _LOOK_SECONDS = 0.05
-_AIM_SECONDS = 3.0  # who was just killed is there again by then
+_AIM_SECONDS = 3.0  # enough for a killed process to be restarted
 
 
 @dataclass(kw_only=True)
-class HastyPart(ManagedProcess):
-    """A part of `credits up`, in haste, whose words are kept."""
+class HastyProcess(ManagedProcess):
+    """A process of `credits up` with hasty timings and a log file."""
 
     log: Path
     lifeline: int
-    """The end of a pipe that breaks when we die."""
+    """The read end of a pipe that closes when we die."""
     starts: int = 0
 
     def start(self) -> None:
-        """Start it as a part of `credits up` is started."""
+        """Start it as `credits up` starts its processes."""
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tests.chaos.storm.hasty_process", *self.args],
@@ -57,7 +57,7 @@ class HastyPart(ManagedProcess):
         self.starts += 1
 
     def pid(self) -> int:
-        """Return its process id; ProcessLookupError while it is being started again."""
+        """Return its process id; ProcessLookupError while it waits for its restart."""
         process = self.process
         if process is None or process.poll() is not None:
             raise ProcessLookupError
@@ -65,29 +65,29 @@ class HastyPart(ManagedProcess):
 
 
 @dataclass(kw_only=True)
-class House:
-    """Parts that run, and a Redis; what dies is started again until the house is closed."""
+class RunningService:
+    """The processes and Redis; those that die are restarted until the service is closed."""
 
-    receiver: HastyPart
-    workers: Sequence[HastyPart]
+    receiver: HastyProcess
+    workers: Sequence[HastyProcess]
     redis: EmbeddedRedis
     url: str
     harmed: Counter[str] = field(default_factory=Counter)
-    """How often each harm met somebody."""
+    """How often each kind of harm hit a process."""
     _closing: Event = field(default_factory=Event)
     _closed: Event = field(default_factory=Event)
 
     @property
     def restarts(self) -> int:
-        """Return how often a part has been started again."""
+        """Return the number of restarts."""
         return sum(part.starts - 1 for part in self._parts)
 
     @property
-    def _parts(self) -> list[HastyPart]:
+    def _parts(self) -> list[HastyProcess]:
         return [self.receiver, *self.workers]
 
     def keep(self) -> None:
-        """Start all, and again whatever dies; when it is closing, end all in good order."""
+        """Start all processes and restart those that die; stop them when the service is closing."""
         try:
             while not self._closing.wait(_LOOK_SECONDS):
                 for part in self._parts:
@@ -98,36 +98,36 @@ class House:
             self._closed.set()
 
     def close(self) -> None:
-        """Return when everybody has finished what was under way, and Redis is alone."""
+        """Stop the processes; return when their work in progress is finished."""
         self._closing.set()
         self._closed.wait()
 
-    def strike(self, blow: Blow) -> list[int]:
+    def apply_fault(self, process_fault: ProcessFault) -> list[int]:
         """Harm whom ``blow`` is for, as soon as one of them lives; return who, or nobody after a while."""
         deadline = time.monotonic() + _AIM_SECONDS
-        while not (struck := list(self._living(blow))) and time.monotonic() < deadline:
+        while not (struck := list(self._living(process_fault))) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
         for pid in struck:
-            _signal(pid, signal.SIGSTOP if blow.harm in FROZEN else signal.SIGKILL)
+            _signal(pid, signal.SIGSTOP if process_fault.harm in FROZEN else signal.SIGKILL)
         if struck:
-            self.harmed[blow.harm] += 1
+            self.harmed[process_fault.harm] += 1
         return struck
 
     def kill_workers(self) -> None:
-        """Kill all who live."""
+        """Kill all running workers."""
         for worker in self.workers:
             with suppress(ProcessLookupError):
                 _signal(worker.pid(), signal.SIGKILL)
 
-    def _living(self, blow: Blow) -> Iterator[int]:
-        for victim in self._victims(blow):
+    def _living(self, process_fault: ProcessFault) -> Iterator[int]:
+        for victim in self._victims(process_fault):
             with suppress(ProcessLookupError):
                 yield victim()
 
-    def _victims(self, blow: Blow) -> Sequence[Callable[[], int]]:
-        match blow.harm:
+    def _victims(self, process_fault: ProcessFault) -> Sequence[Callable[[], int]]:
+        match process_fault.harm:
             case Harm.WORKER_KILLED | Harm.WORKER_FROZEN:
-                return [self.workers[blow.which % len(self.workers)].pid]
+                return [self.workers[process_fault.which % len(self.workers)].pid]
             case Harm.RECEIVER_KILLED | Harm.RECEIVER_FROZEN:
                 return [self.receiver.pid]
             case Harm.REDIS_KILLED | Harm.REDIS_FROZEN | Harm.REDIS_HUNG:
@@ -144,7 +144,7 @@ class House:
     def _guardian(self) -> int:
         with _heard():
             pid = guardian_pid(self.redis)
-        # The parent of an orphaned server is somebody else.
+        # An orphaned server has another parent.
         if not any(one.pid == pid and "workers.embedded.guardian" in one.command for one in processes()):
             raise ProcessLookupError
         return pid
@@ -152,17 +152,17 @@ class House:
 
 @contextmanager
 def _heard() -> Iterator[None]:
-    """A server that does not answer is nobody."""
+    """Treat a server that does not answer as a missing process."""
     try:
         yield
     except (ValueError, OSError):
         raise ProcessLookupError from None
 
 
-def thaw(blow: Blow, pids: Sequence[int]) -> None:
+def thaw(process_fault: ProcessFault, pids: Sequence[int]) -> None:
     """Let whom ``blow`` froze go on, or die, if nobody killed them meanwhile."""
     for pid in pids:
-        _signal(pid, signal.SIGKILL if blow.harm is Harm.REDIS_HUNG else signal.SIGCONT)
+        _signal(pid, signal.SIGKILL if process_fault.harm is Harm.REDIS_HUNG else signal.SIGCONT)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -171,8 +171,8 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 @contextmanager
-def house(credits_: Credits) -> Iterator[House]:
-    """Run the service while the block runs, or until it is closed."""
+def run_service(credits_: Credits) -> Iterator[RunningService]:
+    """Run the service during the block, or until it is closed."""
     settings = credits_.read()
     with (
         EmbeddedRedis(settings.data_dir) as redis,
@@ -181,14 +181,14 @@ def house(credits_: Credits) -> Iterator[House]:
     ):
         env = {**credits_._environment(), "REDIS_URL": redis.url, "LOG_FORMAT": "json"}
 
-        def part(name: str, *args: str, fds: Sequence[int] = ()) -> HastyPart:
+        def part(name: str, *args: str, fds: Sequence[int] = ()) -> HastyProcess:
             log = credits_.folder / LOG
-            return HastyPart(
+            return HastyProcess(
                 name=name, args=args, env=env, pass_fds=fds, timings=HASTY, log=log, lifeline=lifeline
             )
 
         fd = listener.fileno()
-        service = House(
+        service = RunningService(
             receiver=part("receiver", "receiver", str(fd), fds=[fd]),
             workers=[part(f"worker {i + 1}", "worker") for i in range(_WORKERS)],
             redis=redis,
@@ -205,7 +205,7 @@ def house(credits_: Credits) -> Iterator[House]:
 
 @contextmanager
 def _pipe() -> Iterator[int]:
-    """Yield the end of a pipe to be read from."""
+    """Yield the read end of a pipe."""
     reading, writing = os.pipe()
     try:
         yield reading

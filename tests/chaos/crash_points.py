@@ -1,4 +1,4 @@
-"""Every boundary between a webhook and its credit at which a process may die, by name."""
+"""Every point between a webhook and its credit at which a process may die, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from workers.store.throttle import Throttle
 
 
 @dataclass(frozen=True, kw_only=True)
-class Death:
-    """A boundary, what leads up to it, and how many events Polar has by then (None: who knows)."""
+class CrashPoint:
+    """A boundary, the state it needs, and how many events Polar has then (None: it depends)."""
 
     boundary: Boundary
     events: int | None = 0
@@ -27,19 +27,19 @@ class Death:
     in_replay: bool = False
 
 
-def before(method: Callable[..., object], **others: Any) -> Death:
-    return Death(boundary=Boundary(when="before", method=name_of(method)), **others)
+def before(method: Callable[..., object], **others: Any) -> CrashPoint:
+    return CrashPoint(boundary=Boundary(when="before", method=name_of(method)), **others)
 
 
-def after(method: Callable[..., object], **others: Any) -> Death:
-    return Death(boundary=Boundary(when="after", method=name_of(method)), **others)
+def after(method: Callable[..., object], **others: Any) -> CrashPoint:
+    return CrashPoint(boundary=Boundary(when="after", method=name_of(method)), **others)
 
 
 DOWN = (Answer(503),)
 
-# A delivery is stored and its drain queued in one script, and so are ledger and delivery settled: Redis
-# knows no moment in between.
-DEATHS = {
+# One script stores a delivery and queues its drain job; one script settles ledger and delivery. So there is
+# no point in between.
+CRASH_POINTS = {
     "drain queued, by the tick": after(GrantWorker.tick),
     "drain taken from the queue": before(GrantWorker.execute_job),
     "delivery leased": after(DeliveryStore.lease),

@@ -1,0 +1,237 @@
+"""The data of the model: few customers, orders that affect each other, and rules files that change."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tests.chaos.world import CENTS, LATER, RulesFile, RuleSpec, SentWebhook
+from tests.support.builders import PRODUCT, order_webhook, some_id, webhook
+from workers.core.manual import ManualRevoke
+
+ANN, BEN, CID = some_id(21), some_id(22), some_id(23)
+CUSTOMERS = {"Ann": ANN, "Ben": BEN}
+"""Cid is not among them: Polar always knows her, and her purchases show that it works."""
+BROKEN_BY = {**CUSTOMERS, "images": "images"}
+"""The customers or meters to whose events Polar may answer 500."""
+
+_EARLIER = "2026-11-01T23:59:59Z"  # the last second before LATER
+_OTHER_PRODUCT = some_id(41)
+_PERIOD_BEGINS = "2026-11-20T00:00:00Z"
+_PERIOD_SECONDS = 1_795_132_800  # the same moment
+
+_DROPPED_FIELDS = {
+    "product",
+    "product_price",
+    "customer",
+    "user",
+    "items",
+    "prices",
+    "meters",
+    "description",
+    "price",
+}
+_BUYERS = {1: ANN, 2: ANN, 3: BEN, 4: BEN, 5: BEN}
+_BALANCES = {2: 400}
+"""The part of an order that was paid from the customer's balance, in cents."""
+
+
+def _shortened(body: bytes) -> bytes:
+    """Return a recorded webhook without its long product and customer fields: it is parsed very often."""
+    whole = json.loads(body)
+    whole["data"] = {key: value for key, value in whole["data"].items() if key not in _DROPPED_FIELDS}
+    return json.dumps(whole).encode()
+
+
+def _order(number: int, kind: str = "purchase", *, cents: int = 0, is_full: bool = False) -> SentWebhook:
+    """Return a paid order of which ``cents`` have been refunded when its webhook is sent."""
+    order_id, customer_id = some_id(number), _BUYERS.get(number, CID)
+    is_late, product_id = number != 1, _OTHER_PRODUCT if number == 3 else PRODUCT
+    partly = "partially_refunded" if cents else "paid"
+    data = {
+        "id": order_id,
+        "customer_id": customer_id,
+        "created_at": LATER if is_late else _EARLIER,
+        "product_id": product_id,
+        "net_amount": CENTS - _BALANCES.get(number, 0),
+        "applied_balance_amount": _BALANCES.get(number, 0),
+        "refunded_amount": cents,
+        "status": "refunded" if is_full else partly,
+    }
+    return SentWebhook(
+        body=_shortened(order_webhook(f"order_paid_{kind}", **data)),
+        subject=f"credits:order:{order_id}",
+        customer_id=customer_id,
+        trigger=kind,
+        order_id=order_id,
+        product_id=product_id,
+        is_late=is_late,
+        refunded_cents=cents,
+        is_full=is_full,
+    )
+
+
+def _refund(number: int, cents: int, *, is_full: bool = False) -> SentWebhook:
+    """Return a refund webhook: ``cents`` of the order have been refunded in total."""
+    order = _order(number, cents=cents, is_full=is_full)
+    return replace(order, body=order.body.replace(b'"order.paid"', b'"order.refunded"'), trigger="")
+
+
+def _begun(number: int, customer_id: str) -> SentWebhook:
+    subscription = some_id(number)
+    return SentWebhook(
+        body=_shortened(
+            webhook(
+                "subscription_cycled",
+                id=subscription,
+                customer_id=customer_id,
+                current_period_start=_PERIOD_BEGINS,
+            )
+        ),
+        subject=f"credits:cycle:{subscription}:{_PERIOD_SECONDS}",
+        customer_id=customer_id,
+        trigger="subscription.cycled",
+    )
+
+
+def _created(customer_id: str) -> SentWebhook:
+    return SentWebhook(
+        body=_shortened(webhook("customer_created", id=customer_id)),
+        subject=f"credits:customer:{customer_id}",
+        customer_id=customer_id,
+        trigger="customer.created",
+    )
+
+
+def _revoke(number: int, meter: str | None = None) -> SentWebhook:
+    """Return a manual revoke of all credits of an order."""
+    order = _order(number)
+    asked = ManualRevoke(order_id=order.order_id, customer_id=order.customer_id, meter=meter)
+    return replace(order, body=asked.delivery()[2], trigger="", revokes=meter or "*")
+
+
+def _as_it_is_now(order: SentWebhook) -> SentWebhook:
+    """Return an order as the orders API shows it later: its subscription has been cancelled since."""
+    body = json.loads(order.body)
+    if body["data"]["subscription"]:
+        body["data"]["subscription"] |= {"status": "canceled", "ended_at": "2026-12-20T00:00:00Z"}
+    return replace(order, body=json.dumps(body).encode())
+
+
+def _final_invoice(number: int) -> SentWebhook:
+    """Return the last invoice of an ended subscription, for which no rule can have a trigger."""
+    order = _order(number, "subscription_cycle")
+    body = json.loads(order.body)
+    body["data"]["subscription"]["ended_at"] = _EARLIER
+    return replace(order, body=json.dumps(body).encode(), trigger="")
+
+
+WEBHOOKS: Mapping[str, SentWebhook] = {
+    "order 1": _order(1),
+    "order 2": _order(2),
+    "order 2 told late": _order(2, cents=450),
+    "order 3": _order(3),
+    "order 4": _order(4, "subscription_cycle"),
+    "order 5": _final_invoice(5),
+    "period": _begun(31, BEN),
+    "new Ann": _created(ANN),
+    "new Ben": _created(BEN),
+    "nonsense": SentWebhook(
+        body=b'{"type": "order.paid", "data": {}}', subject="", customer_id="", is_readable=False
+    ),
+}
+"""Webhooks that may earn credits."""
+
+ORDERS_TODAY: Mapping[str, SentWebhook] = {
+    "order 1": _as_it_is_now(_order(1, cents=300)),
+    "order 2": _as_it_is_now(_order(2, cents=900, is_full=True)),
+    "order 4": _as_it_is_now(_order(4, "subscription_cycle")),
+}
+"""Orders as a backfill reads them later."""
+
+REFUNDS = {
+    "refund 1: 225": _refund(1, 225),
+    "refund 1: 300": _refund(1, 300),
+    "refund 1: all": _refund(1, 900, is_full=True),
+    "refund 2: 700, which is all": _refund(2, 700, is_full=True),
+    "refund 2: all": _refund(2, 900, is_full=True),
+    "refund 2: more than all": _refund(2, 1000),
+}
+"""Few, so that they affect each other and their orders."""
+
+REVOKES = {"revoke 1": _revoke(1), "revoke 1: images": _revoke(1, "images")}
+"""Before the order is credited, a revoke has no effect, then or later."""
+
+ALL = {**WEBHOOKS, **REFUNDS, **REVOKES}
+
+SALE_WEBHOOKS: Mapping[str, SentWebhook] = {f"sale {number}": _order(100 + number) for number in range(1, 61)}
+"""Purchases of Cid's; each is sent once."""
+
+_EVERYTHING = (*WEBHOOKS.values(), *ORDERS_TODAY.values(), *REFUNDS.values(), *SALE_WEBHOOKS.values())
+
+_PACK = RuleSpec(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True)
+_GIFT = RuleSpec(name="gift", gives={"api_usage": "7"}, triggers=("purchase", "subscription_cycle"))
+_FIRST = RuleSpec(
+    name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True
+)
+_WELCOME = RuleSpec(name="welcome", gives={"api_usage": "25"}, triggers=("customer.created",))
+_PERIOD = RuleSpec(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",))
+
+FILES: Mapping[str, RulesFile] = {
+    "usual": RulesFile((_PACK, _GIFT, _FIRST, _WELCOME, _PERIOD)),
+    "no bonus": RulesFile((_PACK, _GIFT)),
+    "other amounts": RulesFile(
+        (
+            RuleSpec(name="pack", gives={"api_usage": "20"}, revokes=True),
+            RuleSpec(name="first", gives={"api_usage": "60", "seconds": "5"}, once=True),
+            RuleSpec(
+                name="welcome", gives={"api_usage": "40", "images": "1"}, triggers=("customer.created",)
+            ),
+            RuleSpec(
+                name="period", gives={"seconds": "31", "images": "2"}, triggers=("subscription.cycled",)
+            ),
+        )
+    ),
+    "bonus renamed": RulesFile(
+        (_PACK, RuleSpec(name="start", gives=_FIRST.gives, triggers=_FIRST.triggers, once=True))
+    ),
+    "policies flipped": RulesFile(
+        (
+            RuleSpec(name="pack", gives=_PACK.gives),
+            RuleSpec(name="gift", gives=_GIFT.gives, triggers=_GIFT.triggers, revokes=True),
+        )
+    ),
+    "other product": RulesFile(
+        (
+            RuleSpec(name="pack", gives=_PACK.gives, revokes=True, products=(_OTHER_PRODUCT,)),
+            RuleSpec(name="gift", gives=_GIFT.gives, triggers=_GIFT.triggers, begins=LATER),
+            RuleSpec(name="first", gives=_FIRST.gives, triggers=_FIRST.triggers, once=True, ends=LATER),
+        )
+    ),
+    "from now on": RulesFile((_PACK, _GIFT, _FIRST), credit_from=LATER),
+    "bonus alone": RulesFile((_FIRST,)),
+    "broken": RulesFile((_FIRST, RuleSpec(name="pack", gives=_PACK.gives, broken=True))),
+    "nothing": RulesFile(()),
+}
+
+METERS = {"api_usage": "units", "images": "units", "seconds": "amount"}
+"""The property that each meter sums."""
+
+BONUSES = {line.name for file in FILES.values() for line in file.lines if line.once}
+
+KEYS = (
+    {
+        f"{subject}:{meter}"
+        for file in FILES.values()
+        for sent in _EVERYTHING
+        for subject, amounts in (file.expects(sent) or {}).items()
+        for meter in amounts
+    }
+    | {
+        f"credits:refund:{sent.order_id}:{sent.refunded_cents}:{meter}"
+        for sent in _EVERYTHING
+        if sent.refunded_cents
+        for meter in METERS
+    }
+    | {f"credits:revoke:{sent.order_id}:{meter}" for sent in REVOKES.values() for meter in METERS}
+)
+"""Every key that any grant of the model can have."""
