@@ -28,7 +28,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     """Yield a desk whose Redis knows us as the page says, and in no other way."""
     (line,) = re.findall(r"^ACL SETUSER .*$", REDIS_PAGE.read_text(), re.MULTILINE)
     with own_redis(tmp_path) as server:
-        with server.asked() as redis:
+        with server.client() as redis:
             redis.execute_command(*line.replace("PASSWORD", PASSWORD).split())  # type: ignore[no-untyped-call] # untyped there
         with desk_in(tmp_path, server.url_of("credits", PASSWORD)) as opened:
             yield opened

@@ -16,7 +16,7 @@ from redis import Redis
 from app.receiver.signature import sign
 from tests.support.builders import order_webhook, some_id
 from tests.support.processes import SECRET, Credits, Running, credits_in, eventually, living, post
-from tests.support.raw_http import heard, is_refused, post_with, statuses, wire_to
+from tests.support.raw_http import is_refused, post_with, read_until_closed, statuses, wire_to
 from workers.store.deliveries import DeliveryStore
 
 OPERATOR = "ops_of-these-tests"
@@ -124,7 +124,7 @@ def test_told_to_stop_they_finish_what_is_under_way_and_refuse_who_comes(
             service.process.send_signal(signal.SIGTERM)
             eventually(lambda: is_refused(url))
             wire.sendall(body)
-            assert statuses(heard(wire)) == [202]
+            assert statuses(read_until_closed(wire)) == [202]
     assert DeliveryStore(redis).get(["msg-1"])
 
 

@@ -15,7 +15,7 @@ from app.main import create_app
 from app.receiver import connections as door
 from app.receiver.server import server_config
 from tests.support.processes import credits_in, eventually, post
-from tests.support.raw_http import heard, is_closed, post_with, wire_to
+from tests.support.raw_http import is_closed, post_with, read_until_closed, wire_to
 from tests.support.receivers import OPS_TOKEN, PAID, disposition, settings_for
 from tests.support.servers import running_as
 from workers.core.delivery import Status
@@ -70,7 +70,7 @@ def test_a_slow_sender_is_disconnected(url: str, impatient: None, beginning: byt
 
 def test_a_silent_client_is_disconnected(url: str, impatient: None) -> None:
     with wire_to(url) as wire:
-        assert heard(wire) == b""
+        assert read_until_closed(wire) == b""
 
 
 def test_the_oldest_connection_is_closed_for_a_new_one(url: str, small: None) -> None:

@@ -21,8 +21,8 @@ from tests.support.embedded_server import (
     kill_guardian,
     kill_server,
     locked,
+    read_line,
     run_id,
-    said,
     served,
     server_pid,
     user_process,
@@ -60,8 +60,8 @@ def test_each_death_of_the_server_is_reported_once(folder: Path) -> None:
     with EmbeddedRedis(folder) as server:
         assert server.read_server_deaths() == []
         kill_server(server)
-        (told,) = eventually(server.read_server_deaths)
-        assert told.startswith("the server ended with status -9 after ")
+        (info_field,) = eventually(server.read_server_deaths)
+        assert info_field.startswith("the server ended with status -9 after ")
         eventually(lambda: run_id(server))
         assert server.read_server_deaths() == []
         (folder / "redis.log").write_text("")  # as the next guardian does with a long one
@@ -96,7 +96,7 @@ def test_data_survives_from_one_run_to_the_next(folder: Path) -> None:
 
 def test_a_killed_user_does_not_keep_the_server_running(folder: Path) -> None:
     with user_process(folder) as user:
-        assert said(user)
+        assert read_line(user)
         user.kill()
         eventually(lambda: not served(folder))
 
@@ -159,7 +159,7 @@ def test_leftovers_of_killed_processes_do_not_prevent_the_next_start(folder: Pat
 def test_simultaneous_users_get_the_same_server(folder: Path) -> None:
     with ExitStack() as stack:
         users = [stack.enter_context(user_process(folder)) for _ in range(8)]
-        assert len({said(user) for user in users}) == 1
+        assert len({read_line(user) for user in users}) == 1
 
 
 def test_a_user_that_starts_while_the_guardian_ends_gets_a_server(folder: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_user_that_starts_while_the_guardian_ends_gets_a_server(folder: Path) 
 
 def test_ctrl_c_reaches_only_the_user(folder: Path) -> None:
     with user_process(folder) as user:
-        before = said(user)
+        before = read_line(user)
         with EmbeddedRedis(folder) as server:
             pids = [server_pid(server), guardian_pid(server)]
             os.killpg(user.pid, signal.SIGINT)

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from app.receiver import connections as door
-from tests.support.raw_http import post_with, raw, statuses
+from tests.support.raw_http import post_with, send_raw, statuses
 from tests.support.receivers import PAID, disposition, signed
 from workers.store.deliveries import DeliveryStore
 
@@ -56,7 +56,7 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("sent", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
 def test_an_ambiguous_request_is_refused_and_never_stored(receiver: str, redis: Redis, sent: bytes) -> None:
-    answer = raw(receiver, sent, hang_up=False)
+    answer = send_raw(receiver, sent, hang_up=False)
     assert statuses(answer) == [400]
     assert b"\r\nconnection: close\r\n" in answer.lower()
     assert redis.keys("credits:delivery:*") == []
@@ -81,7 +81,7 @@ def test_an_endless_request_is_aborted_before_it_fills_the_memory(
 ) -> None:
     monkeypatch.setattr(door, "_REQUEST_SECONDS", 3600)  # or it would end for taking too long
     pieces = [sent[i : i + piece_bytes] for i in range(0, len(sent), piece_bytes)]
-    answer = raw(receiver, *pieces, hang_up=False, moment_seconds=0)
+    answer = send_raw(receiver, *pieces, hang_up=False, moment_seconds=0)
     assert statuses(answer) in ([400], [])  # a client that still sends when we close may miss the answer
 
 
@@ -100,47 +100,47 @@ def test_too_many_tiny_headers_are_refused(
     monkeypatch.setattr(
         door, "_REQUEST_SECONDS", SOON_SECONDS
     )  # then the connection closes without an answer
-    assert statuses(raw(receiver, sent, hang_up=False)) == [400]
+    assert statuses(send_raw(receiver, sent, hang_up=False)) == [400]
 
 
 def test_a_hundred_headers_are_accepted(receiver: str) -> None:
     """Polar sends ten, and proxies add a few."""
-    assert statuses(raw(receiver, webhook(LENGTH, *[b"a: b"] * 95, body=PAID))) == [202]
+    assert statuses(send_raw(receiver, webhook(LENGTH, *[b"a: b"] * 95, body=PAID))) == [202]
 
 
 def test_headers_of_sixteen_kilobytes_are_accepted(receiver: str) -> None:
-    assert statuses(raw(receiver, webhook(b"A: " + b"a" * 15_000, LENGTH, body=PAID))) == [202]
+    assert statuses(send_raw(receiver, webhook(b"A: " + b"a" * 15_000, LENGTH, body=PAID))) == [202]
 
 
 def test_trailers_are_not_headers(receiver: str, redis: Redis) -> None:
     """The signature is in the headers; what is added after the body changes nothing."""
     trailers = b"webhook-id: msg-2\r\nwebhook-signature: v1,x\r\n\r\n"
-    assert statuses(raw(receiver, webhook(CHUNKED, body=WHOLE[:-2] + trailers))) == [202]
+    assert statuses(send_raw(receiver, webhook(CHUNKED, body=WHOLE[:-2] + trailers))) == [202]
     assert [one.id for one in DeliveryStore(redis).newest()] == ["msg-1"]
     late = post_with(CHUNKED, body=WHOLE[:-2] + webhook(body=b"").partition(b"Host: x\r\n")[2])
-    assert statuses(raw(receiver, late)) == [403]
+    assert statuses(send_raw(receiver, late)) == [403]
 
 
 def test_a_space_after_the_encoding_is_ignored(receiver: str) -> None:
-    assert statuses(raw(receiver, webhook(CHUNKED + b" ", body=WHOLE))) == [202]
+    assert statuses(send_raw(receiver, webhook(CHUNKED + b" ", body=WHOLE))) == [202]
 
 
 def test_a_request_for_an_upgrade_is_answered_without_one(receiver: str) -> None:
     """Java clients ask for one in each first request; the parser cannot go on after it."""
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
-    answer = raw(receiver, request, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", hang_up=False)
+    answer = send_raw(receiver, request, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", hang_up=False)
     assert statuses(answer) == [200]
 
 
 def test_a_body_that_becomes_invalid_is_refused_once(receiver: str, redis: Redis) -> None:
-    answer = raw(receiver, webhook(CHUNKED, body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
+    answer = send_raw(receiver, webhook(CHUNKED, body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
     assert statuses(answer) == [400]
     assert redis.keys("credits:delivery:*") == []
 
 
 def test_invalid_data_after_an_answer_gets_no_second_answer(receiver: str) -> None:
     """A proxy would take it for the answer to another client's request."""
-    answer = raw(receiver, post_with(CHUNKED, path=b"/livez"), b"zz\r\n", hang_up=False)
+    answer = send_raw(receiver, post_with(CHUNKED, path=b"/livez"), b"zz\r\n", hang_up=False)
     assert statuses(answer) == [405]
 
 
@@ -148,14 +148,14 @@ def test_a_request_answered_before_its_body_arrived_is_read_to_its_end(receiver:
     """The next request begins where the body ends, not within it."""
     hidden = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     first = post_with(b"Content-Length: %d" % len(hidden), path=b"/nowhere")
-    assert statuses(raw(receiver, first, hidden, hidden)) == [404, 200]
+    assert statuses(send_raw(receiver, first, hidden, hidden)) == [404, 200]
 
 
 def test_pipelined_requests_are_not_answered(receiver: str) -> None:
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert statuses(raw(receiver, request * 3, hang_up=False)) == []
+    assert statuses(send_raw(receiver, request * 3, hang_up=False)) == []
 
 
 def test_after_a_refused_request_the_next_sender_is_served(receiver: str) -> None:
-    raw(receiver, AMBIGUOUS["a length and chunks"], hang_up=False)
+    send_raw(receiver, AMBIGUOUS["a length and chunks"], hang_up=False)
     assert disposition(receiver, PAID) == "accepted"

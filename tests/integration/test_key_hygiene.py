@@ -13,7 +13,7 @@ from redis import Redis
 
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fakes import FakePolar
-from tests.support.real_stores import RETAIN, accept, check, let_leases_end, let_pause_end
+from tests.support.real_stores import RETAIN, accept, check_readiness, let_leases_end, let_pause_end
 from tests.support.recordings import payload
 from tests.support.rulebooks import watch_in
 from workers import jobs
@@ -147,7 +147,7 @@ def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
             GrantWorker(redis, rulebook=rulebook, retain=RETAIN).work(burst=True, logging_level="WARNING")
         return unaccounted(redis, store)
 
-    check(redis_url)
+    check_readiness(redis_url)
     for number, body in enumerate(STORY):
         accept(redis_url, f"msg-{number}", body=body)
     polar.script = [PolarUnreachableError("no answer")]

@@ -13,7 +13,7 @@ from tests.support.builders import order_webhook, refund_webhook, rule, rules_of
 from tests.support.fake_service import BROKEN, TEN
 from tests.support.fakes import FakePolar, KilledError
 from tests.support.metrics_scrape import OPERATOR, scraped
-from tests.support.raw_http import post_with, raw
+from tests.support.raw_http import post_with, send_raw
 from tests.support.real_stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from tests.support.receivers import OPS_TOKEN, PATH, deliver, settings_for
 from tests.support.recordings import payload
@@ -111,8 +111,8 @@ def test_webhooks_are_counted_by_type_and_by_what_the_receiver_did(receiver: str
 
 
 def test_what_no_application_saw_is_counted_as_refused_too(receiver: str) -> None:
-    raw(receiver, b"no HTTP\r\n\r\n", hang_up=False)
-    raw(receiver, post_with(b"Transfer-Encoding: chunked", body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
+    send_raw(receiver, b"no HTTP\r\n\r\n", hang_up=False)
+    send_raw(receiver, post_with(b"Transfer-Encoding: chunked", body=b"1\r\n{\r\n"), b"zz\r\n", hang_up=False)
     numbers = scraped(receiver)
     assert numbers["credits_rejected_requests_total malformed_http"] == 1
     assert numbers["credits_rejected_requests_total incomplete"] == 1

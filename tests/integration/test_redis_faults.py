@@ -48,14 +48,14 @@ def test_a_durable_server_has_no_findings(server: Server) -> None:
 def test_a_setting_that_could_lose_credits_is_reported(
     server: Server, name: str, value: str, level: str, words: str
 ) -> None:
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.config_set(name, value)
     ((found_level, detail),) = found(server.url)
     assert (found_level, words in detail) == (level, True), detail
 
 
 def test_snapshots_alone_lose_the_last_minutes(server: Server) -> None:
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.config_set("appendonly", "no")
         redis.config_set("save", "3600 1")
     ((_, detail),) = found(server.url)
@@ -63,7 +63,7 @@ def test_snapshots_alone_lose_the_last_minutes(server: Server) -> None:
 
 
 def test_memory_that_is_nearly_full_is_a_warning_before_it_is_an_error(server: Server) -> None:
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.setrange("filler", 20_000_000, ".")  # so much that other changes do not matter
         redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.05))
     ((level, detail),) = found(server.url)
@@ -77,7 +77,7 @@ def test_memory_that_is_nearly_full_is_a_warning_before_it_is_an_error(server: S
 def test_a_replica_is_reported_whether_or_not_it_accepts_writes(
     server: Server, read_only: str, words: str
 ) -> None:
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.config_set("replica-read-only", read_only)
         redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
     ((level, detail),) = found(server.url)

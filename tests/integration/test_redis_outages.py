@@ -106,7 +106,7 @@ def killed(server: Server) -> Iterator[None]:
 
 @contextmanager
 def demoted(server: Server) -> Iterator[None]:
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
         yield
         redis.replicaof("NO", "ONE")
@@ -114,7 +114,7 @@ def demoted(server: Server) -> Iterator[None]:
 
 @contextmanager
 def out_of_memory(server: Server) -> Iterator[None]:
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.config_set("maxmemory", 1)
         yield
         redis.config_set("maxmemory", 0)
@@ -149,7 +149,7 @@ def test_outages_leave_one_worker_registered_and_no_dead_ones(service: Service, 
         with demoted(server):
             eventually(service.waits)
         eventually(lambda: not service.waits())
-    with server.asked() as redis:
+    with server.client() as redis:
         assert redis.scard("rq:workers") == redis.scard("rq:workers:credits") == 1
         assert len(redis.keys("rq:worker:*")) == 1
 
@@ -182,7 +182,7 @@ def test_an_outage_during_a_job_loses_nothing_and_credits_once(
     with trouble(server):
         thinking.released.set()
         eventually(service.waits)
-    with server.asked() as redis:
+    with server.client() as redis:
         key = f"credits:delivery:msg-{number}"
         assert redis.hget(key, "status") == b"waiting"
         let_leases_end(redis)
@@ -196,13 +196,13 @@ def test_a_name_is_followed_to_another_server_after_a_failover(tmp_path: Path) -
         name.symlink_to(old.path)
         with service_on(f"unix://{name}", tmp_path) as service:
             service.is_credited_for(1)
-            with old.asked() as redis:
+            with old.client() as redis:
                 redis.replicaof("127.0.0.1", 1)
             eventually(service.waits)
             name.unlink()
             name.symlink_to(new.path)
             service.is_credited_for(2)
-        with new.asked() as redis:
+        with new.client() as redis:
             assert redis.exists(f"credits:order:{some_id(2)}") == 1
 
 
@@ -256,7 +256,7 @@ def test_a_user_with_only_the_documented_permissions_can_run_everything(tmp_path
             assert service.send("msg-unreadable", b"no webhook") == 202
             eventually(lambda: service.credits.json("show", "msg-unreadable")["status"] == "failed")
             assert service.credits.run("replay", "--all", "--dry-run").returncode == 0
-        with server.asked() as redis:
+        with server.client() as redis:
             denied = {one["object"] for one in redis.acl_log()}
             used = {name.removeprefix("cmdstat_") for name in redis.info("commandstats")}
     assert denied <= {"config|get", "client|list"}  # without them, some details are left out

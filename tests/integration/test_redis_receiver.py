@@ -54,7 +54,7 @@ def test_a_crowd_is_answered_in_time_while_redis_hangs_and_accepted_once_it_resu
 
 def test_no_delivery_uses_a_connection_that_redis_has_closed(url: str, server: Server) -> None:
     assert set(crowd(url, "open")) == {202}
-    with server.asked() as redis:
+    with server.client() as redis:
         redis.client_kill_filter(_type="normal", skipme=True)
     assert set(crowd(url, "cut")) == {202}
 
@@ -69,7 +69,7 @@ def test_the_first_delivery_after_a_restart_is_accepted(url: str, server: Server
 
 def test_a_crowd_opens_no_more_connections_than_allowed(url: str, server: Server) -> None:
     crowd(url, "many")
-    with server.asked() as redis:
+    with server.client() as redis:
         assert len(redis.client_list()) <= 55  # the pool's 50, health's, and this one
 
 
@@ -79,7 +79,7 @@ def test_healthz_follows_a_name_to_another_server(tmp_path: Path) -> None:
         name.symlink_to(old.path)
         with running(create_app(settings_for(f"unix://{name}", CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
             assert detail(url) == "takes writes, keeps them"
-            with old.asked() as redis:
+            with old.client() as redis:
                 redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
             name.unlink()
             name.symlink_to(new.path)
@@ -94,7 +94,7 @@ def test_a_receiver_that_nobody_posts_to_is_ready_again_after_a_fail_over(tmp_pa
         name.symlink_to(old.path)
         with running(create_app(settings_for(f"unix://{name}"))) as url:
             assert httpx.get(url + "/readyz").status_code == 200
-            with old.asked() as redis:
+            with old.client() as redis:
                 redis.replicaof("127.0.0.1", 1)
             name.unlink()
             name.symlink_to(new.path)

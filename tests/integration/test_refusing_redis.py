@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.support.builders import grant_of, some_id
-from tests.support.real_stores import accept, check, ids_of, outcome, plan_of
+from tests.support.real_stores import accept, check_readiness, ids_of, outcome, plan_of
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.errors import StoreUnavailableError
@@ -55,8 +55,8 @@ def test_a_receiver_is_not_ready_while_redis_refuses_writes(
     redis: Redis, redis_url: str, refusing: type
 ) -> None:
     with refusing(redis), pytest.raises(StoreUnavailableError):
-        check(redis_url)
-    check(redis_url)
+        check_readiness(redis_url)
+    check_readiness(redis_url)
 
 
 @REFUSING

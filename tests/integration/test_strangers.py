@@ -6,7 +6,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from tests.support.raw_http import post_with, raw, statuses, wire_to
+from tests.support.raw_http import post_with, send_raw, statuses, wire_to
 from tests.support.receivers import PAID, PATH, disposition, signed
 from workers.store.bodies import MOST_BYTES
 
@@ -79,7 +79,7 @@ GARBAGE = {
 def test_no_garbage_gives_a_500_or_a_traceback_or_ends_the_receiver(
     receiver: str, redis: Redis, sent: bytes | tuple[bytes, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = raw(receiver, *([sent] if isinstance(sent, bytes) else sent))
+    answer = send_raw(receiver, *([sent] if isinstance(sent, bytes) else sent))
     assert all(status < 500 for status in statuses(answer)), answer[:200]
     assert [one for one in caplog.records if one.exc_info] == []
     assert redis.keys() == []
@@ -89,7 +89,7 @@ def test_no_garbage_gives_a_500_or_a_traceback_or_ends_the_receiver(
 def test_a_good_signature_over_half_a_body_stores_nothing(receiver: str, redis: Redis) -> None:
     headers = [f"{name}: {value}".encode() for name, value in signed(PAID, "msg-1").items()]
     request = post_with(*headers, b"Content-Length: %d" % len(PAID), body=PAID[:-10])
-    assert 202 not in statuses(raw(receiver, request))
+    assert 202 not in statuses(send_raw(receiver, request))
     assert redis.keys() == []
 
 
@@ -113,7 +113,7 @@ def chunks(size_bytes: int) -> bytes:
 def test_a_chunked_body_that_is_too_large_is_answered_before_it_ends(receiver: str, redis: Redis) -> None:
     """Nothing is sent after the first byte too many, so waiting for the end would last for ever."""
     body = chunks(MOST_BYTES) + b"1\r\nx\r\n"
-    answer = raw(receiver, post_with(*CHUNKED, body=body), hang_up=False)
+    answer = send_raw(receiver, post_with(*CHUNKED, body=body), hang_up=False)
     assert statuses(answer) == [413]
     assert b"\r\nconnection: close\r\n" in answer.lower()
     assert redis.keys() == []
@@ -129,30 +129,30 @@ def in_chunks_of(size_bytes: int, body: bytes) -> bytes:
 
 def test_a_body_in_too_many_chunks_is_aborted(receiver: str, redis: Redis) -> None:
     """Each chunk costs as much as a header: some megabytes a second would keep Polar out."""
-    assert statuses(raw(receiver, in_chunks_of(1, PAID))) == []
+    assert statuses(send_raw(receiver, in_chunks_of(1, PAID))) == []
     assert redis.keys() == []
 
 
 def test_tiny_chunks_in_a_pipelined_request_are_aborted_as_well(receiver: str, redis: Redis) -> None:
     """No legitimate client pipelines requests; the second one is not even read."""
     first = b"GET /livez HTTP/1.1\r\nHost: receiver\r\n\r\n"
-    raw(receiver, first + in_chunks_of(1, PAID))
+    send_raw(receiver, first + in_chunks_of(1, PAID))
     assert redis.keys() == []
 
 
 def test_a_body_in_a_few_hundred_chunks_is_accepted(receiver: str) -> None:
-    assert statuses(raw(receiver, in_chunks_of(8, PAID))) == [202]
+    assert statuses(send_raw(receiver, in_chunks_of(8, PAID))) == [202]
 
 
 def test_a_length_that_is_too_large_is_answered_before_the_body(receiver: str) -> None:
     request = post_with(b"Content-Length: %d" % (MOST_BYTES + 1))
-    assert statuses(raw(receiver, request, hang_up=False)) == [413]
+    assert statuses(send_raw(receiver, request, hang_up=False)) == [413]
 
 
 def test_two_mebibytes_in_chunks_that_are_sent_anyway_do_no_harm(receiver: str, redis: Redis) -> None:
     """The sender may miss the answer, because it does not stop to read it."""
     body = chunks(2 * MOST_BYTES) + b"0\r\n\r\n"
-    answer = raw(receiver, post_with(*CHUNKED, body=body))
+    answer = send_raw(receiver, post_with(*CHUNKED, body=body))
     assert statuses(answer) in ([413], [])
     assert redis.keys() == []
     assert disposition(receiver, PAID) == "accepted"
@@ -169,6 +169,6 @@ def test_a_strangers_token_of_any_bytes_breaks_nothing(receiver: str) -> None:
     request = (
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\x80\r\nConnection: close\r\n\r\n"
     )
-    answer = raw(receiver, request, hang_up=False)
+    answer = send_raw(receiver, request, hang_up=False)
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"checks" not in answer

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.support.raw_http import raw, statuses
+from tests.support.raw_http import send_raw, statuses
 from tests.support.receivers import PAID, disposition, signed
 from workers.store.deliveries import DeliveryStore
 
@@ -147,10 +147,12 @@ def test_any_data_gets_an_allowed_status_and_logs_no_traceback(
     receiver: str, caplog: pytest.LogCaptureFixture, sent: list[bytes]
 ) -> None:
     caplog.clear()
-    answer = raw(receiver, *sent, moment_seconds=MOMENT_SECONDS)
+    answer = send_raw(receiver, *sent, moment_seconds=MOMENT_SECONDS)
     assert set(statuses(answer)) <= ALLOWED, answer[:500]
     assert [one for one in caplog.records if one.exc_info] == []
-    assert statuses(raw(receiver, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) == [200]
+    assert statuses(send_raw(receiver, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) == [
+        200
+    ]
 
 
 def test_after_all_that_polar_is_served(receiver: str) -> None:
@@ -167,7 +169,7 @@ def test_only_correctly_signed_bytes_are_stored(
     proof = lines(signed(body, "msg-fuzz"))
     request = b"\r\n".join([b"POST /webhooks/polar HTTP/1.1", b"Host: x", *soup, *proof, *length, b"", sent])
     redis.flushall()
-    answer = raw(receiver, request, moment_seconds=MOMENT_SECONDS)
+    answer = send_raw(receiver, request, moment_seconds=MOMENT_SECONDS)
     stored = [one.id for one in DeliveryStore(redis).newest()]
     assert stored in ([], ["msg-fuzz"])
     if stored:

@@ -42,18 +42,18 @@ def served(folder: Path) -> bool:
     return locked(folder / "server.lock")
 
 
-def told(server: EmbeddedRedis, field: str) -> str:
+def info_field(server: EmbeddedRedis, field: str) -> str:
     """Return a field of the server's INFO; empty while no server answers."""
     info = embedded_redis.ask(server._socket, b"INFO server").decode()
     return info.partition(f"\r\n{field}:")[2].partition("\r\n")[0]
 
 
 def run_id(server: EmbeddedRedis) -> str:
-    return told(server, "run_id")
+    return info_field(server, "run_id")
 
 
 def server_pid(server: EmbeddedRedis) -> int:
-    return int(told(server, "process_id"))
+    return int(info_field(server, "process_id"))
 
 
 def guardian_pid(server: EmbeddedRedis) -> int:
@@ -94,6 +94,6 @@ def user_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     return process.stdout.readline().strip()

@@ -21,7 +21,7 @@ def wire_to(url: str) -> Iterator[socket.socket]:
         yield wire
 
 
-def raw(url: str, *pieces: bytes, hang_up: bool = True, moment_seconds: float = MOMENT_SECONDS) -> bytes:
+def send_raw(url: str, *pieces: bytes, hang_up: bool = True, moment_seconds: float = MOMENT_SECONDS) -> bytes:
     """Send exactly these bytes; return everything that comes back until the server closes the connection.
 
     Several pieces are sent one by one, with a moment in between. With ``hang_up``, the sending side is closed
@@ -30,7 +30,7 @@ def raw(url: str, *pieces: bytes, hang_up: bool = True, moment_seconds: float = 
     with wire_to(url) as wire:
         with suppress(OSError):  # the server closed the connection early
             _send_pieces(wire, pieces, moment_seconds, hang_up=hang_up)
-        return heard(wire)
+        return read_until_closed(wire)
 
 
 def _send_pieces(
@@ -45,7 +45,7 @@ def _send_pieces(
         wire.shutdown(socket.SHUT_WR)
 
 
-def heard(wire: socket.socket) -> bytes:
+def read_until_closed(wire: socket.socket) -> bytes:
     """Return everything that comes until the server closes the connection."""
     answer = b""
     with suppress(ConnectionResetError):

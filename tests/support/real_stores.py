@@ -40,7 +40,7 @@ def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
     return asyncio.run(take_all())
 
 
-def check(url: str) -> None:
+def check_readiness(url: str) -> None:
     """Check whether a receiver could store a delivery; StoreUnavailableError if not."""
 
     async def ask() -> None:

@@ -45,7 +45,7 @@ class Server:
 
     def add_user(self, user: str, password: str, commands: Sequence[str], keys: Sequence[str] = OURS) -> str:
         """Add a user with only these commands and keys; return the URL with their password."""
-        with self.asked() as redis:
+        with self.client() as redis:
             redis.acl_setuser(
                 user,
                 enabled=True,
@@ -57,7 +57,7 @@ class Server:
         return self.url_of(user, password)
 
     @contextmanager
-    def asked(self) -> Iterator[Redis]:
+    def client(self) -> Iterator[Redis]:
         with Redis.from_url(self.url) as client:
             yield client
 
@@ -81,7 +81,7 @@ class Server:
     def answers(self) -> bool:
         """Return whether it answers and has loaded its data."""
         try:
-            with self.asked() as redis:
+            with self.client() as redis:
                 return bool(redis.ping())
         except (RedisError, OSError):
             return False
@@ -99,7 +99,7 @@ class Server:
 
     def fill_disk(self) -> None:
         """Write until the server accepts no more, or ends."""
-        with self.asked() as redis, suppress(RedisError):
+        with self.client() as redis, suppress(RedisError):
             while True:
                 redis.set("filler", "." * 10_000)
 

@@ -43,15 +43,15 @@ class Watch:
     def __post_init__(self) -> None:
         self.rulebook = Rulebook(self.path, self.clock)
 
-    def look_after(self, seconds: float) -> None:
+    def check_after(self, seconds: float) -> None:
         """Advance the clock, then check the file once."""
         self.clock.seconds += seconds
         self.rulebook.reload_if_changed()
 
-    def notice(self) -> None:
+    def check_twice(self) -> None:
         """Check the file twice, so that a change is seen and then found to be stable."""
-        self.look_after(0)
-        self.look_after(LONG_ENOUGH)
+        self.check_after(0)
+        self.check_after(LONG_ENOUGH)
 
     @property
     def version(self) -> str:

@@ -55,7 +55,7 @@ class TestAFileThatChanges:
     ) -> None:
         """One log line has the new version, the one before, and the number of rules."""
         save(watch.path, MANY)
-        watch.notice()
+        watch.check_twice()
 
         assert watch.version == version_of(MANY)
         assert watch.rulebook.summary() == f"2 rules, version {version_of(MANY)}"
@@ -66,30 +66,30 @@ class TestAFileThatChanges:
     def test_is_not_used_before_it_was_still_for_two_seconds(self, watch: Watch) -> None:
         """The two seconds count from the first check that saw the change."""
         write(watch.path, TWENTY)
-        watch.look_after(60)
-        watch.look_after(LONG_ENOUGH - 0.1)
+        watch.check_after(60)
+        watch.check_after(LONG_ENOUGH - 0.1)
         assert watch.version == version_of(TEN)
 
-        watch.look_after(0.1)
+        watch.check_after(0.1)
         assert watch.version == version_of(TWENTY)
 
     def test_is_not_used_while_it_keeps_changing(self, watch: Watch) -> None:
         """Each change restarts the two seconds."""
         for text in (TWENTY, THIRTY, TWENTY, THIRTY):
             write(watch.path, text)
-            watch.look_after(LONG_ENOUGH)
+            watch.check_after(LONG_ENOUGH)
             assert watch.version == version_of(TEN)
 
-        watch.look_after(LONG_ENOUGH)
+        watch.check_after(LONG_ENOUGH)
         assert watch.version == version_of(THIRTY)
 
     def test_half_written_it_is_neither_used_nor_reported(self, watch: Watch, log: CapturingLogger) -> None:
         """A half-written file is not a mistake."""
         write(watch.path, HALF_OF_MANY)
-        watch.look_after(0)
+        watch.check_after(0)
         write(watch.path, MANY)
-        watch.look_after(LONG_ENOUGH)
-        watch.look_after(LONG_ENOUGH)
+        watch.check_after(LONG_ENOUGH)
+        watch.check_after(LONG_ENOUGH)
 
         assert watch.version == version_of(MANY)
         assert levels(log) == ["info"]
@@ -107,10 +107,10 @@ class TestAFileThatChanges:
 
         write(watch.path, TWENTY)
         monkeypatch.setattr(rulebook, "load_rules", load_and_write)
-        watch.notice()
+        watch.check_twice()
         assert watch.version == version_of(TEN)
 
-        watch.notice()
+        watch.check_twice()
         assert watch.version == version_of(THIRTY)
         assert levels(log) == ["info"]
 
@@ -129,15 +129,15 @@ class TestAFileThatChanges:
         watch = watch_in(tmp_path)
         assert watch.version == version_of(TEN)
 
-        watch.notice()
+        watch.check_twice()
         assert watch.version == version_of(TWENTY)
 
     def test_changed_and_changed_back_is_not_logged(self, watch: Watch, log: CapturingLogger) -> None:
         """The same text is the same version, whenever it is written."""
         write(watch.path, TWENTY)
-        watch.look_after(0)
+        watch.check_after(0)
         write(watch.path, TEN)
-        watch.notice()
+        watch.check_twice()
 
         assert watch.version == version_of(TEN)
         assert log.calls == []
@@ -151,7 +151,7 @@ class TestAFileThatChanges:
         after = watch.path.stat()
         assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
-        watch.notice()
+        watch.check_twice()
         assert watch.version == version_of(TWENTY)
 
     def test_of_which_only_the_time_of_change_is_new_is_noticed(self, watch: Watch) -> None:
@@ -163,7 +163,7 @@ class TestAFileThatChanges:
         after = watch.path.stat()
         assert after[:9] == before[:9]  # all but the last: mode, inode, size, the time of writing
 
-        watch.notice()
+        watch.check_twice()
         assert watch.version == version_of(TWENTY)
 
     def test_is_followed_through_links_that_are_swapped(self, tmp_path: Path, log: CapturingLogger) -> None:
@@ -177,7 +177,7 @@ class TestAFileThatChanges:
 
         (tmp_path / "data.new").symlink_to("v2")
         os.replace(tmp_path / "data.new", tmp_path / "data")
-        watch.notice()
+        watch.check_twice()
 
         assert watch.version == version_of(TWENTY)
 
@@ -186,7 +186,7 @@ class TestAFileThatStaysAsItIs:
     def test_is_not_read_again(self, watch: Watch, reads: list[Path]) -> None:
         """Checking an unchanged file costs one call to stat."""
         for _ in range(10):
-            watch.look_after(LONG_ENOUGH)
+            watch.check_after(LONG_ENOUGH)
 
         assert reads == []
 
@@ -195,6 +195,6 @@ class TestAFileThatStaysAsItIs:
         for text in (TWENTY, BROKEN):
             write(watch.path, text)
             for _ in range(5):
-                watch.look_after(LONG_ENOUGH)
+                watch.check_after(LONG_ENOUGH)
 
         assert len(reads) == 2

@@ -32,7 +32,7 @@ class TestAFileThatBreaks:
         """The log has the lines of `credits check`, and the summary says that the file is not used."""
         write(watch.path, BROKEN)
         for _ in range(5):
-            watch.notice()
+            watch.check_twice()
 
         assert watch.version == version_of(TEN)
         assert watch.rulebook.is_file_refused
@@ -55,7 +55,7 @@ class TestAFileThatBreaks:
         """An attempt to fix the file that fails is reported too."""
         for text in (BROKEN, BROKEN_OTHERWISE):
             write(watch.path, text)
-            watch.notice()
+            watch.check_twice()
 
         first, second = (call.kwargs["problems"] for call in log.calls)
         assert first != second
@@ -65,9 +65,9 @@ class TestAFileThatBreaks:
     def test_comes_into_force_once_it_is_fixed(self, watch: Watch, log: CapturingLogger, mended: str) -> None:
         """The fix is logged, even if the rules are the same as before."""
         write(watch.path, BROKEN)
-        watch.notice()
+        watch.check_twice()
         write(watch.path, mended)
-        watch.notice()
+        watch.check_twice()
 
         assert watch.rulebook.summary() == f"1 rule, version {version_of(mended)}"
         assert levels(log) == ["error", "info"]
@@ -75,9 +75,9 @@ class TestAFileThatBreaks:
     def test_counts_as_broken_until_the_fixed_one_is_still(self, watch: Watch) -> None:
         """The file counts as broken until its new version has been read."""
         write(watch.path, BROKEN)
-        watch.notice()
+        watch.check_twice()
         write(watch.path, TWENTY)
-        watch.look_after(LONG_ENOUGH)
+        watch.check_after(LONG_ENOUGH)
 
         assert watch.rulebook.is_file_refused
 
@@ -92,7 +92,7 @@ class TestAFileThatBreaks:
         monkeypatch.setattr(rulebook, "load_rules", break_down)
         write(watch.path, TWENTY)
         for _ in range(5):
-            watch.notice()
+            watch.check_twice()
 
         assert watch.version == version_of(TEN)
         assert levels(log) == ["exception", "error"]
@@ -106,7 +106,7 @@ class TestAFileThatDisappears:
         """A running worker goes on, although no worker could start with the file."""
         watch.path.unlink()
         for _ in range(5):
-            watch.notice()
+            watch.check_twice()
 
         assert watch.version == version_of(TEN)
         assert watch.rulebook.is_file_refused
@@ -118,9 +118,9 @@ class TestAFileThatDisappears:
         """Some editors move the old file away before they write the new one."""
         aside = watch.path.with_suffix(".old")
         watch.path.rename(aside)
-        watch.look_after(LONG_ENOUGH)
+        watch.check_after(LONG_ENOUGH)
         aside.rename(watch.path)
-        watch.notice()
+        watch.check_twice()
 
         assert log.calls == []
         assert watch.rulebook.summary() == f"1 rule, version {version_of(TEN)}"
@@ -129,9 +129,9 @@ class TestAFileThatDisappears:
         """The file is read again when it is back, although it is the same."""
         aside = watch.path.with_suffix(".old")
         watch.path.rename(aside)
-        watch.notice()
+        watch.check_twice()
         aside.rename(watch.path)
-        watch.notice()
+        watch.check_twice()
 
         assert watch.rulebook.summary() == f"1 rule, version {version_of(TEN)}"
         assert levels(log) == ["error", "info"]
@@ -144,7 +144,7 @@ class TestAFileThatDisappears:
         watch.path.unlink()
         put(watch.path)
         for _ in range(5):
-            watch.notice()
+            watch.check_twice()
 
         assert watch.version == version_of(TEN)
         (call,) = log.calls
