@@ -1,4 +1,4 @@
-"""One managed process: ``python -m app.processes``, then ``receiver FD``, ``worker`` or ``reconciler``."""
+"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``worker`` or ``reconciler``."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
 
 
 def _stop_with_supervisor() -> None:
-    """Send this process SIGTERM when the supervisor is gone: its end of our standard input closes then."""
+    """Send this process SIGTERM once the supervisor is gone, because then our standard input closes."""
 
     def watch() -> None:
         os.read(0, 1)

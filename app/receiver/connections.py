@@ -12,9 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.receiver.refusal_log import RefusalLog
 from workers.store import counts
 
-# From the start of a connection, or its last answer, to the next answer. uvicorn allows an idle connection
-# five of them, and Polar waits ten. It must be less than _GRACE_SECONDS in app.receiver.server: else uvicorn
-# answers 500 to a slow sender when the receiver stops.
+# From the start of a connection, or its last answer, to the next answer. Polar waits ten seconds for one; a
+# connection without a request is closed by uvicorn after five. This must be less than _GRACE_SECONDS in
+# app.receiver.server, or uvicorn answers 500 to a slow sender when the receiver stops.
 _REQUEST_SECONDS = 15.0
 
 # Far more than Polar opens. Each may send 256 KB before app.receiver.uploads counts a byte, so strangers can
@@ -23,13 +23,13 @@ _MOST_CONNECTIONS = 250
 _OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
 _MANY_FILES = 10_240  # where the system sets no limit; macOS accepts no more
 
-# How much the parser gets at a time, and how much it may buffer: headers, trailers, a chunk's extension.
+# How much the parser gets at a time, and the most that it may buffer: headers, trailers, a chunk's extension.
 _SLICE_BYTES = 16_384
 
-# In one body. Each chunk costs as much to parse as a header; Polar sends a few, of kilobytes each.
+# The most chunks in one body. Each costs as much to parse as a header; Polar sends a few, of kilobytes each.
 _MOST_CHUNKS = 1000
 
-# In one request, and again in its trailers. Tiny ones take 30 times their bytes; Polar sends ten.
+# The most headers in a request, and in its trailers. Polar sends ten; tiny ones take 30 times their bytes.
 _MOST_HEADERS = 100
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
