@@ -10,12 +10,12 @@ local leased = {}
 for i = first_delivery, #ARGV, 3 do
   local id, type_, body = unpack(ARGV, i, i + 2)
   local key = delivery_prefix .. id
+  redis.call('SET', body_prefix .. id, body) -- first: no delivery may be waiting without its body
   if redis.call('HSETNX', key, 'received_at', now) == 1 then
     redis.call('HSET', key, 'status', 'waiting')
   end
   redis.call('HSET', key, 'type', type_)
   redis.call('HDEL', key, 'erased_at')
-  redis.call('SET', body_prefix .. id, body)
   leased[#leased + 1] = lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms)
 end
 return leased
