@@ -1,4 +1,4 @@
-"""What the model shares: stories of thousands of steps write no log."""
+"""Fixtures of the model: its thousands of steps write no log."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import structlog
 
 @pytest.fixture
 def quiet() -> Iterator[None]:
-    """Let nothing be logged."""
+    """Log nothing."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

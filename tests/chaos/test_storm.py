@@ -89,12 +89,12 @@ class StormRun:
 
 async def _apply_process_fault(process_fault: ProcessFault, service: RunningService) -> None:
     await asyncio.sleep(process_fault.at_seconds)
-    struck = await asyncio.to_thread(service.apply_fault, process_fault)
+    harmed_pids = await asyncio.to_thread(service.apply_fault, process_fault)
     if process_fault.harm in FROZEN:
         try:
             await asyncio.sleep(process_fault.frozen_seconds)
         finally:
-            thaw(process_fault, struck)
+            thaw(process_fault, harmed_pids)
 
 
 def _polar_of(shop: Shop) -> Polar:

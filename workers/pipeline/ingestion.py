@@ -68,8 +68,8 @@ class Ingestion:
 
     def _must_stop(self, deadline: float) -> bool:
         is_polar_at_fault = len(self._suspects) >= _MAX_SUSPECTS and not self._result.accepted
-        # A request may outlast the lease, and then its work is lost. The first is always sent: when planning
-        # alone takes too long, there would never be one.
+        # A late request could outlast the lease, and its work would be lost. The first is always sent, or a
+        # lease that takes long to plan would never get a request.
         is_late = self._has_sent and time.monotonic() >= deadline
         return self._result.pause is not None or is_polar_at_fault or is_late or not self._may_send()
 

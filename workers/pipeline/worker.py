@@ -82,7 +82,7 @@ class GrantWorker(SimpleWorker):
         return self.queues[0].count > 0
 
     def tick(self) -> None:
-        """Queue a drain job if something is due and none is queued; take up changed rules; tell people."""
+        """Queue a drain job if one is missing, reload changed rules, and call ``on_tick``."""
         self._rulebook.reload_if_changed()
         self._tick(
             keys=[keys.DUE, keys.RULES, keys.OUTAGE, *map(keys.deliveries, _PRUNED)],

@@ -9,7 +9,7 @@ from tests.chaos.storm.seed import random_for, shuffled
 
 
 class Harm(StrEnum):
-    """What is done to processes, by SIGKILL, or by SIGSTOP and SIGCONT."""
+    """The kinds of faults: by SIGKILL, or by SIGSTOP and SIGCONT."""
 
     WORKER_KILLED = "a worker killed"
     WORKER_FROZEN = "a worker frozen"

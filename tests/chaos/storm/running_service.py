@@ -28,7 +28,7 @@ from workers.embedded.server import EmbeddedRedis
 LOG = "parts.log"
 
 _WORKERS = 3
-_LOOK_SECONDS = 0.05
+_CHECK_SECONDS = 0.05
 _AIM_SECONDS = 3.0  # enough for a killed process to be restarted
 
 
@@ -80,21 +80,21 @@ class RunningService:
     @property
     def restarts(self) -> int:
         """Return the number of restarts."""
-        return sum(part.starts - 1 for part in self._parts)
+        return sum(process.starts - 1 for process in self._processes)
 
     @property
-    def _parts(self) -> list[HastyProcess]:
+    def _processes(self) -> list[HastyProcess]:
         return [self.receiver, *self.workers]
 
     def keep(self) -> None:
         """Start all processes and restart those that die; stop them when the service is closing."""
         try:
-            while not self._closing.wait(_LOOK_SECONDS):
-                for part in self._parts:
-                    part.ensure_running()
+            while not self._closing.wait(_CHECK_SECONDS):
+                for process in self._processes:
+                    process.ensure_running()
                 self.redis.ensure_guardian()
         finally:
-            stop_all(self._parts, seconds=HASTY.stop_seconds)
+            stop_all(self._processes, seconds=HASTY.stop_seconds)
             self._closed.set()
 
     def close(self) -> None:
@@ -103,15 +103,15 @@ class RunningService:
         self._closed.wait()
 
     def apply_fault(self, process_fault: ProcessFault) -> list[int]:
-        """Harm whom ``blow`` is for, as soon as one of them lives; return who, or nobody after a while."""
+        """Kill or freeze the fault's processes; return their ids, or none if none runs within a while."""
         deadline = time.monotonic() + _AIM_SECONDS
-        while not (struck := list(self._living(process_fault))) and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
-        for pid in struck:
+        while not (harmed_pids := list(self._running_pids(process_fault))) and time.monotonic() < deadline:
+            time.sleep(_CHECK_SECONDS)
+        for pid in harmed_pids:
             _signal(pid, signal.SIGSTOP if process_fault.harm in FROZEN else signal.SIGKILL)
-        if struck:
+        if harmed_pids:
             self.harmed[process_fault.harm] += 1
-        return struck
+        return harmed_pids
 
     def kill_workers(self) -> None:
         """Kill all running workers."""
@@ -119,12 +119,12 @@ class RunningService:
             with suppress(ProcessLookupError):
                 _signal(worker.pid(), signal.SIGKILL)
 
-    def _living(self, process_fault: ProcessFault) -> Iterator[int]:
-        for victim in self._victims(process_fault):
+    def _running_pids(self, process_fault: ProcessFault) -> Iterator[int]:
+        for target in self._targets(process_fault):
             with suppress(ProcessLookupError):
-                yield victim()
+                yield target()
 
-    def _victims(self, process_fault: ProcessFault) -> Sequence[Callable[[], int]]:
+    def _targets(self, process_fault: ProcessFault) -> Sequence[Callable[[], int]]:
         match process_fault.harm:
             case Harm.WORKER_KILLED | Harm.WORKER_FROZEN:
                 return [self.workers[process_fault.which % len(self.workers)].pid]
@@ -135,14 +135,14 @@ class RunningService:
             case Harm.GUARDIAN_KILLED:
                 return [self._guardian]
             case Harm.ALL_KILLED:
-                return [self._guardian, self._server, *(part.pid for part in self._parts)]
+                return [self._guardian, self._server, *(process.pid for process in self._processes)]
 
     def _server(self) -> int:
-        with _heard():
+        with _unresponsive_is_missing():
             return server_pid(self.redis)
 
     def _guardian(self) -> int:
-        with _heard():
+        with _unresponsive_is_missing():
             pid = guardian_pid(self.redis)
         # An orphaned server has another parent.
         if not any(one.pid == pid and "workers.embedded.guardian" in one.command for one in processes()):
@@ -151,7 +151,7 @@ class RunningService:
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def _unresponsive_is_missing() -> Iterator[None]:
     """Treat a server that does not answer as a missing process."""
     try:
         yield
@@ -160,7 +160,7 @@ def _heard() -> Iterator[None]:
 
 
 def thaw(process_fault: ProcessFault, pids: Sequence[int]) -> None:
-    """Let whom ``blow`` froze go on, or die, if nobody killed them meanwhile."""
+    """Continue or kill the frozen processes, if they still run."""
     for pid in pids:
         _signal(pid, signal.SIGKILL if process_fault.harm is Harm.REDIS_HUNG else signal.SIGCONT)
 

@@ -54,7 +54,7 @@ class WebhookSender:
             patience, retry = _PATIENCE_SECONDS, min(2 * retry, _LONGEST_RETRY_SECONDS)
 
     async def _try(self, planned: PlannedWebhook, patience_seconds: float) -> bool:
-        """Send ``letter`` once; say whether it was acknowledged."""
+        """Send a webhook once; return whether it was acknowledged."""
         headers = sign(_FORGER if planned.is_forged else SECRET, planned.id, int(time.time()), planned.body)
         self.sent.add(planned.id)
         try:

@@ -1,4 +1,4 @@
-"""A drain: several leases at a time, each made ready while Polar answers for the one before it."""
+"""A drain: several leases at a time, each planned and claimed while Polar answers the one before."""
 
 import json
 import threading
@@ -103,7 +103,7 @@ class _Book(FakeStore):
 
 
 def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
-    """Drain while Polar answers for one lease only when the next is ready; return what the log says."""
+    """Drain with a Polar that answers one lease only when the next is claimed; return the log."""
     book = _Book(shop)
 
     class Slow:
@@ -134,7 +134,7 @@ def test_a_refund_in_the_lease_after_its_order_takes_back_and_logs_nothing_else(
 
 @contextmanager
 def _held() -> Iterator[threading.Event]:
-    """Yield what holds threads until the test is over."""
+    """Yield an event that blocks threads until the test is over."""
     ends = threading.Event()
     try:
         yield ends

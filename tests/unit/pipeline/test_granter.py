@@ -146,7 +146,7 @@ def test_of_two_meters_the_one_that_polar_takes_is_granted_though_the_delivery_f
     assert (outcome.status, outcome.reason) == (Status.FAILED, "refused by Polar: name: is reserved")
     assert shop.store.audit == [f"{SUBJECT}:api_usage"]
     assert shop.replay("msg-1")["msg-1"].status is Status.GRANTED
-    assert [len(sent) for sent in shop.polar.requests] == [2, 1, 1]  # a replay sends what is open, alone
+    assert [len(sent) for sent in shop.polar.requests] == [2, 1, 1]  # the replay sends the unsettled one
     assert shop.polar.balance(CUSTOMER, "images") == 5
 
 
@@ -234,7 +234,7 @@ def test_the_customer_of_the_claim_stands_though_a_later_delivery_names_another(
 
 
 def test_the_second_delivery_of_an_order_in_one_lease_says_no_more_than_who_claimed_it() -> None:
-    """By then Polar has taken what the first one claimed: nothing is left to be told of."""
+    """By then Polar has accepted the first one's claim, so there is nothing to report."""
     outcome = shop_with(order_webhook(), order_webhook()).work()["msg-2"]
     assert outcome.status is Status.SKIPPED
     assert outcome.reason.startswith("already granted: claimed by delivery msg-1 at ")

@@ -1,4 +1,4 @@
-"""Anything, in any order: each order is credited once, with what was claimed for it first."""
+"""Random events in any order: each order is credited once, by its first claim."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -90,6 +90,6 @@ def test_whatever_happens_a_customer_has_at_most_one_bonus_and_one_welcome(story
 
 
 def frozen_for(shop: Shop, customer_id: str) -> Decimal:
-    """Return what is frozen for a customer, by the grants and not by their keys."""
+    """Return a customer's claimed grants by content, not by key."""
     grants = [grant for claim in shop.store.claims.values() for grant in claim.grants]
     return sum((grant.units for grant in grants if grant.customer_id == customer_id), Decimal(0))

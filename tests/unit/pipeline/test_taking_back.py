@@ -1,4 +1,4 @@
-"""Refunds, as deliveries meet them: before the credit, after it, beside it, and twice."""
+"""Refunds before the credit, after it, together with it, and twice."""
 
 from itertools import permutations
 
@@ -95,7 +95,7 @@ def test_a_refund_that_comes_after_a_later_one_takes_nothing() -> None:
 
 
 def test_a_refund_that_failed_afterwards_and_is_made_again_takes_nothing_twice() -> None:
-    """Polar lowers the amount without a word to us; the next one tells the same sum again, or a greater."""
+    """Polar lowers the amount without a webhook; the next one has the same total again, or a higher one."""
     shop = sold()
     for cents, left in ((400, 60), (400, 60), (700, 30)):
         shop.tell(refund_webhook(cents))

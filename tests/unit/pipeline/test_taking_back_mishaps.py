@@ -1,4 +1,4 @@
-"""What is frozen is taken back as it was frozen, and whoever comes next finishes what a dead worker left."""
+"""Claimed credits are taken back as claimed, and the next worker finishes the work of a dead one."""
 
 import pytest
 
@@ -28,7 +28,7 @@ OTHERS = {
     "more": rules_of(rule("pack", {"api_usage": 900}, on_refund="revoke")),
     "gone": NOBODY,
 }
-"""What the rules may have become between the credit and its refund."""
+"""Changes of the rules between the credit and its refund."""
 
 
 @pytest.mark.parametrize("later", OTHERS)

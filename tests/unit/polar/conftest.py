@@ -11,7 +11,7 @@ from workers.polar.client import Polar
 
 @pytest.fixture
 def polar() -> Iterator[Polar]:
-    """Yield a client; whoever asks for it mocks the answers."""
+    """Yield a client; the test mocks the answers."""
     client = Polar(url=URL, token=TOKEN)
     yield client
     client.close()
@@ -19,6 +19,6 @@ def polar() -> Iterator[Polar]:
 
 @pytest.fixture
 def api() -> Iterator[respx.MockRouter]:
-    """Yield what stands in Polar's place."""
+    """Yield the mock of Polar."""
     with respx.mock(base_url=URL) as router:
         yield router

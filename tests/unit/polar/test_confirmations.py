@@ -66,7 +66,7 @@ def test_a_200_that_does_not_confirm_every_event_is_no_success(
 
 
 def test_a_confirmation_that_is_no_number_is_not_repeated(polar: Polar, api: respx.MockRouter) -> None:
-    """It would stand in the reason of every delivery that waits for it."""
+    """It would appear in the reason of every delivery that waits for it."""
     answer = httpx.Response(200, json={"inserted": "x" * 100_000, "duplicates": 0})
     assert len(str(failure(polar, api, answer, events=2))) < 100
 

@@ -121,7 +121,7 @@ def test_a_page_that_could_not_be_read_is_an_error_of_polars(
 
 
 def numbered(*sizes: int) -> tuple[Read, list[int]]:
-    """Return what reads pages of these sizes, and the numbers that it was asked for."""
+    """Return a function that reads pages of these sizes, and the list of page numbers it was given."""
     asked: list[int] = []
 
     def read(number: int) -> Page:
