@@ -141,7 +141,7 @@ def test_a_token_that_polar_refuses_is_not_well_from_the_first_moment(desk: Desk
     desk.credits.run("work", "--burst")
     polar = desk.credits.json("status")["checks"]["polar"]
     assert not polar["ok"]
-    for words in ("has taken nothing for", "Polar answered 401", "it is asked again", "`credits check` says"):
+    for words in ("has accepted nothing for", "Polar answered 401", "next request", "`credits check` says"):
         assert words in polar["detail"]
 
 

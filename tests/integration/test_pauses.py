@@ -168,9 +168,9 @@ def test_status_shows_the_pause_and_the_reduced_share_after_a_429(redis: Redis) 
 
     assert said() == (True, "no outage")
     Throttle(redis).pause_for_rate_limit(60, "Polar answered 429: slow down.")
-    thrift = "; after a 429 we take less than our share for 5 min more"
+    thrift = "; after a 429, fewer requests for 5 min more"
     ok, words = said()
     assert ok
-    assert words.startswith("Polar answered 429: slow down; it is asked again in ")
+    assert words.startswith("Polar answered 429: slow down; next request in ")
     let_pause_end(redis)
     assert said() == (True, "no outage" + thrift)

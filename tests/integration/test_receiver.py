@@ -81,7 +81,7 @@ def test_it_is_alive_and_ready_without_any_worker(receiver: str, redis: Redis) -
 
 def test_an_operator_sees_each_check(receiver: str) -> None:
     checks = health(receiver, f"Bearer {OPS_TOKEN}")["checks"]
-    assert checks["redis"] == {"ok": True, "detail": "takes writes, keeps them"}
+    assert checks["redis"] == {"ok": True, "detail": "accepts writes and keeps them"}
     assert checks["workers"] == {"ok": False, "detail": "0 alive"}
     assert {"waiting", "rules"} <= checks.keys()
 

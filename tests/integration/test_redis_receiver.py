@@ -78,13 +78,13 @@ def test_healthz_follows_a_name_to_another_server(tmp_path: Path) -> None:
     with own_redis(tmp_path / "old") as old, own_redis(tmp_path / "new") as new:
         name.symlink_to(old.path)
         with running(create_app(settings_for(f"unix://{name}", CREDITS_OPS_TOKEN=OPS_TOKEN))) as url:
-            assert detail(url) == "takes writes, keeps them"
+            assert detail(url) == "accepts writes and keeps them"
             with old.client() as redis:
                 redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
             name.unlink()
             name.symlink_to(new.path)
             eventually(lambda: "read-only replica" in detail(url))
-            eventually(lambda: detail(url) == "takes writes, keeps them")
+            eventually(lambda: detail(url) == "accepts writes and keeps them")
 
 
 def test_a_receiver_that_nobody_posts_to_is_ready_again_after_a_fail_over(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What people, Prometheus and the log are told."""
+"""Alerts for people, metrics for Prometheus, health checks, and the configuration of logs."""

@@ -1,4 +1,7 @@
-"""Tells people at ``CREDITS_ALERT_URL``: looks at each tick, lets one worker of all speak, and posts."""
+"""Sends alerts to ``CREDITS_ALERT_URL``: reads the state from Redis at each tick and posts what is due.
+
+This module does the I/O. Which alerts are due, and their texts, are decided in ``workers.monitoring.alerts``.
+"""
 
 import atexit
 import json
@@ -27,11 +30,11 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
-_HUSH_SECONDS = 600  # nobody wants to hear of one kind of trouble more often
-_GAP_SECONDS = 240  # longer than the longest job keeps a worker from looking, shorter than what is told
+_MUTE_SECONDS = 600  # at most one alert of each kind in this time
+_GAP_SECONDS = 240  # longer than the longest job delays a check, shorter than LONGEST_WAIT
 _MOST_REASONS = 3
 
-_TROUBLES = (AlertKind.STUCK, AlertKind.POLAR)
+_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
     keys.AUDIT, *map(keys.hush, AlertKind),
@@ -39,45 +42,46 @@ _KEYS = [
 
 
 class Alerter:
-    """One worker's eye on how things stand for all of them, and its voice."""
+    """Checks for due alerts in one worker, on behalf of all of them, and sends them."""
 
     def __init__(self, redis: Redis, *, url: str, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._redis = redis
         self._url = url
         self._timeout_seconds = timings.alert_seconds
         self._deliveries = DeliveryStore(redis)
-        self._watch = redis.register_script(load_script("alert_situation"))
-        self._voice = threading.Thread()
+        self._read_state = redis.register_script(load_script("alert_situation"))
+        self._sender = threading.Thread()
         atexit.register(self.finish)
 
     def check(self) -> None:
-        """Tell people what is due, unless another worker does; takes one round trip where nothing is."""
-        state = _view(json.loads(self._watch(keys=_KEYS, args=[_GAP_SECONDS])))
+        """Send the alerts that are due and that no other worker sends; one round trip if there are none."""
+        state = _state(json.loads(self._read_state(keys=_KEYS, args=[_GAP_SECONDS])))
         kinds = due_alerts(state)
-        # While one hangs there is none behind it: another worker may have better luck, or this one later.
-        if kinds and not self._voice.is_alive():
-            self._speak([kind for kind in kinds if self._may_tell(kind)], state)
+        # While a request hangs, start no other: another worker may succeed, or this one at a later tick.
+        if kinds and not self._sender.is_alive():
+            self._send_in_background([kind for kind in kinds if self._reserve(kind)], state)
 
     def finish(self) -> None:
-        """Give a message that is under way as long as an answer may take."""
-        if self._voice.is_alive():
-            self._voice.join(self._timeout_seconds)
+        """Wait for an alert that is being sent, at most as long as its timeout."""
+        if self._sender.is_alive():
+            self._sender.join(self._timeout_seconds)
 
-    def _may_tell(self, kind: AlertKind) -> bool:
-        return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_HUSH_SECONDS))
+    def _reserve(self, kind: AlertKind) -> bool:
+        """Return whether this worker is the one to send an alert of this kind now."""
+        return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_MUTE_SECONDS))
 
-    def _speak(self, kinds: Iterable[AlertKind], state: AlertState) -> None:
-        messages = {kind: alert_body(kind, state, self._reasons(kind, state)) for kind in kinds}
-        if not messages:
+    def _send_in_background(self, kinds: Iterable[AlertKind], state: AlertState) -> None:
+        bodies = {kind: alert_body(kind, state, self._reasons(kind, state)) for kind in kinds}
+        if not bodies:
             return
-        # Apart, for the URL may hang; a daemon, for a worker that is told to stop waits for it no longer
-        # than ``finish`` does.
-        alerted = partial(copy_context().run, self._tell, messages, state)  # its log lines say whose they are
-        self._voice = threading.Thread(target=alerted, daemon=True)
+        # A thread, because the URL may hang. A daemon, because a stopping worker waits for it only in
+        # ``finish``. The context carries the log fields of this worker.
+        send = partial(copy_context().run, self._send, bodies, state)
+        self._sender = threading.Thread(target=send, daemon=True)
         try:
-            self._voice.start()
+            self._sender.start()
         except RuntimeError as error:  # the system has no more threads
-            log.error("alert failed", kinds=list(messages), reason=str(error))  # noqa: TRY400 - no bug
+            log.error("alert failed", kinds=list(bodies), reason=str(error))  # noqa: TRY400 - no bug
 
     def _reasons(self, kind: AlertKind, state: AlertState) -> list[str]:
         if kind is AlertKind.FAILED:
@@ -85,20 +89,20 @@ class Alerter:
             return list(dict.fromkeys(one.reason for one in islice(newest, _MOST_REASONS)))
         return [state.outage_reason] if kind is AlertKind.POLAR else []
 
-    def _tell(self, messages: Mapping[AlertKind, Mapping[str, Any]], state: AlertState) -> None:
-        for kind, words in messages.items():
+    def _send(self, bodies: Mapping[AlertKind, Mapping[str, Any]], state: AlertState) -> None:
+        for kind, body in bodies.items():
             try:
-                post(self._url, words, timeout_seconds=self._timeout_seconds)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on
-                # The same is due again when the hush is over, and not before.
+                post(self._url, body, timeout_seconds=self._timeout_seconds)
+            except Exception as error:  # noqa: BLE001 - no failed alert may stop a worker
+                # It stays due and is sent again when the kind is no longer muted.
                 log.error("alert failed", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - the URL
                 continue
             log.info("alert sent", kind=kind.value)
-            with suppress(RedisError):  # then they are told again
-                self._note(kind, state)
+            with suppress(RedisError):  # then the alert is repeated
+                self._record(kind, state)
 
-    def _note(self, kind: AlertKind, state: AlertState) -> None:
-        """Write down what people know now: where a worker dies before, another tells them."""
+    def _record(self, kind: AlertKind, state: AlertState) -> None:
+        """Record what was reported; if the worker dies before this, another one repeats the alert."""
         if kind is AlertKind.FAILED:
             self._redis.hset(keys.ALERTS, "known", state.failed_ever)
         elif kind is AlertKind.WELL:
@@ -107,7 +111,7 @@ class Alerter:
             self._redis.hset(keys.ALERTS, kind.value, 1)
 
 
-def _view(answer: Mapping[str, Any]) -> AlertState:
+def _state(answer: Mapping[str, Any]) -> AlertState:
     return AlertState(
         now=moment_of(answer["now"]),
         steady_since=moment_of(answer["same_since"]),
@@ -119,8 +123,8 @@ def _view(answer: Mapping[str, Any]) -> AlertState:
         last_credit=_moment(answer.get("last_credit")),
         outage_since=_moment(answer.get("away_since")),
         outage_reason=answer.get("away_reason", ""),
-        alerted=_marked(_TROUBLES, answer["told"]),
-        muted=_marked(AlertKind, answer["hushed"]),
+        alerted=_kinds_marked(_LASTING_KINDS, answer["told"]),
+        muted=_kinds_marked(AlertKind, answer["hushed"]),
     )
 
 
@@ -128,25 +132,25 @@ def _moment(milliseconds: str | None) -> datetime | None:
     return None if milliseconds is None else moment_of(milliseconds)
 
 
-def _marked(kinds: Iterable[AlertKind], marks: Iterable[int]) -> frozenset[AlertKind]:
+def _kinds_marked(kinds: Iterable[AlertKind], marks: Iterable[int]) -> frozenset[AlertKind]:
     return frozenset(kind for kind, mark in zip(kinds, marks, strict=True) if mark)
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """What is posted would be got from elsewhere, and nobody told."""
+    """Refuses redirects: following one would turn the POST into a GET, and nobody would see the alert."""
 
     def redirect_request(self, *_: object) -> None:
-        """Let a redirect be the error that it is."""
+        """Return None, which makes the redirect an HTTPError."""
 
 
-def post(url: str, words: Mapping[str, Any], *, timeout_seconds: float) -> None:
-    """Post JSON once; raises whatever goes wrong, anything but a 2xx included.
+def post(url: str, body: Mapping[str, Any], *, timeout_seconds: float) -> None:
+    """Post JSON once; raises an error for anything but a 2xx.
 
-    Not by httpx: at LOG_LEVEL=debug that logs the URL. It lends its certificates.
+    Uses urllib because httpx logs the URL at LOG_LEVEL=debug; the certificates are those of httpx.
     """
-    request = Request(  # noqa: S310 - the settings take http and https alone
+    request = Request(  # noqa: S310 - the settings allow only http and https
         url,
-        data=json.dumps(words).encode(),
+        data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "User-Agent": "credit-granter"},
     )
     opener = build_opener(HTTPSHandler(context=httpx.create_ssl_context()), _NoRedirect)
@@ -154,7 +158,7 @@ def post(url: str, words: Mapping[str, Any], *, timeout_seconds: float) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong without the text of the error, which may show the URL."""
+    """Return what went wrong, without the error's own text, which may contain the secret URL."""
     if isinstance(error, HTTPError):
         return f"CREDITS_ALERT_URL answered {error.code}"
     cause = error.reason if isinstance(error, URLError) else error

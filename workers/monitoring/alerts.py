@@ -1,4 +1,4 @@
-"""PURE: when people are told without asking, and in what words."""
+"""PURE: decides which alerts are due, and writes their texts. ``workers.monitoring.alerter`` sends them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,33 +7,33 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-# A few retries and a pause fit into this; what waits longer wants a person.
+# A few retries and a pause fit into this; a delivery that waits longer needs a person.
 LONGEST_WAIT = timedelta(minutes=5)
 
-_MOST_LETTERS = 200  # of a reason; three of them fit into what any chat takes
+_MOST_CHARACTERS = 200  # of a reason; every chat accepts three of them
 
 
 class AlertKind(StrEnum):
-    """What people are told of."""
+    """What an alert reports."""
 
     FAILED = "failed"
-    """Deliveries were parked since the last time."""
+    """Deliveries failed since the last alert of this kind."""
     STUCK = "stuck"
-    """Deliveries wait, and nothing is credited."""
+    """Deliveries have been waiting too long while nothing is credited."""
     POLAR = "polar"
-    """Polar has taken nothing for too long: it is away, or refuses the token."""
+    """Polar has accepted nothing for too long: it is down, or it refuses the token."""
     WELL = "well"
-    """What was told of as stuck, or as Polar's, is over."""
+    """What was reported as ``stuck`` or ``polar`` is over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlertState:
-    """How things stand for all workers together, and what people know of it.
+    """The situation of all workers together, and what was reported of it.
 
-    ``parked`` counts all that ever failed, ``known`` those that people were told of; ``away_since`` is
-    when an outage began.
-    ``same_since`` is how long workers have looked without a gap while Polar was as it is now: after a
-    night without workers, or an outage, what waits has its five minutes before it counts as stuck.
+    ``failed_ever`` counts every delivery that ever failed, ``failed_reported`` those already reported.
+    ``steady_since`` is since when workers have checked without a gap while Polar was in its present state
+    (up or down). Only what lasts longer than that is reported: after a night without workers, or after an
+    outage, waiting deliveries get their five minutes before they count as stuck.
     """
 
     now: datetime
@@ -51,46 +51,43 @@ class AlertState:
 
     @property
     def unreported(self) -> int:
-        """Return how many deliveries failed that nobody was told of; what was mended meanwhile is no news."""
+        """Return how many failed deliveries were not reported yet, without those fixed in the meantime."""
         return min(self.failed, self.failed_ever - self.failed_reported)
 
     def are_long_ago(self, *moments: datetime | None) -> bool:
-        """Say whether each of these moments, of those that are known, is so long ago that it is told."""
+        """Return whether each known one of these moments is at least LONGEST_WAIT ago."""
         return all(self.now - one >= LONGEST_WAIT for one in moments if one is not None)
 
 
 def due_alerts(state: AlertState) -> tuple[AlertKind, ...]:
-    """Return what people are to be told now: each trouble once, and when it is over."""
+    """Return the kinds of alert to send now: each problem once, and once more when it is over."""
     kinds = [AlertKind.FAILED] if state.unreported > 0 else []
-    trouble = _trouble(state)
-    if trouble is None and state.alerted:
+    problem = _problem(state)
+    if problem is None and state.alerted:
         kinds.append(AlertKind.WELL)
-    if (
-        trouble
-        and trouble not in state.alerted
-        and state.are_long_ago(state.steady_since, state.outage_since)
-    ):
-        kinds.append(trouble)
+    lasts = state.are_long_ago(state.steady_since, state.outage_since)
+    if problem and problem not in state.alerted and lasts:
+        kinds.append(problem)
     return tuple(kind for kind in kinds if kind not in state.muted)
 
 
-def _trouble(state: AlertState) -> AlertKind | None:
+def _problem(state: AlertState) -> AlertKind | None:
     if state.outage_since is not None:
         return AlertKind.POLAR
-    # Credits that flow are no trouble, however long the queue: after an outage it takes its time.
+    # As long as credits flow, a long queue is no problem: after an outage it takes its time.
     waits = state.oldest_waiting is not None
     return AlertKind.STUCK if waits and state.are_long_ago(state.oldest_waiting, state.last_credit) else None
 
 
 def alert_body(kind: AlertKind, state: AlertState, reasons: Sequence[str]) -> Mapping[str, Any]:
-    """Return what is posted: Slack shows ``text``, Discord ``content``, and programs read the rest."""
+    """Return the JSON to post: Slack shows ``text``, Discord ``content``; programs read the other fields."""
     shown = [_shown(reason) for reason in reasons]
-    what, advice = _words(kind, state)
-    summary = ": ".join([what, "; ".join(shown)] if shown else [what]).rstrip(".")
-    words = f"credit-granter: {summary}. {advice}".strip()
+    event, advice = _texts(kind, state)
+    summary = ": ".join([event, "; ".join(shown)] if shown else [event]).rstrip(".")
+    text = f"credit-granter: {summary}. {advice}".strip()
     return {
-        "text": words,
-        "content": words,
+        "text": text,
+        "content": text,
         "service": "credit-granter",
         "kind": kind.value,
         "failed": state.failed,
@@ -100,22 +97,22 @@ def alert_body(kind: AlertKind, state: AlertState, reasons: Sequence[str]) -> Ma
     }
 
 
-def _words(kind: AlertKind, state: AlertState) -> tuple[str, str]:
-    """Return what has happened and what to do."""
+def _texts(kind: AlertKind, state: AlertState) -> tuple[str, str]:
+    """Return what has happened, and what to do."""
     wait = f"{_deliveries(state.waiting)} {'waits' if state.waiting == 1 else 'wait'}"
     match kind:
         case AlertKind.FAILED:
-            what = f"{_deliveries(state.unreported)} failed, {state.failed} in all"
+            event = f"{_deliveries(state.unreported)} failed, {state.failed} in all"
             return (
-                what,
-                "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it.",
+                event,
+                "See `credits deliveries --status failed`: fix the cause and replay them, or dismiss them.",
             )
         case AlertKind.STUCK:
             oldest = _minutes(state.now, state.oldest_waiting)
             return f"{wait}, the oldest for {oldest} min, and nothing is credited", "See `credits status`."
         case AlertKind.POLAR:
             away = _minutes(state.now, state.outage_since)
-            return f"Polar has taken nothing for {away} min, and {wait}", "See `credits status`."
+            return f"Polar has accepted nothing for {away} min, and {wait}", "See `credits status`."
         case AlertKind.WELL:
             return f"well again; {wait}, {state.failed} failed", ""
 
@@ -125,8 +122,8 @@ def _deliveries(count: int) -> str:
 
 
 def _shown(reason: str) -> str:
-    """Return a reason without addresses, and without what a chat would take for a call to somebody."""
-    return re.sub(r"\S*@\S*", "...", reason).replace("<", "‹")[:_MOST_LETTERS]  # noqa: RUF001 - it only looks like it
+    """Return a reason without e-mail addresses and without anything that a chat reads as a mention."""
+    return re.sub(r"\S*@\S*", "...", reason).replace("<", "‹")[:_MOST_CHARACTERS]  # noqa: RUF001 - it only looks like it
 
 
 def _seconds(now: datetime, then: datetime | None) -> int | None:

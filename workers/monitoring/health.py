@@ -1,4 +1,4 @@
-"""Whether the whole is well: each check by name, with what was found."""
+"""The checks behind ``/healthz`` and ``credits status``: Redis, workers, waiting deliveries, rules, Polar."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import cast
 
 from redis import Redis
 from redis.exceptions import (
-    ConnectionError,  # noqa: A004 - Redis's own, and no relative of Python's
+    ConnectionError,  # noqa: A004 - Redis has its own, unrelated to Python's
     RedisError,
     TimeoutError,  # noqa: A004
 )
@@ -25,7 +25,7 @@ from workers.store.throttle import Throttle
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One question and its answer."""
+    """The result of one check; ``detail`` is for operators."""
 
     name: str
     ok: bool
@@ -33,16 +33,16 @@ class Check:
 
 
 def examine(redis: Redis) -> list[Check]:
-    """Ask every question; a Redis that does not answer is one of the answers, and is asked no more."""
+    """Run every check; once Redis does not answer, the remaining checks fail without asking it."""
     now = datetime.now(UTC)
     checks: list[Check] = []
-    for name, question in _QUESTIONS:
+    for name, run in _CHECKS:
         try:
-            ok, detail = question(redis, now)
+            ok, detail = run(redis, now)
         except (ConnectionError, TimeoutError, OSError) as error:
-            # Each further question would wait as long as this one did, and whoever asks us gives up.
+            # Each further check would wait as long as this one, and the caller would give up.
             away = f"Redis: {describe_redis_error(error)}"
-            return checks + [Check(name=left, ok=False, detail=away) for left, _ in _QUESTIONS[len(checks) :]]
+            return checks + [Check(name=left, ok=False, detail=away) for left, _ in _CHECKS[len(checks) :]]
         except RedisError as error:
             ok, detail = False, f"Redis: {describe_redis_error(error)}"
         checks.append(Check(name=name, ok=ok, detail=detail))
@@ -50,16 +50,16 @@ def examine(redis: Redis) -> list[Check]:
 
 
 def all_well(checks: Iterable[Check]) -> bool:
-    """Say whether every check is."""
+    """Return whether every check passed."""
     return all(check.ok for check in checks)
 
 
 def _redis(redis: Redis, _now: datetime) -> tuple[bool, str]:
-    """Redis must keep what it is given: on disk, and when memory is short."""
-    redis.ping()  # raises where it is away: a finding would not, and the other questions be asked
+    """Check that Redis keeps what it stores: on disk, and when memory is short."""
+    redis.ping()  # raises if Redis is away; a finding would not, and the other checks would then wait too
     found = redis_findings(redis)
     well = all(one.level != "error" for one in found)
-    return well, "; ".join(one.detail for one in found) or "takes writes, keeps them"
+    return well, "; ".join(one.detail for one in found) or "accepts writes and keeps them"
 
 
 def _workers(redis: Redis, now: datetime) -> tuple[bool, str]:
@@ -70,39 +70,40 @@ def _workers(redis: Redis, now: datetime) -> tuple[bool, str]:
 def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
     oldest = DeliveryStore(redis).oldest_waiting()
     if oldest is None:
-        return True, "nothing waits"
+        return True, "no delivery is waiting"
     age = now - oldest
-    return age < LONGEST_WAIT, f"the oldest waits for {format_duration(age)}"
+    return age < LONGEST_WAIT, f"the oldest delivery has been waiting for {format_duration(age)}"
 
 
 def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
-    """Rules in force are not enough: with their file broken, the next worker could not start."""
-    found = cast(list[bytes | None], redis.hmget(keys.RULES, "in_force", "refused"))
-    in_force, refused = found
+    """Check that rules are in force and their file is usable: with a broken file no worker can start."""
+    in_force, refused = cast(list[bytes | None], redis.hmget(keys.RULES, "in_force", "refused"))
     if in_force is None:
         return False, "no worker has rules in force"
     return refused != b"1", in_force.decode()
 
 
 def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
-    """A pause of seconds is everyday life; an outage of minutes is not, nor what no waiting mends."""
+    """Check for outages of Polar: short pauses are normal, long ones and a refused token are not."""
     throttle = Throttle(redis)
     outage, pause = throttle.outage(), throttle.current_pause()
-    again = f"it is asked again in {format_duration(pause.left)}" if pause else "it is asked again now"
+    next_try = f"next request in {format_duration(pause.left)}" if pause else "next request now"
     if outage is None:
-        waits = f"{pause.reason.rstrip('.')}; {again}" if pause else "no outage"
-        return True, waits + _thrift(throttle.reduced_for())
+        detail = f"{pause.reason.rstrip('.')}; {next_try}" if pause else "no outage"
+        return True, detail + _reduced_rate(throttle.reduced_for())
     age, denied = now - outage.since, outage.cause is PauseCause.DENIED
     advice = "; `credits check` says what to do" if denied else ""
-    words = f"has taken nothing for {format_duration(age)}: {outage.reason.rstrip('.')}; {again}{advice}"
-    return age < LONGEST_WAIT and not denied, words
+    detail = (
+        f"has accepted nothing for {format_duration(age)}: {outage.reason.rstrip('.')}; {next_try}{advice}"
+    )
+    return age < LONGEST_WAIT and not denied, detail
 
 
-def _thrift(left: timedelta) -> str:
-    return f"; after a 429 we take less than our share for {format_duration(left)} more" if left else ""
+def _reduced_rate(left: timedelta) -> str:
+    return f"; after a 429, fewer requests for {format_duration(left)} more" if left else ""
 
 
-_QUESTIONS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (
     ("redis", _redis),
     ("workers", _workers),
     ("waiting", _waiting),

@@ -1,7 +1,7 @@
-"""How we log: structlog for us and for the libraries below, one line an event, for people or machines.
+"""Configures logging: structlog for us and for libraries, one line for each event, for people or machines.
 
-Whatever somebody else's words hold, they stay within their line, and tell no terminal what to do. Nor is
-anybody's e-mail address told: it stands in keys of grants by hand, and in what Polar says.
+Text from outside stays within its line and cannot send control sequences to a terminal. E-mail addresses are
+replaced by ``...``: they occur in the keys of manual grants and in Polar's answers.
 """
 
 import logging
@@ -15,32 +15,32 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
-# Their information is our debugging: RQ tells of every job. uvicorn's warnings are of what strangers send,
-# one line each: app.receiver.refusal_log logs them, in few.
+# What they log as info is debugging to us: RQ logs every job. uvicorn warns about each bad request, which
+# app.receiver.refusal_log reports in a few lines.
 _LIBRARIES = dict.fromkeys(("rq.worker", "rq.job", "rq.scheduler"), "WARNING")
 _LIBRARIES["uvicorn.error"] = "ERROR"
 
-# They tell of every request, with its URL; customers' addresses stand in some.
-_NEVER_TALKATIVE = ("httpx", "httpcore")
+# They log the URL of every request, and some URLs contain e-mail addresses.
+_ALWAYS_QUIET = ("httpx", "httpcore")
 
-_JSON = structlog.processors.JSONRenderer()  # all but printable ASCII is escaped
+_JSON = structlog.processors.JSONRenderer()  # escapes everything but printable ASCII
 
-# Within its word: what stands before and behind it in a key is still to be read.
+# An address ends at these characters, so that the parts of a key around it stay readable.
 _LETTER = r"""[^\s@:;,/()<>\[\]{}"'=]"""
-_ADDRESS = re.compile(f"(?<!{_LETTER}){_LETTER}++@{_LETTER}++")  # takes as long as the text is
+_ADDRESS = re.compile(f"(?<!{_LETTER}){_LETTER}++@{_LETTER}++")  # takes linear time
 
 
 def configure_logging(log_format: Literal["console", "json"] | None, level: str, *, process: str) -> None:
-    """Log to standard error; without a format, for people on a terminal and else for machines."""
+    """Log to standard error; without a format, for people on a terminal and as JSON elsewhere."""
     pretty = log_format == "console" if log_format else sys.stderr.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_nothing,
+        _without_none,
     ]
     rendering = _rendering(pretty=pretty)
-    # Not by way of the libraries' logging: a line for each webhook costs half as much without it.
+    # Our own lines bypass the logging module: that halves the cost of a line for each webhook.
     structlog.configure(
         processors=[*shared, *rendering],
         logger_factory=_Lines,
@@ -58,19 +58,19 @@ def configure_logging(log_format: Literal["console", "json"] | None, level: str,
     root.setLevel(level.upper())
     for name, usual in _LIBRARIES.items():
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else usual)
-    for name in _NEVER_TALKATIVE:
+    for name in _ALWAYS_QUIET:
         logging.getLogger(name).setLevel("WARNING")
 
 
 class _Lines:
-    """Writes lines to standard error; one that cannot be written is lost, and nothing else."""
+    """Writes lines to standard error; a line that cannot be written is lost, without an error."""
 
     def __init__(self, *_names: str) -> None:
         self._to = sys.stderr
 
     def msg(self, line: str) -> None:
-        """Write one line in one go, so that those of several processes do not mix."""
-        with suppress(OSError, ValueError):  # a full disk, a reader that has gone, a stream that is closed
+        """Write one line in a single call, so that the lines of several processes do not mix."""
+        with suppress(OSError, ValueError):  # a full disk, a closed pipe, a closed stream
             self._to.write(f"{line}\n")
 
     debug = info = warning = error = critical = exception = msg
@@ -80,52 +80,52 @@ def _rendering(*, pretty: bool) -> Sequence[Processor]:
     if pretty:
         return [
             _without_addresses,
-            _within_its_line,
+            _escape_values,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback),
         ]
     return [structlog.processors.format_exc_info, _as_json]
 
 
-def _without_nothing(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Leave out what is None, so that callers need not."""
+def _without_none(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Leave out fields that are None."""
     return {name: value for name, value in event.items() if value is not None}
 
 
 def _as_json(logger: object, method: str, event: EventDict) -> str | bytes:
     line = _JSON(logger, method, event)
-    # To look through every value costs as much as to write the line, and in next to none is an address.
+    # Searching every value costs as much as writing the line, and almost no line contains an address.
     return _JSON(logger, method, _without_addresses(logger, method, event)) if "@" in line else line
 
 
 def _without_addresses(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {name: _discreet(value) for name, value in event.items()}
+    return {name: _mask_addresses(value) for name, value in event.items()}
 
 
-def _discreet(value: object) -> object:
+def _mask_addresses(value: object) -> object:
     if isinstance(value, str):
         return _ADDRESS.sub("...", value) if "@" in value else value
-    return [_discreet(one) for one in value] if isinstance(value, list) else value
+    return [_mask_addresses(one) for one in value] if isinstance(value, list) else value
 
 
-def _within_its_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Make each text fit to be shown: before there are colours, which are control characters too."""
-    return {name: value if name == "exc_info" else _shown(value) for name, value in event.items()}
+def _escape_values(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters in every value, before the renderer adds its own for colours."""
+    return {name: value if name == "exc_info" else _escape_value(value) for name, value in event.items()}
 
 
-def _shown(value: object) -> object:
+def _escape_value(value: object) -> object:
     if isinstance(value, str):
         return _escaped(value)
-    text = repr(value)  # as the renderer would show it
+    text = repr(value)  # as the renderer shows it
     return value if text.isprintable() else _escaped(text)
 
 
 def _escaped(text: str) -> str:
-    """Return ``text`` with what is not printable written as Python writes it."""
+    """Return ``text`` with unprintable characters as Python escapes."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _write_traceback(out: TextIO, error: ExcInfo) -> None:
-    """Write a plain traceback, for the rich one shows local variables; indented, as no event's line is."""
+    """Write a plain traceback, because the rich one shows local variables; indented, unlike event lines."""
     written = StringIO()
     structlog.dev.plain_traceback(written, error)
     lines = _ADDRESS.sub("...", written.getvalue()).split("\n")

@@ -1,7 +1,7 @@
-"""What Prometheus is told: how things stand for all processes together, read from Redis at each scrape.
+"""Prometheus metrics of all processes together, read from Redis at each scrape.
 
-Names and units follow https://prometheus.io/docs/practices/naming/. No number takes longer to read the more
-deliveries there are or were.
+Names and units follow https://prometheus.io/docs/practices/naming/. Reading them takes equally long, however
+many deliveries there are or were.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
 
-# So long after all that may come at once was taken, our share of the rate limit is whole again.
+# After a full burst of requests, our share of the rate limit is whole again after this time.
 _BUDGET_SECONDS = 60
 
 
@@ -32,10 +32,10 @@ _STORED = tuple((type_, disposition) for type_ in _TYPES for disposition in ("ac
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Count:
-    """What only grows; samples known beforehand begin at zero, so that alerts see the first that counts."""
+    """A counter. Its ``known`` label values begin at zero, so that an alert sees the first increase."""
 
     name: str
-    words: str
+    help: str
     labels: tuple[str, ...] = ()
     known: tuple[tuple[str, ...], ...] = ()
 
@@ -43,13 +43,13 @@ class Count:
 COUNTS = (
     Count(
         name=counts.WEBHOOKS,
-        words="Webhooks with a good signature, by what the receiver did.",
+        help="Webhooks with a valid signature, by type and by what the receiver did.",
         labels=("type", "disposition"),
         known=(*_STORED, ("other", "ignored")),
     ),
     Count(
         name=counts.REJECTED_REQUESTS,
-        words="Webhooks that the receiver answered with an error, and what it could not read as requests.",
+        help="Requests that the receiver answered with an error, by reason.",
         labels=("reason",),
         known=(
             ("body_too_large",),
@@ -61,108 +61,108 @@ COUNTS = (
     ),
     Count(
         name=counts.OUTCOMES,
-        words="Deliveries that came to an end; one that is run again ends again.",
+        help="Deliveries that were settled, by status; a replayed delivery counts again.",
         labels=("status",),
         known=tuple((status.value,) for status in Status if status is not Status.WAITING),
     ),
-    Count(name=counts.RETRIES, words="Deliveries put off, to be tried again.", known=((),)),
-    Count(name=counts.GRANTS, words="Grants and take-backs that Polar has confirmed.", labels=("meter",)),
-    Count(name=counts.GRANTED_UNITS, words="Credits that Polar has confirmed.", labels=("meter",)),
+    Count(name=counts.RETRIES, help="Deliveries that were postponed for another attempt.", known=((),)),
+    Count(name=counts.GRANTS, help="Grants and take-backs that Polar has confirmed.", labels=("meter",)),
+    Count(name=counts.GRANTED_UNITS, help="Credits granted, as Polar has confirmed.", labels=("meter",)),
     Count(
-        name=counts.TAKEN_BACK_UNITS, words="Credits taken back, as Polar has confirmed.", labels=("meter",)
+        name=counts.TAKEN_BACK_UNITS, help="Credits taken back, as Polar has confirmed.", labels=("meter",)
     ),
     Count(
         name=counts.POLAR_REQUESTS,
-        words="Requests made to Polar, by the status of its answer; none if no answer came.",
+        help="Requests to Polar, by the status of the answer; none if there was no answer.",
         labels=("status",),
     ),
 )
 
-_WAIT = counts.DELIVERY_TO_CREDIT_SECONDS
+_LATENCY = counts.DELIVERY_TO_CREDIT_SECONDS
 
 Counted = Mapping[str, float]
 
 
 def exposition(redis: Redis) -> bytes:
-    """Return the metrics in Prometheus's text format; RedisError if Redis does not answer."""
+    """Return the metrics in Prometheus's text format; raises RedisError if Redis does not answer."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Whole(redis, datetime.now(UTC)))
+    registry.register(_RedisCollector(redis, datetime.now(UTC)))
     return generate_latest(registry)
 
 
-class _Whole(Collector):
-    """The service as one: the same numbers whichever receiver is asked."""
+class _RedisCollector(Collector):
+    """Collects the metrics of the whole service: every receiver reports the same numbers."""
 
     def __init__(self, redis: Redis, now: datetime) -> None:
         self._redis = redis
         self._now = now
 
     def describe(self) -> list[Metric]:
-        """Say nothing before the scrape: registering asks Redis for nothing."""
+        """Return nothing, so that registering the collector does not ask Redis."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
-        yield self._kept()
-        for name, words, value in self._standing():
-            yield GaugeMetricFamily(f"credits_{name}", words, value=value)
+        yield self._stored()
+        for name, help_text, value in self._gauges():
+            yield GaugeMetricFamily(f"credits_{name}", help_text, value=value)
         found = cast(dict[bytes, bytes], self._redis.hgetall(keys.COUNTS))
         counted = {name.decode(): float(value) for name, value in found.items()}
         for count in COUNTS:
             yield _counter(count, counted)
-        yield _waits(counted)
+        yield _latency(counted)
 
-    def _kept(self) -> Metric:
-        words = "Deliveries that are kept, by what became of them."
-        kept = GaugeMetricFamily("credits_stored_deliveries", words, labels=["status"])
+    def _stored(self) -> Metric:
+        help_text = "Deliveries in the store, by status."
+        stored = GaugeMetricFamily("credits_stored_deliveries", help_text, labels=["status"])
         for status, count in DeliveryStore(self._redis).count_by_status().items():
-            kept.add_metric([status.value], count)
-        return kept
+            stored.add_metric([status.value], count)
+        return stored
 
-    def _standing(self) -> Iterator[tuple[str, str, float]]:
+    def _gauges(self) -> Iterator[tuple[str, str, float]]:
         throttle = Throttle(self._redis)
         oldest = DeliveryStore(self._redis).oldest_waiting()
         outage, pause = throttle.outage(), throttle.current_pause()
         away_since = outage.since if outage else None
         left = pause.left.total_seconds() if pause else 0.0
-        yield "oldest_waiting_seconds", "How long the oldest delivery waits.", self._age(oldest)
-        yield "polar_outage_seconds", "How long Polar has taken nothing.", self._age(away_since)
-        yield "polar_pause_remaining_seconds", "How long Polar is not asked yet.", left
-        yield "polar_rate_limit_used_ratio", "How much of our share of its rate limit is used.", self._used()
-        thrift = throttle.reduced_for().total_seconds()
+        yield "oldest_waiting_seconds", "How long the oldest delivery has been waiting.", self._age(oldest)
+        yield "polar_outage_seconds", "How long Polar has accepted nothing.", self._age(away_since)
+        yield "polar_pause_remaining_seconds", "How long until Polar is asked again.", left
+        yield "polar_rate_limit_used_ratio", "Used part of our share of Polar's rate limit.", self._used()
+        backoff = throttle.reduced_for().total_seconds()
         yield (
             "polar_backoff_remaining_seconds",
-            "How long less than our share is taken yet, after a 429.",
-            thrift,
+            "How long the workers still use less than their share, after a 429.",
+            backoff,
         )
-        yield "workers", "Workers that gave a sign of life.", workers_alive(self._redis, self._now)
-        yield "queued_jobs", "RQ jobs that wait in our queue.", queue_length(self._redis)
+        yield "workers", "Workers that are alive.", workers_alive(self._redis, self._now)
+        yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)
 
     def _age(self, since: datetime | None) -> float:
         return max(0.0, (self._now - since).total_seconds()) if since else 0.0
 
     def _used(self) -> float:
-        left_ms = self._redis.pttl(keys.BUDGET)  # negative where there is none
+        left_ms = self._redis.pttl(keys.BUDGET)  # negative if the key does not exist
         return min(1.0, max(0, left_ms) / (_BUDGET_SECONDS * 1000))
 
 
 def _counter(count: Count, counted: Counted) -> Metric:
-    family = CounterMetricFamily(f"credits_{count.name}", count.words, labels=count.labels)
+    family = CounterMetricFamily(f"credits_{count.name}", count.help, labels=count.labels)
     samples = dict.fromkeys(count.known, 0.0)
     for name, value in counted.items():
-        what, *labels = name.split(" ", len(count.labels))
-        if what == count.name:
+        counted_name, *labels = name.split(" ", len(count.labels))
+        if counted_name == count.name:
             samples[tuple(labels)] = value
     for labels_, value in sorted(samples.items()):
         family.add_metric(labels_, value)
     return family
 
 
-def _waits(counted: Counted) -> Metric:
-    in_each: Sequence[float] = [counted.get(f"{_WAIT} {bound}", 0.0) for bound in counts.BOUNDS]
+def _latency(counted: Counted) -> Metric:
+    per_bucket: Sequence[float] = [counted.get(f"{_LATENCY} {bound}", 0.0) for bound in counts.BOUNDS]
     return HistogramMetricFamily(
-        f"credits_{_WAIT}",
-        "How long it took from a delivery to its credit.",
-        buckets=list(zip(counts.BOUNDS, accumulate(in_each), strict=True)),
+        f"credits_{_LATENCY}",
+        "Time from a delivery's arrival to Polar's confirmation of its credit.",
+        buckets=list(zip(counts.BOUNDS, accumulate(per_bucket), strict=True)),
         sum_value=counted.get(counts.DELIVERY_TO_CREDIT_SECONDS_SUM, 0.0),
     )

@@ -171,7 +171,7 @@ def test_a_message_has_words_for_people_and_numbers_for_programs() -> None:
     assert alert_body(AlertKind.FAILED, seen, [reason]) == {
         "text": (words := (
             f"credit-granter: 2 deliveries failed, 5 in all: {reason} "
-            "See `credits deliveries --status failed`: mend what it shows and replay it, or dismiss it."
+            "See `credits deliveries --status failed`: fix the cause and replay them, or dismiss them."
         )),
         "content": words,
         "service": "credit-granter",
@@ -192,7 +192,7 @@ def test_a_message_has_words_for_people_and_numbers_for_programs() -> None:
         ),
         (
             AlertKind.POLAR,
-            "Polar has taken nothing for 7 min, and 3 deliveries wait: 503. See `credits status`.",
+            "Polar has accepted nothing for 7 min, and 3 deliveries wait: 503. See `credits status`.",
         ),
         (AlertKind.WELL, "well again; 3 deliveries wait, 0 failed."),
     ],
