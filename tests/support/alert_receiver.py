@@ -1,4 +1,4 @@
-"""A chat that listens at CREDITS_ALERT_URL, on a port of its own."""
+"""A chat server that receives alerts, on a port of its own."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.01
 
 @dataclass(kw_only=True)
 class Chat:
-    """What was posted, and what is answered; ``secret`` is the part of its URL that nobody may see."""
+    """The received alerts and the answer to give; ``secret`` is the part of the URL that must not leak."""
 
     secret: str = field(default_factory=lambda: uuid4().hex)
     url: str = ""
@@ -34,11 +34,11 @@ class Chat:
 
     @property
     def kinds(self) -> list[str]:
-        """Return what people were told of, in order."""
+        """Return the kinds of the received alerts, in order."""
         return [one["kind"] for one in self.posted]
 
     async def take(self, request: Request) -> Response:
-        """Take what is posted; answer when the test lets it."""
+        """Receive an alert; answer once the test allows it."""
         self.posted.append(await request.json())
         self.agents.add(request.headers["user-agent"])
         while not self.answers.is_set():
@@ -48,7 +48,7 @@ class Chat:
 
 @contextmanager
 def chat() -> Iterator[Chat]:
-    """Open a chat."""
+    """Run a chat server."""
     here = Chat()
     app = Starlette(routes=[Route("/services/{secret}", here.take, methods=["GET", "POST"])])
     with running(app) as url:

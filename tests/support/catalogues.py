@@ -1,4 +1,4 @@
-"""Meters and products for tests of what ``credits check`` says of them, in the forms of the API."""
+"""Meters and products of Polar for tests of ``credits check``, in the form of the API."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,17 +18,17 @@ def clause(name: str, operator: str, value: str | int | bool) -> dict[str, Any]:
 
 
 def both(*clauses: dict[str, Any]) -> dict[str, Any]:
-    """Return a filter whose conditions must all hold."""
+    """Return a filter that needs all of its conditions."""
     return {"conjunction": "and", "clauses": list(clauses)}
 
 
 def either(*clauses: dict[str, Any]) -> dict[str, Any]:
-    """Return a filter of whose conditions one must hold."""
+    """Return a filter that needs one of its conditions."""
     return {"conjunction": "or", "clauses": list(clauses)}
 
 
 def meter(name: str = "api_usage", summed: str = "units", **fields: Any) -> PolarMeter:
-    """Return a meter of Polar's as we read it: one that is right, but for ``fields``."""
+    """Return a meter as read from Polar, correct except for ``fields``."""
     shown = Polar().add_meter(name, summed, **fields).model_dump(mode="json")
     (view,) = parse_items(PolarMeter, [shown])
     return view
@@ -68,7 +68,7 @@ def goods(
 
 
 def product(name: str = "Credit pack", **fields: Any) -> PolarProduct:
-    """Return a product of Polar's as we read it."""
+    """Return a product as read from Polar."""
     shown = Polar().add_product(**goods(name, **fields)).model_dump(mode="json")
     (view,) = parse_items(PolarProduct, [shown])
     return view

@@ -1,4 +1,4 @@
-"""A ledger that was lost and is read back: all that stands in it, as far as Polar can tell."""
+"""Helpers for a ledger that was lost and is rebuilt: its content, as far as Polar records it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from workers.store.restorations import RestorationStore
 
 
 def rebuilder_of(operations: Operations) -> Rebuilder:
-    """Return what rebuilds; its waiting takes no time."""
+    """Return a rebuilder whose waiting takes no time."""
     pacer: Pacer = operations.pacer
     return Rebuilder(
         store=RestorationStore(operations.redis),
@@ -34,26 +34,26 @@ def rebuilder_of(operations: Operations) -> Rebuilder:
 
 
 def compare(operations: Operations) -> LedgerComparison:
-    """Look for what the ledger lacks."""
+    """Compare the ledger with Polar."""
     return rebuilder_of(operations).compare(
         operations.rules, now=datetime.now(UTC), on_progress=lambda _done, _whole: None
     )
 
 
 def rebuild(operations: Operations) -> RebuildResult:
-    """Write down what the ledger lacks."""
+    """Rebuild the ledger."""
     return rebuilder_of(operations).restore(compare(operations), on_progress=lambda _done, _whole: None)
 
 
 def subjects_in(redis: Redis) -> list[str]:
-    """Return every fact that is claimed."""
+    """Return the subject of every claim."""
     kinds = ("order", "cycle", "customer", "refund", "manual", "revoke")
     found = (name.decode() for kind in kinds for name in redis.scan_iter(f"credits:{kind}:*"))
     return sorted(name for name in found if redis.hexists(name, "delivery"))
 
 
 def ledger_in(redis: Redis) -> dict[str, Mapping[str, Any]]:
-    """Return what stands for every fact, as far as Polar can tell it again."""
+    """Return the standing of every fact, reduced to what Polar records."""
     subjects = subjects_in(redis)
     standings = Ledger(redis, retain=RETAIN).find_many(subjects)
     return {subject: dict(_told(one)) for subject, one in zip(subjects, standings, strict=True)}
@@ -82,25 +82,25 @@ def _told_of(claim: Claim) -> Sequence[Any]:
 
 
 def run(operations: Operations, deliveries: Sequence[tuple[str, str, bytes]]) -> list[Status]:
-    """Store these and work on them at once; return what became of them."""
+    """Store these deliveries and process them at once; return their statuses."""
     leased: tuple[Leased, ...] = operations.store.store_and_lease(deliveries)
     return [one.status for one in operations.granter.run(Lease(deliveries=leased))]
 
 
 def come(operations: Operations, *bodies: bytes) -> list[Status]:
-    """Let webhooks come, one after the other."""
+    """Store and process webhooks one after the other; return their statuses."""
     named = [(f"msg-{hash(body)}", peek_type(body) or "", body) for body in bodies]
     return [status for one in named for status in run(operations, [one])]
 
 
 def standing_of(operations: Operations, subject: str = order_subject(ORDER)) -> Standing:
-    """Return what stands for a fact, for the usual order if no other is named."""
+    """Return the standing of a fact, by default of the usual order."""
     return operations.ledger.find(subject)
 
 
 @contextmanager
 def refunding_operations_at(redis: Redis) -> Iterator[Operations]:
-    """Yield what credits 100, revoked with a refund, at a Polar that has every meter."""
+    """Yield operations whose rules credit 100 and revoke it on a refund, at a Polar with every meter."""
     with operations_at(redis) as opened:
         opened.rules = HUNDRED
         for meter, summed in METERS.items():
@@ -109,12 +109,12 @@ def refunding_operations_at(redis: Redis) -> Iterator[Operations]:
 
 
 class OldLedger(Ledger):
-    """A ledger as it was read before something happened."""
+    """A ledger that answers with standings read earlier."""
 
     def __init__(self, redis: Redis, standings: list[Standing]) -> None:
         super().__init__(redis, retain=RETAIN)
         self._standings_then = standings
 
     def find_many(self, subjects: Sequence[str]) -> list[Standing]:
-        """Return what stood then."""
+        """Return the earlier standings."""
         return [one for one in self._standings_then if one.subject in subjects]

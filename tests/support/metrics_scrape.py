@@ -1,4 +1,4 @@
-"""What an operator scrapes from ``/metrics``."""
+"""Reads ``/metrics`` as an operator does."""
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families

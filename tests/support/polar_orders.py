@@ -1,4 +1,4 @@
-"""Orders and webhooks that only Polar knows of: what mending looks for."""
+"""Orders and webhooks that only Polar has, and the operations that find them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ from workers.store.throttle import Throttle
 def sell(
     polar: Polar, number: int, like: str = "order_paid_purchase", *, days_ago: float = 1, **data: Any
 ) -> bytes:
-    """Let an order be paid at Polar; return the webhook of it, which nobody has delivered yet."""
+    """Pay an order at Polar; return its webhook, which has not been delivered."""
     body = json.loads(payload(like))
     made_at = datetime.now(UTC) - timedelta(days=days_ago)
     usual = {"id": some_id(number), "customer_id": CUSTOMER, "created_at": made_at.isoformat()}
@@ -44,19 +44,19 @@ def sell(
 
 
 class _Doomed:
-    """A ledger in which nothing can be settled."""
+    """A ledger whose process is killed before anything is settled."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.claim, self.take_back = ledger.claim, ledger.take_back
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """End the process."""
+        """Raise KilledError."""
         raise KilledError
 
 
 @dataclass(kw_only=True)
 class Operations:
-    """A Redis, a Polar without sockets, and what mends by the rules that are in force."""
+    """A Redis, a Polar without sockets, and the operations on both by the rules in force."""
 
     redis: Redis
     polar: Polar
@@ -76,21 +76,21 @@ class Operations:
 
     @property
     def pacer(self) -> Pacer:
-        """Return what waits for its turn at Polar; here that takes no time."""
+        """Return a pacer whose waiting takes no time."""
         return Pacer(throttle=Throttle(self.redis), sleep=self._sleep)
 
     @property
     def backfiller(self) -> Backfiller:
-        """Return what grants orders that were never credited."""
+        """Return the backfiller."""
         return Backfiller(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
 
     @property
     def recoverer(self) -> Recoverer:
-        """Return what takes from Polar what it failed to deliver."""
+        """Return the recoverer."""
         return Recoverer(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
 
     def is_ledger_lost(self) -> bool:
-        """Say whether Polar has credits of ours that the ledger does not know."""
+        """Return whether the ledger lacks our first credits at Polar."""
         return is_ledger_lost(self.ledger, self.client, self.pacer, now=datetime.now(UTC))
 
     def _sleep(self, seconds: float) -> None:
@@ -99,7 +99,7 @@ class Operations:
 
     @property
     def granter(self) -> Granter:
-        """Return what grants."""
+        """Return the granter."""
         throttle = Throttle(self.redis)
         return Granter(
             deliveries=self.store,
@@ -110,42 +110,42 @@ class Operations:
         )
 
     def find_missing(self, **how: Any) -> Backlog:
-        """Look back a week."""
+        """Find the missing orders of the last week."""
         now = datetime.now(UTC)
         usual = {"since": now - timedelta(days=7), "until": now, "now": now}
         return self.backfiller.find_missing(self.rules, **usual | how)
 
     def backfill(self, **how: Any) -> list[Outcome]:
-        """Look back a week and grant what is missing."""
+        """Grant the missing orders of the last week; return the outcomes."""
         return [
             one for batch in self.backfiller.grant(self.find_missing(**how), self.granter) for one in batch
         ]
 
     def backfill_but_die_before_settling(self) -> None:
-        """Backfill, and be killed when Polar has taken the credit and nothing is written down of it."""
+        """Backfill, and be killed when Polar has accepted the credit but nothing is settled yet."""
         granter = replace(self.granter, ledger=_Doomed(self.ledger))
         list(self.backfiller.grant(self.find_missing(), granter))
 
     def recover(self) -> list[Outcome]:
-        """Take from Polar what it failed to deliver in the last day, and run it."""
+        """Recover what Polar failed to deliver in the last day; return the outcomes."""
         now = datetime.now(UTC)
         found = self.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
         return [one for batch in self.recoverer.recover(found.oldest_first, self.granter) for one in batch]
 
     def deliver(self, body: bytes, delivery_id: str = "msg-1") -> Status:
-        """Let a webhook come and a worker work on it; return what became of it."""
+        """Store a webhook and process it; return its status."""
         leased = self.store.store_and_lease([(delivery_id, peek_type(body) or "", body)])
         (outcome,) = self.granter.run(Lease(deliveries=leased))
         return outcome.status
 
     def balance(self) -> float:
-        """Return what the usual customer has at Polar."""
+        """Return the usual customer's balance at Polar."""
         return float(self.polar.balance(CUSTOMER, "api_usage"))
 
 
 @contextmanager
 def operations_at(redis: Redis) -> Iterator[Operations]:
-    """Yield what mends where nothing has come and nothing is lost yet."""
+    """Yield operations on an empty ledger and a Polar with one meter and one customer."""
     polar = Polar(requests_per_minute=10_000)
     polar.add_meter("api_usage")
     polar.add_customer(CUSTOMER)

@@ -1,1 +1,1 @@
-"""Backfill."""
+"""``credits backfill``: credits paid orders whose webhooks never arrived."""
