@@ -9,7 +9,9 @@ import pytest
 import typer.core
 
 from app.cli.root import root
-from config.rules import parse_rules
+from config.rules import Trigger, parse_rules
+from config.rules.loader import FILE_KEYS
+from config.rules.rule_reader import RULE_KEYS
 from config.settings import Settings
 from tests.support.paths import ROOT
 from workers.embedded.server import _make_private
@@ -81,6 +83,12 @@ def test_every_setting_is_documented(document: str) -> None:
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
     documented = set(re.findall(r"\b[A-Z][A-Z_]+\b", (ROOT / document).read_text()))
     assert names - documented == set()
+
+
+@pytest.mark.parametrize("name", [*Trigger, *RULE_KEYS, *FILE_KEYS])
+def test_every_trigger_and_every_key_of_the_rules_file_is_documented(name: str) -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE)
+    assert any(f"`{name}`" in row for row in rows)
 
 
 def test_the_architecture_page_covers_every_module_and_names_only_files_that_exist() -> None:
