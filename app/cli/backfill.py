@@ -1,4 +1,4 @@
-"""``credits backfill``: grant what paid orders at Polar were never credited."""
+"""``credits backfill``: grant paid orders whose webhooks never arrived."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.runtime import backfiller_for, granter_for, pacer_for, polar_for
 
 _NO_CREDIT_FROM = (
-    "the rules have no credit_from: orders that somebody else credited before you went live would be "
+    "the rules have no credit_from: orders that another system credited before you went live would be "
     "credited again"
 )
 
@@ -44,17 +44,19 @@ def backfill(
     *,
     since: Annotated[
         datetime,
-        typer.Option("--since", metavar="WHEN", help="Paid since: 7d, or a time.", parser=parse_time),
+        typer.Option("--since", metavar="WHEN", help="Orders paid since: 7d, or a time.", parser=parse_time),
     ],
     until: Annotated[
         datetime | None,
         typer.Option(
-            "--until", metavar="WHEN", help="Only created before: 1d, or a time.", parser=parse_time
+            "--until", metavar="WHEN", help="Orders created before: 1d, or a time.", parser=parse_time
         ),
     ] = None,
     assume_current: Annotated[
         bool,
-        typer.Option("--assume-current", help="Take today's seats and the like for those of then."),
+        typer.Option(
+            "--assume-current", help="Use today's values (such as seats) where those of the time are unknown."
+        ),
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -62,12 +64,15 @@ def backfill(
 ) -> None:
     """Read paid orders from Polar and grant what is missing.
 
-    For webhooks that never came. An order may be paid three weeks after it was created and does not say
-    when: those created up to three weeks before are looked at too. Each is planned by today's rules as its
-    webhook would have been; nothing is credited twice. Polar shows subscriptions as they are today: where
-    an amount rests on that, the order is listed and left, unless you say --assume-current. Run it again to
-    go on after an interruption. With --yes and no terminal it says nothing where there was nothing to do.
-    With a ledger that was lost it grants nothing: run credits rebuild first.
+    For webhooks that never arrived. Each order is planned by today's rules, as its webhook would have been;
+    nothing is credited twice. An order may be paid up to three weeks after its creation, and Polar does not
+    say when: orders created up to three weeks before --since are checked too.
+
+    Polar shows a subscription only as it is today. An order whose amount depends on that is listed and not
+    granted, unless you pass --assume-current.
+
+    After an interruption, run the command again. In a script with --yes it prints nothing if nothing is
+    missing. If the ledger was lost, it grants nothing: run credits rebuild first.
 
     Example: credits backfill --since 7d --dry-run
     """
@@ -80,66 +85,68 @@ def backfill(
         backfiller = backfiller_for(held, polar, print_once)
         if is_ledger_lost(held.ledger, polar, pacer_for(held, print_once), now=now):
             raise CommandError(LEDGER_LOST)
-        with show_progress("reading orders", json=json) as tell:
+        with show_progress("reading orders", json=json) as update:
             backlog = backfiller.find_missing(
-                rules, since=since, until=end, now=now, assume_current=assume_current, on_progress=tell
+                rules, since=since, until=end, now=now, assume_current=assume_current, on_progress=update
             )
         if not json and not (yes and backlog.is_empty and not sys.stdout.isatty()):
-            _print(backlog, rules)
+            _print_backlog(backlog, rules)
         count = len(backlog.scan.missing) + len(backlog.interrupted)
-        if dry_run or not (count and confirm(f"grant what {format_count(count, 'order')} missed", yes=yes)):
+        if dry_run or not (count and confirm(f"grant {format_count(count, 'missing order')}", yes=yes)):
             count = 0
         batches = backfiller.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_with_progress(batches, count, json=json)
-    _tell(backlog, rules, outcomes, trouble, json=json)
+    _print_result(backlog, rules, outcomes, trouble, json=json)
     if trouble or has_unfinished(outcomes) or (backlog.scan.failing and not dry_run):
         raise typer.Exit(1)
 
 
-def _tell(backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str, *, json: bool) -> None:
+def _print_result(
+    backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str, *, json: bool
+) -> None:
     if json:
         print_json(_json(backlog, rules, outcomes, trouble))
     else:
         print_outcomes(outcomes, trouble)
 
 
-def _print(backlog: Backlog, rules: Rules) -> None:
+def _print_backlog(backlog: Backlog, rules: Rules) -> None:
     scan = backlog.scan
-    for words in _warnings(backlog, rules):
-        console(stderr=True).print(literal(words))
+    for warning in _warnings(backlog, rules):
+        console(stderr=True).print(literal(warning))
     if scan.missing:
         rows: list[list[Cell]] = [
             [format_age(one.created_at), one.order_id, one.dry_run_text] for one in scan.missing.values()
         ]
-        print_first(["created", "order", "would"], rows)
-    _print_left("left: it may lack a part", scan.partial)
-    _print_left("rests on what the subscription is today", scan.needs_review)
-    _print_left("cannot be worked out", scan.failing)
-    if counts := [[str(count), words] for count, words in _counts(backlog) if count]:
+        print_first(["created", "order", "backfill would"], rows)
+    _print_problems("not granted: part of it may be missing", scan.partial)
+    _print_problems("depends on the subscription as it is today", scan.needs_review)
+    _print_problems("cannot be computed", scan.failing)
+    if counts := [[str(count), label] for count, label in _counts(backlog) if count]:
         print_table(["orders", ""], counts)
     else:
-        console().print("Polar has no paid orders of that time")
+        console().print("Polar has no paid orders from that time")
 
 
-def _print_left(why: str, left: Iterable[OrderProblem]) -> None:
-    if rows := [[one.order_id, one.reason] for one in left]:
-        print_first(["order", why], rows)
+def _print_problems(title: str, problems: Iterable[OrderProblem]) -> None:
+    if rows := [[one.order_id, one.reason] for one in problems]:
+        print_first(["order", title], rows)
 
 
 def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
     scan = backlog.scan
     yield scan.read, "read"
     yield len(scan.missing), f"missing: {_total(scan.missing.values())}"
-    yield len(backlog.interrupted), "begun by an earlier backfill, to be finished"
-    yield scan.granted, "granted already"
-    yield backlog.waiting, "left: their webhooks wait in the inbox"
-    yield backlog.claimed_elsewhere, "left: claimed by a delivery, and not at Polar yet"
-    yield backlog.already_settled, "left: their deliveries were dismissed"
-    yield len(scan.needs_review), "left: say --assume-current to grant them by what Polar shows today"
-    yield len(scan.failing), "left: cannot be worked out"
-    yield backlog.already_failed, "left: cannot be worked out, and their deliveries failed for it already"
+    yield len(backlog.interrupted), "started by an interrupted backfill, to be finished"
+    yield scan.granted, "already granted"
+    yield backlog.waiting, "not touched: their webhooks wait here already"
+    yield backlog.claimed_elsewhere, "not touched: claimed by a delivery, not at Polar yet"
+    yield backlog.already_settled, "not touched: their deliveries were dismissed"
+    yield len(scan.needs_review), "not granted: pass --assume-current to use what Polar shows today"
+    yield len(scan.failing), "not granted: cannot be computed"
+    yield backlog.already_failed, "not granted: cannot be computed, and their deliveries have failed"
     for reason, count in scan.skipped.most_common():
-        yield count, f"not for credit: {reason}"
+        yield count, f"skipped: {reason}"
 
 
 def _total(missing: Iterable[MissingOrder]) -> str:
@@ -160,10 +167,10 @@ def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: 
         "waiting": backlog.waiting,
         "claimed": backlog.claimed_elsewhere,
         "dismissed": backlog.already_settled,
-        "needs_review": [{"order_id": one.order_id, "rests_on": one.reason} for one in scan.needs_review],
+        "needs_review": [{"order_id": one.order_id, "depends_on": one.reason} for one in scan.needs_review],
         "failing": [{"order_id": one.order_id, "reason": one.reason} for one in scan.failing],
-        "parked": backlog.already_failed,
-        "skipped": [{"reason": why, "orders": count} for why, count in scan.skipped.most_common()],
+        "already_failed": backlog.already_failed,
+        "skipped": [{"reason": reason, "orders": count} for reason, count in scan.skipped.most_common()],
         "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.reason}" for one in scan.partial)],
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,

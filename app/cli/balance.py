@@ -1,4 +1,4 @@
-"""``credits balance``: what Polar says a customer has, beside what we granted."""
+"""``credits balance``: a customer's balance at Polar, beside what was granted."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -27,18 +27,22 @@ def balance(
     *,
     customer: Annotated[
         str | None,
-        typer.Option("--customer", metavar="ID", help="Who, by Polar's id.", parser=parse_customer_id),
+        typer.Option(
+            "--customer", metavar="ID", help="The customer's id at Polar.", parser=parse_customer_id
+        ),
     ] = None,
     external_customer: Annotated[
-        str, typer.Option("--external-customer", metavar="ID", help="Who, by your own id.")
+        str, typer.Option("--external-customer", metavar="ID", help="Your own id of the customer.")
     ] = "",
-    email: Annotated[str, typer.Option("--email", metavar="E", help="Who, by e-mail address.")] = "",
+    email: Annotated[
+        str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")
+    ] = "",
     json: Json = False,
 ) -> None:
-    """Show what Polar says a customer has, beside what we granted.
+    """Show a customer's balance at Polar, beside what was granted.
 
-    By meter: the credit that is left at Polar (less than 0: used beyond what there was), and what our ledger
-    has given and taken back. Polar follows a grant by some seconds.
+    For each meter: the credits left at Polar (negative if the customer used more than they had), and what
+    the ledger has granted and taken back. Polar's balance follows a grant by some seconds.
 
     Example: credits balance --email ada@example.com
     """
@@ -53,7 +57,7 @@ def balance(
     elif found:
         _print(found)
     else:
-        console().print("this customer has nothing at Polar, and was granted nothing")
+        console().print("this customer has no balance at Polar and was granted nothing")
 
 
 def _name(customer: str | None, external_customer: str, email: str) -> CustomerName:
@@ -64,7 +68,7 @@ def _name(customer: str | None, external_customer: str, email: str) -> CustomerN
     }
     given = [CustomerName(kind, text) for kind, text in options.items() if text]
     if len(given) != 1:
-        raise typer.BadParameter("name the customer by one of --customer, --external-customer and --email")
+        raise typer.BadParameter("give one of --customer, --external-customer and --email")
     return given[0]
 
 
@@ -72,10 +76,10 @@ def _find(name: CustomerName, polar: Polar, pacer: Pacer) -> str:
     ids = Customers(polar, pacer).find([name], lambda _done, _whole: None)
     if name in ids:
         return ids[name]
-    words = f"Polar knows no customer with the {name.kind} {quoted(name.text)}"
+    message = f"Polar has no customer with the {name.kind} {quoted(name.text)}"
     if name.kind is not NameKind.ID:
-        raise CommandError(words)
-    console(stderr=True).print(literal(f"{words}: what follows is what our ledger has"))
+        raise CommandError(message)
+    console(stderr=True).print(literal(f"{message}; the ledger has this"))
     return name.text
 
 

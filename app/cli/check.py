@@ -1,4 +1,4 @@
-"""``credits check``: everything that would keep credits from being granted, all at once."""
+"""``credits check``: everything that would keep credits from being granted."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -21,16 +21,17 @@ from workers.runtime import polar_for
 from workers.store.server_check import redis_findings
 from workers.store.stores import stores
 
-_SHORTEST_SECRET = 16  # Polar makes them of 32 random characters behind a prefix
+_SHORTEST_SECRET = 16  # Polar's have 32 random characters after a prefix
 
 
 def check(
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask Polar.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not contact Polar.")] = False,
     json: Json = False,
 ) -> None:
-    """Check settings, rules and Redis, and at Polar the token, the meters and the products.
+    """Check the settings, the rules, Redis and Polar.
 
-    Shows every problem at once, the gravest first; exit status 1 on errors. Changes nothing.
+    At Polar it checks the token, the meters and the products. Lists all problems at once, errors first; the
+    exit status is 1 if there are errors. Changes nothing.
 
     Example: credits check
     """
@@ -46,8 +47,8 @@ def check(
 
 
 def _findings(*, offline: bool) -> Iterator[Finding]:
-    for words in find_unknown_settings():
-        yield Finding(level="warning", what="settings", detail=words)
+    for unknown in find_unknown_settings():
+        yield Finding(level="warning", what="settings", detail=unknown)
     try:
         settings = read_settings("check", quiet=True)
     except ConfigError as error:
@@ -71,11 +72,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             yield Finding(level="ok", what=what, detail="set")
     for secret in settings.webhook_secrets:
         if len(secret) < _SHORTEST_SECRET:
-            detail = "one is too short to be one of Polar's: was it cut off when it was copied?"
+            detail = "one is shorter than Polar's secrets: was it cut off when it was copied?"
             yield Finding(level="warning", what="secret", detail=detail)
     yield Finding(level="ok", what="server", detail=settings.polar_server)
     detail = (
-        "set" if settings.alert_url else "CREDITS_ALERT_URL is not set: nobody is told of failed deliveries"
+        "set"
+        if settings.alert_url
+        else "CREDITS_ALERT_URL is not set: nobody is notified of failed deliveries"
     )
     yield Finding(level="ok", what="alerts", detail=detail)
 
@@ -97,8 +100,8 @@ def _rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
         yield Finding(level="ok", what="rules", detail=f"{settings.rules_path}: {count}")
     if settings.reconcile_every and rules.credit_from is None:
         yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
-    for doubt in rules.warnings:
-        yield Finding(level="warning", what="rules", detail=str(doubt))
+    for warning in rules.warnings:
+        yield Finding(level="warning", what="rules", detail=str(warning))
     return rules
 
 
@@ -118,9 +121,9 @@ def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
         with closing(polar_for(settings)) as polar:
             yield from survey(polar, rules)
     except ConfigError:
-        return  # what is wrong with the token is told already
-    except ImportError as error:  # a proxy of the environment that wants a package
-        detail = f"{settings.polar_url} cannot be asked: {error}"
+        return  # the problem with the token is listed already
+    except ImportError as error:  # a proxy in the environment that needs a package
+        detail = f"{settings.polar_url} cannot be reached: {error}"
         yield Finding(level="error", what="server", detail=detail)
 
 

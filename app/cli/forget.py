@@ -1,4 +1,4 @@
-"""``credits forget``: erase what was sent about a customer."""
+"""``credits forget``: erase a customer's personal data."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -28,22 +28,26 @@ from workers.store.erasure import Erasure
 def forget(
     *,
     customer: Annotated[
-        str, typer.Option("--customer", metavar="ID", help="Whose, by Polar's id.", parser=parse_customer_id)
+        str,
+        typer.Option(
+            "--customer", metavar="ID", help="The customer's id at Polar.", parser=parse_customer_id
+        ),
     ],
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Erase the stored bodies of the webhooks about a customer.
+    """Erase the bodies of the webhooks about a customer.
 
-    With them go name, e-mail and address; the rest of each delivery (ids, times, reasons) stays, and so does
-    the ledger: money needs both. What is erased cannot be replayed. What still waits needs its body to be
-    granted and is left, with exit status 1; what Polar sends later is stored anew: then say it again.
+    The bodies hold the name, the e-mail address and the postal address. The ids, times and reasons of the
+    deliveries are kept, and so is the ledger: they are records of money. A delivery without a body can no
+    longer be replayed. A waiting delivery needs its body, so it is not erased, and the exit status is 1.
+    Bodies that Polar sends later are stored again: run the command again then.
 
     Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
     with open_stores(read_settings("forget", quiet=True)) as held:
         eraser = CustomerEraser(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
-        waiting = eraser.waiting(customer)  # first: what is settled meanwhile is in the other list
+        waiting = eraser.waiting(customer)  # first: one that settles meanwhile is in the other list
         unread = max(0, held.deliveries.count_by_status()[Status.WAITING] - MOST_READ)
         found = eraser.settled(customer)
         if found and not json:
@@ -52,8 +56,8 @@ def forget(
             return
         erased = eraser.erase([one.id for one in found])
         left_in_log = eraser.rewrite_log() if erased else ""
-        waiting = eraser.still_waiting([*waiting, *found])  # some are run again while we ask
-    _tell(customer, erased, waiting, left_in_log=left_in_log, unread=unread, json=json)
+        waiting = eraser.still_waiting([*waiting, *found])  # while we asked, a replay may have started
+    _print_result(customer, erased, waiting, left_in_log=left_in_log, unread=unread, json=json)
     if waiting or unread or left_in_log:
         raise typer.Exit(1)
 
@@ -66,7 +70,7 @@ def _print(found: Sequence[Delivery]) -> None:
     print_table(["received", "delivery", "type", "status", "order"], rows)
 
 
-def _tell(
+def _print_result(
     customer: str,
     erased: Sequence[str],
     waiting: Sequence[Delivery],
@@ -77,33 +81,33 @@ def _tell(
 ) -> None:
     ids = [one.id for one in waiting]
     if json:
-        told: ForgottenJson = {
+        answer: ForgottenJson = {
             "customer_id": customer,
             "erased": list(erased),
             "waiting": ids,
             "unread": unread,
-            "append_only_file": left_in_log or None,
+            "append_only_file_error": left_in_log or None,
         }
-        print_json(told)
+        print_json(answer)
     elif erased:
         console().print(f"{format_count(len(erased), 'body')} erased")
     elif not waiting:
         console().print("nothing to erase")
-    for words in _left(ids, left_in_log, unread):
-        console(stderr=True).print(literal(words))
+    for text in _describe_rest(ids, left_in_log, unread):
+        console(stderr=True).print(literal(text))
 
 
-def _left(waiting: Sequence[str], left_in_log: str, unread: int) -> list[str]:
-    """Return what is still there, and what to do about it."""
+def _describe_rest(waiting: Sequence[str], left_in_log: str, unread: int) -> list[str]:
+    """Return what is not erased, and what to do about it."""
     texts = []
     if waiting:
         named = ", ".join(waiting)
-        texts.append(f"left, as they wait to be granted: {named}; say it again once they are settled")
+        texts.append(f"not erased, as they still wait: {named}; run the command again once they are settled")
     if unread:
-        texts.append(f"not looked into, as they wait: {format_count(unread, 'delivery')}; say it again later")
+        texts.append(f"{format_count(unread, 'waiting delivery')} not checked; run the command again later")
     if left_in_log:
         texts.append(
-            f"the append-only file of Redis still has what was erased: {left_in_log}; "
+            f"the append-only file of Redis still contains the erased bodies: {left_in_log}; "
             "run BGREWRITEAOF on the server"
         )
     return texts

@@ -1,4 +1,4 @@
-"""``credits grant``: credits by hand, before any purchase, for one customer or a file of them."""
+"""``credits grant``: grant credits by hand, to one customer or to all in a file."""
 
 import re
 from collections.abc import Sequence
@@ -22,40 +22,50 @@ from workers.operations.manual_grant.run import ManualGranter
 from workers.operations.pacing import Pacer
 from workers.runtime import granter_for, polar_for
 
-_MOST_PROBLEMS = 100  # a screenful or two: who has more has the wrong file
+_MOST_PROBLEMS = 100  # with more, it is probably the wrong file
 
 _OPTIONS = {"customer_id": "--customer", "external_customer_id": "--external-customer", "email": "--email"}
 
 
 def grant(
     *,
-    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="Who, by Polar's id.")] = "",
-    external_customer: Annotated[
-        str, typer.Option("--external-customer", metavar="ID", help="Who, by your own id.")
+    customer: Annotated[
+        str, typer.Option("--customer", metavar="ID", help="The customer's id at Polar.")
     ] = "",
-    email: Annotated[str, typer.Option("--email", metavar="E", help="Who, by e-mail address.")] = "",
-    meter: Annotated[str, typer.Option("--meter", metavar="M", help="One of the rules' meters.")] = "",
-    units: Annotated[str, typer.Option("--units", metavar="N", help="How many credits: 1000, 0.5.")] = "",
+    external_customer: Annotated[
+        str, typer.Option("--external-customer", metavar="ID", help="Your own id of the customer.")
+    ] = "",
+    email: Annotated[
+        str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")
+    ] = "",
+    meter: Annotated[str, typer.Option("--meter", metavar="METER", help="A meter of the rules file.")] = "",
+    units: Annotated[
+        str, typer.Option("--units", metavar="N", help="How many credits, such as 1000 or 0.5.")
+    ] = "",
     key: Annotated[
-        str, typer.Option("--key", metavar="K", help="What it is for; once a customer and meter.")
+        str, typer.Option("--key", metavar="KEY", help="What the credits are for, such as beta-2026.")
     ] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why; Polar shows it with the event.")] = "",
-    create: Annotated[bool, typer.Option("--create", help="Create the customer if missing.")] = False,
-    name: Annotated[str, typer.Option("--name", help="With --create: their name.")] = "",
+    create: Annotated[
+        bool, typer.Option("--create", help="Create a customer that Polar does not have.")
+    ] = False,
+    name: Annotated[str, typer.Option("--name", help="With --create: the customer's name.")] = "",
     file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once, from a table.")
+        Path | None, typer.Option("--from", metavar="FILE.csv", help="Grant to every customer in a CSV file.")
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Grant credits by hand: before any purchase, to one customer or to many.
+    """Grant credits by hand, to one customer or to many.
 
-    The key says what they are for. Under one key a customer, named in one way, is credited on a meter once:
-    to say it again does no harm, another amount is refused. A file has a first line with the columns
-    customer_id, external_customer_id or email, then meter, units, key and, if you like, reason; for --create
-    also email and name. It is checked whole before anything is granted, and can be run again after an
-    interruption. On a terminal you are asked first.
+    The key says what the credits are for. A customer gets credits under one key and meter once, so the
+    command may be repeated; under the same key another amount is refused. Name a customer in the same way
+    each time: an id and an e-mail address count as two customers.
+
+    The first line of a file names its columns: customer_id, external_customer_id or email; meter, units,
+    key; optionally reason; with --create also email and name. The whole file is checked before anything is
+    granted. After an interruption, run the command again. On a terminal it asks first.
 
     Example: credits grant --email ada@example.com --meter api_usage --units 500 --key beta-2026
 
@@ -72,8 +82,8 @@ def grant(
         manual_granter = ManualGranter(
             held=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=print_once)
         )
-        with show_progress("looking for customers", json=json) as tell:
-            previews, problems = manual_granter.preview(requests, create_missing=create, on_progress=tell)
+        with show_progress("looking for customers", json=json) as update:
+            previews, problems = manual_granter.preview(requests, create_missing=create, on_progress=update)
         if problems:
             raise _refusal(problems)
         if dry_run or not json:
@@ -84,8 +94,8 @@ def grant(
             return
         with show_progress(
             "creating customers", json=json or not any(preview.new_customer for preview in todo)
-        ) as tell:
-            created = manual_granter.create(todo, tell)
+        ) as update:
+            created = manual_granter.create(todo, update)
         granter = granter_for(settings, held, lambda: rules)
         outcomes, trouble = run_with_progress(
             manual_granter.grant(todo, created, granter), len(todo), json=json
@@ -107,13 +117,13 @@ def _one(given: dict[str, str], reader: GrantRequestReader) -> GrantRequest:
 
 
 def _as_options(problem: str) -> str:
-    """Return what is wrong in the words of the options, which are not quite those of a table."""
+    """Return a problem with the names of the options in place of the columns."""
     return re.sub(r"\b(external_customer_id|customer_id|email$)", lambda found: _OPTIONS[found[0]], problem)
 
 
 def _many(file: Path, given: dict[str, str], reader: GrantRequestReader) -> list[GrantRequest]:
     if beside := [column for column, text in given.items() if text]:
-        raise typer.BadParameter(f"with --from everything is in the file: leave out {', '.join(beside)}")
+        raise typer.BadParameter(f"--from takes everything from the file: leave out {', '.join(beside)}")
     try:
         content = file.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How grants by hand are shown: what would come of them, and what did."""
+"""Prints grants by hand: what a run would do, and what it did."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -11,11 +11,11 @@ from workers.core.claims import Standing
 from workers.core.wording import plain
 from workers.operations.manual_grant.preview import GrantPreview
 
-_NOBODY_YET = str(UUID(int=0))  # instead of an id that Polar gives when it creates the customer
+_NO_CUSTOMER_YET = str(UUID(int=0))  # Polar assigns the id when it creates the customer
 
 
 def print_previews(previews: Sequence[GrantPreview], *, json: bool, single: bool) -> None:
-    """Show what a run would come to; ``single``: it was asked for by options, not by a file."""
+    """Print what a run would do; ``single`` if the grant was given by options, not in a file."""
     if json:
         rows = [_planned_json(preview) for preview in previews]
         print_json(rows[0] if single else rows)
@@ -23,12 +23,12 @@ def print_previews(previews: Sequence[GrantPreview], *, json: bool, single: bool
     table: list[list[Cell]] = [
         [preview.request.customer.text, preview.request.key, preview.dry_run_text, preview.request.place]
         for preview in previews
-        if single or not preview.is_done  # of a file that is run again only the rest is news
+        if single or not preview.is_done  # when a file is run again, only the rest is of interest
     ]
     if table:
-        print_first(["customer", "key", "would", "" if single else "line"], table)
+        print_first(["customer", "key", "grant would", "" if single else "line"], table)
     if not single:
-        print_table(["", ""], [["", words] for words in _sums(previews)])
+        print_table(["", ""], [["", text] for text in _summarize(previews)])
 
 
 def print_done(
@@ -39,7 +39,7 @@ def print_done(
     json: bool,
     single: bool,
 ) -> bool:
-    """Show what came of each, by the ledger; return whether Polar has them all."""
+    """Print what became of each grant, as the ledger has it; return whether Polar has them all."""
     rows = [_done_json(preview, standings[preview.request.subject], reasons) for preview in previews]
     left = [row for row in rows if row["status"] != "granted"]
     if json:
@@ -48,17 +48,17 @@ def print_done(
     granted = sum(not preview.is_done for preview in previews) - len(left)
     already = sum(preview.is_done for preview in previews)
     counts = {"granted": granted, "already granted": already, "not granted": len(left)}
-    console().print(", ".join(f"{count} {words}" for words, count in counts.items() if count))
+    console().print(", ".join(f"{count} {label}" for label, count in counts.items() if count))
     if left:
         table: list[list[Cell]] = [[row["key"], row["status"], row["reason"] or "-"] for row in left]
-        print_first(["key", "is", "reason"], table)
+        print_first(["key", "status", "reason"], table)
     elif single:
-        console().print(literal(f"as {rows[0]['key']}, to customer {rows[0]['customer_id']}"))
+        console().print(literal(f"key {rows[0]['key']}, customer {rows[0]['customer_id']}"))
     return not left
 
 
-def _sums(previews: Sequence[GrantPreview]) -> Iterator[str]:
-    """Yield what all of it comes to."""
+def _summarize(previews: Sequence[GrantPreview]) -> Iterator[str]:
+    """Yield the totals."""
     todo = [preview for preview in previews if not preview.is_done]
     yield f"{len(todo)} to grant: {_total(todo)}" if todo else "nothing to grant"
     if 0 < len(todo) < len(previews):
@@ -76,24 +76,24 @@ def _total(previews: Sequence[GrantPreview]) -> str:
 
 
 def _planned_json(preview: GrantPreview) -> WantedGrantJson:
-    found = grants_json(preview.claim) if preview.claim else [_asked_json(preview, "planned")]
+    found = grants_json(preview.claim) if preview.claim else [_requested_json(preview, "planned")]
     return {**found[0], "customer": preview.request.customer.text, "would": preview.dry_run_text}
 
 
 def _done_json(preview: GrantPreview, standing: Standing, reasons: Mapping[str, str]) -> MadeGrantJson:
-    found = grants_json(standing.own) if standing.own else [_asked_json(preview, "waiting")]
+    found = grants_json(standing.own) if standing.own else [_requested_json(preview, "waiting")]
     is_there = found[0]["status"] == "granted"
-    left = "begun, and not at Polar yet" if standing.own else "not begun"
-    why = None if is_there else reasons.get(preview.request.delivery_id, left)
+    default = "claimed, not at Polar yet" if standing.own else "not started"
+    reason = None if is_there else reasons.get(preview.request.delivery_id, default)
     return {
         **found[0],
         "customer": preview.request.customer.text,
         "already_granted": preview.is_done,
-        "reason": why,
+        "reason": reason,
     }
 
 
-def _asked_json(preview: GrantPreview, status: str) -> GrantJson:
-    """Return a grant that is not in the ledger yet, in the form of those that are."""
-    (grant,) = preview.request.for_customer(preview.customer_id or _NOBODY_YET).plan().grants
+def _requested_json(preview: GrantPreview, status: str) -> GrantJson:
+    """Return the JSON of a grant that is not in the ledger yet."""
+    (grant,) = preview.request.for_customer(preview.customer_id or _NO_CUSTOMER_YET).plan().grants
     return {**grant_json(grant, status, preview.request.delivery_id), "customer_id": preview.customer_id}

@@ -1,4 +1,4 @@
-"""``credits grants``: the ledger, as a list."""
+"""``credits grants``: list the ledger."""
 
 import csv
 import sys
@@ -22,29 +22,31 @@ def grants(
     *,
     customer: Annotated[
         str | None,
-        typer.Option("--customer", metavar="ID", help="Only of this customer.", parser=parse_customer_id),
+        typer.Option("--customer", metavar="ID", help="Only this customer's.", parser=parse_customer_id),
     ] = None,
     order: Annotated[
-        str | None, typer.Option("--order", metavar="ID", help="Only of this order.", parser=parse_order_id)
+        str | None, typer.Option("--order", metavar="ID", help="Only this order's.", parser=parse_order_id)
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option("--since", metavar="WHEN", help="Only since: 24h, or a time.", parser=parse_time),
+        typer.Option(
+            "--since", metavar="WHEN", help="Only those granted since: 24h, or a time.", parser=parse_time
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print for spreadsheets.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The most to list.")] = 50,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
     json: Json = False,
 ) -> None:
-    """List what was granted and taken back.
+    """List what was granted and taken back, newest first.
 
-    Newest first. Of an order or a customer also what is claimed, and not at Polar yet.
+    With --order or --customer the list includes grants that are claimed but not at Polar yet.
 
     Example: credits grants --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
     if as_csv and json:
-        raise typer.BadParameter("--csv and --json do not go together")
+        raise typer.BadParameter("give either --csv or --json, not both")
     with open_stores(read_settings("grants", quiet=True)) as held:
-        found = list(islice(_chosen(Audit(held.redis, held.ledger), customer, order, since), limit))
+        found = list(islice(_select(Audit(held.redis, held.ledger), customer, order, since), limit))
     if json:
         print_json([entry_json(one) for one in found])
     elif as_csv:
@@ -55,9 +57,9 @@ def grants(
         console().print("no grants")
 
 
-def _chosen(audit: Audit, customer: str | None, order: str | None, since: datetime | None) -> Iterator[Entry]:
+def _select(audit: Audit, customer: str | None, order: str | None, since: datetime | None) -> Iterator[Entry]:
     if customer and order:
-        raise typer.BadParameter("--customer and --order do not go together")
+        raise typer.BadParameter("give either --customer or --order, not both")
     if order:
         found = audit.of_order(order)
     elif customer:
@@ -79,7 +81,7 @@ def _row(one: Entry) -> list[Cell]:
 
 
 def _print_csv(found: list[Entry]) -> None:
-    """Print a row a grant, named as in --json; several rules are separated by spaces."""
+    """Print one row for each grant, with the names of the JSON fields; rules are separated by spaces."""
     rows = [entry_json(one) for one in found]
     names = ["key", "customer_id", "meter", "credits", "status", "order_id", "rules", "delivery",
              "claimed_at", "granted_at"]  # fmt: skip

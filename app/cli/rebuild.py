@@ -1,4 +1,4 @@
-"""``credits rebuild``: read the ledger back from Polar after its Redis was lost."""
+"""``credits rebuild``: restore the ledger from Polar after Redis lost it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -21,7 +21,7 @@ from app.cli.output import (
     print_table,
 )
 from app.cli.prompts import confirm
-from app.cli.repair_shapes import RebuildJson, TraceJson
+from app.cli.repair_shapes import RebuildJson, RecordedGrantJson
 from app.cli.to_json import iso, json_number
 from config.rules import load_rules
 from workers.core.grants import Grant, order_of
@@ -40,13 +40,13 @@ def rebuild(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Read our own events back from Polar into the ledger.
+    """Restore the ledger from the events at Polar.
 
-    For a Redis that was lost, or put back from a backup: stop the workers first, and with them the
-    reconciler. Each credit that we ever gave or took back stands at Polar with its key, and becomes an entry
-    of the ledger again, with the amount as it was. Nothing is sent to Polar. What stands in the ledger stays;
-    where Polar has another amount for it, the ledger gets Polar's, and both are listed. Then start the
-    workers, and run credits backfill for what was really missing.
+    For a Redis that was lost or restored from a backup. Stop the workers first, and the reconciler with
+    them. Polar keeps every credit that was granted or taken back, with its key; each becomes an entry of the
+    ledger again, with its amount. Nothing is sent to Polar. Entries that the ledger still has are kept; if
+    Polar has another amount for one, both are listed and the ledger takes Polar's. Afterwards start the
+    workers, then run credits backfill for orders that were never granted.
 
     Example: credits rebuild --dry-run
     """
@@ -57,50 +57,52 @@ def rebuild(
         rebuilder = Rebuilder(
             store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer
         )
-        with show_progress("reading events", json=json) as tell:
-            found = rebuilder.compare(rules, now=datetime.now(UTC), on_progress=tell)
+        with show_progress("reading events", json=json) as update:
+            found = rebuilder.compare(rules, now=datetime.now(UTC), on_progress=update)
         if not json:
-            _print(found)
-        todo = " and ".join(_todo(found))
-        if not (todo or json):
+            _print_comparison(found)
+        action = " and ".join(_describe_changes(found))
+        if not (action or json):
             console().print("nothing to restore")
-        if dry_run or (todo and not confirm(todo, yes=yes)):
+        if dry_run or (action and not confirm(action, yes=yes)):
             done = RebuildResult(
                 refund_pending=found.refund_pending, refund_incomplete=found.refund_incomplete
             )
         else:
-            with show_progress("restoring", json=json or not todo) as tell:
-                done = rebuilder.restore(found, on_progress=tell)
-    _tell(found, done, json=json)
+            with show_progress("restoring", json=json or not action) as update:
+                done = rebuilder.restore(found, on_progress=update)
+    _print_result(found, done, json=json)
     if done.changed or (not dry_run and (found.kept or found.not_listed)):
         raise typer.Exit(1)
 
 
-def _todo(found: LedgerComparison) -> Iterator[str]:
-    wrong = len(found.differing) - len(found.kept)
+def _describe_changes(found: LedgerComparison) -> Iterator[str]:
+    corrections = len(found.differing) - len(found.kept)
     if found.grants:
         yield f"restore {format_count(len(found.grants), 'grant')}"
-    if wrong:
-        yield f"write Polar's amount over {wrong} of the ledger's"
+    if corrections:
+        yield f"replace {format_count(corrections, 'amount')} in the ledger by Polar's"
 
 
-def _print(found: LedgerComparison) -> None:
+def _print_comparison(found: LedgerComparison) -> None:
     if found.missing:
-        print_table(["missing", "grants", "credits", "taken back"], list(_sums(found.grants)))
+        print_table(["meter", "missing grants", "credits", "taken back"], list(_sums(found.grants)))
     if found.differing:
         rows: list[list[Cell]] = [
             [
                 one.grant.key,
                 _amount(one.grant),
                 _amount(one.ledger),
-                one.kept_because or "gets Polar's amount",
+                one.kept_because or "take Polar's amount",
             ]
             for one in found.differing
         ]
-        print_first(["key", "Polar has, for good", "the ledger has", "and"], rows)
+        print_first(["key", "amount at Polar", "amount in the ledger", "rebuild would"], rows)
     if found.invalid:
-        print_first(["event", "key", "not ours"], [[one.event_id, one.key, one.why] for one in found.invalid])
-    print_table(["events", ""], [[str(count), words] for count, words in _counts(found)])
+        print_first(
+            ["event", "key", "ignored because"], [[one.event_id, one.key, one.why] for one in found.invalid]
+        )
+    print_table(["events", ""], [[str(count), label] for count, label in _counts(found)])
 
 
 def _sums(grants: Sequence[Grant]) -> Iterator[list[Cell]]:
@@ -111,79 +113,83 @@ def _sums(grants: Sequence[Grant]) -> Iterator[list[Cell]]:
 
 
 def _counts(found: LedgerComparison) -> Iterator[tuple[int, str]]:
-    yield found.read, "read that say they are ours"
-    yield len(found.grants), "missing in the ledger"
-    for count, words in (
-        (found.matching, "stand in the ledger"),
-        (found.claimed_elsewhere, "are claimed in the ledger, not settled: left to their deliveries"),
-        (len(found.differing) - len(found.kept), "differ from the ledger: it gets Polar's amount"),
-        (len(found.kept), "differ from the ledger: left as they are"),
-        (len(found.invalid), "are not ours, though they say so: passed over"),
+    yield found.read, "read that name credit-granter"
+    yield len(found.grants), "missing from the ledger"
+    for count, label in (
+        (found.matching, "already in the ledger"),
+        (found.claimed_elsewhere, "claimed in the ledger, not settled: their deliveries will settle them"),
+        (
+            len(found.differing) - len(found.kept),
+            "with another amount than the ledger, which takes Polar's amount",
+        ),
+        (len(found.kept), "with another amount than the ledger, which keeps its own"),
+        (len(found.invalid), "ignored: not sent by this service, though they claim to be"),
     ):
         if count:
-            yield count, words
+            yield count, label
 
 
 def _amount(grant: Grant | None) -> str:
     return plain(grant.units) if grant else "nothing on this meter"
 
 
-def _tell(found: LedgerComparison, done: RebuildResult, *, json: bool) -> None:
+def _print_result(found: LedgerComparison, done: RebuildResult, *, json: bool) -> None:
     if json:
         print_json(_json(found, done))
     else:
-        for count, words in ((done.grants, "restored"), (done.corrected, "corrected")):
+        for count, verb in ((done.grants, "restored"), (done.corrected, "corrected")):
             if count:
-                console().print(f"{format_count(count, 'grant')} {words}")
-    for words in (*_advice(found, done), *_by_hand(found)):
-        console(stderr=True).print(literal(words))
+                console().print(f"{format_count(count, 'grant')} {verb}")
+    for text in (*_advice(found, done), *_manual_fixes(found)):
+        console(stderr=True).print(literal(text))
 
 
 def _advice(found: LedgerComparison, done: RebuildResult) -> Iterator[str]:
     if found.not_listed:
-        yield f"Polar counts {found.total} events and showed {found.listed} of them: run it again"
+        yield f"Polar counts {found.total} events but listed {found.listed}: run the command again"
     if done.changed:
         facts = format_count(len(done.changed), "fact")
-        yield f"{facts} changed while the events were read, and may lack something: run it again"
+        yield f"{facts} changed while the events were read and may be incomplete: run the command again"
     if done.refund_pending:
         orders = format_count(len(done.refund_pending), "order")
         yield (
-            f"refunds of {orders} came before this rebuild and have taken nothing yet: "
+            f"refunds of {orders} arrived before this rebuild and have taken nothing back yet: "
             "run credits replay --skipped --type order.refunded"
         )
     if done.refund_incomplete:
         orders = ", ".join(order_of(fact) or fact for fact in done.refund_incomplete)
         yield (
-            f"the last refund took less than its share of what Polar gave: {orders}; of a full refund, "
-            "credits revoke ORDER takes the rest"
+            f"the last refund took back less than its share of what Polar has: {orders}; after a full "
+            "refund, credits revoke ORDER takes back the rest"
         )
 
 
-def _by_hand(found: LedgerComparison) -> Iterator[str]:
+def _manual_fixes(found: LedgerComparison) -> Iterator[str]:
     if found.kept:
         yield (
-            f"{len(found.kept)} left other than at Polar, and refunds go by the ledger: see to them by hand "
-            "(credits grant, credits revoke), or run it again once their deliveries have ended"
+            f"the ledger keeps {format_count(len(found.kept), 'amount')} that differ from Polar's, and "
+            "refunds use the ledger's: fix them by hand (credits grant, credits revoke), "
+            "or run the command again once their deliveries are settled"
         )
     for (order_id, meter), units in found.over_reversed.items():
         yield (
-            f"of order {order_id} Polar has taken back {plain(units)} {meter} more than it was given: "
-            "credits grant gives them back"
+            f"order {order_id}: {plain(units)} {meter} more was taken back at Polar than was granted; "
+            "credits grant gives it back"
         )
 
 
 def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
     return {
         "read": found.read,
-        "missing": [_trace_json(one) for traces in found.missing.values() for one in traces.values()],
-        "standing": found.matching,
+        "missing": [_recorded_json(one) for grants in found.missing.values() for one in grants.values()],
+        "matching": found.matching,
         "claimed": found.claimed_elsewhere,
         "differing": [
             {
                 "key": one.grant.key,
                 "polar": json_number(plain(one.grant.units)),
                 "ledger": json_number(plain(one.ledger.units)) if one.ledger else None,
-                "left": one.kept_because or None,
+                "kept_because": one.kept_because or None,
             }
             for one in found.differing
         ],
@@ -201,7 +207,7 @@ def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
     }
 
 
-def _trace_json(one: RecordedGrant) -> TraceJson:
+def _recorded_json(one: RecordedGrant) -> RecordedGrantJson:
     grant = one.grant
     return {
         "key": grant.key,

@@ -1,4 +1,4 @@
-"""``credits recover``: take from Polar the webhooks that it could not deliver."""
+"""``credits recover``: fetch the webhooks that Polar could not deliver."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,17 +25,20 @@ def recover(
     *,
     since: Annotated[
         datetime,
-        typer.Option("--since", metavar="WHEN", help="Tried since: 24h, or a time.", parser=parse_time),
+        typer.Option(
+            "--since", metavar="WHEN", help="Delivery attempts since: 24h, or a time.", parser=parse_time
+        ),
     ],
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Take from Polar what it failed to deliver, and run it.
+    """Fetch the webhooks that Polar could not deliver, and run them.
 
-    Polar keeps each webhook that it could not deliver, with its body. Those that never reached us become
-    deliveries as if they had, under their own ids: also what no order tells of, new customers, periods and
-    refunds. Nothing is credited twice. With --yes and no terminal it says nothing where nothing was lost.
+    Polar keeps the webhooks that it failed to deliver, with their bodies. Those that never arrived are
+    stored under their own ids and run as if they had arrived. That includes webhooks which backfill cannot
+    replace: new customers, periods and refunds. Nothing is credited twice. In a script with --yes it prints
+    nothing if nothing was lost.
 
     Example: credits recover --since 24h --dry-run
     """
@@ -43,12 +46,12 @@ def recover(
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         recoverer = recoverer_for(held, polar, print_once)
-        with show_progress("reading failed attempts", json=json) as tell:
-            found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=tell)
+        with show_progress("reading failed attempts", json=json) as update:
+            found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=update)
         lost = found.oldest_first
         would = recoverer.dry_run_texts(lost, rules)
         if not json:
-            _print(lost, would, found.unusable, quiet=yes and not sys.stdout.isatty())
+            _print_lost(lost, would, found.unusable, quiet=yes and not sys.stdout.isatty())
         count = len(lost)
         if dry_run or not (count and confirm(f"store and run {format_count(count, 'webhook')}", yes=yes)):
             count = 0
@@ -62,18 +65,18 @@ def recover(
         raise typer.Exit(1)
 
 
-def _print(
+def _print_lost(
     lost: Sequence[LostWebhook], would: Mapping[str, str], unusable: Mapping[str, str], *, quiet: bool
 ) -> None:
     if lost:
         rows: list[list[Cell]] = [
             [format_age(one.created_at), one.id, one.type, would[one.id]] for one in lost
         ]
-        print_first(["made", "delivery", "type", "would"], rows)
+        print_first(["created", "delivery", "type", "recover would"], rows)
     elif not quiet:
-        console().print("nothing was lost")
+        console().print("no webhook was lost")
     if unusable:
-        print_first(["delivery", "cannot be recovered"], list(unusable.items()))
+        print_first(["delivery", "cannot be recovered because"], list(unusable.items()))
 
 
 def _json(
@@ -88,7 +91,7 @@ def _json(
             {"id": one.id, "type": one.type, "made_at": iso(one.created_at), "would": would[one.id]}
             for one in lost
         ],
-        "unusable": [{"id": id_, "reason": why} for id_, why in unusable.items()],
+        "unusable": [{"id": id_, "reason": reason} for id_, reason in unusable.items()],
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,
     }

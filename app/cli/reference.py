@@ -1,4 +1,4 @@
-"""Writes docs/cli.md (``make docs``) from the commands themselves and from their shapes."""
+"""Writes docs/cli.md (``make docs``) from the commands and the types of their JSON."""
 
 import re
 import sys
@@ -12,24 +12,27 @@ import typer.core
 from app.cli.commands import COMMANDS
 from app.cli.root import root
 
-_WIDTH = 100  # the help of any terminal, with few lines broken
+_WIDTH = 100  # the help looks the same on any terminal, with few lines broken
 
 _INTRODUCTION = """\
 # The command line
 
-Made from the commands by `make docs`; `credits COMMAND --help` says the same.
+Generated from the commands by `make docs`. `credits COMMAND --help` prints the same.
 
-Exit status: 0 done, 1 failed, 2 wrong use. Results go to standard output, logs and errors to standard error.
-On a terminal a command that grants shows its plan and asks; `--dry-run` stops there, `--yes` does not ask.
-In a script nobody can be asked: `grant` and `revoke` then do what they are told, as nothing is given or taken
-twice, and `replay`, `backfill`, `recover`, `rebuild` and `forget` refuse without `--yes`.
-There are no colours where it is no terminal, or `NO_COLOR` is set.
+The exit status is 0 for done, 1 for failed, 2 for wrong use. Results go to standard output, logs and errors
+to standard error. Colours are used only on a terminal, and not if `NO_COLOR` is set.
 
-`credits --install-completion` teaches your shell (bash, zsh, fish, PowerShell) the commands and options;
-`credits --show-completion` prints what it would install.
+On a terminal, a command that grants shows its plan and asks for confirmation. `--dry-run` stops after the
+plan; `--yes` skips the question. A script cannot be asked: there `replay`, `backfill`, `recover`, `rebuild`
+and `forget` refuse to run without `--yes`. `grant` and `revoke` run without it, because nothing is granted or
+taken back twice.
 
-With `--json` a command prints one array or object. Its fields are below: they stay, more may come. What ends
-in `_at` is a time in UTC, as in `2026-11-01T12:00:00Z`. `up`, `serve` and `work` log an object a line.
+`credits --install-completion` installs completion of commands and options for your shell (bash, zsh, fish,
+PowerShell). `credits --show-completion` prints what it would install.
+
+With `--json` a command prints one array or object. The fields below are stable; new ones may be added. A
+field whose name ends in `_at` is a time in UTC, as in `2026-11-01T12:00:00Z`. With `--json`, `up`, `serve`
+and `work` log one object a line.
 """
 
 _NAMES = {
@@ -45,7 +48,7 @@ _NAMES = {
 def reference() -> str:
     """Return docs/cli.md."""
     group = typer.main.get_command(root)
-    assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - as Typer makes it of many commands
+    assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - what Typer makes of several commands
     with group.make_context("credits", [], resilient_parsing=True) as context:
         names = group.list_commands(context)
         commands = [part for name in names for part in _command(name, group.commands[name], context)]
@@ -58,7 +61,7 @@ def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
     yield f"### credits {name}"
     yield _help(name, command, parent)
     if name in COMMANDS and COMMANDS[name].prints:
-        printed = [f"{_words(shape)} {when}".rstrip() for when, shape in COMMANDS[name].prints.items()]
+        printed = [f"{_type_text(shape)} {when}".rstrip() for when, shape in COMMANDS[name].prints.items()]
         yield f"`--json`: {'; '.join(printed)}."
     for inner, one in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {inner}", one, parent)
@@ -74,7 +77,7 @@ def _help(name: str, command: Any, parent: Any) -> str:
 
 def _shape(shape: Any) -> str:
     rows = [
-        f"| `{field}` | {_words(_bare(hint))} | {_note(hint)}"
+        f"| `{field}` | {_type_text(_bare(hint))} | {_note(hint)}"
         for field, hint in get_type_hints(shape, include_extras=True).items()
     ]
     table = "\n".join(["| field | type | |", "| --- | --- | --- |", *(f"{row.rstrip()} |" for row in rows)])
@@ -82,7 +85,7 @@ def _shape(shape: Any) -> str:
 
 
 def _all_shapes() -> list[Any]:
-    """Return every shape that is printed, each once, those within others after them."""
+    """Return the type of every object that is printed, each once."""
     found: dict[Any, None] = {}
 
     def visit(hint: Any) -> None:
@@ -99,8 +102,8 @@ def _all_shapes() -> list[Any]:
     return sorted(found, key=_name)
 
 
-def _words(hint: Any) -> str:
-    """Return a type as JSON has it."""
+def _type_text(hint: Any) -> str:
+    """Return a type in the words of JSON."""
     if is_typeddict(hint):
         return f"[{_name(hint)}](#{_name(hint)})"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
@@ -110,12 +113,12 @@ def _words(hint: Any) -> str:
 
 def _composed(origin: Any, args: tuple[Any, ...]) -> str:
     if origin is list:
-        return f"array of {_words(args[0])}"
+        return f"array of {_type_text(args[0])}"
     if origin is dict:
-        return f"object of {_words(args[1])}"
+        return f"object of {_type_text(args[1])}"
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in args)
-    return " or ".join(map(_words, args))
+    return " or ".join(map(_type_text, args))
 
 
 def _bare(hint: Any) -> Any:

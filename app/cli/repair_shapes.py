@@ -1,4 +1,4 @@
-"""What ``backfill``, ``recover`` and ``rebuild`` print with ``--json``; ``app.cli.shapes`` has the rest."""
+"""The types of what ``backfill``, ``recover`` and ``rebuild`` print with ``--json``."""
 
 from typing import Annotated, TypedDict
 
@@ -16,21 +16,21 @@ class MissingJson(TypedDict):
 
 
 class NeedsReviewJson(TypedDict):
-    """An order whose credit rests on what Polar shows as of today."""
+    """An order whose credits depend on values that Polar shows only as of today."""
 
     order_id: str
-    rests_on: str
+    depends_on: str
 
 
 class FailingJson(TypedDict):
-    """An order whose credit cannot be worked out."""
+    """An order whose credits cannot be computed."""
 
     order_id: str
     reason: str
 
 
 class NotForCreditJson(TypedDict):
-    """How many orders lead to no credit, and why."""
+    """How many orders are skipped for one reason."""
 
     reason: str
     orders: int
@@ -39,24 +39,24 @@ class NotForCreditJson(TypedDict):
 class BackfillJson(TypedDict):
     """What a backfill found, and what became of it."""
 
-    read: int
+    read: Annotated[int, "orders"]
     missing: list[MissingJson]
-    begun: Annotated[list[str], "orders that an earlier backfill began"]
-    granted: Annotated[int, "granted already"]
-    waiting: int
-    claimed: int
-    dismissed: int
+    begun: Annotated[list[str], "orders that an interrupted backfill started"]
+    granted: Annotated[int, "already granted"]
+    waiting: Annotated[int, "their webhooks wait here already"]
+    claimed: Annotated[int, "claimed by a delivery, not at Polar yet"]
+    dismissed: Annotated[int, "their deliveries were dismissed"]
     needs_review: list[NeedsReviewJson]
     failing: list[FailingJson]
-    parked: int
+    already_failed: Annotated[int, "cannot be computed, and their deliveries have failed"]
     skipped: list[NotForCreditJson]
     warnings: list[str]
     outcomes: list[OutcomeJson]
-    trouble: Annotated[str | None, "what kept us from the rest"]
+    trouble: Annotated[str | None, "why the rest was not run; null if all were"]
 
 
 class LostJson(TypedDict):
-    """A webhook that never reached us."""
+    """A webhook that never arrived."""
 
     id: str
     type: str
@@ -77,32 +77,32 @@ class RecoverJson(TypedDict):
     lost: list[LostJson]
     unusable: list[UnusableJson]
     outcomes: list[OutcomeJson]
-    trouble: Annotated[str | None, "what kept us from the rest"]
+    trouble: Annotated[str | None, "why the rest was not run; null if all were"]
 
 
-class TraceJson(TypedDict):
+class RecordedGrantJson(TypedDict):
     """A grant as Polar has it."""
 
     key: str
     customer_id: str
     meter: str
-    credits: Annotated[float, "negative where taken back"]
+    credits: Annotated[float, "negative if taken back"]
     order_id: str | None
     rules: list[str]
     granted_at: str
 
 
 class DifferenceJson(TypedDict):
-    """A grant that Polar has for good, and the ledger otherwise."""
+    """A grant with different amounts at Polar and in the ledger."""
 
     key: str
     polar: float
-    ledger: Annotated[float | None, "null where the ledger has nothing on this meter"]
-    left: Annotated[str | None, "why the ledger stays as it is; null where it gets Polar's amount"]
+    ledger: Annotated[float | None, "null if the ledger has nothing on this meter"]
+    kept_because: Annotated[str | None, "why the ledger keeps its amount; null if it takes Polar's"]
 
 
 class OverReversedJson(TypedDict):
-    """What Polar has taken back of an order beyond what it has given."""
+    """Credits that were taken back from an order beyond what it was granted."""
 
     order_id: str
     meter: str
@@ -110,7 +110,7 @@ class OverReversedJson(TypedDict):
 
 
 class NotOursJson(TypedDict):
-    """An event that says it is ours and cannot be."""
+    """An event that claims to be sent by this service and is not."""
 
     event: str
     key: str
@@ -118,20 +118,22 @@ class NotOursJson(TypedDict):
 
 
 class RebuildJson(TypedDict):
-    """What Polar has of our grants, and what was restored of it."""
+    """What Polar has of the ledger, and what was restored."""
 
-    read: int
-    missing: Annotated[list[TraceJson], "in the ledger, when it was looked at"]
-    standing: Annotated[int, "in the ledger already"]
+    read: Annotated[int, "events"]
+    missing: Annotated[list[RecordedGrantJson], "from the ledger, before anything was restored"]
+    matching: Annotated[int, "in the ledger already"]
     claimed: Annotated[int, "in the ledger, not settled"]
     differing: list[DifferenceJson]
     over_reversed: list[OverReversedJson]
     not_ours: list[NotOursJson]
-    not_listed: Annotated[int, "events that Polar counts and did not show: run it again"]
+    not_listed: Annotated[int, "events that Polar counts but did not list: run it again"]
     restored: Annotated[int, "grants"]
-    corrected: Annotated[int, "grants that got Polar's amount"]
-    changed: Annotated[list[str], "facts that somebody was at meanwhile: run it again"]
-    refund_pending: Annotated[list[str], "orders whose refund came before this rebuild, and took nothing yet"]
+    corrected: Annotated[int, "grants that took Polar's amount"]
+    changed: Annotated[list[str], "facts that changed in the meantime: run it again"]
+    refund_pending: Annotated[
+        list[str], "orders whose refund arrived before this rebuild and has taken nothing back yet"
+    ]
     refund_incomplete: Annotated[
-        list[str], "orders of which the last refund took less than its share of what Polar gave"
+        list[str], "orders whose last refund took back less than its share of what Polar has"
     ]

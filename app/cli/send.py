@@ -1,4 +1,4 @@
-"""``credits send``: sign a webhook as Polar would, and deliver it."""
+"""``credits send``: sign a webhook as Polar does, and deliver it."""
 
 import json as json_module
 import time
@@ -22,18 +22,22 @@ from config.settings import Settings
 from workers.core.delivery import Delivery, Status
 from workers.store.stores import stores
 
-_SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar is not worth more waiting
+_SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar may take longer
 _LOOK_SECONDS = 0.02
-_TIMEOUT_SECONDS = 10  # Polar's own patience
+_TIMEOUT_SECONDS = 10  # as long as Polar waits
 
 
 def send(
     *,
-    file: Annotated[Path | None, typer.Argument(help="A webhook's body, sent byte for byte.")] = None,
-    sample_name: Annotated[
-        str | None, typer.Option("--sample", metavar="NAME", help=f"One of: {', '.join(SAMPLES)}.")
+    file: Annotated[
+        Path | None, typer.Argument(help="A file with a webhook's body, sent byte for byte.")
     ] = None,
-    url: Annotated[str | None, typer.Option("--url", help="The receiver (default: HOST and PORT).")] = None,
+    sample_name: Annotated[
+        str | None, typer.Option("--sample", metavar="NAME", help=f"A sample instead: {', '.join(SAMPLES)}.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="The receiver's URL (default: from HOST and PORT).")
+    ] = None,
     webhook_id: Annotated[
         str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
     ] = None,
@@ -47,14 +51,14 @@ def send(
         UUID | None, typer.Option("--order", help="Put this order into the sample, e.g. one to refund.")
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Until it is settled; then say what became of it.")
+        bool, typer.Option("--wait", help="Wait until it is settled, and show what became of it.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Sign a webhook and deliver it to a receiver.
 
-    Signed with the first of POLAR_WEBHOOK_SECRET, as Polar would. With --wait the exit status is 1 if it
-    failed, or waits after a minute still.
+    Signs it with the first secret of POLAR_WEBHOOK_SECRET. With --wait the exit status is 1 if the delivery
+    failed, or if it still waits after a minute.
 
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
@@ -73,7 +77,7 @@ def send(
 
 
 def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx.Response:
-    """Send ``body`` as Polar would; CommandError if nobody answers."""
+    """Send ``body`` as Polar does; CommandError if there is no answer."""
     headers = sign(settings.require_secrets()[0], webhook_id, int(time.time()), body)
     try:
         return httpx.post(
@@ -84,13 +88,13 @@ def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CommandError(
-            f"no answer from {url}: {error}; is `credits up` running there? (To try the same again: --id "
-            f"{webhook_id})"
+            f"no answer from {url}: {error}; is `credits up` running there? "
+            f"(To send the same webhook again: --id {webhook_id})"
         ) from None
 
 
 def _outcome(settings: Settings, webhook_id: str) -> Delivery | None:
-    """Return the delivery once it is settled, or as it is after a minute; None where it was not stored."""
+    """Return the delivery once it is settled, or as it is after a minute; None if it was not stored."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     with stores(settings) as held:
         while True:
@@ -104,7 +108,7 @@ def _body(
     file: Path | None, name: str | None, product: UUID | None, customer: UUID | None, order: UUID | None
 ) -> bytes:
     if (file is None) == (name is None):
-        raise typer.BadParameter("give a file or --sample NAME, one of the two")
+        raise typer.BadParameter("give either a file or --sample NAME")
     if file is not None and (product or customer or order):
         raise typer.BadParameter("--product, --customer and --order change a sample; a file is sent as it is")
     if file is not None:
@@ -121,21 +125,21 @@ def _body(
 def _print(response: httpx.Response, one: Delivery | None, *, json: bool) -> None:
     answer = _answer(response)
     if json:
-        told: SentJson = {
+        answered: SentJson = {
             "status": response.status_code,
             "answer": answer,
             "delivery": delivery_json(one) if one else None,
         }
-        print_json(told)
+        print_json(answered)
         return
     if isinstance(answer, dict):
-        words = "  ".join(f"{name} {value}" for name, value in answer.items())
-        console().print(literal(f"{response.status_code}  {words}"))
+        fields = "  ".join(f"{name} {value}" for name, value in answer.items())
+        console().print(literal(f"{response.status_code}  {fields}"))
     else:
         console().print(literal(f"{response.status_code}  {answer}"))
     if one:
-        words = one.reason or "nobody has settled it yet: `credits status` says whether a worker lives"
-        console().print(Text.assemble(status_text(one.status), literal(f"  {words}")))
+        reason = one.reason or "not settled yet: `credits status` shows whether a worker runs"
+        console().print(Text.assemble(status_text(one.status), literal(f"  {reason}")))
 
 
 def _answer(response: httpx.Response) -> Any:

@@ -1,4 +1,4 @@
-"""``credits up``, ``serve``, ``work``: the service itself."""
+"""``credits up``, ``serve`` and ``work``: run the service."""
 
 import os
 import socket
@@ -25,17 +25,17 @@ from workers.store.server_check import redis_findings
 
 log = structlog.get_logger(__name__)
 
-Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="How many worker processes.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Number of worker processes.")]
 Receivers = Annotated[
-    int, typer.Option("--receivers", min=1, max=64, help="How many receiver processes, all on one port.")
+    int, typer.Option("--receivers", min=1, max=64, help="Number of receiver processes, all on one port.")
 ]
 
 
 def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -> None:
-    """Run receiver and workers, with Redis if need be.
+    """Run the receiver and the workers.
 
-    If REDIS_URL is unset, an embedded, durable Redis is started too. What dies is started again;
-    Ctrl-C finishes what is under way and ends all.
+    If REDIS_URL is not set, it also runs an embedded, durable Redis. A process that dies is started again.
+    Ctrl-C finishes the work in progress and stops everything.
 
     Example: credits up --workers 2
     """
@@ -48,29 +48,29 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
             return [*_receiver_parts(listener, receivers, env), *_worker_parts(settings, workers, env)]
 
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
-        _tell_settings(settings, rules)
+        _log_settings(settings, rules)
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            _warn_of_redis(url)
+            _log_redis_findings(url)
             supervise(run(_environment(url, json=json)), on_stop=listener.close)
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
             log.info("embedded Redis", data_dir=str(settings.data_dir))
             parts = run(_environment(embedded.url, json=json))
-            supervise(parts, on_poll=lambda: _tend(embedded), on_stop=listener.close)
+            supervise(parts, on_poll=lambda: _keep_redis_running(embedded), on_stop=listener.close)
 
 
 def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
-    """Run the receiver alone, as in the Procfile. Needs REDIS_URL.
+    """Run the receiver alone. Needs REDIS_URL.
 
-    Several share one port; what dies is started again.
+    Several receivers share one port. A receiver that dies is started again.
 
     Example: credits serve --receivers 2
     """
     settings = read_settings("receiver", json_logs=json)
     app = create_app(settings)
     url = settings.require_redis_url()
-    _warn_of_redis(url)
+    _log_redis_findings(url)
     with listen(settings) as listener:
         log.info("listening", url=url_of(listener), receivers=receivers)
         if receivers == 1:
@@ -82,10 +82,10 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
 
 def work(
     workers: Workers = 1,
-    burst: Annotated[bool, typer.Option("--burst", help="End when nothing is due.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is due.")] = False,
     json: JsonLogs = False,
 ) -> None:
-    """Run workers alone, as in the Procfile. Needs REDIS_URL.
+    """Run the workers alone. Needs REDIS_URL.
 
     Example: credits work --workers 2
     """
@@ -95,13 +95,13 @@ def work(
     if burst:
         run_worker(settings, burst=True)
         return
-    _warn_of_redis(url)
-    _tell_settings(settings, rules)
+    _log_redis_findings(url)
+    _log_settings(settings, rules)
     supervise(_worker_parts(settings, workers, _environment(url, json=json)))
 
 
 def _require_granting(settings: Settings) -> Rules:
-    """Return the rules; fail now, in one line, rather than in every worker."""
+    """Return the rules; report a missing setting here, in one line, rather than in every worker."""
     settings.require_token()
     rules = load_rules(settings.rules_path)
     if settings.reconcile_every and rules.credit_from is None:
@@ -109,8 +109,8 @@ def _require_granting(settings: Settings) -> Rules:
     return rules
 
 
-def _tell_settings(settings: Settings, rules: Rules) -> None:
-    """Say what we work with: whoever goes live wants to read that it is production, and by which rules."""
+def _log_settings(settings: Settings, rules: Rules) -> None:
+    """Log which Polar and which rules are used, so that an operator can check them at the start."""
     log.info(
         "working with",
         polar=settings.polar_server,
@@ -119,12 +119,12 @@ def _tell_settings(settings: Settings, rules: Rules) -> None:
         alerts="on" if settings.alert_url else "off",
         reconciling=f"every {format_duration(every)}" if (every := settings.reconcile_every) else "off",
     )
-    for words in find_unknown_settings():
-        log.warning("a setting that nobody reads", setting=words)
+    for unknown in find_unknown_settings():
+        log.warning("unknown setting", setting=unknown)
 
 
 def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
-    """Return receivers that share a socket: each connection goes to one that is free to take it."""
+    """Return receivers that share a socket; each connection goes to one that is free."""
     args, shared = ["receiver", str(listener.fileno())], [listener.fileno()]
     return [
         ManagedProcess(name=f"receiver {i + 1}", args=args, env=env, pass_fds=shared) for i in range(count)
@@ -141,14 +141,14 @@ def _environment(redis_url: str, *, json: bool) -> dict[str, str]:
     return {**os.environ, "REDIS_URL": redis_url, **({"LOG_FORMAT": "json"} if json else {})}
 
 
-def _tend(embedded: EmbeddedRedis) -> None:
+def _keep_redis_running(embedded: EmbeddedRedis) -> None:
     embedded.ensure_guardian()
-    for words in embedded.read_server_deaths():
-        log.error("embedded Redis died, starting again", reason=words)
+    for reason in embedded.read_server_deaths():
+        log.error("embedded Redis died, starting again", reason=reason)
 
 
-def _warn_of_redis(url: str) -> None:
+def _log_redis_findings(url: str) -> None:
     with connect(url) as redis:
         for found in redis_findings(redis):
-            tell = log.error if found.level == "error" else log.warning
-            tell("Redis needs a look", fault=found.detail)
+            log_finding = log.error if found.level == "error" else log.warning
+            log_finding("Redis needs attention", fault=found.detail)

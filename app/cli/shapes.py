@@ -1,4 +1,4 @@
-"""What ``--json`` prints, field by field: these names stay as they are, and docs/cli.md is made of them."""
+"""The types of what ``--json`` prints. Their field names are stable; docs/cli.md is generated from them."""
 
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -6,9 +6,11 @@ from workers.core.delivery import Status
 
 
 class DeliveryJson(TypedDict):
-    """What came, and what became of it."""
+    """A stored webhook, or a request made by a command, and what became of it."""
 
-    id: Annotated[str, "Polar's webhook-id, or a name of our own: `backfill-...`, `manual-...`, `revoke-...`"]
+    id: Annotated[
+        str, "Polar's webhook-id, or one that a command made: `backfill-...`, `manual-...`, `revoke-...`"
+    ]
     type: str
     status: Status
     reason: str
@@ -20,13 +22,13 @@ class DeliveryJson(TypedDict):
 
 
 class GrantJson(TypedDict):
-    """One grant of the ledger, or one that is planned."""
+    """One grant in the ledger, or a planned one."""
 
     key: Annotated[str, "also Polar's `external_id`"]
-    customer_id: Annotated[str | None, "null where the customer is yet to be created"]
+    customer_id: Annotated[str | None, "null if the customer does not exist yet"]
     meter: str
-    credits: Annotated[float, "negative where taken back"]
-    status: Annotated[str, "`granted`, `claimed` (not at Polar yet); `planned`, `waiting` (not claimed yet)"]
+    credits: Annotated[float, "negative if taken back"]
+    status: Annotated[str, "`granted`; `claimed`: not at Polar yet; `planned` or `waiting`: not claimed yet"]
     order_id: str | None
     rules: list[str]
     delivery: str
@@ -35,29 +37,29 @@ class GrantJson(TypedDict):
 
 
 class ShownJson(DeliveryJson):
-    """A delivery with all that it led to."""
+    """A delivery with its grants and its body."""
 
     grants: list[GrantJson]
-    body: Annotated[str | None, "as it was sent; null once it was erased"]
+    body: Annotated[str | None, "as it was sent; null if it was erased"]
     body_erased_at: str | None
 
 
 class CheckJson(TypedDict):
-    """One question and its answer."""
+    """The result of one check."""
 
     ok: bool
     detail: str
 
 
 class StatusJson(TypedDict):
-    """How things stand."""
+    """The state of the service."""
 
     well: bool
     checks: Annotated[
         dict[str, CheckJson], "by name: `redis`, `workers`, `waiting`, `rules`, `polar`, `failed`"
     ]
-    deliveries: Annotated[dict[str, int], "how many are kept, by status"]
-    grants: Annotated[int, "confirmed by Polar, ever"]
+    deliveries: Annotated[dict[str, int], "number of stored deliveries, by status"]
+    grants: Annotated[int, "number of grants that Polar has confirmed so far"]
     queued_jobs: int
     last_delivery_at: str | None
     store: Annotated[str, "`REDIS_URL` without its password, or the folder of the embedded one"]
@@ -74,7 +76,7 @@ class OutcomeJson(TypedDict):
 
 
 class ProspectJson(TypedDict):
-    """What a delivery would come to."""
+    """What a replay of a delivery would do."""
 
     id: str
     status: Status
@@ -91,16 +93,16 @@ class PlannedJson(TypedDict):
 
 
 class RuleJson(TypedDict):
-    """What one rule makes of a webhook."""
+    """One rule applied to a webhook."""
 
     rule: str
     matches: bool
     because: str
-    fails: Annotated[bool, "whether it cannot be told: then the whole delivery fails"]
+    fails: Annotated[bool, "whether it cannot be evaluated; the whole delivery fails then"]
 
 
 class ExplanationJson(TypedDict):
-    """Why a webhook led to credit, or to none."""
+    """Why a webhook was credited or not."""
 
     type: str
     trigger: str | None
@@ -108,52 +110,54 @@ class ExplanationJson(TypedDict):
     order_id: str | None
     customer_id: str | None
     product_id: str | None
-    refunded_amount: Annotated[int | None, "in cents, all refunds of the order together"]
+    refunded_amount: Annotated[int | None, "in cents, the sum of all refunds of the order"]
     rules: list[RuleJson]
     planned: list[PlannedJson]
     grants: list[GrantJson]
-    outlook: Annotated[str, "what would come of it if it were run now"]
+    outlook: Annotated[str, "what would happen if it were run now"]
     deliveries: list[DeliveryJson]
 
 
 class BalanceJson(TypedDict):
-    """What a customer has on one meter."""
+    """A customer's credits on one meter."""
 
-    meter: Annotated[str, "the event name; of a meter that none of our grants is on, Polar's name for it"]
-    polar_meter: Annotated[str | None, "Polar's name for it"]
-    balance: Annotated[float | None, "at Polar: positive is credit left; null where Polar has none"]
+    meter: Annotated[str, "the event name; Polar's name if nothing was granted on this meter"]
+    polar_meter: Annotated[str | None, "Polar's name of the meter"]
+    balance: Annotated[float | None, "at Polar: positive if credits are left; null if Polar has no balance"]
     granted: float
     taken_back: float
-    not_at_polar_yet: Annotated[float, "claimed in the ledger, and not confirmed by Polar"]
+    not_at_polar_yet: Annotated[float, "claimed in the ledger, not confirmed by Polar"]
 
 
 class WantedGrantJson(GrantJson):
-    """A grant by hand as it is planned."""
+    """A grant by hand that is planned."""
 
-    customer: Annotated[str, "as given"]
+    customer: Annotated[str, "as it was given"]
     would: str
 
 
 class MadeGrantJson(GrantJson):
-    """A grant by hand and what came of it."""
+    """A grant by hand and what became of it."""
 
-    customer: Annotated[str, "as given"]
+    customer: Annotated[str, "as it was given"]
     already_granted: bool
-    reason: Annotated[str | None, "why Polar does not have it"]
+    reason: Annotated[str | None, "why Polar does not have it; null if it does"]
 
 
 class ForgottenJson(TypedDict):
-    """What was erased, and what was left."""
+    """Which bodies were erased, and which were not."""
 
     customer_id: str
     erased: Annotated[list[str], "deliveries"]
-    waiting: Annotated[list[str], "deliveries that were left, as they wait to be granted"]
-    unread: Annotated[int, "waiting deliveries that were not looked into"]
-    append_only_file: Annotated[str | None, "why Redis still has on its disk what was erased"]
+    waiting: Annotated[list[str], "deliveries that were not erased, as they still wait"]
+    unread: Annotated[int, "number of waiting deliveries that were not checked"]
+    append_only_file_error: Annotated[
+        str | None, "why Redis still has the erased bodies on its disk; null if it has not"
+    ]
 
 
 class FindingJson(TypedDict):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     level: Literal["error", "warning", "ok"]
     what: str
@@ -163,6 +167,6 @@ class FindingJson(TypedDict):
 class SentJson(TypedDict):
     """What the receiver answered."""
 
-    status: Annotated[int, "of HTTP"]
+    status: Annotated[int, "the HTTP status"]
     answer: Annotated[Any, "its JSON, or its text"]
-    delivery: Annotated[DeliveryJson | None, "with --wait: what became of it"]
+    delivery: Annotated[DeliveryJson | None, "with `--wait`: what became of it"]

@@ -56,7 +56,7 @@ def test_on_a_terminal_it_asks_and_shows_how_far_it_is(desk: Desk) -> None:
     lost(desk, 1)
     code, shown = at_a_terminal(desk.credits, *SINCE, answer="n")
     assert (code, balance(desk)) == (0, 0)
-    assert "Grant what 1 order missed?" in shown
+    assert "Grant 1 missing order?" in shown
     assert "reading orders" in shown
     code, shown = at_a_terminal(desk.credits, *SINCE, answer="y")
     assert (code, balance(desk)) == (0, 10)
@@ -190,4 +190,4 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
 
 
 def test_where_polar_has_no_orders_it_says_so(desk: Desk) -> None:
-    assert desk.credits.run("backfill", "--since", "7d").stdout == "Polar has no paid orders of that time\n"
+    assert desk.credits.run("backfill", "--since", "7d").stdout == "Polar has no paid orders from that time\n"

@@ -156,7 +156,7 @@ def test_a_server_of_no_name_is_one_error(shop: Desk, server: str) -> None:
 def test_a_server_behind_a_proxy_that_cannot_be_used_is_one_error(shop: Desk) -> None:
     desk = shop.credits.with_settings(ALL_PROXY="socks5://127.0.0.1:9", POLAR_SERVER="http://polar.example")
     found = findings(desk, status=1)
-    assert [(what, "cannot be asked: " in detail) for level, what, detail in found if level == "error"] == [
+    assert [(what, "cannot be reached: " in detail) for level, what, detail in found if level == "error"] == [
         ("server", True)
     ]
 

@@ -39,7 +39,7 @@ def test_every_body_about_a_customer_is_erased_and_the_credits_stay(desk: Desk) 
     (other,) = desk.grant(strangers_purchase())
     told = desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
     assert (sorted(told.pop("erased")), told.pop("customer_id")) == (sorted(theirs), CUSTOMER)
-    assert told == {"waiting": [], "unread": 0, "append_only_file": None}
+    assert told == {"waiting": [], "unread": 0, "append_only_file_error": None}
     for one in theirs:
         assert desk.credits.json("show", one)["body"] is None
     assert json.loads(desk.credits.json("show", other)["body"])["data"]["customer_id"] == STRANGER
@@ -96,7 +96,10 @@ def test_what_waits_is_left_to_be_granted_and_named(desk: Desk) -> None:
     (waiting,) = desk.receive(purchase(2))
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--yes")
     assert done.returncode == 1
-    assert done.stderr == f"left, as they wait to be granted: {waiting}; say it again once they are settled\n"
+    assert (
+        done.stderr
+        == f"not erased, as they still wait: {waiting}; run the command again once they are settled\n"
+    )
     assert desk.credits.run("work", "--burst").returncode == 0
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
     assert desk.credits.json("forget", "--customer", CUSTOMER, "--yes")["erased"] == [waiting]

@@ -89,9 +89,9 @@ def test_a_spreadsheet_gets_the_same(desk: Desk) -> None:
 
 
 def test_questions_that_contradict_each_other_are_wrong_use(desk: Desk) -> None:
-    assert_wrong_use(desk.credits.run("grants", "--csv", "--json"), "do not go together")
+    assert_wrong_use(desk.credits.run("grants", "--csv", "--json"), "either --csv or --json")
     both = ("--customer", CUSTOMER, "--order", some_id(1))
-    assert_wrong_use(desk.credits.run("grants", *both), "do not go together")
+    assert_wrong_use(desk.credits.run("grants", *both), "either --customer or --order")
 
 
 def test_customer_and_order_are_named_by_their_ids(alone: Credits) -> None:

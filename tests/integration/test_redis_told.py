@@ -30,7 +30,7 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Credits]:
 def logged(running: Running) -> list[str]:
     """Return the problems logged so far."""
     lines = running.said.rpartition("\n")[0].splitlines()
-    return [one["fault"] for one in map(json.loads, lines) if one["event"] == "Redis needs a look"]
+    return [one["fault"] for one in map(json.loads, lines) if one["event"] == "Redis needs attention"]
 
 
 @pytest.mark.parametrize("command", ["up", "serve", "work"])
