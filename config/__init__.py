@@ -1,1 +1,1 @@
-"""Configuration: the settings and the rules, read and checked once at startup."""
+"""The settings and the rules. Both are read and checked at startup, the rules again when they change."""

@@ -1,4 +1,4 @@
-"""Durations: parsed as operators write them (``30d``, ``24h``, ``90s``), and formatted for people."""
+"""Parses durations as operators write them (``30d``, ``24h``, ``90s``), and formats them for people."""
 
 import re
 from datetime import timedelta

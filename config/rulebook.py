@@ -1,4 +1,4 @@
-"""The rules in force in a worker: those of the last usable version of the rules file."""
+"""Holds a worker's rules in force: those of the last usable version of the rules file."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_USED = "the file is now broken or missing and is not used (`credits check` says why)"
 
-# Editors and deployments write a file in several steps, and half a file may well be valid rules.
+# Editors and deployments write a file in several steps, and half a file may be valid rules.
 _STILL_SECONDS = 2.0
 
 FileState = tuple[int, ...]
@@ -32,7 +32,7 @@ class Rulebook:
         self._is_refused = False
 
     def current(self) -> Rules:
-        """Return the rules in force; call it once for each unit of work, which then sees one version."""
+        """Return the rules in force. Call this once for each unit of work, so that it sees one version."""
         return self._rules
 
     def summary(self) -> str:
@@ -47,7 +47,7 @@ class Rulebook:
         return self._is_refused
 
     def reload_if_changed(self) -> None:
-        """Load a changed file once it has been still for two seconds; log if it is unusable. Never raises."""
+        """Load a changed file once it is stable for two seconds; log if it is unusable. Never raises."""
         now, state = self._clock(), _file_state(self._path)
         if state != self._last_state:
             self._last_state, self._changed_at = state, now
@@ -86,7 +86,7 @@ class Rulebook:
 
 
 def _file_state(path: Path) -> FileState | None:
-    """Return values that change whenever the file does, also behind a link; None if there is no file."""
+    """Return values that change whenever the file or its link's target does; None if there is no file."""
     try:
         now = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The settings, and the only reader of the environment; docs/operations/settings.md describes each."""
+"""Reads the settings; no other module reads the environment. docs/operations/settings.md describes each."""
 
 import os
 import re
@@ -19,18 +19,18 @@ from config.wording import describe_unknown, quoted
 
 ENV_FILE = ".env"
 
-# Polar's present and former prefixes, by which a token pasted as a secret is recognised, and the reverse.
+# Polar's present and former prefixes. They reveal a token pasted as a secret, and a secret pasted as a token.
 _PREFIX_OF_TOKENS = "polar_oat_"
 _PREFIXES_OF_SECRETS = ("whsec_", "polar_whs_")
 
-_SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us, POLAR_SUCCESS_URL is not
+_SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us; POLAR_SUCCESS_URL is not
 
 _POLAR_SERVERS = {
     "production": "https://api.polar.sh",
     "sandbox": "https://sandbox-api.polar.sh",
 }
 
-# Messages that replace pydantic's own. They show the value, so list no variable that may contain a secret.
+# Messages that replace pydantic's own. They show the value, so no variable here may contain a secret.
 _ALLOWED = {
     "PORT": "a port: write a number from 0 to 65535",
     "LOG_FORMAT": "console or json",
@@ -49,7 +49,7 @@ def _polar_url(value: str) -> str:
 
 
 def _is_host(name: str) -> bool:
-    """Return whether ``name`` is an IPv6 address or a host name that could be resolved."""
+    """Return whether ``name`` is an IPv6 address or a valid host name."""
     label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
     return ":" in name or re.fullmatch(rf"{label}(\.{label})*\.?", name) is not None
 
@@ -99,7 +99,7 @@ def _duration(value: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """The settings from the environment and the ``.env`` file, if there is one; frozen, secrets masked."""
+    """The settings from the environment and, if it exists, ``.env``; frozen, secrets masked."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -138,27 +138,27 @@ class Settings(BaseSettings):
 
     @property
     def polar_server(self) -> str:
-        """Return Polar's base URL for display, after its name if it is a known server."""
+        """Return Polar's base URL for display. The name of a known server precedes it."""
         names = [name for name, url in _POLAR_SERVERS.items() if url == self.polar_url]
         return f"{names[0]} ({self.polar_url})" if names else self.polar_url
 
     @property
     def requests_per_minute(self) -> int:
-        """Return our share of Polar's rate limit: as set, else three fifths of the organization's limit."""
+        """Return our share of Polar's rate limit: the setting, or else three fifths of the limit."""
         if self.requests_per_minute_set is not None:
             return self.requests_per_minute_set
         return 60 if self.polar_url == _POLAR_SERVERS["sandbox"] else 300
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """Return every signing secret in force: several while they are being rotated, none if unset."""
+        """Return every signing secret in force: several during a rotation, none if unset."""
         if self.webhook_secret is None:
             return ()
         secrets = self.webhook_secret.get_secret_value().split(",")
         return tuple(secret.strip() for secret in secrets if secret.strip())
 
     def require_redis_url(self) -> str:
-        """Return the Redis URL; ConfigError if there is none: ``serve`` and ``work`` start no Redis."""
+        """Return the Redis URL; ConfigError if it is unset, because ``serve`` and ``work`` start no Redis."""
         if self.redis_url is None:
             raise ConfigError(
                 "REDIS_URL is not set: the receiver and the workers must share one Redis; set it for both, "
@@ -205,9 +205,9 @@ def load_settings() -> Settings:
 
 
 def find_unknown_settings() -> list[str]:
-    """Return a message for each unknown variable in ``.env``, and each unknown ``CREDITS_*`` elsewhere.
+    """Return a message for each unknown ``CREDITS_*`` variable and each misspelt ``POLAR_*`` in ``.env``.
 
-    A storefront may have ``POLAR_*`` variables of its own, so those are reported only if they resemble ours.
+    A storefront may have ``POLAR_*`` variables of its own, so only those that resemble ours are reported.
     """
     ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
     named = [(ENV_FILE, name) for name in dotenv_values(ENV_FILE)]

@@ -1,13 +1,13 @@
-"""Pieces of error messages: a quoted value, a list of words, a suggestion for a misspelt one."""
+"""Writes pieces of error messages: a quoted value, a list of words, a suggestion for a misspelt word."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
 _QUOTED_CHARACTERS = 60  # enough to recognise the value; more would bury the message
-_JOINED_WORDS = 12  # longer than every fixed list; only a file's own meters can be more
+_JOINED_WORDS = 12  # no fixed list is longer; only a file's own meters can be more
 _COMPARED_CHARACTERS = 128  # the longest name that is valid anywhere
-_COMPARED_WORDS = 200  # comparing so many takes some 2 ms for each unknown word
+_COMPARED_WORDS = 200  # for one unknown word, comparing this many takes about 2 ms
 
 
 def quoted(text: str) -> str:

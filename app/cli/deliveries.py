@@ -27,7 +27,7 @@ from app.errors import CommandError
 from config.wording import quoted
 from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
-from workers.core.manual import MANUAL_GRANT, ManualGrant, read
+from workers.core.manual import MANUAL_GRANT, ManualGrant, read_request
 from workers.core.wording import utc
 from workers.store.stores import Stores
 
@@ -150,7 +150,7 @@ def _print_delivery(one: Delivery, claims: Sequence[Claim], body: bytes) -> None
 
 def _operator_reason(one: Delivery, body: bytes) -> str:
     """Return the reason that an operator gave for a manual grant; "" for any other delivery."""
-    return read(body, ManualGrant).reason if one.type == MANUAL_GRANT and not one.erased_at else ""
+    return read_request(body, ManualGrant).reason if one.type == MANUAL_GRANT and not one.erased_at else ""
 
 
 def _decode(body: bytes) -> str:

@@ -12,7 +12,7 @@ from config.cel.redaction import describe_inputs, describe_result
 # Polar stores amounts as JSON numbers, and a double represents any decimal of 15 digits exactly.
 MAX_DIGITS = 15
 
-# Twelve digits before the decimal point: sums of amounts stay exact in the 28 digits of decimals.
+# Twelve digits before the decimal point, so that sums stay exact in the 28 digits of Python's decimals.
 CREDITS_LIMIT = Decimal(10**12)
 
 # The last digits of a double are noise, because amounts are computed from hundredths or thousandths.
@@ -24,7 +24,7 @@ Amount = Decimal | Expression
 
 
 class AmountError(Exception):
-    """An amount cannot be computed for a webhook; ``reason`` is the message without expression and values."""
+    """An amount cannot be computed for a webhook; ``reason`` omits the expression and its values."""
 
     def __init__(self, expression: Expression, reason: str, values: str) -> None:
         """Take the expression, why it failed, and the values that it used."""
@@ -46,7 +46,7 @@ def evaluate_amount(amount: Amount, variables: Variables) -> Decimal:
 
 
 def to_exact_decimal(value: float) -> Decimal:
-    """Return a number of credits as a decimal of at most 15 digits, 9 of them after the point."""
+    """Return a number of credits as a decimal of at most 15 digits, at most 9 of them after the point."""
     if isinstance(value, int):
         return Decimal(value)
     rounded = Decimal(repr(value)).quantize(_STEP, rounding=ROUND_HALF_EVEN, context=_EXACT)

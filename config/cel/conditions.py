@@ -34,7 +34,7 @@ class Condition:
         try:
             return _truth(self.whole, variables)
         except EvaluationError:
-            # One false part makes && false, whatever the others are; and a part's error is more precise.
+            # One false part makes && false, whatever the others are. And the error of a part is more precise.
             parts = [self._part(part, variables) for part in self.parts]
         if error := next((part for part in parts if isinstance(part, EvaluationError)), None):
             if False in parts:
@@ -43,7 +43,7 @@ class Condition:
         return all(parts)
 
     def explain_false(self, variables: Variables) -> str:
-        """Return the first part that is false, or the whole if no part is, with the values that it used."""
+        """Return the first false part and the values that it used. If no part is false, use the whole."""
         failing = (part for part in self.parts if self._part(part, variables) is False)
         part = next(failing, self.whole)
         values = describe_inputs(part, variables)

@@ -119,7 +119,7 @@ def _unknown(name: str, text: str, at: int, names: Collection[str]) -> str:
         return f"unknown {kind} {quoted(name)}{replacement}"
     before = text[:at]
     if re.search(r"\w-$", before):
-        return f"unknown name {quoted(name)}; CEL reads - as a minus: write a key that has one as ['...']"
+        return f"unknown name {quoted(name)}; CEL reads - as minus; write a key that contains - as ['...']"
     hint = "" if is_function else "; a text needs quotes"
     return describe_unknown(kind, name, known, f"the {kind}s are {', '.join(known)}{hint}")
 

@@ -1,6 +1,6 @@
-"""The only user of the CEL library: compiles expressions and evaluates them on a webhook.
+"""The only user of the CEL library: compiles expressions and evaluates them for a webhook.
 
-https://github.com/google/cel-spec; docs/decisions/0006 says why it is Google's library.
+https://github.com/google/cel-spec defines CEL; docs/decisions/0006 says why the library is Google's.
 """
 
 import re
@@ -42,7 +42,7 @@ _PLAIN_TYPES = {
 
 
 class Missing:
-    """The type of ``MISSING``, the value of a field that a webhook does not have, not even as null."""
+    """The type of ``MISSING``, the value of a field that a webhook lacks. A null field is not missing."""
 
 
 MISSING = Missing()
@@ -151,7 +151,7 @@ class Expression:
 
     @property
     def is_constant(self) -> bool:
-        """Return whether it certainly gives the same value for every webhook."""
+        """Return whether the value is certain to be the same for every webhook."""
         return not any(name in self.text for name in NAMES)
 
     def value(self, variables: Variables) -> Value:
@@ -164,7 +164,7 @@ class Expression:
         if kind == cel.Type.ERROR.name():
             raise self._error(str(result.value()), variables)
         if kind == cel.Type.NULL.name():
-            return None  # by type, because each value() of a null loses a reference to None
+            return None  # decided by type: each call of value() on a null loses a reference to None
         return cast(Value, result.value()) if kind in _PLAIN_TYPES else OpaqueValue(readable_type(kind))
 
     def _error(self, cel_error: str, variables: Variables) -> EvaluationError:
@@ -198,9 +198,9 @@ def compile_expression(text: str) -> Expression:
 
 
 def _count(name: str, *holders: Any) -> Any:
-    """Return the first count that is set, else 1: a renewal's order has none, but its subscription does.
+    """Return the first count that is set, else 1. A renewal's order has none, but its subscription does.
 
-    A count that is not a number is returned too: replacing it by 1 could credit too little.
+    A count that is not a number is returned too, because 1 in its place could credit too little.
     """
     for holder in holders:
         if isinstance(holder, dict) and (count := holder.get(name)) is not None:
@@ -209,7 +209,7 @@ def _count(name: str, *holders: Any) -> Any:
 
 
 def bound_integers(value: Any) -> Any:
-    """Return a JSON value in which integers too large for CEL's 64 bits are doubles."""
+    """Return a JSON value with each integer that is too large for CEL's 64 bits as a double."""
     if isinstance(value, Mapping):
         return {key: bound_integers(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Descriptions of a webhook's values for logs and reasons: enough to see why, and nothing personal."""
+"""Describes a webhook's values in logs and reasons: enough to see why, but nothing personal."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,12 +9,15 @@ from config.wording import quoted
 
 _MOST_INPUTS = 4
 
-# These fields, and all fields below them, are personal or typed by a customer, wherever they are.
+# These fields, and all fields inside them, are personal or typed by a customer, wherever they occur.
 _PERSONAL = frozenset(
     {"billing_name", "public_name", "email", "tax_id", "avatar_url", "github_username", "billing_address",
      "custom_field_data", "customer_cancellation_comment"}
 )  # fmt: skip
-_PERSONAL_NAMES = (("customer", "name"), ("user", "name"))  # products and others have a name too
+_PERSONAL_NAMES = (
+    ("customer", "name"),
+    ("user", "name"),
+)  # the names of products and others are not personal
 
 
 def describe_value(value: object) -> str:
@@ -24,7 +27,7 @@ def describe_value(value: object) -> str:
     if isinstance(value, OpaqueValue):
         return f"a value of type {value.kind}"
     if isinstance(value, int | float | Decimal):
-        # Decimals without an exponent, booleans as CEL and JSON write them.
+        # Decimals have no exponent. Booleans are written as in CEL and JSON.
         return f"{value:f}" if isinstance(value, Decimal) else str(value).lower()
     if isinstance(value, list):
         return "a list"

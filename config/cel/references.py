@@ -1,4 +1,4 @@
-"""Reads an expression's text: the fields that it uses and the operands of ``&&``, to explain results."""
+"""Finds the fields in an expression's text, and the operands of its ``&&``, to explain results."""
 
 import re
 from collections.abc import Collection
@@ -25,7 +25,7 @@ class Reference(NamedTuple):
 
 
 def references_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
-    """Return the fields of the variables ``names`` that ``text`` uses, each once, in order of appearance."""
+    """Return the fields of the variables ``names`` that ``text`` uses: each once, in order of appearance."""
     reference = rf"(?<![\w.`])(?P<name>{'|'.join(names)})(?!\w)(?P<steps>(?:{_STEP})*)"
     found: dict[Reference, None] = {}
     for match in re.finditer(rf"{_SKIPPED}|{reference}", text, re.DOTALL):
@@ -36,7 +36,7 @@ def references_in(text: str, names: Collection[str]) -> tuple[Reference, ...]:
 
 
 def probed_references(text: str, names: Collection[str]) -> tuple[Reference, ...]:
-    """Return the fields that ``text`` checks with ``has(...)``, which may therefore be absent."""
+    """Return the fields that ``text`` checks with ``has(...)``; they may therefore be absent."""
     probes = (match["probed"] for match in _PROBE.finditer(text) if match["probed"])
     return tuple(reference for probe in probes for reference in references_in(probe, names))
 
@@ -48,7 +48,7 @@ def conjuncts(text: str) -> tuple[str, ...]:
         mark = match[0]
         depth += (mark in "([{") - (mark in ")]}")
         if depth == 0 and mark in ("||", "?"):
-            return (text,)  # || and ? bind weaker than &&
+            return (text,)  # || and ? bind less tightly than &&
         if depth == 0 and mark == "&&":
             parts.append(text[begin : match.start()])
             begin = match.end()

@@ -1,4 +1,4 @@
-"""The YAML language of the rules file; every other package imports it from here."""
+"""The YAML language of the rules file. Other packages import the model and the loader from here."""
 
 from config.rules.loader import load_rules, parse_rules
 from config.rules.model import DEFAULT_TRIGGERS, NO_RULES, ORDER_TRIGGERS, Meter, Rule, Rules, Trigger

@@ -40,8 +40,8 @@ def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
 def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
     """Yield the conflicts between two rules: the place of the later rule, and the message.
 
-    Two rules conflict if one credits a billing cycle by its order, the other by its period, and both could
-    credit the same cycle to one meter.
+    Two rules conflict if one credits billing cycles by their order and the other by their period, and both
+    could credit one cycle to the same meter.
     """
     earlier: dict[Trigger, list[tuple[Rule, Place]]] = {trigger: [] for trigger in _BOTH}
     for rule, place in placed:
@@ -59,9 +59,9 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
 
 
 def close_handovers(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
-    """Yield where a rule for paid cycles follows one for begun periods by less than an hour.
+    """Yield where a rule for paid cycles begins less than an hour after a rule for begun periods ends.
 
-    A renewal that spans the switch, its period before and its order after, would then be credited by both.
+    If a renewal's period begins before the switch, and its order is created after it, both rules credit it.
     """
     for rule, place in placed:
         for other, _ in placed if _credits(rule, Trigger.SUBSCRIPTION_CYCLE) else ():
@@ -91,12 +91,12 @@ def _close_handover(earlier: Rule) -> str:
     return (
         f"this rule begins less than an hour after rule {quoted(earlier.name)} ends: a renewal whose period "
         "begins just before the switch and whose order is created just after could be credited by both; "
-        "leave an hour"
+        "leave an hour between them"
     )
 
 
 def _credits(rule: Rule, trigger: Trigger) -> bool:
-    """Return whether the rule credits each cycle by ``trigger``; a rule once per customer does not."""
+    """Return whether the rule credits each cycle by ``trigger``; a ``once_per`` rule does not."""
     return trigger in rule.triggers and not rule.once_per_customer
 
 

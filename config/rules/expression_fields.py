@@ -1,4 +1,4 @@
-"""Readers of single values in the rules file: amounts and conditions."""
+"""Reads single values of the rules file: amounts and conditions."""
 
 import re
 from decimal import Decimal

@@ -1,6 +1,6 @@
-"""Readers of single values in the rules file: names, ids, times and words.
+"""Reads single values of the rules file: names, ids, times and words.
 
-Each takes one node and returns its value, or raises NodeError with a message for the user.
+Each function takes one node. It returns the value, or raises NodeError with a message for the user.
 """
 
 import re
@@ -14,7 +14,7 @@ from config.wording import describe_unknown, joined, quoted
 
 MAX_METER_CHARACTERS = 128  # Polar's limit on the name of an event
 MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata
-RESERVED_PROPERTIES = ("granted_by", "key", "order_id", "rules", "reason")  # usage events have these
+RESERVED_PROPERTIES = ("granted_by", "key", "order_id", "rules", "reason")  # usage events already use these
 
 ONCE_PER = ("customer",)
 ON_REFUND = ("keep", "revoke")
@@ -104,7 +104,7 @@ _TRIGGER_HINTS = {
 
 
 def trigger(node: Node) -> Trigger:
-    """Return the trigger of that name."""
+    """Return the trigger that ``node`` names."""
     words = [one.value for one in Trigger]
     if isinstance(node, Scalar) and node.text in _TRIGGER_HINTS:
         raise NodeError(node.place, f"unknown trigger {quoted(node.text)}; {_TRIGGER_HINTS[node.text]}")

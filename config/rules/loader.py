@@ -62,22 +62,21 @@ def _rules(text: str, report: Report) -> Rules:
 
 
 class _FileReader:
-    """Reads the nodes of one file; reports each that it cannot read and goes on with the rest.
+    """Reads the nodes of one file. Reports each node that it cannot read, and goes on with the rest.
 
     If there are problems, the values returned are incomplete and must not be used.
     """
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._declared: Collection[str] | None = ()  # the meters; None if they cannot be read
+        self._declared: Collection[str] | None = ()  # the names of the meters; None if they cannot be read
 
     def file(self, node: Node, digest: str) -> Rules:
         read = self._report.read
         values = values_of(node, self._report, allowed=FILE_KEYS, required=("version", "rules"))
         read(fields.version, values.get("version"), None)
-        meters = read(
-            self._meters, values.get("meters"), {}
-        )  # before the rules, which are checked against it
+        # Meters come first, because the rules are checked against them.
+        meters = read(self._meters, values.get("meters"), {})
         return Rules(
             credit_from=read(fields.moment, values.get("credit_from"), None),
             meters=meters,

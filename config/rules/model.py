@@ -1,4 +1,4 @@
-"""The rules as values, once they are read: the model that the planning of credits works with."""
+"""Defines the rules as values, once their file is read. Planning works with these values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Trigger(StrEnum):
     def __new__(cls, value: str, description: str = "") -> "Trigger":
         """Create a member from its name in rules files and a description for their authors.
 
-        The default is for mypy, which takes the look-up ``Trigger("purchase")`` for a call of this method.
+        The default is for mypy, which mistakes the look-up ``Trigger("purchase")`` for a call of this method.
         """
         member = str.__new__(cls, value)
         member._value_ = value
@@ -60,7 +60,7 @@ class Meter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """One rule: the amount that it grants on each meter, and the conditions under which it applies.
+    """One rule: the amount that it grants on each meter, and when it applies.
 
     Without ``products`` it applies to every product. It applies to orders created, periods begun and
     customers created at or after ``begins`` and before ``ends``.
@@ -91,4 +91,4 @@ class Rules:
 
 
 NO_RULES = Rules(meters={}, rules=(), credit_from=None, digest="")
-"""Rules that credit nothing: for reading a delivery that no rule decides about."""
+"""Rules that credit nothing, for reading a delivery that no rule decides."""

@@ -16,7 +16,7 @@ _RULE_INDEX = re.compile(r"rules\[(\d+)\]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """A position in the file: line and column count from 1, ``path`` is the keys that lead to it."""
+    """A position in the file. Line and column count from 1; ``path`` is made of the keys that lead to it."""
 
     line: int
     column: int
@@ -27,7 +27,7 @@ class Place:
 class Problem:
     """One mistake in a file; ``str()`` is the line that a user reads.
 
-    ``rule`` is the name of the rule that it is in; empty outside of rules, or if the name cannot be read.
+    ``rule`` names the rule that contains it; empty outside of rules, or if the name cannot be read.
     """
 
     file: str
@@ -48,7 +48,7 @@ class RulesError(ConfigError):
     """The rules cannot be used; ``problems`` has every reason, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Take the problems, of which there must be at least one."""
+        """Take the problems: at least one."""
         self.problems = tuple(problems)
         super().__init__(self.problems)
 
@@ -66,7 +66,7 @@ class NodeError(Exception):
         self.place = place
 
 
-# A mistake in text that aliases repeat is still one mistake, so places and messages are unique.
+# Aliases can repeat a text with a mistake. It is still one mistake, so line, column and message are unique.
 _Findings = dict[tuple[int, int, str], tuple[Place, str]]
 
 
@@ -81,7 +81,7 @@ class Report:
         self._rule_names: Mapping[int, str] = {}
 
     def name_rules(self, names: Mapping[int, str]) -> None:
-        """Take the readable names of the rules by their index, which every line about a rule then shows."""
+        """Take the readable names of the rules, by index. Each line about a rule then shows its name."""
         self._rule_names = names
 
     def add(self, place: Place, message: str) -> None:

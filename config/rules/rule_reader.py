@@ -30,7 +30,7 @@ _NEVER_LASTS = datetime.min.replace(tzinfo=UTC)
 
 
 class RuleReader:
-    """Reads the rules of one file; ``declared`` are its meters, None if they could not be read.
+    """Reads the rules of one file; ``declared`` names its meters; None if they cannot be read.
 
     A value that cannot be read is reported and replaced by one that causes no further problem.
     """

@@ -10,7 +10,7 @@ from config.cel.redaction import describe_value
 from config.rules.model import Trigger
 from config.samples import read_sample
 
-# Merchants and customers fill these in freely, so the types inside are unknown.
+# Merchants and customers fill in these fields freely, so the types inside are unknown.
 FREE_FORM_FIELDS = frozenset({"metadata", "custom_field_data"})
 
 
@@ -21,13 +21,13 @@ def find_amount_problem(expression: Expression, triggers: Collection[Trigger]) -
 
 
 def find_condition_problem(expression: Expression, triggers: Collection[Trigger]) -> str:
-    """Return why a condition is not a boolean or never true on the samples of ``triggers``; else empty."""
+    """Return why a condition is no boolean, or is never true, on the samples of ``triggers``; else empty."""
     mismatch = _find_mismatch(expression, triggers, _is_truth, "which is neither true nor false")
     return mismatch or _find_absence(expression, triggers, "this is never true")
 
 
 def lacks_variable(expression: Expression, trigger: Trigger) -> bool:
-    """Return whether it has no value because ``trigger`` has no order, subscription or product."""
+    """Return whether an expression has no value because ``trigger`` lacks a variable that it uses."""
     return bool(_absent_variable(expression, [trigger])) and _has_no_value(expression, trigger)
 
 
@@ -51,7 +51,7 @@ def _without_free_form(value: Any) -> Any:
 def _find_mismatch(
     expression: Expression, triggers: Collection[Trigger], fits: Callable[[object], bool], otherwise: str
 ) -> str:
-    """Return why the types are wrong on a sample; any other failure depends on the customer's data."""
+    """Return why a type is wrong on a sample. Other failures depend on a customer's data and do not count."""
     for trigger in sorted(triggers):
         try:
             value = expression.value(sample_variables(trigger))

@@ -1,6 +1,6 @@
-"""The JSON Schema of the rules file, for editors; built from the loader's own words and limits.
+"""Builds the JSON Schema of the rules file, for editors, from the loader's own words and limits.
 
-It checks less than the loader: neither what expressions mean nor whether rules conflict.
+The schema checks less than the loader: neither what expressions mean nor whether rules conflict.
 """
 
 import json
@@ -32,7 +32,7 @@ def _file() -> Schema:
             **_mapping(fields.MAX_METER_CHARACTERS, _meter()),
         },
         "rules": {
-            "description": "Every rule that matches applies; what they grant on one meter adds up.",
+            "description": "Every rule that matches applies; their amounts for one meter add up.",
             "type": "array",
             "items": _rule(),
         },
@@ -63,7 +63,7 @@ def _rule() -> Schema:
             "pattern": f"^{fields.RULE_NAME}$",
         },
         "products": {
-            "description": "The ids of the products at Polar. Omit it to mean every product.",
+            "description": "The ids of the products at Polar. Omit `products` to mean every product.",
             **_set({"type": "string", "pattern": f"^{fields.PRODUCT_ID}$"}),
         },
         "triggers": {
@@ -76,7 +76,7 @@ def _rule() -> Schema:
             **_text(MAX_CHARACTERS),
         },
         "once_per": {
-            "description": "Grant the credits once to each customer.",
+            "description": "Grant the credits only once to each customer.",
             "enum": list(fields.ONCE_PER),
         },
         "on_refund": {

@@ -1,4 +1,4 @@
-"""Finds likely mistakes in expressions: fields that the rule's webhooks lack, or often lack."""
+"""Finds likely mistakes in expressions: fields that a rule's webhooks always or often lack."""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
@@ -11,7 +11,7 @@ from config.rules.model import Rule, Trigger
 from config.rules.sample_check import FREE_FORM_FIELDS, lacks_variable, sample_variables
 from config.wording import closest
 
-# The fields below a field: none for a number or a text; None if they are unknown.
+# The fields inside a field: empty for a number or a text, None if they are unknown.
 Fields = Mapping[str, Union["Fields", None]]
 
 # Null unless the product is sold by the seat or unit, and always null on the orders of renewals.
@@ -30,7 +30,7 @@ def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
 
 
 def _certain_failures(amount: Expression, rule: Rule) -> Iterator[str]:
-    """Yield the triggers for which an amount always fails, because it uses a variable that they lack."""
+    """Yield a warning for each trigger on which an amount always fails, because a variable is absent."""
     for trigger in sorted(rule.triggers):
         if lacks_variable(amount, trigger) and _may_hold(rule.when, trigger):
             consequence = "each of these deliveries would fail; give that trigger a rule of its own"
@@ -38,14 +38,15 @@ def _certain_failures(amount: Expression, rule: Rule) -> Iterator[str]:
 
 
 def _unguarded_fields(amount: Expression, when: Condition | None) -> Iterator[str]:
-    """Yield the fields of an amount that are often missing or null and that nothing checks for."""
+    """Yield a warning for each field of an amount that is often missing or null, and is not checked."""
     checked = probed_references(amount.text, NAMES) + (when.whole.references if when else ())
     for reference in amount.references:
         if any(reference.keys == one.keys for one in checked):
             continue
         if reference.keys in _COUNTS:
             instead = reference.keys[1]
-            yield f"{reference.text} is null on many orders, and those would fail; write {instead} instead"
+            consequence = f"and their deliveries would fail; write {instead} instead"
+            yield f"{reference.text} is null on many orders, {consequence}"
         elif not FREE_FORM_FIELDS.isdisjoint(reference.keys[:-1]):
             guard = "`when`" if "[" in reference.text else f"`when: has({reference.text})`"
             yield f"a webhook without {reference.text} fails; guard it with {guard}"
@@ -59,7 +60,7 @@ def _may_hold(condition: Condition | None, trigger: Trigger) -> bool:
 
 
 def _unknown_fields(expression: Expression, triggers: Collection[Trigger]) -> Iterator[str]:
-    """Yield the fields that no webhook of ``triggers`` has, except those that ``has(...)`` checks."""
+    """Yield a warning for each field that no webhook of ``triggers`` has, unless ``has(...)`` checks it."""
     probed = {reference.keys for reference in probed_references(expression.text, NAMES)}
     known = _known_fields(frozenset(triggers))
     for reference in expression.references:

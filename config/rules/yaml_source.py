@@ -29,13 +29,13 @@ _KINDS = {
     "tag:yaml.org,2002:timestamp": NodeKind.TIME,
     "tag:yaml.org,2002:null": NodeKind.NOTHING,
 }
-_BARE_TAG = "!"  # of `when: ! order.paid` YAML drops the !, which would invert the condition
+_BARE_TAG = "!"  # YAML drops the ! of `when: ! order.paid`, so the condition would mean its opposite
 _EXPRESSION = re.compile(r"&&|\|\||[=!<>]=|\bwhen:|[\w\"')\]] [<>*/%?] |\b(?:has|int|size)\(")
 _KNOWN_TAGS = {*_KINDS, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
 
 
 def read_yaml(text: str, report: Report) -> Node:
-    """Return the only document in ``text``; raise NodeError if there is none that can be read.
+    """Return the only document in ``text``; raise NodeError if it cannot be read.
 
     Mistakes that leave the rest readable, such as a duplicate key, go to ``report``.
     """
@@ -117,7 +117,7 @@ def _line_at(text: str, mark: yaml.Mark) -> str:
 
 
 class _Converter:
-    """Converts YAML nodes to ours; limits their number, because aliases let a short text mean a huge one."""
+    """Converts YAML nodes to ours; limits their number, because aliases can expand a short text hugely."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -137,7 +137,7 @@ class _Converter:
     def _enter(self, source: yaml.Node, place: Place) -> None:
         self._count += 1
         if self._count > _MAX_NODES:
-            raise NodeError(place, f"with its aliases expanded the file has over {_MAX_NODES:,} values")
+            raise NodeError(place, f"with its aliases expanded, the file has over {_MAX_NODES:,} values")
         if source in self._open:
             raise NodeError(place, "this alias refers to a value that contains it; write the value out")
         if len(self._open) >= _MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""Sample webhooks: bodies that a Polar server really sent, with fresh ids and present times on request."""
+"""Sample webhooks: bodies that a Polar server sent. ``make_sample`` gives them fresh ids and times."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from uuid import uuid4
 
-# The files by name: that of the trigger for the rules, or else that of the webhook's type.
+# The file of each sample, by the sample's name. A sample for a trigger has the trigger's name.
 SAMPLES = {
     "purchase": "order_paid_purchase",
     "subscription_create": "order_paid_subscription_create",
@@ -34,8 +34,9 @@ def make_sample(
 ) -> bytes:
     """Return the body of the sample ``name`` as if it were sent now.
 
-    The order, subscription and customer created get fresh ids, unless an id is given; the product and the
-    customer keep theirs. All times are moved by the same span.
+    The order and its subscription get fresh ids, as does the customer in ``customer.created``. Otherwise, the
+    product and the customer keep their ids. An id that is given replaces the sample's. All times are moved by
+    the same span.
     """
     text = read_sample(name)
     body = json.loads(text)

@@ -76,7 +76,7 @@ def test_said_again_it_does_nothing_and_is_no_failure(desk: Desk) -> None:
 def test_another_amount_by_the_same_key_is_refused(desk: Desk) -> None:
     desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     done = desk.credits.run("grant", *TO_CUSTOMER, "--meter", "api_usage", "--units", "6", "--key", "beta")
-    assert_one_clear_line(done, "key beta: 5 api_usage was granted under it at 20", "another key")
+    assert_one_clear_line(done, "key beta already granted 5 api_usage at 20", "another key")
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
 
 
@@ -185,7 +185,7 @@ def test_of_a_file_with_one_bad_line_nothing_is_granted_and_every_fault_is_named
     assert (done.returncode, done.stdout) == (1, "")
     first, second, last = done.stderr.splitlines()
     assert first.startswith("credits: many.csv:3: Polar has no customer with the email")
-    assert second.startswith("many.csv:4: key beta: 5 api_usage was granted under it at")
+    assert second.startswith("many.csv:4: key beta already granted 5 api_usage at")
     assert last == "nothing was granted"
     assert desk.memory() == before
 

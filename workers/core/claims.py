@@ -1,4 +1,4 @@
-"""The values that the core and the stores exchange: what the ledger holds for a fact, and what changes it."""
+"""Defines what the core and the stores exchange: what the ledger holds for a fact, and changes to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from workers.core.grants import Grant
 
-# Replaces the id of the delivery in a claim that was rebuilt: Polar does not know which delivery it was.
+# Replaces the delivery's id in a claim that was rebuilt, because Polar does not know the delivery.
 REBUILD = "rebuild"
 
 
@@ -20,7 +20,7 @@ Taken = Mapping[str, Mapping[str, Decimal]]
 class Claim:
     """The frozen grants of one subject, and when Polar confirmed each of them.
 
-    ``settled`` maps a meter to the time of that confirmation.
+    ``settled`` maps the meter of each confirmed grant to the time of its confirmation.
     """
 
     subject: str
@@ -66,18 +66,18 @@ class Refund:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revoke:
-    """A person's request to take back an order's credits, on one meter or (None) on all."""
+    """A person's request to take back an order's credits on ``meter``; on all meters if that is None."""
 
     meter: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """Everything that the ledger holds for one fact: its own claim first, then those linked to it.
+    """Everything that the ledger holds for one fact: the fact's own claim first, then the linked claims.
 
-    Linked claims are bonuses of ``once_per`` rules that this fact earned, and take-backs. ``elsewhere`` holds
-    the bonuses that the customer earned by another fact; they only serve to explain why there is none here.
-    ``refund`` is the highest refund seen, even if nothing was credited yet.
+    Linked claims are take-backs, and the bonuses of ``once_per`` rules that this fact earned. ``elsewhere``
+    holds bonuses that another fact earned for the same customer. They explain why this fact earns none.
+    ``refund`` is the highest refund seen, even if nothing has been credited yet.
     """
 
     subject: str
@@ -96,8 +96,8 @@ class Standing:
 class TakeBack:
     """Negative grants that take credits back, after a refund or by hand.
 
-    ``after`` is the new total taken on these meters. The ledger writes it only if the total is still
-    ``before``.
+    ``before`` and ``after`` are the totals taken on these meters. The ledger writes the take-back only if its
+    total is still ``before``.
     """
 
     delivery_id: str
@@ -106,4 +106,4 @@ class TakeBack:
     before: Taken
     after: Taken
     computed_from: tuple[Grant, ...] = ()
-    """The grants it was computed from. The ledger rejects it if a rebuild has corrected them meanwhile."""
+    """The grants it is computed from. If a rebuild has since corrected them, the ledger rejects it."""

@@ -1,4 +1,4 @@
-"""How a person names a customer: by Polar's id, by the shop's id, or by e-mail."""
+"""Defines how a person names a customer: by Polar's id, by the shop's own id, or by email."""
 
 import string
 from enum import StrEnum
@@ -30,7 +30,7 @@ class CustomerName(NamedTuple):
 
 
 class NewCustomer(NamedTuple):
-    """The customer to create at Polar if there is none of that name."""
+    """A customer to create at Polar, if Polar has none with the given name."""
 
     email: str
     name: str | None

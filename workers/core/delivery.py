@@ -6,24 +6,24 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a delivery is on its way."""
+    """How far a delivery has come."""
 
     WAITING = "waiting"
     """Stored, and due now or later."""
     GRANTED = "granted"
-    """Polar has confirmed every grant that it led to."""
+    """Polar has confirmed every grant of the delivery."""
     SKIPPED = "skipped"
-    """It earns no credit, for the reason given."""
+    """The delivery earns no credit, for the reason given."""
     FAILED = "failed"
-    """It could not be granted, for the reason given. It is kept, and can be replayed."""
+    """The delivery could not be granted, for the reason given. It is kept, and can be replayed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leased:
     """A delivery that a worker has leased.
 
-    ``strikes`` counts how often its grants failed while others passed. ``attempt`` numbers the leases of this
-    delivery: only the holder of the latest one may settle it.
+    ``strikes`` counts how often its grants failed while others succeeded. ``attempt`` is the number of this
+    lease. Only the worker with the latest lease may settle the delivery.
     """
 
     id: str
@@ -35,9 +35,10 @@ class Leased:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """The deliveries that a worker has leased at once.
+    """The deliveries that a worker has leased together.
 
-    ``outages`` counts the pauses in a row before it. If there were any, it probes whether Polar is back.
+    ``outages`` counts the consecutive pauses before this lease. After a pause, the lease is a probe: it shows
+    whether Polar is back.
     """
 
     deliveries: tuple[Leased, ...]
@@ -61,12 +62,12 @@ class Delivery:
     is_dismissed: bool = False
     """Whether it failed and a person dismissed it."""
     erased_at: datetime | None = None
-    """When its body was erased; since then it can neither be read nor replayed."""
+    """When its body was erased. After that, the delivery can no longer be read or replayed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How one delivery ended. If it still waits, it is due again in ``after_seconds``."""
+    """How a delivery ended, or that it still waits and is due again in ``after_seconds``."""
 
     delivery_id: str
     attempt: int

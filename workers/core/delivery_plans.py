@@ -19,14 +19,14 @@ class PlannedDelivery:
 
     type: str
     fact: Fact | None = None
-    """The fact that the rules judged; None for refunds, manual deliveries, and what no rule can credit."""
+    """The fact that the rules judged; None if they judged none, as for refunds and manual deliveries."""
     plan: Plan | None = None
     skip: str = ""
     failure: str = ""
 
     @property
     def takes_back(self) -> bool:
-        """Return whether it can only take credits back."""
+        """Return whether the delivery can only take credits back."""
         return self.type in {ORDER_REFUNDED, MANUAL_REVOKE}
 
     @property
@@ -36,7 +36,7 @@ class PlannedDelivery:
 
 
 def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
-    """Read the body of a delivery and plan it by ``rules``."""
+    """Return the plan that ``rules`` make of a delivery, or why there is none."""
     try:
         if type_ == ORDER_REFUNDED:
             return PlannedDelivery(type=type_, plan=refund_plan(body))
@@ -52,7 +52,7 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
 
 
 def refund_plan(body: bytes) -> Plan:
-    """Return the plan of an ``order.refunded``: it grants nothing, and records the refund."""
+    """Return the plan of an ``order.refunded`` webhook, which grants nothing and records the refund."""
     order = read_order(body).view
     return Plan(
         subject=order_subject(order.id),

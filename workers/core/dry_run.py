@@ -12,13 +12,13 @@ from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs, why_none_due
 from workers.core.wording import credits_text
 
-# The claim of a dry run is never stored: nobody reads when it was made, or by which delivery.
+# The claim of a dry run is never stored, so nobody reads its time and delivery.
 _NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NO_DELIVERY = ""
 
 
 def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
-    """Return what a run would do, given what the ledger has."""
+    """Return what running the delivery would do, given what the ledger has for its fact."""
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return f"fail: {conflict}"
     if planned.plan is None:
@@ -35,7 +35,7 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
-    """Return the standing after the claim, because what was refunded before is taken back at once."""
+    """Return the standing as if the plan were claimed: a refund from before is then taken back at once."""
     grants = tuple(grant for grant in plan.grants if grant.subject == plan.subject)
     if standing.own is not None or not grants:
         return standing

@@ -39,7 +39,7 @@ def read_envelope(body: bytes) -> Envelope:
 
 
 def validation_error_text(error: ValidationError) -> str:
-    """Return what is wrong with a body, without its values and in a few words: a body may be hostile."""
+    """Return what is wrong with a body, briefly and without its values, because a body may be hostile."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     shown = [
         f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg'].removeprefix('Value error, ')}"

@@ -13,7 +13,7 @@ from workers.core.payloads import Customer, Order, Period, Read, read_customer, 
 from workers.core.refunds import refund_of
 
 # Every order trigger is one of Polar's billing reasons, except the start of a trial.
-_REASONS = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}
+_TRIGGERS_BY_REASON = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,14 +25,14 @@ class Fact:
     customer_id: str
     variables: Variables
     trigger: Trigger | None = None
-    """None if no rule can name it; ``never`` then says why."""
-    never: str = ""
+    """None if no rule can credit this fact; ``why_never`` then says why."""
+    why_never: str = ""
     product_id: str | None = None
     order_id: str | None = None
     refund: Refund | None = None
     """The refunds that the webhook already mentions."""
-    happened: str = "created"
-    """How a reason says that it happened: "created", or "started" for a period."""
+    verb: str = "created"
+    """What happened, as a reason says it: "created", or "started" for a period."""
 
 
 def order_fact(read: Read[Order]) -> Fact:
@@ -45,7 +45,7 @@ def order_fact(read: Read[Order]) -> Fact:
         customer_id=order.customer_id,
         variables=Variables.of_order(read.raw),
         trigger=trigger,
-        never="" if trigger else _never(order),
+        why_never="" if trigger else _why_never(order),
         product_id=order.product_id,
         order_id=order.id,
         refund=refund_of(order),
@@ -62,7 +62,7 @@ def period_fact(read: Read[Period]) -> Fact:
         variables=Variables.of_subscription(read.raw),
         trigger=Trigger.PERIOD,
         product_id=period.product_id,
-        happened="started",
+        verb="started",
     )
 
 
@@ -84,10 +84,10 @@ def trigger_of(order: Order) -> Trigger | None:
         return None
     if order.is_trial_start:
         return Trigger.TRIAL_START
-    return _REASONS.get(order.billing_reason)
+    return _TRIGGERS_BY_REASON.get(order.billing_reason)
 
 
-def _never(order: Order) -> str:
+def _why_never(order: Order) -> str:
     if order.is_final_invoice:
         return "final invoice of an ended subscription: never credited"
     return f"billing reason {order.billing_reason!r} is not one that rules can name"

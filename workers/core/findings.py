@@ -1,4 +1,4 @@
-"""Defines a finding of ``credits check``: an error, a warning, or confirmation that something works."""
+"""Defines a finding of ``credits check``: an error, a warning, or the confirmation that a check passed."""
 
 from dataclasses import dataclass
 from typing import Literal

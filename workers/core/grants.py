@@ -5,8 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
+# The pattern of a manual grant's key and of a rule's name.
 KEY = "[A-Za-z0-9._-]{1,64}"
-
 
 _ORDER = "credits:order:"
 _CYCLE = "credits:cycle:"
@@ -15,10 +15,10 @@ REFUND = "credits:refund:"
 _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 
-# The rule name of credits that a person granted: no rule can have an empty name.
+# Replaces a rule's name where a person granted the credits. No rule can have an empty name.
 NO_RULE = ""
 
-# No rule's name contains it.
+# No rule's name contains a comma.
 RULE_SEPARATOR = ","
 
 LONGEST_TEXT = 500  # Polar's limit for a metadata value
@@ -26,12 +26,12 @@ LONGEST_TEXT = 500  # Polar's limit for a metadata value
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One rule's share of a grant, in credits; negative if it takes back."""
+    """One rule's share of a grant, in credits; negative if they are taken back."""
 
     rule: str
     units: Decimal
     revocable: bool = False
-    """Whether a refund takes it back. Frozen with the grant, so later rules do not change it."""
+    """Whether a refund takes this part back. Frozen with the grant, so later rules do not change it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Grant:
     reason: str = ""
     """Why a person granted it. Sent to Polar."""
 
-    @cached_property  # like the two below: each is read about ten times
+    @cached_property  # cached, like the two below, because each is read about ten times
     def key(self) -> str:
         """Return the key of the grant in the ledger, which is also its ``external_id`` at Polar."""
         return grant_key(self.subject, self.meter)
@@ -61,7 +61,7 @@ class Grant:
     def rules(self) -> tuple[str, ...]:
         """Return the names of the rules that share in the grant; none if a person made it.
 
-        A grant that was read back from Polar has one part, named by all its rules.
+        A grant read back from Polar has one part, whose name lists all its rules.
         """
         return tuple(
             name for part in self.parts if part.rule != NO_RULE for name in part.rule.split(RULE_SEPARATOR)
@@ -69,42 +69,50 @@ class Grant:
 
 
 def order_subject(order_id: str) -> str:
-    """Return the fact "this order was paid". A subject is the prefix of its grants' keys."""
+    """Return the subject of the fact "this order was paid": the prefix of its grants' keys."""
     return _ORDER + order_id
 
 
 def cycle_subject(subscription_id: str, period_start: datetime) -> str:
-    """Return the fact "this period of a subscription began"."""
+    """Return the subject of the fact "this period of a subscription began"."""
     return f"{_CYCLE}{subscription_id}:{int(period_start.timestamp())}"
 
 
 def customer_subject(customer_id: str, rule: str | None = None) -> str:
-    """Return the fact "this rule credited this customer"; without a rule, "this customer was created"."""
+    """Return the subject of the fact "this rule credited this customer".
+
+    Without a rule, the fact is "this customer was created".
+    """
     return f"{_CUSTOMER}{customer_id}:{rule}" if rule else _CUSTOMER + customer_id
 
 
 def refund_subject(order_id: str, refunded_amount: int) -> str:
-    """Return the fact "this order's refunds add up to this amount" (in cents)."""
+    """Return the subject of the fact "this order's refunds add up to this amount" (in cents)."""
     return f"{REFUND}{order_id}:{refunded_amount}"
 
 
 def manual_subject(key: str, customer: str, meter: str) -> str:
-    """Return the fact "a person granted this customer credits on this meter under this key"."""
+    """Return the subject of the fact "a person granted this customer credits under this key"."""
     return f"{_MANUAL}{key}:{customer}:{meter}"
 
 
+def manual_key(subject: str) -> str:
+    """Return the key that a person chose for the grant with this subject."""
+    return subject.removeprefix(_MANUAL).partition(":")[0]
+
+
 def manual_delivery(subject: str) -> str:
-    """Return the id of the delivery that grants a manual subject."""
+    """Return the id of the delivery that makes the manual grant with this subject."""
     return "manual-" + subject.removeprefix(_MANUAL)
 
 
 def revoke_subject(order_id: str, meter: str) -> str:
-    """Return the fact "a person took back the rest of this order's credits on this meter"."""
+    """Return the subject of the fact "a person took back the rest of this order's credits"."""
     return f"{REVOKE}{order_id}:{meter}"
 
 
 def order_of(subject: str) -> str | None:
-    """Return the order that a subject names; None if it names none."""
+    """Return the id of the order that a subject names; None if it names none."""
     for prefix in (_ORDER, REFUND, REVOKE):
         if subject.startswith(prefix):
             return subject.removeprefix(prefix).partition(":")[0]
@@ -114,7 +122,7 @@ def order_of(subject: str) -> str | None:
 def grant_key(subject: str, meter: str) -> str:
     """Return the key under which ``subject`` can be credited on ``meter`` exactly once.
 
-    The subject of a grant or revoke by hand already contains its meter.
+    The subject of a grant or revoke by hand already ends in the meter.
     """
     return subject if subject.startswith((_MANUAL, REVOKE)) else f"{subject}:{meter}"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.cel.amounts import CREDITS_LIMIT
-from workers.core.claims import Revoke
+from workers.core.claims import Claim, Revoke
 from workers.core.grants import (
     KEY,
     LONGEST_TEXT,
@@ -16,11 +16,13 @@ from workers.core.grants import (
     Grant,
     Part,
     manual_delivery,
+    manual_key,
     manual_subject,
     order_subject,
 )
 from workers.core.payloads import Id
 from workers.core.planning import Plan
+from workers.core.wording import credits_text, utc
 from workers.errors import UnreadablePayloadError
 
 # No webhook has these types, and the receiver would not store one that did.
@@ -41,7 +43,7 @@ Request = TypeVar("Request", bound=_Request)
 class ManualGrant(_Request):
     """A request to grant credits by hand. The caller has looked up the customer and the meter's property.
 
-    ``customer`` is the name that the person gave, escaped as in the key.
+    ``customer`` is the customer's name as the person gave it, escaped for the key.
     """
 
     key: Annotated[str, Field(pattern=f"^{KEY}$")]
@@ -54,7 +56,7 @@ class ManualGrant(_Request):
 
     @property
     def subject(self) -> str:
-        """Return the fact, which is also the key in the ledger and at Polar."""
+        """Return the grant's subject, which is also its key in the ledger and at Polar."""
         return manual_subject(self.key, self.customer, self.meter)
 
     @property
@@ -80,7 +82,7 @@ class ManualGrant(_Request):
 
 
 class ManualRevoke(_Request):
-    """A request to take back an order's credits, on one meter or (None) on all."""
+    """A request to take back an order's credits on ``meter``; on all meters if that is None."""
 
     order_id: Id
     customer_id: Id
@@ -105,13 +107,24 @@ class ManualRevoke(_Request):
         )
 
 
+def used_key_text(claim: Claim) -> str:
+    """Return what a manual grant's key has granted: ``key beta already granted 5 api_usage at ...``."""
+    key = manual_key(claim.subject)
+    return f"key {key} already granted {credits_text(claim.grants)} at {utc(claim.claimed_at)}"
+
+
+def other_amount_text(claim: Claim) -> str:
+    """Return why the key of ``claim`` cannot be used for another amount."""
+    return f"{used_key_text(claim)}; use another key for another amount"
+
+
 def _body(type_: str, request: _Request) -> bytes:
-    """Return a body in the form of a webhook, so that ``credits show`` can print both alike."""
+    """Return the request in the form of a webhook, so that ``credits show`` can print it like one."""
     whole = {"type": type_, "data": request.model_dump(mode="json")}
     return json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def read(body: bytes, shape: type[Request]) -> Request:
+def read_request(body: bytes, shape: type[Request]) -> Request:
     """Return the request in ``body``; UnreadablePayloadError if the body is damaged."""
     try:
         whole: Any = json.loads(body)
@@ -124,7 +137,7 @@ def read(body: bytes, shape: type[Request]) -> Request:
 
 
 MANUAL_PLANS: Mapping[str, Callable[[bytes], Plan]] = {
-    MANUAL_GRANT: lambda body: read(body, ManualGrant).plan(),
-    MANUAL_REVOKE: lambda body: read(body, ManualRevoke).plan(),
+    MANUAL_GRANT: lambda body: read_request(body, ManualGrant).plan(),
+    MANUAL_REVOKE: lambda body: read_request(body, ManualRevoke).plan(),
 }
-"""For each type of manual delivery, the function from its body to its plan."""
+"""For each type of manual delivery, the function that turns its body into its plan."""

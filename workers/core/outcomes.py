@@ -7,6 +7,7 @@ from typing import NamedTuple
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
 from workers.core.delivery_plans import PlannedDelivery
+from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.takebacks import why_none_due
@@ -15,14 +16,17 @@ from workers.core.wording import credits_text, utc
 
 @dataclass(kw_only=True, slots=True)
 class IngestionResult:
-    """What Polar answered in one round, by grant key. A key in none of these was not sent or answered."""
+    """What Polar answered in one round, by grant key.
+
+    A key that no field contains was not sent, or its request was not answered.
+    """
 
     accepted: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
     later: dict[str, tuple[float, str]] = field(default_factory=dict)
     pause: tuple[float, str] | None = None
     cause: PauseCause = PauseCause.UNAVAILABLE
-    """Why there is a pause; meaningless without one."""
+    """Why there is a pause; has no meaning if there is none."""
 
 
 class _Decision(NamedTuple):
@@ -41,7 +45,7 @@ def decide_outcome(
 ) -> Outcome:
     """Return how ``delivery`` ends, or why it still waits.
 
-    ``makers`` maps the key of each grant that was unsettled to the delivery that claimed it.
+    ``makers`` maps the key of each unsettled grant to the delivery that claimed it.
     """
     decision = _decide(delivery.id, planned, standing, makers, result)
     plan = planned.plan
@@ -59,14 +63,11 @@ def decide_outcome(
 
 
 def amount_conflict(planned: PlannedDelivery, standing: Standing) -> str:
-    """Return why a manual grant is refused: its key already granted another amount; empty if it is not."""
+    """Return why a manual grant is refused: its key granted another amount. Empty if it did not."""
     if planned.plan is None or standing.own is None:
         return ""
-    frozen, requested = credits_text(standing.own.grants), credits_text(planned.plan.grants)
-    if frozen == requested:
-        return ""
-    at = utc(standing.own.claimed_at)
-    return f"this key already granted {frozen} at {at}; another amount needs another key"
+    is_same = credits_text(standing.own.grants) == credits_text(planned.plan.grants)
+    return "" if is_same else other_amount_text(standing.own)
 
 
 def _decide(
@@ -116,8 +117,8 @@ def _without_claim(
         rule = ", ".join(bonus.grants[0].rules)
         text = f"already granted to this customer by rule {rule}: {_claim_text(bonus, result)}"
         return _Decision(Status.SKIPPED, text)
-    if plan.grants:  # but the ledger did not take the claim
-        return _Decision(Status.WAITING, "another worker has taken it over")
+    if plan.grants:  # the ledger did not accept the claim
+        return _Decision(Status.WAITING, "another worker has taken over this delivery")
     return _Decision(Status.SKIPPED, plan.skip)
 
 

@@ -1,4 +1,4 @@
-"""Defines why every worker waits before it sends to Polar again."""
+"""Defines the causes of a pause, during which no worker sends to Polar."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from workers.errors import PolarDeniedError, PolarError, PolarRateLimitedError
 
 
 class PauseCause(StrEnum):
-    """Why Polar cannot be asked for a while."""
+    """Why no worker sends to Polar for a while."""
 
     UNAVAILABLE = "unavailable"
     """Polar is down, or answers 500: waiting helps."""

@@ -17,7 +17,7 @@ from config.cel.expressions import bound_integers
 from workers.core.envelope import validation_error_text
 from workers.errors import UnreadablePayloadError
 
-# UUID() alone accepts any 32 characters that int() accepts, even spaces, and reads them as another id.
+# UUID() alone accepts any 32 characters that int() accepts, even spaces, and turns them into another id.
 _ID = re.compile(r"(urn:uuid:)?\{?[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}\}?")
 _POLARS_SPELLING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -34,7 +34,7 @@ def _one_spelling(text: str) -> str:
 Id = Annotated[str, AfterValidator(_one_spelling)]
 
 
-_YEARS = range(1970, MAXYEAR)  # beyond these, conversion to another time zone fails
+_YEARS = range(1970, MAXYEAR)  # outside these years, conversion to another time zone fails
 
 
 def _in_range(moment: datetime) -> datetime:
@@ -48,7 +48,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
 # Amounts become part of a key, so their length is bounded.
 Cents = Annotated[int, Field(ge=-(10**15), le=10**15)]
 
-# A reason quotes it if it is unknown, so its length is bounded.
+# A reason quotes an unknown billing reason, so the length is bounded.
 BillingReason = Annotated[str, Field(max_length=100)]
 
 # Nineteen digits in a row may exceed a 64-bit integer. Turning all digits into zeros and searching for 19 of
@@ -64,7 +64,7 @@ class _View(BaseModel):
 
 
 class Subscription(_View):
-    """The subscription at the time of the webhook; in the orders API, as of today."""
+    """The subscription at the time of the webhook. The orders API shows it as of today."""
 
     ended_at: Moment | None = None
     trial_start: Moment | None = None
@@ -72,7 +72,7 @@ class Subscription(_View):
 
 
 class Order(_View):
-    """An order. Only fields that never change decide its trigger."""
+    """An order. Its billing reason and its subscription's dates decide its trigger."""
 
     id: Id
     created_at: Moment
@@ -107,7 +107,7 @@ class Order(_View):
 
 
 class Period(_View):
-    """The period that a subscription has started; ``id`` is the subscription's."""
+    """The period that a subscription has begun; ``id`` is the subscription's id."""
 
     id: Id
     current_period_start: Moment
@@ -145,12 +145,12 @@ def read_order(body: bytes) -> Read[Order]:
 
 
 def read_period(body: bytes) -> Read[Period]:
-    """Return the period of a ``subscription.cycled`` webhook; UnreadablePayloadError as above."""
+    """Return the period of a ``subscription.cycled`` webhook; UnreadablePayloadError if it cannot be read."""
     return _read(body, _PERIOD_WEBHOOK)
 
 
 def read_customer(body: bytes) -> Read[Customer]:
-    """Return the customer of a ``customer.*`` webhook; UnreadablePayloadError as above."""
+    """Return the customer of a ``customer.*`` webhook; UnreadablePayloadError if it cannot be read."""
     return _read(body, _CUSTOMER_WEBHOOK)
 
 

@@ -1,4 +1,4 @@
-"""Applies the rules to a fact: a plan of grants, or the reason why there are none."""
+"""Applies the rules to a fact. The result is a plan: grants, or the reason why there are none."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _MOST_NAMED = 3  # a reason names at most this many of the rules that came close
 
 
 class Obstacle(IntEnum):
-    """Why a rule does not credit a fact: the higher, the closer it came to a match."""
+    """Why a rule does not credit a fact. A higher value means that the rule came closer to a match."""
 
     PRODUCT = 1
     TRIGGER = 2
@@ -28,7 +28,7 @@ class Obstacle(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What one rule grants for a fact: amounts by meter, or an obstacle, or a failed expression."""
+    """What one rule makes of a fact: amounts by meter, or an obstacle, or a failed expression."""
 
     rule: Rule
     amounts: dict[str, Decimal] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Verdict:
 class Plan:
     """The grants for a delivery, or why there are none: a skip, or the failure of an expression.
 
-    Grants of a ``once_per`` rule have their own subject; all others have the plan's.
+    The grants of a ``once_per`` rule have a subject of their own. All other grants have the plan's subject.
     """
 
     subject: str
@@ -91,8 +91,8 @@ def judge(rule: Rule, fact: Fact) -> Verdict:
 
 def why_never(fact: Fact, rules: Rules) -> str:
     """Return why no rule can credit ``fact``; empty if one could."""
-    if fact.never:
-        return fact.never
+    if fact.why_never:
+        return fact.why_never
     if rules.credit_from is not None and fact.moment < rules.credit_from:
         return f"{_happened(fact)}, before credit_from"
     return ""
@@ -144,7 +144,7 @@ def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
 
 
 def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
-    """Return whether rules name products but not this one, which may be a typo in an id."""
+    """Return whether rules name products, but none of them this one: an id may be mistyped."""
     named = [one.rule.products for one in verdicts if one.rule.products is not None]
     return bool(named) and not any(fact.product_id in products for products in named)
 
@@ -152,7 +152,8 @@ def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
 def _inexact_sums(grants: Sequence[Grant]) -> Iterator[str]:
     """Yield a failure for each grant whose sum has more digits than Polar's numbers keep.
 
-    A single rule cannot have so many. The revocable parts are checked too: a full refund sends their sum.
+    The amount of a single rule never has so many. The revocable parts are checked too, because a full refund
+    sends their sum.
     """
     for grant in grants:
         if len(grant.parts) == 1:
@@ -189,4 +190,4 @@ def _subject(rule: Rule, fact: Fact) -> str:
 
 
 def _happened(fact: Fact) -> str:
-    return f"{fact.happened} {utc(fact.moment)}"
+    return f"{fact.verb} {utc(fact.moment)}"

@@ -1,4 +1,4 @@
-"""Computes how much a refund takes back: the share of an order, and that share of each rule's part."""
+"""Computes how much a refund takes back: the refunded share of the order, applied to each rule's part."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from workers.core.claims import Refund
 from workers.core.grants import Grant
 from workers.core.payloads import Order
 
-# A third of 10 credits never ends. Six decimals are enough for anybody, and a full refund takes the rest.
+# A third of 10 credits has endless decimals. Six are enough, and a full refund takes the rest.
 _FINEST_EXPONENT = -6
 
 
@@ -26,7 +26,7 @@ def refund_of(order: Order) -> Refund | None:
 
 
 def refunded_units(grant: Grant, share: Fraction) -> Iterator[tuple[str, Decimal]]:
-    """Yield for each rule how much of its part ``share`` takes back: rounded down, but all of it at 1."""
+    """Yield each rule with the credits that a refund of ``share`` takes: rounded down, all if it is 1."""
     revocable = [part for part in grant.parts if part.revocable]
     exponent = _exponent([part.units for part in revocable])
     for part in revocable:
@@ -35,7 +35,7 @@ def refunded_units(grant: Grant, share: Fraction) -> Iterator[tuple[str, Decimal
 
 
 def _exponent(units: list[Decimal]) -> int:
-    """Return the decimal place to round to, so that what is taken and what is left are exact at Polar."""
+    """Return the exponent to round to, so that Polar keeps what is taken and what is left exactly."""
     total = sum(units, Decimal(0))
     finest = min((int(one.normalize().as_tuple().exponent) for one in units), default=0)
     return max(total.adjusted() - MAX_DIGITS + 1, min(_FINEST_EXPONENT, finest))

@@ -13,12 +13,12 @@ from workers.core.planning import Plan
 class Restoration:
     """Everything to write for one fact, in one step.
 
-    It is written only if the ledger still has the fact as claimed by ``claimed_by``.
+    It is written only if ``claimed_by`` is still the delivery that claimed the fact in the ledger.
     """
 
     plan: Plan
     claimed_by: str
-    """The delivery that claimed the fact in the ledger; empty if none did."""
+    """The delivery that has claimed the fact in the ledger; empty if none has."""
     taken: tuple[TakeBack, ...]
     times: Mapping[str, Mapping[str, datetime]]
     """When Polar confirmed each grant, by subject and meter."""

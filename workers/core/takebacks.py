@@ -1,4 +1,4 @@
-"""Decides what is taken back of an order's credits: a refund's share of them, or by hand the rest."""
+"""Decides which credits of an order are taken back: a refund's share, or by hand all that are left."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,20 +19,20 @@ def due_take_backs(standing: Standing, delivery_id: str, revoke: Revoke | None =
 
 def refund_take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
     """Return what is still to be taken back after the highest refund seen; None if nothing is."""
-    return None if _has_taken(standing) else _refund_due(standing, delivery_id)
+    return None if _is_refund_taken(standing) else _refund_due(standing, delivery_id)
 
 
 def is_refund_incomplete(standing: Standing) -> bool:
-    """Return whether the last refund took less than its share, and cannot take more: its key is used."""
-    return _has_taken(standing) and _refund_due(standing, "") is not None
+    """Return whether the last refund took less than its share. It cannot take more: its key is used."""
+    return _is_refund_taken(standing) and _refund_due(standing, "") is not None
 
 
 def why_none_due(standing: Standing, refund: Refund | None, revoke: Revoke | None) -> str:
-    """Return why a refund, or a person if ``revoke`` is given, takes nothing back."""
+    """Return why nothing is taken back after a refund, or by hand if ``revoke`` is given."""
     return _why_no_refund(standing, refund) if revoke is None else _why_no_revoke(standing, revoke)
 
 
-def _has_taken(standing: Standing) -> bool:
+def _is_refund_taken(standing: Standing) -> bool:
     claim, refund = standing.own, standing.refund
     if claim is None or claim.order_id is None or refund is None:
         return False
@@ -60,7 +60,7 @@ def _refund_due(standing: Standing, delivery_id: str) -> TakeBack | None:
 
 
 def _taken_after(taken: Taken, grant: Grant, share: Fraction) -> dict[str, Decimal]:
-    """Return the new totals by rule: never lower than before, because a person may have taken more."""
+    """Return the new totals by rule. None is lower than before, because a person may have taken more."""
     before = dict(taken.get(grant.meter, {}))
     targets = {rule: max(units, before.get(rule, units)) for rule, units in refunded_units(grant, share)}
     return before | targets
@@ -86,7 +86,7 @@ def _refund_grants(claim: Claim, subject: str, before: Taken, after: Taken) -> I
 
 
 def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[TakeBack]:
-    """Yield one take-back a meter: all that is left of every part, revocable or not."""
+    """Yield one take-back for each meter: all that is left of each part, revocable or not."""
     for grant in _revoked_grants(revoke, standing):
         subject = revoke_subject(grant.order_id or "", grant.meter)
         taken = standing.taken.get(grant.meter, {})

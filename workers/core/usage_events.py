@@ -56,7 +56,7 @@ class _Event(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedGrant:
-    """A grant, as read back from Polar. It has one part, named by all its rules and not revocable."""
+    """A grant read back from Polar. It has one part, not revocable, whose name lists all its rules."""
 
     event_id: str
     grant: Grant
@@ -77,7 +77,7 @@ class _NotOursError(Exception):
 
 
 def is_marked_ours(row: Row) -> bool:
-    """Return whether an event has our ``granted_by``. A server that ignores the filter lists all events."""
+    """Return whether an event has our ``granted_by``: a server that ignores our filter lists all events."""
     metadata = row.get("metadata")
     return isinstance(metadata, dict) and metadata.get("granted_by") == GRANTED_BY
 
@@ -117,7 +117,7 @@ def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
 
 
 def _units(metadata: dict[str, Any], *, takes_back: bool) -> tuple[str, Decimal]:
-    """Return the property that the meter sums, and the credits. Polar has credits as negative numbers."""
+    """Return the property that the meter sums, and the credits. Polar keeps credits as negative numbers."""
     numbers = {
         name: one
         for name, one in metadata.items()
@@ -151,7 +151,7 @@ def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | N
     if found["customer"] and (order_id is None or re.fullmatch(_UUID, order_id)):
         return order_id  # the order that earned this bonus, if there was one
     if order_id != in_key:
-        raise _NotOursError("its key names another order than its order_id")
+        raise _NotOursError("the order in its key is not its order_id")
     return order_id
 
 
@@ -183,7 +183,7 @@ def usage_event(grant: Grant) -> dict[str, Any]:
 
 
 def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
-    """Yield the metadata beside the amount. ``rebuild`` needs ``granted_by`` and ``key``."""
+    """Yield the metadata apart from the amount. ``rebuild`` needs ``granted_by`` and ``key``."""
     yield "granted_by", GRANTED_BY
     yield "key", grant.key
     if grant.order_id:
@@ -201,5 +201,5 @@ def _default_reason(subject: str) -> str:
 
 
 def _number(units: Decimal) -> int | float:
-    """Return a JSON number. It is exact, because rules limit the digits to those of a double."""
+    """Return a JSON number. It is exact, because amounts have no more digits than a double keeps."""
     return int(units) if units == units.to_integral_value() else float(units)

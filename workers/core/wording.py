@@ -32,5 +32,5 @@ def plain(units: Decimal) -> str:
 
 
 def _listed(units: Mapping[str, Decimal]) -> str:
-    # Sorted, because texts are compared, and the grants of claims and plans differ in order.
+    # Sorted, because texts are compared, and claims and plans list their grants in different orders.
     return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))

@@ -1,4 +1,4 @@
-"""PURE: decides which alerts are due, and writes their texts. ``workers.monitoring.alerter`` sends them."""
+"""Decides which alerts are due, and writes their texts. ``workers.monitoring.alerter`` sends them."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""PURE: how a fact's entry in the ledger is written as a Redis hash, and how it is read back.
+"""Writes a fact's entry in the ledger as a Redis hash, and reads it back.
 
 A hash with a field or a value of more than 64 bytes takes Redis about six times the memory. So texts are
 short, and repeat nothing that the key or another field says. The field ``grant:api_usage`` is

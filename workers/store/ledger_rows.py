@@ -1,4 +1,4 @@
-"""PURE: plans, take-backs and outcomes as the JSON objects that the ledger's scripts take.
+"""Writes plans, take-backs and outcomes as the JSON objects that the ledger's scripts take.
 
 The first comment of each script lists the names that it reads.
 """

@@ -165,7 +165,7 @@ def _references_to_none() -> int:
 
 NAMED = "the names are order, subscription, customer, product, seats, units; a text needs quotes"
 IF_CUT = "if it contains a #, quote the whole expression"
-MINUS = "CEL reads - as a minus: write a key that has one as ['...']"
+MINUS = "CEL reads - as minus; write a key that contains - as ['...']"
 CALLED = (
     "the functions are int, double, string, bool, size, has, timestamp, duration, matches, startsWith, "
     "endsWith, contains, exists, exists_one, all, filter, map, uint, dyn"

@@ -48,7 +48,7 @@ def test_a_paid_order_is_a_fact_about_itself(name: str) -> None:
     )
     assert fact.moment == datetime.fromisoformat(sent["created_at"])
     assert (fact.trigger, fact.refund) == (KINDS[name], None)
-    assert bool(fact.never) is (KINDS[name] is None)
+    assert bool(fact.why_never) is (KINDS[name] is None)
 
 
 @pytest.mark.parametrize("name", CYCLED)
@@ -58,7 +58,7 @@ def test_a_period_is_a_fact_about_its_subscription_and_its_start(name: str) -> N
     assert fact.subject == f"credits:cycle:{sent['id']}:{calendar.timegm(start.utctimetuple())}"
     assert (fact.customer_id, fact.product_id) == (sent["customer_id"], sent["product_id"])
     assert (fact.moment, fact.trigger) == (start, Trigger.PERIOD)
-    assert (fact.order_id, fact.refund, fact.never) == (None, None, "")
+    assert (fact.order_id, fact.refund, fact.why_never) == (None, None, "")
 
 
 def test_two_periods_of_one_subscription_are_two_facts() -> None:
@@ -71,7 +71,7 @@ def test_a_new_customer_is_a_fact_about_them() -> None:
     assert fact.subject == f"credits:customer:{sent['id']}"
     assert (fact.customer_id, fact.trigger) == (sent["id"], Trigger.CUSTOMER)
     assert fact.moment == datetime.fromisoformat(sent["created_at"])
-    assert (fact.product_id, fact.order_id, fact.refund, fact.never) == (None, None, None, "")
+    assert (fact.product_id, fact.order_id, fact.refund, fact.why_never) == (None, None, None, "")
 
 
 @pytest.mark.parametrize("name", REFUNDED)

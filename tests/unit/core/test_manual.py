@@ -15,7 +15,14 @@ from workers.core.delivery import Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.envelope import STORED_TYPES
 from workers.core.grants import grant_key, subject_of
-from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE, ManualGrant, ManualRevoke, read
+from workers.core.manual import (
+    MANUAL_GRANT,
+    MANUAL_PLANS,
+    MANUAL_REVOKE,
+    ManualGrant,
+    ManualRevoke,
+    read_request,
+)
 from workers.errors import UnreadablePayloadError
 
 KEY = f"credits:manual:beta:{CUSTOMER}:api_usage"
@@ -77,7 +84,9 @@ def test_another_amount_under_the_same_key_fails_when_it_is_run() -> None:
     shop.store.deliveries[delivery_id].body = asked(units=Decimal(6)).delivery()[2]
     outcome = shop.replay(delivery_id)[delivery_id]
     assert outcome.status is Status.FAILED
-    assert outcome.reason.startswith("this key already granted 5 api_usage at 2026-11-21T00:00:00Z; another")
+    assert outcome.reason.startswith(
+        "key beta already granted 5 api_usage at 2026-11-21T00:00:00Z; use another"
+    )
     assert shop.polar.balance(CUSTOMER) == 5
 
 
@@ -104,14 +113,14 @@ def test_a_grant_request_is_read_back_unchanged(
     customer: str, meter: str, reason: str, units: Decimal
 ) -> None:
     one = asked(customer=customer, meter=meter, reason=reason, units=units)
-    assert read(one.delivery()[2], ManualGrant) == one
+    assert read_request(one.delivery()[2], ManualGrant) == one
 
 
 @pytest.mark.parametrize("meter", [None, "api usage"])
 def test_a_revoke_request_is_read_back_unchanged(meter: str | None) -> None:
     one = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER, meter=meter)
     delivery_id, type_, body = one.delivery()
-    assert read(body, ManualRevoke) == one
+    assert read_request(body, ManualRevoke) == one
     assert (delivery_id, type_) == (f"revoke-{ORDER}" + (f":{meter}" if meter else ""), "manual.revoke")
 
 

@@ -73,7 +73,7 @@ def test_another_amount_by_the_same_key_is_a_problem() -> None:
     found, problems = see(request(), stands=claim(request(units="6")))
     assert found == []
     assert problems == [
-        f"many.csv:2: key beta: 6 api_usage was granted under it at {AT}; use another key for another amount"
+        f"many.csv:2: key beta already granted 6 api_usage at {AT}; use another key for another amount"
     ]
 
 

@@ -50,7 +50,7 @@ class TestAliases:
         lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
 
         assert problem("\n".join(lines)).endswith(
-            "with its aliases expanded the file has over 100,000 values"
+            "with its aliases expanded, the file has over 100,000 values"
         )
 
     def test_that_multiply_by_merging_are_refused(self) -> None:
@@ -58,7 +58,7 @@ class TestAliases:
         lines = ["a0: &a0 {x: 1}"]
         lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 9)]
 
-        assert "with its aliases expanded the file has over" in problem("\n".join(lines))
+        assert "with its aliases expanded, the file has over" in problem("\n".join(lines))
 
     def test_in_long_chains_are_refused(self) -> None:
         """A chain of aliases is nested too, although no single line is."""

@@ -147,7 +147,7 @@ class TestBetweenRules:
             assert [str(one) for one in parse(file_of(*rules)).warnings] == [
                 "rules.yaml:5:3: rules[1]: this rule begins less than an hour after rule 'begun' ends: "
                 "a renewal whose period begins just before the switch and whose order is created just after "
-                "could be credited by both; leave an hour (rule paid)"
+                "could be credited by both; leave an hour between them (rule paid)"
             ][:words]
 
     def test_are_named_by_their_lines_where_a_name_cannot_be_read(self) -> None:

@@ -129,12 +129,15 @@ class TestWarnings:
             (
                 "order.seats * 10",
                 "",
-                ["order.seats is null on many orders, and those would fail; write seats instead"],
+                ["order.seats is null on many orders, and their deliveries would fail; write seats instead"],
             ),
             (
                 "subscription.units",
                 "triggers: [subscription_cycle]",
-                ["subscription.units is null on many orders, and those would fail; write units instead"],
+                [
+                    "subscription.units is null on many orders, and their deliveries would fail; "
+                    "write units instead"
+                ],
             ),
             ("order.seats * 10", "when: order.seats != null", []),
             (

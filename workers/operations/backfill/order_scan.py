@@ -1,4 +1,4 @@
-"""PURE: finds which of Polar's orders were never credited, and plans each as its webhook would have been."""
+"""Finds which of Polar's orders were never credited, and plans each as its webhook would have been."""
 
 import json
 from collections import Counter
@@ -202,8 +202,8 @@ def _possible_shortfall(plan: Plan, standing: Standing) -> str:
 
 def _skip_reason(fact: Fact, rules: Rules, plan: Plan) -> str:
     """Return why an order earns no credit, in words that are the same for all orders of the kind."""
-    if fact.never:
-        return fact.never
+    if fact.why_never:
+        return fact.why_never
     if why_never(fact, rules):
         return "created before credit_from"
     closest = max((judge(rule, fact).obstacle or 0 for rule in rules.rules), default=0)

@@ -1,4 +1,4 @@
-"""PURE: finds the parts of a rule that depend on values which Polar's API shows only as of today.
+"""Finds the parts of a rule that depend on values which Polar's API shows only as of today.
 
 An order that is read later shows its subscription as it is now, and refunds since then have changed the
 order itself. The customer and the product are today's too, but they are not checked: a rule that reads

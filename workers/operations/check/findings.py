@@ -1,4 +1,4 @@
-"""PURE: checks Polar's meters and products against the rules."""
+"""Checks Polar's meters and products against the rules."""
 
 from collections.abc import Iterable, Iterator
 

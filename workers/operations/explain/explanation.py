@@ -1,4 +1,4 @@
-"""PURE: explains why a webhook led to the credits that it did, or to none."""
+"""Explains why a webhook led to the credits that it did, or to none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

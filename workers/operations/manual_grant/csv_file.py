@@ -1,4 +1,4 @@
-"""PURE: reads a CSV file of manual grants into requests, or into one line for each problem in it."""
+"""Reads a CSV file of manual grants: a request for each row, or one line for each problem."""
 
 import csv
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""PURE: previews manual grants, given which customers exist and what the ledger has."""
+"""Previews manual grants, given which customers exist and what the ledger has."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from config.wording import quoted
 from workers.core.claims import Claim, Standing
 from workers.core.customers import CustomerName, NameKind, NewCustomer
-from workers.core.grants import Grant
+from workers.core.manual import other_amount_text, used_key_text
 from workers.core.wording import plain, utc
 from workers.operations.manual_grant.request import GrantRequest
 
@@ -23,12 +23,12 @@ class GrantPreview:
 
     @property
     def is_done(self) -> bool:
-        """Return whether Polar has confirmed it already."""
+        """Return whether Polar has already confirmed the grant."""
         return self.claim is not None and not self.claim.unsettled
 
     @property
     def granted_to(self) -> str | None:
-        """Return the customer's id; an earlier claim decides it, whoever has the name today."""
+        """Return the customer's id. An earlier claim decides it, even if the name has another owner today."""
         return self.claim.grants[0].customer_id if self.claim else self.customer_id
 
     @property
@@ -95,13 +95,8 @@ def _hint(request: GrantRequest, *, create_missing: bool) -> str:
 def _conflicts(request: GrantRequest, claim: Claim, customer_id: str | None) -> Iterator[str]:
     """Yield why a key that was used before cannot be used for this request."""
     (grant,) = claim.grants
-    used = f"key {request.key}: {_credits(grant)} was granted under it at {utc(claim.claimed_at)}"
     if grant.units != request.units:
-        yield f"{used}; use another key for another amount"
+        yield other_amount_text(claim)
     elif customer_id not in {None, grant.customer_id}:
         owner = f"customer {grant.customer_id}, whose name then was {quoted(request.customer.text)}"
-        yield f"{used}, to {owner}; use another key"
-
-
-def _credits(grant: Grant) -> str:
-    return f"{plain(grant.units)} {grant.meter}"
+        yield f"{used_key_text(claim)}, to {owner}; use another key"

@@ -1,4 +1,4 @@
-"""PURE: reads a request for manual credits, from options or from a row of a file."""
+"""Reads a request for a manual grant, from options or from a row of a CSV file."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""PURE: compares our usage events at Polar with the ledger: what is missing there, what differs."""
+"""Compares our usage events at Polar with the ledger: what the ledger lacks, and what differs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""PURE: turns a comparison into ledger entries: facts that the ledger lacks, amounts that it has wrong."""
+"""Turns a comparison into ledger entries: facts that the ledger lacks, amounts that it has wrong."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
