@@ -103,8 +103,11 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ((), "name the customer by one of"),
-        (("--customer", CUSTOMER, "--email", "a@b"), "name the customer by one of"),
+        ((), "give one of --customer, --external-customer and --email"),
+        (
+            ("--customer", CUSTOMER, "--email", "a@b"),
+            "give one of --customer, --external-customer and --email",
+        ),
         (("--customer", "ada"), "is not a customer's id at Polar"),
     ],
 )
