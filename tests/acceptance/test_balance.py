@@ -77,7 +77,7 @@ def test_what_polar_does_not_have_yet_is_told_apart(desk: Desk) -> None:
 
 
 def test_who_has_nothing_anywhere_is_told_so(desk: Desk) -> None:
-    assert "has nothing at Polar" in desk.credits.run("balance", "--customer", CUSTOMER).stdout
+    assert "has no balance at Polar" in desk.credits.run("balance", "--customer", CUSTOMER).stdout
     assert desk.credits.json("balance", "--customer", CUSTOMER) == []
 
 
