@@ -1,4 +1,4 @@
-"""Reads the settings; no other module reads the environment. docs/operations/settings.md describes each."""
+"""The settings, which no other module reads from the environment. docs/operations/settings.md lists them."""
 
 import os
 import re

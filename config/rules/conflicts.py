@@ -12,8 +12,9 @@ _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 _RENEWAL = timedelta(hours=1)  # an order is created seconds, at worst minutes, after its period starts
 
-_BOTH = (Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD)  # the order and the period of one billing cycle
-_NO_ORDER = {
+# The order and the period of one billing cycle.
+_CYCLE_TRIGGERS = (Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD)
+_WHY_NOT_REFUNDABLE = {
     Trigger.PERIOD: "a period is not an order and is never refunded",
     Trigger.CUSTOMER: "a new customer has paid nothing that could be refunded",
 }
@@ -25,16 +26,16 @@ def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
         why = "that credit does not belong to a single order"
         yield "on_refund", f"`on_refund: revoke` cannot be combined with `once_per`: {why}"
     for trigger in Trigger:
-        if rule.revokes and trigger in rule.triggers and trigger in _NO_ORDER:
+        if rule.revokes and trigger in rule.triggers and trigger in _WHY_NOT_REFUNDABLE:
             subject = f"`on_refund: revoke` cannot be combined with the trigger {trigger}"
-            yield "on_refund", f"{subject}: {_NO_ORDER[trigger]}"
+            yield "on_refund", f"{subject}: {_WHY_NOT_REFUNDABLE[trigger]}"
     if rule.products is not None and Trigger.CUSTOMER in rule.triggers:
         why = "a new customer has bought no product; write a separate rule for it"
         yield "products", f"`products` cannot be combined with the trigger {Trigger.CUSTOMER}: {why}"
-    if rule.triggers.issuperset(_BOTH) and not rule.once_per_customer:
+    if rule.triggers.issuperset(_CYCLE_TRIGGERS) and not rule.once_per_customer:
         meters = joined(map(quoted, rule.grant))
         why = f"both could credit each billing cycle to {meters}; keep one of them"
-        yield "triggers", f"{' cannot be combined with '.join(_BOTH)}: {why}"
+        yield "triggers", f"{' cannot be combined with '.join(_CYCLE_TRIGGERS)}: {why}"
 
 
 def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
@@ -43,10 +44,10 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
     Two rules conflict if one credits billing cycles by their order and the other by their period, and both
     could credit one cycle to the same meter.
     """
-    earlier: dict[Trigger, list[tuple[Rule, Place]]] = {trigger: [] for trigger in _BOTH}
+    earlier: dict[Trigger, list[tuple[Rule, Place]]] = {trigger: [] for trigger in _CYCLE_TRIGGERS}
     for rule, place in placed:
         reported: set[str] = set()  # one message for each meter is enough
-        for mine, theirs in (_BOTH, _BOTH[::-1]):
+        for mine, theirs in (_CYCLE_TRIGGERS, _CYCLE_TRIGGERS[::-1]):
             for other, other_place in earlier[theirs] if _credits(rule, mine) else ():
                 meters = [meter for meter in rule.grant if meter in other.grant and meter not in reported]
                 if meters and _share_products(rule, other) and _share_time(rule, other):
@@ -54,7 +55,7 @@ def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Pl
                     first = f"{_named(other)} on line {other_place.line} credits {theirs}"
                     second = f"this rule credits {mine}{_default_note(rule, mine)}"
                     yield place, f"{first}{_default_note(other, theirs)}, {second}: {_double_credit(meters)}"
-        for trigger in () if rule.once_per_customer else rule.triggers.intersection(_BOTH):
+        for trigger in () if rule.once_per_customer else rule.triggers.intersection(_CYCLE_TRIGGERS):
             earlier[trigger].append((rule, place))
 
 

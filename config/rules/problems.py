@@ -27,7 +27,7 @@ class Place:
 class Problem:
     """One mistake in a file; ``str()`` is the line that a user reads.
 
-    ``rule`` names the rule that contains it; empty outside of rules, or if the name cannot be read.
+    ``rule`` names the rule with the mistake; empty outside of rules, or if the name cannot be read.
     """
 
     file: str

@@ -106,4 +106,4 @@ class TakeBack:
     before: Taken
     after: Taken
     computed_from: tuple[Grant, ...] = ()
-    """The grants it is computed from. If a rebuild has since corrected them, the ledger rejects it."""
+    """The grants behind the take-back. If a rebuild has since corrected them, the ledger writes nothing."""

@@ -30,7 +30,7 @@ class CustomerName(NamedTuple):
 
 
 class NewCustomer(NamedTuple):
-    """A customer to create at Polar, if Polar has none with the given name."""
+    """The customer to create if Polar has none by the requested ``CustomerName``."""
 
     email: str
     name: str | None

@@ -67,7 +67,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a delivery ended, or that it still waits and is due again in ``after_seconds``."""
+    """How a delivery ended. If its status is ``waiting``, it is due again in ``after_seconds``."""
 
     delivery_id: str
     attempt: int

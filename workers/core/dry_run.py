@@ -35,7 +35,7 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
 
 
 def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
-    """Return the standing as if the plan were claimed: a refund from before is then taken back at once."""
+    """Return the standing as if the plan were claimed: an earlier refund is then taken back at once."""
     grants = tuple(grant for grant in plan.grants if grant.subject == plan.subject)
     if standing.own is not None or not grants:
         return standing

@@ -144,7 +144,7 @@ def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
 
 
 def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
-    """Return whether rules name products, but none of them this one: an id may be mistyped."""
+    """Return whether rules name products, but none names this one: an id may be mistyped."""
     named = [one.rule.products for one in verdicts if one.rule.products is not None]
     return bool(named) and not any(fact.product_id in products for products in named)
 

@@ -26,7 +26,7 @@ def refund_of(order: Order) -> Refund | None:
 
 
 def refunded_units(grant: Grant, share: Fraction) -> Iterator[tuple[str, Decimal]]:
-    """Yield each rule with the credits that a refund of ``share`` takes: rounded down, all if it is 1."""
+    """Yield each rule with the credits that ``share`` takes from it: rounded down, but all at share 1."""
     revocable = [part for part in grant.parts if part.revocable]
     exponent = _exponent([part.units for part in revocable])
     for part in revocable:

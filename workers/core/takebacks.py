@@ -1,4 +1,4 @@
-"""Decides which credits of an order are taken back: a refund's share, or by hand all that are left."""
+"""Decides how many of an order's credits are taken back: a refund's share, or by hand all that are left."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ def refund_take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
 
 
 def is_refund_incomplete(standing: Standing) -> bool:
-    """Return whether the last refund took less than its share. It cannot take more: its key is used."""
+    """Return whether the last refund took less than its share. Its key is used, so no more can follow."""
     return _is_refund_taken(standing) and _refund_due(standing, "") is not None
 
 
@@ -60,7 +60,7 @@ def _refund_due(standing: Standing, delivery_id: str) -> TakeBack | None:
 
 
 def _taken_after(taken: Taken, grant: Grant, share: Fraction) -> dict[str, Decimal]:
-    """Return the new totals by rule. None is lower than before, because a person may have taken more."""
+    """Return the new totals by rule. No total is lower than before, because a person may have taken more."""
     before = dict(taken.get(grant.meter, {}))
     targets = {rule: max(units, before.get(rule, units)) for rule, units in refunded_units(grant, share)}
     return before | targets

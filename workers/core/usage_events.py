@@ -77,7 +77,7 @@ class _NotOursError(Exception):
 
 
 def is_marked_ours(row: Row) -> bool:
-    """Return whether an event has our ``granted_by``: a server that ignores our filter lists all events."""
+    """Return whether an event has our ``granted_by``. A server may ignore our filter and list all events."""
     metadata = row.get("metadata")
     return isinstance(metadata, dict) and metadata.get("granted_by") == GRANTED_BY
 
