@@ -62,7 +62,7 @@ def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -
 
 
 def polar_for(settings: Settings, tally: Tally | None = None, timings: Timings = DEFAULT_TIMINGS) -> Polar:
-    """Return a client for the Polar that the settings mean; ConfigError without a token."""
+    """Return a client for the Polar that the settings name; ConfigError without a token."""
     count = partial((tally or Tally()).add, counts.POLAR_REQUESTS)
     return Polar(url=settings.polar_url, token=settings.require_token(), count=count, timings=timings)
 
@@ -82,7 +82,7 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
 def reconciler_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Reconciler:
     """Return a reconciler; ConfigError without an interval or a token."""
     if settings.reconcile_every is None:
-        raise ConfigError("CREDITS_RECONCILE_EVERY is not set: write how often, as in 6h")
+        raise ConfigError("CREDITS_RECONCILE_EVERY is not set: set how often to run, such as 6h")
     connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
     rulebook = Rulebook(settings.rules_path)
     stores = stores_in(connection, settings, timings)

@@ -1,4 +1,4 @@
-"""How long the service waits and how much it takes at once: one value, passed to the parts that need it."""
+"""How long the service waits and how much it does at once: one value, passed to the parts that need it."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Timings:
     # After this, a round starts no further request, so that its last one ends within the lease.
     round_seconds: float = 10.0
 
-    # Far below the 4,681 (divided by the number of matching meters) at which Polar fails, and quick there.
+    # Far below the 4,681 (divided by the number of matching meters) at which Polar fails, and still fast.
     events_per_request: int = 500
 
     # Polar takes half a second for a thousand events; an answer that takes longer than this never comes.
@@ -51,7 +51,7 @@ class Timings:
     first_redis_wait_seconds: float = 0.2
     longest_redis_wait_seconds: float = 3.0
 
-    # How long a due delivery may lie if its drain job is lost. A tick costs a round trip or two. RQ waits
+    # How long a due delivery may wait if its drain job is lost. A tick costs a round trip or two. RQ waits
     # for whole seconds.
     tick_seconds: int = 2
 

@@ -96,7 +96,7 @@ def test_our_share_grows_back_step_by_step(redis: Redis) -> None:
     let_pause_end(redis)
     bursts = []
     for minutes in (15, 10, 5, 0):
-        redis.pexpire(keys.THRIFT, minutes * 60_000)
+        redis.pexpire(keys.REDUCED_SHARE, minutes * 60_000)
         bursts.append(burst(redis, throttle))
     assert bursts == [2, 4, 8, 16]
 

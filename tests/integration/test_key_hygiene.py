@@ -76,7 +76,7 @@ KNOWN = {
     r"credits:outage": SOME_DAY,
     r"credits:probe": SOME_DAY,
     r"credits:budget": SOME_DAY,
-    r"credits:thrift": SOME_DAY,
+    r"credits:reduced": SOME_DAY,
     r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
     rf"credits:about:{UUID}": SOME_DAY,  # in this story; for ever where one failed that claimed nothing
     rf"credits:order:{UUID}": NEVER,

@@ -70,10 +70,10 @@ def let_leases_end(redis: Redis) -> None:
 
 def let_pause_end(redis: Redis) -> None:
     """End the pause of Polar; the careful time after it goes on for as long as it would have."""
-    left, thrift = max(0, redis.pttl(keys.PAUSE)), redis.pttl(keys.THRIFT)
+    left, reduced = max(0, redis.pttl(keys.PAUSE)), redis.pttl(keys.REDUCED_SHARE)
     redis.delete(keys.PAUSE)
-    if thrift > left:
-        redis.set(keys.THRIFT, 0, px=thrift - left)
+    if reduced > left:
+        redis.set(keys.REDUCED_SHARE, 0, px=reduced - left)
 
 
 def ids_of(leased: Sequence[Leased]) -> list[str]:

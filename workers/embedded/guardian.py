@@ -24,10 +24,10 @@ from workers.embedded.server import (
     socket_path,
 )
 
-_STOP_SECONDS = 10  # to flush takes milliseconds; a server that hangs is killed
+_STOP_SECONDS = 10  # flushing takes milliseconds; a server that hangs is killed
 _WATCH_SECONDS = 0.25  # how late the guardian notices that the server or the last user has ended
 _SHORT_LIFE_SECONDS = 10  # a server that dies sooner has failed to start
-_MOST_DEATHS_IN_A_ROW = 5  # soon after a start: the next would be the same
+_MOST_DEATHS_IN_A_ROW = 5  # each soon after its start: another start would fail too
 _PRIVATE = ["--port", "0", "--unixsocketperm", "600"]
 _DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
 
@@ -123,14 +123,13 @@ def _main(folder: str, guardian_lock: str, executable: str) -> None:
     """Become the guardian, in a process that its starter need not wait for."""
     if os.fork():
         os._exit(0)
-    # Service managers stop all processes at once, but users that drain still need Redis.
+    # Service managers stop all processes at once, but users that are still draining need Redis.
     signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which the server would inherit
     try:
         _guard(Path(folder), int(guardian_lock), executable)
     except EmbeddedError as error:
-        os.write(
-            int(guardian_lock), b"gave up"
-        )  # tells users that it did not die, and that another would not help
+        # Tells users that the guardian did not die, and that another one would not help.
+        os.write(int(guardian_lock), b"gave up")
         sys.exit(f"guardian: {error}")
 
 

@@ -44,7 +44,7 @@ _LOG_BYTES = 1_000_000  # enough for months of restarts; a longer log is emptied
 _SOCKET_BYTES = 100
 _SHORT_PARENT = Path("/tmp")  # noqa: S108 - our folder there is private, and checked to be ours
 
-_RESPAWN_SECONDS = 5  # the least time between two guardians, if one after another dies
+_RESPAWN_SECONDS = 5  # the least time between two guardians, if they die one after another
 _PASSED_ON = ("PATH", "HOME", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
 
 
@@ -53,7 +53,7 @@ class EmbeddedError(ConfigError):
 
 
 class EmbeddedRedis:
-    """A user of the Redis of a data folder: the server runs while any process has one."""
+    """One user of a data folder's Redis. The server runs while it has a user in any process."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.resolve()
@@ -64,7 +64,7 @@ class EmbeddedRedis:
         self.url = f"unix://{quote(str(self._socket))}"
 
     def __enter__(self) -> Self:
-        """Return when the server answers; EmbeddedError with the end of its log if it does not in 30 s."""
+        """Return when the server answers; EmbeddedError with the end of its log after 30 s."""
         deadline = time.monotonic() + _START_SECONDS
         try:
             _make_private(self._folder)
@@ -133,7 +133,7 @@ class EmbeddedRedis:
             if lock.enter_context(locked(self._folder / USERS, fcntl.LOCK_SH)) is not None:
                 return lock
             lock.close()
-            self._require(time.monotonic() < deadline, "the one before it does not end")
+            self._require(time.monotonic() < deadline, "the previous server does not end")
             time.sleep(POLL_SECONDS)
 
     def _await_server(self, deadline: float) -> None:

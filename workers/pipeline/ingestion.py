@@ -14,12 +14,12 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 Send = Callable[[Sequence[Mapping[str, Any]]], None]
 
-# When this many single events got a 500 and Polar accepted no event at all, Polar is at fault, not they.
+# When this many single events got a 500 and Polar accepted no event at all, the fault is Polar's.
 _MAX_SUSPECTS = 3
 
 
 class Ingestion:
-    """Sends the grants of one lease. It ends: every answer but a pause leaves less to send."""
+    """Sends the grants of one lease. It always ends: every answer but a pause leaves less to send."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Ingestion:
         self._timings = timings
         self._has_sent = False
         self._result = IngestionResult()
-        # Single events that got a 500. Whether they or Polar are to blame shows when others were sent.
+        # Single events that got a 500. Whether they or Polar are to blame shows only when others were sent.
         self._suspects: list[tuple[Grant, PolarError]] = []
 
     def run(self, grants: Sequence[Grant], *, leased_at: float) -> IngestionResult:

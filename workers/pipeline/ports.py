@@ -24,7 +24,7 @@ class Ledger(Protocol):
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Claim each (delivery id, plan); return one Standing a plan.
+        """Claim each (delivery id, plan); return one Standing for each plan.
 
         ``attempts`` maps delivery ids to attempts: a plan whose lease has been lost is not claimed.
         """

@@ -1,4 +1,4 @@
-"""Pure: decides what to do about an error of Polar's: outages pause all workers, bad content fails alone."""
+"""Pure: decides what an error of Polar's leads to. An outage pauses all workers, bad content fails alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def decide(error: PolarError, given: Circumstances, timings: Timings = DEFAULT_T
 
 
 def pause_seconds(outages: int, jitter: float, timings: Timings = DEFAULT_TIMINGS) -> float:
-    """Return the length of a pause: it doubles with each one in a row; jitter takes off up to half."""
+    """Return the length of a pause: it doubles with each pause in a row; jitter takes off up to half."""
     doubled: float = timings.first_pause_seconds * 2 ** min(outages, 16)
     longest = min(doubled, timings.longest_pause_seconds)
     return longest * (1 - jitter / 2)

@@ -1,6 +1,6 @@
 """Runs a worker until a stop signal, through every outage of Redis.
 
-RQ's own loop ends when Redis goes away, or waits for up to a minute and is no longer registered then. This
+RQ's own loop ends when Redis goes away, or waits for up to a minute, after which RQ has forgotten it. This
 loop waits a few seconds at most, connects again (the name may resolve to another server by then), and
 registers under the same name, so that no dead workers pile up in RQ's list.
 """
@@ -96,7 +96,7 @@ def _next_job(worker: GrantWorker, wait_seconds: int | None) -> tuple[Job, Queue
 
 
 class _StopSignal:
-    """SIGTERM and SIGINT. While we wait for a job they stop us at once, else after the job."""
+    """SIGTERM and SIGINT. They stop us at once while we wait for a job, else after the job."""
 
     def __init__(self) -> None:
         self.received = False

@@ -28,7 +28,7 @@ _CALLBACK_FIELDS = ("success_callback_name", "failure_callback_name", "stopped_c
 
 
 class GrantWorker(SimpleWorker):
-    """RQ's in-process worker with a tick. RQ's usual worker forks, which costs a hundred times our job."""
+    """RQ's in-process worker with a tick. RQ's usual worker forks: that takes a hundred times our job."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class GrantWorker(SimpleWorker):
             self._next_tick = time.monotonic() + self._tick_seconds
 
     def has_more(self) -> bool:
-        """Return whether something is still due after a burst, such as after a job that could not be run."""
+        """Return whether something is still due after a burst, for example because a job could not be run."""
         self.tick()
         return self.queues[0].count > 0
 

@@ -64,7 +64,7 @@ class Polar:
 
     def check_token(self) -> None:
         """Raise PolarError if the token may not ingest; ingests nothing."""
-        # Polar accepts an empty batch. A server that refuses it has accepted the token before.
+        # Polar accepts an empty batch. A server that refuses the batch has already accepted the token.
         with suppress(PolarRefusedError):
             self.ingest([])
 
@@ -123,7 +123,7 @@ class Polar:
         return None if found is None else _customer(found)
 
     def customers_by_email(self, email: str) -> list[Row]:
-        """Return the customers with this address, in any case; Polar has at most one.
+        """Return the customers with this address, upper or lower case; Polar has at most one.
 
         Source: ``GET /v1/customers/``.
         """
@@ -166,7 +166,7 @@ class Polar:
 
 
 class _DeadlineStream(httpx.SyncByteStream):
-    """A response body with a deadline for all of it; httpx's read timeout starts again at each chunk."""
+    """A response body with one deadline for the whole; httpx's read timeout starts again at each chunk."""
 
     def __init__(self, stream: httpx.SyncByteStream, deadline: float, seconds: float) -> None:
         self._stream = stream

@@ -30,7 +30,7 @@ class Match:
 def closest_matches(wanted: Meter, meters: Iterable[PolarMeter]) -> list[Match]:
     """Return the meters that fit the rules best; none if no filter looks for the name."""
     matches = [_match(wanted, meter) for meter in meters]
-    # A filter without a name accepts every event. Such a meter is meant only if everything else fits.
+    # A filter without a name accepts every name. Such a meter is meant only if everything else fits.
     meant = [one for one in matches if _looks_for(wanted, one.meter) or one.distance == (0, 0)]
     nearest = min((one.distance for one in meant), default=None)
     return [one for one in meant if one.distance == nearest]
@@ -56,15 +56,15 @@ def _match(wanted: Meter, meter: PolarMeter) -> Match:
 
 
 def _faults(wanted: Meter, meter: PolarMeter) -> Iterator[str]:
-    make = f"make one that sums {quoted(wanted.property)}"
+    make = f"make a meter that sums {quoted(wanted.property)}"
     found = meter.aggregation
     if found.func != "sum":
         yield f"aggregates by {found.func}, and only a sum can hold credit: {make}"
     elif found.property != wanted.property:
         found_property = quoted(str(found.property))
-        yield f"sums {found_property} and not {quoted(wanted.property)}: {make}, or say so in the rules"
+        yield f"sums {found_property} and not {quoted(wanted.property)}: {make}, or change the rules"
     if meter.archived_at is not None:
-        yield "is archived: take it out of the archive"
+        yield "is archived: unarchive it"
 
 
 def _doubts(wanted: Meter, node: Filter) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _doubts(wanted: Meter, node: Filter) -> Iterator[str]:
     ours = ", ".join([wanted.property, *RESERVED_PROPERTIES])
     yield (
         f"filters by more than the name ({unmet}), and our events may not pass: they have only the name and "
-        f"{ours}; make one that filters by the name alone"
+        f"{ours}; make a meter that filters by the name alone"
     )
 
 

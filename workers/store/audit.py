@@ -24,7 +24,7 @@ class Audit:
         self._list_facts = redis.register_script(load_script("list_customer_facts"))
 
     def newest(self, *, since: datetime | None = None) -> Iterator[Entry]:
-        """Yield the grants that Polar has accepted since then, newest first.
+        """Yield the grants that Polar accepted at ``since`` or later, newest first.
 
         Restored grants are listed where `rebuild` added them to the audit trail, with their own times.
         """
@@ -45,7 +45,7 @@ class Audit:
     def of_customer(self, customer_id: str) -> list[Entry]:
         """Return all grants and take-backs of a customer, newest first.
 
-        A take-back is found by its order, however old that is: so all facts of the customer are read.
+        A take-back is found only by its order, which may be old. So all facts of the customer are read.
         """
         return _newest_first(entries_of(self._claims_of(customer_id)))
 

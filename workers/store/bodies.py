@@ -38,7 +38,7 @@ def _inflated(stored: bytes) -> bytes:
     # A damaged body must not stop the worker: it is returned as it is, and fails because it is no event.
     inflate = zlib.decompressobj(_WINDOW_BITS, _dictionary())
     try:
-        body = inflate.decompress(stored[1:], MOST_BYTES + 1)  # with room for one more, the end is noticed
+        body = inflate.decompress(stored[1:], MOST_BYTES + 1)  # zlib sees the end only if there is room left
     except zlib.error:
         return stored
     return body if inflate.eof else stored

@@ -8,7 +8,8 @@ from config.errors import ConfigError
 from workers.store.intake import Intake
 from workers.timings import DEFAULT_TIMINGS
 
-# In a burst, requests wait for one of these. More would not help: Redis runs one command at a time.
+# In a burst, requests wait for a free connection. More connections would not help: Redis runs one command
+# at a time.
 _CONNECTIONS = 50
 
 

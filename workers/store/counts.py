@@ -1,6 +1,6 @@
 """Counts what happened: each process keeps its counts until it can add them to those in Redis.
 
-What a script does, the script itself counts, in the same step; both use the names below. A field of
+A script counts in the same step what it does itself. Processes and scripts use the names below. A field of
 ``keys.COUNTS`` is a name and its labels, separated by spaces. To add a metric, add its name here and describe
 it in ``workers.monitoring.metrics``.
 """
@@ -46,7 +46,7 @@ BOUNDS = ("0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "3600"
 
 
 class Tally:
-    """Counts that are not in Redis yet. Threads share it, for a worker asks Polar while it settles."""
+    """Counts that are not in Redis yet. Threads share one tally: a worker asks Polar while it settles."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

@@ -91,7 +91,7 @@ class DeliveryStore:
     def newest(
         self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None
     ) -> Iterator[Delivery]:
-        """Yield the deliveries of these statuses received since then, newest first, reading page by page."""
+        """Yield the deliveries with these statuses, received at ``since`` or later, newest first."""
         oldest = "-inf" if since is None else str(milliseconds_of(since))
         pages = [self._ids(status, oldest) for status in statuses]
         ids = merge(*pages, key=lambda row: row[1], reverse=True)
@@ -153,7 +153,7 @@ def _delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
 
 
 def _reason(fields: Mapping[bytes, bytes]) -> str:
-    """Return the reason, which a script has cut into pieces of bytes, maybe within a character."""
+    """Return the reason, which a script has cut into pieces, maybe in the middle of a character."""
     names = chain([b"reason"], (b"reason:%d" % number for number in count(2)))
     return b"".join(fields[name] for name in takewhile(fields.__contains__, names)).decode()
 

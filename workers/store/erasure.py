@@ -23,7 +23,7 @@ class Erasure:
         self._erase = redis.register_script(load_script("erase"))
 
     def listed_about(self, customer_id: str) -> set[str]:
-        """Return the ids of the settled deliveries about a customer that no ledger entry names."""
+        """Return the ids of the settled deliveries about a customer, except those that the ledger names."""
         listed = cast(list[bytes], self._redis.zrange(keys.about(customer_id), 0, -1))
         return {delivery_id.decode() for delivery_id in listed}
 
@@ -41,7 +41,7 @@ class Erasure:
                 return ""
             self._await_rewrite()  # a rewrite that began earlier may still contain what was erased
             self._redis.bgrewriteaof()
-            # An embedded server may end with this command, and would then never finish its rewrite.
+            # An embedded server may stop when this command ends, and would then never finish its rewrite.
             if not self._await_rewrite():
                 return "it is still being rewritten"
         except ResponseError as error:

@@ -71,7 +71,7 @@ class Intake:
 
     async def accept(self, delivery: RawDelivery) -> Disposition:
         """Store and queue ``delivery``; StoreUnavailableError if Redis did not confirm it."""
-        # A body that is no event is stored too: it ends as failed, where operators see it.
+        # A body that is not an event is stored too: it ends as failed, where operators see it.
         type_ = peek_type(delivery.body) or ""
         if type_ and type_ not in STORED_TYPES:
             return Disposition.IGNORED
@@ -88,7 +88,7 @@ class Intake:
             try:
                 dispositions = await self._store_batch(batch)
             except (RedisError, OSError) as error:
-                # Those behind it would wait for another timeout, and Polar waits only 10 s.
+                # The deliveries behind this batch would wait for another timeout, and Polar waits only 10 s.
                 _refuse([*batch, *self._waiting], StoreUnavailableError(describe_redis_error(error)))
                 self._waiting.clear()
                 await self._leave_replica(error)

@@ -17,9 +17,9 @@ OUTAGE = "credits:outage"
 # A string: when our whole share of Polar's rate limit is there again (ms). Expires at that time.
 BUDGET = "credits:budget"
 
-# A string, written after a 429: our share is reduced while it exists, halved for each five minutes that it
-# still lives. Expires after at most fifteen minutes.
-THRIFT = "credits:thrift"
+# A string, written after a 429: while it exists, our share is halved once for every five minutes that it has
+# left to live. Expires fifteen minutes after the pause that follows the 429, or sooner.
+REDUCED_SHARE = "credits:reduced"
 
 # A string: held by the one worker that asks Polar first after a pause. Expires with that worker's lease.
 PROBE = "credits:probe"
@@ -73,9 +73,10 @@ def body(delivery_id: str) -> str:
 
 
 def about(id_: str) -> str:
-    """Return the key of the settled deliveries about an order or a customer that no ledger entry names.
+    """Return the key of the settled deliveries about an order or a customer.
 
-    A sorted set, scored by when each delivery expires (ms; inf if it failed). Expires with the last of them.
+    Deliveries that the ledger names are left out. A sorted set, scored by when each delivery expires (ms; inf
+    if it failed). Expires with the last of them.
     """
     return ABOUT + id_
 

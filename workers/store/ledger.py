@@ -37,15 +37,16 @@ class Ledger:
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
-        """Freeze each (delivery id, plan) unless its fact is frozen; return what the ledger has then.
+        """Freeze each plan unless its fact is frozen; return what the ledger has then.
 
-        A plan without grants freezes nothing: it only notes its refund. Neither does the plan of a delivery
-        whose number in ``attempts`` is not its latest attempt: another worker has the delivery by now.
+        ``plans`` are pairs of a delivery's id and its plan. A plan without grants freezes nothing: it only
+        notes its refund. Neither does the plan of a delivery whose number in ``attempts`` is not its latest
+        attempt: another worker has the delivery by now.
         """
         known = attempts or {}
         rows = [claim_row(delivery_id, plan, known.get(delivery_id)) for delivery_id, plan in plans]
         return [
-            # For a plan frozen just now the script returns only the time: to read it back was slowest.
+            # For a plan frozen just now the script returns only the time: reading it back took longest.
             frozen_standing(delivery_id, plan, found)
             if isinstance(found, bytes)
             else read_standing(plan.subject, found)
@@ -74,7 +75,7 @@ class Ledger:
         return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
     def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze take-backs, but for those that were computed from an older state of the ledger."""
+        """Freeze take-backs, except those that were computed from an older state of the ledger."""
         self._take_back(keys=[], args=[json.dumps([take_back_row(one) for one in claims])])
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:

@@ -2,7 +2,7 @@
 
 A hash with a field or a value of more than 64 bytes takes Redis about six times the memory. So texts are
 short, and repeat nothing that the key or another field says. The field ``grant:api_usage`` is
-``pack=10 first=50:revoke``: the credits that each rule gives, marked where a refund takes them back.
+``pack=10 first=50:revoke``: the credits that each rule gives. ``:revoke`` says that a refund takes them back.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ GRANT, TAKEN = "grant:", "taken:"
 _SETTLED, _PROPERTY = "settled:", "property:"
 _REASON = "reason"
 _REVOKE = ":revoke"
-_USUAL_PROPERTY = "units"  # is not written. The default in the rules may change, this one may not.
+_USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
 Other = tuple[bytes, Sequence[bytes], int]
 """Another subject, its hash, and whether it is linked, as ``claim.lua`` returns them."""

@@ -124,7 +124,7 @@ def _changes(one: TakeBack) -> list[Row]:
         }
         for meter in {**one.before, **one.after}
     ]
-    for grant in one.computed_from:  # these do not change: the take-back is a share of what they are
+    for grant in one.computed_from:  # unchanged: the take-back is a share of these grants
         text = grant_text(grant)
         changes.append({"field": GRANT + grant.meter, "before": text, "after": text})
     return changes

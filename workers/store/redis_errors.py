@@ -26,11 +26,11 @@ _NEARLY_FULL = 0.9  # leaves time to act before it refuses writes
 
 _READ_ONLY = "it is a read-only replica, so it takes no writes (point REDIS_URL at the primary)"
 _FULL = "its memory is full, so it takes no writes (raise maxmemory, or see what fills it)"
-_CLUSTER = "it is a cluster, whose nodes share the keys out (use a server without cluster mode)"
+_CLUSTER = "it is a cluster, which spreads the keys over its nodes (use a server without cluster mode)"
 _GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
 
-# By a text anywhere in the error: in a pipeline, or in a script before Redis 7, the text does not come first.
+# The text may be anywhere in the error: in a pipeline, or in a script before Redis 7, it does not come first.
 _BY_MARK = {
     "MISCONF": "it cannot write to its disk, so it takes no writes (make room; its log says more)",
     "UNBLOCKED": "it is no longer the primary (wait for the fail-over, or point REDIS_URL at the new one)",
@@ -106,7 +106,7 @@ def _without_aof(info: Mapping[str, Any], settings: Mapping[str, str]) -> str:
     elif info.get("rdb_last_bgsave_status", "ok") != "ok":
         loses = "and its last snapshot failed: a restart loses what was accepted since the one before"
     else:
-        loses = "so a restart loses what was accepted since the last snapshot, minutes or hours"
+        loses = "so a restart loses what was accepted since the last snapshot, minutes or hours ago"
     return f"appendonly is off, {loses} (set appendonly yes)"
 
 

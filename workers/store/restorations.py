@@ -24,7 +24,7 @@ class RestorationStore:
         self._extend_audit = redis.register_script(load_script("extend_audit"))
 
     def correct(self, corrections: Sequence[Correction]) -> list[bool]:
-        """Replace the ledger's amounts by Polar's; return for each fact whether it was unchanged until then.
+        """Replace the ledger's amounts with Polar's; return for each fact whether it was done.
 
         A fact that has changed since it was read is left as it is.
         """

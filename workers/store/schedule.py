@@ -1,4 +1,4 @@
-"""When the reconciler runs: one round at a time, on one host of all."""
+"""When the reconciler runs: one round at a time, on one host only."""
 
 from datetime import timedelta
 
@@ -16,13 +16,13 @@ class ReconcileSchedule:
         self._tally = tally
 
     def begin(self, *, at_most: timedelta) -> bool:
-        """Begin a round; return False if none is due. If this host dies, it ends after ``at_most``."""
+        """Begin a round; return False if none is due. If this host dies, the round ends after ``at_most``."""
         return bool(self._redis.set(keys.RECONCILED, 1, nx=True, px=at_most))
 
     def end(self, *, next_in: timedelta) -> None:
         """Set when the next round is due, and write what this one has counted to Redis."""
         self._redis.pexpire(keys.RECONCILED, next_in)
-        with self._tally.flush() as counts:  # a round that finds nothing has no settlement to write them
+        with self._tally.flush() as counts:  # a round that finds nothing has no settlement that writes them
             add_counts(self._redis, counts)
 
     def reconnect(self) -> None:

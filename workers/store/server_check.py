@@ -1,4 +1,4 @@
-"""Checks a Redis server: does it take writes, does it keep them, and does it permit what we need?"""
+"""Checks that a Redis server takes writes, keeps them, and permits the commands that we need."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -26,7 +26,7 @@ _PREFIXES = ("credits:", "rq:")
 
 
 def redis_findings(redis: Redis) -> list[Finding]:
-    """Return the problems of a server as errors and warnings; a server that is away is one error."""
+    """Return the problems of a server as errors and warnings; a server that does not answer is one error."""
     try:
         return list(_findings(redis))
     except (RedisError, OSError) as error:
@@ -63,7 +63,7 @@ def _info(redis: Redis) -> dict[str, object] | None:
 
 
 def _settings(redis: Redis) -> dict[str, str]:
-    """Return settings that INFO does not show; none if the server, run by a provider, hides them."""
+    """Return the settings that INFO does not show; none if the server's provider hides them."""
     try:
         return {
             name: value
@@ -75,7 +75,7 @@ def _settings(redis: Redis) -> dict[str, str]:
 
 
 def _missing_permissions(redis: Redis) -> Iterator[str]:
-    """Yield all that our user may not do, at once: in use, the errors would come one after another."""
+    """Yield everything that our user may not do. In use, the errors would come one by one."""
     ask = redis.register_script(load_script("permissions"))
     denied = {prefix: _names(ask(args=[prefix, *COMMANDS])) for prefix in _PREFIXES}
     closed = [prefix for prefix in _PREFIXES if set(denied[prefix]) >= _ON_KEYS]

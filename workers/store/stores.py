@@ -27,7 +27,7 @@ class Stores:
 
 @contextmanager
 def redis_server(settings: Settings) -> Iterator[str]:
-    """Yield the URL of the operator's Redis if one is set, else of the embedded one, which runs meanwhile."""
+    """Yield the URL of the operator's Redis if one is set, else of the embedded one, running meanwhile."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
         return

@@ -1,4 +1,4 @@
-"""When Polar may be asked: the pause that all workers keep, and our share of Polar's rate limit."""
+"""When Polar may be asked: the pause that all workers observe, and our share of Polar's rate limit."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from workers.core.pauses import PauseCause
 from workers.store import keys
 from workers.store.scripts import load_script, moment_of
 
-_SHARE_KEYS = (keys.BUDGET, keys.PAUSE, keys.THRIFT)
+_SHARE_KEYS = (keys.BUDGET, keys.PAUSE, keys.REDUCED_SHARE)
 _SHARE_USED_UP = "our share of Polar's rate limit is used up"
 
 
@@ -25,7 +25,7 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outage:
-    """Pauses in a row: since when, and the reason of the last one."""
+    """Pauses in a row: when they began, and the reason for the last one."""
 
     reason: str
     since: datetime
@@ -36,7 +36,7 @@ class Throttle:
     """The pause and the rate limit in Redis, which all workers on all hosts share."""
 
     def __init__(self, redis: Redis, *, requests_per_minute: int = 300) -> None:
-        # Half of the share may be used at once, the other half comes evenly over the minute: so no minute has
+        # Half of the share may be used at once. The other half comes evenly over the minute. So no minute has
         # more requests than the share.
         self._burst = requests_per_minute // 2
         self._interval_ms = 60_000 / (requests_per_minute - self._burst)
@@ -62,14 +62,14 @@ class Throttle:
         return timedelta(milliseconds=self._background_request(keys=_SHARE_KEYS, args=args))
 
     def pause(self, seconds: float, reason: str, cause: PauseCause = PauseCause.UNAVAILABLE) -> None:
-        """Make every worker wait because Polar accepts no events; a longer pause stays in force.
+        """Make every worker wait because Polar accepts no events; if a longer pause is in force, it stays.
 
         If the cause is Polar's rate limit, our share of it is reduced for a while: others spend it too.
         """
         self._start_pause(seconds, reason, cause, is_outage=True)
 
     def pause_for_rate_limit(self, seconds: float, reason: str) -> None:
-        """Make every worker wait because a reading request met Polar's rate limit: that is no outage."""
+        """Make every worker wait because a request that reads met Polar's rate limit; this is no outage."""
         self._start_pause(seconds, reason, PauseCause.RATE_LIMITED, is_outage=False)
 
     def release_probe(self) -> None:
@@ -100,10 +100,10 @@ class Throttle:
 
     def reduced_for(self) -> timedelta:
         """Return how much longer our share is reduced after a 429."""
-        return timedelta(milliseconds=max(0, self._redis.pttl(keys.THRIFT)))
+        return timedelta(milliseconds=max(0, self._redis.pttl(keys.REDUCED_SHARE)))
 
     def _start_pause(self, seconds: float, reason: str, cause: PauseCause, *, is_outage: bool) -> None:
         self._pause_script(
-            keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.THRIFT],
+            keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.REDUCED_SHARE],
             args=[max(1, round(seconds * 1000)), reason, cause, int(is_outage)],
         )

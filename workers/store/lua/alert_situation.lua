@@ -1,6 +1,6 @@
 -- Returns, as JSON, the situation from which the alerter decides what to report; a value that is unknown is left out.
--- Also counts failed deliveries in `parked`, which only grows: some of those that failed since the last alert may be
--- dismissed or replayed by now. It is one step, so that workers that run it at the same time count no failure twice.
+-- Also adds new failures to the count `parked`. It never falls, because some of the deliveries that failed since the
+-- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
 local alerts, watch, failed_list, waiting_list, outage, audit = unpack(KEYS, 1, 6)
 local first_hush = 7
 local watch_seconds = ARGV[1]
@@ -19,7 +19,7 @@ local function count_failed()
   return failed
 end
 
--- Returns since when workers have looked without a gap while Polar was in the state in which it is now.
+-- Returns since when workers have looked without a gap and found Polar in the same state as now.
 local function same_since(is_away)
   local polar = is_away and 'away' or 'there'
   if redis.call('HGET', watch, 'polar') ~= polar then

@@ -1,6 +1,6 @@
--- Returns in how many ms a request that is not urgent may be made, and takes it from our share of Polar's rate limit if
--- asked to and if that is now. Such requests use only half of the burst, so that webhooks always find the other half.
--- They wait during a pause like all others. See take_request.lua for the algorithm.
+-- Returns in how many ms a request that is not urgent may be made. If it may be made now and `is_taken` is true, takes
+-- it from our share of Polar's rate limit. Such requests use only half of the burst, so that webhooks always find the
+-- other half. Like all requests, they wait during a pause. See take_request.lua for the algorithm.
 local budget, pause, reduced = unpack(KEYS)
 local full_burst, full_interval_ms, is_taken = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 

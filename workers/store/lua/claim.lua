@@ -1,8 +1,8 @@
 -- Freezes each plan whose fact is not frozen yet, and returns what the ledger has for each fact. It is one step, so
--- that of two workers with different rules only one freezes a plan. A plan without base fields only reads.
+-- that of two workers with different rules only one freezes a plan. A plan without `base` only reads.
 --
 -- plans: {subject, refund = {amount, share}, lease = {delivery, attempt}, base = fields, claims = {{subject, fields}}};
---        refund, lease and base may be missing. `base` is what a fact gets that has only linked claims.
+--        refund, lease and base may be missing. `base` holds the fields of a fact that gets only linked claims.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]
@@ -14,7 +14,7 @@ local function is_frozen(subject)
   return redis.call('HEXISTS', subject, 'delivery') == 1
 end
 
--- A worker whose lease has run out freezes nothing: another one has the delivery, and maybe newer rules.
+-- A worker whose lease has run out freezes nothing: another worker has the delivery by now, maybe with newer rules.
 local function is_valid(lease)
   return not lease or redis.call('HGET', delivery_prefix .. lease.delivery, 'attempts') == lease.attempt
 end

@@ -1,8 +1,8 @@
--- Replaces the ledger's amounts by Polar's, for `credits rebuild`. All amounts of a fact change in one step, and none
--- of them if any has changed since it was read: then rebuild reads the fact again.
+-- Replaces the ledger's amounts with Polar's, for `credits rebuild`. All amounts of a fact change in one step. None
+-- changes if any of them has changed since it was read: then a person must run `credits rebuild` again.
 --
 -- corrections: {fact, changes = {{field, before, after}}, read = {{subject, fields}}, corrected = {{subject, fields}}};
---              `read` has the claims as they were read, `corrected` as they are to be.
+--              `read` has the claims as they were read, `corrected` has what they become.
 -- Returns for each 1, or 0 where something has changed meanwhile.
 local corrections = cjson.decode(ARGV[1])
 

@@ -1,6 +1,6 @@
--- Leases deliveries that are due to the calling worker. A lease moves a delivery's due time to the end of the lease: if
--- the worker is killed, the delivery becomes due again by itself. It is one step, so that no two workers get the same
--- delivery, and that after a pause only one of them asks Polar first (the probe).
+-- Leases due deliveries to the calling worker. A lease moves a delivery's due time to the end of the lease: if the
+-- worker is killed, the delivery becomes due again by itself. It is one step, so that no two workers get the same
+-- delivery, and that after a pause only one worker (the probe) asks Polar first.
 -- Returns {outages, {id, type, body, strikes, attempt}, ...}; `outages` is the number of pauses in a row.
 local due, pause, outage, probe, waiting = unpack(KEYS)
 local delivery_prefix, body_prefix, lease_ms, most = unpack(ARGV, 1, 4)
@@ -23,7 +23,7 @@ local function bodies_of(ids)
 end
 
 local now = clock()
--- The longer the outage, the fewer deliveries a probe has: if a large request is what Polar cannot take, a small one
+-- The longer an outage lasts, the fewer deliveries a probe leases: if Polar cannot take a large request, a small one
 -- gets through in the end.
 local limit = math.max(1, math.floor(most / 2 ^ outages))
 local leased, due_times = { outages }, {}

@@ -6,8 +6,8 @@ local ms, reason, cause, is_outage = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4
 local now, left = clock(), redis.call('PTTL', pause)
 if is_outage then
   redis.call('DEL', probe)
-  -- Of pauses that overlap only the first counts. The first pause of an outage always counts: the pause that it
-  -- overlaps is one for our share of the rate limit, which is no outage.
+  -- Of overlapping pauses only the first counts. But the first pause of an outage always counts: if it overlaps a
+  -- pause for our share of the rate limit, that one belongs to no outage.
   if left < 0 or redis.call('HEXISTS', outage, 'pauses') == 0 then
     redis.call('HINCRBY', outage, 'pauses', 1)
     redis.call('HSETNX', outage, 'since', text(now))
@@ -15,8 +15,8 @@ if is_outage then
   redis.call('HSET', outage, 'reason', reason, 'cause', cause)
   redis.call('EXPIRE', outage, 86400)
 end
--- A 429 halves our share from the end of its own pause on. Requests that were under way get the same 429. So none
--- counts until that pause is over; `reduced` holds the time when it is.
+-- A 429 halves our share from the end of its own pause on. Requests that were under way get a 429 too. So no other 429
+-- counts until that pause is over. `reduced` holds the time when it ends.
 if cause == 'rate_limited' and now >= tonumber(redis.call('GET', reduced) or 0) then
   local halved_ms = HALVING_MS * math.min(halvings(reduced) + 1, MOST_HALVINGS)
   redis.call('SET', reduced, text(now + ms), 'PX', text(halved_ms + ms))

@@ -1,5 +1,5 @@
--- Writes facts back into the ledger that `credits rebuild` has read from Polar. All of a fact is written in one step,
--- so that a worker that claims it meanwhile is noticed: nothing that another delivery has claimed is overwritten.
+-- Writes the facts that `credits rebuild` has read from Polar back into the ledger. All of a fact is written in one
+-- step, so that a worker that claims it meanwhile is noticed: no claim of another delivery is overwritten.
 --
 -- restorations: {claimed_by, plan, taken_back, settled}; `claimed_by` is the delivery that had claimed the fact when it
 --   was read, or ''; `plan` as in claim.lua; `taken_back` as in take_back.lua; `settled` lists

@@ -30,10 +30,10 @@ local function count_grant(meter, units)
   end
 end
 
-local newly_granted = {} -- by delivery: whether it was given credits just now, for the first time
+local newly_granted = {} -- by delivery: whether a grant, and not only a take-back, was settled just now
 for _, grant in ipairs(accepted) do
   local subject, meter, units = grant.subject, grant.meter, grant.units
-  -- A claim that was lost with its Redis has no delivery: half a claim is worse than none.
+  -- A claim that was lost with its Redis names no delivery. It is left out: half a claim is worse than none.
   local delivery = claimer_of(subject)
   if delivery and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
@@ -118,7 +118,7 @@ local function conclude(key, outcome, received_at)
   append(received_by_status[status], received_at, id)
   set_expiry(key, status)
   set_expiry(body_prefix .. id, status)
-  -- The ledger names the delivery that claimed a fact. That is most deliveries, and these need no list.
+  -- Most deliveries claim a fact, so the ledger names them. They need no list.
   local is_named = outcome.subject ~= '' and claimer_of(outcome.subject) == id
   if is_named and outcome.attempt == 1 then
     return -- it is in no list yet
@@ -142,7 +142,7 @@ for _, outcome in ipairs(outcomes) do
     conclude(key, outcome, received_at)
   end
 end
--- The wait is over as well for grants whose delivery another worker has by now.
+-- Some grants belong to deliveries that another worker has by now. Their wait is over too.
 for id in pairs(newly_granted) do
   local received_at = redis.call('HGET', delivery_prefix .. id, 'received_at')
   if received_at then

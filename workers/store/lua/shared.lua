@@ -1,4 +1,4 @@
--- Functions that every script can use: this file is put in front of each of them.
+-- Functions that all scripts share. This file is prepended to each script.
 
 -- Returns the milliseconds since the epoch, by the clock of Redis.
 local function clock()
@@ -11,7 +11,7 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Runs a command with any number of arguments. Lua can pass only some thousands of them at once.
+-- Runs a command with any number of arguments. Lua can pass only a few thousand at once.
 local function call_with(command, key, args)
   for i = 1, #args, 1000 do
     redis.call(command, key, unpack(args, i, math.min(i + 999, #args)))
@@ -46,7 +46,7 @@ local function append_reason(fields, reason)
   return pieces
 end
 
--- Replaces the reason in a hash, and deletes pieces that are left of a longer one.
+-- Replaces the reason in a hash, and deletes the pieces left over from a longer one.
 local function write_with_reason(key, fields, reason)
   local pieces = append_reason(fields, reason)
   write(key, fields)
@@ -55,8 +55,8 @@ local function write_with_reason(key, fields, reason)
   end
 end
 
--- What this script has counted so far, by field of the hash of counts: a name, which is one of those in
--- workers/store/counts.py, and the labels that belong to it.
+-- What this script has counted so far. Each key is a field of the hash of counts: a name from workers/store/counts.py,
+-- followed by its labels.
 local counted = {}
 
 local function add_to_count(field, by)
@@ -112,8 +112,8 @@ local function set_newest_fact(customers, customer, fact)
   redis.call('HSET', customers, customer, string.sub(fact, #'credits:' + 1))
 end
 
--- A take-back is computed from what was taken before. `changes` lists the fields of the order that it read, as
--- {field, before, after}. Returns whether they still have these values; an empty text means that there is no field.
+-- A take-back is computed from fields of its order. `changes` lists these fields as {field, before, after}. Returns
+-- whether each still has its value `before`. An empty text stands for a missing field.
 local function is_unchanged(order, changes)
   for _, change in ipairs(changes) do
     if (redis.call('HGET', order, change.field) or '') ~= change.before then
@@ -133,7 +133,7 @@ local function write_changes(order, changes)
   end
 end
 
--- Leases a delivery by its id, whatever its status, as if it had just come: the caller works on it itself.
+-- Leases a delivery by its id, whatever its status, as if it had just arrived: the caller works on it itself.
 -- Returns the row of a leased delivery (see lease.lua), or nil if the delivery or its body is unknown.
 local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms)
   local key, body = delivery_prefix .. id, redis.call('GET', body_prefix .. id)
@@ -152,8 +152,8 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
 end
 
 -- Each 429 halves our share of Polar's rate limit for five more minutes, down to an eighth. Others, such as the
--- storefront, spend the same limit, and evidently need more of it than we left. The key `reduced` expires when the
--- share is whole again: the time that is left tells how often it is halved now.
+-- storefront, spend the same limit, and evidently need more of it than we left them. The key `reduced` expires when
+-- the share is whole again. The time that the key has left tells how many times the share is halved now.
 local HALVING_MS = 300000
 local MOST_HALVINGS = 3
 
@@ -168,8 +168,8 @@ local function current_share(burst, interval_ms, reduced)
 end
 
 -- Scripts that may have to wake a worker end with these arguments, which workers.store.queue.drain_job_args makes: the
--- pause, RQ's queue, RQ's set of queues, the id of a new RQ job, and the fields of its hash. One of these is binary,
--- which JSON cannot carry.
+-- keys of the pause, of RQ's queue and of RQ's set of queues, the id of a new RQ job, and the fields of its hash. One
+-- of these fields is binary, which JSON cannot carry.
 local function drain_job_from(first)
   local fields = {}
   for i = first + 4, #ARGV do

@@ -10,7 +10,7 @@ local leased = {}
 for i = first_delivery, #ARGV, 3 do
   local id, type_, body = unpack(ARGV, i, i + 2)
   local key = delivery_prefix .. id
-  redis.call('SET', body_prefix .. id, body) -- first: no delivery may be waiting without its body
+  redis.call('SET', body_prefix .. id, body) -- first: no delivery may wait without its body
   if redis.call('HSETNX', key, 'received_at', now) == 1 then
     redis.call('HSET', key, 'status', 'waiting')
   end

@@ -1,6 +1,6 @@
 -- Takes one request from our share of Polar's rate limit, by the generic cell rate algorithm. No minute has more than
 -- twice `burst` of them. It is one step, so that all workers together stay within the share. A pause may have begun
--- since the lease: then there is no request. If the share is used up, every worker pauses until it has room again.
+-- since the lease: then no request may be made. If the share is used up, every worker pauses until it has room again.
 -- Returns 1 if the request may be made, else 0.
 local budget, pause, reduced = unpack(KEYS)
 local full_burst, full_interval_ms, reason = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]

@@ -1,5 +1,5 @@
 -- Queues a drain job if something is due, whatever was lost before: a job, a queue, or a worker with its leases. Also
--- writes which rules are in force, and removes deliveries that have expired from the lists by status.
+-- writes which rules are in force, and removes expired deliveries from the lists by status.
 local due, rules, outage = unpack(KEYS, 1, 3)
 local first_list = 4
 local rules_seconds, in_force, refused, retention_ms, delivery_prefix = unpack(ARGV, 1, 5)
@@ -16,8 +16,8 @@ for i = first_list, #KEYS do
     end
   end
 end
--- If nothing waits, no delivery will end an outage: all that it concerned was granted meanwhile, by a worker under way
--- or by hand.
+-- If nothing waits, no delivery is left to end an outage: a worker under way, or a person, has granted all that it
+-- held up.
 if redis.call('ZCARD', due) == 0 then
   redis.call('DEL', outage)
 end

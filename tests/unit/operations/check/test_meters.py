@@ -49,7 +49,10 @@ def test_another_property_is_right_if_the_rules_say_so() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"aggregation": COUNT}, "aggregates by count, and only a sum can hold credit: make one that sums"),
+        (
+            {"aggregation": COUNT},
+            "aggregates by count, and only a sum can hold credit: make a meter",
+        ),
         ({"aggregation": {"func": "max", "property": "units"}}, "aggregates by max"),
         ({"aggregation": {"func": "unique", "property": "units"}}, "aggregates by unique"),
         ({"summed": "calls"}, "sums 'calls' and not 'units'"),
