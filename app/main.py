@@ -54,7 +54,7 @@ def create_app(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> ASGIAp
         ],
         lifespan=lifespan,
     )
-    # Polar follows no redirects, and this one would trust the Host header.
+    # Polar follows no redirects, and Starlette's would trust the Host header.
     routed.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Starts what the demo needs, each in a process of its own, and shows what these processes did."""
+"""Starts the service and the stand-in for Polar, as separate processes, and reads what they did."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ from workers.store.deliveries import DeliveryStore
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"
 METERS = ("api_usage", "image_generations")
 
-_TOKEN = "polar_oat_demo"  # noqa: S105 - valid at the stand-in alone
+_TOKEN = "polar_oat_demo"  # noqa: S105 - valid only at the stand-in
 _SECRET = "whsec_only-for-the-demo"  # noqa: S105
 _START_SECONDS = 30
 _SETTLE_SECONDS = 30
@@ -80,7 +80,7 @@ def start_harness(folder: Path) -> Iterator[Harness]:
     stand_in = ["app.demo.polar", f"--port={polar_port}", f"--token={_TOKEN}", f"--customer={CUSTOMER}"]
     embedded = EmbeddedRedis(folder / "redis")
     with ExitStack() as stack:
-        # Called last: the folder can be removed only after the embedded server has ended.
+        # Runs last: the folder can be removed only after the embedded server has ended.
         stack.callback(embedded.await_end)
         stack.enter_context(_process([*stand_in, *(f"--meter={meter}" for meter in METERS)], folder, {}))
         stack.enter_context(_process(["app", "up"], folder, environment))

@@ -21,7 +21,7 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level, process=kind)
     _stop_with_supervisor()
-    # Each kind imports what it alone needs: the receiver must load neither rules nor CEL nor Polar's client.
+    # Each kind imports only what it needs: the receiver must load neither rules nor CEL nor Polar's client.
     match kind:
         case "receiver":
             from app.main import create_app  # noqa: PLC0415

@@ -6,8 +6,8 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 
 def run_reconciler(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:
-    """Reconcile until a stop signal.
+    """Reconcile until a stop signal, and then end at once.
 
-    It ends at once: what it has begun is stored, and a worker finishes it.
+    The unfinished work is stored, and a worker finishes it.
     """
     reconciler_for(settings, settings.require_redis_url(), timings).run_forever()

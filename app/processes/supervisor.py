@@ -27,8 +27,10 @@ class ManagedProcess:
     timings: Timings = DEFAULT_TIMINGS
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    start_at: float = 0.0
+    due_at: float = 0.0
+    """When to start it next, while it is not running."""
     deaths: int = 0
+    """How often it died in a row, each time soon after its start."""
 
     def start(self) -> None:
         """Start the process. Ctrl-C on the terminal does not reach it; a pipe tells it when we die."""
@@ -46,13 +48,13 @@ class ManagedProcess:
         """Start the process when it is due; if it has died, log that and schedule its restart."""
         now = time.monotonic()
         if self.process is None:
-            if now >= self.start_at:
+            if now >= self.due_at:
                 self.start()
         elif (code := self.process.poll()) is not None:
             self.deaths = 0 if now - self.started_at > self.timings.stable_after_seconds else self.deaths + 1
             delay = self._restart_delay()
             log.error("process died", name=self.name, cause=_cause_of_death(code), restart_in_seconds=delay)
-            self.process, self.start_at = None, now + delay
+            self.process, self.due_at = None, now + delay
 
     def _restart_delay(self) -> float:
         doubled: float = self.timings.first_restart_delay_seconds * 2 ** max(self.deaths - 1, 0)
@@ -79,8 +81,8 @@ def supervise(
     """Keep ``processes`` running until SIGINT, SIGTERM or SIGHUP.
 
     ``on_poll`` is called whenever the processes are checked, five times a second. ``on_stop`` is called
-    before they are ended; it must close every socket that we share with them, because our own copy
-    would accept connections that nobody serves.
+    before they are stopped. It must close every socket that we share with them: our own copy would
+    accept connections that nobody serves.
     """
     with _stop_signals() as received:
         try:

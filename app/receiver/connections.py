@@ -55,7 +55,7 @@ class Connection(HttpToolsProtocol):
     refusals: ClassVar = RefusalLog()
     _ages: ClassVar = itertools.count()  # the loop's clock is too coarse to tell which is older
     age_rank = 0
-    """Grows with each request on any connection: the lowest belongs to the oldest request."""
+    """Set from ``_ages`` whenever a deadline starts: the connection with the lowest rank is the oldest."""
     _deadline: asyncio.TimerHandle | None = None
     _buffered_bytes = 0  # given to the parser, which has not reported them yet
     _chunks = 0
@@ -146,7 +146,7 @@ class Connection(HttpToolsProtocol):
             self._refuse()
 
     def _refuse(self) -> None:
-        """Answer 400 to what is not valid HTTP, unless an answer was already begun, and close."""
+        """Close the connection after invalid HTTP; first answer 400, unless an answer has already begun."""
         if self.transport.is_closing():
             return
         self.refusals.add("not a valid HTTP request")
@@ -199,7 +199,7 @@ class Connection(HttpToolsProtocol):
 
 
 def most_connections() -> int:
-    """Return how many connections there may be, so that enough files are left for everything else."""
+    """Return how many connections to allow, so that enough file descriptors are left for everything else."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
@@ -207,9 +207,9 @@ def most_connections() -> int:
 
 
 def raise_file_limit() -> None:
-    """Raise this process's limit of open files as far as the system allows."""
+    """Raise this process's limit on open files as far as the system allows."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MANY_FILES if most == resource.RLIM_INFINITY else most
     if files != resource.RLIM_INFINITY and files < wanted:
-        with suppress(OSError, ValueError):  # the present limit has to do
+        with suppress(OSError, ValueError):  # the present limit must do
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,4 +1,4 @@
-"""Logs refused requests, but so seldom that strangers cannot fill the log."""
+"""Logs refused requests, at a limited rate, so that strangers cannot fill the log."""
 
 import time
 from collections import Counter
@@ -8,12 +8,12 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# For each reason. A line a second would be some 15 MB a day.
+# Between two lines with the same reason. One line a second would be some 15 MB a day.
 _QUIET_SECONDS = 10.0
 
 
 class RefusalLog:
-    """Logs the first refusal for a reason at once, and sums up those of the next ten seconds in one line."""
+    """Logs a refusal unless its reason was logged in the last ten seconds; the next line counts it."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now

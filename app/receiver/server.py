@@ -11,11 +11,11 @@ from config.errors import ConfigError
 from config.settings import Settings
 
 _BACKLOG = 2048  # connections that can wait while a receiver restarts
-_GRACE_SECONDS = 16  # for unfinished requests at a stop; none takes so long
+_GRACE_SECONDS = 16  # for unfinished requests when the receiver stops; none takes that long
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket; ConfigError if the address is taken or not of this machine."""
+    """Return the listening socket; ConfigError if the address is taken or is not this machine's."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,7 +43,7 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         app,
         http=Connection,
         ws="none",  # no deadline would end a web socket
-        proxy_headers=False,  # the client's address is not used, so its headers need not be parsed
+        proxy_headers=False,  # the client's address, which a proxy's headers give, is not used
         log_config=None,
         access_log=False,
         server_header=False,

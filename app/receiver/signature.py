@@ -1,8 +1,9 @@
 """Verifies the signature of a webhook, and signs one as Polar does.
 
-The scheme is Standard Webhooks (https://www.standardwebhooks.com), by its own library. We add two things.
-Polar uses the bytes of the whole secret as the key where the specification decodes base64, so each secret
-is tried both ways. And whatever the library raises on hostile input becomes an InvalidSignatureError.
+The scheme is Standard Webhooks (https://www.standardwebhooks.com), implemented by its own library. We add two
+things. Polar uses the bytes of the whole secret as the key, whereas the specification decodes the secret from
+base64, so each secret is tried both ways. And every exception that the library raises on hostile input
+becomes an InvalidSignatureError.
 """
 
 import base64
@@ -49,7 +50,7 @@ class Verifier:
         }
         if not any(_matches(key, signed, body) for key in self._keys):
             raise InvalidSignatureError(
-                "wrong webhook-signature: signed with another secret, or changed since"
+                "wrong webhook-signature: signed with another secret, or changed after signing"
             )
         return delivery_id
 
@@ -106,7 +107,7 @@ def _matches(key: bytes, signed: dict[str, str], body: bytes) -> bool:
 
 
 def _matches_bytes(key: bytes, signed: dict[str, str], body: bytes) -> bool:
-    """Compare as the library does, but for a body that is not UTF-8, which the library cannot take."""
+    """Compare a body that is not UTF-8, which the library cannot verify, in the library's way."""
     prefix = f"{signed['webhook-id']}.{signed['webhook-timestamp']}.".encode()
     expected = base64.b64encode(hmac_data(key, prefix + body)).decode()
     found = [piece.removeprefix("v1,") for piece in signed["webhook-signature"].split(" ")]

@@ -1,4 +1,4 @@
-"""Reads request bodies, within bounds on the size and time of each and on the memory of all."""
+"""Reads request bodies; limits the size and the time of each, and the memory of all."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from starlette.types import Message, Receive
 
 from workers.store.bodies import MOST_BYTES
 
-# All unfinished bodies together. They cannot be verified yet, so any of them may be a stranger's. Data that
-# has arrived but was not read yet comes on top; app.receiver.connections bounds that.
+# For all unfinished bodies together. They cannot be verified yet, so any of them may be a stranger's. Data
+# that has arrived but was not read yet is not counted here; app.receiver.connections bounds it.
 MOST_BYTES_AT_ONCE = 64 * MOST_BYTES
-_READ_SECONDS = 10  # by then Polar itself has given up
+_READ_SECONDS = 10  # Polar gives up by then
 _MOST_DIGITS = 18  # of a Content-Length; int() itself raises for thousands of them
 
 
@@ -22,7 +22,7 @@ class BodyTooLargeError(Exception):
 
 
 class IncompleteBodyError(Exception):
-    """The sender closed the connection, or took too long."""
+    """The sender closed the connection or took too long, or the body was cancelled to free memory."""
 
 
 class Uploads:
@@ -42,8 +42,8 @@ class Uploads:
         if _is_too_large(headers.get("content-length", "0")):
             raise BodyTooLargeError
         body = bytearray()
-        # Polar's bodies arrive in one piece and so need no timer, which would cost half as much as verifying.
-        # A client that sends nothing at all is closed by app.receiver.connections.
+        # Polar's bodies arrive in one piece. They need no timer, which would cost half as much as verifying.
+        # If a client sends nothing at all, app.receiver.connections closes its connection.
         if _append(body, await receive()):
             await self._read_rest(body, receive)
         return bytes(body)

@@ -15,7 +15,7 @@ from workers.store.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS = 5  # for other clients; Polar retries by its own schedule
+_RETRY_SECONDS = 5  # for other clients; Polar retries on its own schedule
 
 
 class WebhookEndpoint:

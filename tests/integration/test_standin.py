@@ -83,7 +83,7 @@ def test_the_command_prints_its_url_and_serves_until_stopped() -> None:
     assert [item["aggregation"] for item in meters["items"]] == [{"func": "sum", "property": "length"}]
     server_url = f"http://127.0.0.1:{port}"
     assert (
-        printed == f"The stand-in for Polar listens: POLAR_SERVER={server_url} POLAR_ACCESS_TOKEN={TOKEN}\n"
+        printed == f"The stand-in for Polar is ready: POLAR_SERVER={server_url} POLAR_ACCESS_TOKEN={TOKEN}\n"
     )
 
 

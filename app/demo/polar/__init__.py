@@ -1,9 +1,9 @@
 """A stand-in for the Polar API, for the demo and the tests.
 
-It covers the endpoints that this project uses, and behaves as the source and the responses of an
-unmodified Polar server of 2026-08 show; a test compares it with the responses recorded in
-``tests/responses``. It differs on purpose in one thing: balances change at once after an ingest,
-where Polar takes some 16 seconds.
+It covers the endpoints that this project uses. It imitates an unmodified Polar server of August 2026, from
+its source code and its responses; a test compares it with the responses recorded in ``tests/responses``.
+It differs on purpose in one way: balances change at once after an ingest, whereas Polar takes some 16
+seconds.
 """
 
 from starlette.applications import Starlette

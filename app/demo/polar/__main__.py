@@ -26,7 +26,7 @@ def main() -> None:
         add_past_sales(polar)
     url = f"http://127.0.0.1:{options.port}"
     sys.stdout.write(
-        f"The stand-in for Polar listens: POLAR_SERVER={url} POLAR_ACCESS_TOKEN={options.token}\n"
+        f"The stand-in for Polar is ready: POLAR_SERVER={url} POLAR_ACCESS_TOKEN={options.token}\n"
     )
     sys.stdout.flush()
     uvicorn.run(create_app(polar), host="127.0.0.1", port=options.port, log_level="warning")
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME[:PROPERTY]",
-        help="a meter that sums PROPERTY (default: units) of the events NAME; may be repeated",
+        help="a meter that sums PROPERTY (default: units) of the events named NAME; may be repeated",
     )
     parser.add_argument(
         "--product",
@@ -64,14 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--history",
         action="store_true",
-        help="start with two sales of each product to each customer whose webhooks never arrived: "
+        help="start with two past sales of each product to each customer; their webhooks never arrived: "
         "`credits backfill` finds one, `credits recover` the other",
     )
     parser.add_argument(
         "--requests-per-minute",
         type=int,
         default=Polar.requests_per_minute,
-        help="requests beyond it get 429; default: %(default)s",
+        help="requests beyond this limit get 429; default: %(default)s",
     )
     return parser
 

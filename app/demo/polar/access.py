@@ -11,12 +11,12 @@ from app.demo.polar.refusals import RefusalError
 from app.demo.polar.response_models import now
 
 INGEST = "/v1/events/ingest"
-VERSIONS = {None, "2026-04", "2026-10"}  # of the header Polar-Version, which may be missing
+VERSIONS = {None, "2026-04", "2026-10"}  # of the header Polar-Version; None if it is missing
 MOST_BODY_BYTES = 10 * 1024 * 1024
 
 
 class RequestGate:
-    """Middleware that checks every request, whether or not its path exists, before its token is looked at."""
+    """Middleware that checks every request before its token is, whether or not its path exists."""
 
     def __init__(self, app: ASGIApp, polar: Polar) -> None:
         self._app = app

@@ -13,7 +13,7 @@ from app.demo.polar.request_models import ById, CustomerCreate
 
 
 async def list_customers(request: Request) -> Response:
-    """List the customers, newest first, or the one with an e-mail address, in any case."""
+    """List the customers, newest first, or only the one with the e-mail address; its case is ignored."""
     polar = organization_of(request)
     authorize(request, polar, "customers:read", "customers:write")
     query = parse_query(request, CustomersQuery)

@@ -54,7 +54,7 @@ class Garbage:
 
 @dataclass(frozen=True)
 class Slow:
-    """The events are stored, and the answer is sent, after ``seconds``, wanted or not."""
+    """After ``seconds`` the events are stored and the answer is sent, even if the client has gone."""
 
     seconds: float
 
@@ -75,7 +75,7 @@ class CommitThenBreak:
 
 @dataclass(frozen=True)
 class CommitThenWait:
-    """The events are stored at once; the answer is sent after ``seconds``, wanted or not."""
+    """The events are stored at once; the answer is sent after ``seconds``, even if the client has gone."""
 
     seconds: float
 
@@ -87,7 +87,7 @@ class CommitThenWait:
 
 
 class DroppedConnection(Response):
-    """Drops the connection instead of answering; ``status_code`` is what it would have been."""
+    """Drops the connection instead of answering; ``status_code`` is that of the answer it replaces."""
 
     async def __call__(self, _scope: Scope, receive: Receive, _send: Send) -> None:
         """Drop the connection and wait until it is gone."""

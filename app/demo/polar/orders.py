@@ -9,7 +9,7 @@ from app.demo.polar.response_models import Order
 
 
 async def list_orders(request: Request) -> Response:
-    """List the orders by customer, product, subscription, status and time of creation."""
+    """List the orders, filtered by customer, product, subscription, status and time of creation."""
     polar = organization_of(request)
     authorize(request, polar, "orders:read")
     query = parse_query(request, OrdersQuery)

@@ -1,4 +1,4 @@
-"""The state of one organization at the stand-in for Polar, and the balances that its events add up to."""
+"""The state of one organization at the stand-in for Polar, and the balances computed from its events."""
 
 import json
 import time
@@ -124,18 +124,18 @@ class Polar:
         return customer
 
     def add_meter(self, name: str, summed: str = "units", **fields: Any) -> Meter:
-        """Add a meter that sums ``summed`` over the events ``name``; ``fields`` override that."""
+        """Add a meter that sums ``summed`` over the events named ``name``; ``fields`` override that."""
         usual = {"filter": name_filter(name), "aggregation": {"func": "sum", "property": summed}}
         self.meters[name] = Meter.model_validate({"name": name, **usual, **fields})
         return self.meters[name]
 
     def add_product(self, **fields: Any) -> Product:
-        """Add a product; ValidationError if Polar has no such products."""
+        """Add a product; ValidationError if Polar cannot have such a product."""
         self.products.append(Product.model_validate(fields))
         return self.products[-1]
 
     def add_order(self, **fields: Any) -> Order:
-        """Add an order, or replace the one with its id; ValidationError if Polar has no such orders."""
+        """Add an order or replace the one with its id; ValidationError if Polar cannot have such an order."""
         order = Order.model_validate(fields)
         self.orders[str(order.id)] = order
         return order

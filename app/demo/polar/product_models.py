@@ -52,7 +52,7 @@ class MeteredPrice(_Price):
 
 
 class CreditBenefit(Record):
-    """A benefit by which Polar itself gives units on a meter with a product."""
+    """A benefit of a product: with it Polar itself credits units on a meter."""
 
     type: Literal["meter_credit"] = "meter_credit"
     description: str = "Credits"

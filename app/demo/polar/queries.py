@@ -1,4 +1,4 @@
-"""The query parameters of the stand-in's lists, and the pages with which they answer."""
+"""The query parameters of the stand-in's lists, and the pages that the lists return."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-# A parameter that may be repeated; a row matches with any of the values.
+# A parameter that may be repeated; a row matches if it has any of the values.
 AnyOf = Annotated[list[Value], BeforeValidator(_as_list)]
 
 
@@ -97,7 +97,7 @@ def parse_query(request: Request, model: type[AnyQuery]) -> AnyQuery:
 
 
 def is_any_of(wanted: Sequence[Value] | None, value: Value | None) -> bool:
-    """Return whether ``value`` is one of those ``wanted``; without a filter, every value is."""
+    """Return whether ``value`` is one of those ``wanted``; without a filter, every value matches."""
     return wanted is None or value in wanted
 
 

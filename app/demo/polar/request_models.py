@@ -1,7 +1,7 @@
 """The bodies and paths that Polar accepts, as pydantic models, and the 422 entries for invalid ones.
 
 Polar itself uses FastAPI with pydantic. Models with the same names and field order therefore produce the
-same entries: as many for each bad event, with the same locations and messages.
+same entries: the same number for each bad event, with the same locations and messages.
 """
 
 from collections.abc import Mapping

@@ -59,7 +59,7 @@ class Customer(Record):
 
 
 class Meter(Record):
-    """A meter. Any meter can be shown, but only one that sums over the events of one name counts."""
+    """A meter. The stand-in lists every meter, but computes balances only for sums over one event name."""
 
     name: str
     unit: Literal["scalar"] = "scalar"
@@ -75,7 +75,7 @@ class Meter(Record):
         return self.aggregation.get("property", "")
 
     def counts(self, name: str) -> bool:
-        """Return whether it sums over the events of that name."""
+        """Return whether it sums over the events named ``name``."""
         return self.filter == name_filter(name) and self.aggregation["func"] == "sum"
 
 
@@ -93,7 +93,9 @@ class CustomerMeter(BaseModel):
     customer_id: UUID
     meter_id: UUID
     consumed_units: float
-    credited_units: int = 0  # set by Polar's own Meter Credits benefit alone; ingested events only consume
+    credited_units: int = (
+        0  # set only by Polar's own Meter Credits benefit; ingested events count as consumed
+    )
     balance: float
     customer: Customer
     meter: Meter

@@ -32,7 +32,7 @@ def _ingest(request: Request, polar: Polar, body: bytes) -> Response:
     try:
         authorize(request, polar, "events:write")
         batch = validate(EventsIngest, parse_json(body), "body").events
-        # Last: Polar reports unknown customers only when the batch is valid otherwise.
+        # Last: Polar reports unknown customers only if the batch is otherwise valid.
         if unknown := polar.unknown_customers(batch):
             raise _unknown_customers(unknown)
         return JSONResponse(polar.ingest(batch))
@@ -67,7 +67,7 @@ def _events_in(body: bytes) -> Sequence[Any]:
 
 
 async def list_events(request: Request) -> Response:
-    """List the ingested events by name, customer, source, time and ``metadata[<key>]``."""
+    """List the ingested events, filtered by name, customer, source, time and ``metadata[<key>]``."""
     polar = organization_of(request)
     authorize(request, polar, "events:read", "events:write")
     query = parse_query(request, EventsQuery)
@@ -103,7 +103,7 @@ def _metadata_filter(request: Request) -> dict[str, list[str]]:
 
 
 def _has_metadata(event: StoredEvent, wanted: dict[str, list[str]]) -> bool:
-    """Return whether the event has one of the wanted values, compared as texts, under every key."""
+    """Return whether the event has one of the wanted values, compared as text, under every key."""
     return all(
         key in event.metadata and _as_text(event.metadata[key]) in values for key, values in wanted.items()
     )

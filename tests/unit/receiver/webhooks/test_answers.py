@@ -106,7 +106,10 @@ def test_a_bad_signature_is_refused_by_name_and_nothing_is_stored(
 def test_a_signature_by_another_secret_is_refused_and_nothing_is_stored(receiver: Receiver) -> None:
     answer = receiver.ask(headers=sign("whsec_other", ID, int(time.time()), PAID), content=PAID)
     assert answer.status_code == 403
-    assert answer.json()["detail"] == "wrong webhook-signature: signed with another secret, or changed since"
+    assert (
+        answer.json()["detail"]
+        == "wrong webhook-signature: signed with another secret, or changed after signing"
+    )
     assert receiver.redis.stored == {}
 
 
