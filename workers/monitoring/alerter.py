@@ -67,7 +67,7 @@ class Alerter:
             self._sender.join(self._timeout_seconds)
 
     def _reserve(self, kind: AlertKind) -> bool:
-        """Return whether this worker is the one to send an alert of this kind now."""
+        """Reserve this kind of alert for this worker; return whether no other worker has reserved it."""
         return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_MUTE_SECONDS))
 
     def _send_in_background(self, kinds: Iterable[AlertKind], state: AlertState) -> None:
@@ -95,7 +95,7 @@ class Alerter:
                 post(self._url, body, timeout_seconds=self._timeout_seconds)
             except Exception as error:  # noqa: BLE001 - no failed alert may stop a worker
                 # It stays due and is sent again when the kind is no longer muted.
-                log.error("alert failed", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - the URL
+                log.error("alert failed", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - it may show the URL
                 continue
             log.info("alert sent", kind=kind.value)
             with suppress(RedisError):  # then the alert is repeated

@@ -31,9 +31,9 @@ class AlertState:
     """The situation of all workers together, and what was reported of it.
 
     ``failed_ever`` counts every delivery that ever failed, ``failed_reported`` those already reported.
-    ``steady_since`` is since when workers have checked without a gap while Polar was in its present state
-    (up or down). Only what lasts longer than that is reported: after a night without workers, or after an
-    outage, waiting deliveries get their five minutes before they count as stuck.
+    Since ``steady_since`` workers have checked without a gap, and Polar has been up, or down, all the time.
+    For LONGEST_WAIT after that, no outage is reported and no delivery counts as stuck: deliveries that waited
+    for an outage to end, or for workers to be started, need some time.
     """
 
     now: datetime
@@ -51,11 +51,11 @@ class AlertState:
 
     @property
     def unreported(self) -> int:
-        """Return how many failed deliveries were not reported yet, without those fixed in the meantime."""
+        """Return how many of the deliveries that count as failed now were not reported yet."""
         return min(self.failed, self.failed_ever - self.failed_reported)
 
     def are_long_ago(self, *moments: datetime | None) -> bool:
-        """Return whether each known one of these moments is at least LONGEST_WAIT ago."""
+        """Return whether each of these moments is at least LONGEST_WAIT ago; None is ignored."""
         return all(self.now - one >= LONGEST_WAIT for one in moments if one is not None)
 
 
@@ -74,7 +74,7 @@ def due_alerts(state: AlertState) -> tuple[AlertKind, ...]:
 def _problem(state: AlertState) -> AlertKind | None:
     if state.outage_since is not None:
         return AlertKind.POLAR
-    # As long as credits flow, a long queue is no problem: after an outage it takes its time.
+    # A long queue is no problem while credits flow: after an outage it takes time to drain.
     waits = state.oldest_waiting is not None
     return AlertKind.STUCK if waits and state.are_long_ago(state.oldest_waiting, state.last_credit) else None
 

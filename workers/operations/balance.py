@@ -53,7 +53,7 @@ class BalanceReader:
 
 
 def side_by_side(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
-    """Match each meter of the ledger to the one of Polar that counts its events; return their balances."""
+    """Match each meter of the ledger to Polar's meter that counts its events; return the balances."""
     held = dict(
         zip(parse_items(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True)
     )

@@ -13,12 +13,12 @@ from workers.polar.responses import needs
 
 _ALL_CUSTOMERS = Listing(path="/v1/customers/")
 
-# Up to this many customers are requested one by one. For more, the list of all customers is read where that
-# takes fewer requests.
+# Up to this many customers are requested one by one. For more, the list of all customers is read if
+# that takes fewer requests.
 _MOST_ONE_BY_ONE = 20
 
-# Up to this many that the list does not show are requested again: its pages shift if a customer is deleted
-# while it is read.
+# Up to this many customers that the list lacks are requested one by one: its pages shift if a customer is
+# deleted while it is read.
 _MOST_RECHECKED = 50
 
 Ids = dict[CustomerName, str]

@@ -13,7 +13,7 @@ from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
 
-MOST_READ = 10_000  # waiting bodies, which takes about a second
+MOST_READ = 10_000  # waiting bodies; to read them takes about a second
 
 
 class CustomerEraser:

@@ -23,7 +23,7 @@ _LONGEST_WAIT = timedelta(minutes=2)
 # A gateway that fails briefly has recovered by the last of these.
 _RETRY_SECONDS = (1.0, 5.0, 15.0)
 
-# Waits up to this long are not reported: our share of the rate limit usually has room again by then.
+# Shorter waits are not reported: our share of the rate limit usually has room again by then.
 _SHORT_WAIT_SECONDS = 4.0
 
 OnProgress = Callable[[int, int], object]
@@ -116,7 +116,7 @@ def run_batches(
     granter: Granter,
     store: DeliveryStore,
 ) -> Iterator[list[Outcome]]:
-    """Process ``items`` in batches of some hundreds; yield the outcomes of each batch.
+    """Process ``items`` in batches of a few hundred; yield the outcomes of each batch.
 
     ``take`` stores and leases the deliveries for the items of a batch. Raises PolarUnreachableError if Polar
     accepts nothing; the remaining batches are then left untouched.

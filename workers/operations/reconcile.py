@@ -43,7 +43,7 @@ class Reconciler:
     timings: Timings = DEFAULT_TIMINGS
 
     def run_forever(self) -> None:
-        """Run until the process ends, also through outages of Redis."""
+        """Run until the process ends, even through outages of Redis."""
         outage = RedisOutage(self.timings)
         while True:
             seconds = outage.run(self.run_if_due, reconnect=self.schedule.reconnect)

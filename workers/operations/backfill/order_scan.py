@@ -45,7 +45,7 @@ class MissingOrder:
     """What crediting it would do, in words."""
     grants: tuple[Grant, ...]
     packed_body: bytes
-    """The webhook that would have announced it, as the store compresses bodies."""
+    """The body of the webhook that would have announced it, compressed as in the store."""
 
     @property
     def delivery_id(self) -> str:
@@ -65,8 +65,8 @@ class OrderProblem:
 class OrderScan:
     """The orders read so far, sorted by what to do with them.
 
-    Only orders created from ``begin`` until before ``end`` count. With ``assume_current`` an order is planned
-    from the values that Polar shows today, even where they may have changed since it was paid.
+    Only orders created at or after ``begin`` and before ``end`` count. With ``assume_current`` an order is
+    planned from the values that Polar shows today, even if they may have changed since it was paid.
     """
 
     rules: Rules
@@ -82,7 +82,7 @@ class OrderScan:
     unsettled: dict[str, str] = field(default_factory=dict)
     """Orders whose credit is claimed but not settled, each with the delivery that claimed it."""
     partial: list[OrderProblem] = field(default_factory=list)
-    """Orders read back by a rebuild to which today's rules give more; the rest may never have been sent."""
+    """Orders restored by a rebuild to which today's rules give more; the rest may never have been sent."""
     needs_review: list[OrderProblem] = field(default_factory=list)
     """Orders whose credit depends on values that may have changed; ``reason`` names those fields."""
     failing: list[OrderProblem] = field(default_factory=list)
@@ -106,7 +106,7 @@ class OrderScan:
             self._classify(order, standing)
 
     def exclude(self, order_ids: Iterable[str]) -> int:
-        """Remove these from the missing orders, because something else handles them; return how many were."""
+        """Remove orders that something else handles from the missing ones; return how many it removed."""
         excluded = self.missing.keys() & set(order_ids)
         for order_id in excluded:
             del self.missing[order_id]
@@ -201,7 +201,7 @@ def _possible_shortfall(plan: Plan, standing: Standing) -> str:
 
 
 def _skip_reason(fact: Fact, rules: Rules, plan: Plan) -> str:
-    """Return why an order earns no credit, in words that are the same for all orders of the kind."""
+    """Return why an order earns no credit, in the same words for every such order."""
     if fact.why_never:
         return fact.why_never
     if why_never(fact, rules):

@@ -19,7 +19,7 @@ from workers.store.bodies import decompress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
-_MOST_READ = 10_000  # waiting bodies, which takes about a second
+_MOST_READ = 10_000  # waiting bodies; to read them takes about a second
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,7 @@ class Backlog:
 
     scan: OrderScan
     interrupted: tuple[str, ...] = ()
-    """Deliveries that an interrupted backfill claimed and did not settle, by id: this one finishes them."""
+    """Ids of the deliveries that an interrupted backfill began and did not settle: this one finishes them."""
     waiting: int = 0
     """How many orders have a stored webhook that waits for a worker."""
     claimed_elsewhere: int = 0
@@ -111,12 +111,12 @@ class Backfiller:
         )
 
     def _interrupted(self, scan: OrderScan) -> Iterator[str]:
-        """Yield the deliveries of an earlier backfill that claimed and still wait."""
+        """Yield the ids of an earlier backfill's deliveries that have claimed credits and still wait."""
         own = [id_ for order_id, id_ in scan.unsettled.items() if id_ == delivery_id_of(order_id)]
         return (one.id for one in self.store.get(own) if one.status is Status.WAITING)
 
     def _waiting_orders(self) -> Iterator[str]:
-        """Yield the order ids of the newest ``_MOST_READ`` webhooks that wait for a worker."""
+        """Yield the order ids of the webhooks that wait for a worker, reading the newest ``_MOST_READ``."""
         newest = self.store.newest([Status.WAITING])
         received = (one for one in newest if one.type == ORDER_PAID and not _is_backfilled(one))
         return (order_id for one in islice(received, _MOST_READ) if (order_id := self._order_of(one)))

@@ -8,7 +8,7 @@ from workers.core.findings import Finding, Level
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
 from workers.polar.meter_match import closest_matches, similar_name
 
-# Only subscriptions cause these; a product sold once causes only purchases.
+# Only subscription products cause these triggers; a product sold once causes only purchases.
 _SUBSCRIPTION_TRIGGERS = frozenset(one for one in Trigger if one.startswith(("subscription", "trial")))
 
 

@@ -15,7 +15,7 @@ from workers.polar.lists import Listing
 
 T = TypeVar("T")
 
-# Scopes that some commands need and granting does not: the scope, a list that requires it, and the commands.
+# Scopes that granting does not need, but commands do: the scope, a list that requires it, the commands.
 _COMMAND_SCOPES = (
     ("orders:read", "/v1/orders/", "`credits backfill` and CREDITS_RECONCILE_EVERY"),
     ("webhooks:read", "/v1/webhooks/deliveries", "`credits recover`"),
@@ -105,13 +105,13 @@ def _is_missing_scope(error: PolarError) -> bool:
     return isinstance(error, PolarDeniedError) and error.status == HTTPStatus.FORBIDDEN
 
 
-def _request_finding(error: PolarError, scope: str, missing: Level, otherwise: str) -> Finding:
-    """Return what a failed request means and what to do; a missing scope has the level ``missing``."""
+def _request_finding(error: PolarError, scope: str, missing: Level, consequence: str) -> Finding:
+    """Return what a failed request means and what to do; a missing scope gets the level ``missing``."""
     if _is_missing_scope(error):
-        detail = f"{scope} is missing, so {otherwise}; add it to the token in Polar's dashboard"
+        detail = f"{scope} is missing, so {consequence}; add it to the token in Polar's dashboard"
         return Finding(level=missing, what="scope", detail=detail)
     what, text = _explain(error)
-    return Finding(level="error", what=what, detail=f"{otherwise}: {text}")
+    return Finding(level="error", what=what, detail=f"{consequence}: {text}")
 
 
 def _explain(error: PolarError) -> tuple[str, str]:

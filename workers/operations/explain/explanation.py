@@ -43,12 +43,12 @@ class Explanation:
 
     @property
     def claims(self) -> Sequence[Claim]:
-        """Return all claims in the ledger: those of this fact, and bonuses that the customer has already."""
+        """Return all claims in the ledger: those of this fact, and bonuses that the customer already has."""
         return (*self.standing.claims, *self.standing.elsewhere)
 
     @property
     def planned(self) -> Sequence[Grant]:
-        """Return what today's rules would grant, without bonuses that the customer has already."""
+        """Return what today's rules would grant, without bonuses that the customer already has."""
         granted = {claim.subject for claim in self.standing.elsewhere}
         return [grant for grant in self.plan.grants if grant.subject not in granted] if self.plan else ()
 

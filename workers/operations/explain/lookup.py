@@ -43,7 +43,7 @@ class Explainer:
     def explain_id(self, id_: str) -> Explained | None:
         """Explain a delivery or an order by its id; None if neither is known.
 
-        Of an order's deliveries the one that reports its payment is explained.
+        If an order has several deliveries, it explains the one that reports the payment.
         """
         found = self.deliveries.get([id_]) or [*self.deliveries.about_order(id_), *self._find_waiting(id_)]
         if not found:
@@ -72,7 +72,7 @@ class Explainer:
         return Explained(explanation=Explanation(type=ORDER_PAID, standing=standing, outlook=outlook))
 
     def _find_waiting(self, order_id: str) -> list[Delivery]:
-        """Return the waiting deliveries about an order: they are not indexed by order before they settle."""
+        """Return the waiting deliveries about an order: they are not indexed by order until they settle."""
         newest = islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ)
         return [one for one in newest if _is_about(order_id, one.type, self.deliveries.body(one.id))]
 

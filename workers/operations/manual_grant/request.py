@@ -106,7 +106,7 @@ class GrantRequestReader:
     def _customer(self, given: Mapping[str, str]) -> CustomerName:
         named = [kind for kind in NameKind if kind in given]
         if self.create_missing and named == [NameKind.EXTERNAL, NameKind.EMAIL]:
-            named = [NameKind.EXTERNAL]  # the email is for creating the customer
+            named = [NameKind.EXTERNAL]  # the email only serves to create the customer
         if len(named) != 1:
             raise GrantRequestError(f"name the customer by one of {', '.join(NameKind)}")
         (kind,) = named

@@ -48,7 +48,7 @@ class LedgerComparison:
     """Grants that the ledger lacks, by fact and then by key, oldest first."""
     differing: list[Difference] = field(default_factory=list)
     invalid: list[InvalidUsageEvent] = field(default_factory=list)
-    """Events that are marked as ours and cannot be."""
+    """Events that are marked as ours, but that we cannot have sent."""
     refund_pending: list[str] = field(default_factory=list)
     """Facts that an earlier rebuild restored and whose known refund has taken nothing back yet."""
     refund_incomplete: list[str] = field(default_factory=list)
@@ -123,7 +123,7 @@ class LedgerComparison:
 
     @property
     def over_reversed(self) -> dict[tuple[str, str], Decimal]:
-        """Return by order and meter how much more Polar took back than it had given."""
+        """Return, by order and meter, how much more was taken back at Polar than had been granted there."""
         given = {at: self._units.get(grant_key(order_subject(at[0]), at[1])) for at in self._taken}
         excess = {at: self._taken[at] - units for at, units in given.items() if units is not None}
         return {at: units for at, units in excess.items() if units > 0}

@@ -47,7 +47,7 @@ def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Cor
 
     How much was taken back from each part is computed again from all take-backs on their meters.
     """
-    # Grants that are not settled yet were computed from the present amounts, so their meters stay.
+    # Grants that are not settled yet were computed from the present amounts, so these meters stay unchanged.
     unsettled = {one.meter for claim in standing.claims for one in claim.unsettled}
     present = [(claim, grant) for claim in standing.claims for grant in claim.grants]
     refunds = [grant for _, grant in present if _is_refund(grant)]

@@ -1,4 +1,4 @@
-"""Finds out whether Redis has lost the ledger: nothing may be granted until `rebuild` has read it back."""
+"""Finds out whether Redis lost the ledger: if so, nothing may be granted before ``credits rebuild``."""
 
 from datetime import datetime
 from functools import partial

@@ -35,7 +35,7 @@ class RebuildResult:
     changed: list[str] = field(default_factory=list)
     """Facts that were claimed or taken back in the meantime: run a second rebuild for them."""
     refund_pending: list[str] = field(default_factory=list)
-    """Facts whose refund arrived before they were restored: it has taken nothing back yet."""
+    """Facts whose refund arrived before they were restored and has taken nothing back yet."""
     refund_incomplete: list[str] = field(default_factory=list)
     """Facts whose last refund took back less than its share of what the ledger has now."""
 
@@ -59,13 +59,11 @@ class Rebuilder:
         return found
 
     def restore(self, found: LedgerComparison, *, on_progress: OnProgress) -> RebuildResult:
-        """Write the corrections, then what is missing; facts that were claimed in the meantime stay."""
-        done, corrections = (
-            RebuildResult(
-                refund_pending=list(found.refund_pending), refund_incomplete=list(found.refund_incomplete)
-            ),
-            found.corrections,
+        """Write the corrections, then what is missing; skip facts that were claimed in the meantime."""
+        done = RebuildResult(
+            refund_pending=list(found.refund_pending), refund_incomplete=list(found.refund_incomplete)
         )
+        corrections = found.corrections
         total, number = len(corrections) + len(found.missing), 0
         for some in _batches(list(corrections)):
             self._correct({fact: corrections[fact] for fact in some}, found.rules, done)
