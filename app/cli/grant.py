@@ -80,7 +80,7 @@ def grant(
     requests = [_one(given, reader)] if file is None else _many(file, given, reader)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         manual_granter = ManualGranter(
-            held=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=print_once)
+            stores=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=print_once)
         )
         with show_progress("looking for customers", json=json) as update:
             previews, problems = manual_granter.preview(requests, create_missing=create, on_progress=update)

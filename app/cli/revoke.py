@@ -63,7 +63,7 @@ def _print_plan(planned: Revocation, *, json: bool) -> None:
         delivery_id = planned.request.delivery_id
         print_json([grant_json(grant, "planned", delivery_id) for grant in planned.grants])
     else:
-        print_table(["", ""], [*claim_rows(planned.standing.claims), ["revoke would", planned.prospect]])
+        print_table(["", ""], [*claim_rows(planned.standing.claims), ["revoke would", planned.dry_run_text]])
 
 
 def _print_result(claims: Sequence[Claim], outcomes: Sequence[Outcome], trouble: str, *, json: bool) -> None:

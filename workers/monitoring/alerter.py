@@ -31,7 +31,9 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 log = structlog.get_logger(__name__)
 
 _MUTE_SECONDS = 600  # at most one alert of each kind in this time
-_GAP_SECONDS = 240  # longer than the longest job delays a check, shorter than LONGEST_WAIT
+# After this time without a check, `steady_since` starts anew: longer than the longest job, which delays a
+# check, and shorter than LONGEST_WAIT.
+_GAP_SECONDS = 240
 _MOST_REASONS = 3
 
 _LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR)

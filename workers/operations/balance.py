@@ -49,10 +49,10 @@ class BalanceReader:
             rows = [row for page in self.pacer.read(self.polar, listing) for row in page.items]
         # A server that ignores the filter lists the meters of all customers.
         own = [row for row in rows if row.get("customer_id") == customer_id]
-        return side_by_side(own, self.audit.of_customer(customer_id))
+        return match_balances(own, self.audit.of_customer(customer_id))
 
 
-def side_by_side(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
+def match_balances(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
     """Match each meter of the ledger to Polar's meter that counts its events; return the balances."""
     held = dict(
         zip(parse_items(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True)

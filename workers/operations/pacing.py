@@ -110,7 +110,7 @@ class Pacer:
 
 def run_batches(
     items: Sequence[Item],
-    take: Callable[[Sequence[Item]], tuple[Leased, ...]],
+    store_and_lease: Callable[[Sequence[Item]], tuple[Leased, ...]],
     *,
     pacer: Pacer,
     granter: Granter,
@@ -118,19 +118,19 @@ def run_batches(
 ) -> Iterator[list[Outcome]]:
     """Process ``items`` in batches of a few hundred; yield the outcomes of each batch.
 
-    ``take`` stores and leases the deliveries for the items of a batch. Raises PolarUnreachableError if Polar
-    accepts nothing; the remaining batches are then left untouched.
+    ``store_and_lease`` is called for each batch and returns its deliveries. Raises PolarUnreachableError if
+    Polar accepts nothing; the remaining batches are then left untouched.
     """
     most = granter.timings.deliveries_per_lease
     for start in range(0, len(items), most):
         pacer.wait(take=False)
-        outcomes = granter.run(Lease(deliveries=take(items[start : start + most])))
+        outcomes = granter.run(Lease(deliveries=store_and_lease(items[start : start + most])))
         held_up = [one for one in outcomes if one.status is Status.WAITING and not one.strike]
         yield [one for one in outcomes if one not in held_up]
         if held_up:
             pacer.wait(take=False)
-            taken = store.reopen([one.delivery_id for one in held_up])
-            outcomes = granter.run(Lease(deliveries=taken))
+            reopened = store.reopen([one.delivery_id for one in held_up])
+            outcomes = granter.run(Lease(deliveries=reopened))
             yield outcomes
             if all(one.status is Status.WAITING for one in outcomes):
                 raise PolarUnreachableError(f"Polar accepts nothing at the moment: {held_up[0].reason}")

@@ -47,7 +47,7 @@ class Revocation:
         return [*claimed, *(grant for one in new for grant in one.grants)]
 
     @property
-    def prospect(self) -> str:
+    def dry_run_text(self) -> str:
         """Return what a run would do, such as ``take back 10 api_usage``."""
         if grants := self.grants:
             return f"take back {credits_text(grants).removeprefix('took back ')}"

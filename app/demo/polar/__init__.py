@@ -22,7 +22,7 @@ from app.demo.polar.faults import (
     Slow,
     Status,
 )
-from app.demo.polar.organization import Polar, Received
+from app.demo.polar.organization import IngestAttempt, Polar
 from app.demo.polar.product_models import Product
 from app.demo.polar.refusals import RefusalError, respond_to_error
 from app.demo.polar.response_models import Customer, Meter, Order, WebhookDelivery
@@ -33,12 +33,12 @@ __all__ = [
     "Customer",
     "Fault",
     "Garbage",
+    "IngestAttempt",
     "Meter",
     "Order",
     "Polar",
     "Product",
     "RateLimited",
-    "Received",
     "Slow",
     "Status",
     "WebhookDelivery",

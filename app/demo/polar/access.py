@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.demo.polar.organization import WINDOW_SECONDS, Polar, Received
+from app.demo.polar.organization import WINDOW_SECONDS, IngestAttempt, Polar
 from app.demo.polar.refusals import RefusalError
 from app.demo.polar.response_models import now
 
@@ -26,7 +26,7 @@ class RequestGate:
         """Pass the request on, or refuse it."""
         refusal = self._refusal(Request(scope)) if scope["type"] == "http" else None
         if refusal and scope["path"] == INGEST:
-            self._polar.received.append(Received(at=now(), events=(), status=refusal.status_code))
+            self._polar.received.append(IngestAttempt(at=now(), events=(), status=refusal.status_code))
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:

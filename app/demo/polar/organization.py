@@ -49,7 +49,7 @@ class StatementTooLargeError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Received:
+class IngestAttempt:
     """One attempt to ingest: its events as sent (none if unreadable), and the answer's status."""
 
     at: datetime
@@ -106,7 +106,7 @@ class Polar:
     orders: dict[str, Order] = field(default_factory=dict)
     deliveries: list[WebhookDelivery] = field(default_factory=list)
     stored: list[StoredEvent] = field(default_factory=list, init=False)
-    received: list[Received] = field(default_factory=list, init=False)
+    received: list[IngestAttempt] = field(default_factory=list, init=False)
     _external_ids: set[str] = field(default_factory=set, init=False)
     _arrivals: deque[float] = field(default_factory=deque, init=False)
 

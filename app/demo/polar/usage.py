@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from app.demo.polar.access import authorize, organization_of
-from app.demo.polar.organization import Polar, Received, StatementTooLargeError, StoredEvent
+from app.demo.polar.organization import IngestAttempt, Polar, StatementTooLargeError, StoredEvent
 from app.demo.polar.queries import BalancesQuery, EventsQuery, as_stored, is_any_of, is_between, parse_query
 from app.demo.polar.refusals import RefusalError, invalid, parse_json, validate
 from app.demo.polar.request_models import EventsIngest
@@ -23,7 +23,7 @@ async def ingest(request: Request) -> Response:
         return _ingest(request, polar, body)
 
     response = await polar.faults.popleft()(answer) if polar.faults else answer()
-    attempt = Received(at=arrived, events=_events_in(body), status=response.status_code)
+    attempt = IngestAttempt(at=arrived, events=_events_in(body), status=response.status_code)
     polar.received.append(attempt)
     return response
 

@@ -10,7 +10,7 @@ from tests.support.builders import grant_of
 from tests.support.recordings import recorded
 from workers.core.claims import Entry
 from workers.errors import PolarUnreachableError
-from workers.operations.balance import Balance, side_by_side
+from workers.operations.balance import Balance, match_balances
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ROWS: list[dict[str, Any]] = recorded("customer_meters")["body"]["items"]  # 50 api_usage, 0 image_generation
@@ -28,7 +28,7 @@ def renamed(**others: Any) -> dict[str, Any]:
 
 def test_granted_and_taken_back_stand_beside_what_is_left() -> None:
     entries = [entry(40), entry(20), entry(-10), entry(5, granted=False)]
-    usage, image = side_by_side(ROWS, entries)
+    usage, image = match_balances(ROWS, entries)
     assert usage == Balance(
         meter="api_usage",
         polar_meter="api_usage",
@@ -41,7 +41,7 @@ def test_granted_and_taken_back_stand_beside_what_is_left() -> None:
 
 
 def test_a_meter_is_found_by_what_it_sums_whatever_people_call_it() -> None:
-    (told,) = side_by_side([renamed(name="API calls")], [entry(40)])
+    (told,) = match_balances([renamed(name="API calls")], [entry(40)])
     assert (told.meter, told.polar_meter, told.balance) == ("api_usage", "API calls", Decimal(50))
 
 
@@ -50,17 +50,17 @@ def test_a_meter_is_found_by_what_it_sums_whatever_people_call_it() -> None:
     [{"func": "count"}, {"func": "sum", "property": "tokens"}, {"func": "max", "property": "units"}],
 )
 def test_a_meter_that_does_not_add_up_our_credits_stands_alone(aggregation: dict[str, str]) -> None:
-    told = side_by_side([renamed(aggregation=aggregation)], [entry(40)])
+    told = match_balances([renamed(aggregation=aggregation)], [entry(40)])
     assert {one.balance: one.granted for one in told} == {Decimal(50): Decimal(0), None: Decimal(40)}
 
 
 def test_before_polars_first_event_there_is_the_ledger_alone() -> None:
-    (told,) = side_by_side([], [entry(40)])
+    (told,) = match_balances([], [entry(40)])
     assert (told.balance, told.polar_meter, told.granted) == (None, None, Decimal(40))
 
 
 def test_who_has_nothing_is_told_nothing() -> None:
-    assert side_by_side([], []) == []
+    assert match_balances([], []) == []
 
 
 @pytest.mark.parametrize("successor", [[], [renamed(name="API calls")]])
@@ -68,7 +68,7 @@ def test_a_meter_in_the_archive_keeps_its_credits_unless_another_sums_them(
     successor: list[dict[str, Any]],
 ) -> None:
     archived = renamed(archived_at=NOW.isoformat()) | {"balance": 7}
-    told = side_by_side([archived, *successor], [entry(40)])
+    told = match_balances([archived, *successor], [entry(40)])
     by_name = {one.polar_meter: (one.balance, one.granted) for one in told}
     assert by_name == (
         {"API calls": (Decimal(50), Decimal(40)), "api_usage": (Decimal(7), Decimal(0))}
@@ -83,4 +83,4 @@ def test_a_meter_in_the_archive_keeps_its_credits_unless_another_sums_them(
 )
 def test_an_answer_that_is_no_balance_is_a_fault(row: dict[str, Any]) -> None:
     with pytest.raises(PolarUnreachableError):
-        side_by_side([ROWS[0] | row if row else row], [])
+        match_balances([ROWS[0] | row if row else row], [])

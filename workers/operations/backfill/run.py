@@ -102,10 +102,10 @@ class Backfiller:
             run_batches(
                 backlog.interrupted, self.store.reopen, pacer=self.pacer, granter=granter, store=self.store
             ),
-            run_batches(missing, self._put, pacer=self.pacer, granter=granter, store=self.store),
+            run_batches(missing, self._store, pacer=self.pacer, granter=granter, store=self.store),
         )
 
-    def _put(self, missing: Sequence[MissingOrder]) -> tuple[Leased, ...]:
+    def _store(self, missing: Sequence[MissingOrder]) -> tuple[Leased, ...]:
         return self.store.store_and_lease(
             [(one.delivery_id, ORDER_PAID, decompress_body(one.packed_body)) for one in missing]
         )

@@ -22,7 +22,7 @@ _AT_ONCE = 500  # keys in one lookup, during which Redis serves nobody else
 class ManualGranter:
     """Previews requests for manual credits and grants them."""
 
-    held: Stores
+    stores: Stores
     polar: Polar
     pacer: Pacer
 
@@ -39,7 +39,7 @@ class ManualGranter:
         found: dict[str, Standing] = {}
         for start in range(0, len(subjects), _AT_ONCE):
             some = subjects[start : start + _AT_ONCE]
-            found |= zip(some, self.held.ledger.find_many(some), strict=True)
+            found |= zip(some, self.stores.ledger.find_many(some), strict=True)
         return found
 
     def create(self, found: Sequence[GrantPreview], on_progress: OnProgress) -> dict[CustomerName, str]:
@@ -71,8 +71,8 @@ class ManualGranter:
         ]
         return run_batches(
             grants,
-            lambda some: self.held.deliveries.store_and_lease([one.delivery() for one in some]),
+            lambda some: self.stores.deliveries.store_and_lease([one.delivery() for one in some]),
             pacer=self.pacer,
             granter=granter,
-            store=self.held.deliveries,
+            store=self.stores.deliveries,
         )

@@ -65,7 +65,7 @@ def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Cor
         grants=corrected,
         before={meter: standing.taken.get(meter, {}) for meter in meters},
         after={
-            meter: _taken(standing.subject, [one for *_, one in corrected_all if one.meter == meter])
+            meter: _taken_by_rule(standing.subject, [one for *_, one in corrected_all if one.meter == meter])
             for meter in meters
         },
     )
@@ -78,13 +78,13 @@ def _as_at_polar(claim: Claim, grant: Grant, polar: Mapping[str, Grant]) -> Gran
     return replace(grant, parts=truth.parts)
 
 
-def _taken(subject: str, grants: Sequence[Grant]) -> dict[str, Decimal]:
+def _taken_by_rule(subject: str, grants: Sequence[Grant]) -> dict[str, Decimal]:
     """Return how much the take-backs among the ``grants`` of one meter took from the fact's own, by rule."""
     taken: dict[str, Decimal] = {}
     parts = [part for one in grants if one.subject == subject for part in one.parts]
     for one in grants:
         if parts and one.units < 0:
-            taken = _raised(taken, one, parts)
+            taken = _taken_after(taken, one, parts)
     return taken
 
 
@@ -114,7 +114,9 @@ def _take_backs(takings: Sequence[Grant], own: Mapping[str, Grant], standing: St
         by_subject.setdefault(one.subject, []).append(one)
     before: Taken = standing.taken
     for grants in by_subject.values():
-        after = {one.meter: _raised(before.get(one.meter, {}), one, own[one.meter].parts) for one in grants}
+        after = {
+            one.meter: _taken_after(before.get(one.meter, {}), one, own[one.meter].parts) for one in grants
+        }
         yield TakeBack(
             delivery_id=REBUILD,
             subject=standing.subject,
@@ -125,7 +127,7 @@ def _take_backs(takings: Sequence[Grant], own: Mapping[str, Grant], standing: St
         before = {**before, **after}
 
 
-def _raised(taken: Mapping[str, Decimal], taking: Grant, parts: Sequence[Part]) -> dict[str, Decimal]:
+def _taken_after(taken: Mapping[str, Decimal], taking: Grant, parts: Sequence[Part]) -> dict[str, Decimal]:
     """Return how much was taken from each rule after ``taking``, in proportion to what each had left."""
     after = dict(taken)
     for taken_part in taking.parts:
