@@ -1,4 +1,4 @@
-"""Writes pieces of error messages: a quoted value, a list of words, a suggestion for a misspelt word."""
+"""Writes pieces of messages: a quoted value, a list of words, a count, a suggestion for a misspelt word."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,6 +22,12 @@ def joined(words: Iterable[str]) -> str:
     all_words = list(words)
     more = ["..."] if len(all_words) > _JOINED_WORDS else []
     return ", ".join(all_words[:_JOINED_WORDS] + more)
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return a count with its noun, such as "2 deliveries"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
 
 
 def describe_unknown(what: str, word: str, allowed: Iterable[str], otherwise: str) -> str:

@@ -15,7 +15,6 @@ from app.cli.output import (
     Cell,
     console,
     format_age,
-    format_count,
     literal,
     print_first,
     print_json,
@@ -27,6 +26,7 @@ from app.cli.repair_shapes import BackfillJson, MissingJson
 from app.cli.to_json import iso, planned_json
 from app.errors import CommandError
 from config.rules import Rules, load_rules
+from config.wording import format_count
 from workers.core.delivery import Outcome
 from workers.core.wording import credits_text
 from workers.operations.backfill.order_scan import MissingOrder, OrderProblem

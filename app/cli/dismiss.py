@@ -11,7 +11,7 @@ from app.cli.options import Json
 from app.cli.output import Cell, print_json, print_table, status_text
 from app.cli.to_json import delivery_json
 from app.errors import CommandError
-from workers.core.delivery import Delivery, Status
+from workers.core.delivery import Delivery
 
 
 def dismiss(
@@ -29,7 +29,7 @@ def dismiss(
     settings = read_settings("dismiss", quiet=True)
     ids = list(dict.fromkeys(deliveries))
     with open_stores(settings) as held:
-        _require_failed(find_deliveries(held, ids))
+        _require_dismissible(find_deliveries(held, ids))
         held.deliveries.dismiss(ids, retain=settings.retain)
         dismissed = held.deliveries.get(ids)
     if json:
@@ -39,9 +39,8 @@ def dismiss(
         print_table(["delivery", "status", "reason"], rows)
 
 
-def _require_failed(found: Iterable[Delivery]) -> None:
-    # One that was dismissed before may be dismissed again: that changes nothing.
-    others = [one for one in found if one.status is not Status.FAILED and not one.is_dismissed]
-    if others:
-        statuses = ", ".join(f"{one.id} is {one.status.value}" for one in others)
+def _require_dismissible(found: Iterable[Delivery]) -> None:
+    rejected = [one for one in found if not one.can_be_dismissed]
+    if rejected:
+        statuses = ", ".join(f"{one.id} is {one.status.value}" for one in rejected)
         raise CommandError(f"only failed deliveries can be dismissed: {statuses}; nothing was dismissed")

@@ -11,7 +11,6 @@ from app.cli.output import (
     Cell,
     console,
     format_age,
-    format_count,
     literal,
     print_json,
     print_table,
@@ -19,6 +18,7 @@ from app.cli.output import (
 )
 from app.cli.prompts import confirm
 from app.cli.shapes import ForgottenJson
+from config.wording import format_count
 from workers.core.delivery import Delivery, Status
 from workers.operations.forget import MOST_READ, CustomerEraser
 from workers.store.audit import Audit

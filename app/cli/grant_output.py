@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from app.cli.output import Cell, console, format_count, literal, print_first, print_json, print_table
+from app.cli.output import Cell, console, literal, print_first, print_json, print_table
 from app.cli.shapes import GrantJson, MadeGrantJson, WantedGrantJson
 from app.cli.to_json import grant_json, grants_json
+from config.wording import format_count
 from workers.core.claims import Standing
 from workers.core.wording import plain
 from workers.operations.manual_grant.preview import GrantPreview

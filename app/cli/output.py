@@ -85,12 +85,6 @@ def format_age(moment: datetime) -> str:
     return f"{format_duration(datetime.now(UTC) - moment)} ago"
 
 
-def format_count(count: int, noun: str) -> str:
-    """Return a count with its noun, such as "2 deliveries"."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"
-
-
 def store_name(settings: Settings) -> str:
     """Return where deliveries and the ledger are stored, without a password."""
     if settings.redis_url is None:

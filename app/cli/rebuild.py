@@ -13,7 +13,6 @@ from app.cli.options import DryRun, Json, Yes
 from app.cli.output import (
     Cell,
     console,
-    format_count,
     literal,
     print_first,
     print_json,
@@ -24,6 +23,7 @@ from app.cli.prompts import confirm
 from app.cli.repair_shapes import RebuildJson, RecordedGrantJson
 from app.cli.to_json import iso, json_number
 from config.rules import load_rules
+from config.wording import format_count
 from workers.core.grants import Grant, order_of
 from workers.core.usage_events import RecordedGrant
 from workers.core.wording import plain

@@ -11,11 +11,12 @@ import typer
 from app.cli.batches import has_unfinished, outcome_json, print_outcomes, run_with_progress, show_progress
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
-from app.cli.output import Cell, console, format_age, format_count, print_first, print_json, print_once
+from app.cli.output import Cell, console, format_age, print_first, print_json, print_once
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
 from app.cli.to_json import iso
 from config.rules import load_rules
+from config.wording import format_count
 from workers.core.delivery import Outcome
 from workers.operations.recover import LostWebhook
 from workers.runtime import granter_for, polar_for, recoverer_for

@@ -14,7 +14,6 @@ from app.cli.output import (
     Cell,
     console,
     describe_erasure,
-    format_count,
     literal,
     print_json,
     print_once,
@@ -25,6 +24,7 @@ from app.cli.prompts import confirm
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
 from config.rules import load_rules
+from config.wording import format_count
 from workers.core.delivery import Delivery, Status
 from workers.operations.pacing import Pacer
 from workers.operations.replay import Replayer

@@ -7,9 +7,10 @@ from rich.text import Text
 
 from app.cli.context import open_stores, read_settings
 from app.cli.options import Json
-from app.cli.output import Cell, describe_store, format_age, format_count, print_json, print_table, store_name
+from app.cli.output import Cell, describe_store, format_age, print_json, print_table, store_name
 from app.cli.shapes import CheckJson, StatusJson
 from app.cli.to_json import iso_or_none
+from config.wording import format_count
 from workers.core.delivery import Status
 from workers.monitoring.health import Check, all_well, examine
 from workers.store.queue import queue_length

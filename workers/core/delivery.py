@@ -64,6 +64,11 @@ class Delivery:
     erased_at: datetime | None = None
     """When its body was erased. After that, the delivery can no longer be read or replayed."""
 
+    @property
+    def can_be_dismissed(self) -> bool:
+        """Return whether it failed, or was dismissed before: dismissing it again changes nothing."""
+        return self.status is Status.FAILED or self.is_dismissed
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:

@@ -1,1 +1,1 @@
-"""``credits check``: compares the token, the meters and the products at Polar with the rules."""
+"""``credits check``: checks the settings, the rules and Redis, and compares the rules with Polar."""

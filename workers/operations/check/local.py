@@ -1,0 +1,85 @@
+"""Checks what needs no request to Polar: the settings, the rules file and Redis."""
+
+from collections.abc import Generator, Iterator
+
+from config.errors import ConfigError
+from config.rules import Rules, RulesError, load_rules
+from config.settings import Settings, find_unknown_settings
+from config.wording import format_count
+from workers.core.findings import Finding
+from workers.operations.reconcile import NEEDS_CREDIT_FROM
+from workers.store.server_check import redis_findings
+from workers.store.stores import stores
+
+_SHORTEST_SECRET = 16  # Polar's have 32 random characters after a prefix
+
+
+def check_setting_names() -> Iterator[Finding]:
+    """Yield a warning for each setting whose name is probably misspelt."""
+    for unknown in find_unknown_settings():
+        yield Finding(level="warning", what="settings", detail=unknown)
+
+
+def unreadable_settings(error: ConfigError) -> Iterator[Finding]:
+    """Yield an error for each problem, one per line of ``error``, that keeps the settings from being read."""
+    for problem in str(error).splitlines():
+        yield Finding(level="error", what="settings", detail=problem)
+
+
+def check_settings(settings: Settings) -> Iterator[Finding]:
+    """Yield findings about the token, the webhook secrets, the Polar server and the alerts."""
+    for require, what in ((settings.require_token, "token"), (settings.require_secrets, "secret")):
+        try:
+            require()
+        except ConfigError as error:
+            yield Finding(level="error", what=what, detail=str(error))
+        else:
+            yield Finding(level="ok", what=what, detail="set")
+    for secret in settings.webhook_secrets:
+        if len(secret) < _SHORTEST_SECRET:
+            detail = "one is shorter than Polar's secrets: was it cut off when it was copied?"
+            yield Finding(level="warning", what="secret", detail=detail)
+    yield Finding(level="ok", what="server", detail=settings.polar_server)
+    yield Finding(level="ok", what="alerts", detail=_describe_alerts(settings))
+
+
+def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
+    """Yield findings about the rules file; return its rules, or None if they cannot be loaded."""
+    try:
+        rules = load_rules(settings.rules_path)
+    except RulesError as error:
+        for problem in error.problems:
+            yield Finding(level="error", what="rules", detail=str(problem))
+        return None
+    except ConfigError as error:
+        yield Finding(level="error", what="rules", detail=str(error))
+        return None
+    yield _count_rules(settings, rules)
+    if settings.reconcile_every and rules.credit_from is None:
+        yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
+    for warning in rules.warnings:
+        yield Finding(level="warning", what="rules", detail=str(warning))
+    return rules
+
+
+def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
+    """Yield the problems of Redis; if it has none, a confirmation that shows ``store``, its description."""
+    try:
+        with stores(settings) as held:
+            found = redis_findings(held.redis)
+    except ConfigError as error:
+        found = [Finding(level="error", what="redis", detail=str(error))]
+    yield from found or [Finding(level="ok", what="redis", detail=store)]
+
+
+def _describe_alerts(settings: Settings) -> str:
+    if settings.alert_url:
+        return "set"
+    return "CREDITS_ALERT_URL is not set: nobody is notified of failed deliveries"
+
+
+def _count_rules(settings: Settings, rules: Rules) -> Finding:
+    if not rules.rules:
+        return Finding(level="warning", what="rules", detail=f"{settings.rules_path} grants nothing")
+    count = f"{format_count(len(rules.rules), 'rule')}, {format_count(len(rules.meters), 'meter')}"
+    return Finding(level="ok", what="rules", detail=f"{settings.rules_path}: {count}")
