@@ -44,18 +44,20 @@ def backfill(
     *,
     since: Annotated[
         datetime,
-        typer.Option("--since", metavar="WHEN", help="Orders paid since: 7d, or a time.", parser=parse_time),
+        typer.Option(
+            "--since", metavar="WHEN", help="Orders paid since WHEN: 7d, or a time.", parser=parse_time
+        ),
     ],
     until: Annotated[
         datetime | None,
         typer.Option(
-            "--until", metavar="WHEN", help="Orders created before: 1d, or a time.", parser=parse_time
+            "--until", metavar="WHEN", help="Orders created before WHEN: 1d, or a time.", parser=parse_time
         ),
     ] = None,
     assume_current: Annotated[
         bool,
         typer.Option(
-            "--assume-current", help="Use today's values (such as seats) where those of the time are unknown."
+            "--assume-current", help="Use today's values (such as seats) where the past ones are unknown."
         ),
     ] = False,
     dry_run: DryRun = False,

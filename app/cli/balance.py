@@ -32,7 +32,7 @@ def balance(
         ),
     ] = None,
     external_customer: Annotated[
-        str, typer.Option("--external-customer", metavar="ID", help="Your own id of the customer.")
+        str, typer.Option("--external-customer", metavar="ID", help="Your own id for the customer.")
     ] = "",
     email: Annotated[
         str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")
@@ -42,7 +42,7 @@ def balance(
     """Show a customer's balance at Polar, beside what was granted.
 
     For each meter: the credits left at Polar (negative if the customer used more than they had), and what
-    the ledger has granted and taken back. Polar's balance follows a grant by some seconds.
+    the ledger has granted and taken back. Polar's balance includes a grant after a few seconds.
 
     Example: credits balance --email ada@example.com
     """
@@ -79,7 +79,7 @@ def _find(name: CustomerName, polar: Polar, pacer: Pacer) -> str:
     message = f"Polar has no customer with the {name.kind} {quoted(name.text)}"
     if name.kind is not NameKind.ID:
         raise CommandError(message)
-    console(stderr=True).print(literal(f"{message}; the ledger has this"))
+    console(stderr=True).print(literal(f"{message}; this is what the ledger has"))
     return name.text
 
 

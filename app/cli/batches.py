@@ -47,7 +47,7 @@ def run_with_progress(
 
 
 def _describe_rest(outcomes: Sequence[Outcome], count: int, reason: str) -> str:
-    """Return how many deliveries are not done, why, and how they go on.
+    """Return how many deliveries are not done, why, and what happens to them.
 
     Workers retry those that wait. Those that were not begun stay as they were.
     """

@@ -26,7 +26,7 @@ def read_settings(process: str, *, json_logs: bool = False, quiet: bool = False)
 
 @contextmanager
 def open_stores(settings: Settings) -> Iterator[Stores]:
-    """Yield the stores; warn if the embedded one is empty, as the user may be in the wrong folder."""
+    """Yield the stores; warn if the embedded one is empty: the user may be in the wrong folder."""
     with stores(settings) as held:
         if settings.redis_url is None and not held.redis.dbsize():
             console(stderr=True).print(literal(f"nothing is stored here yet: {describe_store(settings)}"))

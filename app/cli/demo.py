@@ -67,7 +67,7 @@ def demo(json: Json = False) -> None:
     out = console()
     if not json:
         _print_opening(out)
-    # A short path: that of a Unix socket has at most some hundred bytes.
+    # A short path: the path of a Unix socket has at most about a hundred bytes.
     with tempfile.TemporaryDirectory(prefix="credits-") as folder:
         waiting = nullcontext() if json else out.status("working ...")
         with waiting, start_harness(Path(folder)) as harness:

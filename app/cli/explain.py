@@ -72,7 +72,7 @@ def _load_rules_if_valid(settings: Settings) -> Rules:
 
 
 def _read_file(name: str) -> bytes | None:
-    """Return the content of a file; None if there is none, as ``name`` is an id then."""
+    """Return the content of a file; None if there is none: then ``name`` is an id."""
     try:
         return Path(name).read_bytes()
     except OSError as error:

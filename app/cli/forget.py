@@ -102,7 +102,9 @@ def _describe_rest(waiting: Sequence[str], left_in_log: str, unread: int) -> lis
     texts = []
     if waiting:
         named = ", ".join(waiting)
-        texts.append(f"not erased, as they still wait: {named}; run the command again once they are settled")
+        texts.append(
+            f"not erased, because they still wait: {named}; run the command again once they are settled"
+        )
     if unread:
         texts.append(f"{format_count(unread, 'waiting delivery')} not checked; run the command again later")
     if left_in_log:

@@ -33,7 +33,7 @@ def grant(
         str, typer.Option("--customer", metavar="ID", help="The customer's id at Polar.")
     ] = "",
     external_customer: Annotated[
-        str, typer.Option("--external-customer", metavar="ID", help="Your own id of the customer.")
+        str, typer.Option("--external-customer", metavar="ID", help="Your own id for the customer.")
     ] = "",
     email: Annotated[
         str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")
@@ -59,9 +59,9 @@ def grant(
 ) -> None:
     """Grant credits by hand, to one customer or to many.
 
-    The key says what the credits are for. A customer gets credits under one key and meter once, so the
-    command may be repeated; under the same key another amount is refused. Name a customer in the same way
-    each time: an id and an e-mail address count as two customers.
+    The key says what the credits are for. A customer gets the credits of a key only once on each meter, so
+    the command may be repeated. Another amount under the same key is refused. Name a customer in the same
+    way each time: an id and an e-mail address count as two customers.
 
     The first line of a file names its columns: customer_id, external_customer_id or email; meter, units,
     key; optionally reason; with --create also email and name. The whole file is checked before anything is

@@ -30,7 +30,10 @@ def grants(
     since: Annotated[
         datetime | None,
         typer.Option(
-            "--since", metavar="WHEN", help="Only those granted since: 24h, or a time.", parser=parse_time
+            "--since",
+            metavar="WHEN",
+            help="Only those granted since WHEN: 24h, or a time.",
+            parser=parse_time,
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The most to list.")] = 50,

@@ -42,13 +42,13 @@ def _parse_uuid(text: str, expected: str) -> str:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/cli.md lists the fields).")]
-JsonLogs = Annotated[bool, typer.Option("--json", help="Log in JSON, one object a line.")]
+JsonLogs = Annotated[bool, typer.Option("--json", help="Log in JSON, one object per line.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 ReceivedSince = Annotated[
     datetime | None,
     typer.Option(
-        "--since", metavar="WHEN", help="Only those received since: 24h, or a time.", parser=parse_time
+        "--since", metavar="WHEN", help="Only those received since WHEN: 24h, or a time.", parser=parse_time
     ),
 ]
 DeliveryType = Annotated[

@@ -45,7 +45,7 @@ def rebuild(
     For a Redis that was lost or restored from a backup. Stop the workers first, and the reconciler with
     them. Polar keeps every credit that was granted or taken back, with its key; each becomes an entry of the
     ledger again, with its amount. Nothing is sent to Polar. Entries that the ledger still has are kept; if
-    Polar has another amount for one, both are listed and the ledger takes Polar's. Afterwards start the
+    Polar has a different amount for one, both are listed and the ledger takes Polar's. Afterwards start the
     workers, then run credits backfill for orders that were never granted.
 
     Example: credits rebuild --dry-run
@@ -81,7 +81,7 @@ def _describe_changes(found: LedgerComparison) -> Iterator[str]:
     if found.grants:
         yield f"restore {format_count(len(found.grants), 'grant')}"
     if corrections:
-        yield f"replace {format_count(corrections, 'amount')} in the ledger by Polar's"
+        yield f"replace {format_count(corrections, 'amount')} in the ledger with Polar's"
 
 
 def _print_comparison(found: LedgerComparison) -> None:
@@ -120,9 +120,9 @@ def _counts(found: LedgerComparison) -> Iterator[tuple[int, str]]:
         (found.claimed_elsewhere, "claimed in the ledger, not settled: their deliveries will settle them"),
         (
             len(found.differing) - len(found.kept),
-            "with another amount than the ledger, which takes Polar's amount",
+            "with a different amount in the ledger, which takes Polar's",
         ),
-        (len(found.kept), "with another amount than the ledger, which keeps its own"),
+        (len(found.kept), "with a different amount in the ledger, which keeps its own"),
         (len(found.invalid), "ignored: not sent by this service, though they claim to be"),
     ):
         if count:
@@ -167,8 +167,8 @@ def _advice(found: LedgerComparison, done: RebuildResult) -> Iterator[str]:
 def _manual_fixes(found: LedgerComparison) -> Iterator[str]:
     if found.kept:
         yield (
-            f"the ledger keeps {format_count(len(found.kept), 'amount')} that differ from Polar's, and "
-            "refunds use the ledger's: fix them by hand (credits grant, credits revoke), "
+            f"the ledger keeps {format_count(len(found.kept), 'amount')} where Polar has another, and "
+            "refunds use the ledger's: fix this by hand (credits grant, credits revoke), "
             "or run the command again once their deliveries are settled"
         )
     for (order_id, meter), units in found.over_reversed.items():

@@ -27,7 +27,7 @@ def recover(
     since: Annotated[
         datetime,
         typer.Option(
-            "--since", metavar="WHEN", help="Delivery attempts since: 24h, or a time.", parser=parse_time
+            "--since", metavar="WHEN", help="Delivery attempts since WHEN: 24h, or a time.", parser=parse_time
         ),
     ],
     dry_run: DryRun = False,

@@ -32,7 +32,7 @@ PowerShell). `credits --show-completion` prints what it would install.
 
 With `--json` a command prints one array or object. The fields below are stable; new ones may be added. A
 field whose name ends in `_at` is a time in UTC, as in `2026-11-01T12:00:00Z`. With `--json`, `up`, `serve`
-and `work` log one object a line.
+and `work` log one object per line.
 """
 
 _NAMES = {

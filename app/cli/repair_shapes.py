@@ -52,7 +52,7 @@ class BackfillJson(TypedDict):
     skipped: list[NotForCreditJson]
     warnings: list[str]
     outcomes: list[OutcomeJson]
-    trouble: Annotated[str | None, "why the rest was not run; null if all were"]
+    trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
 
 
 class LostJson(TypedDict):
@@ -77,7 +77,7 @@ class RecoverJson(TypedDict):
     lost: list[LostJson]
     unusable: list[UnusableJson]
     outcomes: list[OutcomeJson]
-    trouble: Annotated[str | None, "why the rest was not run; null if all were"]
+    trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
 
 
 class RecordedGrantJson(TypedDict):
@@ -110,7 +110,7 @@ class OverReversedJson(TypedDict):
 
 
 class NotOursJson(TypedDict):
-    """An event that claims to be sent by this service and is not."""
+    """An event that claims to come from this service but does not."""
 
     event: str
     key: str

@@ -37,7 +37,7 @@ def replay(
     deliveries: Annotated[list[str] | None, typer.Argument(help="Deliveries, by their ids.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
     skipped: Annotated[
-        bool, typer.Option("--skipped", help="All that were skipped, without those that were dismissed.")
+        bool, typer.Option("--skipped", help="All that were skipped, except those that were dismissed.")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="All that are kept.")] = False,
     type_: DeliveryType = None,

@@ -20,7 +20,7 @@ def _rules() -> None:
 
 @rules.command()
 def schema(
-    _json: Annotated[bool, typer.Option("--json", help="Changes nothing: the schema is JSON.")] = False,
+    _json: Annotated[bool, typer.Option("--json", help="Has no effect: the schema is JSON anyway.")] = False,
 ) -> None:
     """Print the JSON Schema of the rules file, for editors.
 

@@ -122,7 +122,7 @@ class BalanceJson(TypedDict):
     """A customer's credits on one meter."""
 
     meter: Annotated[str, "the event name; Polar's name if nothing was granted on this meter"]
-    polar_meter: Annotated[str | None, "Polar's name of the meter"]
+    polar_meter: Annotated[str | None, "Polar's name for the meter"]
     balance: Annotated[float | None, "at Polar: positive if credits are left; null if Polar has no balance"]
     granted: float
     taken_back: float
@@ -149,10 +149,10 @@ class ForgottenJson(TypedDict):
 
     customer_id: str
     erased: Annotated[list[str], "deliveries"]
-    waiting: Annotated[list[str], "deliveries that were not erased, as they still wait"]
+    waiting: Annotated[list[str], "deliveries that were not erased, because they still wait"]
     unread: Annotated[int, "number of waiting deliveries that were not checked"]
     append_only_file_error: Annotated[
-        str | None, "why Redis still has the erased bodies on its disk; null if it has not"
+        str | None, "why Redis still has the erased bodies on its disk; null if it does not"
     ]
 
 

@@ -98,7 +98,7 @@ def test_what_waits_is_left_to_be_granted_and_named(desk: Desk) -> None:
     assert done.returncode == 1
     assert (
         done.stderr
-        == f"not erased, as they still wait: {waiting}; run the command again once they are settled\n"
+        == f"not erased, because they still wait: {waiting}; run the command again once they are settled\n"
     )
     assert desk.credits.run("work", "--burst").returncode == 0
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20

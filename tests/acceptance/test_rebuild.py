@@ -105,7 +105,7 @@ def test_an_old_order_that_polar_tells_again_before_the_rebuild_is_credited_to_n
         True,
     )
     asked = desk.credits.run("rebuild")
-    assert "this would restore 1 grant and replace 1 amount in the ledger by Polar's" in asked.stderr
+    assert "this would restore 1 grant and replace 1 amount in the ledger with Polar's" in asked.stderr
     found = desk.credits.json(*DOING)
     assert found["differing"] == [{"key": key, "polar": 10, "ledger": 20, "kept_because": None}]
     assert [one["order_id"] for one in found["missing"]] == [some_id(2)]
@@ -124,7 +124,7 @@ def test_a_difference_that_stays_is_no_success_and_says_what_to_do(desk: Desk) -
     assert desk.credits.run("rebuild", "--dry-run").returncode == 0
     done = desk.credits.run(*DOING)
     assert (done.returncode, "another event has the same key" in done.stdout) == (1, True)
-    assert "fix them by hand (credits grant, credits revoke)" in done.stderr
+    assert "fix this by hand (credits grant, credits revoke)" in done.stderr
     assert {one["credits"] for one in told(desk)} == {20}
 
 
