@@ -50,7 +50,7 @@ def test_a_burst_ends_when_people_have_heard(desk: Desk, room: Chat) -> None:
     done = desk.credits.with_settings(CREDITS_ALERT_URL=room.url).run("work", "--burst")
     assert done.returncode == 0
     assert room.kinds == ["failed"]
-    assert desk.redis.hget(keys.ALERTS, "known") == b"1"
+    assert desk.redis.hget(keys.ALERTS, "failed_reported") == b"1"
 
 
 def test_a_url_that_cannot_be_used_is_one_clear_line_without_it(alone: Credits, room: Chat) -> None:

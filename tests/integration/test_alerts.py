@@ -57,9 +57,9 @@ def tick(alerter: Alerter) -> None:
     alerter.finish()
 
 
-def let_hush_end(redis: Redis) -> None:
+def let_mute_end(redis: Redis) -> None:
     """Let ten minutes pass since people were told."""
-    redis.delete(*map(keys.hush, AlertKind))
+    redis.delete(*map(keys.muted, AlertKind))
 
 
 def let_waiting_be_old(redis: Redis) -> None:
@@ -86,7 +86,7 @@ def test_what_is_parked_is_told_at_the_next_look_and_not_again(
     park("msg-1")
     for _ in range(3):
         tick(alerter)
-        let_hush_end(redis)
+        let_mute_end(redis)
     (told,) = room.posted
     assert (told["kind"], told["failed"], told["reasons"]) == ("failed", 1, ["Customer not found"])
     assert room.agents == {"credit-granter"}  # some chats refuse what says that it is Python
@@ -117,12 +117,12 @@ def test_what_is_parked_in_the_ten_minutes_after_is_told_together_at_their_end(
 ) -> None:
     park("msg-1")
     tick(alerter)
-    assert 0 < redis.ttl(keys.hush(AlertKind.FAILED)) <= 600
+    assert 0 < redis.ttl(keys.muted(AlertKind.FAILED)) <= 600
     park("msg-2", "msg-3", reason="no such meter")
     park("msg-4")
     tick(alerter)
     assert len(room.posted) == 1
-    let_hush_end(redis)
+    let_mute_end(redis)
     tick(alerter)
     assert room.posted[1]["text"].startswith("credit-granter: 3 deliveries failed, 4 in all")
     assert set(room.posted[1]["reasons"]) == {"Customer not found", "no such meter"}
@@ -137,10 +137,10 @@ def test_a_new_failure_is_told_though_old_ones_went_meanwhile(
     tick(alerter)
     store.reopen(["msg-1", "msg-2"])
     tick(alerter)
-    let_hush_end(redis)
+    let_mute_end(redis)
     tick(alerter)
     park("msg-5")
-    let_hush_end(redis)
+    let_mute_end(redis)
     tick(alerter)
     assert [one["text"].split(":")[1].strip() for one in room.posted] == [
         "3 deliveries failed, 3 in all",
@@ -201,7 +201,7 @@ def test_a_backlog_has_its_time_when_an_outage_is_over(
 
 
 @pytest.mark.parametrize("status", [301, 404, 429, 500])
-def test_whoever_could_not_be_told_is_told_when_the_hush_is_over(
+def test_whoever_could_not_be_told_is_told_when_the_mute_is_over(
     redis: Redis, room: Chat, alerter: Alerter, park: Callable[..., None], *, status: int
 ) -> None:
     park("msg-1")
@@ -214,10 +214,10 @@ def test_whoever_could_not_be_told_is_told_when_the_hush_is_over(
     ]
     assert room.kinds == ["failed"]
     room.status = 204
-    let_hush_end(redis)
+    let_mute_end(redis)
     for _ in range(3):
         tick(alerter)
-        let_hush_end(redis)
+        let_mute_end(redis)
     assert room.kinds == ["failed", "failed"]
 
 
@@ -252,7 +252,7 @@ def test_a_url_that_hangs_keeps_no_worker_from_its_tick(
     worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN, on_tick=alerter.check)
     worker.tick()
     eventually(lambda: room.posted)
-    let_hush_end(redis)
+    let_mute_end(redis)
     for _ in range(3):
         worker.tick()
     assert room.kinds == ["failed"]
@@ -287,7 +287,7 @@ def test_without_a_url_nothing_is_kept_for_it(
 ) -> None:
     park("msg-1")
     GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
-    assert redis.exists(keys.ALERTS, keys.WATCH, keys.hush(AlertKind.FAILED)) == 0
+    assert redis.exists(keys.ALERTS, keys.WATCH, keys.muted(AlertKind.FAILED)) == 0
 
 
 def test_what_is_kept_of_it_is_four_numbers_and_what_expires(
@@ -295,6 +295,6 @@ def test_what_is_kept_of_it_is_four_numbers_and_what_expires(
 ) -> None:
     park("msg-1")
     tick(alerter)
-    assert redis.hgetall(keys.ALERTS) == {b"failed": b"1", b"parked": b"1", b"known": b"1"}
+    assert redis.hgetall(keys.ALERTS) == {b"failed": b"1", b"failed_ever": b"1", b"failed_reported": b"1"}
     assert 0 < redis.ttl(keys.WATCH) < 300
-    assert 0 < redis.ttl(keys.hush(AlertKind.FAILED)) <= 600
+    assert 0 < redis.ttl(keys.muted(AlertKind.FAILED)) <= 600

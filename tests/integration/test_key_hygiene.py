@@ -70,7 +70,7 @@ KNOWN = {
     r"credits:rules": SOME_DAY,
     r"credits:alerts": NEVER,
     r"credits:watch": SOME_DAY,
-    r"credits:hush:(failed|stuck|polar|well)": SOME_DAY,
+    r"credits:muted:(failed|stuck|polar|well)": SOME_DAY,
     r"credits:ready": SOME_DAY,
     r"credits:pause": SOME_DAY,
     r"credits:outage": SOME_DAY,

@@ -39,7 +39,7 @@ _MOST_REASONS = 3
 _LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, *map(keys.hush, AlertKind),
+    keys.AUDIT, *map(keys.muted, AlertKind),
 ]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ class Alerter:
 
     def _reserve(self, kind: AlertKind) -> bool:
         """Reserve this kind of alert for this worker; return whether no other worker has reserved it."""
-        return bool(self._redis.set(keys.hush(kind), 1, nx=True, ex=_MUTE_SECONDS))
+        return bool(self._redis.set(keys.muted(kind), 1, nx=True, ex=_MUTE_SECONDS))
 
     def _send_in_background(self, kinds: Iterable[AlertKind], state: AlertState) -> None:
         bodies = {kind: alert_body(kind, state, self._reasons(kind, state)) for kind in kinds}
@@ -106,7 +106,7 @@ class Alerter:
     def _record(self, kind: AlertKind, state: AlertState) -> None:
         """Record what was reported; if the worker dies before this, another one repeats the alert."""
         if kind is AlertKind.FAILED:
-            self._redis.hset(keys.ALERTS, "known", state.failed_ever)
+            self._redis.hset(keys.ALERTS, "failed_reported", state.failed_ever)
         elif kind is AlertKind.WELL:
             self._redis.hdel(keys.ALERTS, *state.alerted)
         else:
@@ -116,17 +116,17 @@ class Alerter:
 def _state(answer: Mapping[str, Any]) -> AlertState:
     return AlertState(
         now=moment_of(answer["now"]),
-        steady_since=moment_of(answer["same_since"]),
+        steady_since=moment_of(answer["steady_since"]),
         failed=answer["failed"],
-        failed_ever=answer["parked"],
-        failed_reported=answer["known"],
+        failed_ever=answer["failed_ever"],
+        failed_reported=answer["failed_reported"],
         waiting=answer["waiting"],
         oldest_waiting=_moment(answer.get("oldest_waiting")),
         last_credit=_moment(answer.get("last_credit")),
-        outage_since=_moment(answer.get("away_since")),
-        outage_reason=answer.get("away_reason", ""),
-        alerted=_kinds_marked(_LASTING_KINDS, answer["told"]),
-        muted=_kinds_marked(AlertKind, answer["hushed"]),
+        outage_since=_moment(answer.get("outage_since")),
+        outage_reason=answer.get("outage_reason", ""),
+        alerted=_kinds_marked(_LASTING_KINDS, answer["alerted"]),
+        muted=_kinds_marked(AlertKind, answer["muted"]),
     )
 
 

@@ -81,9 +81,9 @@ def about(id_: str) -> str:
     return ABOUT + id_
 
 
-def hush(kind: str) -> str:
+def muted(kind: str) -> str:
     """Return the key that exists while alerts of this kind are not repeated. Expires within minutes."""
-    return f"credits:hush:{kind}"
+    return f"credits:muted:{kind}"
 
 
 def deliveries(status: str) -> str:

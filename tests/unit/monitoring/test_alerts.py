@@ -138,7 +138,7 @@ VIEWS = st.builds(
 
 
 @given(state=VIEWS)
-def test_nobody_is_told_again_of_what_is_hushed_or_known(state: AlertState) -> None:
+def test_what_is_muted_or_reported_already_is_not_reported_again(state: AlertState) -> None:
     assert not set(due_alerts(state)) & (state.muted | state.alerted)
 
 
@@ -148,7 +148,7 @@ def test_people_hear_of_one_trouble_at_a_time_or_that_it_is_over(state: AlertSta
 
 
 @given(state=VIEWS)
-def test_a_hush_puts_off_and_changes_nothing_else(state: AlertState) -> None:
+def test_muting_delays_an_alert_and_changes_nothing_else(state: AlertState) -> None:
     loud = AlertState(
         **{name: getattr(state, name) for name in AlertState.__slots__} | {"muted": frozenset()}
     )

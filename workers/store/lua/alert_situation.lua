@@ -1,8 +1,8 @@
 -- Returns, as JSON, the situation from which the alerter decides what to report; a value that is unknown is left out.
--- Also adds new failures to the count `parked`. It never falls, because some of the deliveries that failed since the
+-- Also adds new failures to the count `failed_ever`. It never falls, because some of the deliveries that failed since the
 -- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
 local alerts, watch, failed_list, waiting_list, outage, audit = unpack(KEYS, 1, 6)
-local first_hush = 7
+local first_mute = 7
 local watch_seconds = ARGV[1]
 
 local now = text(clock())
@@ -11,7 +11,7 @@ local function count_failed()
   local failed = redis.call('ZCARD', failed_list)
   local before = tonumber(redis.call('HGET', alerts, 'failed') or 0)
   if failed > before then
-    redis.call('HINCRBY', alerts, 'parked', failed - before)
+    redis.call('HINCRBY', alerts, 'failed_ever', failed - before)
   end
   if failed ~= before then
     redis.call('HSET', alerts, 'failed', failed)
@@ -20,7 +20,7 @@ local function count_failed()
 end
 
 -- Returns since when workers have looked without a gap and found Polar in the same state as now.
-local function same_since(is_away)
+local function steady_since(is_away)
   local polar = is_away and 'away' or 'there'
   if redis.call('HGET', watch, 'polar') ~= polar then
     redis.call('HSET', watch, 'polar', polar, 'since', now)
@@ -30,25 +30,25 @@ local function same_since(is_away)
 end
 
 local failed = count_failed()
-local parked, known, stuck, polar = unpack(redis.call('HMGET', alerts, 'parked', 'known', 'stuck', 'polar'))
-local away_since, away_reason = unpack(redis.call('HMGET', outage, 'since', 'reason'))
+local failed_ever, failed_reported, stuck, polar = unpack(redis.call('HMGET', alerts, 'failed_ever', 'failed_reported', 'stuck', 'polar'))
+local outage_since, outage_reason = unpack(redis.call('HMGET', outage, 'since', 'reason'))
 local oldest = redis.call('ZRANGE', waiting_list, 0, 0, 'WITHSCORES')
 local last_grant = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1]
-local hushed = {}
-for i = first_hush, #KEYS do
-  hushed[#hushed + 1] = redis.call('EXISTS', KEYS[i])
+local muted = {}
+for i = first_mute, #KEYS do
+  muted[#muted + 1] = redis.call('EXISTS', KEYS[i])
 end
 return cjson.encode({
   now = now,
-  same_since = same_since(away_since),
+  steady_since = steady_since(outage_since),
   failed = failed,
-  parked = tonumber(parked or 0),
-  known = tonumber(known or 0),
-  told = { stuck and 1 or 0, polar and 1 or 0 },
-  hushed = hushed,
+  failed_ever = tonumber(failed_ever or 0),
+  failed_reported = tonumber(failed_reported or 0),
+  alerted = { stuck and 1 or 0, polar and 1 or 0 },
+  muted = muted,
   waiting = redis.call('ZCARD', waiting_list),
   oldest_waiting = oldest[2],
   last_credit = last_grant and string.match(last_grant[1], '%d+'),
-  away_since = away_since or nil,
-  away_reason = away_reason or nil,
+  outage_since = outage_since or nil,
+  outage_reason = outage_reason or nil,
 })
