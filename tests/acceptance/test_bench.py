@@ -19,4 +19,4 @@ def test_a_subject_that_there_is_not_is_refused_in_one_line() -> None:
     command = [sys.executable, "-m", "bench", "speed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "unknown: speed; there are receiver," in done.stderr
+    assert "unknown subjects: speed; choose from receiver," in done.stderr

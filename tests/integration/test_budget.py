@@ -164,11 +164,12 @@ def test_background_requests_leave_half_of_the_burst_to_webhooks(
     redis: Redis, requests_per_minute: int
 ) -> None:
     throttle = Throttle(redis, requests_per_minute=requests_per_minute)
-    taken = 0
+    taken, started = 0, time.monotonic()
     while not throttle.background_delay(take=True):
         taken += 1
+    gained = (time.monotonic() - started) * (requests_per_minute - requests_per_minute // 2) / 60
     most = max(1, requests_per_minute // 4)
-    assert most <= taken <= most + 1  # a slow machine may gain one on the way
+    assert most <= taken <= most + math.ceil(gained)  # a slow machine gains some on the way
     assert throttle.current_pause() is None  # nobody else waits for it
     if requests_per_minute > 3:
         assert throttle.take_request()
