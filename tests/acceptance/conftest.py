@@ -1,4 +1,4 @@
-"""What the tests of the commands share."""
+"""Fixtures for the acceptance tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +12,12 @@ from tests.support.processes import Credits, credits_in
 
 @pytest.fixture
 def desk(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Desk]:
-    """Yield a desk where nothing has come yet."""
+    """Yield a desk that has received nothing yet."""
     with desk_in(tmp_path, redis_url) as opened:
         yield opened
 
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Credits:
-    """Return the commands where nothing serves: no Redis, no Polar, no receiver."""
+    """Return the commands without a Redis, a Polar or a receiver to talk to."""
     return credits_in(tmp_path, NOWHERE)

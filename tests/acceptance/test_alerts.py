@@ -1,4 +1,4 @@
-"""People are told by a running ``credits up``, and nothing of it shows their URL."""
+"""A running ``credits up`` sends alerts, and nothing that it prints shows the alert URL."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def room() -> Iterator[Chat]:
         yield opened
 
 
-def test_a_parked_delivery_is_told_while_others_are_credited(tmp_path: Path, room: Chat) -> None:
+def test_a_failed_delivery_is_reported_while_others_are_credited(tmp_path: Path, room: Chat) -> None:
     polar = some_polar()
     with running(create_app(polar)) as polar_url:
         credits_ = credits_in(tmp_path, polar_url, CREDITS_ALERT_URL=room.url, LOG_LEVEL="debug")
@@ -44,8 +44,8 @@ def test_a_parked_delivery_is_told_while_others_are_credited(tmp_path: Path, roo
     assert room.secret not in up.said
 
 
-def test_a_burst_ends_when_people_have_heard(desk: Desk, room: Chat) -> None:
-    """There may be no worker for long after it."""
+def test_a_burst_ends_only_after_the_alert_is_sent(desk: Desk, room: Chat) -> None:
+    """After a burst, it may take long until the next worker runs."""
     desk.receive(strangers_purchase())
     done = desk.credits.with_settings(CREDITS_ALERT_URL=room.url).run("work", "--burst")
     assert done.returncode == 0
@@ -53,7 +53,7 @@ def test_a_burst_ends_when_people_have_heard(desk: Desk, room: Chat) -> None:
     assert desk.redis.hget(keys.ALERTS, "failed_reported") == b"1"
 
 
-def test_a_url_that_cannot_be_used_is_one_clear_line_without_it(alone: Credits, room: Chat) -> None:
+def test_an_unusable_url_is_a_one_line_error_that_does_not_show_it(alone: Credits, room: Chat) -> None:
     here = alone.with_settings(CREDITS_ALERT_URL=f"chat.example.com/{room.secret}")
     done = here.run("status")
     assert_one_clear_line(done, "CREDITS_ALERT_URL", "http")

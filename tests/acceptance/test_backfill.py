@@ -1,4 +1,4 @@
-"""``credits backfill`` as a user types it: orders whose webhook never came are granted, others left alone."""
+"""``credits backfill`` as a user types it: it grants orders whose webhook never arrived, and only those."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
 
 
 def lost(desk: Desk, number: int, like: str = "order_paid_purchase", **data: Any) -> bytes:
-    """Let an order be paid whose webhook does not come; return that."""
+    """Add a paid order to Polar without delivering its webhook; return the webhook's body."""
     return sell(desk.polar, number, like, **data)
 
 
@@ -32,13 +32,13 @@ def balance(desk: Desk) -> float:
     return float(desk.polar.balance(CUSTOMER, "api_usage"))
 
 
-def test_what_never_came_is_shown_first_then_granted_as_a_delivery_like_any_other(desk: Desk) -> None:
+def test_missing_orders_are_shown_first_then_granted_as_normal_deliveries(desk: Desk) -> None:
     desk.grant(lost(desk, 1))
     lost(desk, 2)
     before = desk.memory()
     for args in (["--dry-run"], []):
         done = desk.credits.run(*SINCE, *args)
-        assert done.returncode == (0 if args else 2)  # a script has to say --yes
+        assert done.returncode == (0 if args else 2)  # a script must pass --yes
         assert some_id(2) in done.stdout
         assert "grant 10 api_usage" in done.stdout
         assert some_id(1) not in done.stdout
@@ -52,7 +52,7 @@ def test_what_never_came_is_shown_first_then_granted_as_a_delivery_like_any_othe
     assert balance(desk) == 20
 
 
-def test_on_a_terminal_it_asks_and_shows_how_far_it_is(desk: Desk) -> None:
+def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     lost(desk, 1)
     code, shown = at_a_terminal(desk.credits, *SINCE, answer="n")
     assert (code, balance(desk)) == (0, 0)
@@ -77,8 +77,8 @@ def test_after_a_lost_redis_it_grants_nothing_until_the_ledger_is_rebuilt(desk: 
     assert desk.credits.json(*SINCE, "--yes")["granted"] == 4
 
 
-def test_a_part_that_may_never_have_been_sent_is_shown_and_left(desk: Desk) -> None:
-    """Polar took the one meter, and Redis was lost before it was asked for the other."""
+def test_a_part_that_may_never_have_been_sent_is_shown_but_not_granted(desk: Desk) -> None:
+    """Polar took the grant of one meter, and Redis was lost before the other was sent."""
     desk.grant(lost(desk, 1))
     desk.redis.flushall()
     desk.credits.json("rebuild", "--yes")
@@ -87,17 +87,17 @@ def test_a_part_that_may_never_have_been_sent_is_shown_and_left(desk: Desk) -> N
     assert why in desk.credits.run(*SINCE, "--dry-run").stdout
     told = desk.credits.json(*SINCE, "--yes")
     assert (told["warnings"], told["outcomes"], balance(desk)) == ([f"{some_id(1)}: {why}"], [], 10)
-    assert desk.credits.run(*SINCE, "--yes").stdout == ""  # in cron it is nothing to do
+    assert desk.credits.run(*SINCE, "--yes").stdout == ""  # in cron this counts as nothing to do
 
 
-def test_in_cron_it_is_quiet_when_there_was_nothing(desk: Desk) -> None:
+def test_with_nothing_to_do_it_prints_nothing_in_cron(desk: Desk) -> None:
     desk.grant(lost(desk, 1))
     lost(desk, 2, status="refunded", refunded_amount=1000)
     done = desk.credits.run(*SINCE, "--yes")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_all_that_was_found_is_told_to_machines(desk: Desk) -> None:
+def test_json_has_everything_that_was_found(desk: Desk) -> None:
     desk.grant(lost(desk, 1))
     desk.receive(lost(desk, 2))
     lost(desk, 3)
@@ -113,7 +113,7 @@ def test_all_that_was_found_is_told_to_machines(desk: Desk) -> None:
     assert told["outcomes"] == []
 
 
-def test_amounts_that_rest_on_todays_subscription_wait_for_assume_current(desk: Desk) -> None:
+def test_amounts_that_depend_on_the_current_subscription_need_assume_current(desk: Desk) -> None:
     desk.rules(SEATS)
     lost(desk, 1, RENEWAL)
     done = desk.credits.run(*SINCE, "--yes")
@@ -122,7 +122,7 @@ def test_amounts_that_rest_on_todays_subscription_wait_for_assume_current(desk: 
     assert (told["needs_review"], balance(desk)) == ([], 50)
 
 
-def test_an_order_that_cannot_be_worked_out_is_named_and_is_no_success(desk: Desk) -> None:
+def test_an_order_whose_amount_cannot_be_computed_is_named_and_fails_the_command(desk: Desk) -> None:
     desk.rules(TEN.replace("api_usage: 10", "api_usage: int(order.metadata.credits)"))
     lost(desk, 1)
     done = desk.credits.run(*SINCE, "--yes")
@@ -131,12 +131,12 @@ def test_an_order_that_cannot_be_worked_out_is_named_and_is_no_success(desk: Des
     assert "order.metadata.credits" in done.stdout
 
 
-def test_killed_in_the_middle_it_is_run_again_and_goes_on(desk: Desk) -> None:
+def test_after_a_kill_the_next_run_continues(desk: Desk) -> None:
     store = DeliveryStore(desk.redis)
     for number in (1, 2, 3):
         lost(desk, number)
     with desk.credits.running(*SINCE, "--yes") as killed:
-        desk.polar.faults.append(Slow(3600))  # for the ingest; lists come as always
+        desk.polar.faults.append(Slow(3600))  # delays only the ingest, not the lists
         eventually(lambda: not desk.polar.faults and store.count_by_status()[Status.WAITING] == 3)
         killed.process.kill()
         killed.process.wait()
@@ -169,11 +169,11 @@ def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: 
         (("--since", "7d", "--until", "8d"), "--until must be later than --since"),
     ],
 )
-def test_a_time_that_cannot_be_meant_is_wrong_use(alone: Credits, args: tuple[str, ...], words: str) -> None:
+def test_an_invalid_time_is_a_usage_error(alone: Credits, args: tuple[str, ...], words: str) -> None:
     assert_wrong_use(alone.run("backfill", *args), words)
 
 
-def test_times_are_spans_or_moments(desk: Desk) -> None:
+def test_times_can_be_durations_or_timestamps(desk: Desk) -> None:
     lost(desk, 1, days_ago=1)
     lost(desk, 2, days_ago=3)
     week, two_days = ((datetime.now(UTC) - timedelta(days=days)).isoformat() for days in (7, 2))
@@ -181,7 +181,7 @@ def test_times_are_spans_or_moments(desk: Desk) -> None:
     assert [one["order_id"] for one in told["missing"]] == [some_id(2)]
 
 
-def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"orders:read"}
     assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "403", "the scope orders:read")
     assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*SINCE), "POLAR_ACCESS_TOKEN")
@@ -189,5 +189,5 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
     assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "rules.yaml:2")
 
 
-def test_where_polar_has_no_orders_it_says_so(desk: Desk) -> None:
+def test_it_says_when_polar_has_no_orders(desk: Desk) -> None:
     assert desk.credits.run("backfill", "--since", "7d").stdout == "Polar has no paid orders from that time\n"

@@ -1,4 +1,4 @@
-"""``credits balance`` as a user types it: what is left at Polar beside what was granted and taken back."""
+"""``credits balance`` as a user types it: the balance at Polar beside what we granted and took back."""
 
 import json
 
@@ -20,14 +20,14 @@ REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
 
 
 def use(desk: Desk, units: int) -> None:
-    """Let the storefront tell Polar of usage."""
+    """Send usage to Polar, as the merchant's storefront does."""
     event = {"name": "api_usage", "customer_id": CUSTOMER, "metadata": {"units": units}}
     assert ask(desk.polar, "POST", INGEST, token=TOKEN, json={"events": [event]}).status_code == 200
 
 
 @pytest.fixture
 def ada(desk: Desk) -> Desk:
-    """Return a desk where Ada has bought twice, got some of it refunded, and used some."""
+    """Return a desk where Ada has bought twice, got a partial refund, and used some credits."""
     desk.polar.add_customer(CUSTOMER, email="ada@example.com", external_id="user_42")
     desk.rules(REVOCABLE)
     desk.grant(purchase(1), purchase(2))
@@ -41,7 +41,7 @@ def ada(desk: Desk) -> Desk:
     [("--customer", CUSTOMER), ("--external-customer", "user_42"), ("--email", "Ada@Example.com")],
     ids=lambda name: name[0],
 )
-def test_polars_figure_stands_beside_ours(ada: Desk, name: tuple[str, str]) -> None:
+def test_polars_balance_is_shown_beside_our_totals(ada: Desk, name: tuple[str, str]) -> None:
     (told,) = ada.credits.json("balance", *name)
     assert told == {
         "meter": "api_usage",
@@ -53,7 +53,7 @@ def test_polars_figure_stands_beside_ours(ada: Desk, name: tuple[str, str]) -> N
     }
 
 
-def test_people_see_a_table_and_nothing_is_touched(ada: Desk) -> None:
+def test_it_prints_a_table_and_changes_nothing(ada: Desk) -> None:
     before = ada.memory()
     done = ada.credits.run("balance", "--customer", CUSTOMER)
     assert (done.returncode, done.stderr) == (0, "")
@@ -63,12 +63,12 @@ def test_people_see_a_table_and_nothing_is_touched(ada: Desk) -> None:
     assert ada.memory() == before
 
 
-def test_who_has_used_more_than_there_was_is_below_nothing(ada: Desk) -> None:
+def test_a_customer_who_used_too_much_has_a_negative_balance(ada: Desk) -> None:
     use(ada, 10)
     assert ada.credits.json("balance", "--customer", CUSTOMER)[0]["balance"] == -7
 
 
-def test_what_polar_does_not_have_yet_is_told_apart(desk: Desk) -> None:
+def test_credits_that_polar_does_not_have_yet_are_listed_separately(desk: Desk) -> None:
     desk.grant(strangers_purchase())
     desk.polar.add_customer(STRANGER)
     assert "not at Polar yet: 10 api_usage" in desk.credits.run("balance", "--customer", STRANGER).stdout
@@ -76,12 +76,12 @@ def test_what_polar_does_not_have_yet_is_told_apart(desk: Desk) -> None:
     assert (told["balance"], told["granted"], told["not_at_polar_yet"]) == (None, 0, 10)
 
 
-def test_who_has_nothing_anywhere_is_told_so(desk: Desk) -> None:
+def test_it_says_when_a_customer_has_no_credits(desk: Desk) -> None:
     assert "has no balance at Polar" in desk.credits.run("balance", "--customer", CUSTOMER).stdout
     assert desk.credits.json("balance", "--customer", CUSTOMER) == []
 
 
-def test_of_a_customer_who_is_gone_at_polar_the_ledger_is_told(ada: Desk) -> None:
+def test_the_ledger_is_shown_for_a_customer_deleted_at_polar(ada: Desk) -> None:
     ada.polar.customers.clear()
     done = ada.credits.run("balance", "--customer", CUSTOMER, "--json")
     assert done.returncode == 0
@@ -90,7 +90,7 @@ def test_of_a_customer_who_is_gone_at_polar_the_ledger_is_told(ada: Desk) -> Non
     assert_one_clear_line(ada.credits.run("balance", "--external-customer", "user_42"), "has no customer")
 
 
-def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     nobody = desk.credits.run("balance", "--email", "nobody@example.com")
     assert_one_clear_line(nobody, "Polar has no customer", "nobody@example.com")
     desk.polar.scopes -= {"customer_meters:read"}
@@ -111,7 +111,5 @@ def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
         (("--customer", "ada"), "is not a customer's id at Polar"),
     ],
 )
-def test_a_customer_that_is_not_named_well_is_wrong_use(
-    desk: Desk, args: tuple[str, ...], words: str
-) -> None:
+def test_an_invalid_customer_option_is_a_usage_error(desk: Desk, args: tuple[str, ...], words: str) -> None:
     assert_wrong_use(desk.credits.run("balance", *args), words)

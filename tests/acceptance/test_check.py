@@ -1,4 +1,4 @@
-"""``credits check`` as a user has it, with a Polar that answers over HTTP."""
+"""``credits check`` as a user types it, with a stand-in for Polar that answers over HTTP."""
 
 import json
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ rules:
 
 @pytest.fixture
 def shop(desk: Desk) -> Desk:
-    """Return a desk whose rules and whose organization agree, but for a product that is not there yet."""
+    """Return a desk whose rules match its organization, except for one missing product."""
     desk.rules(SHOP)
     desk.polar.add_meter("images")
     desk.polar.add_product(**goods("Pack", product_id=PACK))
@@ -37,7 +37,7 @@ def findings(here: Credits, *args: str, status: int) -> list[tuple[str, str, str
     return [(one["level"], one["what"], one["detail"]) for one in json.loads(done.stdout)]
 
 
-def test_all_is_well_with_rules_and_an_organization_that_agree(shop: Desk) -> None:
+def test_everything_is_ok_when_the_rules_match_the_organization(shop: Desk) -> None:
     shop.polar.add_product(**goods("Late", product_id=GONE))
     found = findings(shop.credits, status=0)
     assert {level for level, _, _ in found} == {"ok"}
@@ -63,7 +63,7 @@ def test_it_changes_nothing(shop: Desk) -> None:
     assert shop.polar.balance(CUSTOMER, "api_usage") == 0
 
 
-def test_everything_is_shown_at_once_the_gravest_first(shop: Desk) -> None:
+def test_all_problems_are_shown_at_once_errors_first(shop: Desk) -> None:
     shop.polar.scopes -= {"events:write"}
     usage = shop.polar.add_meter("api_usage", "calls")
     images = shop.polar.add_meter("images", archived_at=ARCHIVED)
@@ -97,7 +97,7 @@ def test_everything_is_shown_at_once_the_gravest_first(shop: Desk) -> None:
         assert words in told
 
 
-def test_a_double_credit_is_a_warning_and_no_error(shop: Desk) -> None:
+def test_a_double_credit_is_a_warning_not_an_error(shop: Desk) -> None:
     shop.polar.add_product(
         **goods("Late", product_id=GONE, every="month", credits_on=[shop.polar.meters["images"]])
     )
@@ -107,14 +107,14 @@ def test_a_double_credit_is_a_warning_and_no_error(shop: Desk) -> None:
     assert "and so does rule plan: customers are credited twice" in detail
 
 
-def test_people_are_shown_the_same_in_lines(shop: Desk) -> None:
+def test_without_json_the_findings_are_printed_as_a_table(shop: Desk) -> None:
     done = shop.credits.run("check")
     assert (done.returncode, done.stderr) == (1, "")
     first = done.stdout.splitlines()[0].split()
     assert first[:3] == ["error", "product", GONE]
 
 
-def test_rules_that_are_broken_leave_the_scopes_to_be_looked_at(shop: Desk) -> None:
+def test_the_scopes_are_checked_even_if_the_rules_are_broken(shop: Desk) -> None:
     shop.rules(SHOP.replace("images: 5", "image: 5"))
     shop.polar.scopes -= {"products:read"}
     found = findings(shop.credits, status=1)
@@ -138,7 +138,7 @@ def test_a_token_of_another_server_is_one_error(shop: Desk) -> None:
         ("the receiver's", "server", "Polar answered 404"),
     ],
 )
-def test_a_server_that_is_no_polar_is_one_error(shop: Desk, server: str, what: str, words: str) -> None:
+def test_a_server_that_is_not_polar_is_one_error(shop: Desk, server: str, what: str, words: str) -> None:
     url = shop.url if server == "the receiver's" else server
     found = findings(shop.credits.with_settings(POLAR_SERVER=url), status=1)
     ((_, said_of, detail),) = [one for one in found if one[0] == "error"]
@@ -146,14 +146,14 @@ def test_a_server_that_is_no_polar_is_one_error(shop: Desk, server: str, what: s
 
 
 @pytest.mark.parametrize("server", ["http://polar..example", "http://xn--", "http://polar\x7f.example"])
-def test_a_server_of_no_name_is_one_error(shop: Desk, server: str) -> None:
+def test_an_invalid_host_name_is_one_error(shop: Desk, server: str) -> None:
     (error,) = findings(shop.credits.with_settings(POLAR_SERVER=server), status=1)
     assert error[:2] == ("error", "settings")
     assert error[2].startswith("POLAR_SERVER: write production, sandbox, or a base URL")
 
 
 @pytest.mark.skipif(bool(find_spec("socksio")), reason="such a proxy can be used here")
-def test_a_server_behind_a_proxy_that_cannot_be_used_is_one_error(shop: Desk) -> None:
+def test_a_server_behind_an_unusable_proxy_is_one_error(shop: Desk) -> None:
     desk = shop.credits.with_settings(ALL_PROXY="socks5://127.0.0.1:9", POLAR_SERVER="http://polar.example")
     found = findings(desk, status=1)
     assert [(what, "cannot be reached: " in detail) for level, what, detail in found if level == "error"] == [
@@ -170,14 +170,14 @@ def test_a_rate_limit_says_how_long_to_wait(shop: Desk) -> None:
     )
 
 
-def test_without_a_token_polar_is_not_asked(shop: Desk) -> None:
+def test_without_a_token_polar_is_not_contacted(shop: Desk) -> None:
     found = findings(shop.credits.with_settings(POLAR_ACCESS_TOKEN=""), status=1)
     assert [what for level, what, _ in found if level == "error"] == ["token"]
     assert shop.polar.received == []
 
 
 @pytest.mark.parametrize("secret", ["whsec_0123456789abcdef", "polar_whs_0123456789abcdef"])
-def test_a_secret_in_the_tokens_place_is_one_error(shop: Desk, secret: str) -> None:
+def test_a_secret_set_as_the_token_is_one_error(shop: Desk, secret: str) -> None:
     found = findings(shop.credits.with_settings(POLAR_ACCESS_TOKEN=secret), status=1)
     ((_, what, detail),) = [one for one in found if one[0] == "error"]
     assert (what, "belongs in POLAR_WEBHOOK_SECRET" in detail) == ("token", True)
@@ -185,14 +185,14 @@ def test_a_secret_in_the_tokens_place_is_one_error(shop: Desk, secret: str) -> N
     assert shop.polar.received == []
 
 
-def test_a_token_in_the_secrets_place_is_one_error(shop: Desk) -> None:
+def test_a_token_set_as_the_secret_is_one_error(shop: Desk) -> None:
     shop.polar.add_product(**goods("Late", product_id=GONE))
     found = findings(shop.credits.with_settings(POLAR_WEBHOOK_SECRET=TOKEN), status=1)
     ((_, what, detail),) = [one for one in found if one[0] == "error"]
     assert (what, "belongs in POLAR_ACCESS_TOKEN" in detail) == ("secret", True)
 
 
-def test_a_token_or_a_secret_in_the_others_place_starts_nothing(shop: Desk) -> None:
+def test_nothing_starts_with_token_and_secret_mixed_up(shop: Desk) -> None:
     for wrong in ({"POLAR_ACCESS_TOKEN": "whsec_0123456789abcdef"}, {"POLAR_WEBHOOK_SECRET": TOKEN}):
         assert_one_clear_line(shop.credits.with_settings(**wrong).run("up"), "belongs in")
 
@@ -219,7 +219,7 @@ def test_a_misspelt_setting_is_a_warning(shop: Desk) -> None:
         ("customers:write", "credits grant --create"),
     ],
 )
-def test_a_scope_that_one_command_wants_is_a_warning(shop: Desk, scope: str, command: str) -> None:
+def test_a_missing_scope_that_one_command_needs_is_a_warning(shop: Desk, scope: str, command: str) -> None:
     shop.polar.add_product(**goods("Late", product_id=GONE))
     shop.polar.scopes -= {scope}
     ((level, what, detail),) = [one for one in findings(shop.credits, status=0) if one[0] != "ok"]
@@ -228,17 +228,17 @@ def test_a_scope_that_one_command_wants_is_a_warning(shop: Desk, scope: str, com
     assert len(shop.polar.customers) == 1
 
 
-def test_a_command_that_polar_denies_says_where_to_look(shop: Desk) -> None:
+def test_a_command_that_polar_denies_refers_to_credits_check(shop: Desk) -> None:
     shop.polar.scopes -= {"orders:read"}
     done = shop.credits.run("backfill", "--since", "7d")
     assert_one_clear_line(done, "Polar answered 403", "`credits check` says what to do")
 
 
-def test_offline_polar_is_not_asked(shop: Desk) -> None:
+def test_offline_polar_is_not_contacted(shop: Desk) -> None:
     assert {level for level, _, _ in findings(shop.credits, "--offline", status=0)} == {"ok"}
     assert shop.polar.received == []
 
 
-def test_a_redis_that_is_away_hides_nothing_of_polars(shop: Desk) -> None:
+def test_polar_is_checked_even_if_redis_is_away(shop: Desk) -> None:
     found = findings(shop.credits.with_settings(REDIS_URL="redis://127.0.0.1:9"), status=1)
     assert [what for level, what, _ in found if level == "error"] == ["redis", "product"]

@@ -1,4 +1,4 @@
-"""The commands as a user types them: starting, checking, sending, and all that can be wrong with that."""
+"""The commands as a user types them: starting, checking, sending, and their errors."""
 
 import json
 import subprocess
@@ -46,11 +46,11 @@ def test_the_help_of_every_command_shows_an_example(alone: Credits, command: str
     ],
     ids=" ".join,
 )
-def test_wrong_use_is_told_and_is_exit_status_2(alone: Credits, args: list[str], words: str) -> None:
+def test_a_usage_error_is_reported_with_exit_status_2(alone: Credits, args: list[str], words: str) -> None:
     assert_wrong_use(alone.run(*args), words)
 
 
-def test_an_unknown_process_runs_nothing_and_says_so(alone: Credits) -> None:
+def test_an_unknown_process_is_reported_and_runs_nothing(alone: Credits) -> None:
     command = [sys.executable, "-P", "-m", "app.processes", "wroker"]
     # It would end as soon as its standard input does.
     with subprocess.Popen(
@@ -62,7 +62,7 @@ def test_an_unknown_process_runs_nothing_and_says_so(alone: Credits) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "work"])
-def test_receiver_and_worker_alone_want_a_redis_that_they_share(alone: Credits, command: str) -> None:
+def test_a_receiver_or_worker_on_its_own_needs_a_shared_redis(alone: Credits, command: str) -> None:
     assert_one_clear_line(alone.run(command), "REDIS_URL is not set", "credits up")
 
 
@@ -76,7 +76,7 @@ def test_receiver_and_worker_alone_want_a_redis_that_they_share(alone: Credits, 
         ("send --sample purchase", "POLAR_WEBHOOK_SECRET"),
     ],
 )
-def test_a_missing_setting_is_one_line_that_says_where_to_find_it(
+def test_a_missing_setting_is_a_one_line_error_that_says_where_to_find_it(
     alone: Credits, redis_url: str, command: str, missing: str
 ) -> None:
     here = alone.with_settings(REDIS_URL=redis_url, **{missing: ""})
@@ -84,7 +84,7 @@ def test_a_missing_setting_is_one_line_that_says_where_to_find_it(
 
 
 @pytest.mark.parametrize("command", ["up", "work", "replay --all"])
-def test_missing_rules_are_one_line(alone: Credits, redis_url: str, command: str) -> None:
+def test_missing_rules_are_a_one_line_error(alone: Credits, redis_url: str, command: str) -> None:
     here = alone.with_settings(REDIS_URL=redis_url, CREDITS_RULES="gone.yaml")
     assert_one_clear_line(here.run(*command.split()), "gone.yaml", "CREDITS_RULES")
 
@@ -101,11 +101,11 @@ def test_nothing_starts_on_broken_rules(alone: Credits, redis_url: str, command:
     ("name", "value"),
     [("PORT", "eighty"), ("REDIS_URL", "http://redis"), ("POLAR_SERVER", "staging"), ("LOG_LEVEL", "loud")],
 )
-def test_a_setting_that_cannot_be_used_is_named(alone: Credits, name: str, value: str) -> None:
+def test_an_invalid_setting_is_named(alone: Credits, name: str, value: str) -> None:
     assert_one_clear_line(alone.with_settings(**{name: value}).run("status"), name)
 
 
-def test_a_redis_that_is_away_is_one_line_without_its_password(alone: Credits) -> None:
+def test_an_unreachable_redis_is_a_one_line_error_without_its_password(alone: Credits) -> None:
     here = alone.with_settings(REDIS_URL="redis://:open-sesame@127.0.0.1:9/0")
     done = here.run("deliveries")
     assert_one_clear_line(done, "Redis", "REDIS_URL")
@@ -117,7 +117,7 @@ def test_settings_are_read_from_an_env_file(alone: Credits) -> None:
     assert_one_clear_line(alone.with_settings(PORT="").run("status"), "PORT")
 
 
-def test_check_says_that_all_is_well(desk: Desk) -> None:
+def test_check_confirms_a_correct_setup(desk: Desk) -> None:
     done = desk.credits.run("check", "--offline")
     assert done.returncode == 0
     findings = desk.credits.json("check", "--offline")
@@ -144,7 +144,7 @@ def test_check_lists_every_problem_at_once(desk: Desk) -> None:
         assert words in done.stdout
 
 
-def test_check_tells_a_machine_the_same(desk: Desk) -> None:
+def test_check_prints_the_same_as_json(desk: Desk) -> None:
     desk.rules(TEN.replace("api_usage: 10", "api_usge: 10"))
     done = desk.credits.run("check", "--offline", "--json")
     assert done.returncode == 1
@@ -172,12 +172,12 @@ def test_send_shows_the_receivers_answer(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_every_sample_is_taken_by_the_receiver(desk: Desk, name: str) -> None:
+def test_the_receiver_accepts_every_sample(desk: Desk, name: str) -> None:
     disposition = "ignored" if name == "customer.state_changed" else "accepted"
     assert desk.credits.json("send", "--sample", name)["answer"]["disposition"] == disposition
 
 
-def test_a_sample_is_credited_to_the_customer_and_by_the_product_that_one_names(desk: Desk) -> None:
+def test_a_sample_uses_the_given_customer_and_product(desk: Desk) -> None:
     desk.rules(NOBODY)
     sample = ["send", "--sample", "purchase", "--customer", CUSTOMER]
     assert desk.credits.run(*sample, "--product", some_id(1)).returncode == 0
@@ -186,14 +186,14 @@ def test_a_sample_is_credited_to_the_customer_and_by_the_product_that_one_names(
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
 
 
-def test_a_refused_webhook_is_exit_status_1(desk: Desk) -> None:
+def test_a_rejected_webhook_gives_exit_status_1(desk: Desk) -> None:
     here = desk.credits.with_settings(POLAR_WEBHOOK_SECRET="whsec_of-another-endpoint")
     done = here.run("send", "--sample", "purchase")
     assert (done.returncode, done.stdout[:3]) == (1, "403")
     assert "invalid_signature" in done.stdout
 
 
-def test_send_waits_if_it_is_told_and_says_what_became_of_it(desk: Desk) -> None:
+def test_send_can_wait_and_report_the_outcome(desk: Desk) -> None:
     send = ["send", "--sample", "purchase", "--wait"]
     with desk.credits.running("work"):
         done = desk.credits.run(*send, "--customer", CUSTOMER)
@@ -206,17 +206,17 @@ def test_send_waits_if_it_is_told_and_says_what_became_of_it(desk: Desk) -> None
         assert (told["status"], told["reason"]) == ("granted", "10 api_usage")
 
 
-def test_without_a_receiver_send_says_so(alone: Credits) -> None:
+def test_send_says_when_no_receiver_answers(alone: Credits) -> None:
     url = f"{NOWHERE}/webhooks/polar"
     done = alone.run("send", "--sample", "purchase", "--url", url)
     assert_one_clear_line(done, f"no answer from {url}", "credits up")
 
 
-def test_send_names_a_file_that_is_not_there(alone: Credits) -> None:
+def test_send_names_a_missing_file(alone: Credits) -> None:
     assert_one_clear_line(alone.run("send", "gone.json"), "gone.json: No such file or directory")
 
 
-def test_send_refunds_the_order_that_it_is_told(desk: Desk) -> None:
+def test_send_refunds_the_given_order(desk: Desk) -> None:
     done = desk.credits.run("send", "--sample", "order.refunded", "--order", some_id(1), "--id", "one")
     assert done.returncode == 0
     assert json.loads(desk.credits.json("show", "one")["body"])["data"]["id"] == some_id(1)

@@ -1,4 +1,4 @@
-"""The commands about what came, as a user types them: deliveries, show, status and replay."""
+"""The commands about deliveries, as a user types them: deliveries, show, status and replay."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.support.recordings import payload
 from tests.support.terminals import at_a_terminal
 
 
-def test_deliveries_are_listed_newest_first_and_chosen_by_filters(desk: Desk) -> None:
+def test_deliveries_are_listed_newest_first_and_can_be_filtered(desk: Desk) -> None:
     granted, failed, customer = desk.grant(purchase(1), strangers_purchase(), payload("customer_created"))
     (waiting,) = desk.receive(purchase(2))
     assert desk.listed() == [waiting, customer, failed, granted]
@@ -33,7 +33,7 @@ def test_deliveries_are_listed_newest_first_and_chosen_by_filters(desk: Desk) ->
     assert desk.listed("--since", "2100-01-01T00:00:00Z") == []
 
 
-def test_since_leaves_out_what_came_before(desk: Desk) -> None:
+def test_since_leaves_out_earlier_deliveries(desk: Desk) -> None:
     (old,) = desk.receive(purchase(1))
 
     def is_older_than_a_second() -> bool:
@@ -43,7 +43,7 @@ def test_since_leaves_out_what_came_before(desk: Desk) -> None:
     assert desk.listed() == [old]
 
 
-def test_a_delivery_tells_a_machine_all_that_is_promised(desk: Desk) -> None:
+def test_a_delivery_has_every_promised_json_field(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     (one,) = desk.credits.json("deliveries")
     assert one.pop("received_at").endswith("Z")
@@ -59,7 +59,7 @@ def test_a_delivery_tells_a_machine_all_that_is_promised(desk: Desk) -> None:
     }
 
 
-def test_the_table_of_deliveries_says_what_became_of_each_and_why(desk: Desk) -> None:
+def test_the_table_shows_the_outcome_and_reason_of_each_delivery(desk: Desk) -> None:
     granted, failed = desk.grant(purchase(1), strangers_purchase())
     lines = desk.credits.run("deliveries").stdout.splitlines()
     (line,) = [line for line in lines if granted in line]
@@ -69,12 +69,12 @@ def test_the_table_of_deliveries_says_what_became_of_each_and_why(desk: Desk) ->
     assert "Customer not found." in line
 
 
-def test_where_nothing_came_that_is_said(desk: Desk) -> None:
+def test_it_says_when_there_are_no_deliveries(desk: Desk) -> None:
     assert desk.credits.run("deliveries").stdout == "no deliveries\n"
     assert desk.credits.json("deliveries") == []
 
 
-def test_show_tells_a_delivery_with_its_grants_and_its_body(desk: Desk) -> None:
+def test_show_has_a_delivery_with_its_grants_and_body(desk: Desk) -> None:
     (granted,) = desk.grant(payload("order_paid_purchase"))
     one = desk.credits.json("show", granted)
     order_id = json.loads(payload("order_paid_purchase"))["data"]["id"]
@@ -94,7 +94,7 @@ def test_show_tells_a_delivery_with_its_grants_and_its_body(desk: Desk) -> None:
     }
 
 
-def test_show_prints_the_same_for_people(desk: Desk) -> None:
+def test_show_prints_the_same_as_text(desk: Desk) -> None:
     (granted,) = desk.grant(purchase(1))
     shown = desk.credits.run("show", granted).stdout
     assert f"10 api_usage by pack, key credits:order:{some_id(1)}:api_usage" in shown
@@ -103,12 +103,12 @@ def test_show_prints_the_same_for_people(desk: Desk) -> None:
     assert json.loads(printed[printed.index("{") :])["data"]["product_id"] == PRODUCT
 
 
-def test_an_unknown_delivery_is_one_clear_line(desk: Desk) -> None:
+def test_an_unknown_delivery_is_a_one_line_error(desk: Desk) -> None:
     for command in ("show", "replay"):
         assert_one_clear_line(desk.credits.run(command, "gone"), "no delivery gone", "credits deliveries")
 
 
-def test_on_a_small_terminal_no_id_is_broken_and_off_it_no_line_ends_in_blanks(desk: Desk) -> None:
+def test_narrow_terminals_break_no_id_and_redirected_lines_have_no_trailing_blanks(desk: Desk) -> None:
     first, second = desk.grant(purchase(1), purchase(1))
     code, shown = at_a_terminal(desk.credits, "deliveries", columns=80)
     lines = re.sub("\x1b\\[[0-9]*m", "", shown).splitlines()
@@ -121,21 +121,21 @@ def test_on_a_small_terminal_no_id_is_broken_and_off_it_no_line_ends_in_blanks(d
     assert [line.rstrip() for line in piped] == piped
 
 
-def test_a_failed_delivery_says_what_can_be_done(desk: Desk) -> None:
+def test_a_failed_delivery_shows_the_next_step(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     shown = desk.credits.run("show", failed).stdout
     assert f"fix the cause, then `credits replay {failed}`; or `credits dismiss {failed}`" in shown
     assert "grant not at Polar" in shown
 
 
-def test_where_nothing_is_found_an_embedded_store_is_named(alone: Credits) -> None:
+def test_an_empty_embedded_store_is_named(alone: Credits) -> None:
     store = f"the store is embedded, in {alone.folder / 'data'}"
     done = alone.run("explain", "gone")
     assert_one_clear_line(done, "nor the id of a delivery or an order", store)
     assert alone.json("status")["store"] == f"embedded, in {alone.folder / 'data'}"
 
 
-def test_a_token_that_polar_refuses_is_not_well_from_the_first_moment(desk: Desk) -> None:
+def test_a_rejected_token_is_reported_at_once(desk: Desk) -> None:
     desk.receive(purchase(1))
     desk.polar.token = "polar_oat_of-another"
     desk.credits.run("work", "--burst")
@@ -145,7 +145,7 @@ def test_a_token_that_polar_refuses_is_not_well_from_the_first_moment(desk: Desk
         assert words in polar["detail"]
 
 
-def test_status_tells_how_things_stand(desk: Desk) -> None:
+def test_status_shows_counts_and_checks(desk: Desk) -> None:
     desk.grant(purchase(1), strangers_purchase())
     now = desk.credits.json("status")
     assert now["deliveries"] == {"waiting": 0, "granted": 1, "skipped": 0, "failed": 1}
@@ -166,7 +166,7 @@ def test_strict_status_fails_without_workers_and_with_failures(desk: Desk) -> No
         assert strict() == 1
 
 
-def test_replay_grants_what_failed_once_the_customer_exists(desk: Desk) -> None:
+def test_replay_grants_a_failed_delivery_once_the_customer_exists(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     assert desk.credits.run("replay", "--failed", "--yes").returncode == 1
     desk.polar.add_customer(STRANGER)
@@ -176,7 +176,7 @@ def test_replay_grants_what_failed_once_the_customer_exists(desk: Desk) -> None:
     assert desk.polar.balance(STRANGER, "api_usage") == 10
 
 
-def test_replay_grants_what_was_skipped_once_the_rules_are_mended(desk: Desk) -> None:
+def test_replay_grants_a_skipped_delivery_once_the_rules_are_fixed(desk: Desk) -> None:
     desk.rules(NOBODY)
     (skipped,) = desk.grant(purchase(1))
     assert desk.status_of(skipped) == ("skipped", f"no rule names product {PRODUCT}")
@@ -187,7 +187,7 @@ def test_replay_grants_what_was_skipped_once_the_rules_are_mended(desk: Desk) ->
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
 
 
-def test_replay_leaves_a_granted_credit_alone_and_says_where_rules_differ(desk: Desk) -> None:
+def test_replay_leaves_a_grant_alone_and_says_how_the_rules_differ(desk: Desk) -> None:
     (granted,) = desk.grant(purchase(1))
     desk.rules(TWENTY)
     (one,) = desk.credits.json("replay", granted, "--yes")
@@ -197,20 +197,20 @@ def test_replay_leaves_a_granted_credit_alone_and_says_where_rules_differ(desk: 
     assert len(desk.polar.events) == 1
 
 
-def test_replaying_everything_again_and_again_credits_nobody_twice(desk: Desk) -> None:
+def test_replaying_everything_repeatedly_credits_nobody_twice(desk: Desk) -> None:
     desk.grant(purchase(1), purchase(1), purchase(2))
     for _ in range(2):
         assert desk.credits.run("replay", "--all", "--yes").returncode == 0
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
 
 
-def test_replay_runs_what_still_waits_without_a_worker(desk: Desk) -> None:
+def test_replay_runs_a_waiting_delivery_without_a_worker(desk: Desk) -> None:
     (waiting,) = desk.receive(purchase(1))
     assert desk.credits.run("replay", waiting, "--yes").returncode == 0
     assert desk.status_of(waiting)[0] == "granted"
 
 
-def test_replay_is_oldest_first_and_keeps_to_its_filters(desk: Desk) -> None:
+def test_replay_is_oldest_first_and_respects_its_filters(desk: Desk) -> None:
     desk.rules(NOBODY)
     first, second, _ = desk.grant(purchase(1), purchase(2), payload("customer_created"))
     desk.rules(TEN)
@@ -221,7 +221,7 @@ def test_replay_is_oldest_first_and_keeps_to_its_filters(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("args", [["--dry-run"], ["--dry-run", "--yes"]], ids=" ".join)
-def test_a_dry_run_says_what_would_happen_and_touches_nothing(desk: Desk, args: list[str]) -> None:
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(desk: Desk, args: list[str]) -> None:
     granted, failed = desk.grant(purchase(1), strangers_purchase())
     before, requests = desk.memory(), len(desk.polar.received)
     prospects = {one["id"]: one["would"] for one in desk.credits.json("replay", "--all", *args)}
@@ -233,7 +233,7 @@ def test_a_dry_run_says_what_would_happen_and_touches_nothing(desk: Desk, args: 
     assert (desk.memory(), len(desk.polar.received)) == (before, requests)
 
 
-def test_off_a_terminal_replay_wants_a_yes_and_touches_nothing_without(desk: Desk) -> None:
+def test_without_a_terminal_replay_requires_yes(desk: Desk) -> None:
     desk.grant(strangers_purchase())
     before = desk.memory()
     done = desk.credits.run("replay", "--failed")
@@ -242,7 +242,7 @@ def test_off_a_terminal_replay_wants_a_yes_and_touches_nothing_without(desk: Des
     assert desk.memory() == before
 
 
-def test_nothing_to_replay_is_no_failure(desk: Desk) -> None:
+def test_nothing_to_replay_is_a_success(desk: Desk) -> None:
     done = desk.credits.run("replay", "--failed", "--yes")
     assert (done.returncode, done.stdout) == (0, "nothing to replay\n")
     assert desk.credits.json("replay", "--failed", "--yes") == []

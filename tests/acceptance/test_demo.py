@@ -1,4 +1,4 @@
-"""``credits demo``, the first command that anybody runs: right, and honest when it is not."""
+"""``credits demo``, the first command that a newcomer runs: it works, and says so if it does not."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.support.processes import Credits, eventually, processes
 
 BALANCES = {"api_usage": 1100, "image_generations": 20}
 
-# One unit too few for a purchase; all else is as the demo's own rules have it.
+# The demo's own rules, except that a purchase grants one unit too few.
 WRONG_RULES = """\
 version: 1
 meters: {api_usage: {}, image_generations: {}}
@@ -26,7 +26,7 @@ rules:
 
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Credits:
-    """Return the command for somebody who has set nothing."""
+    """Return the command without any settings."""
     return Credits(folder=tmp_path, settings={"TMPDIR": str(tmp_path)})
 
 
@@ -51,7 +51,7 @@ def test_the_readme_shows_what_the_demo_prints(newcomer: Credits) -> None:
     assert lines_without_times(newcomer.run("demo").stdout) == lines_without_times(shown)
 
 
-def test_the_demo_tells_a_machine_the_same(newcomer: Credits) -> None:
+def test_the_demo_prints_the_same_as_json(newcomer: Credits) -> None:
     told = newcomer.json("demo")
     assert (told["right"], told["balances"], told["expected"]) == (True, BALANCES, BALANCES)
     answers = [(scene["answer"], scene["outcome"].partition(":")[0]) for scene in told["scenes"]]
@@ -64,7 +64,7 @@ def test_the_demo_tells_a_machine_the_same(newcomer: Credits) -> None:
     ]
 
 
-def test_settings_of_ones_own_do_not_reach_the_demo(newcomer: Credits) -> None:
+def test_the_users_settings_do_not_reach_the_demo(newcomer: Credits) -> None:
     (newcomer.folder / ".env").write_text("CREDITS_RULES=gone.yaml\nPOLAR_SERVER=production\n")
     mine = newcomer.with_settings(REDIS_URL="redis://127.0.0.1:9", PORT="1", POLAR_ACCESS_TOKEN="mine")
     assert mine.json("demo")["right"] is True
@@ -77,10 +77,10 @@ def test_the_demo_leaves_nothing_behind(newcomer: Credits) -> None:
     assert not list(newcomer.folder.iterdir())
 
 
-def test_a_demo_whose_balance_is_wrong_says_so_and_fails(
+def test_a_demo_with_a_wrong_balance_says_so_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service really credits another amount here: nothing but the balance can betray it."""
+    """The service really credits another amount here: only the balance can show it."""
     (tmp_path / "rules.yaml").write_text(WRONG_RULES)
     monkeypatch.setattr(harness, "files", lambda _package: tmp_path)
     done = CliRunner().invoke(root, ["demo"])
@@ -90,8 +90,8 @@ def test_a_demo_whose_balance_is_wrong_says_so_and_fails(
     assert "Something is wrong" in done.stdout
 
 
-def test_a_demo_that_went_wrong_tells_machines_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here nothing is credited at all, so that a webhook's outcome is wrong, too."""
+def test_json_says_that_a_demo_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is credited here, so the outcomes of webhooks are wrong too."""
     (tmp_path / "rules.yaml").write_text("version: 1\nmeters: {}\nrules: []\n")
     monkeypatch.setattr(harness, "files", lambda _package: tmp_path)
     done = CliRunner().invoke(root, ["demo", "--json"])

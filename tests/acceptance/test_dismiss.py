@@ -11,7 +11,7 @@ from tests.support.cli_session import (
 )
 
 
-def test_a_dismissed_delivery_is_no_failure_any_more_and_keeps_its_reason(desk: Desk) -> None:
+def test_a_dismissed_delivery_no_longer_counts_as_failed_and_keeps_its_reason(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     _, reason = desk.status_of(failed)
     done = desk.credits.run("dismiss", failed)
@@ -22,7 +22,7 @@ def test_a_dismissed_delivery_is_no_failure_any_more_and_keeps_its_reason(desk: 
     assert desk.listed("--status", "failed") == []
 
 
-def test_several_are_dismissed_at_once_and_again_without_harm(desk: Desk) -> None:
+def test_several_can_be_dismissed_at_once_and_again(desk: Desk) -> None:
     ids = desk.grant(strangers_purchase(), b"no webhook")
     once = desk.credits.json("dismiss", *ids)
     assert [(one["id"], one["status"]) for one in once] == [(one, "skipped") for one in ids]
@@ -30,7 +30,7 @@ def test_several_are_dismissed_at_once_and_again_without_harm(desk: Desk) -> Non
     assert desk.credits.json("dismiss", *ids, ids[0]) == once
 
 
-def test_what_did_not_fail_cannot_be_dismissed_and_then_nothing_is(desk: Desk) -> None:
+def test_if_one_delivery_did_not_fail_none_is_dismissed(desk: Desk) -> None:
     granted, failed = desk.grant(purchase(1), strangers_purchase())
     (waiting,) = desk.receive(purchase(2))
     before = desk.memory()
@@ -51,12 +51,12 @@ def test_a_dismissed_delivery_can_still_be_replayed(desk: Desk) -> None:
     assert desk.polar.balance(CUSTOMER, "api_usage") == 0
 
 
-def test_dismiss_wants_to_know_which(desk: Desk) -> None:
+def test_dismiss_requires_a_delivery(desk: Desk) -> None:
     assert_wrong_use(desk.credits.run("dismiss"), "Missing argument")
 
 
-def test_what_was_put_to_rest_is_replayed_by_its_name_alone(desk: Desk) -> None:
-    """Somebody may have seen to it in another way, and it must not be credited twice."""
+def test_a_dismissed_delivery_is_replayed_only_by_its_id(desk: Desk) -> None:
+    """A person may have credited it in another way, and it must not be credited twice."""
     (failed,) = desk.grant(strangers_purchase())
     desk.credits.json("dismiss", failed)
     desk.polar.add_customer(STRANGER)

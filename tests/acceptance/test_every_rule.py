@@ -1,4 +1,4 @@
-"""A rules file that uses all there is, and real webhooks: what customers have at Polar in the end."""
+"""Customers' balances at Polar after real webhooks, with a rules file that uses every feature."""
 
 import json
 from typing import Any
@@ -62,7 +62,7 @@ BUYER: str = data_of(REFUNDS[0])["customer_id"]
 SUBSCRIBER: str = data_of("order_paid_subscription_cycle")["customer_id"]
 NEWCOMER: str = data_of("customer_created")["id"]
 
-BOUGHT = order_webhook(id=ORDER, customer_id=BUYER)  # what the recorded refunds are of
+BOUGHT = order_webhook(id=ORDER, customer_id=BUYER)  # the order of the recorded refunds
 SUBSCRIBED = [
     payload("subscription_cycled"),
     payload("order_paid_subscription_cycle"),
@@ -83,17 +83,17 @@ def shop(desk: Desk) -> Desk:
 
 
 def balances(desk: Desk, customer_id: str) -> list[float]:
-    """Return what a customer has on each meter."""
+    """Return a customer's balance on each meter."""
     return [float(desk.polar.balance(customer_id, meter)) for meter in ("api_usage", "images", "seconds")]
 
 
 def refund(desk: Desk, name: str) -> None:
-    """Send a recorded refund as a user would, under its name, and let a worker see to it."""
+    """Send a recorded refund with ``credits send``, its name as its id, and let a worker settle it."""
     assert desk.credits.run("send", str(PAYLOADS / f"{name}.json"), "--id", name).returncode == 0
     assert desk.credits.run("work", "--burst").returncode == 0
 
 
-def test_everything_is_credited_by_its_rules_once_and_taken_back_by_its_refunds(shop: Desk) -> None:
+def test_each_rule_credits_once_and_each_refund_takes_its_share_back(shop: Desk) -> None:
     everything = [BOUGHT, *SUBSCRIBED, payload("customer_created")]
     shop.grant(*everything)
     assert balances(shop, BUYER) == [107, 52, 0]
@@ -103,12 +103,12 @@ def test_everything_is_credited_by_its_rules_once_and_taken_back_by_its_refunds(
         refund(shop, name)
         assert balances(shop, BUYER) == [left, 52, 0]
     events = len(shop.polar.events)
-    shop.grant(*everything, *map(payload, REFUNDS))  # by a second endpoint, say
+    shop.grant(*everything, *map(payload, REFUNDS))  # as a second endpoint would
     assert len(shop.polar.events) == events
     assert shop.listed("--status", "failed") == []
 
 
-def test_show_tells_of_an_order_all_that_was_granted_for_it_and_taken_back(shop: Desk) -> None:
+def test_show_lists_every_grant_and_take_back_of_the_order(shop: Desk) -> None:
     (bought,) = shop.grant(BOUGHT)
     for name in REFUNDS[:2]:
         refund(shop, name)
@@ -131,7 +131,7 @@ def test_show_tells_of_an_order_all_that_was_granted_for_it_and_taken_back(shop:
     assert f"20 api_usage by by-money, key credits:refund:{ORDER}:500:api_usage" in shown
 
 
-def test_what_is_taken_back_says_so_at_polar(shop: Desk) -> None:
+def test_a_take_back_is_marked_as_one_at_polar(shop: Desk) -> None:
     shop.grant(BOUGHT)
     refund(shop, REFUNDS[0])
     (event,) = [one for one in shop.polar.events if one["metadata"].get("reason") == "refund"]
@@ -145,7 +145,7 @@ def test_what_is_taken_back_says_so_at_polar(shop: Desk) -> None:
     }
 
 
-def test_a_refund_that_comes_before_its_order_counts_when_a_worker_credits_that(shop: Desk) -> None:
+def test_a_refund_that_arrives_before_its_order_counts_when_the_order_is_credited(shop: Desk) -> None:
     with shop.credits.running("work"):
         (early,) = shop.receive(payload(REFUNDS[0]))
         eventually(lambda: shop.listed("--status", "skipped") == [early])
@@ -157,7 +157,7 @@ def test_a_refund_that_comes_before_its_order_counts_when_a_worker_credits_that(
     )
 
 
-def test_a_dry_run_says_what_a_refund_would_take_back_and_touches_nothing(shop: Desk) -> None:
+def test_a_dry_run_says_what_a_refund_would_take_back_and_changes_nothing(shop: Desk) -> None:
     shop.grant(BOUGHT)
     (waiting,) = shop.receive(payload(REFUNDS[2]))
     before = shop.memory()

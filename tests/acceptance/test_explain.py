@@ -1,4 +1,4 @@
-"""``credits explain`` as a user types it: of a file, a delivery, an order; and it touches nothing."""
+"""``credits explain`` as a user types it: for a file, a delivery and an order. It changes nothing."""
 
 import json
 from collections.abc import Iterator
@@ -41,16 +41,16 @@ def everything(desk: Desk) -> dict[bytes, bytes]:
 
 @pytest.fixture
 def nothing_there(alone: Credits) -> Iterator[Credits]:
-    """Yield the commands where there never was a Redis; they must leave it so."""
+    """Yield the commands without a Redis; check that they do not create one."""
     before = sorted(alone.folder.iterdir())
     yield alone
     assert sorted(alone.folder.iterdir()) == before
 
 
 class TestFile:
-    """A file is explained anywhere, by the rules; where there is a ledger, by that too."""
+    """A file is explained by the rules, and by the ledger if there is one."""
 
-    def test_is_explained_where_nothing_was_ever_installed(self, nothing_there: Credits) -> None:
+    def test_is_explained_without_any_setup(self, nothing_there: Credits) -> None:
         lines = shown(nothing_there, str(PURCHASE))
         for line in (
             "type order.paid",
@@ -64,7 +64,7 @@ class TestFile:
         ):
             assert line in lines
 
-    def test_tells_a_machine_the_same(self, nothing_there: Credits) -> None:
+    def test_is_explained_as_json(self, nothing_there: Credits) -> None:
         assert nothing_there.json("explain", str(PURCHASE)) == {
             "type": "order.paid",
             "trigger": "purchase",
@@ -96,7 +96,7 @@ class TestFile:
             ),
         ],
     )
-    def test_of_any_kind_of_webhook_says_what_would_come_of_it(
+    def test_of_any_webhook_type_shows_the_outlook(
         self, nothing_there: Credits, name: str, outlook: str
     ) -> None:
         assert shown(nothing_there, str(PAYLOADS / f"{name}.json"))[-1] == f"if run now {outlook}"
@@ -107,7 +107,7 @@ class TestFile:
         assert lines[0] == "type not a readable webhook"
         assert lines[-1].startswith("if run now fail: the body cannot be read: ")
 
-    def test_is_explained_by_the_rules_alone_where_redis_is_away(self, alone: Credits) -> None:
+    def test_is_explained_by_the_rules_alone_if_redis_is_away(self, alone: Credits) -> None:
         here = alone.with_settings(REDIS_URL="redis://:open-sesame@127.0.0.1:9/0")
         done = here.run("explain", str(PURCHASE))
         assert done.returncode == 0
@@ -116,16 +116,14 @@ class TestFile:
         assert "grant 10 api_usage" in done.stdout
         assert here.json("explain", str(PURCHASE))["outlook"] == "grant 10 api_usage"
 
-    def test_of_an_order_that_was_credited_says_so(self, desk: Desk) -> None:
+    def test_of_a_credited_order_says_so(self, desk: Desk) -> None:
         desk.grant(PURCHASE.read_bytes())
         one = desk.credits.json("explain", str(PURCHASE))
         assert one["outlook"] == "nothing: 10 api_usage already granted"
         assert [grant["key"] for grant in one["grants"]] == [KEY]
 
     @pytest.mark.parametrize("text", [TEN.replace("grant", "grnat"), None], ids=["broken", "gone"])
-    def test_without_usable_rules_is_one_clear_line_for_each_problem(
-        self, alone: Credits, text: str | None
-    ) -> None:
+    def test_without_usable_rules_is_one_line_per_problem(self, alone: Credits, text: str | None) -> None:
         rules = alone.folder / "rules.yaml"
         rules.write_text(text) if text else rules.unlink()
         done = alone.run("explain", str(PURCHASE))
@@ -134,9 +132,9 @@ class TestFile:
 
 
 class TestDelivery:
-    """What came is explained by what stands for it, and by what today's rules say."""
+    """A delivery is explained by its grants in the ledger and by today's rules."""
 
-    def test_that_was_granted_shows_its_credit_and_the_rules_of_today(self, desk: Desk) -> None:
+    def test_that_was_granted_shows_its_grant_and_todays_rules(self, desk: Desk) -> None:
         (granted,) = desk.grant(PURCHASE.read_bytes())
         desk.rules(TWENTY)
         lines = shown(desk.credits, granted)
@@ -156,7 +154,7 @@ class TestDelivery:
         assert one["outlook"] == f"skip: rule pack: {because}"
         assert f"no match pack ({because})" in shown(desk.credits, skipped)
 
-    def test_that_was_skipped_shows_what_mended_rules_would_give(self, desk: Desk) -> None:
+    def test_that_was_skipped_shows_what_fixed_rules_would_grant(self, desk: Desk) -> None:
         desk.rules(NOBODY)
         (skipped,) = desk.grant(purchase(1))
         desk.rules(TEN)
@@ -165,12 +163,12 @@ class TestDelivery:
         (line,) = [line for line in lines if line.startswith("delivery ")]
         assert line.endswith(f"skipped: no rule names product {PRODUCT}")
 
-    def test_that_waits_is_told_beforehand(self, desk: Desk) -> None:
+    def test_that_waits_shows_what_it_will_grant(self, desk: Desk) -> None:
         (waiting,) = desk.receive(purchase(1))
         one = desk.credits.json("explain", waiting)
         assert (one["outlook"], one["deliveries"][0]["status"]) == ("grant 10 api_usage", "waiting")
 
-    def test_that_waits_for_polar_shows_what_is_claimed_for_it(self, desk: Desk) -> None:
+    def test_that_waits_for_polar_shows_its_claim(self, desk: Desk) -> None:
         (waiting,) = desk.receive(PURCHASE.read_bytes())
         desk.credits.with_settings(POLAR_SERVER=NOWHERE).run("work", "--burst")
         for what in (waiting, ORDER):
@@ -180,13 +178,13 @@ class TestDelivery:
             assert one["outlook"] == "grant 10 api_usage, as claimed before"
         assert f"grant not at Polar yet 10 api_usage by pack, key {KEY}" in shown(desk.credits, ORDER)
 
-    def test_that_cannot_be_read_is_told_why(self, desk: Desk) -> None:
+    def test_that_cannot_be_read_shows_why(self, desk: Desk) -> None:
         (failed,) = desk.grant(b"no event")
         lines = shown(desk.credits, failed)
         assert lines[0] == "type not a readable webhook"
         assert lines[-1].startswith("if run now fail: the body cannot be read: ")
 
-    def test_of_a_final_invoice_names_that_beside_each_rule(self, desk: Desk) -> None:
+    def test_of_a_final_invoice_gives_that_reason_for_each_rule(self, desk: Desk) -> None:
         (skipped,) = desk.grant(payload("order_paid_subscription_cancel_final_invoice"))
         reason = "final invoice of an ended subscription: never credited"
         lines = shown(desk.credits, skipped)
@@ -194,7 +192,7 @@ class TestDelivery:
         assert f"no match pack ({reason})" in lines
         assert lines[-1] == f"if run now skip: {reason}"
 
-    def test_of_a_refund_shows_how_much_and_what_it_took_back(self, desk: Desk) -> None:
+    def test_of_a_refund_shows_the_amount_and_the_take_back(self, desk: Desk) -> None:
         desk.rules(REVOKED)
         _, refunded = desk.grant(PURCHASE.read_bytes(), refund("order_refunded_partial"))
         lines = shown(desk.credits, refunded)
@@ -204,8 +202,8 @@ class TestDelivery:
         )
         assert lines[-1] == "if run now nothing: the refunded share has already been taken back"
 
-    def test_is_told_without_rules_while_their_file_is_broken(self, desk: Desk) -> None:
-        """What came of it does not hang on today's file."""
+    def test_is_explained_without_rules_if_their_file_is_broken(self, desk: Desk) -> None:
+        """A delivery's outcome does not depend on today's file."""
         (granted,) = desk.grant(PURCHASE.read_bytes())
         desk.rules("version: 2\n")
         done = desk.credits.run("explain", granted)
@@ -215,7 +213,7 @@ class TestDelivery:
         last = " ".join(done.stdout.splitlines()[-1].split())
         assert last == "if run now unknown: the rules file cannot be used"
 
-    def test_whose_rule_cannot_be_worked_out_says_which_and_why(self, desk: Desk) -> None:
+    def test_whose_rule_cannot_be_evaluated_shows_which_and_why(self, desk: Desk) -> None:
         desk.rules(TEN.replace("api_usage: 10", 'api_usage: "int(order.metadata.n)"'))
         (failed,) = desk.grant(PURCHASE.read_bytes())
         why = "api_usage: int(order.metadata.n): 'n' is missing (order.metadata.n is missing)"
@@ -225,9 +223,9 @@ class TestDelivery:
 
 
 class TestOrder:
-    """An order is explained by the delivery that told of its payment, and all that came after."""
+    """An order is explained by the delivery of its payment and all later ones."""
 
-    def test_that_nobody_has_read_yet_is_found_among_what_waits(self, desk: Desk) -> None:
+    def test_is_found_among_waiting_deliveries(self, desk: Desk) -> None:
         waiting, _ = desk.receive(purchase(1), purchase(2))
         one = desk.credits.json("explain", some_id(1))
         assert (one["order_id"], [each["id"] for each in one["deliveries"]]) == (some_id(1), [waiting])
@@ -246,7 +244,7 @@ class TestOrder:
         assert one["outlook"] == "nothing: 10 api_usage already granted"
         assert desk.polar.balance(CUSTOMER, "api_usage") == 0
 
-    def test_is_still_known_by_the_ledger_when_its_delivery_is_no_longer_kept(self, desk: Desk) -> None:
+    def test_is_found_in_the_ledger_after_its_delivery_expired(self, desk: Desk) -> None:
         (granted,) = desk.grant(PURCHASE.read_bytes())
         desk.redis.delete(keys.delivery(granted))
         one = desk.credits.json("explain", ORDER)
@@ -257,7 +255,7 @@ class TestOrder:
         assert lines[-1] == "if run now nothing: its delivery is no longer kept; what was granted is kept"
 
 
-def test_what_nobody_knows_is_one_clear_line(desk: Desk) -> None:
+def test_an_unknown_id_is_a_one_line_error(desk: Desk) -> None:
     done = desk.credits.run("explain", some_id(7))
     assert_one_clear_line(done, some_id(7), "is not a file", "credits deliveries")
 
@@ -267,16 +265,16 @@ def test_a_delivery_cannot_be_explained_while_redis_is_away(alone: Credits) -> N
     assert_one_clear_line(here.run("explain", some_id(7)), "Redis", "REDIS_URL")
 
 
-def test_an_argument_longer_than_any_name_is_one_clear_line(desk: Desk) -> None:
+def test_an_argument_longer_than_any_file_name_is_a_one_line_error(desk: Desk) -> None:
     assert_one_clear_line(desk.credits.run("explain", "x" * 300), "is not a file")
 
 
-def test_a_mistyped_file_brings_no_server_into_being(alone: Credits) -> None:
+def test_a_mistyped_file_name_starts_no_redis(alone: Credits) -> None:
     assert_one_clear_line(alone.run("explain", "gone.json"), "gone.json is not a file")
     assert [path.name for path in alone.folder.iterdir()] == ["rules.yaml"]
 
 
-def test_whatever_is_explained_stays_as_it_is(desk: Desk, tmp_path: Path) -> None:
+def test_explaining_changes_nothing(desk: Desk, tmp_path: Path) -> None:
     desk.rules(REVOKED)
     paid, refunded, broken, _ = desk.grant(
         PURCHASE.read_bytes(), refund("order_refunded_partial"), b"no event", payload("customer_created")

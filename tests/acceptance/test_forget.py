@@ -1,4 +1,4 @@
-"""``credits forget``, and how the other commands speak of what was erased."""
+"""``credits forget``, and how the other commands treat erased deliveries."""
 
 import json
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ def forgotten(desk: Desk) -> str:
     return granted
 
 
-def test_every_body_about_a_customer_is_erased_and_the_credits_stay(desk: Desk) -> None:
+def test_every_body_about_a_customer_is_erased_and_the_credits_remain(desk: Desk) -> None:
     theirs = desk.grant(purchase(1), purchase(1), purchase(2), webhook("customer_created", id=CUSTOMER))
     (other,) = desk.grant(strangers_purchase())
     told = desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
@@ -47,7 +47,7 @@ def test_every_body_about_a_customer_is_erased_and_the_credits_stay(desk: Desk) 
     assert len(desk.credits.json("show", theirs[0])["grants"]) == 1
 
 
-def test_neither_redis_nor_its_files_have_anything_of_the_person_any_more(desk: Desk) -> None:
+def test_neither_redis_nor_its_files_contain_the_personal_data_anymore(desk: Desk) -> None:
     (granted,) = desk.grant(PURCHASE)
     folder = Path(cast(dict[str, str], desk.redis.config_get("dir"))["dir"])
     stored = cast(bytes, desk.redis.get(keys.body(granted)))
@@ -61,7 +61,7 @@ def test_neither_redis_nor_its_files_have_anything_of_the_person_any_more(desk: 
     assert not any(b"Lovelace" in value or stored in value for value in desk.memory().values())
 
 
-def test_people_see_what_is_erased(desk: Desk) -> None:
+def test_it_prints_what_is_erased(desk: Desk) -> None:
     (granted,) = desk.grant(purchase(1))
     done = desk.credits.run("forget", "--customer", CUSTOMER.upper(), "--yes")
     assert (done.returncode, done.stderr) == (0, "")
@@ -71,7 +71,7 @@ def test_people_see_what_is_erased(desk: Desk) -> None:
     assert (again.returncode, again.stdout) == (0, "nothing to erase\n")
 
 
-def test_off_a_terminal_it_wants_a_yes_and_touches_nothing_without(desk: Desk) -> None:
+def test_without_a_terminal_it_requires_yes(desk: Desk) -> None:
     desk.grant(purchase(1))
     before = desk.memory()
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
@@ -79,7 +79,7 @@ def test_off_a_terminal_it_wants_a_yes_and_touches_nothing_without(desk: Desk) -
     assert desk.memory() == before
 
 
-def test_its_question_is_not_among_what_it_prints(desk: Desk) -> None:
+def test_its_question_is_not_printed_to_standard_output(desk: Desk) -> None:
     (granted,) = desk.grant(purchase(1))
     done = at_a_keyboard(desk.credits, "forget", "--customer", CUSTOMER, "--json", answer="y")
     assert json.loads(done.stdout)["erased"] == [granted]
@@ -91,7 +91,7 @@ def test_a_customer_is_named_by_polars_id(alone: Credits, what: str) -> None:
     assert_wrong_use(alone.run("forget", "--customer", what), "is not a customer's id at Polar")
 
 
-def test_what_waits_is_left_to_be_granted_and_named(desk: Desk) -> None:
+def test_waiting_deliveries_are_named_and_kept_until_granted(desk: Desk) -> None:
     desk.grant(purchase(1))
     (waiting,) = desk.receive(purchase(2))
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--yes")
@@ -114,7 +114,9 @@ def test_show_says_when_the_body_was_erased(desk: Desk, forgotten: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["delivery", "order"])
-def test_explain_says_so_and_what_was_granted(desk: Desk, forgotten: str, by: str) -> None:
+def test_explain_says_that_the_body_was_erased_and_what_was_granted(
+    desk: Desk, forgotten: str, by: str
+) -> None:
     what = {"delivery": forgotten, "order": ORDER}[by]
     one = desk.credits.json("explain", what)
     assert [grant["credits"] for grant in one["grants"]] == [10]
@@ -132,13 +134,13 @@ def test_explain_prefers_a_delivery_that_can_be_read(desk: Desk, forgotten: str)
     assert one["rules"][0]["matches"]
 
 
-def test_replay_says_of_a_named_one_that_its_body_is_erased(desk: Desk, forgotten: str) -> None:
+def test_replay_by_id_says_that_the_body_is_erased(desk: Desk, forgotten: str) -> None:
     for args in ([], ["--dry-run"]):
         done = desk.credits.run("replay", forgotten, "--yes", *args)
         assert_one_clear_line(done, "cannot be replayed", forgotten, f"body erased on {TODAY}")
 
 
-def test_replay_of_many_leaves_out_what_is_erased(desk: Desk) -> None:
+def test_replay_by_status_leaves_out_erased_deliveries(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     (granted,) = desk.grant(purchase(1))
     desk.credits.json("forget", "--customer", STRANGER, "--yes")
@@ -150,7 +152,7 @@ def test_replay_of_many_leaves_out_what_is_erased(desk: Desk) -> None:
     assert desk.status_of(failed)[0] == "failed"
 
 
-def test_what_polar_tells_later_is_stored_anew(desk: Desk, forgotten: str) -> None:
+def test_a_later_webhook_is_stored_again(desk: Desk, forgotten: str) -> None:
     (later,) = desk.grant(order_webhook(id=some_id(2)))
     assert desk.credits.json("show", later)["body"] is not None
     assert desk.credits.json("forget", "--customer", CUSTOMER, "--yes")["erased"] == [later]

@@ -1,4 +1,4 @@
-"""``credits grant`` on real processes: one customer by options, many by a file."""
+"""``credits grant`` in real processes: for one customer by options, for many by a file."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def table(desk: Desk, *lines: str) -> str:
 
 
 def ada(polar: Polar) -> str:
-    """Make a customer known by all three names; return their id."""
+    """Add a customer to Polar with an id, an external id and an e-mail address; return the id."""
     return str(polar.add_customer(email="Ada@Example.com", external_id="user:1").id)
 
 
@@ -52,7 +52,7 @@ def test_a_customer_is_credited_before_any_purchase(desk: Desk) -> None:
         (("--email", "ADA@example.com"), "ada@example.com"),
     ],
 )
-def test_they_can_be_named_by_the_merchants_id_or_by_address(
+def test_a_customer_can_be_named_by_external_id_or_email(
     desk: Desk, named: tuple[str, str], in_key: str
 ) -> None:
     customer_id = ada(desk.polar)
@@ -62,7 +62,7 @@ def test_they_can_be_named_by_the_merchants_id_or_by_address(
     assert "external_customer_id" not in desk.polar.events[0]
 
 
-def test_said_again_it_does_nothing_and_is_no_failure(desk: Desk) -> None:
+def test_repeating_a_grant_does_nothing_and_succeeds(desk: Desk) -> None:
     desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     again = desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     assert (again["status"], again["already_granted"]) == ("granted", True)
@@ -73,14 +73,14 @@ def test_said_again_it_does_nothing_and_is_no_failure(desk: Desk) -> None:
     assert len(desk.polar.events) == 1
 
 
-def test_another_amount_by_the_same_key_is_refused(desk: Desk) -> None:
+def test_another_amount_with_the_same_key_is_refused(desk: Desk) -> None:
     desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     done = desk.credits.run("grant", *TO_CUSTOMER, "--meter", "api_usage", "--units", "6", "--key", "beta")
     assert_one_clear_line(done, "key beta already granted 5 api_usage at 20", "another key")
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
 
 
-def test_the_same_key_serves_another_customer_and_another_meter(desk: Desk) -> None:
+def test_the_same_key_can_be_used_for_another_customer_or_meter(desk: Desk) -> None:
     desk.rules(TEN.replace("{api_usage: {}}", "{api_usage: {}, images: {property: count}}"))
     desk.polar.add_meter("images", "count")
     ada(desk.polar)
@@ -107,7 +107,7 @@ def test_a_customer_unknown_to_polar_is_refused(desk: Desk, named: tuple[str, st
     assert desk.polar.events == []
 
 
-def test_a_missing_customer_is_created_if_that_is_said(desk: Desk) -> None:
+def test_a_missing_customer_is_created_on_request(desk: Desk) -> None:
     named = ("--external-customer", "user-9", "--email", "grace@example.com", "--name", "Grace")
     one = desk.credits.json("grant", *named, "--create", *FIVE)
     created = desk.polar.customers[one["customer_id"]]
@@ -117,7 +117,7 @@ def test_a_missing_customer_is_created_if_that_is_said(desk: Desk) -> None:
     assert len(desk.polar.customers) == 2
 
 
-def test_what_polar_refuses_to_create_is_told_in_its_words(desk: Desk) -> None:
+def test_polars_reason_for_not_creating_a_customer_is_shown(desk: Desk) -> None:
     ada(desk.polar)
     named = ("--external-customer", "user-9", "--email", "ada@example.com")
     done = desk.credits.run("grant", *named, "--create", *FIVE)
@@ -126,7 +126,7 @@ def test_what_polar_refuses_to_create_is_told_in_its_words(desk: Desk) -> None:
     assert desk.polar.events == []
 
 
-def test_a_dry_run_shows_it_and_touches_nothing(desk: Desk) -> None:
+def test_a_dry_run_shows_the_grant_and_changes_nothing(desk: Desk) -> None:
     before = desk.memory()
     args = ("--email", "grace@example.com", "--create", *FIVE, "--dry-run")
     told = desk.credits.run("grant", *args)
@@ -151,11 +151,11 @@ def test_a_dry_run_shows_it_and_touches_nothing(desk: Desk) -> None:
         (("--from", "many.csv", "--key", "beta"), "leave out key"),
     ],
 )
-def test_wrong_use_is_told_in_the_words_of_the_options(desk: Desk, args: list[str], words: str) -> None:
+def test_a_usage_error_names_the_options(desk: Desk, args: list[str], words: str) -> None:
     assert_wrong_use(desk.credits.run("grant", *args), words)
 
 
-def test_a_file_grants_to_many(desk: Desk) -> None:
+def test_a_file_grants_to_many_customers(desk: Desk) -> None:
     ada(desk.polar)
     file = table(
         desk,
@@ -171,7 +171,7 @@ def test_a_file_grants_to_many(desk: Desk) -> None:
     assert [line.strip() for line in told.stdout.splitlines()] == ["nothing to grant", "2 already granted"]
 
 
-def test_of_a_file_with_one_bad_line_nothing_is_granted_and_every_fault_is_named(desk: Desk) -> None:
+def test_a_file_with_a_bad_line_grants_nothing_and_every_fault_is_named(desk: Desk) -> None:
     desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     before = desk.memory()
     file = table(
@@ -190,11 +190,11 @@ def test_of_a_file_with_one_bad_line_nothing_is_granted_and_every_fault_is_named
     assert desk.memory() == before
 
 
-def test_a_file_that_cannot_be_read_is_told_in_one_line(desk: Desk) -> None:
+def test_an_unreadable_file_is_a_one_line_error(desk: Desk) -> None:
     assert_one_clear_line(desk.credits.run("grant", "--from", "none.csv"), "none.csv: No such file")
 
 
-def test_hundreds_go_in_one_request_and_customers_are_found_in_polars_list(desk: Desk) -> None:
+def test_a_large_file_needs_few_requests(desk: Desk) -> None:
     ids = [some_id(number) for number in range(1, 301)]
     for number, customer_id in enumerate(ids):
         desk.polar.add_customer(customer_id, external_id=f"user-{number}")
@@ -207,7 +207,7 @@ def test_hundreds_go_in_one_request_and_customers_are_found_in_polars_list(desk:
 
 
 def begun(desk: Desk) -> None:
-    """Leave behind what a command does that is killed before it asks Polar."""
+    """Leave the state of a command that was killed before it sent anything to Polar."""
     asked = ManualGrant(
         key="beta",
         customer=CUSTOMER,
@@ -221,7 +221,7 @@ def begun(desk: Desk) -> None:
         held.deliveries.store_and_lease([asked.delivery()])
 
 
-def test_a_worker_finishes_what_a_killed_command_has_begun(desk: Desk) -> None:
+def test_a_worker_finishes_the_grants_of_a_killed_command(desk: Desk) -> None:
     begun(desk)
     let_leases_end(desk.redis)
     assert desk.credits.run("work", "--burst").returncode == 0
@@ -230,23 +230,23 @@ def test_a_worker_finishes_what_a_killed_command_has_begun(desk: Desk) -> None:
     assert desk.credits.json("grant", *TO_CUSTOMER, *FIVE)["already_granted"]
 
 
-def test_run_again_it_finishes_itself_what_it_has_begun(desk: Desk) -> None:
+def test_run_again_after_a_kill_the_command_finishes_its_grants(desk: Desk) -> None:
     begun(desk)
     assert desk.credits.json("grant", *TO_CUSTOMER, *FIVE)["status"] == "granted"
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
 
 
-def test_two_who_ask_at_the_same_moment_make_one_grant(desk: Desk) -> None:
+def test_two_commands_at_once_make_one_grant(desk: Desk) -> None:
     with ThreadPoolExecutor() as both:
         asked = [both.submit(desk.credits.run, "grant", *TO_CUSTOMER, *FIVE) for _ in range(2)]
     codes = [one.result().returncode for one in asked]
-    assert 0 in codes  # the other may find that it was taken over
+    assert 0 in codes  # the other may find that its delivery was taken over
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
     assert desk.credits.json("grant", *TO_CUSTOMER, *FIVE)["already_granted"]
 
 
-def test_what_polar_refuses_is_told_and_makes_it_fail(desk: Desk) -> None:
-    """A token that may only ingest cannot look customers up: Polar sees to it in the end."""
+def test_a_grant_that_polar_refuses_is_reported_and_fails_the_command(desk: Desk) -> None:
+    """A token that may only ingest cannot look up customers, so Polar itself must refuse."""
     desk.polar.scopes = frozenset({"events:write"})
     done = desk.credits.run("grant", "--customer", some_id(7), *FIVE)
     assert done.returncode == 1

@@ -21,7 +21,7 @@ def order_key(number: int) -> str:
     return f"credits:order:{some_id(number)}:api_usage"
 
 
-def test_what_was_granted_is_listed_newest_first(desk: Desk) -> None:
+def test_grants_are_listed_newest_first(desk: Desk) -> None:
     assert desk.credits.run("grants").stdout == "no grants\n"
     desk.grant(purchase(1))
     (delivery,) = desk.grant(purchase(2))
@@ -42,7 +42,7 @@ def test_what_was_granted_is_listed_newest_first(desk: Desk) -> None:
     assert order_key(2) in desk.credits.run("grants").stdout
 
 
-def test_they_are_chosen_by_customer_order_time_and_number(desk: Desk) -> None:
+def test_grants_are_filtered_by_customer_order_time_and_limit(desk: Desk) -> None:
     desk.grant(purchase(1), purchase(2))
     assert set(keys_of(desk, "--customer", CUSTOMER)) == {order_key(1), order_key(2)}
     assert keys_of(desk, "--customer", some_id(8)) == []
@@ -53,7 +53,7 @@ def test_they_are_chosen_by_customer_order_time_and_number(desk: Desk) -> None:
     assert len(keys_of(desk, "--limit", "1")) == 1
 
 
-def test_what_was_taken_back_is_negative(desk: Desk) -> None:
+def test_a_take_back_is_negative(desk: Desk) -> None:
     desk.rules(REVOCABLE)
     desk.grant(purchase(1), refund_webhook(300, id=some_id(1)))
     taken, granted = desk.credits.json("grants", "--order", some_id(1))
@@ -62,7 +62,7 @@ def test_what_was_taken_back_is_negative(desk: Desk) -> None:
     assert taken["key"].startswith(f"credits:refund:{some_id(1)}:300:")
 
 
-def test_a_customers_newest_is_what_was_taken_back_of_their_oldest_order(desk: Desk) -> None:
+def test_a_new_take_back_of_an_old_order_is_listed_first(desk: Desk) -> None:
     desk.rules(REVOCABLE)
     desk.grant(purchase(1))
     desk.grant(purchase(2))
@@ -73,7 +73,7 @@ def test_a_customers_newest_is_what_was_taken_back_of_their_oldest_order(desk: D
     assert keys_of(desk, "--customer", CUSTOMER, "--limit", "1") == [refund]
 
 
-def test_what_polar_refused_is_claimed_for_its_order_and_nowhere_else(desk: Desk) -> None:
+def test_a_grant_that_polar_refused_is_listed_only_for_its_order(desk: Desk) -> None:
     desk.grant(strangers_purchase())
     (claimed,) = desk.credits.json("grants", "--order", some_id(9))
     assert (claimed["status"], claimed["granted_at"]) == ("claimed", None)
@@ -81,25 +81,25 @@ def test_what_polar_refused_is_claimed_for_its_order_and_nowhere_else(desk: Desk
     assert keys_of(desk) == []
 
 
-def test_a_spreadsheet_gets_the_same(desk: Desk) -> None:
+def test_csv_has_the_same_fields(desk: Desk) -> None:
     desk.grant(purchase(1))
     (row,) = csv.DictReader(desk.credits.run("grants", "--csv").stdout.splitlines())
     (told,) = desk.credits.json("grants")
     assert row == {name: str(value) for name, value in (told | {"rules": "pack"}).items()}
 
 
-def test_questions_that_contradict_each_other_are_wrong_use(desk: Desk) -> None:
+def test_contradictory_options_are_a_usage_error(desk: Desk) -> None:
     assert_wrong_use(desk.credits.run("grants", "--csv", "--json"), "either --csv or --json")
     both = ("--customer", CUSTOMER, "--order", some_id(1))
     assert_wrong_use(desk.credits.run("grants", *both), "either --customer or --order")
 
 
-def test_customer_and_order_are_named_by_their_ids(alone: Credits) -> None:
+def test_customer_and_order_must_be_ids(alone: Credits) -> None:
     for args in (("--customer", "ada@example.com"), ("--customer", "")):
         assert_wrong_use(alone.run("grants", *args), "is not a customer's id at Polar")
     assert_wrong_use(alone.run("grants", "--order", "4711"), "'4711' is not an order's id")
 
 
-def test_an_id_may_be_written_as_people_copy_it(desk: Desk) -> None:
+def test_an_id_may_have_blanks_and_capitals(desk: Desk) -> None:
     desk.grant(purchase(1))
     assert keys_of(desk, "--order", f" {some_id(1).upper()}") == [order_key(1)]

@@ -1,4 +1,4 @@
-"""What commands say unasked: that a store is empty, what they wait for; and nothing amid their results."""
+"""Hints of commands: that a store is empty, what they wait for. None appears among the results."""
 
 import pytest
 from redis import Redis
@@ -15,7 +15,7 @@ FIVE = ("--meter", "api_usage", "--units", "5", "--key", "beta")
 
 
 def pause(redis: Redis) -> None:
-    """Let workers have found that Polar is away."""
+    """Start a pause, as workers do when Polar is away."""
     redis.set(keys.PAUSE, AWAY, px=60_000)
 
 
@@ -24,7 +24,7 @@ def pause(redis: Redis) -> None:
     [["status"], ["deliveries"], ["grants"], ["replay", "--failed"], ["revoke", ORDER, "--dry-run"]],
     ids=lambda args: args[0],
 )
-def test_who_looks_into_an_empty_store_is_told_so_and_where_it_is(alone: Credits, args: list[str]) -> None:
+def test_a_command_on_an_empty_store_says_so_and_names_it(alone: Credits, args: list[str]) -> None:
     said = alone.run(*args).stderr.splitlines()
     folder = alone.folder / "data"
     assert said[0] == f"nothing is stored here yet: embedded, in {folder} (there is no .env in this folder)"
@@ -50,7 +50,7 @@ def test_a_store_that_has_something_is_not_called_empty_and_status_says_where_it
     ],
     ids=lambda args: args[0],
 )
-def test_a_wait_for_polar_is_told_with_its_reason(desk: Desk, args: list[str]) -> None:
+def test_a_wait_for_polar_is_reported_with_its_reason(desk: Desk, args: list[str]) -> None:
     desk.receive(purchase(1))
     pause(desk.redis)
     with desk.credits.running(*args) as command:
@@ -64,7 +64,7 @@ def test_balance_does_not_wait_until_polar_is_back(desk: Desk) -> None:
     assert desk.redis.pttl(keys.PAUSE) > 0
 
 
-def test_on_a_terminal_a_replay_tells_its_result_and_no_log_beside(desk: Desk) -> None:
+def test_on_a_terminal_a_replay_prints_its_result_without_log_lines(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     code, shown = at_a_terminal(desk.credits, "replay", failed, answer="y")
     assert code == 1
@@ -72,13 +72,13 @@ def test_on_a_terminal_a_replay_tells_its_result_and_no_log_beside(desk: Desk) -
     assert "process=replay" not in shown
 
 
-def test_a_rebuild_without_anything_to_restore_says_so_and_shows_no_bar_for_it(desk: Desk) -> None:
+def test_a_rebuild_with_nothing_to_restore_says_so_without_a_progress_bar(desk: Desk) -> None:
     desk.grant(purchase(1))
     code, shown = at_a_terminal(desk.credits, "rebuild")
     assert code == 0
     assert shown.endswith("nothing to restore\r\n")
 
 
-def test_off_a_terminal_the_log_has_what_failed(desk: Desk) -> None:
+def test_without_a_terminal_the_log_has_the_failures(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
     assert '"event": "failed"' in desk.credits.run("replay", failed, "--yes").stderr

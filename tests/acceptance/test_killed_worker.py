@@ -1,7 +1,7 @@
 """Two workers are killed at the worst moments; the next one finishes what they began.
 
-Both die by SIGKILL while Polar keeps its answer back: the first when its credit is stored there, the
-second when nothing is. The lease runs its real time, so both stories are told at once.
+Both die by SIGKILL while Polar delays its answer: the first after Polar has stored the grant, the second
+before. The lease runs for its real time, so both cases share one run.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from workers.embedded.server import EmbeddedRedis
 from workers.store.stores import Stores
 
 NEVER_SECONDS = 3600.0  # longer than any test
-TAKEN, UNSENT = some_id(1), some_id(2)  # the orders (and their customers) of the two stories
+TAKEN, UNSENT = some_id(1), some_id(2)  # the orders (and their customers) of the two cases
 
 
 @dataclass(frozen=True)
 class CommitThenKeepQuiet:
-    """The events are stored at once; the answer does not come in time."""
+    """A fault: Polar stores the events at once, but its answer comes too late."""
 
     async def __call__(self, answer: Callable[[], Response]) -> Response:
-        """Ask Polar and keep the answer back."""
+        """Answer after the delay."""
         response = answer()
         await asyncio.sleep(NEVER_SECONDS)
         return response
@@ -43,7 +43,7 @@ class CommitThenKeepQuiet:
 
 @dataclass(frozen=True, kw_only=True)
 class Aftermath:
-    """What was found when the first two workers had been killed, and when a third had worked."""
+    """The state after the first two workers were killed, and after a third has worked."""
 
     polar: Polar
     claims_before: dict[str, Claim]
@@ -103,19 +103,19 @@ def _external_ids(polar: Polar) -> list[str]:
 
 
 def test_the_workers_died_between_claim_and_settlement(aftermath: Aftermath) -> None:
-    """The stories are worth nothing unless the kills came when they should."""
+    """The other tests prove nothing unless the kills came at the right moment."""
     assert [len(claim.unsettled) for claim in aftermath.claims_before.values()] == [1, 1]
     assert aftermath.events_before == [f"credits:order:{TAKEN}:api_usage"]
 
 
-def test_a_credit_that_polar_took_before_the_kill_is_settled_and_not_given_again(
+def test_a_grant_that_polar_took_before_the_kill_is_settled_and_not_sent_again(
     aftermath: Aftermath,
 ) -> None:
     assert aftermath.deliveries[TAKEN].status is Status.GRANTED
     assert aftermath.polar.balance(TAKEN, "api_usage") == 10
 
 
-def test_a_credit_that_was_claimed_but_never_sent_is_given_by_the_next_worker(aftermath: Aftermath) -> None:
+def test_a_grant_that_was_claimed_but_never_sent_is_sent_by_the_next_worker(aftermath: Aftermath) -> None:
     assert aftermath.deliveries[UNSENT].status is Status.GRANTED
     assert aftermath.polar.balance(UNSENT, "api_usage") == 10
 
@@ -126,5 +126,5 @@ def test_each_order_has_one_event_at_polar_and_one_settled_claim(aftermath: Afte
     assert _external_ids(aftermath.polar).count(f"credits:order:{order_id}:api_usage") == 1
 
 
-def test_the_next_worker_takes_a_dead_ones_delivery_for_a_second_attempt(aftermath: Aftermath) -> None:
+def test_the_next_worker_makes_a_second_attempt(aftermath: Aftermath) -> None:
     assert {one.attempts for one in aftermath.deliveries.values()} == {2}

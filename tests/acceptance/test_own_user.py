@@ -1,4 +1,4 @@
-"""The Redis user that the documents show: it may do all that is done, and no more than they say."""
+"""The Redis user in the docs may run every command that we use, and the docs list them all."""
 
 import re
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ REDIS_PAGE = ROOT / "docs" / "operations" / "redis.md"
 PASSWORD = "open-sesame"
 
 
-# BGREWRITEAOF is for forget alone, which lives without it.
+# Only `credits forget` uses BGREWRITEAOF, and it works without it.
 NOT_ASKED_FOR = OF_EVERYBODY | {"acl|setuser", "bgrewriteaof"}
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    """Yield a desk whose Redis knows us as the page says, and in no other way."""
+    """Yield a desk whose Redis user has exactly the documented permissions."""
     (line,) = re.findall(r"^ACL SETUSER .*$", REDIS_PAGE.read_text(), re.MULTILINE)
     with own_redis(tmp_path) as server:
         with server.client() as redis:
@@ -34,7 +34,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             yield opened
 
 
-def test_every_command_works_as_the_user_that_the_page_shows(desk: Desk) -> None:
+def test_every_command_works_as_the_documented_user(desk: Desk) -> None:
     settled, failed = desk.grant(purchase(1), strangers_purchase())
     grant = ("--customer", CUSTOMER, "--meter", "api_usage", "--units", "5", "--key", "beta")
     for args in (
@@ -62,7 +62,7 @@ def test_every_command_works_as_the_user_that_the_page_shows(desk: Desk) -> None
 
 
 def reconcile(desk: Desk) -> None:
-    """Let the reconciler do a round that finds something."""
+    """Run the reconciler once, with an order to find."""
     with operations_at(desk.redis) as operations:
         sell(operations.polar, 2)
         reconciler(operations, desk.credits.folder).run_if_due()

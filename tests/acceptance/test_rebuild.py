@@ -1,4 +1,4 @@
-"""``credits rebuild`` as a user types it, after a lost Redis: the ledger stands again as it was."""
+"""``credits rebuild`` as a user types it, after a lost Redis: it restores the ledger."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ BY_HAND = ("--customer", CUSTOMER, "--meter", "api_usage", "--units", "7", "--ke
 
 
 def told(desk: Desk, *args: str) -> list[dict[str, Any]]:
-    """Return what ``credits grants`` lists, but for the deliveries: Polar does not know those."""
+    """Return what ``credits grants`` lists, without the fields that Polar does not have."""
     left_out = {"delivery", "claimed_at", "granted_at"}
     listed = desk.credits.json("grants", *args)
     return [{name: one for name, one in row.items() if name not in left_out} for row in listed]
@@ -35,7 +35,7 @@ def told(desk: Desk, *args: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def busy(desk: Desk) -> Desk:
-    """Return a desk at which two orders were paid, one refunded in part, one taken back, a gift given."""
+    """Return a desk with a partly refunded order, a revoked order and a manual grant."""
     desk.rules(REVOCABLE)
     desk.grant(*(sell(desk.polar, number) for number in (1, 2)))
     desk.grant(refund_webhook(300, id=some_id(1)))
@@ -44,15 +44,15 @@ def busy(desk: Desk) -> Desk:
     return desk
 
 
-def test_a_lost_ledger_is_shown_first_then_read_back_and_backfill_finds_what_was_really_missing(
+def test_a_lost_ledger_is_previewed_then_restored_and_backfill_finds_the_missing_order(
     busy: Desk,
 ) -> None:
     ledger, listed, events = ledger_in(busy.redis), told(busy), list(busy.polar.events)
     busy.redis.flushall()
-    sell(busy.polar, 3)  # whose webhook came while Redis was away
+    sell(busy.polar, 3)  # its webhook was lost while Redis was away
     for args in (["--dry-run"], []):
         done = busy.credits.run("rebuild", *args)
-        assert done.returncode == (0 if args else 2)  # a script has to say --yes
+        assert done.returncode == (0 if args else 2)  # a script must pass --yes
         assert ["api_usage", "5", "27", "13"] in [line.split() for line in done.stdout.splitlines()]
         assert ledger_in(busy.redis) == {}
     done = busy.credits.run(*DOING)
@@ -69,33 +69,33 @@ def test_a_lost_ledger_is_shown_first_then_read_back_and_backfill_finds_what_was
     ]
 
 
-def test_a_refund_goes_on_and_by_hand_nothing_is_done_twice(busy: Desk) -> None:
+def test_after_a_rebuild_refunds_continue_and_manual_grants_are_not_repeated(busy: Desk) -> None:
     busy.redis.flushall()
     busy.credits.json(*DOING)
     busy.grant(refund_webhook(1000, id=some_id(1)))
     (taken,) = [one for one in busy.polar.events if ":1000:" in one["external_id"]]
-    assert taken["metadata"]["units"] == 7  # of ten, three were taken before
+    assert taken["metadata"]["units"] == 7  # three of the ten were taken back before
     assert busy.credits.json("grant", *BY_HAND, "--yes")["already_granted"] is True
     assert "another amount" in busy.credits.run("grant", *BY_HAND[:5], "8", *BY_HAND[6:], "--yes").stderr
     assert "nothing" in busy.credits.run("revoke", some_id(2)).stdout
     assert busy.polar.balance(CUSTOMER, "api_usage") == 7
 
 
-def test_over_a_living_ledger_it_does_no_harm_and_says_that_nothing_is_missing(busy: Desk) -> None:
+def test_over_an_intact_ledger_it_changes_nothing_and_finds_nothing_missing(busy: Desk) -> None:
     before_ = busy.memory()
     found = busy.credits.json(*DOING)
     assert (found["read"], found["matching"], found["missing"], found["restored"]) == (5, 5, [], 0)
-    assert busy.credits.run("rebuild").returncode == 0  # there is nothing to agree to
+    assert busy.credits.run("rebuild").returncode == 0  # there is nothing to confirm
     assert busy.memory() == before_
 
 
-def test_an_old_order_that_polar_tells_again_before_the_rebuild_is_credited_to_nobody_twice(
+def test_an_old_order_that_arrives_again_before_the_rebuild_is_credited_once(
     desk: Desk,
 ) -> None:
     desk.grant(purchase(1), purchase(2))
     desk.redis.flushall()
     desk.rules(TWENTY)
-    desk.grant(purchase(1))  # claimed anew, by rules of today: Polar has it under this key already
+    desk.grant(purchase(1))  # claimed again by today's rules; Polar already has an event with this key
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
     key = f"credits:order:{some_id(1)}:api_usage"
     shown = desk.credits.run("rebuild", "--dry-run")
@@ -114,7 +114,7 @@ def test_an_old_order_that_polar_tells_again_before_the_rebuild_is_credited_to_n
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
 
 
-def test_a_difference_that_stays_is_no_success_and_says_what_to_do(desk: Desk) -> None:
+def test_a_remaining_difference_fails_the_command_and_says_what_to_do(desk: Desk) -> None:
     desk.grant(purchase(1))
     sent = {name: one for name, one in desk.polar.events[0].items() if name != "external_id"}
     desk.redis.flushall()
@@ -128,8 +128,8 @@ def test_a_difference_that_stays_is_no_success_and_says_what_to_do(desk: Desk) -
     assert {one["credits"] for one in told(desk)} == {20}
 
 
-def test_what_was_taken_back_beyond_what_was_given_is_told_with_order_meter_and_amount(desk: Desk) -> None:
-    """Workers ran before the rebuild: a refund took again what a person had taken."""
+def test_an_excessive_take_back_is_reported_with_order_meter_and_amount(desk: Desk) -> None:
+    """Workers ran before the rebuild, so a refund took back credits that were already revoked."""
     desk.rules(REVOCABLE)
     desk.grant(purchase(1))
     desk.credits.json("revoke", some_id(1), "--yes")
@@ -142,7 +142,7 @@ def test_what_was_taken_back_beyond_what_was_given_is_told_with_order_meter_and_
         assert (done.returncode, words in done.stderr) == (0, True)
 
 
-def test_a_refund_that_comes_before_the_rebuild_is_taken_by_a_replay(desk: Desk) -> None:
+def test_a_refund_that_arrives_before_the_rebuild_is_taken_back_by_a_replay(desk: Desk) -> None:
     desk.rules(REVOCABLE)
     desk.grant(purchase(1))
     desk.redis.flushall()
@@ -155,7 +155,7 @@ def test_a_refund_that_comes_before_the_rebuild_is_taken_by_a_replay(desk: Desk)
     assert desk.credits.json(*DOING)["refund_pending"] == []
 
 
-def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk: Desk) -> None:
+def test_a_forged_event_is_listed_and_ignored(desk: Desk) -> None:
     desk.grant(purchase(1))
     (real,) = desk.polar.events
     forged = json.loads(json.dumps(real).replace(some_id(1), ORDER))
@@ -173,7 +173,7 @@ def test_what_says_that_it_is_ours_and_cannot_be_is_listed_and_passed_over(desk:
     "where",
     [Rebuilder.restore, RestorationStore.extend_audit],
 )
-def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: Callable[..., object]) -> None:
+def test_after_a_kill_the_next_run_continues(busy: Desk, where: Callable[..., object]) -> None:
     ledger, listed = ledger_in(busy.redis), told(busy)
     busy.redis.flushall()
     with doomed(busy.credits, Fate.DIE, before(where).boundary, *DOING) as dying:
@@ -183,7 +183,7 @@ def test_killed_anywhere_it_is_run_again_and_goes_on(busy: Desk, where: Callable
     assert told(busy) == listed
 
 
-def test_while_workers_run_and_polar_tells_old_orders_again_each_is_credited_once(desk: Desk) -> None:
+def test_with_workers_running_and_old_orders_arriving_again_each_is_credited_once(desk: Desk) -> None:
     bodies = [purchase(number) for number in range(1, 61)]
     desk.grant(*bodies)
     desk.redis.flushall()
@@ -199,7 +199,7 @@ def test_while_workers_run_and_polar_tells_old_orders_again_each_is_credited_onc
     assert len(desk.polar.events) == 60
 
 
-def test_on_a_terminal_it_asks_and_shows_how_far_it_is(desk: Desk) -> None:
+def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     desk.grant(purchase(1))
     desk.redis.flushall()
     code, shown = at_a_terminal(desk.credits, "rebuild", answer="n")
@@ -210,7 +210,7 @@ def test_on_a_terminal_it_asks_and_shows_how_far_it_is(desk: Desk) -> None:
     assert (code, len(told(desk))) == (0, 1)
 
 
-def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"events:read", "events:write"}
     assert_one_clear_line(desk.credits.run(*DOING), "403", "the scope events:read")
     assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*DOING), "POLAR_ACCESS_TOKEN")

@@ -1,4 +1,4 @@
-"""Several receivers on one port: each does all that one does, and none is missed while another is there."""
+"""Several receivers on one port: each does the whole job, and one is enough."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ TWO = ["--receivers", "2"]
 
 @pytest.fixture
 def credits_(tmp_path: Path, redis: Redis, redis_url: str) -> Credits:
-    """Return the command on a real Redis; nobody asks Polar here."""
+    """Return the command on a real Redis; these tests do not contact Polar."""
     return credits_in(tmp_path, "http://127.0.0.1:9", REDIS_URL=redis_url, CREDITS_OPS_TOKEN=OPERATOR)
 
 
@@ -38,7 +38,7 @@ def serve(credits_: Credits) -> Iterator[Running]:
 
 
 def each_that_answers(serve: Running) -> list[int]:
-    """Return the receivers that answer when they are alone: the others stand still meanwhile."""
+    """Return the receivers that answer while the others are stopped."""
     url, pids = serve.url(), serve.parts("receiver")
     return [pid for pid in pids if _answers_alone(url, pid, pids)]
 
@@ -56,7 +56,7 @@ def _answers_alone(url: str, pid: int, pids: list[int]) -> bool:
             os.kill(other, signal.SIGCONT)
 
 
-def test_each_of_them_takes_webhooks_and_tells_how_it_is(serve: Running, redis: Redis) -> None:
+def test_each_receiver_accepts_webhooks_and_reports_its_health(serve: Running, redis: Redis) -> None:
     url, pids = serve.url(), serve.parts("receiver")
     for alone, still in (pids, reversed(pids)):
         os.kill(still, signal.SIGSTOP)
@@ -69,7 +69,7 @@ def test_each_of_them_takes_webhooks_and_tells_how_it_is(serve: Running, redis: 
         assert DeliveryStore(redis).get([delivery_id])
 
 
-def test_one_that_is_killed_comes_back_and_the_other_takes_all_meanwhile(serve: Running) -> None:
+def test_a_killed_receiver_is_restarted_while_the_other_accepts_webhooks(serve: Running) -> None:
     killed, other = serve.parts("receiver")
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: not living([killed]))
@@ -80,7 +80,7 @@ def test_one_that_is_killed_comes_back_and_the_other_takes_all_meanwhile(serve: 
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
-def test_told_to_stop_under_load_they_have_stored_what_they_acknowledged(
+def test_stopped_under_load_they_have_stored_every_acknowledged_webhook(
     credits_: Credits, redis: Redis, command: str
 ) -> None:
     stopping = Event()
@@ -108,10 +108,10 @@ def test_told_to_stop_under_load_they_have_stored_what_they_acknowledged(
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
-def test_told_to_stop_they_finish_what_is_under_way_and_refuse_who_comes(
+def test_when_stopped_they_finish_open_requests_and_refuse_new_connections(
     credits_: Credits, redis: Redis, command: str
 ) -> None:
-    """Refused at once, Polar or a load balancer asks the next machine; in a socket's queue it would hang."""
+    """A refused client can try the next machine at once; in a socket's queue it would hang."""
     body = order_webhook()
     proof = sign(SECRET, "msg-1", int(time.time()), body)
     headers = [f"{name}: {value}".encode() for name, value in proof.items()]
@@ -120,7 +120,7 @@ def test_told_to_stop_they_finish_what_is_under_way_and_refuse_who_comes(
         url = service.url()
         with wire_to(url) as wire:
             wire.sendall(post_with(*headers, length, expect))
-            assert wire.recv(65_536).startswith(b"HTTP/1.1 100")  # it is under way
+            assert wire.recv(65_536).startswith(b"HTTP/1.1 100")  # the request is open
             service.process.send_signal(signal.SIGTERM)
             eventually(lambda: is_refused(url))
             wire.sendall(body)
@@ -128,7 +128,7 @@ def test_told_to_stop_they_finish_what_is_under_way_and_refuse_who_comes(
     assert DeliveryStore(redis).get(["msg-1"])
 
 
-def test_a_taken_port_is_one_clear_line(credits_: Credits) -> None:
+def test_a_port_in_use_is_a_one_line_error(credits_: Credits) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = credits_.with_settings(PORT=str(port)).run("serve", *TWO)
@@ -139,7 +139,7 @@ def test_a_taken_port_is_one_clear_line(credits_: Credits) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
-def test_no_receivers_at_all_is_wrong_use(credits_: Credits, command: str) -> None:
+def test_zero_receivers_is_a_usage_error(credits_: Credits, command: str) -> None:
     done = credits_.run(command, "--receivers", "0")
     assert done.returncode == 2
     assert "--receivers" in done.stderr

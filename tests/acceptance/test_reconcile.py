@@ -1,4 +1,4 @@
-"""``CREDITS_RECONCILE_EVERY`` as an operator sets it: what never came is granted by itself."""
+"""``CREDITS_RECONCILE_EVERY`` as an operator sets it: missing orders are granted automatically."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
 CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")
 
 
-def test_beside_the_workers_a_process_grants_what_never_came(desk: Desk) -> None:
+def test_the_reconciler_grants_an_order_whose_webhook_never_arrived(desk: Desk) -> None:
     desk.rules(CREDIT_FROM)
     sell(desk.polar, 1)
     with desk.credits.with_settings(CREDITS_RECONCILE_EVERY="1s").running("work") as working:
@@ -22,7 +22,7 @@ def test_beside_the_workers_a_process_grants_what_never_came(desk: Desk) -> None
         eventually(lambda: working.said.count('"reconciled"') == 2)
 
 
-def test_without_credit_from_nothing_starts_and_the_reason_is_said(desk: Desk) -> None:
+def test_without_credit_from_nothing_starts_and_the_error_says_why(desk: Desk) -> None:
     every = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="6h")
     for command in ("work", "up"):
         assert_one_clear_line(every.run(command), "CREDITS_RECONCILE_EVERY", "credit_from")
@@ -30,7 +30,7 @@ def test_without_credit_from_nothing_starts_and_the_reason_is_said(desk: Desk) -
     assert_one_clear_line(wrong.run("work"), "CREDITS_RECONCILE_EVERY", "not a duration")
 
 
-def test_check_knows_before_it_starts(desk: Desk) -> None:
+def test_check_finds_the_missing_credit_from(desk: Desk) -> None:
     done = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="6h").run("check", "--offline")
     assert done.returncode == 1
     assert "CREDITS_RECONCILE_EVERY needs credit_from" in done.stdout

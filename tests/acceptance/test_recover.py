@@ -1,4 +1,4 @@
-"""``credits recover`` as a user types it: what Polar failed to deliver becomes a delivery as if it had."""
+"""``credits recover`` as a user types it: it turns undelivered webhooks into normal deliveries."""
 
 import json
 
@@ -12,7 +12,7 @@ SINCE = ("recover", "--since", "24h")
 WELCOME = TEN + "  - {name: welcome, triggers: [customer.created], grant: {api_usage: 5}}\n"
 
 
-def test_what_never_reached_us_is_shown_first_and_then_runs_under_its_own_id(desk: Desk) -> None:
+def test_an_undelivered_webhook_is_shown_first_and_then_runs_under_its_own_id(desk: Desk) -> None:
     desk.rules(WELCOME)
     created = payload("customer_created")
     desk.polar.add_delivery(some_id(1), sell(desk.polar, 1))
@@ -38,14 +38,14 @@ def test_what_never_reached_us_is_shown_first_and_then_runs_under_its_own_id(des
     assert len(desk.polar.events) == 2
 
 
-def test_what_reached_us_is_left_alone_and_what_comes_later_is_a_duplicate(desk: Desk) -> None:
+def test_a_delivered_webhook_is_left_alone_and_a_late_one_is_a_duplicate(desk: Desk) -> None:
     (known,) = desk.grant(sell(desk.polar, 1))
     desk.polar.add_delivery(known, sell(desk.polar, 1))
     assert desk.credits.json(*SINCE, "--yes")["lost"] == []
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
 
 
-def test_an_event_that_cannot_be_read_ends_failed_and_what_is_none_is_named(desk: Desk) -> None:
+def test_an_unreadable_event_fails_and_a_row_without_an_event_is_named(desk: Desk) -> None:
     desk.polar.add_delivery(some_id(1), b'{"type": "order.paid", "data": {}}')
     slack = desk.polar.add_delivery(some_id(2), b'{"type": "order.paid"}').webhook_event
     desk.polar.deliveries[-1] = desk.polar.deliveries[-1].model_copy(
@@ -60,7 +60,7 @@ def test_an_event_that_cannot_be_read_ends_failed_and_what_is_none_is_named(desk
     assert [one["id"] for one in told["unusable"]] == [some_id(2)]
 
 
-def test_what_keeps_it_from_working_is_one_clear_line(desk: Desk) -> None:
+def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"webhooks:read"}
     assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "403", "the scope webhooks:read")
     assert_wrong_use(desk.credits.run("recover"), "Missing option '--since'")

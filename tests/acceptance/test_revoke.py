@@ -1,4 +1,4 @@
-"""``credits revoke`` on real processes."""
+"""``credits revoke`` in real processes."""
 
 import json
 
@@ -17,7 +17,7 @@ KEY = f"credits:revoke:{MINE}:api_usage"
 
 @pytest.fixture(autouse=True)
 def _sold(desk: Desk) -> None:
-    """Credit the usual order."""
+    """Receive and credit the order that the tests revoke."""
     assert MINE == ORDER
     desk.grant(PURCHASE)
 
@@ -32,7 +32,7 @@ def test_an_orders_credits_are_taken_back_once(desk: Desk) -> None:
     assert len(desk.polar.events) == 2
 
 
-def test_people_see_what_is_there_and_what_became_of_it(desk: Desk) -> None:
+def test_it_prints_the_credits_and_the_outcome(desk: Desk) -> None:
     told = desk.credits.run("revoke", ORDER)
     assert (told.returncode, told.stderr) == (0, "")
     assert "would" in told.stdout
@@ -43,7 +43,7 @@ def test_people_see_what_is_there_and_what_became_of_it(desk: Desk) -> None:
     assert "nothing: all of this order's credits have already been taken back" in again.stdout
 
 
-def test_a_dry_run_touches_nothing(desk: Desk) -> None:
+def test_a_dry_run_changes_nothing(desk: Desk) -> None:
     before = desk.memory()
     assert "take back 10 api_usage" in desk.credits.run("revoke", ORDER, "--dry-run").stdout
     (planned,) = desk.credits.json("revoke", ORDER, "--dry-run")
@@ -51,7 +51,7 @@ def test_a_dry_run_touches_nothing(desk: Desk) -> None:
     assert desk.memory() == before
 
 
-def test_what_a_refund_has_taken_is_not_taken_again_nor_the_other_way_round(desk: Desk) -> None:
+def test_a_refund_and_a_revoke_never_take_the_same_credits_twice(desk: Desk) -> None:
     desk.rules(REVOCABLE)
     desk.grant(payload("order_paid_purchase").replace(ORDER.encode(), some_id(7).encode()))
     desk.grant(refund_webhook(300, id=some_id(7)))
@@ -63,18 +63,18 @@ def test_what_a_refund_has_taken_is_not_taken_again_nor_the_other_way_round(desk
     assert desk.polar.balance(CUSTOMER, "api_usage") == 10
 
 
-def test_an_order_that_was_not_credited_is_told_so(desk: Desk) -> None:
+def test_it_says_when_an_order_was_not_credited(desk: Desk) -> None:
     done = desk.credits.run("revoke", some_id(5))
     assert_one_clear_line(done, f"order {some_id(5)} has not been credited")
 
 
-def test_a_meter_that_the_order_has_not_is_refused(desk: Desk) -> None:
+def test_a_meter_that_the_order_lacks_is_refused(desk: Desk) -> None:
     done = desk.credits.run("revoke", ORDER, "--meter", "api_usge")
     assert_one_clear_line(done, "unknown meter 'api_usge'; did you mean 'api_usage'?")
     assert desk.credits.run("revoke", ORDER, "--meter", "api_usage").returncode == 0
 
 
-def test_an_order_is_named_by_its_id(desk: Desk) -> None:
+def test_an_order_must_be_named_by_its_id(desk: Desk) -> None:
     assert_wrong_use(desk.credits.run("revoke", "ada"), "'ada' is not an order's id")
 
 

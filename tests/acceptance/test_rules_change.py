@@ -1,4 +1,4 @@
-"""The rules file changes under a running worker, as its operator sees it."""
+"""The rules file changes while a worker runs."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.rulebooks import BROKEN, TWENTY
 from workers.monitoring.health import Check, examine
 
 
-def test_a_running_worker_takes_up_changed_rules_and_keeps_to_them_when_the_file_breaks(desk: Desk) -> None:
+def test_a_running_worker_loads_changed_rules_and_keeps_them_if_the_file_breaks(desk: Desk) -> None:
     with desk.credits.running("work") as worker:
         assert credits_for_order(desk, 1) == 10
         ten = rules_check(desk)
@@ -37,7 +37,7 @@ def rules_check(desk: Desk) -> Check:
 
 
 def credits_for_order(desk: Desk, number: int) -> float:
-    """Receive a new paid order; return what its customer gets for it."""
+    """Receive a new paid order; return how much its customer is credited."""
     before = desk.polar.balance(CUSTOMER, "api_usage")
     desk.receive(purchase(number))
     eventually(lambda: desk.polar.balance(CUSTOMER, "api_usage") != before)
@@ -45,7 +45,7 @@ def credits_for_order(desk: Desk, number: int) -> float:
 
 
 def events(worker: Running, name: str) -> list[dict[str, Any]]:
-    """Return what a running command has logged under this name."""
+    """Return the events with this name that a running command has logged."""
     whole_lines = worker.said.rpartition("\n")[0].splitlines()
     logged = [json.loads(line) for line in whole_lines if line.startswith("{")]
     return [event for event in logged if event["event"] == name]

@@ -1,4 +1,4 @@
-"""A delivery's whole story can be found in the log by its id, and in the numbers of ``/metrics``."""
+"""The log shows a delivery's whole history by its id, and ``/metrics`` counts it."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from tests.support.servers import running
 from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
-STRANGER = some_id(9)  # to Polar
+STRANGER = some_id(9)  # unknown to Polar
 ORDERS = [some_id(number) for number in range(1, 4)]
 KEYS = [f"credits:order:{order}:api_usage" for order in ORDERS]
 
@@ -31,12 +31,12 @@ def deliver(receiver: httpx.Client, body: bytes, delivery_id: str) -> None:
 
 
 def story_of(delivery_id: str, lines: Sequence[Line]) -> list[Line]:
-    """Return its lines, first to last: receiver and worker write side by side."""
+    """Return a delivery's log lines by time, because receiver and worker write side by side."""
     found = [line for line in lines if line.get("delivery") == delivery_id]
     return sorted(found, key=lambda line: str(line["timestamp"]))
 
 
-def test_each_line_of_a_story_names_delivery_order_customer_rules_and_keys(
+def test_each_log_line_of_a_delivery_names_its_order_customer_rules_and_keys(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     polar = some_polar(CUSTOMER)

@@ -1,4 +1,4 @@
-"""``credits up`` as its operator has it: what dies comes back, what is told to stop leaves nothing behind."""
+"""``credits up`` as an operator runs it: killed processes are restarted, and a stop leaves nothing behind."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """Polar thinks until the test lets it answer; then all is well."""
+    """A fault: Polar answers only when the test releases it."""
 
     released: Event = field(default_factory=Event)
 
@@ -64,11 +64,11 @@ class Service:
 
     @property
     def port(self) -> int:
-        """Return where the receiver listens."""
+        """Return the port that the receiver listens on."""
         return urlsplit(self.url).port or 0
 
     def redis_pid(self) -> int:
-        """Return the process id of the embedded server while there is one, else 0."""
+        """Return the process id of the embedded Redis; 0 if it does not run."""
         try:
             with Redis.from_url(EmbeddedRedis(self.data).url, retry=None) as redis:
                 return int(redis.info("server")["process_id"])
@@ -76,13 +76,13 @@ class Service:
             return 0
 
     def pids(self) -> list[int]:
-        """Return every process that belongs to it."""
+        """Return the ids of every process that belongs to the service."""
         mine = (self.up.part("receiver"), self.up.part("worker"), eventually(self.redis_pid))
         guardians = [process.pid for process in processes() if str(self.data) in process.command]
         return [*mine, *guardians]
 
     def is_credited_for(self, order_number: int) -> None:
-        """Send a new paid order; return when Polar has its credit."""
+        """Send a new paid order; wait until Polar has its grant."""
         before = self.polar.balance(CUSTOMER, "api_usage")
         with httpx.Client(base_url=self.url) as client:
             eventually(lambda: client.get("/readyz", timeout=30).status_code == 200)
@@ -92,7 +92,7 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class House:
-    """Where services run: a folder of their own, and a Polar."""
+    """The commands in a folder of their own, and the Polar that they use."""
 
     polar: Polar
     credits: Credits
@@ -107,7 +107,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Yield one service that the tests which only take parts away share: it must outlive them all."""
+    """Yield a service shared by the tests that only kill its processes; it must survive them all."""
     polar = some_polar()
     with running(create_app(polar)) as polar_url:
         credits_ = credits_in(tmp_path_factory.mktemp("up"), polar_url)
@@ -116,7 +116,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def server_config(house: House, up: Running) -> Service:
-    """Return the service when it takes webhooks."""
+    """Return the service once it accepts webhooks."""
     data = Path(house.credits.settings["CREDITS_DATA_DIR"])
     return Service(up=up, url=up.url(), polar=house.polar, data=data)
 
@@ -127,7 +127,9 @@ def all_gone(pids: list[int]) -> bool:
 
 def assert_port_is_free(port: int) -> None:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections may linger, listeners not
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # old connections may linger, listeners may not
         probe.bind(("127.0.0.1", port))
         probe.listen()
 
@@ -139,7 +141,7 @@ def test_a_real_webhook_becomes_credit(service: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker", "receiver"])
-def test_a_part_that_is_killed_comes_back(service: Service, name: str) -> None:
+def test_a_killed_process_is_restarted(service: Service, name: str) -> None:
     before = service.up.part(name)
     os.kill(before, signal.SIGKILL)
     eventually(lambda: service.up.part(name) != before)
@@ -147,7 +149,7 @@ def test_a_part_that_is_killed_comes_back(service: Service, name: str) -> None:
     service.is_credited_for(101 if name == "worker" else 102)
 
 
-def test_a_redis_that_is_killed_comes_back_with_all_it_was_given(service: Service) -> None:
+def test_a_killed_redis_is_restarted_with_its_data(service: Service) -> None:
     service.is_credited_for(103)
     before = service.redis_pid()
     os.kill(before, signal.SIGKILL)
@@ -158,7 +160,7 @@ def test_a_redis_that_is_killed_comes_back_with_all_it_was_given(service: Servic
         assert redis.exists(f"credits:order:{some_id(103)}") == 1
 
 
-def test_it_says_at_first_what_it_works_with(service: Service) -> None:
+def test_it_logs_its_settings_at_the_start(service: Service) -> None:
     events = [json.loads(line) for line in service.up.said.splitlines()]
     (told,) = [event for event in events if event["event"] == "working with"]
     assert told["polar"].startswith("http://127.0.0.1:")
@@ -166,13 +168,13 @@ def test_it_says_at_first_what_it_works_with(service: Service) -> None:
     assert (told["alerts"], told["reconciling"]) == ("off", "off")
 
 
-def test_no_process_shows_a_secret_to_whoever_lists_processes(service: Service) -> None:
+def test_no_command_line_shows_a_secret(service: Service) -> None:
     assert service.up.part("worker")
     commands = [process.command for process in processes()]
     assert not [command for command in commands if TOKEN in command or SECRET in command]
 
 
-def test_a_taken_port_is_one_clear_line(service: Service, house: House) -> None:
+def test_a_port_in_use_is_a_one_line_error(service: Service, house: House) -> None:
     done = house.credits.with_settings(PORT=str(service.port)).run("up")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
@@ -181,11 +183,11 @@ def test_a_taken_port_is_one_clear_line(service: Service, house: House) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_told_to_stop_it_ends_all_and_gives_the_port_back(house: House, number: signal.Signals) -> None:
+def test_when_stopped_it_ends_every_process_and_frees_the_port(house: House, number: signal.Signals) -> None:
     with house.credits.running("up") as up:
         service = server_config(house, up)
         pids = service.pids()
-        # A terminal's Ctrl-C goes to all of the process group.
+        # A terminal sends Ctrl-C to the whole process group.
         os.killpg(os.getpgid(up.pid), number)
         assert up.process.wait(60) == 0
         assert not living(pids[:2])
@@ -193,7 +195,7 @@ def test_told_to_stop_it_ends_all_and_gives_the_port_back(house: House, number: 
         assert_port_is_free(service.port)
 
 
-def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
+def test_when_stopped_it_finishes_open_work(house: House) -> None:
     polar_thinks = Held()
     house.polar.faults.append(polar_thinks)
     with house.credits.running("up") as up:
@@ -205,7 +207,7 @@ def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
         up.process.send_signal(signal.SIGTERM)
         eventually(lambda: not living([receiver]))
         assert living([worker])
-        assert is_refused(service.url)  # by the socket that all share
+        assert is_refused(service.url)  # by the socket that the processes share
         polar_thinks.released.set()
         assert up.process.wait(60) == 0
     with house.credits.stores() as held:
@@ -213,7 +215,7 @@ def test_told_to_stop_it_finishes_what_is_under_way(house: House) -> None:
     assert (delivery.status, delivery.attempts) == (Became.GRANTED, 1)
 
 
-def test_killed_itself_its_parts_end_and_the_next_one_works(house: House) -> None:
+def test_if_it_is_killed_its_processes_end_and_the_next_start_works(house: House) -> None:
     with house.credits.running("up") as up:
         first = server_config(house, up)
         first.is_credited_for(1)
@@ -224,7 +226,7 @@ def test_killed_itself_its_parts_end_and_the_next_one_works(house: House) -> Non
         server_config(house, up).is_credited_for(2)
 
 
-def test_what_came_during_an_outage_is_credited_though_all_of_us_was_killed_in_it(house: House) -> None:
+def test_deliveries_from_an_outage_are_credited_even_after_a_kill(house: House) -> None:
     house.polar.faults.extend([Status(503)] * 100)
     with house.credits.running("up") as up:
         service = server_config(house, up)

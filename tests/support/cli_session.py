@@ -1,4 +1,4 @@
-"""Where a user of the commands sits: a receiver, a Redis and a Polar serve, a worker works when told to."""
+"""A setup for testing the commands: a receiver, a Redis and a Polar run; a worker runs on request."""
 
 import subprocess
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ from tests.support.processes import TEN, Credits, credits_in, post, some_polar
 from tests.support.servers import running
 from workers.store import keys
 
-# Nobody listens on a port that only root may take (discard's, long out of use).
+# Nobody listens on this port: it is reserved for root, and its service, discard, is obsolete.
 NOWHERE = "http://127.0.0.1:9"
 
-STRANGER = some_id(999)  # a customer whom Polar does not know until a test says so
-NOBODY = TEN.replace("pack,", f"pack, products: [{some_id(1)}],")  # has that product
+STRANGER = some_id(999)  # a customer that Polar does not know until a test adds it
+NOBODY = TEN.replace("pack,", f"pack, products: [{some_id(1)}],")  # no order has this product
 TWENTY = TEN.replace("api_usage: 10", "api_usage: 20")
-_SHORT_LIVED = {keys.BUDGET, keys.RULES, keys.READY}  # signs of life
+_SHORT_LIVED = {keys.BUDGET, keys.RULES, keys.READY}  # keys that expire by themselves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Where a user sits: a receiver on HOST and PORT, a Redis, a Polar, and the commands."""
+    """A running receiver, its Redis, a Polar, and the commands set up to use them."""
 
     url: str
     redis: Redis
@@ -37,7 +37,7 @@ class Desk:
     credits: Credits
 
     def receive(self, *bodies: bytes) -> list[str]:
-        """Let webhooks come; return their deliveries' ids."""
+        """Send webhooks to the receiver; return the ids of their deliveries."""
         with httpx.Client(base_url=self.url) as client:
             return [post(client, body) for body in bodies]
 
@@ -48,7 +48,7 @@ class Desk:
         return ids
 
     def rules(self, text: str) -> None:
-        """Write the rules file anew."""
+        """Replace the rules file."""
         (self.credits.folder / "rules.yaml").write_text(text)
 
     def listed(self, *args: str) -> list[str]:
@@ -56,19 +56,19 @@ class Desk:
         return [one["id"] for one in self.credits.json("deliveries", *args)]
 
     def status_of(self, delivery_id: str) -> tuple[str, str]:
-        """Return what became of a delivery, and why."""
+        """Return a delivery's status and reason."""
         one = self.credits.json("show", delivery_id)
         return one["status"], one["reason"]
 
     def memory(self) -> dict[bytes, bytes]:
-        """Return all that Redis keeps for us, but for the signs of life that come and go."""
+        """Return the dump of each of our keys in Redis, without those that expire by themselves."""
         names = [name for name in self.redis.scan_iter("credits:*") if name.decode() not in _SHORT_LIVED]
         return {name: cast(bytes, self.redis.dump(name)) for name in names}
 
 
 @contextmanager
 def desk_in(folder: Path, redis_url: str) -> Iterator[Desk]:
-    """Open a desk at a Redis that is empty."""
+    """Yield a desk that uses an empty Redis."""
     polar = some_polar()
     with running(create_app(polar)) as polar_url, Redis.from_url(redis_url) as redis:
         usual = credits_in(folder, polar_url, REDIS_URL=redis_url)

@@ -1,4 +1,4 @@
-"""Whether what is printed for machines has the shape that docs/cli.md promises: no field more or less."""
+"""Checks that JSON output has exactly the fields that docs/cli.md promises."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
@@ -9,13 +9,13 @@ _JSON: dict[Any, Any] = {str: str, int: int, bool: bool, float: (int, float), ty
 
 
 def assert_as_promised(command: str, value: Any) -> None:
-    """Let AssertionError show what fits none of the shapes of ``command``."""
+    """Raise AssertionError with the value if it fits none of the shapes of ``command``."""
     if command in COMMANDS and (shapes := COMMANDS[command].prints.values()):
         assert any(fits(value, shape) for shape in shapes), value
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Say whether a JSON value is of a type."""
+    """Return whether a JSON value has the type ``hint``."""
     if is_typeddict(hint):
         fields = get_type_hints(hint)
         return (

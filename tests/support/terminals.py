@@ -1,4 +1,4 @@
-"""A terminal with somebody at it, who is asked and answers."""
+"""Runs commands on a terminal whose user answers questions."""
 
 import os
 import pty
@@ -8,7 +8,7 @@ from tests.support.processes import Credits, _command
 
 
 def at_a_terminal(credits_: Credits, *args: str, answer: str = "", columns: int = 120) -> tuple[int, str]:
-    """Run a command on a terminal and answer its question; return its exit status and all that was shown."""
+    """Run a command on a terminal and answer its question; return its exit status and output."""
     ours, theirs = pty.openpty()
     env = credits_._environment() | {"TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1"}
     process = subprocess.Popen(
@@ -25,7 +25,7 @@ def at_a_terminal(credits_: Credits, *args: str, answer: str = "", columns: int 
 
 
 def at_a_keyboard(credits_: Credits, *args: str, answer: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose user can be asked and has sent what it prints elsewhere; they answer at once."""
+    """Run a command with a terminal as its input and its output redirected; answer at once."""
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     done = subprocess.run(
@@ -46,4 +46,4 @@ def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 4096)
     except OSError:
-        return b""  # how Linux tells that nobody is at the other end any more
+        return b""  # Linux raises this when the other end is closed
