@@ -19,8 +19,8 @@ _INTRODUCTION = """\
 
 Generated from the commands by `make docs`. `credits COMMAND --help` prints the same.
 
-The exit status is 0 for done, 1 for failed, 2 for wrong use. Results go to standard output, logs and errors
-to standard error. Colours are used only on a terminal, and not if `NO_COLOR` is set.
+The exit status is 0 for success, 1 for failure, 2 for wrong usage. Results go to standard output, logs and
+errors to standard error. Colours are used only on a terminal, and not if `NO_COLOR` is set.
 
 On a terminal, a command that grants shows its plan and asks for confirmation. `--dry-run` stops after the
 plan; `--yes` skips the question. A script cannot be asked: there `replay`, `backfill`, `recover`, `rebuild`

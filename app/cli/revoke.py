@@ -27,7 +27,7 @@ def revoke(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Take back what an order was credited, whatever its rules say about refunds.
+    """Take back the credits that an order was given, whatever its rules say about refunds.
 
     Takes what refunds have not taken yet, and never more than was granted. Running it again takes nothing
     more, and neither do later refunds. Bonuses (once_per: customer) belong to the customer, not to the
