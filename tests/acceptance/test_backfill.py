@@ -8,7 +8,7 @@ import pytest
 
 from app.demo.polar import Slow
 from tests.support.builders import CUSTOMER, some_id
-from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN, Credits, eventually, post
 from tests.support.real_stores import claim_of
@@ -69,10 +69,10 @@ def test_after_a_lost_redis_it_grants_nothing_until_the_ledger_is_rebuilt(desk: 
     desk.redis.flushall()
     for args in (["--yes"], ["--dry-run"]):
         refused = desk.credits.run(*SINCE, *args)
-        assert_one_clear_line(refused, "the ledger lacks our first credits", "credits rebuild")
+        assert_one_line_error(refused, "the ledger lacks our first credits", "credits rebuild")
     desk.credits.json("rebuild", "--yes")
-    told = desk.credits.json(*SINCE, "--yes")
-    assert [one["order_id"] for one in told["missing"]] == [some_id(4)]
+    report = desk.credits.json(*SINCE, "--yes")
+    assert [one["order_id"] for one in report["missing"]] == [some_id(4)]
     assert (balance(desk), len(desk.polar.events)) == (40, 4)
     assert desk.credits.json(*SINCE, "--yes")["granted"] == 4
 
@@ -85,8 +85,8 @@ def test_a_part_that_may_never_have_been_sent_is_shown_but_not_granted(desk: Des
     desk.rules(TEN.replace("api_usage: {}", "api_usage: {}, images: {}").replace("10}", "10, images: 5}"))
     why = "Polar has 10 api_usage; today's rules also give 5 images"
     assert why in desk.credits.run(*SINCE, "--dry-run").stdout
-    told = desk.credits.json(*SINCE, "--yes")
-    assert (told["warnings"], told["outcomes"], balance(desk)) == ([f"{some_id(1)}: {why}"], [], 10)
+    report = desk.credits.json(*SINCE, "--yes")
+    assert (report["warnings"], report["outcomes"], balance(desk)) == ([f"{some_id(1)}: {why}"], [], 10)
     assert desk.credits.run(*SINCE, "--yes").stdout == ""  # in cron this counts as nothing to do
 
 
@@ -102,15 +102,15 @@ def test_json_has_everything_that_was_found(desk: Desk) -> None:
     desk.receive(lost(desk, 2))
     lost(desk, 3)
     lost(desk, 4, status="refunded", refunded_amount=1000)
-    told = desk.credits.json(*SINCE, "--dry-run")
-    assert (told["read"], told["granted"], told["waiting"], told["claimed"]) == (4, 1, 1, 0)
-    assert told["skipped"] == [{"reason": "now refunded", "orders": 1}]
-    (missing,) = told["missing"]
+    report = desk.credits.json(*SINCE, "--dry-run")
+    assert (report["read"], report["granted"], report["waiting"], report["claimed"]) == (4, 1, 1, 0)
+    assert report["skipped"] == [{"reason": "now refunded", "orders": 1}]
+    (missing,) = report["missing"]
     assert (missing["order_id"], missing["customer_id"]) == (some_id(3), CUSTOMER)
     key = f"{order_subject(some_id(3))}:api_usage"
     assert missing["grants"] == [{"key": key, "meter": "api_usage", "credits": 10, "rules": ["pack"]}]
-    assert "credit_from" in told["warnings"][0]
-    assert told["outcomes"] == []
+    assert "credit_from" in report["warnings"][0]
+    assert report["outcomes"] == []
 
 
 def test_amounts_that_depend_on_the_current_subscription_need_assume_current(desk: Desk) -> None:
@@ -118,8 +118,8 @@ def test_amounts_that_depend_on_the_current_subscription_need_assume_current(des
     lost(desk, 1, RENEWAL)
     done = desk.credits.run(*SINCE, "--yes")
     assert (done.returncode, "--assume-current" in done.stdout, balance(desk)) == (0, True, 0)
-    told = desk.credits.json(*SINCE, "--assume-current", "--yes")
-    assert (told["needs_review"], balance(desk)) == ([], 50)
+    report = desk.credits.json(*SINCE, "--assume-current", "--yes")
+    assert (report["needs_review"], balance(desk)) == ([], 50)
 
 
 def test_an_order_whose_amount_cannot_be_computed_is_named_and_fails_the_command(desk: Desk) -> None:
@@ -140,9 +140,9 @@ def test_after_a_kill_the_next_run_continues(desk: Desk) -> None:
         eventually(lambda: not desk.polar.faults and store.count_by_status()[Status.WAITING] == 3)
         killed.process.kill()
         killed.process.wait()
-    told = desk.credits.json(*SINCE, "--yes")
-    assert (len(told["begun"]), told["missing"]) == (3, [])
-    assert {one["status"] for one in told["outcomes"]} == {"granted"}
+    report = desk.credits.json(*SINCE, "--yes")
+    assert (len(report["begun"]), report["missing"]) == (3, [])
+    assert {one["status"] for one in report["outcomes"]} == {"granted"}
     assert (balance(desk), store.count_by_status()[Status.WAITING]) == (30, 0)
 
 
@@ -170,23 +170,23 @@ def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: 
     ],
 )
 def test_an_invalid_time_is_a_usage_error(alone: Credits, args: tuple[str, ...], words: str) -> None:
-    assert_wrong_use(alone.run("backfill", *args), words)
+    assert_usage_error(alone.run("backfill", *args), words)
 
 
 def test_times_can_be_durations_or_timestamps(desk: Desk) -> None:
     lost(desk, 1, days_ago=1)
     lost(desk, 2, days_ago=3)
     week, two_days = ((datetime.now(UTC) - timedelta(days=days)).isoformat() for days in (7, 2))
-    told = desk.credits.json("backfill", "--since", week, "--until", two_days, "--dry-run")
-    assert [one["order_id"] for one in told["missing"]] == [some_id(2)]
+    report = desk.credits.json("backfill", "--since", week, "--until", two_days, "--dry-run")
+    assert [one["order_id"] for one in report["missing"]] == [some_id(2)]
 
 
 def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"orders:read"}
-    assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "403", "the scope orders:read")
-    assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*SINCE), "POLAR_ACCESS_TOKEN")
+    assert_one_line_error(desk.credits.run(*SINCE, "--yes"), "403", "the scope orders:read")
+    assert_one_line_error(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*SINCE), "POLAR_ACCESS_TOKEN")
     desk.rules("version: 1\nrules: [}\n")
-    assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "rules.yaml:2")
+    assert_one_line_error(desk.credits.run(*SINCE, "--yes"), "rules.yaml:2")
 
 
 def test_it_says_when_polar_has_no_orders(desk: Desk) -> None:

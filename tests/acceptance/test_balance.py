@@ -8,8 +8,8 @@ from tests.support.builders import CUSTOMER, refund_webhook, some_id
 from tests.support.cli_session import (
     STRANGER,
     Desk,
-    assert_one_clear_line,
-    assert_wrong_use,
+    assert_one_line_error,
+    assert_usage_error,
     purchase,
     strangers_purchase,
 )
@@ -42,8 +42,8 @@ def ada(desk: Desk) -> Desk:
     ids=lambda name: name[0],
 )
 def test_polars_balance_is_shown_beside_our_totals(ada: Desk, name: tuple[str, str]) -> None:
-    (told,) = ada.credits.json("balance", *name)
-    assert told == {
+    (report,) = ada.credits.json("balance", *name)
+    assert report == {
         "meter": "api_usage",
         "polar_meter": "api_usage",
         "balance": 3,
@@ -72,8 +72,8 @@ def test_credits_that_polar_does_not_have_yet_are_listed_separately(desk: Desk) 
     desk.grant(strangers_purchase())
     desk.polar.add_customer(STRANGER)
     assert "not at Polar yet: 10 api_usage" in desk.credits.run("balance", "--customer", STRANGER).stdout
-    (told,) = desk.credits.json("balance", "--customer", STRANGER)
-    assert (told["balance"], told["granted"], told["not_at_polar_yet"]) == (None, 0, 10)
+    (report,) = desk.credits.json("balance", "--customer", STRANGER)
+    assert (report["balance"], report["granted"], report["not_at_polar_yet"]) == (None, 0, 10)
 
 
 def test_it_says_when_a_customer_has_no_credits(desk: Desk) -> None:
@@ -87,17 +87,17 @@ def test_the_ledger_is_shown_for_a_customer_deleted_at_polar(ada: Desk) -> None:
     assert done.returncode == 0
     assert "Polar has no customer" in done.stderr
     assert [(one["granted"], one["taken_back"]) for one in json.loads(done.stdout)] == [(20, 5)]
-    assert_one_clear_line(ada.credits.run("balance", "--external-customer", "user_42"), "has no customer")
+    assert_one_line_error(ada.credits.run("balance", "--external-customer", "user_42"), "has no customer")
 
 
 def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     nobody = desk.credits.run("balance", "--email", "nobody@example.com")
-    assert_one_clear_line(nobody, "Polar has no customer", "nobody@example.com")
+    assert_one_line_error(nobody, "Polar has no customer", "nobody@example.com")
     desk.polar.scopes -= {"customer_meters:read"}
-    assert_one_clear_line(desk.credits.run("balance", "--customer", CUSTOMER), "customer_meters:read")
+    assert_one_line_error(desk.credits.run("balance", "--customer", CUSTOMER), "customer_meters:read")
     desk.polar.scopes -= {"customers:read", "customers:write"}
     unnamed = desk.credits.run("balance", "--email", "ada@example.com")
-    assert_one_clear_line(unnamed, "give the token the scope customers:read", "`credits check` says")
+    assert_one_line_error(unnamed, "give the token the scope customers:read", "`credits check` says")
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     ],
 )
 def test_an_invalid_customer_option_is_a_usage_error(desk: Desk, args: tuple[str, ...], words: str) -> None:
-    assert_wrong_use(desk.credits.run("balance", *args), words)
+    assert_usage_error(desk.credits.run("balance", *args), words)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.catalogues import ARCHIVED, goods
-from tests.support.cli_session import NOWHERE, Desk, assert_one_clear_line
+from tests.support.cli_session import NOWHERE, Desk, assert_one_line_error
 from tests.support.processes import TOKEN, Credits
 
 PACK, PLAN, GONE = some_id(1), some_id(2), some_id(3)
@@ -85,7 +85,7 @@ def test_all_problems_are_shown_at_once_errors_first(shop: Desk) -> None:
         ("warning", "product"),
         ("warning", "product"),
     ]
-    told = " ".join(detail for _, _, detail in found)
+    details = " ".join(detail for _, _, detail in found)
     for words in (
         "events:write is missing",
         "sums 'calls' and not 'units'",
@@ -94,7 +94,7 @@ def test_all_problems_are_shown_at_once_errors_first(shop: Desk) -> None:
         "'Other' has a metered price on api_usage",
         "'Old' has Polar's own Credits benefit on images",
     ):
-        assert words in told
+        assert words in details
 
 
 def test_a_double_credit_is_a_warning_not_an_error(shop: Desk) -> None:
@@ -194,7 +194,7 @@ def test_a_token_set_as_the_secret_is_one_error(shop: Desk) -> None:
 
 def test_nothing_starts_with_token_and_secret_mixed_up(shop: Desk) -> None:
     for wrong in ({"POLAR_ACCESS_TOKEN": "whsec_0123456789abcdef"}, {"POLAR_WEBHOOK_SECRET": TOKEN}):
-        assert_one_clear_line(shop.credits.with_settings(**wrong).run("up"), "belongs in")
+        assert_one_line_error(shop.credits.with_settings(**wrong).run("up"), "belongs in")
 
 
 def test_a_misspelt_setting_is_a_warning(shop: Desk) -> None:
@@ -231,7 +231,7 @@ def test_a_missing_scope_that_one_command_needs_is_a_warning(shop: Desk, scope: 
 def test_a_command_that_polar_denies_refers_to_credits_check(shop: Desk) -> None:
     shop.polar.scopes -= {"orders:read"}
     done = shop.credits.run("backfill", "--since", "7d")
-    assert_one_clear_line(done, "Polar answered 403", "`credits check` says what to do")
+    assert_one_line_error(done, "Polar answered 403", "`credits check` says what to do")
 
 
 def test_offline_polar_is_not_contacted(shop: Desk) -> None:

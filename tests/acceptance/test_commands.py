@@ -10,7 +10,7 @@ import typer.core
 from app.cli.root import root
 from config.samples import SAMPLES
 from tests.support.builders import CUSTOMER, some_id
-from tests.support.cli_session import NOBODY, NOWHERE, Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.cli_session import NOBODY, NOWHERE, Desk, assert_one_line_error, assert_usage_error
 from tests.support.processes import TEN, Credits
 from tests.support.recordings import PAYLOADS, payload
 
@@ -47,7 +47,7 @@ def test_the_help_of_every_command_shows_an_example(alone: Credits, command: str
     ids=" ".join,
 )
 def test_a_usage_error_is_reported_with_exit_status_2(alone: Credits, args: list[str], words: str) -> None:
-    assert_wrong_use(alone.run(*args), words)
+    assert_usage_error(alone.run(*args), words)
 
 
 def test_an_unknown_process_is_reported_and_runs_nothing(alone: Credits) -> None:
@@ -63,7 +63,7 @@ def test_an_unknown_process_is_reported_and_runs_nothing(alone: Credits) -> None
 
 @pytest.mark.parametrize("command", ["serve", "work"])
 def test_a_receiver_or_worker_on_its_own_needs_a_shared_redis(alone: Credits, command: str) -> None:
-    assert_one_clear_line(alone.run(command), "REDIS_URL is not set", "credits up")
+    assert_one_line_error(alone.run(command), "REDIS_URL is not set", "credits up")
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_a_missing_setting_is_a_one_line_error_that_says_where_to_find_it(
     alone: Credits, redis_url: str, command: str, missing: str
 ) -> None:
     here = alone.with_settings(REDIS_URL=redis_url, **{missing: ""})
-    assert_one_clear_line(here.run(*command.split()), f"{missing} is not set", "Polar's dashboard")
+    assert_one_line_error(here.run(*command.split()), f"{missing} is not set", "Polar's dashboard")
 
 
 @pytest.mark.parametrize("command", ["up", "work", "replay --all"])
 def test_missing_rules_are_a_one_line_error(alone: Credits, redis_url: str, command: str) -> None:
     here = alone.with_settings(REDIS_URL=redis_url, CREDITS_RULES="gone.yaml")
-    assert_one_clear_line(here.run(*command.split()), "gone.yaml", "CREDITS_RULES")
+    assert_one_line_error(here.run(*command.split()), "gone.yaml", "CREDITS_RULES")
 
 
 @pytest.mark.parametrize("command", ["up", "work"])
@@ -102,19 +102,19 @@ def test_nothing_starts_on_broken_rules(alone: Credits, redis_url: str, command:
     [("PORT", "eighty"), ("REDIS_URL", "http://redis"), ("POLAR_SERVER", "staging"), ("LOG_LEVEL", "loud")],
 )
 def test_an_invalid_setting_is_named(alone: Credits, name: str, value: str) -> None:
-    assert_one_clear_line(alone.with_settings(**{name: value}).run("status"), name)
+    assert_one_line_error(alone.with_settings(**{name: value}).run("status"), name)
 
 
 def test_an_unreachable_redis_is_a_one_line_error_without_its_password(alone: Credits) -> None:
     here = alone.with_settings(REDIS_URL="redis://:open-sesame@127.0.0.1:9/0")
     done = here.run("deliveries")
-    assert_one_clear_line(done, "Redis", "REDIS_URL")
+    assert_one_line_error(done, "Redis", "REDIS_URL")
     assert "open-sesame" not in done.stderr
 
 
 def test_settings_are_read_from_an_env_file(alone: Credits) -> None:
     (alone.folder / ".env").write_text("PORT=from-the-file\n")
-    assert_one_clear_line(alone.with_settings(PORT="").run("status"), "PORT")
+    assert_one_line_error(alone.with_settings(PORT="").run("status"), "PORT")
 
 
 def test_check_confirms_a_correct_setup(desk: Desk) -> None:
@@ -202,18 +202,18 @@ def test_send_can_wait_and_report_the_outcome(desk: Desk) -> None:
         assert (refused.returncode, refused.stdout.splitlines()[1][:25]) == (1, "failed  refused by Polar:")
         ignored = desk.credits.json("send", "--sample", "customer.state_changed", "--wait")
         assert ignored["delivery"] is None
-        told = desk.credits.json(*send, "--customer", CUSTOMER)["delivery"]
-        assert (told["status"], told["reason"]) == ("granted", "10 api_usage")
+        report = desk.credits.json(*send, "--customer", CUSTOMER)["delivery"]
+        assert (report["status"], report["reason"]) == ("granted", "10 api_usage")
 
 
 def test_send_says_when_no_receiver_answers(alone: Credits) -> None:
     url = f"{NOWHERE}/webhooks/polar"
     done = alone.run("send", "--sample", "purchase", "--url", url)
-    assert_one_clear_line(done, f"no answer from {url}", "credits up")
+    assert_one_line_error(done, f"no answer from {url}", "credits up")
 
 
 def test_send_names_a_missing_file(alone: Credits) -> None:
-    assert_one_clear_line(alone.run("send", "gone.json"), "gone.json: No such file or directory")
+    assert_one_line_error(alone.run("send", "gone.json"), "gone.json: No such file or directory")
 
 
 def test_send_refunds_the_given_order(desk: Desk) -> None:

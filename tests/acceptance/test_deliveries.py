@@ -11,7 +11,7 @@ from tests.support.cli_session import (
     STRANGER,
     TWENTY,
     Desk,
-    assert_one_clear_line,
+    assert_one_line_error,
     purchase,
     strangers_purchase,
 )
@@ -105,7 +105,7 @@ def test_show_prints_the_same_as_text(desk: Desk) -> None:
 
 def test_an_unknown_delivery_is_a_one_line_error(desk: Desk) -> None:
     for command in ("show", "replay"):
-        assert_one_clear_line(desk.credits.run(command, "gone"), "no delivery gone", "credits deliveries")
+        assert_one_line_error(desk.credits.run(command, "gone"), "no delivery gone", "credits deliveries")
 
 
 def test_narrow_terminals_break_no_id_and_redirected_lines_have_no_trailing_blanks(desk: Desk) -> None:
@@ -131,7 +131,7 @@ def test_a_failed_delivery_shows_the_next_step(desk: Desk) -> None:
 def test_an_empty_embedded_store_is_named(alone: Credits) -> None:
     store = f"the store is embedded, in {alone.folder / 'data'}"
     done = alone.run("explain", "gone")
-    assert_one_clear_line(done, "nor the id of a delivery or an order", store)
+    assert_one_line_error(done, "nor the id of a delivery or an order", store)
     assert alone.json("status")["store"] == f"embedded, in {alone.folder / 'data'}"
 
 

@@ -52,9 +52,9 @@ def test_the_readme_shows_what_the_demo_prints(newcomer: Credits) -> None:
 
 
 def test_the_demo_prints_the_same_as_json(newcomer: Credits) -> None:
-    told = newcomer.json("demo")
-    assert (told["right"], told["balances"], told["expected"]) == (True, BALANCES, BALANCES)
-    answers = [(scene["answer"], scene["outcome"].partition(":")[0]) for scene in told["scenes"]]
+    report = newcomer.json("demo")
+    assert (report["right"], report["balances"], report["expected"]) == (True, BALANCES, BALANCES)
+    answers = [(scene["answer"], scene["outcome"].partition(":")[0]) for scene in report["scenes"]]
     assert answers == [
         ("202 accepted", "granted"),
         ("202 duplicate", ""),
@@ -95,7 +95,7 @@ def test_json_says_that_a_demo_went_wrong(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "rules.yaml").write_text("version: 1\nmeters: {}\nrules: []\n")
     monkeypatch.setattr(harness, "files", lambda _package: tmp_path)
     done = CliRunner().invoke(root, ["demo", "--json"])
-    told = json.loads(done.stdout)
-    assert (done.exit_code, told["right"]) == (1, False)
-    assert [scene["right"] for scene in told["scenes"]] == [False, True, True, False, True]
-    assert told["balances"] == {"api_usage": 0, "image_generations": 0}
+    report = json.loads(done.stdout)
+    assert (done.exit_code, report["right"]) == (1, False)
+    assert [scene["right"] for scene in report["scenes"]] == [False, True, True, False, True]
+    assert report["balances"] == {"api_usage": 0, "image_generations": 0}

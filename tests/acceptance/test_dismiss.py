@@ -4,8 +4,8 @@ from tests.support.builders import CUSTOMER
 from tests.support.cli_session import (
     STRANGER,
     Desk,
-    assert_one_clear_line,
-    assert_wrong_use,
+    assert_one_line_error,
+    assert_usage_error,
     purchase,
     strangers_purchase,
 )
@@ -35,10 +35,10 @@ def test_if_one_delivery_did_not_fail_none_is_dismissed(desk: Desk) -> None:
     (waiting,) = desk.receive(purchase(2))
     before = desk.memory()
     done = desk.credits.run("dismiss", failed, granted, waiting)
-    assert_one_clear_line(
+    assert_one_line_error(
         done, "only failed", f"{granted} is granted", f"{waiting} is waiting", "nothing was dismissed"
     )
-    assert_one_clear_line(desk.credits.run("dismiss", failed, "gone"), "no delivery gone")
+    assert_one_line_error(desk.credits.run("dismiss", failed, "gone"), "no delivery gone")
     assert desk.memory() == before
 
 
@@ -52,7 +52,7 @@ def test_a_dismissed_delivery_can_still_be_replayed(desk: Desk) -> None:
 
 
 def test_dismiss_requires_a_delivery(desk: Desk) -> None:
-    assert_wrong_use(desk.credits.run("dismiss"), "Missing argument")
+    assert_usage_error(desk.credits.run("dismiss"), "Missing argument")
 
 
 def test_a_dismissed_delivery_is_replayed_only_by_its_id(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.builders import CUSTOMER, PRODUCT, order_webhook, some_id
-from tests.support.cli_session import NOBODY, NOWHERE, TWENTY, Desk, assert_one_clear_line, purchase
+from tests.support.cli_session import NOBODY, NOWHERE, TWENTY, Desk, assert_one_line_error, purchase
 from tests.support.processes import TEN, Credits
 from tests.support.recordings import PAYLOADS, payload
 from workers.store import keys
@@ -257,20 +257,20 @@ class TestOrder:
 
 def test_an_unknown_id_is_a_one_line_error(desk: Desk) -> None:
     done = desk.credits.run("explain", some_id(7))
-    assert_one_clear_line(done, some_id(7), "is not a file", "credits deliveries")
+    assert_one_line_error(done, some_id(7), "is not a file", "credits deliveries")
 
 
 def test_a_delivery_cannot_be_explained_while_redis_is_away(alone: Credits) -> None:
     here = alone.with_settings(REDIS_URL="redis://127.0.0.1:9")
-    assert_one_clear_line(here.run("explain", some_id(7)), "Redis", "REDIS_URL")
+    assert_one_line_error(here.run("explain", some_id(7)), "Redis", "REDIS_URL")
 
 
 def test_an_argument_longer_than_any_file_name_is_a_one_line_error(desk: Desk) -> None:
-    assert_one_clear_line(desk.credits.run("explain", "x" * 300), "is not a file")
+    assert_one_line_error(desk.credits.run("explain", "x" * 300), "is not a file")
 
 
 def test_a_mistyped_file_name_starts_no_redis(alone: Credits) -> None:
-    assert_one_clear_line(alone.run("explain", "gone.json"), "gone.json is not a file")
+    assert_one_line_error(alone.run("explain", "gone.json"), "gone.json is not a file")
     assert [path.name for path in alone.folder.iterdir()] == ["rules.yaml"]
 
 

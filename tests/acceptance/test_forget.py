@@ -11,8 +11,8 @@ from tests.support.builders import CUSTOMER, order_webhook, some_id, webhook
 from tests.support.cli_session import (
     STRANGER,
     Desk,
-    assert_one_clear_line,
-    assert_wrong_use,
+    assert_one_line_error,
+    assert_usage_error,
     purchase,
     strangers_purchase,
 )
@@ -37,9 +37,9 @@ def forgotten(desk: Desk) -> str:
 def test_every_body_about_a_customer_is_erased_and_the_credits_remain(desk: Desk) -> None:
     theirs = desk.grant(purchase(1), purchase(1), purchase(2), webhook("customer_created", id=CUSTOMER))
     (other,) = desk.grant(strangers_purchase())
-    told = desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
-    assert (sorted(told.pop("erased")), told.pop("customer_id")) == (sorted(theirs), CUSTOMER)
-    assert told == {"waiting": [], "unread": 0, "append_only_file_error": None}
+    report = desk.credits.json("forget", "--customer", CUSTOMER, "--yes")
+    assert (sorted(report.pop("erased")), report.pop("customer_id")) == (sorted(theirs), CUSTOMER)
+    assert report == {"waiting": [], "unread": 0, "append_only_file_error": None}
     for one in theirs:
         assert desk.credits.json("show", one)["body"] is None
     assert json.loads(desk.credits.json("show", other)["body"])["data"]["customer_id"] == STRANGER
@@ -75,7 +75,7 @@ def test_without_a_terminal_it_requires_yes(desk: Desk) -> None:
     desk.grant(purchase(1))
     before = desk.memory()
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
-    assert_wrong_use(done, "this would erase 1 body for ever: add --yes to confirm")
+    assert_usage_error(done, "this would erase 1 body for ever: add --yes to confirm")
     assert desk.memory() == before
 
 
@@ -88,7 +88,7 @@ def test_its_question_is_not_printed_to_standard_output(desk: Desk) -> None:
 
 @pytest.mark.parametrize("what", ["ada@example.com", "usr_d920e2ae68", ""])
 def test_a_customer_is_named_by_polars_id(alone: Credits, what: str) -> None:
-    assert_wrong_use(alone.run("forget", "--customer", what), "is not a customer's id at Polar")
+    assert_usage_error(alone.run("forget", "--customer", what), "is not a customer's id at Polar")
 
 
 def test_waiting_deliveries_are_named_and_kept_until_granted(desk: Desk) -> None:
@@ -137,7 +137,7 @@ def test_explain_prefers_a_delivery_that_can_be_read(desk: Desk, forgotten: str)
 def test_replay_by_id_says_that_the_body_is_erased(desk: Desk, forgotten: str) -> None:
     for args in ([], ["--dry-run"]):
         done = desk.credits.run("replay", forgotten, "--yes", *args)
-        assert_one_clear_line(done, "cannot be replayed", forgotten, f"body erased on {TODAY}")
+        assert_one_line_error(done, "cannot be replayed", forgotten, f"body erased on {TODAY}")
 
 
 def test_replay_by_status_leaves_out_erased_deliveries(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from app.demo.polar.organization import Polar
 from tests.support.builders import CUSTOMER, some_id
-from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
 from tests.support.processes import TEN
 from tests.support.real_stores import let_leases_end
 from workers.core.manual import ManualGrant
@@ -66,17 +66,17 @@ def test_repeating_a_grant_does_nothing_and_succeeds(desk: Desk) -> None:
     desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     again = desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     assert (again["status"], again["already_granted"]) == ("granted", True)
-    told = desk.credits.run("grant", *TO_CUSTOMER, *FIVE)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "nothing: 5 api_usage already granted" in told.stdout
-    assert "1 already granted" in told.stdout
+    completed = desk.credits.run("grant", *TO_CUSTOMER, *FIVE)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert "nothing: 5 api_usage already granted" in completed.stdout
+    assert "1 already granted" in completed.stdout
     assert len(desk.polar.events) == 1
 
 
 def test_another_amount_with_the_same_key_is_refused(desk: Desk) -> None:
     desk.credits.json("grant", *TO_CUSTOMER, *FIVE)
     done = desk.credits.run("grant", *TO_CUSTOMER, "--meter", "api_usage", "--units", "6", "--key", "beta")
-    assert_one_clear_line(done, "key beta already granted 5 api_usage at 20", "another key")
+    assert_one_line_error(done, "key beta already granted 5 api_usage at 20", "another key")
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
 
 
@@ -102,7 +102,7 @@ def test_the_same_key_can_be_used_for_another_customer_or_meter(desk: Desk) -> N
 def test_a_customer_unknown_to_polar_is_refused(desk: Desk, named: tuple[str, str], kind: str) -> None:
     before = desk.memory()
     done = desk.credits.run("grant", *named, *FIVE)
-    assert_one_clear_line(done, f"Polar has no customer with the {kind} '{named[1]}'")
+    assert_one_line_error(done, f"Polar has no customer with the {kind} '{named[1]}'")
     assert desk.memory() == before
     assert desk.polar.events == []
 
@@ -129,9 +129,9 @@ def test_polars_reason_for_not_creating_a_customer_is_shown(desk: Desk) -> None:
 def test_a_dry_run_shows_the_grant_and_changes_nothing(desk: Desk) -> None:
     before = desk.memory()
     args = ("--email", "grace@example.com", "--create", *FIVE, "--dry-run")
-    told = desk.credits.run("grant", *args)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "create grace@example.com, grant 5 api_usage" in told.stdout
+    completed = desk.credits.run("grant", *args)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert "create grace@example.com, grant 5 api_usage" in completed.stdout
     one = desk.credits.json("grant", *args)
     assert (one["status"], one["granted_at"], one["customer_id"]) == ("planned", None, None)
     assert desk.memory() == before
@@ -152,7 +152,7 @@ def test_a_dry_run_shows_the_grant_and_changes_nothing(desk: Desk) -> None:
     ],
 )
 def test_a_usage_error_names_the_options(desk: Desk, args: list[str], words: str) -> None:
-    assert_wrong_use(desk.credits.run("grant", *args), words)
+    assert_usage_error(desk.credits.run("grant", *args), words)
 
 
 def test_a_file_grants_to_many_customers(desk: Desk) -> None:
@@ -166,9 +166,12 @@ def test_a_file_grants_to_many_customers(desk: Desk) -> None:
     rows = desk.credits.json("grant", "--from", file)
     assert [(row["credits"], row["status"]) for row in rows] == [(5, "granted"), (0.5, "granted")]
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
-    told = desk.credits.run("grant", "--from", file)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert [line.strip() for line in told.stdout.splitlines()] == ["nothing to grant", "2 already granted"]
+    completed = desk.credits.run("grant", "--from", file)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert [line.strip() for line in completed.stdout.splitlines()] == [
+        "nothing to grant",
+        "2 already granted",
+    ]
 
 
 def test_a_file_with_a_bad_line_grants_nothing_and_every_fault_is_named(desk: Desk) -> None:
@@ -191,7 +194,7 @@ def test_a_file_with_a_bad_line_grants_nothing_and_every_fault_is_named(desk: De
 
 
 def test_an_unreadable_file_is_a_one_line_error(desk: Desk) -> None:
-    assert_one_clear_line(desk.credits.run("grant", "--from", "none.csv"), "none.csv: No such file")
+    assert_one_line_error(desk.credits.run("grant", "--from", "none.csv"), "none.csv: No such file")
 
 
 def test_a_large_file_needs_few_requests(desk: Desk) -> None:
@@ -206,9 +209,9 @@ def test_a_large_file_needs_few_requests(desk: Desk) -> None:
     assert all(desk.polar.balance(one, "api_usage") == 1 for one in ids)
 
 
-def begun(desk: Desk) -> None:
+def leave_unfinished(desk: Desk) -> None:
     """Leave the state of a command that was killed before it sent anything to Polar."""
-    asked = ManualGrant(
+    request = ManualGrant(
         key="beta",
         customer=CUSTOMER,
         customer_id=CUSTOMER,
@@ -218,11 +221,11 @@ def begun(desk: Desk) -> None:
         reason="beta tester",
     )
     with desk.credits.stores() as held:
-        held.deliveries.store_and_lease([asked.delivery()])
+        held.deliveries.store_and_lease([request.delivery()])
 
 
 def test_a_worker_finishes_the_grants_of_a_killed_command(desk: Desk) -> None:
-    begun(desk)
+    leave_unfinished(desk)
     let_leases_end(desk.redis)
     assert desk.credits.run("work", "--burst").returncode == 0
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
@@ -231,15 +234,15 @@ def test_a_worker_finishes_the_grants_of_a_killed_command(desk: Desk) -> None:
 
 
 def test_run_again_after_a_kill_the_command_finishes_its_grants(desk: Desk) -> None:
-    begun(desk)
+    leave_unfinished(desk)
     assert desk.credits.json("grant", *TO_CUSTOMER, *FIVE)["status"] == "granted"
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
 
 
 def test_two_commands_at_once_make_one_grant(desk: Desk) -> None:
     with ThreadPoolExecutor() as both:
-        asked = [both.submit(desk.credits.run, "grant", *TO_CUSTOMER, *FIVE) for _ in range(2)]
-    codes = [one.result().returncode for one in asked]
+        running = [both.submit(desk.credits.run, "grant", *TO_CUSTOMER, *FIVE) for _ in range(2)]
+    codes = [one.result().returncode for one in running]
     assert 0 in codes  # the other may find that its delivery was taken over
     assert desk.polar.balance(CUSTOMER, "api_usage") == 5
     assert desk.credits.json("grant", *TO_CUSTOMER, *FIVE)["already_granted"]

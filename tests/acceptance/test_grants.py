@@ -3,7 +3,7 @@
 import csv
 
 from tests.support.builders import CUSTOMER, refund_webhook, some_id
-from tests.support.cli_session import Desk, assert_wrong_use, purchase, strangers_purchase
+from tests.support.cli_session import Desk, assert_usage_error, purchase, strangers_purchase
 from tests.support.processes import Credits
 
 REVOCABLE = """\
@@ -84,20 +84,20 @@ def test_a_grant_that_polar_refused_is_listed_only_for_its_order(desk: Desk) -> 
 def test_csv_has_the_same_fields(desk: Desk) -> None:
     desk.grant(purchase(1))
     (row,) = csv.DictReader(desk.credits.run("grants", "--csv").stdout.splitlines())
-    (told,) = desk.credits.json("grants")
-    assert row == {name: str(value) for name, value in (told | {"rules": "pack"}).items()}
+    (report,) = desk.credits.json("grants")
+    assert row == {name: str(value) for name, value in (report | {"rules": "pack"}).items()}
 
 
 def test_contradictory_options_are_a_usage_error(desk: Desk) -> None:
-    assert_wrong_use(desk.credits.run("grants", "--csv", "--json"), "either --csv or --json")
+    assert_usage_error(desk.credits.run("grants", "--csv", "--json"), "either --csv or --json")
     both = ("--customer", CUSTOMER, "--order", some_id(1))
-    assert_wrong_use(desk.credits.run("grants", *both), "either --customer or --order")
+    assert_usage_error(desk.credits.run("grants", *both), "either --customer or --order")
 
 
 def test_customer_and_order_must_be_ids(alone: Credits) -> None:
     for args in (("--customer", "ada@example.com"), ("--customer", "")):
-        assert_wrong_use(alone.run("grants", *args), "is not a customer's id at Polar")
-    assert_wrong_use(alone.run("grants", "--order", "4711"), "'4711' is not an order's id")
+        assert_usage_error(alone.run("grants", *args), "is not a customer's id at Polar")
+    assert_usage_error(alone.run("grants", "--order", "4711"), "'4711' is not an order's id")
 
 
 def test_an_id_may_have_blanks_and_capitals(desk: Desk) -> None:

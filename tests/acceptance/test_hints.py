@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from tests.support.builders import CUSTOMER
-from tests.support.cli_session import Desk, assert_one_clear_line, purchase, strangers_purchase
+from tests.support.cli_session import Desk, assert_one_line_error, purchase, strangers_purchase
 from tests.support.processes import Credits, eventually
 from tests.support.terminals import at_a_terminal
 from workers.store import keys
@@ -25,9 +25,9 @@ def pause(redis: Redis) -> None:
     ids=lambda args: args[0],
 )
 def test_a_command_on_an_empty_store_says_so_and_names_it(alone: Credits, args: list[str]) -> None:
-    said = alone.run(*args).stderr.splitlines()
+    lines = alone.run(*args).stderr.splitlines()
     folder = alone.folder / "data"
-    assert said[0] == f"nothing is stored here yet: embedded, in {folder} (there is no .env in this folder)"
+    assert lines[0] == f"nothing is stored here yet: embedded, in {folder} (there is no .env in this folder)"
 
 
 def test_a_store_that_has_something_is_not_called_empty_and_status_says_where_it_is(alone: Credits) -> None:
@@ -60,7 +60,7 @@ def test_a_wait_for_polar_is_reported_with_its_reason(desk: Desk, args: list[str
 def test_balance_does_not_wait_until_polar_is_back(desk: Desk) -> None:
     pause(desk.redis)
     done = desk.credits.run("balance", "--customer", CUSTOMER)
-    assert_one_clear_line(done, f"no requests to Polar for now: {AWAY}")
+    assert_one_line_error(done, f"no requests to Polar for now: {AWAY}")
     assert desk.redis.pttl(keys.PAUSE) > 0
 
 

@@ -60,10 +60,10 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         credits_ = credits_in(folder, polar_url, REDIS_URL=server.url)
         receiver = create_receiver(credits_.read())
         with running(receiver) as url, credits_.stores() as held, credits_.running("work") as work:
-            yield _tell(url, polar, held, work)
+            yield _kill_two_workers(url, polar, held, work)
 
 
-def _tell(url: str, polar: Polar, held: Stores, work: Running) -> Aftermath:
+def _kill_two_workers(url: str, polar: Polar, held: Stores, work: Running) -> Aftermath:
     polar.faults.append(CommitThenKeepQuiet())
     first = _receive(url, TAKEN)
     _kill_worker(work, when=lambda: len(polar.events) == 1)

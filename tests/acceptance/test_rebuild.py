@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.crash_points import before
 from tests.support.builders import CUSTOMER, ORDER, refund_webhook, some_id
-from tests.support.cli_session import TWENTY, Desk, assert_one_clear_line, purchase
+from tests.support.cli_session import TWENTY, Desk, assert_one_line_error, purchase
 from tests.support.crashing_cli import DIED, Fate
 from tests.support.doomed_cli import doomed
 from tests.support.ledgers import ledger_in
@@ -26,7 +26,7 @@ DOING = ("rebuild", "--yes")
 BY_HAND = ("--customer", CUSTOMER, "--meter", "api_usage", "--units", "7", "--key", "beta")
 
 
-def told(desk: Desk, *args: str) -> list[dict[str, Any]]:
+def read_grants(desk: Desk, *args: str) -> list[dict[str, Any]]:
     """Return what ``credits grants`` lists, without the fields that Polar does not have."""
     left_out = {"delivery", "claimed_at", "granted_at"}
     listed = desk.credits.json("grants", *args)
@@ -47,7 +47,7 @@ def busy(desk: Desk) -> Desk:
 def test_a_lost_ledger_is_previewed_then_restored_and_backfill_finds_the_missing_order(
     busy: Desk,
 ) -> None:
-    ledger, listed, events = ledger_in(busy.redis), told(busy), list(busy.polar.events)
+    ledger, listed, events = ledger_in(busy.redis), read_grants(busy), list(busy.polar.events)
     busy.redis.flushall()
     sell(busy.polar, 3)  # its webhook was lost while Redis was away
     for args in (["--dry-run"], []):
@@ -59,8 +59,8 @@ def test_a_lost_ledger_is_previewed_then_restored_and_backfill_finds_the_missing
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("5 grants restored\n")
     assert ledger_in(busy.redis) == ledger
-    assert told(busy) == listed
-    assert sorted(map(str, told(busy, "--customer", CUSTOMER))) == sorted(map(str, listed))
+    assert read_grants(busy) == listed
+    assert sorted(map(str, read_grants(busy, "--customer", CUSTOMER))) == sorted(map(str, listed))
     filled = busy.credits.json("backfill", "--since", "7d", "--yes")
     assert [one["order_id"] for one in filled["missing"]] == [some_id(3)]
     assert filled["granted"] == 2
@@ -109,7 +109,7 @@ def test_an_old_order_that_arrives_again_before_the_rebuild_is_credited_once(
     found = desk.credits.json(*DOING)
     assert found["differing"] == [{"key": key, "polar": 10, "ledger": 20, "kept_because": None}]
     assert [one["order_id"] for one in found["missing"]] == [some_id(2)]
-    assert {one["credits"] for one in told(desk)} == {10}
+    assert {one["credits"] for one in read_grants(desk)} == {10}
     assert desk.credits.json(*DOING)["differing"] == []
     assert desk.polar.balance(CUSTOMER, "api_usage") == 20
 
@@ -125,7 +125,7 @@ def test_a_remaining_difference_fails_the_command_and_says_what_to_do(desk: Desk
     done = desk.credits.run(*DOING)
     assert (done.returncode, "another event has the same key" in done.stdout) == (1, True)
     assert "fix this by hand (credits grant, credits revoke)" in done.stderr
-    assert {one["credits"] for one in told(desk)} == {20}
+    assert {one["credits"] for one in read_grants(desk)} == {20}
 
 
 def test_an_excessive_take_back_is_reported_with_order_meter_and_amount(desk: Desk) -> None:
@@ -174,13 +174,13 @@ def test_a_forged_event_is_listed_and_ignored(desk: Desk) -> None:
     [Rebuilder.restore, RestorationStore.extend_audit],
 )
 def test_after_a_kill_the_next_run_continues(busy: Desk, where: Callable[..., object]) -> None:
-    ledger, listed = ledger_in(busy.redis), told(busy)
+    ledger, listed = ledger_in(busy.redis), read_grants(busy)
     busy.redis.flushall()
     with doomed(busy.credits, Fate.DIE, before(where).boundary, *DOING) as dying:
         assert dying.process.wait(60) == DIED, dying.said
     busy.credits.json(*DOING)
     assert ledger_in(busy.redis) == ledger
-    assert told(busy) == listed
+    assert read_grants(busy) == listed
 
 
 def test_with_workers_running_and_old_orders_arriving_again_each_is_credited_once(desk: Desk) -> None:
@@ -194,7 +194,7 @@ def test_with_workers_running_and_old_orders_arriving_again_each_is_credited_onc
         eventually(lambda: all(one.status is not Status.WAITING for one in store.get(ids)))
     found = desk.credits.json(*DOING)
     assert (found["missing"], found["differing"], found["matching"], found["claimed"]) == ([], [], 60, 0)
-    assert len(told(desk, "--limit", "100")) == 60
+    assert len(read_grants(desk, "--limit", "100")) == 60
     assert desk.polar.balance(CUSTOMER, "api_usage") == 600
     assert len(desk.polar.events) == 60
 
@@ -203,16 +203,16 @@ def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     desk.grant(purchase(1))
     desk.redis.flushall()
     code, shown = at_a_terminal(desk.credits, "rebuild", answer="n")
-    assert (code, told(desk)) == (0, [])
+    assert (code, read_grants(desk)) == (0, [])
     assert "Restore 1 grant?" in shown
     assert "reading events" in shown
     code, shown = at_a_terminal(desk.credits, "rebuild", answer="y")
-    assert (code, len(told(desk))) == (0, 1)
+    assert (code, len(read_grants(desk))) == (0, 1)
 
 
 def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"events:read", "events:write"}
-    assert_one_clear_line(desk.credits.run(*DOING), "403", "the scope events:read")
-    assert_one_clear_line(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*DOING), "POLAR_ACCESS_TOKEN")
+    assert_one_line_error(desk.credits.run(*DOING), "403", "the scope events:read")
+    assert_one_line_error(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*DOING), "POLAR_ACCESS_TOKEN")
     desk.rules("version: 1\nrules: [}\n")
-    assert_one_clear_line(desk.credits.run(*DOING), "rules.yaml:2")
+    assert_one_line_error(desk.credits.run(*DOING), "rules.yaml:2")

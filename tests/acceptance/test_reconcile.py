@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from tests.support.builders import CUSTOMER
-from tests.support.cli_session import Desk, assert_one_clear_line
+from tests.support.cli_session import Desk, assert_one_line_error
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN, eventually
 
@@ -25,9 +25,9 @@ def test_the_reconciler_grants_an_order_whose_webhook_never_arrived(desk: Desk) 
 def test_without_credit_from_nothing_starts_and_the_error_says_why(desk: Desk) -> None:
     every = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="6h")
     for command in ("work", "up"):
-        assert_one_clear_line(every.run(command), "CREDITS_RECONCILE_EVERY", "credit_from")
+        assert_one_line_error(every.run(command), "CREDITS_RECONCILE_EVERY", "credit_from")
     wrong = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="often")
-    assert_one_clear_line(wrong.run("work"), "CREDITS_RECONCILE_EVERY", "not a duration")
+    assert_one_line_error(wrong.run("work"), "CREDITS_RECONCILE_EVERY", "not a duration")
 
 
 def test_check_finds_the_missing_credit_from(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 import json
 
 from tests.support.builders import CUSTOMER, some_id
-from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN
 from tests.support.recordings import payload
@@ -21,8 +21,8 @@ def test_an_undelivered_webhook_is_shown_first_and_then_runs_under_its_own_id(de
     desk.polar.add_delivery(some_id(3), payload("customer_updated"))
     desk.polar.add_customer(json.loads(created)["data"]["id"])
     before = desk.memory()
-    told = desk.credits.json(*SINCE, "--dry-run")
-    assert {one["id"]: one["type"] for one in told["lost"]} == {
+    report = desk.credits.json(*SINCE, "--dry-run")
+    assert {one["id"]: one["type"] for one in report["lost"]} == {
         some_id(1): "order.paid",
         some_id(2): "customer.created",
     }
@@ -55,12 +55,12 @@ def test_an_unreadable_event_fails_and_a_row_without_an_event_is_named(desk: Des
     assert done.returncode == 1
     assert "its body is not an event" in done.stdout
     assert desk.status_of(some_id(1))[0] == "failed"
-    told = desk.credits.json(*SINCE, "--yes")
-    assert told["lost"] == []
-    assert [one["id"] for one in told["unusable"]] == [some_id(2)]
+    report = desk.credits.json(*SINCE, "--yes")
+    assert report["lost"] == []
+    assert [one["id"] for one in report["unusable"]] == [some_id(2)]
 
 
 def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"webhooks:read"}
-    assert_one_clear_line(desk.credits.run(*SINCE, "--yes"), "403", "the scope webhooks:read")
-    assert_wrong_use(desk.credits.run("recover"), "Missing option '--since'")
+    assert_one_line_error(desk.credits.run(*SINCE, "--yes"), "403", "the scope webhooks:read")
+    assert_usage_error(desk.credits.run("recover"), "Missing option '--since'")

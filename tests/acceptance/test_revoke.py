@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.builders import CUSTOMER, ORDER, refund_webhook, some_id
-from tests.support.cli_session import Desk, assert_one_clear_line, assert_wrong_use
+from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
 from tests.support.processes import TEN
 from tests.support.recordings import payload
 
@@ -33,11 +33,11 @@ def test_an_orders_credits_are_taken_back_once(desk: Desk) -> None:
 
 
 def test_it_prints_the_credits_and_the_outcome(desk: Desk) -> None:
-    told = desk.credits.run("revoke", ORDER)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "would" in told.stdout
-    assert "take back 10 api_usage" in told.stdout
-    assert told.stdout.splitlines()[-1] == "took back 10 api_usage"
+    completed = desk.credits.run("revoke", ORDER)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert "would" in completed.stdout
+    assert "take back 10 api_usage" in completed.stdout
+    assert completed.stdout.splitlines()[-1] == "took back 10 api_usage"
     again = desk.credits.run("revoke", ORDER)
     assert (again.returncode, again.stderr) == (0, "")
     assert "nothing: all of this order's credits have already been taken back" in again.stdout
@@ -65,17 +65,17 @@ def test_a_refund_and_a_revoke_never_take_the_same_credits_twice(desk: Desk) -> 
 
 def test_it_says_when_an_order_was_not_credited(desk: Desk) -> None:
     done = desk.credits.run("revoke", some_id(5))
-    assert_one_clear_line(done, f"order {some_id(5)} has not been credited")
+    assert_one_line_error(done, f"order {some_id(5)} has not been credited")
 
 
 def test_a_meter_that_the_order_lacks_is_refused(desk: Desk) -> None:
     done = desk.credits.run("revoke", ORDER, "--meter", "api_usge")
-    assert_one_clear_line(done, "unknown meter 'api_usge'; did you mean 'api_usage'?")
+    assert_one_line_error(done, "unknown meter 'api_usge'; did you mean 'api_usage'?")
     assert desk.credits.run("revoke", ORDER, "--meter", "api_usage").returncode == 0
 
 
 def test_an_order_must_be_named_by_its_id(desk: Desk) -> None:
-    assert_wrong_use(desk.credits.run("revoke", "ada"), "'ada' is not an order's id")
+    assert_usage_error(desk.credits.run("revoke", "ada"), "'ada' is not an order's id")
 
 
 def test_a_revocation_can_be_shown_explained_and_replayed(desk: Desk) -> None:

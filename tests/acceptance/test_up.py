@@ -162,10 +162,10 @@ def test_a_killed_redis_is_restarted_with_its_data(service: Service) -> None:
 
 def test_it_logs_its_settings_at_the_start(service: Service) -> None:
     events = [json.loads(line) for line in service.up.said.splitlines()]
-    (told,) = [event for event in events if event["event"] == "working with"]
-    assert told["polar"].startswith("http://127.0.0.1:")
-    assert told["rules"].startswith("1 in ")
-    assert (told["alerts"], told["reconciling"]) == ("off", "off")
+    (report,) = [event for event in events if event["event"] == "working with"]
+    assert report["polar"].startswith("http://127.0.0.1:")
+    assert report["rules"].startswith("1 in ")
+    assert (report["alerts"], report["reconciling"]) == ("off", "off")
 
 
 def test_no_command_line_shows_a_secret(service: Service) -> None:

@@ -85,7 +85,7 @@ def strangers_purchase() -> bytes:
     return order_webhook(id=some_id(9), customer_id=STRANGER)
 
 
-def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+def assert_one_line_error(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("credits: ")
@@ -93,6 +93,6 @@ def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -
         assert word in line
 
 
-def assert_wrong_use(done: subprocess.CompletedProcess[str], words: str) -> None:
+def assert_usage_error(done: subprocess.CompletedProcess[str], words: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert words in " ".join(done.stderr.split())
