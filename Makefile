@@ -33,8 +33,8 @@ test: $(VENV)/installed  ## run every test except those that take minutes
 	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not heavy"
 
 .PHONY: test-heavy
-test-heavy: $(VENV)/installed  ## run the tests that take minutes: storms, long stories, a lost Redis
-	@CHAOS_SEEDS=$${CHAOS_SEEDS:-3} $(BIN)/python -m pytest -n 3 --dist worksteal -m heavy
+test-heavy: $(VENV)/installed  ## run the tests that take minutes, and property tests with all their examples
+	@THOROUGH_TESTS=1 CHAOS_SEEDS=$${CHAOS_SEEDS:-3} $(BIN)/python -m pytest -n 3 --dist worksteal -m "heavy or property"
 
 .PHONY: check
 check: $(VENV)/installed  ## check format, lint, types and import contracts

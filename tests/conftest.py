@@ -6,11 +6,19 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
+from tests.support.examples import examples
 from workers.embedded.server import EmbeddedRedis
 
 # Machines are noisy: how long one example takes says nothing.
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", deadline=None, max_examples=examples(100))
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the property tests: `make test-heavy` runs them again, with all their examples."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.property)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.heavy  # it measures
 
 
 def test_the_bench_measures_a_subject_and_prints_its_table() -> None:

@@ -64,12 +64,14 @@ def test_the_demo_prints_the_same_as_json(newcomer: Credits) -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_the_users_settings_do_not_reach_the_demo(newcomer: Credits) -> None:
     (newcomer.folder / ".env").write_text("CREDITS_RULES=gone.yaml\nPOLAR_SERVER=production\n")
     mine = newcomer.with_settings(REDIS_URL="redis://127.0.0.1:9", PORT="1", POLAR_ACCESS_TOKEN="mine")
     assert mine.json("demo")["right"] is True
 
 
+@pytest.mark.heavy
 def test_the_demo_leaves_nothing_behind(newcomer: Credits) -> None:
     newcomer.json("demo")
     folder = str(newcomer.folder)
@@ -77,6 +79,7 @@ def test_the_demo_leaves_nothing_behind(newcomer: Credits) -> None:
     assert not list(newcomer.folder.iterdir())
 
 
+@pytest.mark.heavy
 def test_a_demo_with_a_wrong_balance_says_so_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +93,7 @@ def test_a_demo_with_a_wrong_balance_says_so_and_fails(
     assert "Something is wrong" in done.stdout
 
 
+@pytest.mark.heavy
 def test_json_says_that_a_demo_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is credited here, so the outcomes of webhooks are wrong too."""
     (tmp_path / "rules.yaml").write_text("version: 1\nmeters: {}\nrules: []\n")

@@ -26,6 +26,8 @@ from workers.core.grants import order_subject
 from workers.embedded.server import EmbeddedRedis
 from workers.store.stores import Stores
 
+pytestmark = pytest.mark.heavy  # a lease must end in real time
+
 NEVER_SECONDS = 3600.0  # longer than any test
 TAKEN, UNSENT = some_id(1), some_id(2)  # the orders (and their customers) of the two cases
 

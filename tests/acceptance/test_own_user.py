@@ -15,6 +15,8 @@ from tests.support.polar_orders import operations_at, sell
 from tests.support.redis_servers import own_redis
 from workers.store.server_check import COMMANDS
 
+pytestmark = pytest.mark.heavy  # it runs every command
+
 REDIS_PAGE = ROOT / "docs" / "operations" / "redis.md"
 PASSWORD = "open-sesame"
 

@@ -19,6 +19,8 @@ from tests.support.processes import SECRET, Credits, Running, credits_in, eventu
 from tests.support.raw_http import is_refused, post_with, read_until_closed, statuses, wire_to
 from workers.store.deliveries import DeliveryStore
 
+pytestmark = pytest.mark.heavy  # whole services start and stop under load
+
 OPERATOR = "ops_of-these-tests"
 TWO = ["--receivers", "2"]
 

@@ -3,11 +3,15 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.support.builders import CUSTOMER
 from tests.support.cli_session import Desk, purchase
 from tests.support.processes import Running, eventually
 from tests.support.rulebooks import BROKEN, TWENTY
 from workers.monitoring.health import Check, examine
+
+pytestmark = pytest.mark.heavy  # a changed file must be still for seconds
 
 
 def test_a_running_worker_loads_changed_rules_and_keeps_them_if_the_file_breaks(desk: Desk) -> None:

@@ -35,6 +35,8 @@ from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Intake
 
+pytestmark = pytest.mark.heavy  # each test starts and kills several processes
+
 RULES = """\
 version: 1
 meters: {api_usage: {}, images: {}}

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tests.support.builders import some_id
+from tests.support.examples import examples
 from tests.support.fakes import KilledError
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.real_stores import let_leases_end
@@ -61,7 +62,7 @@ STEPS = [
 ]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, ORDERS)), max_size=12))
 def test_in_the_end_every_order_is_credited_once(redis: Redis, steps: list[tuple[object, int]]) -> None:
     redis.flushall()

@@ -12,6 +12,7 @@ from redis import Redis
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, METERS, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.examples import examples
 from tests.support.ledgers import come, compare, rebuild, refunding_operations_at, run, subjects_in
 from tests.support.polar_orders import Operations
 from tests.support.polar_standin import ingest
@@ -90,7 +91,7 @@ def until_nothing_is_left(operations: Operations) -> LedgerComparison:
     return compare(operations)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=stories, meanwhile=stories)
 def test_the_ledger_has_what_polar_has_and_no_refund_takes_beyond_it(
     redis: Redis, before: Story, meanwhile: Story
@@ -117,7 +118,7 @@ def test_the_ledger_has_what_polar_has_and_no_refund_takes_beyond_it(
             assert units <= max(given_[of], taken[of])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=stories,
     meanwhile=stories,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tests.support.builders import fact_like, refund_webhook, rule, rules_of, some_id
+from tests.support.examples import examples
 from tests.support.fakes import Clock, FakeStore
 from tests.support.real_stores import RETAIN
 from workers.core.claims import Claim, Refund, Revoke, Standing
@@ -147,7 +148,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=12))
 def test_whatever_is_asked_of_them_both_ledgers_give_the_same_answers(
     redis: Redis, story: list[Step]

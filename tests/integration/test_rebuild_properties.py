@@ -20,6 +20,7 @@ from tests.support.builders import (
     some_id,
     webhook,
 )
+from tests.support.examples import examples
 from tests.support.ledgers import compare, ledger_in, rebuild, run
 from tests.support.polar_orders import Operations, operations_at
 from workers.core.delivery import Status
@@ -113,7 +114,7 @@ deliveries = st.one_of(
 )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     history=st.lists(st.lists(deliveries, min_size=1, max_size=4), max_size=6),
     rules=st.sampled_from(FILES),
@@ -144,7 +145,7 @@ def test_what_was_granted_stands_again_and_no_delivery_changes_it(
         assert ledger_in(redis) == before
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=st.lists(deliveries, max_size=4),
     later=st.lists(deliveries, max_size=5),

@@ -25,6 +25,8 @@ from tests.support.redis_servers import DURABLE, Server, name_in, own_redis
 from tests.support.servers import running
 from workers.store.server_check import COMMANDS as CHECKED_FOR
 
+pytestmark = pytest.mark.heavy  # servers stop, fail over and fill their disks
+
 POLAR_SECONDS = 10  # Polar's timeout
 AWAY, BACK = "Redis is away: waiting for it", "Redis is back"
 

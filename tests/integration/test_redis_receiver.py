@@ -14,6 +14,8 @@ from tests.support.receivers import OPS_TOKEN, PAID, deliver, settings_for
 from tests.support.redis_servers import Server, name_in, own_redis
 from tests.support.servers import running
 
+pytestmark = pytest.mark.heavy  # servers restart and hang in real time
+
 CROWD = 120  # more than there are connections
 
 

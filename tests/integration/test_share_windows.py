@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests.support.examples import examples
 from workers.store.scripts import load_script
 
 _MINUTE_MS = 60_000
@@ -125,7 +126,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(per_minute=SHARES, story=st.lists(STEPS, max_size=60))
 def test_no_minute_has_more_requests_than_our_share(redis_url: str, per_minute: int, story: Story) -> None:
     """Neither while the share shrinks after a 429 nor while it grows back."""

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests.support.examples import examples
 from tests.support.raw_http import send_raw, statuses
 from tests.support.receivers import PAID, disposition, signed
 from workers.store.deliveries import DeliveryStore
@@ -131,7 +132,7 @@ def damaged(draw: st.DrawFn) -> list[bytes]:
 
 
 hundreds = settings(
-    max_examples=400,
+    max_examples=examples(400),
     # The receiver is meant to be the same for all; and requests are large things to draw.
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -18,6 +18,7 @@ from tests.support.builders import (
     some_id,
     webhook,
 )
+from tests.support.examples import examples
 from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY, Shop, crash, shop_with, sold
 from tests.support.fakes import KilledError
 from tests.support.recordings import payload
@@ -177,7 +178,7 @@ BODIES: Mapping[str, bytes] = {
 }
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     st.lists(st.sampled_from([*RULES, *BODIES, *MISHAPS]), max_size=12),
     st.sampled_from(sorted(BODIES)),

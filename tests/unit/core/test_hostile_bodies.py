@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, webhook
+from tests.support.examples import examples
 from tests.support.recordings import PAYLOADS, payload
 from workers.core.claims import Standing
 from workers.core.delivery import Leased, Status
@@ -220,7 +221,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
     return peek_type(payload(name)) or "", json.dumps(whole).encode()
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(drawn=mutated())
 def test_a_real_webhook_with_any_values_breaks_no_worker(drawn: tuple[str, bytes]) -> None:
     """Change any values of any real payload, and store it under any type."""

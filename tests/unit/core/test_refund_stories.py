@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
+from tests.support.examples import examples
 from tests.support.fake_service import NOBODY, Shop, end_well
 from tests.support.service_faults import MISHAPS
 from workers.core.grants import order_subject
@@ -119,7 +120,7 @@ def events_of(shop: Shop, kind: str) -> Iterator[Decimal]:
             yield -Decimal(str(event["metadata"]["units"]))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(sales(), stories())
 def test_after_any_story_exactly_the_refunded_share_has_gone_back(sale: Sale, story: list[str | int]) -> None:
     shop = Shop(sale.rules())

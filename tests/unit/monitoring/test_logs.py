@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from workers.monitoring.logs import configure_logging
 
 FORMATS: list[Literal["console", "json"]] = ["console", "json"]
@@ -202,7 +203,7 @@ ANYTHING = st.recursive(
 )
 
 each_example_reads_anew = hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(300)
 )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from config.rules import Rules
 from tests.support.builders import order_webhook, rule, rules_of, some_id, webhook
+from tests.support.examples import examples
 from tests.support.fake_service import NOBODY, TEN, TWENTY, Shop, end_well
 from tests.support.service_faults import MISHAPS, Mishap
 from workers.core.claims import Claim
@@ -58,7 +59,7 @@ def units(claim: Claim) -> Decimal:
     return sum((grant.units for grant in claim.grants), Decimal(0))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=25))
 def test_whatever_happens_everything_is_credited_once_with_what_was_claimed_first(story: list[str]) -> None:
     shop = Shop(TEN)
@@ -73,7 +74,7 @@ def test_whatever_happens_everything_is_credited_once_with_what_was_claimed_firs
         assert shop.polar.balance(customer_id) == frozen_for(shop, customer_id)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=25))
 def test_whatever_happens_a_customer_has_at_most_one_bonus_and_one_welcome(story: list[str]) -> None:
     shop = Shop(rules_of(PACK, BONUS, WELCOME))

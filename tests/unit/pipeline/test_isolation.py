@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.builders import grant_of, some_id
+from tests.support.examples import examples
 from tests.support.fakes import Event, FakePolar
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult
@@ -121,7 +122,7 @@ def shops(draw: st.DrawFn) -> Shop:
     return shop_of(count, draw(culprits))
 
 
-many_shops = settings(max_examples=60)
+many_shops = settings(max_examples=examples(60))
 
 
 @many_shops

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.receiver.signature import sign
+from tests.support.examples import examples
 from tests.support.receivers import ID, PAID, RawHeaders, Receiver, signed
 
 HEADER_NAMES = st.sampled_from(
@@ -48,7 +49,7 @@ HEADER_VALUES = st.binary(max_size=40) | st.sampled_from(
 SOUP = st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=8)
 BODIES = st.binary(max_size=200) | st.sampled_from([PAID, b"[" * 10_000, b'{"type":' + b"1" * 10_000 + b"}"])
 
-thousands = settings(max_examples=1000)
+thousands = settings(max_examples=examples(1000))
 
 
 def alike(soup: RawHeaders) -> RawHeaders:
