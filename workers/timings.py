@@ -29,7 +29,7 @@ class Timings:
     polar_read_seconds: float = 10.0
     polar_pool_seconds: float = 1.0
 
-    # A whole request, however slowly the body of its answer drips in. Not less than its phases together.
+    # A whole request, however slowly its pieces drip. Not less than its phases together.
     polar_request_seconds: float = 20.0
 
     # Pauses double from the first to the longest, which is Polar's own window of rate limiting. A request

@@ -1,7 +1,6 @@
 """A client for Polar's API: each request returns its answer, or raises an error of ``workers.errors``."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -14,6 +13,7 @@ import httpx
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, read_pages
 from workers.polar.responses import error_from_response
+from workers.polar.transport import DeadlineTransport
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and changes
@@ -34,7 +34,6 @@ class Polar:
         count: Callable[[str], object] = lambda _status: None,
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
-        self._request_seconds = timings.polar_request_seconds
         self._count = count
         self._client = httpx.Client(
             base_url=url,
@@ -44,8 +43,7 @@ class Polar:
                 "User-Agent": "credit-granter",
             },
             timeout=_timeout(timings),
-            transport=transport,
-            event_hooks={"response": [self._set_deadline]},
+            transport=transport or DeadlineTransport(url, seconds=timings.polar_request_seconds),
         )
 
     def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -145,9 +143,8 @@ class Polar:
         self._client.close()
 
     def _request(self, method: str, path: str, *, success: int = HTTPStatus.OK, **kwargs: Any) -> Any:
-        deadline = {"deadline": time.monotonic() + self._request_seconds}
         try:
-            response = self._client.request(method, path, extensions=deadline, **kwargs)
+            response = self._client.request(method, path, **kwargs)
         except httpx.HTTPError as error:
             self._count("none")
             raise PolarUnreachableError(f"no answer from Polar: {_error_text(error)}") from error
@@ -158,29 +155,6 @@ class Polar:
             return response.json()
         except (ValueError, RecursionError):
             raise PolarUnreachableError("Polar's answer is not JSON") from None
-
-    def _set_deadline(self, response: httpx.Response) -> None:
-        if isinstance(response.stream, httpx.SyncByteStream):
-            deadline = response.request.extensions["deadline"]
-            response.stream = _DeadlineStream(response.stream, deadline, self._request_seconds)
-
-
-class _DeadlineStream(httpx.SyncByteStream):
-    """A response body with one deadline for the whole; httpx's read timeout starts again at each chunk."""
-
-    def __init__(self, stream: httpx.SyncByteStream, deadline: float, seconds: float) -> None:
-        self._stream = stream
-        self._deadline = deadline
-        self._seconds = seconds
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            if time.monotonic() > self._deadline:
-                raise httpx.ReadTimeout(f"the answer took longer than {self._seconds:g} s")
-            yield chunk
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def _timeout(timings: Timings) -> httpx.Timeout:

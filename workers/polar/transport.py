@@ -1,0 +1,167 @@
+"""An HTTP transport with one deadline for a whole request.
+
+The timeouts of httpx start again with each piece that arrives, so a server that drips its answer could hold
+a request for ever. Here each timeout is cut to what is left until the deadline: while the transport connects,
+secures the connection, sends, and reads the headers and the body.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from importlib.util import find_spec
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+
+_KEEPALIVE_SECONDS = 5.0  # a server may have closed a connection that was idle for longer
+_WRITE_BYTES = 16384  # sent at once, between two looks at the clock; a record of TLS has this size
+
+_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+)
+
+# When the request that this thread makes must be over, by the monotonic clock.
+_deadline: ContextVar[float] = ContextVar("deadline")
+
+
+class DeadlineTransport(httpx.BaseTransport):
+    """Sends requests to the server at ``url``, each within ``seconds``.
+
+    A DNS lookup cannot be interrupted, but its time counts.
+    """
+
+    def __init__(self, url: str, *, seconds: float) -> None:
+        self._seconds = seconds
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            proxy=_proxy_for(httpx.URL(url)),
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+            network_backend=_DeadlineBackend(),
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, and return its response with the whole body."""
+        deadline = time.monotonic() + self._seconds
+        before = _deadline.set(deadline)
+        try:
+            response = self._pool.handle_request(_core_request(request))
+            try:
+                body = response.read()
+            finally:
+                response.close()
+        except _ERRORS as error:
+            late = isinstance(error, httpcore.TimeoutException) and time.monotonic() >= deadline
+            text = f"the request took longer than {self._seconds:g} s" if late else str(error)
+            # httpx has the same errors by the same names.
+            raise getattr(httpx, type(error).__name__)(text) from error
+        finally:
+            _deadline.reset(before)
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=httpx.ByteStream(body),
+            extensions=response.extensions,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+
+class _DeadlineBackend(httpcore.NetworkBackend):
+    """Connects within the deadline, however many addresses a host has."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in _addresses(host, port):
+            cut = _cut(timeout, httpcore.ConnectTimeout)
+            try:
+                stream = self._backend.connect_tcp(address, port, cut, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _DeadlineStream(stream)
+        raise failure
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection whose every operation ends by the deadline of the request that it is for."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _cut(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _WRITE_BYTES):
+            self._stream.write(buffer[start : start + _WRITE_BYTES], _cut(timeout, httpcore.WriteTimeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        cut = _cut(timeout, httpcore.ConnectTimeout)
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, cut))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _cut(timeout: float | None, late: type[httpcore.TimeoutException]) -> float:
+    """Return the timeout, but no more than what is left until the deadline; ``late`` if nothing is left."""
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise late
+    return left if timeout is None else min(timeout, left)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return [str(address[0]) for *_, address in found]
+
+
+def _core_request(request: httpx.Request) -> httpcore.Request:
+    url = request.url
+    return httpcore.Request(
+        method=request.method,
+        url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=request.extensions,
+    )
+
+
+def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
+    """Return the proxy that the environment names for this server; ImportError if it needs a package."""
+    proxies = getproxies()
+    given = proxies.get(url.scheme) or proxies.get("all")
+    if not given or proxy_bypass(url.host):
+        return None
+    proxy = httpx.Proxy(given if "://" in given else f"http://{given}")
+    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ImportError(f"the proxy at {proxy.url.host} speaks SOCKS: install the package socksio, too")
+    return httpcore.Proxy(str(proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)
