@@ -33,6 +33,7 @@ from tests.support.ledgers import (
     standing_of,
 )
 from tests.support.polar_orders import Operations
+from tests.support.polar_standin import without_ties
 from tests.support.real_stores import claim_of
 from workers.core.delivery import Status
 from workers.core.grants import Part, customer_subject, order_subject
@@ -88,6 +89,7 @@ def test_hundreds_are_restored_in_batches_and_listed_as_before_whenever_it_is_ki
     orders = [order_webhook(id=some_id(number), customer_id=CUSTOMER) for number in range(1, 451)]
     run(operations, [(f"msg-{number}", "order.paid", body) for number, body in enumerate(orders)])
     come(operations, refund_webhook(500, id=some_id(1)))
+    without_ties(operations.polar)
     ledger, listed = ledger_in(redis), sorted(trail(operations))
     redis.flushall()
 
@@ -276,7 +278,8 @@ def test_a_second_event_with_a_key_of_ours_is_passed_over(operations: Operations
     redis.flushall()
     first = operations.polar.stored[0]
     again = {**first.sent, "metadata": {**first.metadata, "units": -7}}
-    operations.polar.stored.append(replace(first, id=first.id, sent=again))
+    later = first.timestamp + timedelta(milliseconds=1)
+    operations.polar.stored.append(replace(first, timestamp=later, sent=again))
     found = compare(operations)
     assert [one.why for one in found.invalid] == ["another event has the same key"]
     assert [one.units for one in found.grants] == [Decimal(100)]

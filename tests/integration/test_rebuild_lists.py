@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.ledgers import (
     standing_of,
 )
 from tests.support.polar_orders import Operations
-from tests.support.polar_standin import event, ingest
+from tests.support.polar_standin import event, ingest, without_ties
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR
 from workers.core.manual import ManualRevoke
 from workers.operations.rebuild.run import Rebuilder
@@ -113,15 +114,20 @@ def test_an_event_that_changes_places_while_pages_are_read_is_known_to_be_hidden
     bodies = [order_webhook(id=some_id(number)) for number in range(1, 151)]
     run(operations, [(f"msg-{number}", "order.paid", body) for number, body in enumerate(bodies)])
     redis.flushall()
+    without_ties(operations.polar)
     stored: list[Any] = operations.polar.stored
-    stored[99] = replace(stored[99], timestamp=stored[100].timestamp)
 
     def swap(listed: int, _whole: int) -> None:
         if listed == 100:
-            stored[99], stored[100] = stored[100], stored[99]
+            one, other = stored[99].timestamp, stored[100].timestamp
+            stored[99], stored[100] = (
+                replace(stored[99], timestamp=other),
+                replace(stored[100], timestamp=one),
+            )
 
     rebuilder: Rebuilder = rebuilder_of(operations)
-    found = rebuilder.compare(operations.rules, now=stored[-1].timestamp, on_progress=swap)
+    now = stored[-1].timestamp + timedelta(milliseconds=1)
+    found = rebuilder.compare(operations.rules, now=now, on_progress=swap)
     assert (found.listed, found.total, found.not_listed) == (149, 150, 1)
 
 

@@ -3,7 +3,7 @@
 It covers the endpoints that this project uses. It imitates an unmodified Polar server of August 2026, from
 its source code and its responses; a test compares it with the responses recorded in ``tests/responses``.
 It differs on purpose in one way: balances change at once after an ingest, whereas Polar takes some 16
-seconds.
+seconds. It sends no webhooks.
 """
 
 from starlette.applications import Starlette
@@ -25,12 +25,21 @@ from app.demo.polar.faults import (
 from app.demo.polar.organization import IngestAttempt, Polar
 from app.demo.polar.product_models import Product
 from app.demo.polar.refusals import RefusalError, respond_to_error
-from app.demo.polar.response_models import Customer, Meter, Order, WebhookDelivery
+from app.demo.polar.response_models import (
+    Customer,
+    Dispute,
+    Meter,
+    Order,
+    Subscription,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 
 __all__ = [
     "CommitThenBreak",
     "CommitThenWait",
     "Customer",
+    "Dispute",
     "Fault",
     "Garbage",
     "IngestAttempt",
@@ -41,7 +50,9 @@ __all__ = [
     "RateLimited",
     "Slow",
     "Status",
+    "Subscription",
     "WebhookDelivery",
+    "WebhookEndpoint",
     "create_app",
 ]
 
@@ -54,6 +65,7 @@ def create_app(polar: Polar) -> Starlette:
             Route("/v1/events/", usage.list_events),
             Route("/v1/customer-meters/", usage.list_customer_meters),
             Route("/v1/meters/", catalogue.list_meters),
+            Route("/v1/meters/{id}/quantities", usage.sum_quantities),
             Route("/v1/products/", catalogue.list_products),
             Route("/v1/products/{id}", catalogue.get_product),
             Route("/v1/customers/", customers.list_customers),
@@ -61,6 +73,10 @@ def create_app(polar: Polar) -> Starlette:
             Route("/v1/customers/{id}", customers.get_customer),
             Route("/v1/customers/external/{external_id}", customers.get_external_customer),
             Route("/v1/orders/", orders.list_orders),
+            Route("/v1/disputes/", orders.list_disputes),
+            Route("/v1/subscriptions/", orders.list_subscriptions),
+            Route("/v1/subscriptions/{id}", orders.get_subscription),
+            Route("/v1/webhooks/endpoints", webhooks.list_endpoints),
             Route("/v1/webhooks/deliveries", webhooks.list_deliveries),
         ],
         middleware=[Middleware(RequestGate, polar=polar)],

@@ -16,11 +16,15 @@ from app.demo.polar.request_models import EventCreate, EventCreateCustomer
 from app.demo.polar.response_models import (
     Customer,
     CustomerMeter,
+    Dispute,
     Meter,
     Order,
+    Subscription,
     UserEvent,
     WebhookDelivery,
+    WebhookEndpoint,
     WebhookEvent,
+    is_number,
     name_filter,
 )
 
@@ -29,11 +33,13 @@ SCOPES = frozenset(
         "customer_meters:read",
         "customers:read",
         "customers:write",
+        "disputes:read",
         "events:read",
         "events:write",
         "meters:read",
         "orders:read",
         "products:read",
+        "subscriptions:read",
         "webhooks:read",
     }
 )
@@ -63,6 +69,9 @@ class StoredEvent:
 
     id: UUID
     timestamp: datetime
+    """In whole milliseconds: Polar keeps no finer ones."""
+    arrived: float
+    """When it arrived, by the organization's clock."""
     sent: dict[str, Any]
 
     @property
@@ -100,10 +109,15 @@ class Polar:
     requests_per_minute: int = 500  # Polar's limit in production
     faults: deque[Fault] = field(default_factory=deque)
     clock: Callable[[], float] = time.monotonic
+    list_lag: float = 0
+    """After how many seconds the list of events shows an event. Balances and quantities show it at once."""
     customers: dict[str, Customer] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     products: list[Product] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    disputes: list[Dispute] = field(default_factory=list)
+    endpoints: list[WebhookEndpoint] = field(default_factory=list)
     deliveries: list[WebhookDelivery] = field(default_factory=list)
     stored: list[StoredEvent] = field(default_factory=list, init=False)
     received: list[IngestAttempt] = field(default_factory=list, init=False)
@@ -139,6 +153,24 @@ class Polar:
         order = Order.model_validate(fields)
         self.orders[str(order.id)] = order
         return order
+
+    def add_subscription(self, **fields: Any) -> Subscription:
+        """Add a subscription or replace the one with its id. It makes no order and sends no webhook."""
+        subscription = Subscription.model_validate(fields)
+        self.subscriptions[str(subscription.id)] = subscription
+        return subscription
+
+    def add_dispute(self, order_id: UUID | str, **fields: Any) -> Dispute:
+        """Add a dispute of the order; it was lost unless ``fields`` say otherwise."""
+        order = self.orders[str(order_id)]
+        customer = self.customers[str(order.customer_id)]
+        self.disputes.append(Dispute.model_validate({"order_id": order.id, "customer": customer, **fields}))
+        return self.disputes[-1]
+
+    def add_endpoint(self, **fields: Any) -> WebhookEndpoint:
+        """Add a webhook endpoint; ValidationError if Polar cannot have such an endpoint."""
+        self.endpoints.append(WebhookEndpoint.model_validate(fields))
+        return self.endpoints[-1]
 
     def add_delivery(self, webhook_id: UUID | str, body: bytes, **fields: Any) -> WebhookDelivery:
         """Add an attempt to deliver a webhook; it has failed unless ``fields`` say otherwise."""
@@ -178,29 +210,28 @@ class Polar:
         return {"inserted": inserted, "duplicates": len(batch) - inserted}
 
     def balance(self, customer_id: UUID | str, meter: str) -> Decimal:
-        """Return the credits that are left; KeyError for an unknown customer or meter."""
-        return -self.consumed(self.customers[str(customer_id)], self.meters[meter])
+        """Return the credits that were sent and are left, exactly; KeyError for an unknown customer or meter.
 
-    def consumed(self, customer: Customer, meter: Meter) -> Decimal:
-        """Return the sum of the metered property; values that are not numbers are ignored."""
-        values = (event.metadata.get(meter.summed_property) for event in self.metered(customer, meter))
-        # From the text, as Polar's numeric column does, so that 0.1 is exactly a tenth.
-        return sum((Decimal(str(v)) for v in values if type(v) in {int, float}), Decimal(0))
+        Polar shows a sum of binary floats instead: ``Meter.sum``.
+        """
+        customer, summed = self.customers[str(customer_id)], self.meters[meter].summed_property
+        values = (event.metadata.get(summed) for event in self.metered(customer, self.meters[meter]))
+        return -sum((Decimal(str(v)) for v in values if is_number(v)), Decimal(0))
 
     def customer_meter(self, customer: Customer, meter: Meter) -> CustomerMeter | None:
         """Return the balance as the API returns it; None before the first event."""
         events = self.metered(customer, meter)
         if not events:
             return None
-        consumed = self.consumed(customer, meter)
+        consumed = meter.sum(event.metadata for event in events)
         return CustomerMeter(
             id=uuid5(customer.id, str(meter.id)),
             created_at=events[0].timestamp,
             modified_at=events[-1].timestamp,
             customer_id=customer.id,
             meter_id=meter.id,
-            consumed_units=float(consumed),
-            balance=float(-consumed),
+            consumed_units=consumed,
+            balance=0 - consumed,
             customer=customer,
             meter=meter,
         )
@@ -210,6 +241,10 @@ class Polar:
         return [
             event for event in self.stored if meter.counts(event.sent["name"]) and event.belongs_to(customer)
         ]
+
+    def listed(self) -> list[StoredEvent]:
+        """Return the events that the list shows by now."""
+        return [event for event in self.stored if self.clock() - event.arrived >= self.list_lag]
 
     def owner(self, event: StoredEvent) -> Customer | None:
         """Return the event's customer; None while no customer has its external id."""
@@ -226,5 +261,7 @@ class Polar:
                 return False
             self._external_ids.add(event.external_id)
         sent = {"external_id": None, **event.model_dump(mode="json", exclude_unset=True)}
-        self.stored.append(StoredEvent(id=uuid4(), timestamp=event.timestamp, sent=sent))
+        whole = event.timestamp.microsecond // 1000 * 1000
+        timestamp = event.timestamp.replace(microsecond=whole)
+        self.stored.append(StoredEvent(id=uuid4(), timestamp=timestamp, arrived=self.clock(), sent=sent))
         return True

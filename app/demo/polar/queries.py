@@ -1,7 +1,8 @@
 """The query parameters of the stand-in's lists, and the pages that the lists return."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
 from math import ceil
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.demo.polar.refusals import not_found, validate
-from app.demo.polar.response_models import OrderStatus
+from app.demo.polar.response_models import DisputeStatus, OrderStatus
 
 MOST_PER_PAGE = 100  # Polar returns no more, whatever the limit
 
@@ -33,21 +34,52 @@ class Query(BaseModel):
     limit: int = Field(10, ge=1)
 
     def page_of(self, rows: Sequence[Row], to_model: Callable[[Row], BaseModel]) -> Response:
-        """Return the requested page of ``rows``, each converted by ``to_model``, and the total count."""
-        size = min(self.limit, MOST_PER_PAGE)
-        start = (self.page - 1) * size
+        """Return the requested page of ``rows``, each converted by ``to_model``, and the total count.
+
+        Polar counts the rows in the same statement, so it counts none past the last page.
+        """
+        start = (self.page - 1) * self.size
+        shown = rows[start : start + self.size]
+        total = len(rows) if shown else 0
         content = {
-            "items": [to_model(row).model_dump(mode="json") for row in rows[start : start + size]],
-            "pagination": {"total_count": len(rows), "max_page": ceil(len(rows) / size)},
+            "items": [to_model(row).model_dump(mode="json") for row in shown],
+            "pagination": {"total_count": total, "max_page": ceil(total / self.size)},
         }
         return JSONResponse(content)
 
+    @property
+    def size(self) -> int:
+        """Return how many rows a page has."""
+        return min(self.limit, MOST_PER_PAGE)
 
-class OrdersQuery(Query):
+
+class SortedQuery(Query):
+    """Which page of a list is requested whose rows are sorted by a moment, and by that alone."""
+
+    sorting: str
+    customer_id: AnyOf[UUID4] | None = None
+
+    def sort(self, rows: Iterable[Row], moment: Callable[[Row], datetime]) -> list[Row]:
+        """Return ``rows`` by ``moment``; equal moments have another order on each page.
+
+        Polar has no second criterion, so its database returns ties in any order. A page, a page size, a
+        direction or a customer has always the same order, but two of them differ: the pages of a list repeat
+        some rows of a tie and miss others, and miss the same ones at every repetition.
+        """
+        request = f"{self.page} {self.size} {self.sorting} {self.customer_id}"
+
+        def place(numbered: tuple[int, Row]) -> tuple[datetime, bytes]:
+            number, row = numbered
+            return moment(row), blake2b(f"{number} {request}".encode(), digest_size=8).digest()
+
+        found = sorted(enumerate(rows), key=place, reverse=self.sorting.startswith("-"))
+        return [row for _, row in found]
+
+
+class OrdersQuery(SortedQuery):
     """The filters of orders."""
 
     product_id: AnyOf[UUID4] | None = None
-    customer_id: AnyOf[UUID4] | None = None
     subscription_id: AnyOf[UUID4] | None = None
     status: AnyOf[OrderStatus] | None = None
     created_after: AwareDatetime | None = None
@@ -55,20 +87,36 @@ class OrdersQuery(Query):
     sorting: Literal["created_at", "-created_at"] = "-created_at"
 
 
-class EventsQuery(Query):
+class EventsQuery(SortedQuery):
     """The filters of events, except ``metadata[<key>]``."""
 
     name: AnyOf[str] | None = None
-    customer_id: AnyOf[UUID4] | None = None
     source: AnyOf[Literal["system", "user"]] | None = None
     start_timestamp: AwareDatetime | None = None
     end_timestamp: AwareDatetime | None = None
     sorting: Literal["timestamp", "-timestamp"] = "-timestamp"
 
 
-class DeliveriesQuery(Query):
+class SubscriptionsQuery(SortedQuery):
+    """The filters of subscriptions."""
+
+    product_id: AnyOf[UUID4] | None = None
+    status: AnyOf[str] | None = None
+    sorting: Literal["started_at", "-started_at"] = "-started_at"
+
+
+class DisputesQuery(SortedQuery):
+    """The filters of disputes."""
+
+    order_id: AnyOf[UUID4] | None = None
+    status: AnyOf[DisputeStatus] | None = None
+    sorting: Literal["created_at", "-created_at"] = "-created_at"
+
+
+class DeliveriesQuery(SortedQuery):
     """The filters of webhook deliveries, which are always listed newest first."""
 
+    sorting: Literal["-created_at"] = "-created_at"
     succeeded: bool | None = None
     event_type: AnyOf[str] | None = None
     start_timestamp: AwareDatetime | None = None
@@ -81,13 +129,22 @@ class BalancesQuery(Query):
     customer_id: AnyOf[UUID4] | None = None
 
 
+class QuantitiesQuery(BaseModel):
+    """Which events of a meter are summed. Polar knows other intervals too; we ask for years."""
+
+    start_timestamp: Annotated[AwareDatetime, Field(ge=datetime(2023, 1, 1, tzinfo=UTC))]
+    end_timestamp: AwareDatetime
+    interval: Literal["year"]
+    customer_id: AnyOf[UUID4] | None = None
+
+
 class CustomersQuery(Query):
     """The filter of customers."""
 
     email: str | None = None
 
 
-AnyQuery = TypeVar("AnyQuery", bound=Query)
+AnyQuery = TypeVar("AnyQuery", bound=BaseModel)
 
 
 def parse_query(request: Request, model: type[AnyQuery]) -> AnyQuery:

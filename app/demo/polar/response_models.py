@@ -1,8 +1,9 @@
 """What Polar returns, as pydantic models: customers, meters, balances, events, orders, webhook deliveries."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 from uuid import UUID, uuid4
 
 from pydantic import UUID4, AwareDatetime, BaseModel, ConfigDict, Field, computed_field
@@ -10,6 +11,7 @@ from pydantic import UUID4, AwareDatetime, BaseModel, ConfigDict, Field, compute
 ORGANIZATION_ID = UUID("f753de43-60f3-496e-a967-b48b1af25afa")  # every record belongs to it
 
 OrderStatus = Literal["draft", "pending", "paid", "refunded", "partially_refunded", "void"]
+DisputeStatus = Literal["prevented", "early_warning", "needs_response", "under_review", "lost", "won"]
 
 
 def now() -> datetime:
@@ -78,6 +80,19 @@ class Meter(Record):
         """Return whether it sums over the events named ``name``."""
         return self.filter == name_filter(name) and self.aggregation["func"] == "sum"
 
+    def sum(self, metadata: Iterable[Mapping[str, Any]]) -> float:
+        """Return the sum of what it counts, as binary floats add up; what is no number is ignored."""
+        total = 0.0
+        for one in metadata:  # not sum(), which compensates for what is lost since Python 3.12
+            value = one.get(self.summed_property)
+            total += value if is_number(value) else 0
+        return total
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Return whether Polar's meters count ``value``; they do not count booleans and texts."""
+    return type(value) in {int, float}
+
 
 def name_filter(name: str) -> dict[str, Any]:
     """Return the meter filter that selects the events of one name."""
@@ -99,6 +114,20 @@ class CustomerMeter(BaseModel):
     balance: float
     customer: Customer
     meter: Meter
+
+
+class Quantity(BaseModel):
+    """The sum of a meter over one interval."""
+
+    timestamp: datetime
+    quantity: float
+
+
+class Quantities(BaseModel):
+    """The sums of a meter over some intervals, and over all of them."""
+
+    quantities: list[Quantity]
+    total: float
 
 
 class UserEvent(BaseModel):
@@ -133,12 +162,69 @@ class Order(BaseModel):
     subscription_id: UUID4 | None = None
 
 
+class Subscription(BaseModel):
+    """A subscription, returned as it was added; only the fields that filters use are validated."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: UUID4
+    started_at: AwareDatetime
+    status: str
+    customer_id: UUID4
+    product_id: UUID4
+
+
+class Dispute(BaseModel):
+    """A payment that the customer's bank challenges; its ``amount`` includes the ``tax_amount``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    created_at: datetime = Field(default_factory=now)
+    modified_at: datetime | None = None
+    id: UUID4 = Field(default_factory=uuid4)
+    status: DisputeStatus = "lost"
+    amount: int
+    tax_amount: int = 0
+    currency: str = "usd"
+    reason: str | None = "fraudulent"
+    evidence_due_by: datetime | None = None
+    past_due: bool = False
+    order_id: UUID4
+    payment_id: UUID4 = Field(default_factory=uuid4)
+    customer: Customer
+    case_id: UUID4 | None = None
+
+    @computed_field  # type: ignore[prop-decorator] # mypy does not support decorated properties
+    @property
+    def resolved(self) -> bool:
+        """Return whether it was won or lost."""
+        return self.status in {"won", "lost"}
+
+    @computed_field  # type: ignore[prop-decorator] # as above
+    @property
+    def closed(self) -> bool:
+        """Return whether it was prevented, won or lost."""
+        return self.resolved or self.status == "prevented"
+
+
 class _WebhookRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     created_at: datetime = Field(default_factory=now)
     modified_at: datetime | None = None
     id: UUID4 = Field(default_factory=uuid4)
+
+
+class WebhookEndpoint(_WebhookRecord):
+    """Where Polar sends webhooks, and which."""
+
+    url: str
+    name: str | None = None
+    format: Literal["raw", "discord", "slack"] = "raw"
+    secret: str
+    organization_id: UUID = ORGANIZATION_ID
+    events: list[str]
+    enabled: bool = True
 
 
 class WebhookEvent(_WebhookRecord):

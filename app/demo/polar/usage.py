@@ -1,7 +1,8 @@
-"""The stand-in's endpoints for usage: ingest events, list them, list the balances they add up to."""
+"""The stand-in's endpoints for usage: ingest events, list them, list and sum what they add up to."""
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -9,10 +10,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from app.demo.polar.access import authorize, organization_of
 from app.demo.polar.organization import IngestAttempt, Polar, StatementTooLargeError, StoredEvent
-from app.demo.polar.queries import BalancesQuery, EventsQuery, as_stored, is_any_of, is_between, parse_query
-from app.demo.polar.refusals import RefusalError, invalid, parse_json, validate
-from app.demo.polar.request_models import EventsIngest
-from app.demo.polar.response_models import UserEvent, now
+from app.demo.polar.queries import (
+    BalancesQuery,
+    EventsQuery,
+    QuantitiesQuery,
+    as_stored,
+    is_any_of,
+    is_between,
+    parse_query,
+    show,
+)
+from app.demo.polar.refusals import RefusalError, invalid, not_found, parse_json, validate
+from app.demo.polar.request_models import ById, EventsIngest
+from app.demo.polar.response_models import Meter, Quantities, Quantity, UserEvent, now
 
 
 async def ingest(request: Request) -> Response:
@@ -73,14 +83,13 @@ async def list_events(request: Request) -> Response:
     query = parse_query(request, EventsQuery)
     metadata = _metadata_filter(request)
     found = (
-        event for event in polar.stored if _matches(polar, event, query) and _has_metadata(event, metadata)
+        event for event in polar.listed() if _matches(polar, event, query) and _has_metadata(event, metadata)
     )
-    oldest_first = sorted(found, key=lambda event: event.timestamp)
 
     def to_model(event: StoredEvent) -> UserEvent:
         return event.to_model(polar.owner(event))
 
-    return query.page_of(oldest_first[::-1] if query.sorting == "-timestamp" else oldest_first, to_model)
+    return query.page_of(query.sort(found, lambda event: event.timestamp), to_model)
 
 
 def _matches(polar: Polar, event: StoredEvent, query: EventsQuery) -> bool:
@@ -126,3 +135,38 @@ async def list_customer_meters(request: Request) -> Response:
         if (row := polar.customer_meter(customer, meter))
     ]
     return query.page_of(rows, as_stored)
+
+
+async def sum_quantities(request: Request) -> Response:
+    """Sum the events that a meter counts, for each calendar year and in all."""
+    polar = organization_of(request)
+    authorize(request, polar, "meters:read", "meters:write")
+    query = parse_query(request, QuantitiesQuery)
+    wanted = validate(ById, request.path_params, "path").id
+    meter = next((meter for meter in polar.meters.values() if meter.id == wanted), None)
+    if meter is None:
+        raise not_found()
+    return show(_quantities(polar, meter, query))
+
+
+def _quantities(polar: Polar, meter: Meter, query: QuantitiesQuery) -> Quantities:
+    events = [event for event in polar.stored if meter.counts(event.sent["name"])]
+    events = [event for event in events if _is_summed(polar, event, query)]
+    years = range(query.start_timestamp.year, query.end_timestamp.year + 1)
+    return Quantities(
+        quantities=[
+            Quantity(
+                timestamp=datetime(year, 1, 1, tzinfo=UTC),
+                quantity=meter.sum(event.metadata for event in events if event.timestamp.year == year),
+            )
+            for year in years
+        ],
+        total=meter.sum(event.metadata for event in events),
+    )
+
+
+def _is_summed(polar: Polar, event: StoredEvent, query: QuantitiesQuery) -> bool:
+    owner = polar.owner(event)
+    return is_any_of(query.customer_id, owner.id if owner else None) and (
+        query.start_timestamp <= event.timestamp <= query.end_timestamp
+    )

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from app.demo.polar import Polar
@@ -19,11 +20,20 @@ def test_negative_units_are_credits_left(polar: Polar) -> None:
     assert polar.balance(CUSTOMER, "api_usage") == Decimal(7)
 
 
-def test_decimals_add_up_exactly(polar: Polar) -> None:
+def test_decimals_add_up_as_binary_floats(polar: Polar) -> None:
+    """What was sent is exact; what Polar shows of it is not."""
     ingest(polar, *[event(metadata={"units": -0.1})] * 3)
 
     assert polar.balance(CUSTOMER, "api_usage") == Decimal("0.3")
-    assert balances(polar) == {"api_usage": 0.3}
+    assert balances(polar) == {"api_usage": 0.30000000000000004}
+
+
+def test_what_was_taken_back_in_parts_can_leave_a_trace(polar: Polar) -> None:
+    ingest(polar, *[event(metadata={"units": units}) for units in (-80.04, 26.68, 26.68, 26.68)])
+
+    assert polar.balance(CUSTOMER, "api_usage") == 0
+    assert balances(polar) == {"api_usage": pytest.approx(0, abs=1e-13)}
+    assert balances(polar) != {"api_usage": 0}
 
 
 def balances(polar: Polar) -> dict[str, float]:
@@ -66,3 +76,43 @@ def test_of_two_customer_ids_only_the_external_one_is_kept(polar: Polar, fields:
     assert polar.events[0].get("external_customer_id") == "somebody"
     assert "customer_id" not in polar.events[0]
     assert polar.balance(CUSTOMER, "api_usage") == 0
+
+
+YEAR = {
+    "interval": "year",
+    "start_timestamp": "2024-06-01T00:00:00Z",
+    "end_timestamp": "2026-06-01T00:00:00Z",
+}
+
+
+def quantities(polar: Polar, **fields: str) -> httpx.Response:
+    """Ask for the sums of the meter ``api_usage``."""
+    meter = polar.meters["api_usage"].id
+    return ask(polar, "GET", f"/v1/meters/{meter}/quantities", params={**YEAR, **fields})
+
+
+def test_quantities_are_summed_by_year_and_in_all(polar: Polar) -> None:
+    polar.list_lag = 60  # they do not lag
+    other = str(polar.add_customer().id)
+    ingest(
+        polar,
+        event(metadata={"units": -0.1}, timestamp="2024-06-02T00:00:00Z"),
+        event(metadata={"units": -0.2}, timestamp="2026-01-01T00:00:00Z"),
+        event(timestamp="2026-07-01T00:00:00Z"),
+        event(timestamp="2026-01-01T00:00:00Z", customer_id=other),
+    )
+
+    assert quantities(polar, customer_id=CUSTOMER).json() == {
+        "quantities": [
+            {"timestamp": "2024-01-01T00:00:00Z", "quantity": -0.1},
+            {"timestamp": "2025-01-01T00:00:00Z", "quantity": 0},
+            {"timestamp": "2026-01-01T00:00:00Z", "quantity": -0.2},
+        ],
+        "total": pytest.approx(-0.3),
+    }
+    assert quantities(polar).json()["total"] == pytest.approx(-10.3)
+
+
+def test_quantities_begin_in_2023_and_need_a_meter(polar: Polar) -> None:
+    assert quantities(polar, start_timestamp="2022-12-31T23:59:59Z").status_code == 422
+    assert ask(polar, "GET", f"/v1/meters/{CUSTOMER}/quantities", params=YEAR).status_code == 404

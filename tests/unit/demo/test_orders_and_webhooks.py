@@ -177,3 +177,39 @@ def test_past_sales_have_one_without_a_webhook_and_one_whose_webhook_failed() ->
     assert len(polar.orders) == 2
     assert not attempt.succeeded
     assert json.loads(attempt.webhook_event.payload or "")["data"]["id"] in polar.orders
+
+
+def test_disputes_are_filtered_by_status_and_order(polar: Polar) -> None:
+    customer = str(polar.add_customer(CUSTOMER).id)
+    for number in (1, 2):
+        buy(polar, number, customer_id=customer)
+    lost = polar.add_dispute(some_id(1), amount=1200, tax_amount=200)
+    polar.add_dispute(some_id(2), amount=500, status="under_review")
+
+    (shown,) = ask(polar, "GET", "/v1/disputes/", params={"status": "lost"}).json()["items"]
+
+    assert shown["id"] == str(lost.id)
+    assert (shown["amount"], shown["tax_amount"], shown["order_id"]) == (1200, 200, some_id(1))
+    assert (shown["resolved"], shown["closed"], shown["customer"]["id"]) == (True, True, CUSTOMER)
+    (other,) = ask(polar, "GET", "/v1/disputes/", params={"order_id": some_id(2)}).json()["items"]
+    assert (other["status"], other["resolved"], other["closed"]) == ("under_review", False, False)
+
+
+def test_disputes_need_their_scope(polar: Polar) -> None:
+    polar.scopes = frozenset({"orders:read"})
+    assert ask(polar, "GET", "/v1/disputes/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["subscription_created_by_api_free_no_order", "subscription_paused", "subscription_resumed"]
+)
+def test_a_subscription_is_shown_as_it_is_now_and_makes_no_order(polar: Polar, name: str) -> None:
+    data = json.loads(payload(name))["data"]
+    polar.add_subscription(**{**data, "status": "trialing"})
+    polar.add_subscription(**data)
+
+    assert ask(polar, "GET", "/v1/subscriptions/").json()["items"] == [data]
+    assert ask(polar, "GET", f"/v1/subscriptions/{data['id']}").json() == data
+    assert ask(polar, "GET", f"/v1/subscriptions/{some_id(1)}").status_code == 404
+    assert ask(polar, "GET", "/v1/subscriptions/", params={"status": "trialing"}).json()["items"] == []
+    assert not polar.orders

@@ -138,6 +138,26 @@ def test_recorded_attempts_to_deliver_get_the_recorded_answer(polar: Polar, name
     agree(replayed(polar, recorded(name)), recorded(name))
 
 
+def test_recorded_endpoints_get_the_recorded_answer(polar: Polar) -> None:
+    for item in recorded("webhook_endpoints")["body"]["items"]:
+        polar.add_endpoint(**item)
+
+    agree(replayed(polar, recorded("webhook_endpoints")), recorded("webhook_endpoints"))
+
+
+def test_recorded_subscriptions_get_the_recorded_answer(polar: Polar) -> None:
+    """Of the older ones there is just the number in the recording."""
+    record = recorded("subscriptions")
+    newest, *_ = items = record["body"]["items"]
+    for item in items:
+        polar.add_subscription(**item)
+    for number in range(record["body"]["pagination"]["total_count"] - len(items)):
+        older = {"id": some_id(number), "started_at": "2026-11-01T00:00:00Z"}
+        polar.add_subscription(**{**newest, **older})
+
+    agree(replayed(polar, record), record)
+
+
 def without_made_up(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return ``rows`` by meter, without what differs from one server to the next."""
     made_up = {"id", "created_at", "modified_at"}
