@@ -12,7 +12,7 @@ from app.receiver.health import HealthEndpoints
 from app.receiver.signature import Verifier
 from app.receiver.tally_flusher import TallyFlusher
 from app.receiver.webhooks import WebhookEndpoint
-from config.settings import Settings
+from config.settings import ReceiverSettings
 from workers.store.connect import connect, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -20,7 +20,7 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 _WEBHOOKS = "/webhooks/polar"
 
 
-def create_app(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> ASGIApp:
+def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -> ASGIApp:
     """Return the receiver as an ASGI application; ConfigError if a setting that it needs is missing.
 
     It starts without Redis, and answers 503 until Redis is available.

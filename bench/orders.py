@@ -8,7 +8,7 @@ from app.receiver.signature import sign
 from config.samples import read_sample
 
 PATH = "/webhooks/polar"
-SECRET = "whsec_of-the-bench"  # noqa: S105 - used by the benchmarks alone
+SECRET = "whsec_of-the-benchmarks"  # noqa: S105 - used by the benchmarks alone
 
 _RENEWAL = read_sample("subscription_cycle")
 _ORDER = "93e3408a-a637-4ec7-8e92-5913a24fad4d"  # these ids are replaced by new ones

@@ -1,34 +1,38 @@
 """The settings, which no other module reads from the environment. docs/operations/settings.md lists them."""
 
 import os
-import re
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any, Literal, TypeVar
 
 from dotenv import dotenv_values
 from platformdirs import user_state_path
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.durations import parse_duration
 from config.errors import ConfigError
+from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
+from config.setting_values import (
+    lowercase,
+    read_duration,
+    read_folder,
+    read_host,
+    read_log_level,
+    read_own_token,
+    read_redis_url,
+    read_secret_url,
+    read_token,
+)
+from config.urls import POLAR_SERVERS, read_polar_url
 from config.wording import describe_unknown, quoted
 
 ENV_FILE = ".env"
+_ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
 
-# Polar's present and former prefixes. They reveal a token pasted as a secret, and a secret pasted as a token.
-_PREFIX_OF_TOKENS = "polar_oat_"
-_PREFIXES_OF_SECRETS = ("whsec_", "polar_whs_")
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us; POLAR_SUCCESS_URL is not
-
-_POLAR_SERVERS = {
-    "production": "https://api.polar.sh",
-    "sandbox": "https://sandbox-api.polar.sh",
-}
 
 # Messages that replace pydantic's own. They show the value, so no variable here may contain a secret.
 _ALLOWED = {
@@ -39,123 +43,42 @@ _ALLOWED = {
 }
 
 
-def _polar_url(value: str) -> str:
-    url = _POLAR_SERVERS.get(value, value)
-    parts = _parts(url)
-    usable = parts is not None and parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
-    if not usable or any(mark in url for mark in "@?#"):
-        raise ValueError("write production, sandbox, or a base URL such as http://127.0.0.1:9000")
-    return url.rstrip("/")
+class ReceiverSettings(BaseSettings):
+    """The settings of the receiver, frozen, secrets masked.
 
+    A receiver reads no others, so that a mistake in one that it does not need never keeps it from storing.
+    """
 
-def _is_host(name: str) -> bool:
-    """Return whether ``name`` is an IPv6 address or a valid host name."""
-    label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
-    return ":" in name or re.fullmatch(rf"{label}(\.{label})*\.?", name) is not None
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value()
-    parts = _parts(url)
-    if (parts is None or not parts.scheme.startswith("redis")) and not url.startswith("unix:///"):
-        raise ValueError(
-            "write redis://host:6379/0, rediss://host:6379/0 or unix:///path; "
-            "in a password, percent-encode every character that is not a letter or digit"
-        )
-    return value
-
-
-def _alert_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value().strip()
-    parts = _parts(url)
-    usable = parts is not None and parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
-    if not usable or "@" in url or " " in url or not (url.isascii() and url.isprintable()):
-        raise ValueError(
-            "write an http:// or https:// URL without user and password, such as the one that Slack or "
-            "Discord gives for an incoming webhook"
-        )
-    return SecretStr(url)
-
-
-def _parts(url: str) -> SplitResult | None:
-    """Return the parts of an HTTP or Redis URL, or None if its host or port is unusable."""
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable and parts.scheme in {"http", "https", "redis", "rediss"} else None
-
-
-def _token(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value().strip()  # a token read from a mounted file may end in a newline
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("it contains characters that no token has; copy it again")
-    return SecretStr(text)
-
-
-def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-class Settings(BaseSettings):
-    """The settings from the environment and, if it exists, ``.env``; frozen, secrets masked."""
-
-    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
-
-    access_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
-        None, validation_alias="POLAR_ACCESS_TOKEN"
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        env_file_encoding=_ENV_FILE_ENCODING,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
+
     webhook_secret: SecretStr | None = Field(None, validation_alias="POLAR_WEBHOOK_SECRET")
-    polar_url: Annotated[str, AfterValidator(_polar_url)] = Field(
-        "production", validation_alias="POLAR_SERVER", validate_default=True
-    )
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(read_redis_url)] | None = Field(
         None, validation_alias="REDIS_URL"
     )
-    rules_path: Path = Field(Path("config/rules.yaml"), validation_alias="CREDITS_RULES")
-    data_dir: Path = Field(
-        default_factory=lambda: user_state_path("credit-granter"),
-        validation_alias="CREDITS_DATA_DIR",
-    )
-    host: str = Field("127.0.0.1", validation_alias="HOST")
+    host: Annotated[str, AfterValidator(read_host)] = Field("127.0.0.1", validation_alias="HOST")
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
-    log_format: Literal["console", "json"] | None = Field(None, validation_alias="LOG_FORMAT")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
-    requests_per_minute_set: int | None = Field(
-        None, ge=2, le=100_000, validation_alias="CREDITS_POLAR_REQUESTS_PER_MINUTE"
+    log_format: Annotated[Literal["console", "json"] | None, BeforeValidator(lowercase)] = Field(
+        None, validation_alias="LOG_FORMAT"
     )
-    ops_token: SecretStr | None = Field(None, validation_alias="CREDITS_OPS_TOKEN")
-    alert_url: Annotated[SecretStr, AfterValidator(_alert_url)] | None = Field(
-        None, validation_alias="CREDITS_ALERT_URL"
+    log_level: Annotated[LogLevel, BeforeValidator(read_log_level)] = Field(
+        "info", validation_alias="LOG_LEVEL"
     )
-    reconcile_every: Annotated[timedelta | None, BeforeValidator(_duration)] = Field(
-        None, validation_alias="CREDITS_RECONCILE_EVERY"
+    ops_token: Annotated[SecretStr, AfterValidator(read_own_token)] | None = Field(
+        None, validation_alias="CREDITS_OPS_TOKEN"
     )
-    retain: Annotated[timedelta, BeforeValidator(_duration)] = Field(
-        timedelta(days=30), validation_alias="CREDITS_RETAIN"
-    )
-
-    @property
-    def polar_server(self) -> str:
-        """Return Polar's base URL for display. The name of a known server precedes it."""
-        names = [name for name, url in _POLAR_SERVERS.items() if url == self.polar_url]
-        return f"{names[0]} ({self.polar_url})" if names else self.polar_url
-
-    @property
-    def requests_per_minute(self) -> int:
-        """Return our share of Polar's rate limit: the setting, or else three fifths of the limit."""
-        if self.requests_per_minute_set is not None:
-            return self.requests_per_minute_set
-        return 60 if self.polar_url == _POLAR_SERVERS["sandbox"] else 300
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """Return every signing secret in force: several during a rotation, none if unset."""
+        """Return every signing secret that is set: several during a rotation, none if unset."""
         if self.webhook_secret is None:
             return ()
-        secrets = self.webhook_secret.get_secret_value().split(",")
-        return tuple(secret.strip() for secret in secrets if secret.strip())
+        return tuple(split_secrets(self.webhook_secret.get_secret_value()))
 
     def require_redis_url(self) -> str:
         """Return the Redis URL; ConfigError if it is unset, because ``serve`` and ``work`` start no Redis."""
@@ -166,6 +89,77 @@ class Settings(BaseSettings):
             )
         return self.redis_url.get_secret_value()
 
+    def require_secrets(self) -> tuple[str, ...]:
+        """Return the signing secrets; ConfigError if there is none, or if one of them cannot be used."""
+        secrets = self.webhook_secrets
+        if not secrets:
+            raise ConfigError(
+                "POLAR_WEBHOOK_SECRET is not set: copy the secret of the webhook endpoint from Polar's "
+                "dashboard (Settings > Webhooks)"
+            )
+        if any(secret.startswith(PREFIX_OF_TOKENS) for secret in secrets):
+            raise ConfigError(
+                "POLAR_WEBHOOK_SECRET contains an access token, which belongs in POLAR_ACCESS_TOKEN: copy "
+                "the secret of the webhook endpoint from Polar's dashboard (Settings > Webhooks)"
+            )
+        if problems := list(find_secret_problems(list(secrets))):
+            raise ConfigError(
+                f"POLAR_WEBHOOK_SECRET: {'; '.join(problems)}. Copy the secret again from Polar's dashboard "
+                "(Settings > Webhooks); if it is the same there, generate it anew and set it here. "
+                "Meanwhile Polar sends refused webhooks again, for about half an hour"
+            )
+        return secrets
+
+
+class Settings(ReceiverSettings):
+    """All settings, from the environment and, if it exists, ``.env``."""
+
+    access_token: Annotated[SecretStr, AfterValidator(read_token)] | None = Field(
+        None, validation_alias="POLAR_ACCESS_TOKEN"
+    )
+    polar_url: Annotated[str, AfterValidator(read_polar_url)] = Field(
+        "production", validation_alias="POLAR_SERVER", validate_default=True
+    )
+    rules_path: Path = Field(Path("config/rules.yaml"), validation_alias="CREDITS_RULES")
+    data_dir_set: Annotated[Path, AfterValidator(read_folder)] | None = Field(
+        None, validation_alias="CREDITS_DATA_DIR"
+    )
+    requests_per_minute_set: int | None = Field(
+        None, ge=2, le=100_000, validation_alias="CREDITS_POLAR_REQUESTS_PER_MINUTE"
+    )
+    alert_url: Annotated[SecretStr, AfterValidator(read_secret_url)] | None = Field(
+        None, validation_alias="CREDITS_ALERT_URL"
+    )
+    reconcile_every: Annotated[timedelta | None, BeforeValidator(read_duration)] = Field(
+        None, validation_alias="CREDITS_RECONCILE_EVERY"
+    )
+    retain: Annotated[timedelta, BeforeValidator(read_duration)] = Field(
+        timedelta(days=30), validation_alias="CREDITS_RETAIN"
+    )
+
+    @property
+    def polar_server(self) -> str:
+        """Return Polar's base URL for display. The name of a known server precedes it."""
+        names = [name for name, url in POLAR_SERVERS.items() if url == self.polar_url]
+        return f"{names[0]} ({self.polar_url})" if names else self.polar_url
+
+    @property
+    def requests_per_minute(self) -> int:
+        """Return our share of Polar's rate limit: the setting, or else three fifths of the limit."""
+        if self.requests_per_minute_set is not None:
+            return self.requests_per_minute_set
+        return 60 if self.polar_url == POLAR_SERVERS["sandbox"] else 300
+
+    @property
+    def data_dir(self) -> Path:
+        """Return the folder of the embedded Redis; ConfigError if it is unset and the user has no home."""
+        if self.data_dir_set is not None:
+            return self.data_dir_set
+        usual = user_state_path("credit-granter")
+        if not usual.is_absolute():  # "~" could not be expanded
+            raise ConfigError("CREDITS_DATA_DIR is not set, and this user has no home folder: set it")
+        return usual
+
     def require_token(self) -> str:
         """Return the access token; ConfigError if there is none, or if it is a signing secret."""
         if self.access_token is None:
@@ -174,34 +168,36 @@ class Settings(BaseSettings):
                 "events:write in Polar's dashboard (Settings > Developers)"
             )
         token = self.access_token.get_secret_value()
-        if token.startswith(_PREFIXES_OF_SECRETS):
+        if token.startswith(PREFIXES_OF_SECRETS):
             raise ConfigError(
                 "POLAR_ACCESS_TOKEN contains the secret of a webhook endpoint, which belongs in "
-                f"POLAR_WEBHOOK_SECRET: a token begins with {_PREFIX_OF_TOKENS}"
+                f"POLAR_WEBHOOK_SECRET: a token begins with {PREFIX_OF_TOKENS}"
             )
         return token
 
-    def require_secrets(self) -> tuple[str, ...]:
-        """Return the signing secrets; ConfigError if there is none, or if one is an access token."""
-        if not self.webhook_secrets:
-            raise ConfigError(
-                "POLAR_WEBHOOK_SECRET is not set: copy the secret of the webhook endpoint from Polar's "
-                "dashboard (Settings > Webhooks)"
-            )
-        if any(secret.startswith(_PREFIX_OF_TOKENS) for secret in self.webhook_secrets):
-            raise ConfigError(
-                "POLAR_WEBHOOK_SECRET contains an access token, which belongs in POLAR_ACCESS_TOKEN: copy "
-                "the secret of the webhook endpoint from Polar's dashboard (Settings > Webhooks)"
-            )
-        return self.webhook_secrets
+
+AnySettings = TypeVar("AnySettings", bound=ReceiverSettings)
 
 
 def load_settings() -> Settings:
     """Read the settings from the environment; ConfigError names each unusable variable and the reason."""
+    return _load(Settings)
+
+
+def load_receiver_settings() -> ReceiverSettings:
+    """Read what the receiver needs from the environment; ConfigError as for ``load_settings``."""
+    return _load(ReceiverSettings)
+
+
+def _load(kind: type[AnySettings]) -> AnySettings:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         raise ConfigError("\n".join(_problem_line(each) for each in error.errors())) from None
+    except UnicodeError:
+        raise ConfigError(f"{ENV_FILE} cannot be read: it is not UTF-8; save it in that encoding") from None
+    except OSError as error:
+        raise ConfigError(f"{ENV_FILE} cannot be read: {error.strerror}") from None
 
 
 def find_unknown_settings() -> list[str]:
@@ -210,13 +206,20 @@ def find_unknown_settings() -> list[str]:
     A storefront may have ``POLAR_*`` variables of its own, so only those that resemble ours are reported.
     """
     ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
-    named = [(ENV_FILE, name) for name in dotenv_values(ENV_FILE)]
+    named = [(ENV_FILE, name) for name in _names_in_env_file()]
     named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
     return [
         f"{where}: {describe_unknown('setting', name, ours, 'docs/operations/settings.md lists them all')}"
         for where, name in named
         if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
     ]
+
+
+def _names_in_env_file() -> list[str]:
+    try:
+        return list(dotenv_values(ENV_FILE, encoding=_ENV_FILE_ENCODING))
+    except (OSError, UnicodeError):
+        return []  # loading the settings reports it
 
 
 def _is_meant_for_us(name: str, ours: list[str]) -> bool:

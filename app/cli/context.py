@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.cli.output import console, describe_store, literal
-from config.settings import Settings, load_settings
+from config.settings import ReceiverSettings, Settings, load_receiver_settings, load_settings
 from workers.monitoring.logs import configure_logging
 from workers.store.stores import Stores, stores
 
@@ -21,6 +21,14 @@ def read_settings(process: str, *, json_logs: bool = False, quiet: bool = False)
     if quiet and level != "debug":
         level = "critical" if sys.stderr.isatty() else "error"
     configure_logging("json" if json_logs else settings.log_format, level, process=process)
+    return settings
+
+
+def read_receiver_settings(*, json_logs: bool) -> ReceiverSettings:
+    """Read what the receiver needs and set up logging; other settings may be unusable."""
+    settings = load_receiver_settings()
+    log_format = "json" if json_logs else settings.log_format
+    configure_logging(log_format, settings.log_level, process="receiver")
     return settings
 
 

@@ -16,6 +16,7 @@ from app.cli.output import console, literal, print_json, status_text
 from app.cli.shapes import SentJson
 from app.cli.to_json import delivery_json
 from app.errors import CommandError
+from app.receiver.server import webhook_url
 from app.receiver.signature import WEBHOOK_ID, sign
 from config.samples import SAMPLES, make_sample
 from config.settings import Settings
@@ -66,7 +67,7 @@ def send(
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
         raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
     body = _body(file, sample_name, product, customer, order)
-    target = url or f"http://{settings.host}:{settings.port}/webhooks/polar"
+    target = url or webhook_url(settings.host, settings.port)
     webhook_id = webhook_id or str(uuid4())
     response = deliver(settings, target, webhook_id, body)
     taken = response.status_code == httpx.codes.ACCEPTED

@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from app.cli.context import read_settings
+from app.cli.context import read_receiver_settings, read_settings
 from app.cli.options import JsonLogs
 from app.main import create_app
 from app.processes.supervisor import ManagedProcess, supervise
@@ -67,7 +67,7 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
 
     Example: credits serve --receivers 2
     """
-    settings = read_settings("receiver", json_logs=json)
+    settings = read_receiver_settings(json_logs=json)
     app = create_app(settings)
     url = settings.require_redis_url()
     _log_redis_findings(url)

@@ -5,12 +5,13 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 import structlog
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
-from config.settings import load_settings
+from config.settings import AnySettings, load_receiver_settings, load_settings
 from workers.monitoring.logs import configure_logging
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -18,8 +19,6 @@ log = structlog.get_logger(__name__)
 
 
 def _run(kind: str, args: list[str], timings: Timings) -> None:
-    settings = load_settings()
-    configure_logging(settings.log_format, settings.log_level, process=kind)
     _stop_with_supervisor()
     # Each kind imports only what it needs: the receiver must load neither rules nor CEL nor Polar's client.
     match kind:
@@ -27,17 +26,24 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
             from app.main import create_app  # noqa: PLC0415
             from app.receiver.server import run_receiver  # noqa: PLC0415
 
-            run_receiver(create_app(settings, timings), socket.socket(fileno=int(args[0])))
+            app = create_app(_read(load_receiver_settings, kind), timings)
+            run_receiver(app, socket.socket(fileno=int(args[0])))
         case "worker":
             from app.processes.worker import run_worker  # noqa: PLC0415
 
-            run_worker(settings, timings=timings)
+            run_worker(_read(load_settings, kind), timings=timings)
         case "reconciler":
             from app.processes.reconciler import run_reconciler  # noqa: PLC0415
 
-            run_reconciler(settings, timings)
+            run_reconciler(_read(load_settings, kind), timings)
         case _:
             sys.exit(f"unknown process {kind!r}: choose receiver, worker or reconciler")
+
+
+def _read(load: Callable[[], AnySettings], kind: str) -> AnySettings:
+    settings = load()
+    configure_logging(settings.log_format, settings.log_level, process=kind)
+    return settings
 
 
 def _stop_with_supervisor() -> None:

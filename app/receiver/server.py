@@ -1,5 +1,6 @@
 """Serves the receiver: the listening socket, and uvicorn on it."""
 
+import errno
 import socket
 from contextlib import suppress
 
@@ -8,13 +9,13 @@ from starlette.types import ASGIApp
 
 from app.receiver.connections import Connection, raise_file_limit
 from config.errors import ConfigError
-from config.settings import Settings
+from config.settings import ReceiverSettings
 
 _BACKLOG = 2048  # connections that can wait while a receiver restarts
 _GRACE_SECONDS = 16  # for unfinished requests when the receiver stops; none takes that long
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen(settings: ReceiverSettings) -> socket.socket:
     """Return the listening socket; ConfigError if the address is taken or is not this machine's."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -22,19 +23,33 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listener.bind((settings.host, settings.port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
         listener.close()
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            "stop the process that listens there, or set PORT (and HOST)"
+            f"cannot listen on {settings.host}:{settings.port}: {_listen_problem(error)}"
         ) from None
     return listener
+
+
+def _listen_problem(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError | socket.gaierror):
+        return "HOST is neither an address nor a name of this machine; write 127.0.0.1, 0.0.0.0 or ::"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "HOST is not an address of this machine; write 127.0.0.1, 0.0.0.0 or ::"
+    if error.errno == errno.EACCES:
+        return "only root may use this port; set PORT to 1024 or more"
+    return f"{error.strerror}; stop the process that listens there, or set PORT"
 
 
 def url_of(listener: socket.socket) -> str:
     """Return the URL to which webhooks are sent."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}/webhooks/polar" if ":" in host else f"http://{host}:{port}/webhooks/polar"
+    return webhook_url(host, port)
+
+
+def webhook_url(host: str, port: int) -> str:
+    """Return the URL of the webhook endpoint on a host: a name, an IPv4 address or an IPv6 address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/webhooks/polar"
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:

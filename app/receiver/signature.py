@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError, hmac_data
 
+from config.pasted_secrets import PREFIXES_OF_SECRETS, SHORTEST
+
 _TOLERANCE_SECONDS = 300  # as in the specification; the library checks it as well
-_PREFIXES = ("whsec_", "polar_whs_")
 
 WEBHOOK_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
@@ -66,15 +67,15 @@ def sign(secret: str, delivery_id: str, timestamp: int, body: bytes) -> dict[str
 
 
 def _keys(secret: str) -> tuple[bytes, ...]:
-    whole = secret.encode()
+    """Return the secret's possible keys, except those that are short enough to guess."""
     rest = secret
-    for prefix in _PREFIXES:
+    for prefix in PREFIXES_OF_SECRETS:
         rest = rest.removeprefix(prefix)
     try:
         decoded = base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True)
     except (binascii.Error, ValueError):
-        return (whole,)
-    return (whole, decoded) if decoded else (whole,)
+        decoded = b""
+    return tuple(key for key in (secret.encode(), decoded) if len(key) >= SHORTEST)
 
 
 def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str:

@@ -41,7 +41,7 @@ def test_each_log_line_of_a_delivery_names_its_order_customer_rules_and_keys(
 ) -> None:
     polar = some_polar(CUSTOMER)
     polar.faults.append(Answers(503))
-    settings = {"REDIS_URL": redis_url, "LOG_LEVEL": "debug", "CREDITS_OPS_TOKEN": "ops"}
+    settings = {"REDIS_URL": redis_url, "LOG_LEVEL": "debug", "CREDITS_OPS_TOKEN": "ops-of-the-story"}
     store = DeliveryStore(redis)
     with running(create_polar(polar)) as polar_url:
         credits_ = credits_in(tmp_path, polar_url, **settings)
@@ -53,7 +53,7 @@ def test_each_log_line_of_a_delivery_names_its_order_customer_rules_and_keys(
             deliver(receiver, order_webhook(id=ORDERS[1], customer_id=STRANGER), "stranger")
             deliver(receiver, b"no event", "unreadable")
             eventually(lambda: not store.count_by_status()[Status.WAITING])
-            numbers = receiver.get("/metrics", headers={"Authorization": "Bearer ops"}).text
+            numbers = receiver.get("/metrics", headers={"Authorization": "Bearer ops-of-the-story"}).text
     lines = [json.loads(line) for line in up.said.splitlines() if line.startswith("{")]
 
     paid, again, stranger = (story_of(one, lines) for one in ("paid", "again", "stranger"))

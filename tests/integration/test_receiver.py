@@ -125,7 +125,7 @@ def test_no_log_line_at_any_level_contains_a_secret(
     """Every library logs at debug level here."""
     caplog.set_level(logging.DEBUG)
     stand_in = StandIn(token="polar_oat_s3cret")
-    secret = "whsec_s3cret"
+    secret = "whsec_s3cret-of-sixteen"
     settings = settings_for(redis_url, POLAR_WEBHOOK_SECRET=secret, CREDITS_OPS_TOKEN=OPS_TOKEN)
     with running(create_app(settings)) as url, running(create_polar(stand_in)) as polar_url:
         httpx.post(url + PATH, content=PAID, headers=sign(secret, "msg-1", int(time.time()), PAID))

@@ -18,8 +18,8 @@ from workers.store.bodies import decompress_body
 from workers.store.counts import Tally
 from workers.store.intake import Intake
 
-SECRET = "whsec_testsecret"
-OPS_TOKEN = "ops_s3cret"
+SECRET = "whsec_testsecret-of-the-tests"
+OPS_TOKEN = "ops_s3cret-of-the-tests"
 PATH = "/webhooks/polar"
 ID = "4dab40bf-0dfb-422e-9031-6ceec1795535"
 PAID = payload("order_paid_purchase")

@@ -11,6 +11,7 @@ from config.errors import ConfigError
 from config.settings import (
     Settings,
     find_unknown_settings,
+    load_receiver_settings,
     load_settings,
 )
 from tests.support.paths import ROOT
@@ -21,6 +22,9 @@ VARIABLES = (
     "CREDITS_DATA_DIR", "HOST", "PORT", "LOG_FORMAT", "LOG_LEVEL", "CREDITS_OPS_TOKEN", "CREDITS_RETAIN",
     "CREDITS_ALERT_URL", "CREDITS_RECONCILE_EVERY",
 )  # fmt: skip
+
+
+OLD, NEW = "whsec_0123456789abcdef", "polar_whs_fedcba9876543210"
 
 
 @pytest.fixture(autouse=True)
@@ -95,10 +99,12 @@ def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: 
 @pytest.mark.parametrize(
     ("value", "secrets"),
     [
-        ("whsec_a", ("whsec_a",)),
-        ("whsec_a,whsec_b", ("whsec_a", "whsec_b")),
-        (" whsec_a , whsec_b ,", ("whsec_a", "whsec_b")),
-        ("whsec_a\n", ("whsec_a",)),
+        (OLD, (OLD,)),
+        (f"{OLD},{NEW}", (OLD, NEW)),
+        (f" {OLD} , {NEW} ,", (OLD, NEW)),
+        (f"{OLD}\n", (OLD,)),
+        (f"v1,{OLD}", (OLD,)),
+        (f"v1,{OLD},v1,{NEW}", (OLD, NEW)),
     ],
 )
 def test_several_secrets_are_in_force_while_one_is_rotated(
@@ -235,7 +241,18 @@ def test_a_token_from_a_file_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatc
     )
 
 
-@pytest.mark.parametrize("token", ["polar_oat_s3\u20accret", "polar_oat_s3cret\nX: y"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "polar_oat_s3\u20accret",
+        "polar_oat_s3cret\nX: y",
+        '"polar_oat_s3cret"',
+        "polar_oat_s3cret # live",
+        "\u200bpolar_oat_s3cret",
+        "POLAR_ACCESS_TOKEN=polar_oat_s3cret",
+        "polar_oat_s3cret;polar_oat_s3cret",
+    ],
+)
 def test_a_token_that_fits_no_header_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
@@ -248,8 +265,8 @@ def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_with(
         monkeypatch,
         POLAR_ACCESS_TOKEN="polar_oat_s3cret",
-        POLAR_WEBHOOK_SECRET="whsec_s3cret",
-        CREDITS_OPS_TOKEN="ops_s3cret",
+        POLAR_WEBHOOK_SECRET="whsec_s3cret-of-sixteen",
+        CREDITS_OPS_TOKEN="ops_s3cret-of-sixteen",
         REDIS_URL="redis://:s3cret@host",
         CREDITS_ALERT_URL="https://chat.example.com/s3cret",
     )
@@ -305,3 +322,88 @@ def test_what_is_required_and_missing_is_named_with_what_to_do(require: object, 
 def test_commas_alone_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="POLAR_WEBHOOK_SECRET is not set"):
         settings_with(monkeypatch, POLAR_WEBHOOK_SECRET=" , ,").require_secrets()
+
+
+@pytest.mark.parametrize("url", ["redis://:p@ss/w0rd@host", "redis://:p@ss@host", "redis://:p#w0rd@host"])
+def test_an_unencoded_password_is_named_and_no_piece_of_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    problem = problem_with(monkeypatch, REDIS_URL=url)
+    assert "percent-encode" in problem
+    assert "w0rd" not in problem
+    assert "host" not in problem
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["decode_responses=True", "max_connections=1", "protocol=3", "encoding=latin-1", "socket_timeout=1"],
+)
+@pytest.mark.parametrize("url", ["redis://h/0", "unix:///run/redis.sock"])
+def test_an_option_that_the_service_relies_on_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, option: str
+) -> None:
+    problem = problem_with(monkeypatch, REDIS_URL=f"{url}?{option}")
+    assert problem == f"REDIS_URL: remove its option {option.partition('=')[0]}: the service sets that itself"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("LOG_LEVEL", "INFO", "log_level", "info"),
+        ("LOG_LEVEL", "warn", "log_level", "warning"),
+        ("LOG_LEVEL", " Warning ", "log_level", "warning"),
+        ("LOG_FORMAT", "JSON", "log_format", "json"),
+        ("HOST", "[::]", "host", "::"),
+        ("HOST", "::1", "host", "::1"),
+    ],
+)
+def test_usual_spellings_are_understood(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str, expected: str
+) -> None:
+    assert getattr(settings_with(monkeypatch, **{name: value}), field) == expected
+
+
+def test_a_data_folder_is_expanded_as_a_shell_would(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHOP", "pets")
+    for value in ("~/$SHOP/x", "~/${SHOP}/x"):
+        assert settings_with(monkeypatch, CREDITS_DATA_DIR=value).data_dir == tmp_path / "pets" / "x"
+    assert "SHOOP in it is not set" in problem_with(monkeypatch, CREDITS_DATA_DIR="$SHOOP/x")
+    assert "~nobody-here" not in problem_with(monkeypatch, CREDITS_DATA_DIR="~nobody-here/x")
+
+
+def test_without_a_home_only_the_embedded_redis_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.settings.user_state_path", lambda _name: Path("~/.local/state"))
+    settings = settings_with(monkeypatch, REDIS_URL="redis://h")
+    with pytest.raises(ConfigError, match="CREDITS_DATA_DIR is not set, and this user has no home"):
+        _ = settings.data_dir
+
+
+@pytest.mark.parametrize("written", [b"\xff\xfeP\x00O\x00R\x00T\x00", b"SHOP=caf\xe9\n"])
+def test_an_env_file_in_another_encoding_is_one_line(written: bytes, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(written)
+    with pytest.raises(
+        ConfigError, match=r"^\.env cannot be read: it is not UTF-8; save it in that encoding$"
+    ):
+        load_settings()
+    assert find_unknown_settings() == []
+
+
+def test_a_byte_order_mark_belongs_to_no_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=9001\n")
+    assert load_settings().port == 9001
+
+
+def test_the_receiver_reads_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLAR_ACCESS_TOKEN", "a token\nwith a line break")
+    monkeypatch.setenv("POLAR_SERVER", "staging")
+    monkeypatch.setenv("CREDITS_RETAIN", "for ever")
+    monkeypatch.setenv("PORT", "9001")
+    assert load_receiver_settings().port == 9001
+    with pytest.raises(ConfigError):
+        load_settings()
+
+
+def test_a_token_of_ours_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with(monkeypatch, CREDITS_OPS_TOKEN="hunter2")
+    assert problem == "CREDITS_OPS_TOKEN: it has fewer than 16 characters, so others could guess it"

@@ -11,8 +11,6 @@ from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.store.server_check import redis_findings
 from workers.store.stores import stores
 
-_SHORTEST_SECRET = 16  # Polar's have 32 random characters after a prefix
-
 
 def check_setting_names() -> Iterator[Finding]:
     """Yield a warning for each setting whose name is probably misspelt."""
@@ -35,10 +33,6 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
             yield Finding(level="error", what=what, detail=str(error))
         else:
             yield Finding(level="ok", what=what, detail="set")
-    for secret in settings.webhook_secrets:
-        if len(secret) < _SHORTEST_SECRET:
-            detail = "one is shorter than Polar's secrets: was it cut off when it was copied?"
-            yield Finding(level="warning", what="secret", detail=detail)
     yield Finding(level="ok", what="server", detail=settings.polar_server)
     yield Finding(level="ok", what="alerts", detail=_describe_alerts(settings))
 

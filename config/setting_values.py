@@ -1,0 +1,72 @@
+"""Reads the values of single settings. Each function is a validator: it raises ValueError with a message."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from config.durations import parse_duration
+from config.pasted_secrets import SHORTEST, find_damage
+from config.urls import check_redis_url, read_alert_url
+
+
+def read_redis_url(value: SecretStr) -> SecretStr:
+    """Return a Redis URL; ValueError, without any piece of it, if it cannot be used."""
+    check_redis_url(value.get_secret_value())
+    return value
+
+
+def read_secret_url(value: SecretStr) -> SecretStr:
+    """Return the URL to which alerts are posted, which contains a secret; ValueError if unusable."""
+    return SecretStr(read_alert_url(value.get_secret_value()))
+
+
+def read_token(value: SecretStr) -> SecretStr:
+    """Return an access token; ValueError, without its text, if it was damaged when it was pasted."""
+    text = value.get_secret_value().strip()  # a token read from a mounted file may end in a newline
+    if damage := find_damage(text):
+        raise ValueError(f"it {damage}")
+    return SecretStr(text)
+
+
+def read_own_token(value: SecretStr) -> SecretStr:
+    """Return a token that protects our own endpoints; ValueError if it could be guessed."""
+    token = read_token(value)
+    if len(token.get_secret_value()) < SHORTEST:
+        raise ValueError(f"it has fewer than {SHORTEST} characters, so others could guess it")
+    return token
+
+
+def read_host(value: str) -> str:
+    """Return the host without the brackets in which a URL encloses an IPv6 address."""
+    return value.strip().removeprefix("[").removesuffix("]")
+
+
+def read_folder(path: Path) -> Path:
+    """Return a path with ``~`` and variables replaced, as a shell does; no shell reads ``.env``."""
+    whole = os.path.expandvars(path)
+    unset = re.search(r"\$\{?\w+", whole)
+    if unset:
+        raise ValueError(f"the variable {unset[0].strip('${')} in it is not set")
+    try:
+        return Path(whole).expanduser()
+    except RuntimeError:
+        raise ValueError("this user has no home folder for its ~: write the whole path") from None
+
+
+def lowercase(value: Any) -> Any:
+    """Return a text in lower case; any other value as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def read_log_level(value: Any) -> Any:
+    """Return the level that a text names, in any case; ``warn`` is ``warning``."""
+    level = lowercase(value)
+    return "warning" if level == "warn" else level
+
+
+def read_duration(value: Any) -> Any:
+    """Return the duration that a text states; any other value as it is."""
+    return parse_duration(value) if isinstance(value, str) else value
