@@ -4,6 +4,9 @@ import re
 from datetime import timedelta
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+LONGEST_INTERVAL = timedelta(days=30)
+"""The longest interval at which something may be set to run."""
+
 _LONGEST = timedelta(days=3650)  # a longer duration is a typing error, and could overflow a timestamp
 
 

@@ -2,12 +2,13 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from config.durations import parse_duration
+from config.durations import LONGEST_INTERVAL, parse_duration
 from config.pasted_secrets import SHORTEST, find_damage
 from config.urls import check_redis_url, read_alert_url
 
@@ -70,3 +71,11 @@ def read_log_level(value: Any) -> Any:
 def read_duration(value: Any) -> Any:
     """Return the duration that a text states; any other value as it is."""
     return parse_duration(value) if isinstance(value, str) else value
+
+
+def read_interval(value: Any) -> Any:
+    """Return the interval that a text states; ValueError if it is too long."""
+    interval = read_duration(value)
+    if isinstance(interval, timedelta) and interval > LONGEST_INTERVAL:
+        raise ValueError(f"{value!r} is longer than {LONGEST_INTERVAL.days} days")
+    return interval

@@ -18,6 +18,7 @@ from config.setting_values import (
     read_duration,
     read_folder,
     read_host,
+    read_interval,
     read_log_level,
     read_own_token,
     read_redis_url,
@@ -130,7 +131,7 @@ class Settings(ReceiverSettings):
     alert_url: Annotated[SecretStr, AfterValidator(read_secret_url)] | None = Field(
         None, validation_alias="CREDITS_ALERT_URL"
     )
-    reconcile_every: Annotated[timedelta | None, BeforeValidator(read_duration)] = Field(
+    reconcile_every: Annotated[timedelta | None, BeforeValidator(read_interval)] = Field(
         None, validation_alias="CREDITS_RECONCILE_EVERY"
     )
     retain: Annotated[timedelta, BeforeValidator(read_duration)] = Field(

@@ -39,6 +39,8 @@ _NO_CREDIT_FROM = (
     "credited again"
 )
 
+_SKIPPED_BEFORE = "of these, skipped by earlier rules when their webhooks came"
+
 
 def backfill(
     *,
@@ -118,7 +120,7 @@ def _print_backlog(backlog: Backlog, rules: Rules) -> None:
         console(stderr=True).print(literal(warning))
     if scan.missing:
         rows: list[list[Cell]] = [
-            [format_age(one.created_at), one.order_id, one.dry_run_text] for one in scan.missing.values()
+            [format_age(one.created_at), one.order_id, _would_text(one)] for one in scan.missing.values()
         ]
         print_first(["created", "order", "backfill would"], rows)
     _print_problems("not granted: part of it may be missing", scan.partial)
@@ -130,6 +132,10 @@ def _print_backlog(backlog: Backlog, rules: Rules) -> None:
         console().print("Polar has no paid orders from that time")
 
 
+def _would_text(one: MissingOrder) -> str:
+    return one.dry_run_text + (" (its webhook was skipped)" if one.was_skipped else "")
+
+
 def _print_problems(title: str, problems: Iterable[OrderProblem]) -> None:
     if rows := [[one.order_id, one.reason] for one in problems]:
         print_first(["order", title], rows)
@@ -139,14 +145,15 @@ def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
     scan = backlog.scan
     yield scan.read, "read"
     yield len(scan.missing), f"missing: {_total(scan.missing.values())}"
+    yield sum(one.was_skipped for one in scan.missing.values()), _SKIPPED_BEFORE
     yield len(backlog.interrupted), "started by an interrupted backfill, to be finished"
     yield scan.granted, "already granted"
     yield backlog.waiting, "not touched: their webhooks wait here already"
     yield backlog.claimed_elsewhere, "not touched: claimed by a delivery, not at Polar yet"
-    yield backlog.already_settled, "not touched: their deliveries were dismissed"
+    yield scan.dismissed, "not touched: dismissed (a lost Redis forgets what was dismissed)"
     yield len(scan.needs_review), "not granted: pass --assume-current to use what Polar shows today"
     yield len(scan.failing), "not granted: cannot be computed"
-    yield backlog.already_failed, "not granted: cannot be computed, and their deliveries have failed"
+    yield scan.already_failed, "not granted: cannot be computed, and their deliveries have failed"
     for reason, count in scan.skipped.most_common():
         yield count, f"skipped: {reason}"
 
@@ -168,10 +175,10 @@ def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: 
         "granted": scan.granted,
         "waiting": backlog.waiting,
         "claimed": backlog.claimed_elsewhere,
-        "dismissed": backlog.already_settled,
+        "dismissed": scan.dismissed,
         "needs_review": [{"order_id": one.order_id, "depends_on": one.reason} for one in scan.needs_review],
         "failing": [{"order_id": one.order_id, "reason": one.reason} for one in scan.failing],
-        "already_failed": backlog.already_failed,
+        "already_failed": scan.already_failed,
         "skipped": [{"reason": reason, "orders": count} for reason, count in scan.skipped.most_common()],
         "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.reason}" for one in scan.partial)],
         "outcomes": [outcome_json(one) for one in outcomes],
@@ -185,5 +192,6 @@ def _missing_json(one: MissingOrder) -> MissingJson:
         "customer_id": one.customer_id,
         "created_at": iso(one.created_at),
         "would": one.dry_run_text,
+        "was_skipped": one.was_skipped,
         "grants": [planned_json(grant) for grant in one.grants],
     }

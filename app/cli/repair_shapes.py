@@ -12,6 +12,7 @@ class MissingJson(TypedDict):
     customer_id: str
     created_at: str
     would: str
+    was_skipped: Annotated[bool, "its webhook came and was skipped"]
     grants: list[PlannedJson]
 
 
@@ -45,7 +46,7 @@ class BackfillJson(TypedDict):
     granted: Annotated[int, "already granted"]
     waiting: Annotated[int, "their webhooks wait here already"]
     claimed: Annotated[int, "claimed by a delivery, not at Polar yet"]
-    dismissed: Annotated[int, "their deliveries were dismissed"]
+    dismissed: Annotated[int, "dismissed by a person; a lost Redis forgets this"]
     needs_review: list[NeedsReviewJson]
     failing: list[FailingJson]
     already_failed: Annotated[int, "cannot be computed, and their deliveries have failed"]

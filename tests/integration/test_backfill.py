@@ -22,6 +22,7 @@ from workers.operations.backfill.order_scan import OrderProblem, delivery_id_of
 from workers.timings import DEFAULT_TIMINGS
 
 STRANGER = some_id(999)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 FAILING = rules_of(rule("pack", {"api_usage": "int(order.metadata.credits)"}))
 
 
@@ -142,7 +143,7 @@ def test_an_order_that_cannot_be_worked_out_is_named_until_its_delivery_has_fail
     assert failing.order_id == some_id(1)
     assert operations.deliver(body) is Status.FAILED
     backlog = operations.find_missing()
-    assert (backlog.is_empty, backlog.already_failed) == (True, 1)
+    assert (backlog.is_empty, backlog.scan.already_failed) == (True, 1)
 
 
 def test_what_was_dismissed_stays_dismissed(operations: Operations) -> None:
@@ -150,20 +151,18 @@ def test_what_was_dismissed_stays_dismissed(operations: Operations) -> None:
     assert operations.deliver(sell(operations.polar, 1)) is Status.FAILED
     operations.store.dismiss(["msg-1"], retain=timedelta(days=1))
     assert operations.store.get(["msg-1"])[0].is_dismissed
-    assert operations.find_missing().already_failed == 1
-    operations.rules = TEN
-    backlog = operations.find_missing()
-    assert (backlog.is_empty, backlog.already_settled) == (True, 1)
+    for operations.rules in (FAILING, TEN):
+        backlog = operations.find_missing()
+        assert (backlog.is_empty, backlog.scan.dismissed) == (True, 1)
 
 
-def test_what_mended_rules_credit_is_missing_unless_only_what_never_came_is_asked_for(
-    operations: Operations,
-) -> None:
+def test_what_mended_rules_credit_is_missing_only_where_a_person_decides(operations: Operations) -> None:
     operations.rules = NOBODY
     assert operations.deliver(sell(operations.polar, 1)) is Status.SKIPPED
     operations.rules = TEN
-    backlog = operations.find_missing(skip_settled=True)
-    assert (backlog.is_empty, backlog.already_settled) == (True, 1)
+    backlog = operations.find_missing(by_itself_from=LONG_AGO)
+    assert (backlog.is_empty, backlog.scan.left) == (True, 1)
+    assert operations.find_missing().scan.missing[some_id(1)].was_skipped
     assert [one.status for one in operations.backfill()] == [Status.GRANTED]
 
 
@@ -171,7 +170,7 @@ def test_a_refund_alone_does_not_keep_its_order_from_credit(operations: Operatio
     operations.rules = HUNDRED
     sell(operations.polar, 1, refunded_amount=300, status="partially_refunded")
     assert operations.deliver(refund_webhook(300, id=some_id(1))) is Status.SKIPPED
-    assert [one.status for one in operations.backfill(skip_settled=True)] == [Status.GRANTED]
+    assert [one.status for one in operations.backfill(by_itself_from=LONG_AGO)] == [Status.GRANTED]
     assert operations.balance() == 70
 
 

@@ -72,6 +72,8 @@ KNOWN = {
     r"credits:watch": SOME_DAY,
     r"credits:muted:(failed|stuck|polar|well)": SOME_DAY,
     r"credits:ready": SOME_DAY,
+    r"credits:began": NEVER,
+    r"credits:told:[0-9]+:[0-9a-f]{3}": SOME_DAY,
     r"credits:pause": SOME_DAY,
     r"credits:outage": SOME_DAY,
     r"credits:probe": SOME_DAY,

@@ -5,7 +5,9 @@ The same at a hundred thousand orders, with all that Redis adds: ``python -m ben
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
+from uuid import uuid4
 
 import pytest
 from redis import Redis
@@ -13,9 +15,11 @@ from redis import Redis
 from config.rules import Rules
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fakes import FakePolar
-from tests.support.real_stores import RETAIN, accept
+from tests.support.real_stores import RETAIN, accept, outcome
 from tests.support.recordings import payload
 from workers.core.delivery import Status
+from workers.core.envelope import ORDER_PAID
+from workers.core.grants import order_subject
 from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
@@ -111,3 +115,20 @@ def test_a_skipped_delivery_leaves_nothing_in_the_ledger(redis: Redis, redis_url
     sell(redis, redis_url, NONE)
     assert ledger_bytes(redis) == 0
     assert not list(cast(Iterator[bytes], redis.scan_iter("credits:order:*")))
+
+
+def test_what_is_remembered_of_a_skipped_order_costs_two_dozen_bytes(
+    redis: Redis, store: DeliveryStore, ledger: Ledger
+) -> None:
+    count = 400
+    ids = [f"abc{uuid4()}"[:8] + f"{uuid4()}"[8:] for _ in range(count)]
+    webhooks = [(f"msg-{number}", ORDER_PAID, order_webhook(id=id_)) for number, id_ in enumerate(ids)]
+    leased = store.store_and_lease(webhooks)
+    settled = [
+        replace(outcome(one, Status.SKIPPED), subject=order_subject(id_), order_id=id_)
+        for one, id_ in zip(leased, ids, strict=True)
+    ]
+    ledger.settle([], settled)
+    assert ledger.told(ids) == set(ids)
+    (remembered,) = redis.scan_iter(f"{keys.TOLD}*")
+    assert int(redis.memory_usage(remembered, samples=0) or 0) / count < 24

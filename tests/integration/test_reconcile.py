@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from config.rulebook import Rulebook
 from config.rules import parse_rules
-from tests.support.builders import some_id
+from tests.support.builders import CUSTOMER, some_id
+from tests.support.fake_service import NOBODY
 from tests.support.fakes import KilledError
 from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Operations, operations_at, sell
@@ -25,11 +26,13 @@ from workers.operations.reconcile import Reconciler
 from workers.store import keys
 from workers.store.counts import Tally
 from workers.store.schedule import ReconcileSchedule
+from workers.store.scripts import milliseconds_of
 from workers.timings import Timings
 
 SIX_HOURS = timedelta(hours=6)
 BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
 CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 RENEWAL = "order_paid_subscription_cycle_seats_order_seats_null"
 
 
@@ -43,7 +46,8 @@ def operations(redis: Redis) -> Iterator[Operations]:
 def reconciler(
     operations: Operations, folder: Path, rules: str = CREDIT_FROM, every: timedelta = SIX_HOURS
 ) -> Reconciler:
-    """Return a host's reconciler, just started."""
+    """Return a host's reconciler, just started where workers have run for long."""
+    operations.redis.set(keys.BEGAN, 1)
     operations.rules = parse_rules(rules, "rules.yaml")
     return Reconciler(
         schedule=ReconcileSchedule(operations.redis, Tally()),
@@ -158,6 +162,50 @@ def test_a_rule_that_is_new_is_never_applied_to_what_came_before_it_by_itself(
     operations.rules = parse_rules(nobody, "rules.yaml")
     assert operations.deliver(sell(operations.polar, 1)) is Status.SKIPPED
     assert told_by(reconciler(operations, tmp_path)) == []
+    assert operations.balance() == 0
+
+
+def expire(operations: Operations, number: int) -> None:
+    """Let the delivery of an order expire, as CREDITS_RETAIN would."""
+    about = (keys.about(some_id(number)), keys.about(CUSTOMER))
+    operations.redis.delete(keys.delivery("msg-1"), keys.body("msg-1"), *about)
+
+
+def test_an_order_that_was_skipped_is_left_though_its_delivery_has_expired(
+    operations: Operations, tmp_path: Path
+) -> None:
+    """A round each week looks back five weeks, and a delivery lives for 30 days or less."""
+    one = reconciler(operations, tmp_path, every=timedelta(days=7))
+    in_force, operations.rules = operations.rules, NOBODY
+    assert operations.deliver(sell(operations.polar, 1, days_ago=33)) is Status.SKIPPED
+    expire(operations, 1)
+    operations.rules = in_force
+    assert (told_by(one), operations.balance()) == ([], 0)
+    assert [one.status for one in operations.backfill(since=LONG_AGO)] == [Status.GRANTED]  # a person may
+
+
+def test_an_order_from_before_a_worker_first_ran_is_left_to_backfill(
+    operations: Operations, tmp_path: Path
+) -> None:
+    one = reconciler(operations, tmp_path)
+    sell(operations.polar, 1, days_ago=2)
+    sell(operations.polar, 2, days_ago=1)
+    between = datetime.now(UTC) - timedelta(days=1.5)
+    operations.redis.set(keys.BEGAN, milliseconds_of(between))
+    (line,) = told_by(one)
+    assert (line["granted"], line["log_level"], operations.balance()) == (1, "warning", 10)
+    (left,) = line["left_to_backfill"]
+    assert left.startswith("1 created before a worker first ran here: `credits backfill`")
+    assert [one.status for one in operations.backfill()] == [Status.GRANTED]
+    operations.redis.delete(keys.RECONCILED)
+    assert told_by(one) == []
+
+
+def test_where_no_worker_has_ever_run_nothing_is_granted(operations: Operations, tmp_path: Path) -> None:
+    one = reconciler(operations, tmp_path)
+    operations.redis.delete(keys.BEGAN)
+    sell(operations.polar, 1)
+    assert [line["log_level"] for line in told_by(one)] == ["warning"]
     assert operations.balance() == 0
 
 

@@ -16,7 +16,9 @@ from workers.monitoring.health import Check, examine
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 from workers.store.queue import queue_length, workers_alive
+from workers.store.scripts import milliseconds_of
 from workers.store.throttle import Throttle
 from workers.timings import DEFAULT_TIMINGS
 
@@ -157,3 +159,24 @@ def test_an_outage_continues_while_something_waits(redis: Redis, redis_url: str,
     Throttle(redis).pause(60, "Polar answered 502")
     worker.tick()
     assert Throttle(redis).outage() is not None
+
+
+def test_the_first_tick_of_all_is_remembered(redis: Redis, ledger: Ledger, worker: GrantWorker) -> None:
+    assert ledger.began_at() is None
+    before = now_ms(redis)
+    worker.tick()
+    began = ledger.began_at()
+    assert began is not None
+    assert int(before) <= milliseconds_of(began) <= now_ms(redis)
+    worker.tick()
+    assert ledger.began_at() == began
+    assert redis.ttl(keys.BEGAN) == -1
+
+
+def test_workers_cannot_have_begun_in_the_future(redis: Redis, ledger: Ledger, worker: GrantWorker) -> None:
+    """The clock of Redis was ahead, and has been set right."""
+    redis.set(keys.BEGAN, int(now_ms(redis)) + 86_400_000)
+    worker.tick()
+    began = ledger.began_at()
+    assert began is not None
+    assert milliseconds_of(began) <= now_ms(redis)

@@ -9,6 +9,7 @@ import structlog
 from config.rulebook import Rulebook
 from config.rules import Rules
 from workers.core.delivery import Outcome, Status
+from workers.core.look_back import reconciled_since
 from workers.core.wording import credits_text
 from workers.errors import PolarError
 from workers.operations.backfill.run import Backfiller, Backlog
@@ -25,7 +26,8 @@ NEEDS_CREDIT_FROM = (
     "another way before you went live would be credited again"
 )
 
-_SHORTEST_LOOKBACK = timedelta(days=2)  # so that the next round still covers a weekend's outage
+_OLDER = "{} created before a worker first ran here: `credits backfill` previews and grants them"
+
 _RETRY_AFTER = timedelta(minutes=5)  # after a round that Polar interrupted
 _LONGEST_ROUND = timedelta(minutes=10)  # if the host of a round dies, the next round waits this long
 _MOST_LOGGED = 10  # orders in one log field; `credits backfill --dry-run` lists all of them
@@ -70,8 +72,13 @@ class Reconciler:
         if is_ledger_lost(self.backfiller.ledger, self.backfiller.polar, self.backfiller.pacer, now=now):
             log.error("reconciliation skipped", reason=LEDGER_LOST)
             return
-        since = now - max(2 * self.every, _SHORTEST_LOOKBACK)
-        backlog = self.backfiller.find_missing(rules, since=since, until=now, now=now, skip_settled=True)
+        backlog = self.backfiller.find_missing(
+            rules,
+            since=now - reconciled_since(self.every),
+            until=now,
+            now=now,
+            by_itself_from=self.backfiller.ledger.began_at() or now,
+        )
         outcomes = [one for batch in self.backfiller.grant(backlog, self.granter) for one in batch]
         if outcomes or not backlog.is_empty:
             _log_round(backlog, outcomes)
@@ -84,6 +91,7 @@ def _log_round(backlog: Backlog, outcomes: list[Outcome]) -> None:
         "not_granted": [f"{one.order_id}: {one.reason}" for one in outcomes if one.order_id not in granted],
         "not_computable": [f"{one.order_id}: {one.reason}" for one in backlog.scan.failing],
         "needs_review": [f"{one.order_id}: {one.reason}" for one in backlog.scan.needs_review],
+        "left_to_backfill": [_OLDER.format(backlog.scan.older)] if backlog.scan.older else [],
     }
     write = log.warning if any(problems.values()) else log.info
     write(

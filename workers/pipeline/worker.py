@@ -85,7 +85,7 @@ class GrantWorker(SimpleWorker):
         """Queue a drain job if one is missing, reload changed rules, and call ``on_tick``."""
         self._rulebook.reload_if_changed()
         self._tick(
-            keys=[keys.DUE, keys.RULES, keys.OUTAGE, *map(keys.deliveries, _PRUNED)],
+            keys=[keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, *map(keys.deliveries, _PRUNED)],
             args=[
                 WORKER_SILENCE_SECONDS,
                 self._rulebook.summary(),

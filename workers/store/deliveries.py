@@ -77,12 +77,22 @@ class DeliveryStore:
 
     def about_order(self, order_id: str) -> list[Delivery]:
         """Return the settled deliveries about an order: the one that claimed it, and those in its list."""
+        return self.about_orders([order_id])[0]
+
+    def about_orders(self, order_ids: Sequence[str]) -> list[list[Delivery]]:
+        """Return the settled deliveries about each of these orders, as ``about_order`` does."""
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zrange(keys.about(order_id), 0, -1)
-        pipeline.hget(order_subject(order_id), "delivery")
-        listed, claimer = pipeline.execute()
-        found = self.get(sorted(id_.decode() for id_ in {*listed, *([claimer] if claimer else [])}))
-        return [one for one in found if one.status is not Status.WAITING]
+        for order_id in order_ids:
+            pipeline.zrange(keys.about(order_id), 0, -1)
+            pipeline.hget(order_subject(order_id), "delivery")
+        found = iter(pipeline.execute())
+        listed = [
+            sorted(id_.decode() for id_ in {*ids, *([claimer] if claimer else [])})
+            for ids, claimer in zip(found, found, strict=True)
+        ]
+        known = {one.id: one for one in self.get([id_ for ids in listed for id_ in ids])}
+        settled = {id_: one for id_, one in known.items() if one.status is not Status.WAITING}
+        return [[settled[id_] for id_ in ids if id_ in settled] for ids in listed]
 
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery, the bytes that were signed; empty if it is unknown or erased."""

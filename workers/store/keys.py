@@ -53,6 +53,10 @@ WATCH = "credits:watch"
 # A string: exists from the beginning of a round of the reconciler until the next is due. Expires then.
 RECONCILED = "credits:reconciled"
 
+# A string: when a worker first ran on this ledger (ms). By itself the reconciler grants no earlier order.
+# Never expires.
+BEGAN = "credits:began"
+
 # A string: written by readiness probes to see whether Redis takes writes. Expires within seconds.
 READY = "credits:ready"
 
@@ -60,6 +64,10 @@ DELIVERY = "credits:delivery:"
 BODY = "credits:body:"
 DELIVERIES = "credits:deliveries:"
 ABOUT = "credits:about:"
+
+# Hashes whose fields are ids of orders, 16 bytes each: their webhooks came and were skipped. The period and
+# the id's first three digits follow. Expire when nothing looks back as far, whatever CREDITS_RETAIN is.
+TOLD = "credits:told:"
 
 
 def delivery(delivery_id: str) -> str:

@@ -6,20 +6,23 @@ for each meter. So ``<subject>:<meter>`` is a grant's key in the ledger, and its
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from redis import Redis
 
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant
+from workers.core.look_back import LONGEST_LOOK_BACK
 from workers.core.planning import Plan
 from workers.store import keys
 from workers.store.counts import BOUNDS, Tally
 from workers.store.ledger_hashes import frozen_standing, read_standing
 from workers.store.ledger_rows import Row, accepted_row, claim_row, outcome_row, read_row, take_back_row
-from workers.store.scripts import load_script
+from workers.store.scripts import load_script, moment_of
+
+_TOLD_MS = int(LONGEST_LOOK_BACK.total_seconds() * 1000)
 
 
 class Ledger:
@@ -33,6 +36,7 @@ class Ledger:
         self._claim = redis.register_script(load_script("claim"))
         self._take_back = redis.register_script(load_script("take_back"))
         self._settle = redis.register_script(load_script("settle"))
+        self._find_told = redis.register_script(load_script("find_told"))
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
@@ -96,9 +100,21 @@ class Ledger:
                     json.dumps([outcome_row(outcome) for outcome in outcomes]),
                     json.dumps(BOUNDS),
                     json.dumps(counts),
+                    keys.TOLD,
+                    _TOLD_MS,
                 ],
             )
         return {delivery_id.decode() for delivery_id in lost}
+
+    def told(self, order_ids: Sequence[str]) -> set[str]:
+        """Return those of these orders whose webhook came and was skipped, even if it has expired."""
+        found = self._find_told(keys=[], args=[keys.TOLD, _TOLD_MS, *order_ids])
+        return {order_id for order_id, is_told in zip(order_ids, found, strict=True) if is_told}
+
+    def began_at(self) -> datetime | None:
+        """Return when a worker first ran on this ledger; None if none has."""
+        found = cast(bytes | None, self._redis.get(keys.BEGAN))
+        return moment_of(found) if found else None
 
     def count_grants(self) -> int:
         """Return how many grants Polar has ever confirmed to us."""

@@ -1,8 +1,9 @@
 """Which of Polar's orders were never credited: all others are left as they are, and counted."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,12 +20,12 @@ from tests.support.builders import (
     rules_of,
     some_id,
 )
-from tests.support.fake_service import BROKEN, TEN, Shop
+from tests.support.fake_service import BROKEN, NOBODY, TEN, Shop
 from tests.support.recordings import payload
 from workers.core.claims import Standing
 from workers.core.envelope import ORDER_PAID
 from workers.core.planning import Plan
-from workers.operations.backfill.order_scan import OrderScan, delivery_id_of
+from workers.operations.backfill.order_scan import OrderScan, Past, delivery_id_of
 from workers.polar.lists import Row
 from workers.store.bodies import decompress_body
 
@@ -40,14 +41,16 @@ def row(like: str = "order_paid_purchase", **data: Any) -> Row:
 
 
 def scan(
-    *pages: Sequence[Row], rules: Rules = TEN, shop: Shop | None = None, assume_current: bool = False
+    *pages: Sequence[Row],
+    rules: Rules = TEN,
+    shop: Shop | None = None,
+    pasts: Mapping[str, Past] = MappingProxyType({}),
+    **how: Any,
 ) -> OrderScan:
-    """Return what is found in these pages, given what a shop has in its ledger."""
-    found = OrderScan(
-        rules=rules, begin=NOW - timedelta(days=60), end=NOW, now=NOW, assume_current=assume_current
-    )
+    """Return what is found in these pages, given what a shop has in its ledger, and what came before."""
+    found = OrderScan(rules=rules, begin=NOW - timedelta(days=60), end=NOW, now=NOW, **how)
     for page in pages:
-        found.add(page, (shop or Shop(rules)).look)
+        found.add(page, (shop or Shop(rules)).look, lambda ids: [pasts.get(one, Past()) for one in ids])
     return found
 
 
@@ -207,6 +210,48 @@ def test_a_bonus_that_the_customer_has_is_not_missing() -> None:
     assert (found.granted, found.missing) == (1, {})
 
 
+def test_only_a_person_credits_an_order_whose_webhook_came() -> None:
+    for past in (Past(was_skipped=True), Past(has_failed=True)):
+        by_itself = scan([row()], pasts={ORDER: past}, by_itself_from=NOW - timedelta(days=60))
+        assert (by_itself.left, by_itself.missing) == (1, {})
+        assert scan([row()], pasts={ORDER: past}).missing[ORDER].was_skipped is past.was_skipped
+
+
+def test_only_a_person_credits_an_order_from_before_a_worker_first_ran() -> None:
+    created = datetime.fromisoformat(row()["created_at"])
+    found = scan([row()], by_itself_from=created + timedelta(microseconds=1))
+    assert (found.older, found.missing) == (1, {})
+    assert list(scan([row()], by_itself_from=created).missing) == [ORDER]
+
+
+def test_what_is_left_to_a_person_is_not_named_at_every_round() -> None:
+    """Neither as one whose amount cannot be computed, nor as one that depends on today's values."""
+    failing = rules_of(rule("pack", {"api_usage": "int(order.metadata.campaign)"}))
+    seats = row("order_paid_subscription_cycle_seats_order_seats_null", id=ORDER)
+    for rules, one in ((failing, row()), (SEATS, seats)):
+        found = scan([one], rules=rules, pasts={ORDER: Past(was_skipped=True)}, by_itself_from=NOW)
+        assert (found.left, found.failing, found.needs_review) == (1, [], [])
+
+
+def test_what_is_dismissed_is_never_credited_not_even_by_a_person() -> None:
+    dismissed = Past(was_skipped=True, was_dismissed=True)
+    found = scan([row()], pasts={ORDER: dismissed})
+    assert (found.dismissed, found.missing) == (1, {})
+
+
+def test_an_order_that_is_left_does_not_keep_its_customers_bonus_from_the_next() -> None:
+    rules = rules_of(BONUS)
+    rows = [row(id=some_id(1)), row(id=some_id(2))]
+    for past in (Past(was_dismissed=True), Past(was_skipped=True)):
+        found = scan(rows, rules=rules, pasts={some_id(1): past}, by_itself_from=NOW - timedelta(days=60))
+        assert list(found.missing) == [some_id(2)]
+
+
+def test_of_orders_that_earn_nothing_nobody_says_that_they_are_left() -> None:
+    found = scan([row()], rules=NOBODY, pasts={ORDER: Past(was_skipped=True)}, by_itself_from=NOW)
+    assert (found.left, found.older, sum(found.skipped.values())) == (0, 0, 1)
+
+
 def test_what_something_else_sees_to_is_taken_out_of_what_is_missing() -> None:
     found = scan([row(id=some_id(1)), row(id=some_id(2))])
     assert found.exclude([some_id(2), some_id(3)]) == 1
@@ -222,6 +267,6 @@ def test_looking_at_the_ledger_touches_nothing() -> None:
         return shop.look(page)
 
     found = OrderScan(rules=TEN, begin=NOW - timedelta(days=60), end=NOW, now=NOW)
-    found.add([row()], look)
+    found.add([row()], look, lambda ids: [Past() for _ in ids])
     assert [plan.order_id for plan in plans] == [ORDER]
     assert not shop.store.claims

@@ -144,6 +144,7 @@ def test_a_dot_env_file_is_read_and_the_environment_has_the_last_word(
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("CREDITS_RECONCILE_EVERY", "often"),
+        ("CREDITS_RECONCILE_EVERY", "31d"),
         ("CREDITS_RETAIN", "30"),
         ("CREDITS_RETAIN", "0d"),
         ("CREDITS_RETAIN", "-1d"),

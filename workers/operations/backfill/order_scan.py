@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from config.rules import Rules
 from workers.core.claims import REBUILD, Standing
@@ -20,9 +20,6 @@ from workers.errors import UnreadablePayloadError
 from workers.operations.backfill.staleness import stale_fields
 from workers.polar.lists import Row
 from workers.store.bodies import compress_body
-
-# An order may be paid this long after it was created, and it does not say when it was paid.
-PAID_WITHIN = timedelta(days=21)
 
 _PREFIX = "backfill-"
 _CREDITABLE = ("paid", "partially_refunded")
@@ -46,6 +43,8 @@ class MissingOrder:
     grants: tuple[Grant, ...]
     packed_body: bytes
     """The body of the webhook that would have announced it, compressed as in the store."""
+    was_skipped: bool = False
+    """Whether its webhook came and was skipped, by other rules."""
 
     @property
     def delivery_id(self) -> str:
@@ -61,12 +60,24 @@ class OrderProblem:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """What became of the webhooks of an order that is not credited."""
+
+    was_skipped: bool = False
+    was_dismissed: bool = False
+    has_failed: bool = False
+
+
 @dataclass(kw_only=True)
 class OrderScan:
     """The orders read so far, sorted by what to do with them.
 
     Only orders created at or after ``begin`` and before ``end`` count. With ``assume_current`` an order is
     planned from the values that Polar shows today, even if they may have changed since it was paid.
+
+    Only a person applies today's rules to the past. With ``by_itself_from`` no person is there: an order
+    created earlier is not missing, and neither is one whose webhook came.
     """
 
     rules: Rules
@@ -74,10 +85,19 @@ class OrderScan:
     end: datetime
     now: datetime
     assume_current: bool = False
+    by_itself_from: datetime | None = None
     read: int = 0
     """How many orders were read."""
     granted: int = 0
     """How many of them are credited already."""
+    dismissed: int = 0
+    """How many orders a person has dismissed: they are never credited."""
+    left: int = 0
+    """How many orders are left to a person because their webhook came and credited nothing."""
+    older: int = 0
+    """How many orders are left to a person because they were created before ``by_itself_from``."""
+    already_failed: int = 0
+    """How many orders with no computable amount have a delivery that failed already."""
     missing: dict[str, MissingOrder] = field(default_factory=dict)
     unsettled: dict[str, str] = field(default_factory=dict)
     """Orders whose credit is claimed but not settled, each with the delivery that claimed it."""
@@ -93,17 +113,26 @@ class OrderScan:
     _planned_bonuses: set[str] = field(default_factory=set)
 
     def add(
-        self, rows: Sequence[Row], find_standings: Callable[[Sequence[Plan]], Sequence[Standing]]
+        self,
+        rows: Sequence[Row],
+        find_standings: Callable[[Sequence[Plan]], Sequence[Standing]],
+        find_pasts: Callable[[Sequence[str]], Sequence[Past]],
     ) -> None:
-        """Add a page of Polar's orders, oldest first; ``find_standings`` reads each plan's ledger entries."""
+        """Add a page of Polar's orders, oldest first.
+
+        ``find_standings`` reads each plan's ledger entries, ``find_pasts`` what became of orders' webhooks.
+        """
         new = [row for row in rows if str(row.get("id")) not in self._last_page]
         self._last_page = frozenset(
             str(row.get("id")) for row in rows
         )  # the next page may repeat some of them
         self.read += len(new)
         paid = [order for row in new if (order := self._read(row))]
-        for order, standing in zip(paid, find_standings([order.plan for order in paid]), strict=True):
-            self._classify(order, standing)
+        found = zip(paid, find_standings([order.plan for order in paid]), strict=True)
+        uncredited = [(order, standing) for order, standing in found if not self._is_claimed(order, standing)]
+        pasts = find_pasts([order.order_id for order, _ in uncredited]) if uncredited else ()
+        for (order, standing), past in zip(uncredited, pasts, strict=True):
+            self._classify(order, standing, past)
 
     def exclude(self, order_ids: Iterable[str]) -> int:
         """Remove orders that something else handles from the missing ones; return how many it removed."""
@@ -127,19 +156,39 @@ class OrderScan:
             return None
         return _PaidOrder(order_id=fact.order_id or "", fact=fact, plan=plan_for(fact, self.rules), body=body)
 
-    def _classify(self, order: "_PaidOrder", standing: Standing) -> None:
-        if any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
-            self._count_claimed(order, standing)
-        elif stale := () if self.assume_current else stale_fields(order.fact, self.rules):
-            self.needs_review.append(OrderProblem(order_id=order.order_id, reason=", ".join(stale)))
-        elif order.plan.failure:
-            self.failing.append(OrderProblem(order_id=order.order_id, reason=order.plan.failure))
-        elif not order.plan.grants:
+    def _classify(self, order: "_PaidOrder", standing: Standing, past: Past) -> None:
+        stale = () if self.assume_current else stale_fields(order.fact, self.rules)
+        if not (stale or order.plan.failure or order.plan.grants):
             self.skipped[_skip_reason(order.fact, self.rules, order.plan)] += 1
+        elif self._is_left(order, past):
+            return
+        elif stale:
+            self.needs_review.append(OrderProblem(order_id=order.order_id, reason=", ".join(stale)))
+        elif not order.plan.failure:
+            self._add_missing(order, standing, past)
+        elif past.has_failed:
+            self.already_failed += 1
         else:
-            self._add_missing(order, standing)
+            self.failing.append(OrderProblem(order_id=order.order_id, reason=order.plan.failure))
 
-    def _count_claimed(self, order: "_PaidOrder", standing: Standing) -> None:
+    def _is_left(self, order: "_PaidOrder", past: Past) -> bool:
+        """Count an order that is not for this backfill to credit; return whether it is one."""
+        if past.was_dismissed:
+            self.dismissed += 1
+        elif self.by_itself_from is None:
+            return False
+        elif past.was_skipped or past.has_failed:
+            self.left += 1
+        elif order.fact.moment < self.by_itself_from:
+            self.older += 1
+        else:
+            return False
+        return True
+
+    def _is_claimed(self, order: "_PaidOrder", standing: Standing) -> bool:
+        """Count an order that is credited, or claimed at least; return whether it is one."""
+        if not any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
+            return False
         unsettled = [claim.delivery_id for claim in standing.claims if claim.unsettled]
         if unsettled:
             self.unsettled[order.order_id] = unsettled[0]
@@ -147,15 +196,16 @@ class OrderScan:
             self.granted += 1
         if reason := _possible_shortfall(order.plan, standing):
             self.partial.append(OrderProblem(order_id=order.order_id, reason=reason))
+        return True
 
-    def _add_missing(self, order: "_PaidOrder", standing: Standing) -> None:
+    def _add_missing(self, order: "_PaidOrder", standing: Standing, past: Past) -> None:
         granted = {claim.subject for claim in standing.elsewhere} | self._planned_bonuses
         new = tuple(grant for grant in order.plan.grants if grant.subject not in granted)
         if not new:
             self.granted += 1  # it would only give a bonus that its customer already has
             return
         self._planned_bonuses |= {grant.subject for grant in new if grant.subject != order.plan.subject}
-        self.missing[order.order_id] = _missing_order(order, new, standing)
+        self.missing[order.order_id] = _missing_order(order, new, standing, past)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +226,7 @@ def _webhook(row: Row, now: datetime) -> bytes:
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def _missing_order(order: _PaidOrder, new: tuple[Grant, ...], standing: Standing) -> MissingOrder:
+def _missing_order(order: _PaidOrder, new: tuple[Grant, ...], standing: Standing, past: Past) -> MissingOrder:
     planned = PlannedDelivery(type=ORDER_PAID, fact=order.fact, plan=replace(order.plan, grants=new))
     return MissingOrder(
         order_id=order.order_id,
@@ -185,6 +235,7 @@ def _missing_order(order: _PaidOrder, new: tuple[Grant, ...], standing: Standing
         dry_run_text=dry_run_text(planned, standing),
         grants=new,
         packed_body=compress_body(order.body),
+        was_skipped=past.was_skipped,
     )
 
 

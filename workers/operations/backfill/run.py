@@ -8,9 +8,10 @@ from itertools import chain, islice
 from config.rules import Rules
 from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.envelope import ORDER_PAID
+from workers.core.look_back import PAID_WITHIN
 from workers.core.payloads import read_order
 from workers.errors import UnreadablePayloadError
-from workers.operations.backfill.order_scan import PAID_WITHIN, MissingOrder, OrderScan, delivery_id_of
+from workers.operations.backfill.order_scan import MissingOrder, OrderScan, Past, delivery_id_of
 from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
@@ -33,16 +34,12 @@ class Backlog:
     """How many orders have a stored webhook that waits for a worker."""
     claimed_elsewhere: int = 0
     """How many orders were claimed by another delivery that is not settled yet."""
-    already_settled: int = 0
-    """How many orders have a dismissed delivery; with ``skip_settled``, any settled delivery."""
-    already_failed: int = 0
-    """How many orders with no computable amount have a delivery that failed or was dismissed already."""
 
     @property
     def is_empty(self) -> bool:
         """Return whether there is nothing to grant and nothing for a person to look into."""
         scan = self.scan
-        return not (scan.missing or self.interrupted or scan.needs_review or scan.failing)
+        return not (scan.missing or self.interrupted or scan.needs_review or scan.failing or scan.older)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,34 +59,32 @@ class Backfiller:
         until: datetime,
         now: datetime,
         assume_current: bool = False,
-        skip_settled: bool = False,
+        by_itself_from: datetime | None = None,
         on_progress: OnProgress = ignore_progress,
     ) -> Backlog:
         """Return the orders paid since ``since`` that were never credited; writes nothing.
 
-        With ``skip_settled``, orders whose webhook arrived and was settled are left out, whatever the rules
-        were then.
+        With ``by_itself_from`` no person decides: orders created earlier are left out, and those whose
+        webhook arrived and was settled, whatever the rules were then.
         """
         scan = OrderScan(
-            rules=rules, begin=since - PAID_WITHIN, end=until, now=now, assume_current=assume_current
+            rules=rules,
+            begin=since - PAID_WITHIN,
+            end=until,
+            now=now,
+            assume_current=assume_current,
+            by_itself_from=by_itself_from,
         )
         listing = orders(created_after=scan.begin, created_before=scan.end)
         for rows in self.pacer.rows(self.polar, listing, scope="orders:read", on_progress=on_progress):
-            scan.add(rows, self.ledger.find_for_plans)
-        settled = scan.exclude(
-            [order_id for order_id in scan.missing if self._is_settled(order_id, skip_settled=skip_settled)]
-        )
+            scan.add(rows, self.ledger.find_for_plans, self._pasts)
         waiting = scan.exclude(self._waiting_orders()) if scan.missing else 0
         interrupted = tuple(self._interrupted(scan))
-        failing = len(scan.failing)
-        scan.failing = [one for one in scan.failing if not self._has_failed(one.order_id)]
         return Backlog(
             scan=scan,
             interrupted=interrupted,
             waiting=waiting,
             claimed_elsewhere=len(scan.unsettled) - len(interrupted),
-            already_settled=settled,
-            already_failed=failing - len(scan.failing),
         )
 
     def grant(self, backlog: Backlog, granter: Granter) -> Iterator[list[Outcome]]:
@@ -129,16 +124,20 @@ class Backfiller:
         except UnreadablePayloadError:
             return None
 
-    def _is_settled(self, order_id: str, *, skip_settled: bool) -> bool:
-        """Return whether to leave an order out: a dismissed one may have been credited in another way."""
-        return any(skip_settled or one.is_dismissed for one in self._deliveries_of(order_id))
+    def _pasts(self, order_ids: Sequence[str]) -> list[Past]:
+        """Return what became of the webhooks of these orders, from their deliveries or from memory."""
+        told = self.ledger.told(order_ids)
+        found = zip(order_ids, self.store.about_orders(order_ids), strict=True)
+        return [_past(deliveries, was_told=order_id in told) for order_id, deliveries in found]
 
-    def _has_failed(self, order_id: str) -> bool:
-        deliveries = self._deliveries_of(order_id)
-        return any(one.status is Status.FAILED or one.is_dismissed for one in deliveries)
 
-    def _deliveries_of(self, order_id: str) -> Iterator[Delivery]:
-        return (one for one in self.store.about_order(order_id) if one.type == ORDER_PAID)
+def _past(deliveries: Sequence[Delivery], *, was_told: bool) -> Past:
+    paid = [one for one in deliveries if one.type == ORDER_PAID]
+    return Past(
+        was_skipped=was_told or any(one.status is Status.SKIPPED for one in paid),
+        was_dismissed=any(one.is_dismissed for one in paid),
+        has_failed=any(one.status is Status.FAILED for one in paid),
+    )
 
 
 def _is_backfilled(delivery: Delivery) -> bool:

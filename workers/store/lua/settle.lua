@@ -7,11 +7,13 @@
 --           put off, and the row also has after_ms and strike.
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
+-- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
 -- Returns the ids of the deliveries that another worker has by now.
 local due, audit, pause, outage, probe, counts = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
+local told_prefix, told_ms = ARGV[10], tonumber(ARGV[11])
 
 local now = clock()
 
@@ -105,7 +107,7 @@ end
 -- Each command is one entry of the append-only file. So what one command can do for all deliveries is done at the end.
 local concluded, received_by_status = {}, {}
 
-local function conclude(key, outcome, received_at)
+local function conclude(key, outcome, received_at, type_)
   local id, status = outcome.id, outcome.status
   count('outcomes', status)
   if newly_granted[id] then
@@ -118,6 +120,10 @@ local function conclude(key, outcome, received_at)
   append(received_by_status[status], received_at, id)
   set_expiry(key, status)
   set_expiry(body_prefix .. id, status)
+  local is_skipped_order = status == 'skipped' and type_ == 'order.paid' and outcome.order_id ~= ''
+  if is_skipped_order and not claimer_of(outcome.subject) then
+    remember_told(told_prefix, told_ms, now, outcome.order_id)
+  end
   -- Most deliveries claim a fact, so the ledger names them. They need no list.
   local is_named = outcome.subject ~= '' and claimer_of(outcome.subject) == id
   if is_named and outcome.attempt == 1 then
@@ -133,13 +139,14 @@ end
 local lost = {}
 for _, outcome in ipairs(outcomes) do
   local key = delivery_prefix .. outcome.id
-  local status, attempts, received_at = unpack(redis.call('HMGET', key, 'status', 'attempts', 'received_at'))
+  local status, attempts, received_at, type_ =
+    unpack(redis.call('HMGET', key, 'status', 'attempts', 'received_at', 'type'))
   if status ~= 'waiting' or tonumber(attempts) ~= outcome.attempt then
     lost[#lost + 1] = outcome.id
   elseif outcome.status == 'waiting' then
     put_off(key, outcome)
   else
-    conclude(key, outcome, received_at)
+    conclude(key, outcome, received_at, type_)
   end
 end
 -- Some grants belong to deliveries that another worker has by now. Their wait is over too.

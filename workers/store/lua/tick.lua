@@ -1,11 +1,16 @@
 -- Queues a drain job if something is due, whatever was lost before: a job, a queue, or a worker with its leases. Also
--- writes which rules are in force, and removes expired deliveries from the lists by status.
-local due, rules, outage = unpack(KEYS, 1, 3)
-local first_list = 4
+-- writes which rules are in force and since when there are workers, and removes expired deliveries from the lists by
+-- status.
+local due, rules, outage, began = unpack(KEYS, 1, 4)
+local first_list = 5
 local rules_seconds, in_force, refused, retention_ms, delivery_prefix = unpack(ARGV, 1, 5)
 local first_drain_argument = 6
 
 local now = clock()
+local known = tonumber(redis.call('GET', began) or 'inf')
+if known > now then -- the first tick of all, or the clock was ahead
+  redis.call('SET', began, text(now))
+end
 redis.call('HSET', rules, 'in_force', in_force, 'refused', refused)
 redis.call('EXPIRE', rules, rules_seconds)
 for i = first_list, #KEYS do
