@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from config.durations import parse_duration
+from config.ids import read_id
 from config.wording import quoted
 
 
@@ -34,9 +34,14 @@ def parse_order_id(text: str) -> str:
     return _parse_uuid(text, "an order's id, such as 2a9bd3c2-84d9-...")
 
 
+def parse_product_id(text: str) -> str:
+    """Return a product's id, in its usual form."""
+    return _parse_uuid(text, "a product's id, such as 5e4a1f0e-6d1c-...")
+
+
 def _parse_uuid(text: str, expected: str) -> str:
     try:
-        return str(UUID(text.strip()))
+        return read_id(text.strip())
     except ValueError:
         raise typer.BadParameter(f"{quoted(text)} is not {expected}") from None
 

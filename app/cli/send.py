@@ -4,14 +4,14 @@ import json as json_module
 import time
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import typer
 from rich.text import Text
 
 from app.cli.context import read_settings
-from app.cli.options import Json
+from app.cli.options import Json, parse_customer_id, parse_order_id, parse_product_id
 from app.cli.output import console, literal, print_json, status_text
 from app.cli.shapes import SentJson
 from app.cli.to_json import delivery_json
@@ -43,13 +43,25 @@ def send(
         str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
     ] = None,
     product: Annotated[
-        UUID | None, typer.Option("--product", help="Put this product into the sample.")
+        str | None,
+        typer.Option(
+            "--product", metavar="ID", help="Put this product into the sample.", parser=parse_product_id
+        ),
     ] = None,
     customer: Annotated[
-        UUID | None, typer.Option("--customer", help="Put this customer into the sample.")
+        str | None,
+        typer.Option(
+            "--customer", metavar="ID", help="Put this customer into the sample.", parser=parse_customer_id
+        ),
     ] = None,
     order: Annotated[
-        UUID | None, typer.Option("--order", help="Put this order into the sample, e.g. one to refund.")
+        str | None,
+        typer.Option(
+            "--order",
+            metavar="ID",
+            help="Put this order into the sample, e.g. one to refund.",
+            parser=parse_order_id,
+        ),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it is settled, and show what became of it.")
@@ -106,7 +118,7 @@ def _outcome(settings: Settings, webhook_id: str) -> Delivery | None:
 
 
 def _body(
-    file: Path | None, name: str | None, product: UUID | None, customer: UUID | None, order: UUID | None
+    file: Path | None, name: str | None, product: str | None, customer: str | None, order: str | None
 ) -> bytes:
     if (file is None) == (name is None):
         raise typer.BadParameter("give either a file or --sample NAME")
@@ -120,7 +132,7 @@ def _body(
     if name not in SAMPLES:
         raise typer.BadParameter(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
     ids = {"product": product, "customer": customer, "order": order}
-    return make_sample(name, **{key: str(value) for key, value in ids.items() if value})
+    return make_sample(name, **{key: value for key, value in ids.items() if value})
 
 
 def _print(response: httpx.Response, one: Delivery | None, *, json: bool) -> None:

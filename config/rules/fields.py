@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from config.ids import read_id
 from config.rules.model import Trigger
 from config.rules.nodes import Node, NodeKind, Scalar, expected
 from config.rules.problems import NodeError
@@ -22,7 +23,6 @@ ON_REFUND = ("keep", "revoke")
 # The schema for editors uses these patterns too, so they must mean the same in JavaScript.
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 RULE_NAME = "[A-Za-z0-9._-]{1,64}"
-PRODUCT_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = rf"{_DATE}[Tt ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)?"
 _ZONE = "[Zz]|[+-][0-9]{2}:[0-9]{2}"
@@ -63,11 +63,12 @@ def property_name(node: Node) -> str:
 
 
 def product_id(node: Node) -> str:
-    """Return a product's id in lower case."""
-    # The text is used as written, whatever type YAML gives to it.
-    if not isinstance(node, Scalar) or not re.fullmatch(PRODUCT_ID, node.text):
-        raise expected("a product's id, such as 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11", node)
-    return node.text.lower()
+    """Return a product's id, in Polar's spelling."""
+    try:
+        # The text is used as written, whatever type YAML gives to it.
+        return read_id(node.text if isinstance(node, Scalar) else "")
+    except ValueError:
+        raise expected("a product's id, such as 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11", node) from None
 
 
 def moment(node: Node) -> datetime:

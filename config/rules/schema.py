@@ -9,6 +9,7 @@ from typing import Any
 
 from config.cel.amounts import CREDITS_LIMIT
 from config.cel.expressions import MAX_CHARACTERS
+from config.ids import UUID_PATTERN
 from config.rules import fields
 from config.rules.expression_fields import MIN_CREDITS
 from config.rules.model import DEFAULT_TRIGGERS, Trigger
@@ -64,7 +65,7 @@ def _rule() -> Schema:
         },
         "products": {
             "description": "The ids of the products at Polar. Omit `products` to mean every product.",
-            **_set({"type": "string", "pattern": f"^{fields.PRODUCT_ID}$"}),
+            **_set({"type": "string", "pattern": f"^{UUID_PATTERN}$"}),
         },
         "triggers": {
             "description": "The events that the rule credits.",

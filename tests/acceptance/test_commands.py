@@ -50,6 +50,31 @@ def test_a_usage_error_is_reported_with_exit_status_2(alone: Credits, args: list
     assert_usage_error(alone.run(*args), words)
 
 
+# 32 characters that Python's UUID() takes for an id of its own: for another customer.
+MISTYPED = "99130a7b_29f640039a8121b0361c7186"[:32]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["balance", "--customer"],
+        ["forget", "--yes", "--customer"],
+        ["grant", "--meter", "api_usage", "--units", "5", "--key", "beta", "--customer"],
+        ["grants", "--customer"],
+        ["grants", "--order"],
+        ["revoke"],
+        ["send", "--sample", "purchase", "--customer"],
+        ["send", "--sample", "purchase", "--order"],
+        ["send", "--sample", "purchase", "--product"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_id_is_never_taken_for_another(alone: Credits, args: list[str]) -> None:
+    done = alone.run(*args, MISTYPED)
+    assert done.returncode == 2
+    assert f"'{MISTYPED}' is not a" in " ".join(done.stderr.split())
+
+
 def test_an_unknown_process_is_reported_and_runs_nothing(alone: Credits) -> None:
     command = [sys.executable, "-P", "-m", "app.processes", "wroker"]
     # It would end as soon as its standard input does.

@@ -244,6 +244,11 @@ class TestOrder:
         assert one["outlook"] == "nothing: 10 api_usage already granted"
         assert desk.polar.balance(CUSTOMER, "api_usage") == 0
 
+    def test_is_found_by_another_spelling_of_its_id(self, desk: Desk) -> None:
+        desk.grant(PURCHASE.read_bytes())
+        one = desk.credits.json("explain", ORDER.upper())
+        assert one["order_id"] == ORDER
+
     def test_is_found_in_the_ledger_after_its_delivery_expired(self, desk: Desk) -> None:
         (granted,) = desk.grant(PURCHASE.read_bytes())
         desk.redis.delete(keys.delivery(granted))

@@ -3,35 +3,21 @@
 The shapes follow Polar's OpenAPI (2026-10) and webhooks that a Polar server sent (``tests/payloads``).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import MAXYEAR, datetime
 from typing import Annotated, Any, Generic, TypeVar
-from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from config.cel.expressions import bound_integers
+from config.ids import read_id
 from workers.core.envelope import validation_error_text
 from workers.errors import UnreadablePayloadError
 
-# UUID() alone accepts any 32 characters that int() accepts, even spaces, and turns them into another id.
-_ID = re.compile(r"(urn:uuid:)?\{?[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}\}?")
-_POLARS_SPELLING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def _one_spelling(text: str) -> str:
-    if _POLARS_SPELLING.fullmatch(text):
-        return text
-    if _ID.fullmatch(text) is None:
-        raise ValueError("not an id (a UUID)")
-    return str(UUID(text))
-
-
 # Ids become part of the ledger's keys, so each id is reduced to one spelling.
-Id = Annotated[str, AfterValidator(_one_spelling)]
+Id = Annotated[str, AfterValidator(read_id)]
 
 
 _YEARS = range(1970, MAXYEAR)  # outside these years, conversion to another time zone fails

@@ -16,6 +16,8 @@ class TestListsInARule:
             ("products: abc", "expected a list of products, found the text 'abc'"),
             ("products: [abc]", "expected a product's id, such as"),
             ("products: [12345678]", "expected a product's id, such as"),
+            ("products: [99130a7b_29f640039a8121b0361c718]", "expected a product's id, such as"),
+            (f"products: [{PRODUCT}, '{{{PRODUCT}}}']", f"duplicate product '{PRODUCT}'"),
             (f"products: [{PRODUCT}, {PRODUCT.upper()}]", f"duplicate product '{PRODUCT}'"),
             ("triggers: []", "omit `triggers` to mean purchase, subscription_create, subscription"),
             ("triggers: purchase", "expected a list of triggers, found the text 'purchase'"),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from config.ids import read_id
 from config.rules import NO_RULES, Rules
 from workers.core.claims import Standing
 from workers.core.delivery import Delivery, Status
@@ -45,9 +46,12 @@ class Explainer:
 
         If an order has several deliveries, it explains the one that reports the payment.
         """
-        found = self.deliveries.get([id_]) or [*self.deliveries.about_order(id_), *self._find_waiting(id_)]
+        found = self.deliveries.get([id_])
         if not found:
-            return self._explain_from_ledger(id_)
+            order_id = _order_id(id_)
+            found = [*self.deliveries.about_order(order_id), *self._find_waiting(order_id)]
+            if not found:
+                return self._explain_from_ledger(order_id)
         one = max(found, key=lambda each: (not each.erased_at, each.type == ORDER_PAID, each.received_at))
         oldest_first = sorted(found, key=lambda each: each.received_at)
         return Explained(explanation=self._explain(one), deliveries=oldest_first)
@@ -75,6 +79,13 @@ class Explainer:
         """Return the waiting deliveries about an order: they are not indexed by order until they settle."""
         newest = islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ)
         return [one for one in newest if _is_about(order_id, one.type, self.deliveries.body(one.id))]
+
+
+def _order_id(text: str) -> str:
+    try:
+        return read_id(text)
+    except ValueError:
+        return text  # a delivery's id may be any text
 
 
 def _is_about(order_id: str, type_: str, body: bytes) -> bool:

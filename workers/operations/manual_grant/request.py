@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import UUID
 
 from config.cel.amounts import CREDITS_LIMIT, MAX_DIGITS
+from config.ids import read_id
 from config.rules import Meter
 from config.rules.expression_fields import MIN_CREDITS
 from config.rules.fields import CONTROLS
@@ -126,7 +126,7 @@ def _newcomer(given: Mapping[str, str]) -> NewCustomer | None:
 
 def _id(text: str) -> str:
     try:
-        return str(UUID(text))
+        return read_id(text)
     except ValueError:
         raise GrantRequestError(
             f"{quoted(text)} is not a customer id at Polar, such as 99130a7b-29f6-..."
