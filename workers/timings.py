@@ -37,6 +37,9 @@ class Timings:
     first_pause_seconds: float = 1.0
     longest_pause_seconds: float = 60.0
 
+    # Polar's list of events is filled in the background. It lags by seconds, once by a minute.
+    events_lag_seconds: float = 90.0
+
     # An event that fails alone is retried after 10, 30, 90, 270 and 810 seconds. After these twenty
     # minutes a person should look at it.
     first_retry_seconds: float = 10.0

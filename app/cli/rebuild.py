@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated
 
 import typer
 
 from app.cli.batches import show_progress
 from app.cli.context import open_stores, read_settings
-from app.cli.options import DryRun, Json, Yes
+from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import (
     Cell,
     console,
@@ -22,6 +23,7 @@ from app.cli.output import (
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RebuildJson, RecordedGrantJson
 from app.cli.to_json import iso, json_number
+from app.errors import CommandError
 from config.rules import load_rules
 from config.wording import format_count
 from workers.core.grants import Grant, order_of
@@ -29,6 +31,7 @@ from workers.core.usage_events import RecordedGrant
 from workers.core.wording import plain
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
+from workers.operations.rebuild.lost_ledger import is_ledger_lost
 from workers.operations.rebuild.run import Rebuilder, RebuildResult
 from workers.runtime import polar_for
 from workers.store.restorations import RestorationStore
@@ -36,6 +39,15 @@ from workers.store.restorations import RestorationStore
 
 def rebuild(
     *,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="Only events since WHEN: 36h, or a time. For a backup that lacks only those.",
+            parser=parse_time,
+        ),
+    ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
@@ -48,6 +60,10 @@ def rebuild(
     Polar has a different amount for one, both are listed and the ledger takes Polar's. Afterwards start the
     workers, then run credits backfill for orders that were never granted.
 
+    It finishes when it has as many events as Polar counts, or says how many are missing. --since reads only
+    the newest events. It is right after a backup from before WHEN was restored, and wrong after Redis came
+    back empty.
+
     Example: credits rebuild --dry-run
     """
     settings = read_settings("rebuild", quiet=True)
@@ -57,8 +73,10 @@ def rebuild(
         rebuilder = Rebuilder(
             store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer
         )
+        if since and is_ledger_lost(held.ledger, polar, pacer, now=since):
+            raise CommandError("the ledger lacks older credits too: run credits rebuild without --since")
         with show_progress("reading events", json=json) as update:
-            found = rebuilder.compare(rules, now=datetime.now(UTC), on_progress=update)
+            found = rebuilder.compare(rules, since=since, now=datetime.now(UTC), on_progress=update)
         if not json:
             _print_comparison(found)
         action = " and ".join(_describe_changes(found))
@@ -72,7 +90,8 @@ def rebuild(
             with show_progress("restoring", json=json or not action) as update:
                 done = rebuilder.restore(found, on_progress=update)
     _print_result(found, done, json=json)
-    if done.changed or (not dry_run and (found.kept or found.not_listed)):
+    is_incomplete = found.not_listed or found.is_growing
+    if done.changed or is_incomplete or (not dry_run and found.kept):
         raise typer.Exit(1)
 
 
@@ -146,7 +165,13 @@ def _print_result(found: LedgerComparison, done: RebuildResult, *, json: bool) -
 
 def _advice(found: LedgerComparison, done: RebuildResult) -> Iterator[str]:
     if found.not_listed:
-        yield f"Polar counts {found.total} events but listed {found.listed}: run the command again"
+        moments = ", ".join(f"{count} of {iso(moment)}" for moment, count in sorted(found.gaps.items()))
+        yield (
+            f"Polar counts {format_count(found.total, 'event')} but does not list {found.not_listed} of them"
+            f"{f' ({moments})' if moments else ''}: run the command again before you start the workers"
+        )
+    if found.is_growing:
+        yield "Polar still receives events from this service: stop the workers and run the command again"
     if done.changed:
         facts = format_count(len(done.changed), "fact")
         yield f"{facts} changed while the events were read and may be incomplete: run the command again"
@@ -199,6 +224,7 @@ def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
         ],
         "not_ours": [{"event": one.event_id, "key": one.key, "reason": one.why} for one in found.invalid],
         "not_listed": found.not_listed,
+        "gaps": [{"at": iso(at), "events": count} for at, count in sorted(found.gaps.items())],
         "restored": done.grants,
         "corrected": done.corrected,
         "changed": done.changed,

@@ -11,14 +11,14 @@ import typer
 from app.cli.batches import has_unfinished, outcome_json, print_outcomes, run_with_progress, show_progress
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
-from app.cli.output import Cell, console, format_age, print_first, print_json, print_once
+from app.cli.output import Cell, console, format_age, literal, print_first, print_json, print_once
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
 from app.cli.to_json import iso
 from config.rules import load_rules
 from config.wording import format_count
 from workers.core.delivery import Outcome
-from workers.operations.recover import LostWebhook
+from workers.operations.recover import LostWebhook, WebhookScan
 from workers.runtime import granter_for, polar_for, recoverer_for
 
 
@@ -58,11 +58,15 @@ def recover(
             count = 0
         batches = recoverer.recover(lost, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_with_progress(batches, count, json=json)
+    if found.not_listed:
+        attempts = format_count(found.not_listed, "attempt")
+        text = f"Polar counts {attempts} more than it lists: run the command again"
+        console(stderr=True).print(literal(text))
     if json:
-        print_json(_json(lost, would, found.unusable, outcomes, trouble))
+        print_json(_json(lost, would, found, outcomes, trouble))
     else:
         print_outcomes(outcomes, trouble)
-    if trouble or has_unfinished(outcomes):
+    if trouble or found.not_listed or has_unfinished(outcomes):
         raise typer.Exit(1)
 
 
@@ -83,7 +87,7 @@ def _print_lost(
 def _json(
     lost: Sequence[LostWebhook],
     would: Mapping[str, str],
-    unusable: Mapping[str, str],
+    found: WebhookScan,
     outcomes: Sequence[Outcome],
     trouble: str,
 ) -> RecoverJson:
@@ -92,7 +96,8 @@ def _json(
             {"id": one.id, "type": one.type, "made_at": iso(one.created_at), "would": would[one.id]}
             for one in lost
         ],
-        "unusable": [{"id": id_, "reason": reason} for id_, reason in unusable.items()],
+        "unusable": [{"id": id_, "reason": reason} for id_, reason in found.unusable.items()],
+        "not_listed": found.not_listed,
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,
     }

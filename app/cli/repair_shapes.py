@@ -77,6 +77,7 @@ class RecoverJson(TypedDict):
 
     lost: list[LostJson]
     unusable: list[UnusableJson]
+    not_listed: Annotated[int, "attempts that Polar counts but does not list: run it again"]
     outcomes: list[OutcomeJson]
     trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
 
@@ -118,6 +119,13 @@ class NotOursJson(TypedDict):
     reason: str
 
 
+class GapJson(TypedDict):
+    """A moment at which Polar received more events than it lists."""
+
+    at: str
+    events: Annotated[int, "how many are missing"]
+
+
 class RebuildJson(TypedDict):
     """What Polar has of the ledger, and what was restored."""
 
@@ -128,7 +136,8 @@ class RebuildJson(TypedDict):
     differing: list[DifferenceJson]
     over_reversed: list[OverReversedJson]
     not_ours: list[NotOursJson]
-    not_listed: Annotated[int, "events that Polar counts but did not list: run it again"]
+    not_listed: Annotated[int, "events that Polar counts but does not list: run it again"]
+    gaps: Annotated[list[GapJson], "where they are missing, as far as that is known"]
     restored: Annotated[int, "grants"]
     corrected: Annotated[int, "grants that took Polar's amount"]
     changed: Annotated[list[str], "facts that changed in the meantime: run it again"]

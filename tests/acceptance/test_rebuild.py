@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -216,3 +218,28 @@ def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     assert_one_line_error(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*DOING), "POLAR_ACCESS_TOKEN")
     desk.rules("version: 1\nrules: [}\n")
     assert_one_line_error(desk.credits.run(*DOING), "rules.yaml:2")
+
+
+def test_since_restores_what_a_backup_lacks_and_refuses_an_empty_ledger(desk: Desk) -> None:
+    desk.grant(purchase(1))
+    backup = desk.memory()
+    desk.polar.stored[0] = replace(desk.polar.stored[0], timestamp=datetime.now(UTC) - timedelta(days=3))
+    desk.grant(purchase(2))
+    desk.redis.flushall()
+    since = (*DOING, "--since", "1h")
+    assert_one_line_error(desk.credits.run(*since), "run credits rebuild without --since")
+    for name, dump in backup.items():
+        desk.redis.restore(name, 0, dump)
+    found = desk.credits.json(*since)
+    assert (found["read"], found["restored"], found["not_listed"], found["gaps"]) == (1, 1, 0, [])
+    assert desk.credits.json(*DOING)["matching"] == 2
+
+
+def test_events_that_polar_counts_and_does_not_list_fail_the_command(desk: Desk) -> None:
+    desk.grant(*(purchase(number) for number in range(1, 4)))
+    moment = desk.polar.stored[0].timestamp.replace(microsecond=0)
+    desk.polar.stored[:] = [
+        replace(one, id=desk.polar.stored[0].id, timestamp=moment) for one in desk.polar.stored
+    ]
+    done = desk.credits.run("rebuild", "--dry-run")
+    assert (done.returncode, "does not list 2 of them" in done.stderr) == (1, True)

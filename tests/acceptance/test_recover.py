@@ -60,6 +60,13 @@ def test_an_unreadable_event_fails_and_a_row_without_an_event_is_named(desk: Des
     assert [one["id"] for one in report["unusable"]] == [some_id(2)]
 
 
+def test_attempts_that_polar_counts_and_does_not_list_fail_the_command(desk: Desk) -> None:
+    first = desk.polar.add_delivery(some_id(1), sell(desk.polar, 1))
+    desk.polar.deliveries.append(first)  # the list has one of them twice, and another not at all
+    done = desk.credits.run(*SINCE, "--dry-run")
+    assert (done.returncode, "Polar counts 1 attempt more than it lists" in done.stderr) == (1, True)
+
+
 def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     desk.polar.scopes -= {"webhooks:read"}
     assert_one_line_error(desk.credits.run(*SINCE, "--yes"), "403", "the scope webhooks:read")

@@ -269,7 +269,7 @@ def test_what_takes_back_what_was_never_granted_is_passed_over(operations: Opera
     found = compare(operations)
     assert (found.missing, [one.why for one in found.invalid]) == (
         {},
-        ["it takes back credits that were never granted"],
+        ["neither Polar nor the ledger has the grant that it takes back"],
     )
 
 

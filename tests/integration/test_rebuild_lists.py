@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from tests.support.polar_orders import Operations
 from tests.support.polar_standin import event, ingest, without_ties
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR
 from workers.core.manual import ManualRevoke
+from workers.operations.pacing import ignore_progress
 from workers.operations.rebuild.run import Rebuilder
 
 PAID = order_webhook()
@@ -108,7 +109,7 @@ def test_a_rule_that_was_renamed_gave_what_was_taken_all_the_same(
     assert operations.balance() == (0 if is_manual_grant else 7)
 
 
-def test_an_event_that_changes_places_while_pages_are_read_is_known_to_be_hidden(
+def test_an_event_that_changes_places_while_pages_are_read_is_found_all_the_same(
     operations: Operations, redis: Redis
 ) -> None:
     bodies = [order_webhook(id=some_id(number)) for number in range(1, 151)]
@@ -117,8 +118,8 @@ def test_an_event_that_changes_places_while_pages_are_read_is_known_to_be_hidden
     without_ties(operations.polar)
     stored: list[Any] = operations.polar.stored
 
-    def swap(listed: int, _whole: int) -> None:
-        if listed == 100:
+    def swap(read: int, _total: int) -> None:
+        if read == 100:
             one, other = stored[99].timestamp, stored[100].timestamp
             stored[99], stored[100] = (
                 replace(stored[99], timestamp=other),
@@ -128,7 +129,24 @@ def test_an_event_that_changes_places_while_pages_are_read_is_known_to_be_hidden
     rebuilder: Rebuilder = rebuilder_of(operations)
     now = stored[-1].timestamp + timedelta(milliseconds=1)
     found = rebuilder.compare(operations.rules, now=now, on_progress=swap)
-    assert (found.listed, found.total, found.not_listed) == (149, 150, 1)
+    assert (len(found.grants), found.total, found.not_listed) == (150, 150, 0)
+
+
+def test_an_event_that_the_list_shows_a_minute_late_is_waited_for(
+    operations: Operations, redis: Redis
+) -> None:
+    come(operations, PAID, order_webhook(id=some_id(1)))
+    redis.flushall()
+    late = [operations.polar.stored.pop()]
+
+    def wait(_seconds: float) -> None:
+        operations.polar.stored.extend(late)
+        late.clear()
+
+    rebuilder = rebuilder_of(operations)
+    patient = replace(rebuilder, pacer=replace(rebuilder.pacer, sleep=wait))
+    found = patient.compare(operations.rules, now=datetime.now(UTC), on_progress=ignore_progress)
+    assert (len(found.grants), found.not_listed, found.is_growing) == (2, 0, False)
 
 
 def test_what_polar_has_taken_back_beyond_what_it_gave_is_told(operations: Operations, redis: Redis) -> None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from app.cli import main
+from tests.support.hasty_cli import hurry
 
 DIED = 9  # the command never exits with this status otherwise
 
@@ -76,4 +77,5 @@ if __name__ == "__main__":
     _, fate_, when_, method_, *rest = sys.argv
     apply_fate(Fate(fate_), Boundary(when=when_, method=method_))
     sys.argv = ["credits", *rest]
+    hurry()
     main()

@@ -24,6 +24,8 @@ from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
+from tests.support.hasty_cli import hurry
+
 _LENGTH = struct.Struct("!I")
 _STATUS = struct.Struct("!i")
 
@@ -172,6 +174,7 @@ if __name__ == "__main__":
     for module in ("app.cli", "app.main", "workers.runtime", "app.processes.worker"):
         import_module(module)
 
+    hurry()
     gc.freeze()
     _become(_serve(sys.argv[1]))
     exit_.run(partial(runpy.run_module, "app", run_name="__main__", alter_sys=True))

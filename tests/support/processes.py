@@ -263,7 +263,8 @@ def credits_in(folder: Path, polar_url: str, *, rules: str = TEN, **settings: st
 
 
 def _command(args: Sequence[str]) -> list[str]:
-    return [sys.executable, "-P", "-m", "app", *args]
+    module = "tests.support.hasty_cli" if args[0] == "rebuild" else "app"
+    return [sys.executable, "-P", "-m", module, *args]
 
 
 def _assert_no_secrets(text: str) -> None:

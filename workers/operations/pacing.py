@@ -12,6 +12,7 @@ from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
+from workers.polar.complete import CompleteReading
 from workers.polar.lists import Listing, Page, Row, read_pages
 from workers.polar.responses import needs
 from workers.store.deliveries import DeliveryStore
@@ -22,6 +23,8 @@ _LONGEST_WAIT = timedelta(minutes=2)
 
 # A gateway that fails briefly has recovered by the last of these.
 _RETRY_SECONDS = (1.0, 5.0, 15.0)
+
+_LAG = "a credit may appear in its list of events a minute after it was granted"
 
 # Shorter waits are not reported: our share of the rate limit usually has room again by then.
 _SHORT_WAIT_SECONDS = 4.0
@@ -75,16 +78,25 @@ class Pacer:
         """Yield the pages of one of Polar's lists, each requested when there is room."""
         return read_pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
+    def read_completely(self, polar: Polar, listing: Listing, *, lag_seconds: float = 0) -> CompleteReading:
+        """Return the complete reading of a list: iterate over it, then see whether rows are missing.
+
+        With ``lag_seconds`` it also waits for rows that appear in the list this long after they were added.
+        """
+        return CompleteReading(
+            listing,
+            lambda page_of, number: self.ask(partial(polar.page, page_of, number)),
+            wait_for_late_rows=partial(self._sleep, lag_seconds, _LAG) if lag_seconds else None,
+        )
+
     def rows(
-        self, polar: Polar, listing: Listing, *, scope: str, on_progress: OnProgress = ignore_progress
+        self, reading: CompleteReading, *, scope: str, on_progress: OnProgress = ignore_progress
     ) -> Iterator[Sequence[Row]]:
-        """Yield the rows of a list page by page; a PolarDeniedError names ``scope`` if it is missing."""
-        read = 0
+        """Yield the rows of a complete reading; a PolarDeniedError names ``scope`` if it is missing."""
         with needs(scope):
-            for page in self.read(polar, listing):
-                yield page.items
-                read += len(page.items)
-                on_progress(read, page.total)
+            for rows in reading:
+                yield rows
+                on_progress(reading.found, reading.total)
 
     def wait(self, *, take: bool, waited: float = 0.0) -> float:
         """Wait until there is room for a request; return the seconds waited, including ``waited``.

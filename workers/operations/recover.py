@@ -58,6 +58,8 @@ class WebhookScan:
     lost: dict[str, LostWebhook] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     """Webhooks that cannot be recovered, each with the reason."""
+    not_listed: int = 0
+    """How many attempts Polar counts that it does not list."""
 
     def add(self, rows: Sequence[Row], known: Callable[[Sequence[str]], Collection[str]]) -> None:
         """Add a page of attempts; ``known`` returns those of the given ids that the store already has."""
@@ -114,8 +116,10 @@ class Recoverer:
         """Return the webhooks that Polar failed to deliver and that are not in the store; writes nothing."""
         found = WebhookScan()
         listing = failed_webhooks(since=since, before=until, types=STORED_TYPES)
-        for rows in self.pacer.rows(self.polar, listing, scope="webhooks:read", on_progress=on_progress):
+        reading = self.pacer.read_completely(self.polar, listing)
+        for rows in self.pacer.rows(reading, scope="webhooks:read", on_progress=on_progress):
             found.add(rows, self._known)
+        found.not_listed = reading.missing
         return found
 
     def dry_run_texts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:

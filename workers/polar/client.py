@@ -18,7 +18,6 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and changes
 
-_PER_PAGE = 100  # Polar's maximum
 _MAX_PAGES = 10  # of a list that is read into memory; callers report how many items were not read
 
 
@@ -82,7 +81,7 @@ class Polar:
 
     def page(self, listing: Listing, number: int = 1) -> Page:
         """Return one page of a list; ``workers.polar.lists.read_pages`` reads all of them."""
-        params = {**listing.query, "page": number, "limit": _PER_PAGE}
+        params = {**listing.query, "page": number, "limit": listing.per_page}
         answer = self._request("GET", listing.path, params=params)
         match answer:
             case {"items": [*rows], "pagination": {"total_count": int(total), "max_page": int(last)}}:

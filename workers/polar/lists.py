@@ -3,11 +3,11 @@
 Polar counts the rows of a page from the start of the list at every request, and the list changes while we
 read it. A new row before our place moves the rest back by one: one row is read twice, which is harmless. A
 row that leaves the list would move the rest forward, and one row would be missed. So each list is filtered
-by what never changes.
+by what never changes. ``workers.polar.complete`` deals with rows of one time, which pages may miss.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 # Includes refunded orders, although nobody credits those: an order that is refunded between two requests
 # must not leave the list.
 _EVER_PAID = ("paid", "partially_refunded", "refunded")
+
+MOST_PER_PAGE = 100  # Polar's maximum
+_TIMESTAMPS = ("start_timestamp", "end_timestamp")
 
 Row = dict[str, Any]
 
@@ -25,6 +28,26 @@ class Listing:
 
     path: str
     query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    per_page: int = MOST_PER_PAGE
+    sorted_by: str = ""
+    """The field of its rows by which Polar sorts it."""
+    bounds: tuple[str, str] = ("", "")
+    """The names of the parameters that take the time after which and before which its rows are."""
+
+    def cut(self, per_page: int, *, newest_first: bool) -> "Listing":
+        """Return this list in pages of another size, and in the order given if Polar can sort it."""
+        sorting = {"sorting": f"{'-' * newest_first}{self.sorted_by}"} if "sorting" in self.query else {}
+        return replace(self, per_page=per_page, query={**self.query, **sorting})
+
+    def between(self, after: datetime, before: datetime) -> "Listing":
+        """Return the part of this list between two moments."""
+        first, last = self.bounds
+        latest, earliest = self._bound(first, after, max), self._bound(last, before, min)
+        return replace(self, query={**self.query, first: latest, last: earliest})
+
+    def _bound(self, name: str, moment: datetime, closer: Callable[[datetime, datetime], datetime]) -> str:
+        given = self.query.get(name)
+        return _iso_utc(closer(moment, datetime.fromisoformat(str(given))) if given else moment)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,17 +87,23 @@ def orders(*, created_after: datetime, created_before: datetime) -> Listing:
             "created_before": _iso_utc(created_before),
             "sorting": "created_at",
         },
+        sorted_by="created_at",
+        bounds=("created_after", "created_before"),
     )
 
 
-def events(*, metadata: Mapping[str, str], before: datetime) -> Listing:
+def events(*, metadata: Mapping[str, str], before: datetime, since: datetime | None = None) -> Listing:
     """Return the list of ingested events with this metadata, oldest first; they come without ``external_id``.
+
+    An event appears in it seconds after it was ingested, rarely a minute after.
 
     Source: ``GET /v1/events/``.
     """
     query = {f"metadata[{name}]": value for name, value in metadata.items()}
     query |= {"source": "user", "end_timestamp": _iso_utc(before), "sorting": "timestamp"}
-    return Listing(path="/v1/events/", query=query)
+    if since:
+        query["start_timestamp"] = _iso_utc(since)
+    return Listing(path="/v1/events/", query=query, sorted_by="timestamp", bounds=_TIMESTAMPS)
 
 
 def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) -> Listing:
@@ -93,6 +122,8 @@ def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) 
             "start_timestamp": _iso_utc(since),
             "end_timestamp": _iso_utc(before),
         },
+        sorted_by="created_at",
+        bounds=_TIMESTAMPS,
     )
 
 

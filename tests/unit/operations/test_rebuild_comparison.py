@@ -1,4 +1,4 @@
-"""Pages of events, one by one: each event counts once, of a key the first, and none is lost unsaid."""
+"""Events as Polar lists them: of a key the first counts, and none is lost unsaid."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +11,6 @@ from workers.core.claims import Claim, Standing
 from workers.core.grants import Grant, order_subject
 from workers.core.usage_events import usage_event
 from workers.operations.rebuild.comparison import LedgerComparison
-from workers.polar.lists import Page
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -30,38 +29,23 @@ def nothing_stands(subjects: Sequence[str]) -> list[Standing]:
     return [Standing(subject=one) for one in subjects]
 
 
-def read(*listed: list[dict[str, Any]], total: int) -> LedgerComparison:
-    """Take in these pages of a list that Polar says has ``total`` events."""
+def read(*listed: list[dict[str, Any]]) -> LedgerComparison:
+    """Take in these rows."""
     found = LedgerComparison(rules=HUNDRED)
-    for items in listed:
-        found.add(Page(items=items, total=total, last=len(listed)), nothing_stands)
+    for some in listed:
+        found.add(some, nothing_stands)
     return found
-
-
-def test_what_stood_at_the_end_of_a_page_and_begins_the_next_counts_once() -> None:
-    found = read(rows(1, 2), rows(2, 3), total=3)
-    assert (found.read, found.not_listed, found.invalid, len(found.grants)) == (3, 0, [], 3)
-
-
-def test_an_event_that_changed_places_with_one_at_a_pages_edge_is_known_to_be_hidden() -> None:
-    """Those of one time come in any order, anew at each page."""
-    found = read(rows(1, 2), rows(2, 4), total=4)
-    assert (found.listed, found.not_listed) == (3, 1)
-
-
-def test_an_empty_page_before_the_last_hides_what_should_follow() -> None:
-    assert read(rows(1, 2), [], total=5).not_listed == 3
 
 
 def test_of_a_list_that_has_everybodys_events_those_of_others_are_not_ours() -> None:
     foreign = row(9, grant_of(9), metadata={"units": 3})
-    found = read([*rows(1), foreign, {"id": some_id(10)}], total=3)
-    assert (found.read, found.not_listed, found.invalid) == (1, 0, [])
+    found = read([*rows(1), foreign, {"id": some_id(10)}])
+    assert (found.read, found.invalid) == (1, [])
 
 
 def test_the_first_event_of_a_key_counts_and_any_other_is_told() -> None:
     again = row(2, grant_of(1, 7))
-    found = read(rows(1), [again], total=2)
+    found = read(rows(1), [again])
     assert [one.units for one in found.grants] == [Decimal(10)]
     assert [one.why for one in found.invalid] == ["another event has the same key"]
 
@@ -79,7 +63,7 @@ def test_what_was_copied_is_never_written_over_the_ledger() -> None:
     stands = [Standing(subject=order_subject(some_id(1)), claims=(claim,))]
     for listed in ([row(2, grant_of(1, 7)), *rows(1)], [*rows(1), row(2, grant_of(1, 7))]):
         found = LedgerComparison(rules=HUNDRED)
-        found.add(Page(items=listed, total=2, last=1), lambda _subjects: stands)
+        found.add(listed, lambda _subjects: stands)
         found.exclude_doubtful(nothing_stands)
         assert found.corrections == {}
         assert {one.kept_because for one in found.differing} <= {"another event has the same key"}

@@ -76,7 +76,8 @@ class Backfiller:
             by_itself_from=by_itself_from,
         )
         listing = orders(created_after=scan.begin, created_before=scan.end)
-        for rows in self.pacer.rows(self.polar, listing, scope="orders:read", on_progress=on_progress):
+        reading = self.pacer.read_completely(self.polar, listing)
+        for rows in self.pacer.rows(reading, scope="orders:read", on_progress=on_progress):
             scan.add(rows, self.ledger.find_for_plans, self._pasts)
         waiting = scan.exclude(self._waiting_orders()) if scan.missing else 0
         interrupted = tuple(self._interrupted(scan))

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 
 from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing
 from workers.core.grants import Grant, customer_subject, grant_key, order_subject
 from workers.core.takebacks import is_refund_incomplete, refund_take_back
-from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, is_marked_ours, read_usage_event
-from workers.polar.lists import Page
+from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, Row, is_marked_ours, read_usage_event
 
 _DUPLICATE_KEY = "another event has the same key"
 
@@ -35,11 +35,15 @@ class LedgerComparison:
 
     rules: Rules
     total: int = 0
-    """How many events Polar says there are."""
-    listed: int = 0
-    """How many events its pages contained."""
+    """How many events Polar counts."""
+    not_listed: int = 0
+    """How many of those it does not list, however they are asked for."""
+    gaps: Mapping[datetime, int] = field(default_factory=dict)
+    """How many events it does not list, by the moment at which it received them, as far as that is known."""
+    is_growing: bool = False
+    """Whether Polar still received events when the reading ended."""
     read: int = 0
-    """How many of those are marked as ours."""
+    """How many events are marked as ours."""
     matching: int = 0
     """Grants that are settled in the ledger as they are at Polar."""
     claimed_elsewhere: int = 0
@@ -53,18 +57,14 @@ class LedgerComparison:
     """Facts that an earlier rebuild restored and whose known refund has taken nothing back yet."""
     refund_incomplete: list[str] = field(default_factory=list)
     """Facts whose last refund took back less than its share of what the ledger has now."""
-    _last_page: frozenset[str] = frozenset()
     _units: dict[str, Decimal] = field(default_factory=dict)
     """The units of each key, by its first event."""
     _duplicate_keys: set[str] = field(default_factory=set)
     """Keys that several events have: all but one of those events came from somebody else."""
     _taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
-    def add(self, page: Page, find_standings: FindStandings) -> None:
-        """Add a page of events; events that the last page had too are skipped."""
-        rows = [row for row in page.items if str(row.get("id")) not in self._last_page]
-        self._last_page = frozenset(str(row.get("id")) for row in page.items)
-        self.total, self.listed = page.total, self.listed + len(rows)
+    def add(self, rows: Sequence[Row], find_standings: FindStandings) -> None:
+        """Add some of Polar's events, each of which comes once."""
         events = [read_usage_event(row) for row in rows if is_marked_ours(row)]
         self.read += len(events)
         self.invalid += [one for one in events if isinstance(one, InvalidUsageEvent)]
@@ -83,7 +83,7 @@ class LedgerComparison:
             recorded_grants = self.missing[fact]
             for recorded in _baseless(recorded_grants, standing.own.grants if standing.own else ()):
                 del recorded_grants[recorded.grant.key]
-                self._add_invalid(recorded, "it takes back credits that were never granted")
+                self._add_invalid(recorded, "neither Polar nor the ledger has the grant that it takes back")
             if not recorded_grants:
                 del self.missing[fact]
         self.differing = [
@@ -115,11 +115,6 @@ class LedgerComparison:
     def kept(self) -> list[Difference]:
         """Return the differences in which the ledger keeps its own version."""
         return [one for one in self.differing if one.kept_because]
-
-    @property
-    def not_listed(self) -> int:
-        """Return how many events the pages lacked: events with equal timestamps can swap pages."""
-        return max(0, self.total - self.listed)
 
     @property
     def over_reversed(self) -> dict[tuple[str, str], Decimal]:

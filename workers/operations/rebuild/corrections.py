@@ -24,7 +24,8 @@ def restoration(
     What is in the ledger by now is left out: another rebuild has written it since the comparison.
     """
     known = {grant.key for claim in standing.claims for grant in claim.grants}
-    new = [one for one in recorded_grants if one.grant.key not in known]
+    oldest_first = sorted(recorded_grants, key=lambda one: one.at)
+    new = [one for one in oldest_first if one.grant.key not in known]
     refunds = [one.grant for one in new if _is_refund(one.grant)]
     given = tuple(_revocable(one.grant, refunds, rules) for one in new if one.grant.units > 0)
     stands = standing.own.grants if standing.own else ()

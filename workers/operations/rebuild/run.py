@@ -13,10 +13,10 @@ from workers.operations.pacing import OnProgress, Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.corrections import correction, restoration
 from workers.polar.client import Polar
-from workers.polar.lists import Page, events
-from workers.polar.responses import needs
+from workers.polar.lists import events
 from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
+from workers.timings import DEFAULT_TIMINGS, Timings
 
 _AT_ONCE = 200  # facts in one script, during which Redis serves nobody else
 
@@ -48,13 +48,22 @@ class Rebuilder:
     ledger: Ledger
     polar: Polar
     pacer: Pacer
+    timings: Timings = DEFAULT_TIMINGS
 
-    def compare(self, rules: Rules, *, now: datetime, on_progress: OnProgress) -> LedgerComparison:
-        """Read all our usage events and compare them with the ledger; writes nothing."""
+    def compare(
+        self, rules: Rules, *, now: datetime, on_progress: OnProgress, since: datetime | None = None
+    ) -> LedgerComparison:
+        """Read all our usage events, or those ``since`` a moment, and compare them with the ledger.
+
+        It writes nothing.
+        """
         found = LedgerComparison(rules=rules)
-        for page in self._pages(now):
-            found.add(page, self._standings)
-            on_progress(found.listed, page.total)
+        listing = events(metadata={"granted_by": GRANTED_BY}, since=since, before=now + _CLOCK_MARGIN)
+        reading = self.pacer.read_completely(self.polar, listing, lag_seconds=self.timings.events_lag_seconds)
+        for rows in self.pacer.rows(reading, scope="events:read", on_progress=on_progress):
+            found.add(rows, self._standings)
+        found.total, found.not_listed, found.gaps = reading.total, reading.missing, reading.gaps
+        found.is_growing = reading.is_growing
         found.exclude_doubtful(self._standings)
         return found
 
@@ -105,11 +114,6 @@ class Rebuilder:
         done.refund_pending += [
             fact for fact in self._refunds_pending(standings) if fact not in done.refund_pending
         ]
-
-    def _pages(self, now: datetime) -> Iterator[Page]:
-        listing = events(metadata={"granted_by": GRANTED_BY}, before=now + _CLOCK_MARGIN)
-        with needs("events:read"):
-            yield from self.pacer.read(self.polar, listing)
 
     def _standings(self, subjects: Sequence[str]) -> list[Standing]:
         return [standing for some in _batches(subjects) for standing in self.ledger.find_many(some)]
