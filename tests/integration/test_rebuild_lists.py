@@ -132,6 +132,17 @@ def test_an_event_that_changes_places_while_pages_are_read_is_found_all_the_same
     assert (len(found.grants), found.total, found.not_listed) == (150, 150, 0)
 
 
+def test_batches_of_one_millisecond_each_are_restored_whole(operations: Operations, redis: Redis) -> None:
+    bodies = [order_webhook(id=some_id(number)) for number in range(1, 701)]
+    run(operations, [(f"msg-{number}", "order.paid", body) for number, body in enumerate(bodies)])
+    (first, *_), stored = operations.polar.stored, operations.polar.stored
+    stored[:500] = [replace(one, timestamp=first.timestamp) for one in stored[:500]]
+    redis.flushall()
+    found = compare(operations)
+    assert (found.total, found.not_listed, len(found.grants)) == (700, 0, 700)
+    assert rebuild(operations).grants == 700
+
+
 def test_an_event_that_the_list_shows_a_minute_late_is_waited_for(
     operations: Operations, redis: Redis
 ) -> None:
