@@ -22,7 +22,7 @@ from workers.operations.check.local import (
     check_settings,
     unreadable_settings,
 )
-from workers.operations.check.survey import survey, unreachable_server
+from workers.operations.check.survey import survey
 from workers.runtime import polar_for
 
 
@@ -58,18 +58,23 @@ def _findings(*, offline: bool) -> Iterator[Finding]:
     yield from check_settings(settings)
     rules = yield from check_rules(settings)
     yield from check_redis(settings, describe_store(settings))
-    if not offline and settings.access_token is not None:
+    if not offline and _is_token_usable(settings):
         yield from _polar(settings, rules)
+
+
+def _is_token_usable(settings: Settings) -> bool:
+    try:
+        return bool(settings.require_token())
+    except ConfigError:  # the problem is listed already
+        return False
 
 
 def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
     try:
         with closing(polar_for(settings)) as polar:
             yield from survey(polar, rules)
-    except ConfigError:
-        return  # the problem with the token is listed already
-    except ImportError as error:  # a proxy in the environment that needs a package
-        yield unreachable_server(settings.polar_url, error)
+    except ConfigError as error:
+        yield Finding(level="error", what="network", detail=str(error))
 
 
 def _json(one: Finding) -> FindingJson:

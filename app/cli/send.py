@@ -18,6 +18,7 @@ from app.cli.to_json import delivery_json
 from app.errors import CommandError
 from app.receiver.server import webhook_url
 from app.receiver.signature import WEBHOOK_ID, sign
+from config.network import find_proxy, ssl_context
 from config.samples import SAMPLES, make_sample
 from config.settings import Settings
 from workers.core.delivery import Delivery, Status
@@ -98,6 +99,9 @@ def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx
             content=body,
             headers={**headers, "Content-Type": "application/json", "User-Agent": "polar.sh webhooks"},
             timeout=_TIMEOUT_SECONDS,
+            proxy=find_proxy(url),
+            verify=ssl_context(),
+            trust_env=False,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CommandError(

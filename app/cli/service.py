@@ -20,6 +20,7 @@ from config.rules import Rules, load_rules
 from config.settings import Settings, find_unknown_settings
 from workers.embedded.server import EmbeddedRedis
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
+from workers.runtime import polar_for
 from workers.store.connect import connect
 from workers.store.server_check import redis_findings
 
@@ -102,7 +103,7 @@ def work(
 
 def _require_granting(settings: Settings) -> Rules:
     """Return the rules; report a missing setting here, in one line, rather than in every worker."""
-    settings.require_token()
+    polar_for(settings).close()  # it cannot be made without a token, or with a proxy that cannot be used
     rules = load_rules(settings.rules_path)
     if settings.reconcile_every and rules.credit_from is None:
         raise ConfigError(NEEDS_CREDIT_FROM)

@@ -43,7 +43,9 @@ class Harness:
     def post(self, webhook_id: str, body: bytes, *, secret: str = _SECRET) -> httpx.Response:
         """Send a signed webhook as Polar does; return the receiver's response."""
         headers = sign(secret, webhook_id, int(time.time()), body)
-        return httpx.post(f"{self.url}/webhooks/polar", content=body, headers=headers, timeout=10)
+        return httpx.post(
+            f"{self.url}/webhooks/polar", content=body, headers=headers, timeout=10, trust_env=False
+        )
 
     def await_settled(self, webhook_id: str) -> Delivery:
         """Return the delivery once it is settled; CommandError after 30 seconds."""
@@ -94,9 +96,14 @@ def start_harness(folder: Path) -> Iterator[Harness]:
 
 @contextmanager
 def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Run one of our modules while the block runs, without the user's own settings or .env file."""
+    """Run one of our modules while the block runs, without the user's own settings, .env file or proxy."""
     ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    left_out = {*ours, "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in left_out and not name.lower().endswith("_proxy")
+    }
     process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
         [sys.executable, "-P", "-m", *args],
         cwd=folder,
@@ -120,7 +127,7 @@ def _wait_for(url: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            if httpx.get(url, timeout=5, trust_env=False).status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                 return
         except httpx.HTTPError:
             pass

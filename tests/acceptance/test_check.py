@@ -156,9 +156,14 @@ def test_an_invalid_host_name_is_one_error(shop: Desk, server: str) -> None:
 def test_a_server_behind_an_unusable_proxy_is_one_error(shop: Desk) -> None:
     desk = shop.credits.with_settings(ALL_PROXY="socks5://127.0.0.1:9", POLAR_SERVER="http://polar.example")
     found = findings(desk, status=1)
-    assert [(what, "cannot be reached: " in detail) for level, what, detail in found if level == "error"] == [
-        ("server", True)
+    assert [(what, detail) for level, what, detail in found if level == "error"] == [
+        ("network", "ALL_PROXY: a SOCKS proxy needs the package socksio: install it, or name an HTTP proxy")
     ]
+
+
+def test_nothing_starts_with_a_proxy_that_cannot_be_used(shop: Desk) -> None:
+    here = shop.credits.with_settings(HTTP_PROXY="http://proxy:port")
+    assert_one_line_error(here.run("work"), "HTTP_PROXY: it is not the URL of a proxy")
 
 
 def test_a_rate_limit_says_how_long_to_wait(shop: Desk) -> None:

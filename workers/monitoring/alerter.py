@@ -14,13 +14,14 @@ from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
-import httpx
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from config.errors import ConfigError
+from config.network import find_proxy, ssl_context
 from workers.core.delivery import Status
 from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_alerts
 from workers.store import keys
@@ -148,19 +149,23 @@ class _NoRedirect(HTTPRedirectHandler):
 def post(url: str, body: Mapping[str, Any], *, timeout_seconds: float) -> None:
     """Post JSON once; raises an error for anything but a 2xx.
 
-    Uses urllib because httpx logs the URL at LOG_LEVEL=debug; the certificates are those of httpx.
+    Uses urllib because httpx logs the URL at LOG_LEVEL=debug.
     """
     request = Request(  # noqa: S310 - the settings allow only http and https
         url,
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "User-Agent": "credit-granter"},
     )
-    opener = build_opener(HTTPSHandler(context=httpx.create_ssl_context()), _NoRedirect)
+    proxy = find_proxy(url)
+    through = ProxyHandler({url.partition(":")[0]: proxy} if proxy else {})
+    opener = build_opener(through, HTTPSHandler(context=ssl_context()), _NoRedirect)
     opener.open(request, timeout=timeout_seconds).close()
 
 
 def _reason(error: Exception) -> str:
     """Return what went wrong, without the error's own text, which may contain the secret URL."""
+    if isinstance(error, ConfigError):
+        return str(error)  # it names a variable of the environment, not the URL
     if isinstance(error, HTTPError):
         return f"CREDITS_ALERT_URL answered {error.code}"
     cause = error.reason if isinstance(error, URLError) else error

@@ -10,12 +10,12 @@ import ssl
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
-from importlib.util import find_spec
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
+
+from config.network import find_proxy, ssl_context
 
 _KEEPALIVE_SECONDS = 5.0  # a server may have closed a connection that was idle for longer
 _WRITE_BYTES = 16384  # sent at once, between two looks at the clock; a record of TLS has this size
@@ -35,14 +35,15 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 class DeadlineTransport(httpx.BaseTransport):
     """Sends requests to the server at ``url``, each within ``seconds``.
 
-    A DNS lookup cannot be interrupted, but its time counts.
+    A DNS lookup cannot be interrupted, but its time counts. Respects the proxy and the certificates that the
+    environment names; ConfigError if they cannot be used.
     """
 
     def __init__(self, url: str, *, seconds: float) -> None:
         self._seconds = seconds
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            proxy=_proxy_for(httpx.URL(url)),
+            ssl_context=ssl_context(),
+            proxy=_proxy_for(url),
             keepalive_expiry=_KEEPALIVE_SECONDS,
             network_backend=_DeadlineBackend(),
         )
@@ -155,13 +156,9 @@ def _core_request(request: httpx.Request) -> httpcore.Request:
     )
 
 
-def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
-    """Return the proxy that the environment names for this server; ImportError if it needs a package."""
-    proxies = getproxies()
-    given = proxies.get(url.scheme) or proxies.get("all")
-    if not given or proxy_bypass(url.host):
+def _proxy_for(url: str) -> httpcore.Proxy | None:
+    given = find_proxy(url)
+    if given is None:
         return None
-    proxy = httpx.Proxy(given if "://" in given else f"http://{given}")
-    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
-        raise ImportError(f"the proxy at {proxy.url.host} speaks SOCKS: install the package socksio, too")
+    proxy = httpx.Proxy(given)
     return httpcore.Proxy(str(proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)

@@ -58,11 +58,6 @@ def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
         yield from check_conflicts(rules, products.items, meters.items)
 
 
-def unreachable_server(url: str, error: Exception) -> Finding:
-    """Return the finding for a server that no request can be sent to."""
-    return Finding(level="error", what="server", detail=f"{url} cannot be reached: {error}")
-
-
 def _request(request: Callable[[], T], scope: str, subjects: str) -> Generator[Finding, None, T | None]:
     try:
         answer = request()
