@@ -1,7 +1,8 @@
-"""Finds keys of one rule that exclude each other, and rules that could credit one billing cycle twice."""
+"""Finds keys of one rule that exclude each other, and rules that could credit the same thing twice."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
 from config.rules.problems import Place
@@ -10,11 +11,28 @@ from config.wording import joined, quoted
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
-_RENEWAL = timedelta(hours=1)  # an order is created seconds, at worst minutes, after its period starts
+_ORDER_DELAY = timedelta(hours=1)  # an order is created seconds, at worst minutes, after its period starts
 
-# The order and the period of one billing cycle.
-_CYCLE_TRIGGERS = (Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD)
+
+class _Double(NamedTuple):
+    """Two triggers that fire for the same thing: one for its order, and one without."""
+
+    order: Trigger
+    event: Trigger
+    what: str
+    seam: str
+    """How both could fire though one rule ends where the other begins."""
+
+
+_RENEWAL = "a renewal whose period begins just before the switch and whose order is created just after"
+_START = "a subscription that is created just before the switch and whose order is created just after"
+_DOUBLES = (
+    _Double(Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD, "billing cycle", _RENEWAL),
+    _Double(Trigger.SUBSCRIPTION_CREATE, Trigger.SUBSCRIPTION, "subscription's start", _START),
+    _Double(Trigger.TRIAL_START, Trigger.SUBSCRIPTION, "subscription's start", _START),
+)
 _WHY_NOT_REFUNDABLE = {
+    Trigger.SUBSCRIPTION: "it credits without an order, and only orders are refunded",
     Trigger.PERIOD: "a period is not an order and is never refunded",
     Trigger.CUSTOMER: "a new customer has paid nothing that could be refunded",
 }
@@ -32,48 +50,64 @@ def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
     if rule.products is not None and Trigger.CUSTOMER in rule.triggers:
         why = "a new customer has bought no product; write a separate rule for it"
         yield "products", f"`products` cannot be combined with the trigger {Trigger.CUSTOMER}: {why}"
-    if rule.triggers.issuperset(_CYCLE_TRIGGERS) and not rule.once_per_customer:
-        meters = joined(map(quoted, rule.grant))
-        why = f"both could credit each billing cycle to {meters}; keep one of them"
-        yield "triggers", f"{' cannot be combined with '.join(_CYCLE_TRIGGERS)}: {why}"
+    for double in _DOUBLES:
+        if _credits(rule, double.order) and _credits(rule, double.event):
+            meters = joined(map(quoted, rule.grant))
+            why = f"both could credit each {double.what} to {meters}; keep one of them"
+            yield "triggers", f"{double.order} cannot be combined with {double.event}: {why}"
 
 
 def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
     """Yield the conflicts between two rules: the place of the later rule, and the message.
 
-    Two rules conflict if one credits billing cycles by their order and the other by their period, and both
-    could credit one cycle to the same meter.
+    Two rules conflict if one credits by an order and the other without, and both could credit the same
+    billing cycle, or the same subscription's start, to one meter.
     """
-    earlier: dict[Trigger, list[tuple[Rule, Place]]] = {trigger: [] for trigger in _CYCLE_TRIGGERS}
+    earlier: dict[Trigger, list[tuple[Rule, Place]]] = {trigger: [] for trigger in Trigger}
     for rule, place in placed:
         reported: set[str] = set()  # one message for each meter is enough
-        for mine, theirs in (_CYCLE_TRIGGERS, _CYCLE_TRIGGERS[::-1]):
-            for other, other_place in earlier[theirs] if _credits(rule, mine) else ():
+        for double, mine, theirs in _sides(rule):
+            for other, other_place in earlier[theirs]:
                 meters = [meter for meter in rule.grant if meter in other.grant and meter not in reported]
                 if meters and _share_products(rule, other) and _share_time(rule, other):
                     reported.update(meters)
                     first = f"{_named(other)} on line {other_place.line} credits {theirs}"
                     second = f"this rule credits {mine}{_default_note(rule, mine)}"
-                    yield place, f"{first}{_default_note(other, theirs)}, {second}: {_double_credit(meters)}"
-        for trigger in () if rule.once_per_customer else rule.triggers.intersection(_CYCLE_TRIGGERS):
-            earlier[trigger].append((rule, place))
+                    twice = _double_credit(double, meters)
+                    yield place, f"{first}{_default_note(other, theirs)}, {second}: {twice}"
+        for _, mine, _ in _sides(rule):
+            if not earlier[mine] or earlier[mine][-1][0] is not rule:
+                earlier[mine].append((rule, place))
 
 
 def close_handovers(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
-    """Yield where a rule for paid cycles begins less than an hour after a rule for begun periods ends.
+    """Yield where a rule that credits by orders begins less than an hour after one that credits without ends.
 
-    If a renewal's period begins before the switch, and its order is created after it, both rules credit it.
+    If a period begins before the switch, and its order is created after it, both rules credit it.
     """
     for rule, place in placed:
-        for other, _ in placed if _credits(rule, Trigger.SUBSCRIPTION_CYCLE) else ():
-            if _credits(other, Trigger.PERIOD) and _hands_over(other, rule):
-                yield place, _close_handover(other)
+        warned: set[tuple[Trigger, str]] = set()
+        for double in (one for one in _DOUBLES if _credits(rule, one.order)):
+            for other, _ in placed:
+                is_new = (double.event, other.name) not in warned
+                if is_new and _credits(other, double.event) and _hands_over(other, rule):
+                    warned.add((double.event, other.name))
+                    yield place, _close_handover(double, other)
+
+
+def _sides(rule: Rule) -> Iterator[tuple[_Double, Trigger, Trigger]]:
+    """Yield each pair of which the rule has one trigger: the pair, this trigger and the other one."""
+    for double in _DOUBLES:
+        if _credits(rule, double.order):
+            yield double, double.order, double.event
+        if _credits(rule, double.event):
+            yield double, double.event, double.order
 
 
 def _hands_over(earlier: Rule, later: Rule) -> bool:
     if earlier.ends is None or later.begins is None or not _share_products(earlier, later):
         return False
-    is_close = earlier.ends <= later.begins < earlier.ends + _RENEWAL
+    is_close = earlier.ends <= later.begins < earlier.ends + _ORDER_DELAY
     return is_close and not earlier.grant.keys().isdisjoint(later.grant)
 
 
@@ -81,24 +115,23 @@ def _named(rule: Rule) -> str:
     return f"rule {quoted(rule.name)}" if rule.name else "the rule"
 
 
-def _double_credit(meters: Sequence[str]) -> str:
+def _double_credit(double: _Double, meters: Sequence[str]) -> str:
     return (
-        f"both could credit one billing cycle to {joined(map(quoted, meters))}; "
+        f"both could credit one {double.what} to {joined(map(quoted, meters))}; "
         "keep one of them, or end one with `until` where the other begins with `from`"
     )
 
 
-def _close_handover(earlier: Rule) -> str:
+def _close_handover(double: _Double, earlier: Rule) -> str:
     return (
-        f"this rule begins less than an hour after rule {quoted(earlier.name)} ends: a renewal whose period "
-        "begins just before the switch and whose order is created just after could be credited by both; "
-        "leave an hour between them"
+        f"this rule begins less than an hour after rule {quoted(earlier.name)} ends: {double.seam} could be "
+        "credited by both; leave an hour between them"
     )
 
 
 def _credits(rule: Rule, trigger: Trigger) -> bool:
-    """Return whether the rule credits each cycle by ``trigger``; a ``once_per`` rule does not."""
-    return trigger in rule.triggers and not rule.once_per_customer
+    """Return whether the rule credits each time by ``trigger``; a ``once_per`` rule does not."""
+    return trigger in rule.effective_triggers and not rule.once_per_customer
 
 
 def _default_note(rule: Rule, trigger: Trigger) -> str:

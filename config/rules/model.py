@@ -11,7 +11,7 @@ from config.rules.problems import Problem
 
 
 class Trigger(StrEnum):
-    """An event that rules can credit: a kind of paid order, a new period or a new customer."""
+    """An event that rules can credit: a kind of paid order, a new subscription, period or customer."""
 
     _value_: str
     description: str
@@ -28,7 +28,11 @@ class Trigger(StrEnum):
 
     PURCHASE = "purchase", "A product was bought once, without a subscription."
     SUBSCRIPTION_CREATE = "subscription_create", "A subscription began and its first period was paid."
-    TRIAL_START = "trial_start", "A trial began, with an order of amount 0."
+    TRIAL_START = (
+        "trial_start",
+        "A trial began, with an order of amount 0. Beside subscription.created it only extends that trigger "
+        "to subscriptions that begin with a trial.",
+    )
     SUBSCRIPTION_CYCLE = (
         "subscription_cycle",
         "A further period was paid: a renewal, or the first paid period after a trial.",
@@ -41,11 +45,16 @@ class Trigger(StrEnum):
         "subscription_meter_cycle",
         "Metered usage beyond what the subscription includes was paid.",
     )
+    SUBSCRIPTION = (
+        "subscription.created",
+        "A subscription was created, with or without an order; one that begins with a trial counts only "
+        "beside trial_start.",
+    )
     PERIOD = "subscription.cycled", "A further period of a subscription began, paid or not."
     CUSTOMER = "customer.created", "A customer was created."
 
 
-ORDER_TRIGGERS = frozenset(set(Trigger) - {Trigger.PERIOD, Trigger.CUSTOMER})
+ORDER_TRIGGERS = frozenset(set(Trigger) - {Trigger.SUBSCRIPTION, Trigger.PERIOD, Trigger.CUSTOMER})
 
 DEFAULT_TRIGGERS = frozenset({Trigger.PURCHASE, Trigger.SUBSCRIPTION_CREATE, Trigger.SUBSCRIPTION_CYCLE})
 
@@ -62,8 +71,8 @@ class Meter:
 class Rule:
     """One rule: the amount that it grants on each meter, and when it applies.
 
-    Without ``products`` it applies to every product. It applies to orders created, periods begun and
-    customers created at or after ``begins`` and before ``ends``.
+    Without ``products`` it applies to every product. It applies to orders, subscriptions and customers
+    created, and periods begun, at or after ``begins`` and before ``ends``.
     """
 
     name: str
@@ -76,6 +85,16 @@ class Rule:
     revokes: bool = False
     """Whether a refund takes back its share of what the rule granted (``on_refund: revoke``)."""
     grant: Mapping[str, Amount]
+
+    @property
+    def effective_triggers(self) -> frozenset[Trigger]:
+        """Return the triggers that credit by themselves: not ``trial_start`` beside ``subscription.created``.
+
+        Else the start of one trial would be credited twice: by its order, and by its subscription.
+        """
+        if Trigger.SUBSCRIPTION in self.triggers:
+            return self.triggers - {Trigger.TRIAL_START}
+        return self.triggers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,7 +58,7 @@ class RuleReader:
                 self._check(amount, entries[meter].value, find_amount_problem, rule)
 
     def _check(self, expression: Expression, node: Node, find_problem: FindProblem, rule: Rule) -> None:
-        if problem := find_problem(expression, rule.triggers):
+        if problem := find_problem(expression, rule.effective_triggers):
             self._report.add(node.place, problem)
         for warning in find_warnings(expression, rule):
             self._report.warn(node.place, warning)

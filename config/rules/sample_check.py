@@ -35,7 +35,7 @@ def lacks_variable(expression: Expression, trigger: Trigger) -> bool:
 def sample_variables(trigger: Trigger) -> Variables:
     """Return the variables of the sample for ``trigger``, with its free-form fields emptied."""
     data = _without_free_form(json.loads(read_sample(trigger.value))["data"])
-    if trigger is Trigger.PERIOD:
+    if trigger in {Trigger.SUBSCRIPTION, Trigger.PERIOD}:
         return Variables.of_subscription(data)
     return Variables.of_customer(data) if trigger is Trigger.CUSTOMER else Variables.of_order(data)
 

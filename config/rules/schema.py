@@ -27,7 +27,7 @@ def schema_text() -> str:
 def _file() -> Schema:
     keys = {
         "version": {"description": "The version of this format.", "const": 1},
-        "credit_from": _moment("Orders, periods and customers from before this time are never credited."),
+        "credit_from": _moment("What happened before this time is never credited."),
         "meters": {
             "description": "Your meters in Polar, each under the event name that its filter matches.",
             **_mapping(fields.MAX_METER_CHARACTERS, _meter()),
@@ -41,7 +41,7 @@ def _file() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rules of credit-granter",
-        "description": "Which paid orders, periods and new customers give which credits.",
+        "description": "Which paid orders, new subscriptions, periods and customers give which credits.",
         **_object(keys, required=("version", "rules")),
     }
 
@@ -86,9 +86,11 @@ def _rule() -> Schema:
             "enum": list(fields.ON_REFUND),
         },
         "from": _moment(
-            "Applies to orders created, periods begun and customers created at or after this time."
+            "Applies to orders, subscriptions and customers created, and periods begun, from this time on."
         ),
-        "until": _moment("Applies to orders created, periods begun and customers created before this time."),
+        "until": _moment(
+            "Applies to orders, subscriptions and customers created, and periods begun, before this time."
+        ),
         "grant": {
             "description": "The credits by meter.",
             **_mapping(fields.MAX_METER_CHARACTERS, _amount()),

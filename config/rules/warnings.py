@@ -23,7 +23,7 @@ _UNKNOWN_BELOW = FREE_FORM_FIELDS | {"product_price", "price", "discount"}
 
 def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
     """Yield a warning for each likely mistake in an amount or the condition of ``rule``."""
-    yield from _unknown_fields(expression, rule.triggers)
+    yield from _unknown_fields(expression, rule.effective_triggers)
     if rule.when is None or expression != rule.when.whole:
         yield from _certain_failures(expression, rule)
         yield from _unguarded_fields(expression, rule.when)
@@ -31,7 +31,7 @@ def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
 
 def _certain_failures(amount: Expression, rule: Rule) -> Iterator[str]:
     """Yield a warning for each trigger on which an amount always fails, because a variable is absent."""
-    for trigger in sorted(rule.triggers):
+    for trigger in sorted(rule.effective_triggers):
         if lacks_variable(amount, trigger) and _may_hold(rule.when, trigger):
             consequence = "each of these deliveries would fail; give that trigger a rule of its own"
             yield f"this amount cannot be computed on a {trigger}: {consequence}"

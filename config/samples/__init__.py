@@ -16,7 +16,9 @@ SAMPLES = {
     "subscription_meter_cycle": "order_paid_subscription_meter_cycle",
     "final_invoice": "order_paid_subscription_cancel_final_invoice",
     "order.refunded": "order_refunded_full",
+    "subscription.created": "subscription_created_by_api_free_no_order",
     "subscription.cycled": "subscription_cycled",
+    "subscription.resumed": "subscription_resumed",
     "customer.created": "customer_created",
     "customer.state_changed": "customer_state_changed",
 }

@@ -28,7 +28,14 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length
 
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
-STORED_TYPES = {"order.paid", "order.refunded", "subscription.cycled", "customer.created"}
+STORED_TYPES = {
+    "order.paid",
+    "order.refunded",
+    "subscription.created",
+    "subscription.cycled",
+    "subscription.resumed",
+    "customer.created",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from config.rules import ORDER_TRIGGERS, Rules, Trigger
 from tests.support.builders import METERS, grant_of, rule, rules_of, some_id
-from workers.core.facts import Fact, customer_fact, order_fact, period_fact
+from workers.core.facts import Fact, customer_fact, new_subscription_fact, order_fact, period_fact
 from workers.core.grants import Grant
-from workers.core.payloads import Customer, Order, Period, Read, Subscription
+from workers.core.payloads import Customer, NewSubscription, Order, Period, Read, Subscription
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -118,6 +118,25 @@ def periods(draw: st.DrawFn) -> Known:
 
 
 @st.composite
+def new_subscriptions(draw: st.DrawFn) -> Known:
+    """Draw a subscription that was created without a trial."""
+    seats = draw(_seats)
+    subscription = NewSubscription(
+        id=str(draw(st.uuids())),
+        created_at=CREATED,
+        customer_id=str(draw(st.uuids())),
+        product_id=draw(_products),
+    )
+    raw = subscription.model_dump(mode="json") | {"seats": seats}
+    return Known(
+        fact=new_subscription_fact(Read(view=subscription, raw=raw)),
+        trigger=Trigger.SUBSCRIPTION,
+        product_id=subscription.product_id,
+        seats=1 if seats is None else seats,
+    )
+
+
+@st.composite
 def customers(draw: st.DrawFn) -> Known:
     """Draw a new customer."""
     customer = Customer(id=str(draw(st.uuids())), created_at=CREATED)
@@ -127,7 +146,7 @@ def customers(draw: st.DrawFn) -> Known:
 
 def facts() -> st.SearchStrategy[Known]:
     """Draw any fact, whether or not a trigger matches it."""
-    return st.one_of(orders(), orders(), periods(), customers())
+    return st.one_of(orders(), orders(), periods(), new_subscriptions(), customers())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,13 +250,15 @@ def _rules(draw: st.DrawFn, triggers: list[Trigger]) -> DrawnRule:
 
 
 def rule_sets() -> st.SearchStrategy[list[DrawnRule]]:
-    """Draw rules with different names; a cycle is credited either when paid or when it begins."""
+    """Draw rules with different names; cycles and starts are credited either by their order or without it."""
 
-    def without(cycle: Trigger) -> st.SearchStrategy[list[DrawnRule]]:
-        triggers = [one for one in Trigger if one is not cycle]
+    def without(*left_out: Trigger) -> st.SearchStrategy[list[DrawnRule]]:
+        triggers = [one for one in Trigger if one not in left_out]
         return st.lists(_rules(triggers), min_size=1, max_size=6, unique_by=lambda drawn: drawn.name)
 
-    return st.sampled_from([Trigger.PERIOD, Trigger.SUBSCRIPTION_CYCLE]).flatmap(without)
+    cycle = st.sampled_from([(Trigger.PERIOD,), (Trigger.SUBSCRIPTION_CYCLE,)])
+    start = st.sampled_from([(Trigger.SUBSCRIPTION,), (Trigger.SUBSCRIPTION_CREATE, Trigger.TRIAL_START)])
+    return st.tuples(cycle, start).flatmap(lambda drawn: without(*drawn[0], *drawn[1]))
 
 
 def line_of(drawn: DrawnRule) -> str:

@@ -6,10 +6,21 @@ from workers.errors import UnreadablePayloadError
 
 ORDER_PAID = "order.paid"
 ORDER_REFUNDED = "order.refunded"
+SUBSCRIPTION_CREATED = "subscription.created"
 SUBSCRIPTION_CYCLED = "subscription.cycled"
+SUBSCRIPTION_RESUMED = "subscription.resumed"
 CUSTOMER_CREATED = "customer.created"
 # The receiver stores these. It answers 2xx to any other type, counts it and drops it.
-STORED_TYPES = frozenset({ORDER_PAID, ORDER_REFUNDED, SUBSCRIPTION_CYCLED, CUSTOMER_CREATED})
+STORED_TYPES = frozenset(
+    {
+        ORDER_PAID,
+        ORDER_REFUNDED,
+        SUBSCRIPTION_CREATED,
+        SUBSCRIPTION_CYCLED,
+        SUBSCRIPTION_RESUMED,
+        CUSTOMER_CREATED,
+    }
+)
 
 _MOST_NAMED = 3  # a reason names at most this many problems of a body
 

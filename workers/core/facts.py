@@ -7,9 +7,25 @@ from datetime import datetime
 from config.cel.expressions import Variables
 from config.rules import ORDER_TRIGGERS, Trigger
 from workers.core.claims import Refund
-from workers.core.envelope import CUSTOMER_CREATED, ORDER_PAID, SUBSCRIPTION_CYCLED
-from workers.core.grants import customer_subject, cycle_subject, order_subject
-from workers.core.payloads import Customer, Order, Period, Read, read_customer, read_order, read_period
+from workers.core.envelope import (
+    CUSTOMER_CREATED,
+    ORDER_PAID,
+    SUBSCRIPTION_CREATED,
+    SUBSCRIPTION_CYCLED,
+    SUBSCRIPTION_RESUMED,
+)
+from workers.core.grants import customer_subject, cycle_subject, order_subject, subscription_subject
+from workers.core.payloads import (
+    Customer,
+    NewSubscription,
+    Order,
+    Period,
+    Read,
+    read_customer,
+    read_new_subscription,
+    read_order,
+    read_period,
+)
 from workers.core.refunds import refund_of
 
 # Every order trigger is one of Polar's billing reasons, except the start of a trial.
@@ -27,6 +43,8 @@ class Fact:
     trigger: Trigger | None = None
     """None if no rule can credit this fact; ``why_never`` then says why."""
     why_never: str = ""
+    begins_with_trial: bool = False
+    """Whether a subscription was created whose first period is a trial."""
     product_id: str | None = None
     order_id: str | None = None
     refund: Refund | None = None
@@ -66,6 +84,20 @@ def period_fact(read: Read[Period]) -> Fact:
     )
 
 
+def new_subscription_fact(read: Read[NewSubscription]) -> Fact:
+    """Return the fact that a subscription was created, with or without an order."""
+    subscription = read.view
+    return Fact(
+        subject=subscription_subject(subscription.id),
+        moment=subscription.created_at,
+        customer_id=subscription.customer_id,
+        variables=Variables.of_subscription(read.raw),
+        trigger=Trigger.SUBSCRIPTION,
+        begins_with_trial=subscription.begins_with_trial,
+        product_id=subscription.product_id,
+    )
+
+
 def customer_fact(read: Read[Customer]) -> Fact:
     """Return the fact that a customer was created."""
     customer = read.view
@@ -95,7 +127,9 @@ def _why_never(order: Order) -> str:
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {
     ORDER_PAID: lambda body: order_fact(read_order(body)),
+    SUBSCRIPTION_CREATED: lambda body: new_subscription_fact(read_new_subscription(body)),
     SUBSCRIPTION_CYCLED: lambda body: period_fact(read_period(body)),
+    SUBSCRIPTION_RESUMED: lambda body: period_fact(read_period(body)),  # Polar sends no .cycled for it
     CUSTOMER_CREATED: lambda body: customer_fact(read_customer(body)),
 }
 

@@ -10,6 +10,7 @@ KEY = "[A-Za-z0-9._-]{1,64}"
 
 _ORDER = "credits:order:"
 _CYCLE = "credits:cycle:"
+_SUBSCRIPTION = "credits:subscription:"
 _CUSTOMER = "credits:customer:"
 REFUND = "credits:refund:"
 _MANUAL = "credits:manual:"
@@ -76,6 +77,11 @@ def order_subject(order_id: str) -> str:
 def cycle_subject(subscription_id: str, period_start: datetime) -> str:
     """Return the subject of the fact "this period of a subscription began"."""
     return f"{_CYCLE}{subscription_id}:{int(period_start.timestamp())}"
+
+
+def subscription_subject(subscription_id: str) -> str:
+    """Return the subject of the fact "this subscription was created"."""
+    return _SUBSCRIPTION + subscription_id
 
 
 def customer_subject(customer_id: str, rule: str | None = None) -> str:

@@ -104,7 +104,7 @@ def why_not(verdict: Verdict, fact: Fact) -> str:
     if verdict.obstacle is Obstacle.PRODUCT:
         return f"not for product {fact.product_id or '(none)'}"
     if verdict.obstacle is Obstacle.TRIGGER:
-        return f"not triggered by {fact.trigger}"
+        return _why_not_triggered(rule, fact)
     if verdict.obstacle is Obstacle.WINDOW:
         if rule.begins is not None and fact.moment < rule.begins:
             return f"{_happened(fact)}, before the rule starts at {utc(rule.begins)}"
@@ -117,13 +117,26 @@ def why_not(verdict: Verdict, fact: Fact) -> str:
 def _obstacle(rule: Rule, fact: Fact) -> Obstacle | None:
     if rule.products is not None and fact.product_id not in rule.products:
         return Obstacle.PRODUCT
-    if fact.trigger not in rule.triggers:
+    if not _is_triggered(rule, fact):
         return Obstacle.TRIGGER
     if rule.begins is not None and fact.moment < rule.begins:
         return Obstacle.WINDOW
     if rule.ends is not None and fact.moment >= rule.ends:
         return Obstacle.WINDOW
     return None
+
+
+def _is_triggered(rule: Rule, fact: Fact) -> bool:
+    is_trial_named = not fact.begins_with_trial or Trigger.TRIAL_START in rule.triggers
+    return fact.trigger in rule.effective_triggers and is_trial_named
+
+
+def _why_not_triggered(rule: Rule, fact: Fact) -> str:
+    if fact.trigger not in rule.triggers:
+        return f"not triggered by {fact.trigger}"
+    if fact.begins_with_trial:
+        return f"a subscription that begins with a trial counts only beside {Trigger.TRIAL_START}"
+    return f"it credits a trial by {Trigger.SUBSCRIPTION}, not by the trial's order"
 
 
 def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
@@ -133,9 +146,11 @@ def _no_match(fact: Fact, verdicts: Sequence[Verdict]) -> str:
         return f"no rule has the trigger {fact.trigger}"
     if closest == Obstacle.PRODUCT:
         return f"no rule names {product}"
-    if closest == Obstacle.TRIGGER:
-        return f"no rule for {product} has the trigger {fact.trigger}"
     near = [one for one in verdicts if one.obstacle == closest]
+    if closest == Obstacle.TRIGGER:
+        near = [one for one in near if fact.trigger in one.rule.triggers]  # but for other reasons in vain
+        if not near:
+            return f"no rule for {product} has the trigger {fact.trigger}"
     unnamed = fact.product_id is not None and _is_unnamed(fact, verdicts)
     named = [f"no rule names {product}"] if unnamed else []
     named += [f"rule {one.rule.name}: {why_not(one, fact)}" for one in near[:_MOST_NAMED]]

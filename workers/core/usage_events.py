@@ -33,6 +33,7 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _STEM = re.compile(
     rf"credits:(?:order:(?P<order>{_UUID})"
     rf"|cycle:{_UUID}:[0-9]+"
+    rf"|subscription:{_UUID}"
     rf"|customer:(?P<customer>{_UUID}):(?P<rule>{KEY})"
     rf"|(?P<hand>manual):{KEY}:[^:\s]+"
     rf"|refund:(?P<refunded>{_UUID}):[0-9]+"

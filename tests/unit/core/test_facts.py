@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.rules import Trigger
-from tests.support.builders import fact_like, order_like, some_id
-from tests.support.recorded_triggers import CONVERTED, CYCLED, FINAL, KINDS, PAID, REFUNDED, TRIAL
+from tests.support.builders import fact_like, order_like, some_id, webhook
+from tests.support.recorded_triggers import CONVERTED, CREATED, CYCLED, FINAL, KINDS, PAID, REFUNDED, TRIAL
 from tests.support.recordings import payload
 from workers.core.delivery_plans import refund_plan
 from workers.core.facts import fact_of, trigger_of
@@ -34,7 +34,7 @@ def subscription_of(name: str) -> Subscription:
 
 def test_the_table_names_every_paid_order_that_polar_sent() -> None:
     assert sorted(KINDS) == PAID
-    assert (len(PAID), len(CYCLED), len(REFUNDED)) == (19, 3, 3)
+    assert (len(PAID), len(CYCLED), len(CREATED), len(REFUNDED)) == (32, 6, 3, 4)
 
 
 @pytest.mark.parametrize("name", PAID)
@@ -66,6 +66,39 @@ def test_two_periods_of_one_subscription_are_two_facts() -> None:
     assert len(subjects) == 2
 
 
+def test_a_resumed_subscription_begins_the_period_that_subscription_cycled_would_begin() -> None:
+    """The same period under the other name is the same fact, so that it is credited once."""
+    body = webhook("subscription_resumed")
+    resumed, cycled = fact_of("subscription.resumed", body), fact_of("subscription.cycled", body)
+    assert resumed is not None
+    assert cycled is not None
+    assert (resumed.subject, resumed.moment, resumed.trigger) == (
+        cycled.subject,
+        cycled.moment,
+        cycled.trigger,
+    )
+
+
+@pytest.mark.parametrize("name", CREATED)
+def test_a_new_subscription_is_a_fact_about_itself(name: str) -> None:
+    sent, fact = data_of(name), fact_like(name)
+    assert fact.subject == f"credits:subscription:{sent['id']}"
+    assert (fact.customer_id, fact.product_id) == (sent["customer_id"], sent["product_id"])
+    assert fact.moment == datetime.fromisoformat(sent["created_at"])
+    assert (fact.trigger, fact.order_id, fact.refund, fact.why_never) == (
+        Trigger.SUBSCRIPTION,
+        None,
+        None,
+        "",
+    )
+    assert fact.begins_with_trial is (sent["status"] == "trialing")
+
+
+def test_a_new_subscription_whose_trial_is_over_does_not_begin_with_a_trial() -> None:
+    created_at = data_of("subscription_created_trialing")["created_at"]
+    assert not fact_like("subscription_created_trialing", trial_end=created_at).begins_with_trial
+
+
 def test_a_new_customer_is_a_fact_about_them() -> None:
     sent, fact = data_of("customer_created"), fact_like("customer_created")
     assert fact.subject == f"credits:customer:{sent['id']}"
@@ -83,7 +116,7 @@ def test_a_refund_grants_nothing_and_is_recorded_with_its_order(name: str) -> No
     assert (plan.customer_id, plan.grants) == (sent["customer_id"], ())
     assert plan.refund is not None
     assert plan.refund.amount == sent["refunded_amount"]
-    assert plan.refund.share * 1000 == sent["refunded_amount"]
+    assert plan.refund.share * sent["net_amount"] == sent["refunded_amount"]
 
 
 @pytest.mark.parametrize("type_", ["order.created", "order.updated", "customer.updated", "next.year", ""])
@@ -101,7 +134,7 @@ def test_an_order_read_after_its_refund_includes_the_refund() -> None:
     ("name", "variable"),
     [
         *((name, "order") for name in PAID),
-        *((name, "subscription") for name in CYCLED),
+        *((name, "subscription") for name in CYCLED + CREATED),
         ("customer_created", "customer"),
     ],
 )

@@ -39,7 +39,9 @@ IDS = ("id", "customer_id", "product_id")
 LONGEST_REASON = 2_000
 
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-SUBJECT = re.compile(rf"credits:(order:{UUID}|customer:{UUID}(:bonus|:welcome)?|cycle:{UUID}:-?\d{{1,12}})")
+SUBJECT = re.compile(
+    rf"credits:(order:{UUID}|customer:{UUID}(:bonus|:welcome)?|cycle:{UUID}:-?\d{{1,12}}|subscription:{UUID})"
+)
 
 
 def opened(body: bytes, type_: str = "") -> PlannedDelivery:

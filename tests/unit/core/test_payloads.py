@@ -14,12 +14,23 @@ from config.cel.expressions import Variables, compile_expression
 from tests.support.builders import order_like, order_webhook, webhook
 from tests.support.recordings import PAYLOADS, payload
 from workers.core.envelope import ORDER_PAID, peek_type
-from workers.core.payloads import Customer, Order, Period, Read, read_customer, read_order, read_period
+from workers.core.payloads import (
+    Customer,
+    NewSubscription,
+    Order,
+    Period,
+    Read,
+    read_customer,
+    read_new_subscription,
+    read_order,
+    read_period,
+)
 from workers.errors import UnreadablePayloadError
 
 REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 PAID = [name for name in REAL if name.startswith("order_paid_")]
-FIELDS = sorted({*Order.model_fields, *Period.model_fields, *Customer.model_fields})
+VIEWS = (Order, Period, NewSubscription, Customer)
+FIELDS = sorted({field for view in VIEWS for field in view.model_fields})
 ID = "2a9bd3c2-84d9-4be8-9a3d-b03af1044217"
 
 HOSTILE = [
@@ -47,6 +58,7 @@ json_values = st.recursive(
 READERS: dict[str, Callable[[bytes], Read[Any]]] = {
     "order": read_order,
     "period": read_period,
+    "new subscription": read_new_subscription,
     "customer": read_customer,
 }
 

@@ -29,6 +29,14 @@ def test_a_periods_keys_have_its_subscription_and_its_start() -> None:
     assert [grant.order_id for grant in made.grants] == [None]
 
 
+def test_a_new_subscriptions_keys_have_its_id() -> None:
+    fact = fact_like("subscription_created_by_api_free_no_order")
+    made = plan_for(fact, rules_of(rule("free", {"api_usage": 10}, triggers=["subscription.created"])))
+    id_ = fact.variables.values["subscription"]["id"]
+    assert keys(made) == [f"credits:subscription:{id_}:api_usage"]
+    assert [grant.order_id for grant in made.grants] == [None]
+
+
 def test_a_rule_once_per_customer_makes_grants_of_its_own_beside_the_orders() -> None:
     """Their key names the customer and the rule, so no later order can earn them again."""
     made = plan_for(fact_like(), rules_of(PACK, BONUS))

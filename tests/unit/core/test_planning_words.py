@@ -57,6 +57,35 @@ def test_the_first_of_several_obstacles_is_reported() -> None:
         assert judge(one, fact_like()).obstacle is obstacle
 
 
+CREATED_TRIAL = "subscription_created_trialing"
+
+
+@pytest.mark.parametrize(
+    ("like", "triggers", "words"),
+    [
+        (
+            CREATED_TRIAL,
+            ["subscription.created"],
+            "rule any: a subscription that begins with a trial counts only beside trial_start",
+        ),
+        (
+            TRIAL,
+            ["subscription.created", "trial_start"],
+            "rule any: it credits a trial by subscription.created, not by the trial's order",
+        ),
+        (
+            CREATED_TRIAL,
+            ["trial_start"],
+            "no rule for product b41120e3-7b3b-4488-b81f-4ea4d5848a78 has the trigger subscription.created",
+        ),
+    ],
+)
+def test_the_start_of_a_trial_says_which_of_its_two_webhooks_counts(
+    like: str, triggers: list[str], words: str
+) -> None:
+    assert skip(rule("any", {"api_usage": 1}, triggers=triggers), like=like) == words
+
+
 def test_if_no_rule_names_the_product_the_reason_says_only_that() -> None:
     elsewhere = rule("a", {"api_usage": 1}, **ELSEWHERE)
     assert skip(elsewhere, elsewhere.replace('"a"', '"b"')) == f"no rule names product {PRODUCT}"

@@ -20,6 +20,7 @@ from workers.core.grants import (
     order_subject,
     refund_subject,
     revoke_subject,
+    subscription_subject,
 )
 from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, read_usage_event, usage_event
 
@@ -52,11 +53,13 @@ def grants(draw: st.DrawFn) -> Grant:
     meter, units, rule = draw(st.sampled_from(METERS)), draw(amounts), draw(rule_names)
     order_id: str | None = ORDER
     sign, reason = 1, ""
-    match draw(st.sampled_from(["order", "cycle", "bonus", "welcome", "hand", "refund", "revoke"])):
+    match draw(st.sampled_from(["order", "cycle", "start", "bonus", "welcome", "hand", "refund", "revoke"])):
         case "order":
             subject = order_subject(ORDER)
         case "cycle":
             subject, order_id = cycle_subject(some_id(3), AT), None
+        case "start":
+            subject, order_id = subscription_subject(some_id(3)), None
         case "bonus":
             subject = customer_subject(CUSTOMER, rule)
         case "welcome":

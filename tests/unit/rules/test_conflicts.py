@@ -40,6 +40,17 @@ class TestWithinARule:
                 "a new customer has bought no product; write a separate rule for it",
             ),
             (
+                "triggers: [subscription.created], on_refund: revoke",
+                "4:58: rules[0].on_refund: "
+                "`on_refund: revoke` cannot be combined with the trigger subscription.created: "
+                "it credits without an order, and only orders are refunded",
+            ),
+            (
+                "triggers: [subscription_create, subscription.created]",
+                "4:23: rules[0].triggers: subscription_create cannot be combined with subscription.created: "
+                "both could credit each subscription's start to 'm', 'n'; keep one of them",
+            ),
+            (
                 "triggers: [subscription_cycle, subscription.cycled]",
                 "4:23: rules[0].triggers: subscription_cycle cannot be combined with subscription.cycled: "
                 "both could credit each billing cycle to 'm', 'n'; keep one of them",
@@ -59,6 +70,10 @@ class TestWithinARule:
             "once_per: customer, triggers: [customer.created]",
             "once_per: customer, triggers: [subscription_cycle, subscription.cycled]",
             f"products: [{PRODUCT}], triggers: [subscription.cycled]",
+            "triggers: [subscription.created, trial_start]",
+            "triggers: [subscription.created, subscription_cycle, purchase]",
+            "triggers: [subscription.created, subscription.cycled]",
+            "once_per: customer, triggers: [subscription.created, subscription_create, trial_start]",
         ],
     )
     def test_goes_together_otherwise(self, keys: str) -> None:
@@ -125,6 +140,69 @@ class TestBetweenRules:
     def test_that_never_overlap_are_fine(self, first: str, second: str) -> None:
         """Other products or meters, a bonus once per customer, or one that ends where the other begins."""
         assert len(parse(both(first, second)).rules) == 2
+
+    @pytest.mark.parametrize(
+        ("paid", "created", "named"),
+        [
+            ("[subscription_create]", "[subscription.created]", "subscription_create"),
+            ("[subscription_create]", "[subscription.created, trial_start]", "subscription_create"),
+            ("[trial_start]", "[subscription.created]", "trial_start"),
+            ("[trial_start]", "[subscription.created, trial_start]", "trial_start"),
+            (
+                "[trial_start, subscription_create]",
+                "[trial_start, subscription.created]",
+                "subscription_create",
+            ),
+        ],
+    )
+    def test_one_subscriptions_start_could_be_credited_twice(
+        self, paid: str, created: str, named: str
+    ) -> None:
+        """By its first order, or its trial's, and by the subscription itself; in whichever order they are."""
+        first = f"{{name: paid, triggers: {paid}, grant: {{m: 1}}}}"
+        second = f"{{name: created, triggers: {created}, when: seats > 1, grant: {{m: 1}}}}"
+        end = "keep one of them, or end one with `until` where the other begins with `from`"
+        assert problems(file_of(first, second)) == [
+            f"rules.yaml:5:3: rules[1]: rule 'paid' on line 4 credits {named}, this rule credits "
+            f"subscription.created: both could credit one subscription's start to 'm'; {end} (rule created)"
+        ]
+        assert problems(file_of(second, first)) == [
+            "rules.yaml:5:3: rules[1]: rule 'created' on line 4 credits subscription.created, this rule "
+            f"credits {named}: both could credit one subscription's start to 'm'; {end} (rule paid)"
+        ]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("[subscription_cycle]", "[subscription.created]"),
+            ("[subscription.cycled]", "[subscription.created, trial_start]"),
+            ("[purchase, subscription_update]", "[subscription.created]"),
+            ("[subscription.created, trial_start]", "[subscription.created, trial_start]"),
+            ("[subscription_create, trial_start]", "[subscription_create, trial_start]"),
+        ],
+    )
+    def test_that_never_credit_one_start_twice_are_fine(self, first: str, second: str) -> None:
+        """A renewal is no start, and rules that name the same trigger add up to one credit."""
+        rules = parse(
+            file_of(
+                f"{{name: a, triggers: {first}, grant: {{m: 1}}}}",
+                f"{{name: b, triggers: {second}, grant: {{m: 1}}}}",
+            )
+        )
+        assert len(rules.rules) == 2
+
+    def test_that_hand_over_starts_too_closely_are_warned_of_once(self) -> None:
+        """A subscription's first order is created seconds after the subscription."""
+        created = "{name: a, triggers: [subscription.created], until: 2026-12-01T00:00:00Z, grant: {m: 1}}"
+        paid = (
+            "{name: b, triggers: [subscription_create, trial_start], from: 2026-12-01T00:00:00Z, "
+            "grant: {m: 1}}"
+        )
+        assert [str(one) for one in parse(file_of(created, paid)).warnings] == [
+            "rules.yaml:5:3: rules[1]: this rule begins less than an hour after rule 'a' ends: "
+            "a subscription that is created just before the switch and whose order is created just after "
+            "could be credited by both; leave an hour between them (rule b)"
+        ]
 
     @pytest.mark.parametrize(
         ("begins", "words"),
@@ -208,7 +286,12 @@ cycle_rules = st.builds(
     Rule,
     name=st.just("a"),
     products=st.none() | st.frozensets(st.sampled_from(PRODUCTS[:3]), min_size=1),
-    triggers=st.frozensets(st.sampled_from([Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD]), min_size=1),
+    triggers=st.frozensets(
+        st.sampled_from(
+            [Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD, Trigger.TRIAL_START, Trigger.SUBSCRIPTION]
+        ),
+        min_size=1,
+    ),
     begins=moments,
     ends=moments,
     grant=st.dictionaries(st.sampled_from("mn"), st.just(1), min_size=1),
@@ -216,9 +299,12 @@ cycle_rules = st.builds(
 
 
 def credits_(rule: Rule, trigger: Trigger, product: str, day: int, meter: str) -> bool:
-    """Return whether a rule credits a cycle of ``product`` on a day, whatever its condition."""
+    """Return whether a rule credits a cycle or a start of ``product`` on a day, whatever its condition."""
     moment = CREATED.replace(day=day)
-    is_for_it = trigger in rule.triggers and (rule.products is None or product in rule.products)
+    extends = trigger is Trigger.TRIAL_START and Trigger.SUBSCRIPTION in rule.triggers
+    is_for_it = (
+        trigger in rule.triggers and not extends and (rule.products is None or product in rule.products)
+    )
     begun = rule.begins is None or rule.begins <= moment
     return is_for_it and begun and (rule.ends is None or moment < rule.ends) and meter in rule.grant
 
@@ -228,7 +314,8 @@ class TestConflictsBetween:
     def test_are_found_where_some_cycle_could_be_credited_by_both(self, one: Rule, other: Rule) -> None:
         """Two rules are refused if and only if there is a cycle that both could credit to a meter."""
         cycles = [(product, day, meter) for product in PRODUCTS[:3] for day in range(1, 7) for meter in "mn"]
-        ways = [(Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD), (Trigger.PERIOD, Trigger.SUBSCRIPTION_CYCLE)]
+        ways = [(Trigger.SUBSCRIPTION_CYCLE, Trigger.PERIOD), (Trigger.TRIAL_START, Trigger.SUBSCRIPTION)]
+        ways += [(theirs, mine) for mine, theirs in ways]
         twice = any(
             credits_(one, mine, *cycle) and credits_(other, theirs, *cycle)
             for cycle in cycles

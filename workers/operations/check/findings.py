@@ -117,7 +117,7 @@ def _conflicts(rules: Rules, product: PolarProduct, meter: str, ids: frozenset[s
 
 def _can_credit(rule: Rule, product: PolarProduct) -> bool:
     possible = _SUBSCRIPTION_TRIGGERS if product.is_recurring else {Trigger.PURCHASE}
-    return (rule.products is None or product.id in rule.products) and bool(rule.triggers & possible)
+    return (rule.products is None or product.id in rule.products) and bool(rule.effective_triggers & possible)
 
 
 def _rule_names(rules: Iterable[Rule]) -> str:

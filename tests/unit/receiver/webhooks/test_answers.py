@@ -30,7 +30,15 @@ def test_the_same_delivery_again_is_a_duplicate(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["order_paid_free", "order_refunded_full", "subscription_cycled", "customer_created"]
+    "name",
+    [
+        "order_paid_free",
+        "order_refunded_full",
+        "subscription_created_by_api_free_no_order",
+        "subscription_cycled",
+        "subscription_resumed",
+        "customer_created",
+    ],
 )
 def test_the_types_that_can_lead_to_credit_are_accepted(receiver: Receiver, name: str) -> None:
     assert receiver.deliver(payload(name)).json()["disposition"] == "accepted"
@@ -42,6 +50,8 @@ def test_the_types_that_can_lead_to_credit_are_accepted(receiver: Receiver, name
         payload("order_created_paid_purchase"),
         payload("customer_state_changed"),
         payload("other_benefit_created"),
+        payload("customer_deleted"),
+        payload("subscription_created_active").replace(b"subscription.created", b"subscription.migrated"),
         b'{"type": "something.of_next_year", "data": [1, 2]}',
         b'{"type": "ORDER.PAID"}',
     ],
