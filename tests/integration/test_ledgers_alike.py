@@ -29,11 +29,13 @@ KEPT = rule("kept", {"api_usage": 100})
 BONUS = rule("bonus", {"api_usage": 50, "seconds": 1}, once_per="customer")
 SECOND = rule("second", {"images": 7}, once_per="customer")
 WELCOME = rule("welcome", {"api_usage": 25}, triggers=["customer.created"])
+TRIAL = rule("trial", {"images": 4}, triggers=["trial_start", "purchase"])
 FILES = [
     rules_of(PACK, KEPT),
     rules_of(PACK, BONUS, WELCOME),
     rules_of(BONUS, SECOND),
     rules_of(KEPT, SECOND, WELCOME.replace("welcome", "hello")),
+    rules_of(TRIAL, BONUS),
     rules_of(),
 ]
 BY_HAND = [
@@ -58,6 +60,8 @@ FACTS = [
     fact_like(id=some_id(1), refunded_amount=100),
     fact_like(id=some_id(2)),
     fact_like("customer_created"),
+    fact_like("order_paid_trial_start_zero", id=some_id(1)),
+    fact_like("order_paid_subscription_cancel_final_invoice", id=some_id(2)),
 ]
 PLANS = [
     *(plan_for(fact, rules) for fact in FACTS for rules in FILES),

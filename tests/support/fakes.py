@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from workers.core.claims import Claim, Refund, Standing, TakeBack, Taken
+from workers.core.claims import Claim, Refund, Shown, Standing, TakeBack, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import Grant
@@ -59,6 +59,7 @@ class FakeStore:
         self.linked: dict[str, list[str]] = {}
         self.refunds: dict[str, Refund] = {}
         self.taken: dict[str, Taken] = {}
+        self.shown: dict[str, Shown] = {}
         self.audit: list[str] = []
         self.last_pause: tuple[float, str] | None = None  # the last that began: seconds, reason
         self.outages = 0
@@ -102,12 +103,16 @@ class FakeStore:
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
         """Freeze what is not frozen yet, if the lease is still valid; return what the ledger has then."""
+        for _, plan in plans:
+            if plan.shown:
+                self.shown.setdefault(plan.subject, plan.shown)
         return [self._claim(id_, plan, (attempts or {}).get(id_)) for id_, plan in plans]
 
     def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
         self._record_refund(plan)
         holds = attempt is None or self._holds(delivery_id, attempt)
-        if holds and plan.subject not in self.claims:
+        is_other = self.shown.get(plan.subject) != plan.shown
+        if holds and not is_other and plan.subject not in self.claims:
             self._claim_grants(delivery_id, plan)
         return self.find_for_plan(plan)
 
@@ -132,6 +137,7 @@ class FakeStore:
             elsewhere=tuple(self.claims[one] for one in subjects if one in self.claims and one not in linked),
             refund=self.refunds.get(plan.subject),
             taken=self.taken.get(plan.subject, {}),
+            shown=self.shown.get(plan.subject),
         )
 
     def _claim_grants(self, delivery_id: str, plan: Plan) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 
 from workers.core.grants import Grant
@@ -56,6 +57,13 @@ class Entry:
         return self.grant.meter == meter and at is not None and (since is None or at >= since)
 
 
+class Shown(StrEnum):
+    """What a webhook showed an order to be. It stays that, whatever Polar shows of it later."""
+
+    FINAL_INVOICE = "final"
+    TRIAL_START = "trial"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refund:
     """All refunds of an order so far: ``amount`` in cents without tax, ``share`` of the price from 0 to 1."""
@@ -77,7 +85,8 @@ class Standing:
 
     Linked claims are take-backs, and the bonuses of ``once_per`` rules that this fact earned. ``elsewhere``
     holds bonuses that another fact earned for the same customer. They explain why this fact earns none.
-    ``refund`` is the highest refund seen, even if nothing has been credited yet.
+    ``refund`` is the highest refund seen, and ``shown`` what a webhook showed the order to be, even if
+    nothing has been credited yet.
     """
 
     subject: str
@@ -85,6 +94,7 @@ class Standing:
     elsewhere: tuple[Claim, ...] = ()
     refund: Refund | None = None
     taken: Taken = field(default_factory=dict)
+    shown: Shown | None = None
 
     @property
     def own(self) -> Claim | None:

@@ -1,10 +1,11 @@
 """Turns a delivery's body into a plan: by the rules, or as a person requested."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.rules import Rules
+from workers.core.claims import Standing
 from workers.core.envelope import ORDER_REFUNDED, read_envelope
-from workers.core.facts import Fact, fact_of
+from workers.core.facts import Fact, as_shown, fact_of, shown_by
 from workers.core.grants import order_subject
 from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
 from workers.core.payloads import read_order
@@ -51,6 +52,14 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
     return PlannedDelivery(type=type_, fact=fact, plan=plan_for(fact, rules))
 
 
+def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Rules) -> PlannedDelivery:
+    """Return the plan of a delivery; it takes an order for what an earlier webhook showed it to be."""
+    if standing is None or planned.fact is None:
+        return planned
+    fact = as_shown(planned.fact, standing.shown)
+    return planned if fact is planned.fact else replace(planned, fact=fact, plan=plan_for(fact, rules))
+
+
 def refund_plan(body: bytes) -> Plan:
     """Return the plan of an ``order.refunded`` webhook, which grants nothing and records the refund."""
     order = read_order(body).view
@@ -59,4 +68,5 @@ def refund_plan(body: bytes) -> Plan:
         customer_id=order.customer_id,
         order_id=order.id,
         refund=refund_of(order),
+        shown=shown_by(order),
     )

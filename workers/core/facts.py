@@ -1,12 +1,12 @@
 """Turns a webhook into the fact that rules judge, such as "this order was paid"."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from config.cel.expressions import Variables
 from config.rules import ORDER_TRIGGERS, Trigger
-from workers.core.claims import Refund
+from workers.core.claims import Refund, Shown
 from workers.core.envelope import (
     CUSTOMER_CREATED,
     ORDER_PAID,
@@ -27,6 +27,8 @@ from workers.core.payloads import (
     read_period,
 )
 from workers.core.refunds import refund_of
+
+_FINAL_INVOICE = "final invoice of an ended subscription: never credited"
 
 # Every order trigger is one of Polar's billing reasons, except the start of a trial.
 _TRIGGERS_BY_REASON = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}
@@ -49,6 +51,8 @@ class Fact:
     order_id: str | None = None
     refund: Refund | None = None
     """The refunds that the webhook already mentions."""
+    shown: Shown | None = None
+    """What decides an order's trigger, if its billing reason does not."""
     verb: str = "created"
     """What happened, as a reason says it: "created", or "started" for a period."""
 
@@ -56,18 +60,36 @@ class Fact:
 def order_fact(read: Read[Order]) -> Fact:
     """Return the fact that an order was paid."""
     order = read.view
-    trigger = trigger_of(order)
-    return Fact(
+    reason = order.billing_reason
+    trigger = _TRIGGERS_BY_REASON.get(reason)
+    fact = Fact(
         subject=order_subject(order.id),
         moment=order.created_at,
         customer_id=order.customer_id,
         variables=Variables.of_order(read.raw),
         trigger=trigger,
-        why_never="" if trigger else _why_never(order),
+        why_never="" if trigger else f"billing reason {reason!r} is not one that rules can name",
         product_id=order.product_id,
         order_id=order.id,
         refund=refund_of(order),
     )
+    return as_shown(fact, shown_by(order))
+
+
+def as_shown(fact: Fact, shown: Shown | None) -> Fact:
+    """Return the fact of an order that was shown to be a final invoice or a trial's start."""
+    if shown in {None, fact.shown}:
+        return fact
+    if shown is Shown.FINAL_INVOICE:
+        return replace(fact, shown=shown, trigger=None, why_never=_FINAL_INVOICE)
+    return replace(fact, shown=shown, trigger=Trigger.TRIAL_START, why_never="")
+
+
+def shown_by(order: Order) -> Shown | None:
+    """Return whether an order is a final invoice or a trial's start, as its subscription is shown."""
+    if order.is_final_invoice:
+        return Shown.FINAL_INVOICE
+    return Shown.TRIAL_START if order.is_trial_start else None
 
 
 def period_fact(read: Read[Period]) -> Fact:
@@ -108,21 +130,6 @@ def customer_fact(read: Read[Customer]) -> Fact:
         variables=Variables.of_customer(read.raw),
         trigger=Trigger.CUSTOMER,
     )
-
-
-def trigger_of(order: Order) -> Trigger | None:
-    """Return the trigger of a paid order; None for a final invoice or an unknown billing reason."""
-    if order.is_final_invoice:
-        return None
-    if order.is_trial_start:
-        return Trigger.TRIAL_START
-    return _TRIGGERS_BY_REASON.get(order.billing_reason)
-
-
-def _why_never(order: Order) -> str:
-    if order.is_final_invoice:
-        return "final invoice of an ended subscription: never credited"
-    return f"billing reason {order.billing_reason!r} is not one that rules can name"
 
 
 _FACTS: Mapping[str, Callable[[bytes], Fact]] = {

@@ -8,7 +8,7 @@ from enum import IntEnum
 from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
-from workers.core.claims import Refund, Revoke
+from workers.core.claims import Refund, Revoke, Shown
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.wording import utc
@@ -49,6 +49,8 @@ class Plan:
     grants: tuple[Grant, ...] = ()
     refund: Refund | None = None
     revoke: Revoke | None = None
+    shown: Shown | None = None
+    """What the webhook shows the order to be."""
     skip: str = ""
     failure: str = ""
 
@@ -65,6 +67,7 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
         order_id=fact.order_id,
         grants=() if failure else grants,
         refund=fact.refund,
+        shown=fact.shown,
         skip="" if grants or failure else (reason or _no_match(fact, verdicts)),
         failure=failure,
     )

@@ -11,8 +11,8 @@ from workers.core.delivery import Leased, Outcome
 from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import dry_run_text
 from workers.core.envelope import STORED_TYPES, peek_type
-from workers.core.planning import Plan
 from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
+from workers.operations.previews import look_up
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Row, failed_webhooks
@@ -129,8 +129,7 @@ class Recoverer:
         for start in range(0, len(lost), most):
             some = lost[start : start + most]
             planned = [plan_delivery(one.type, decompress_body(one.packed_body), rules) for one in some]
-            standings = self.ledger.find_for_plans([each.plan or Plan(subject="") for each in planned])
-            for one, each, standing in zip(some, planned, standings, strict=True):
+            for one, (each, standing) in zip(some, look_up(self.ledger, planned, rules), strict=True):
                 found[one.id] = dry_run_text(each, standing)
         return found
 

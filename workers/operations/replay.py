@@ -8,8 +8,8 @@ from config.rules import Rules
 from workers.core.delivery import Delivery, Outcome, Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import dry_run_text
-from workers.core.planning import Plan
 from workers.operations.pacing import Pacer, run_batches
+from workers.operations.previews import look_up
 from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -45,7 +45,8 @@ class Replayer:
     def preview(self, delivery: Delivery, rules: Rules) -> str:
         """Return what a replay would do. Changes nothing."""
         planned = plan_delivery(delivery.type, self.deliveries.body(delivery.id), rules)
-        return dry_run_text(planned, self.ledger.find_for_plan(planned.plan or Plan(subject="")))
+        ((known, standing),) = look_up(self.ledger, [planned], rules)
+        return dry_run_text(known, standing)
 
     def run(self, ids: Sequence[str], granter: Granter, pacer: Pacer) -> Iterator[list[Outcome]]:
         """Run these deliveries; yield what became of them, batch by batch."""

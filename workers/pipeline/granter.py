@@ -17,7 +17,7 @@ from rq.timeouts import BaseTimeoutException
 from config.rules import Rules
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased, Outcome
-from workers.core.delivery_plans import PlannedDelivery, plan_delivery
+from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
@@ -118,6 +118,13 @@ class Granter:
         rules = self.rules()  # one version for the whole lease
         planned = [self._plan(delivery, rules) for delivery in lease.deliveries]
         standings = self._claim(zip(lease.deliveries, planned, strict=True))
+        as_shown = [
+            plan_as_shown(one, standings.get(delivery.id), rules)
+            for delivery, one in zip(lease.deliveries, planned, strict=True)
+        ]
+        if any(one is not before for one, before in zip(as_shown, planned, strict=True)):
+            planned = as_shown  # nothing was claimed for these orders: an older webhook says what they are
+            standings = self._claim(zip(lease.deliveries, planned, strict=True))
         return ClaimedLease(lease=lease, planned=planned, standings=standings, leased_at=leased_at)
 
     def _ingest_lease(self, claimed: ClaimedLease, accepted_before: dict[str, str]) -> IngestedLease:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import Claim, Refund, Standing
+from workers.core.claims import Claim, Refund, Shown, Standing
 from workers.core.grants import Grant, Part, order_of
 from workers.core.planning import Plan
 from workers.store.scripts import moment_of
@@ -18,6 +18,7 @@ from workers.store.scripts import moment_of
 GRANT, TAKEN = "grant:", "taken:"
 _SETTLED, _PROPERTY = "settled:", "property:"
 _REASON = "reason"
+_SHOWN = "shown"
 _REVOKE = ":revoke"
 _USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
@@ -65,6 +66,7 @@ def read_standing(subject: str, found: Found) -> Standing:
             meter: {part.rule: part.units for part in _parts(text)}
             for meter, text in _by_meter(fields)[TAKEN].items()
         },
+        shown=Shown(fields[_SHOWN]) if _SHOWN in fields else None,
     )
 
 

@@ -37,6 +37,8 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
     }
     if plan.refund:
         row["refund"] = {"amount": str(plan.refund.amount), "share": ratio_text(plan.refund.share)}
+    if plan.shown:
+        row["shown"] = plan.shown.value
     if attempt is not None:
         row["lease"] = {"delivery": delivery_id, "attempt": str(attempt)}
     return row

@@ -15,7 +15,7 @@ from tests.support.builders import fact_like, order_like, some_id, webhook
 from tests.support.recorded_triggers import CONVERTED, CREATED, CYCLED, FINAL, KINDS, PAID, REFUNDED, TRIAL
 from tests.support.recordings import payload
 from workers.core.delivery_plans import refund_plan
-from workers.core.facts import fact_of, trigger_of
+from workers.core.facts import fact_of
 from workers.core.grants import cycle_subject
 from workers.core.payloads import Subscription
 
@@ -166,21 +166,21 @@ def test_the_time_zone_and_fraction_of_a_start_do_not_change_its_key(start: date
 def test_a_subscription_bought_at_the_end_of_its_trial_is_a_creation() -> None:
     end = subscription_of(TRIAL).trial_end
     assert end is not None
-    assert trigger_of(order_like(TRIAL, created_at=end.isoformat())) is Trigger.SUBSCRIPTION_CREATE
+    assert fact_like(TRIAL, created_at=end.isoformat()).trigger is Trigger.SUBSCRIPTION_CREATE
 
 
 def test_the_first_paid_cycle_after_a_trial_is_a_cycle_from_the_end_of_the_trial() -> None:
     end = subscription_of(CONVERTED).trial_end
     assert end is not None
-    assert trigger_of(order_like(CONVERTED, created_at=end.isoformat())) is Trigger.SUBSCRIPTION_CYCLE
+    assert fact_like(CONVERTED, created_at=end.isoformat()).trigger is Trigger.SUBSCRIPTION_CYCLE
 
 
 def test_a_cycle_created_the_moment_its_subscription_ended_is_a_final_invoice() -> None:
     end = subscription_of(FINAL).ended_at
     assert end is not None
     just_before = end - timedelta(microseconds=1)
-    assert trigger_of(order_like(FINAL, created_at=end.isoformat())) is None
-    assert trigger_of(order_like(FINAL, created_at=just_before.isoformat())) is Trigger.SUBSCRIPTION_CYCLE
+    assert fact_like(FINAL, created_at=end.isoformat()).trigger is None
+    assert fact_like(FINAL, created_at=just_before.isoformat()).trigger is Trigger.SUBSCRIPTION_CYCLE
 
 
 @st.composite
@@ -212,5 +212,5 @@ def later_views(draw: st.DrawFn, name: str) -> dict[str, Any]:
 @given(data=st.data())
 def test_the_orders_api_and_the_webhook_agree_on_an_orders_trigger(name: str, data: st.DataObject) -> None:
     """The API shows the subscription as of today, even for an old order."""
-    shown = order_like(name, subscription=data.draw(later_views(name)))
-    assert trigger_of(shown) is KINDS[name]
+    shown = fact_like(name, subscription=data.draw(later_views(name)))
+    assert shown.trigger is KINDS[name]

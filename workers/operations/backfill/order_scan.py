@@ -11,7 +11,7 @@ from workers.core.claims import REBUILD, Standing
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.dry_run import dry_run_text
 from workers.core.envelope import ORDER_PAID
-from workers.core.facts import Fact, order_fact
+from workers.core.facts import Fact, as_shown, order_fact
 from workers.core.grants import Grant
 from workers.core.payloads import read_order
 from workers.core.planning import Obstacle, Plan, judge, plan_for, why_never
@@ -69,6 +69,13 @@ class Past:
     has_failed: bool = False
 
 
+FindStandings = Callable[[Sequence[Plan]], Sequence[Standing]]
+"""Reads what the ledger has for each plan."""
+
+FindPasts = Callable[[Sequence[str]], Sequence[Past]]
+"""Reads what became of the webhooks of each of these orders."""
+
+
 @dataclass(kw_only=True)
 class OrderScan:
     """The orders read so far, sorted by what to do with them.
@@ -115,20 +122,17 @@ class OrderScan:
     def add(
         self,
         rows: Sequence[Row],
-        find_standings: Callable[[Sequence[Plan]], Sequence[Standing]],
-        find_pasts: Callable[[Sequence[str]], Sequence[Past]],
+        find_standings: FindStandings,
+        find_pasts: FindPasts,
     ) -> None:
-        """Add a page of Polar's orders, oldest first.
-
-        ``find_standings`` reads each plan's ledger entries, ``find_pasts`` what became of orders' webhooks.
-        """
+        """Add a page of Polar's orders, oldest first."""
         new = [row for row in rows if str(row.get("id")) not in self._last_page]
         self._last_page = frozenset(
             str(row.get("id")) for row in rows
         )  # the next page may repeat some of them
         self.read += len(new)
         paid = [order for row in new if (order := self._read(row))]
-        found = zip(paid, find_standings([order.plan for order in paid]), strict=True)
+        found = self._look_up(paid, find_standings)
         uncredited = [(order, standing) for order, standing in found if not self._is_claimed(order, standing)]
         pasts = find_pasts([order.order_id for order, _ in uncredited]) if uncredited else ()
         for (order, standing), past in zip(uncredited, pasts, strict=True):
@@ -155,6 +159,16 @@ class OrderScan:
             self.skipped["created outside the requested time"] += 1
             return None
         return _PaidOrder(order_id=fact.order_id or "", fact=fact, plan=plan_for(fact, self.rules), body=body)
+
+    def _look_up(
+        self, orders: Sequence["_PaidOrder"], find_standings: FindStandings
+    ) -> list[tuple["_PaidOrder", Standing]]:
+        """Return the orders, as earlier webhooks showed them to be, with what the ledger has for each."""
+        standings = find_standings([order.plan for order in orders])
+        known = [order.as_shown(one, self.rules) for order, one in zip(orders, standings, strict=True)]
+        if any(one is not order for one, order in zip(known, orders, strict=True)):
+            standings = find_standings([order.plan for order in known])
+        return list(zip(known, standings, strict=True))
 
     def _classify(self, order: "_PaidOrder", standing: Standing, past: Past) -> None:
         stale = () if self.assume_current else stale_fields(order.fact, self.rules)
@@ -214,6 +228,11 @@ class _PaidOrder:
     fact: Fact
     plan: Plan
     body: bytes
+
+    def as_shown(self, standing: Standing, rules: Rules) -> "_PaidOrder":
+        """Return this order; if a webhook showed it to be something else than Polar shows now, as that."""
+        fact = as_shown(self.fact, standing.shown)
+        return self if fact is self.fact else replace(self, fact=fact, plan=plan_for(fact, rules))
 
 
 def delivery_id_of(order_id: str) -> str:

@@ -11,8 +11,8 @@ from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.grants import order_subject
-from workers.core.planning import Plan
 from workers.operations.explain.explanation import Explanation, explain
+from workers.operations.previews import look_up
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
@@ -30,7 +30,7 @@ class Explained:
 def explain_body(body: bytes, rules: Rules, ledger: Ledger | None) -> Explanation:
     """Explain a webhook's body; without a ledger, as if nothing had been granted yet."""
     planned = plan_delivery(peek_type(body) or "", body, rules)
-    return explain(planned, rules, _standing(planned, ledger))
+    return _explain_planned(planned, rules, ledger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Explainer:
             )
             return Explanation(type=one.type, standing=standing, outlook=outlook)
         planned = plan_delivery(one.type, self.deliveries.body(one.id), self.rules)
-        return explain(planned, self.rules, _standing(planned, self.ledger))
+        return _explain_planned(planned, self.rules, self.ledger)
 
     def _explain_from_ledger(self, order_id: str) -> Explained | None:
         """Explain an order whose deliveries are no longer kept, by what the ledger has."""
@@ -95,6 +95,8 @@ def _is_about(order_id: str, type_: str, body: bytes) -> bool:
     return plan is not None and plan.order_id == order_id
 
 
-def _standing(planned: PlannedDelivery, ledger: Ledger | None) -> Standing:
-    plan = planned.plan or Plan(subject="")
-    return ledger.find_for_plan(plan) if ledger else Standing(subject=plan.subject)
+def _explain_planned(planned: PlannedDelivery, rules: Rules, ledger: Ledger | None) -> Explanation:
+    if ledger is None:
+        return explain(planned, rules, Standing(subject=planned.plan.subject if planned.plan else ""))
+    ((known, standing),) = look_up(ledger, [planned], rules)
+    return explain(known, rules, standing)

@@ -1,8 +1,9 @@
 -- Freezes each plan whose fact is not frozen yet, and returns what the ledger has for each fact. It is one step, so
 -- that of two workers with different rules only one freezes a plan. A plan without `base` only reads.
 --
--- plans: {subject, refund = {amount, share}, lease = {delivery, attempt}, base = fields, claims = {{subject, fields}}};
---        refund, lease and base may be missing. `base` holds the fields of a fact that gets only linked claims.
+-- plans: {subject, refund = {amount, share}, shown, lease = {delivery, attempt}, base = fields,
+--        claims = {{subject, fields}}}; refund, shown, lease and base may be missing. `shown` is what the webhook shows
+--        the order to be; `base` holds the fields of a fact that gets only linked claims.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]
@@ -25,6 +26,14 @@ local function note_refund(order, refund)
   local is_new = not known or tonumber(refund.amount) > tonumber(known)
   if is_new or (refund.amount == known and refund.share == '1/1') then
     redis.call('HSET', order, 'refunded_amount', refund.amount, 'refunded_share', refund.share)
+  end
+end
+
+-- An order that a webhook has shown to be a final invoice or a trial's start stays one: a later webhook, or the orders
+-- API, may show its subscription with other dates. A plan that takes it for something else freezes nothing.
+local function note_shown(plan)
+  if plan.shown then
+    redis.call('HSETNX', plan.subject, 'shown', plan.shown)
   end
 end
 
@@ -78,7 +87,8 @@ local function claim(plan)
     note_refund(plan.subject, plan.refund)
   end
   local own = redis.call('HGETALL', plan.subject)
-  if not plan.base or value_of('delivery', own) or not is_valid(plan.lease) then
+  local is_frozen_or_other = value_of('delivery', own) or value_of('shown', own) ~= plan.shown
+  if not plan.base or is_frozen_or_other or not is_valid(plan.lease) then
     return standing(plan, own)
   end
   freeze(plan)
@@ -89,6 +99,9 @@ local function claim(plan)
 end
 
 local standings = {}
+for _, plan in ipairs(plans) do
+  note_shown(plan) -- of all, before any is frozen: two webhooks of one order may be here
+end
 for i, plan in ipairs(plans) do
   standings[i] = claim(plan)
 end
