@@ -10,6 +10,7 @@ from rich.progress import Progress
 from app.cli.output import Cell, console, literal, print_first, print_json, status_text
 from app.cli.shapes import OutcomeJson
 from workers.core.delivery import Outcome, Status
+from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarDeniedError, PolarError
 
 _MOST_LISTED = 50  # with more outcomes, those that were granted are only counted
@@ -51,8 +52,10 @@ def _describe_rest(outcomes: Sequence[Outcome], count: int, reason: str) -> str:
 
     Workers retry those that wait. Those that were not begun stay as they were.
     """
-    waiting = sum(one.status is Status.WAITING for one in outcomes)
-    left = count - len(outcomes) + waiting
+    # Take-backs follow the orders that were asked for: they are not counted.
+    counted = [one for one in outcomes if not is_take_back_delivery(one.delivery_id)]
+    waiting = sum(one.status is Status.WAITING for one in counted)
+    left = count - len(counted) + waiting
     advice = "run the command again" if left > waiting else "the workers will retry, or run the command again"
     return f"{left} not done: {reason.rstrip('.')}; {advice}"
 

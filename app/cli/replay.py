@@ -75,7 +75,8 @@ def replay(
         batches = replayer.run([one.id for one in selected], granter, pacer)
         outcomes, trouble = run_with_progress(batches, len(selected), json=json)
     print_outcomes(outcomes, trouble, json=json)
-    if trouble or has_unfinished(outcomes) or len(outcomes) < len(selected):
+    left = {one.id for one in selected} - {one.delivery_id for one in outcomes}
+    if trouble or has_unfinished(outcomes) or left:
         raise typer.Exit(1)
 
 

@@ -1,5 +1,6 @@
 """Checks that are true even if Redis loses everything: no double credit, and no lost delivery."""
 
+import json
 import os
 import sys
 from itertools import islice
@@ -7,10 +8,13 @@ from itertools import islice
 from hypothesis import settings
 from hypothesis.stateful import invariant
 
+from tests.chaos.expected_take_backs import TAKEN_BACK
 from tests.chaos.model_data import BONUSES, KEYS
 from tests.chaos.scenarios import Scenarios
+from tests.chaos.world import SentWebhook
 from tests.support.fakes import Event
 from workers.core.delivery import Status
+from workers.core.take_back_delivery import is_take_back_delivery
 
 _LONGEST_WAIT_SECONDS = 810  # before the last retry of an event that fails alone
 
@@ -47,9 +51,32 @@ class BasicPromises(Scenarios):
 
     def check(self) -> None:
         """Check each promise."""
+        self._note_take_backs()
+        self.no_take_back_reaches_polar_before_its_grant()
         self.polar_has_only_expected_keys()
         self.no_credit_is_made_twice()
         self.no_delivery_is_lost()
+
+    def _note_take_backs(self) -> None:
+        """Count the ledger's own deliveries among those that came."""
+        for delivery_id, kept in self.service.store.deliveries.items():
+            if is_take_back_delivery(delivery_id):
+                self.expired.discard(delivery_id)
+                data = json.loads(kept.body)["data"]
+                self.accepted[delivery_id] = SentWebhook(
+                    body=kept.body,
+                    subject=f"credits:order:{data['order_id']}",
+                    customer_id=data["customer_id"],
+                    order_id=data["order_id"],
+                )
+
+    def no_take_back_reaches_polar_before_its_grant(self) -> None:
+        """A take-back without its grant would make a debt."""
+        seen = list(self.service.polar.events)
+        for key in self.new_events:
+            if key.startswith(TAKEN_BACK):
+                _, _, order_id, *_, meter = key.split(":")
+                assert f"credits:order:{order_id}:{meter}" in seen[: seen.index(key)]
 
     def polar_has_only_expected_keys(self) -> None:
         """KEYS has every key that the model data can lead to."""

@@ -1,19 +1,24 @@
 """The stores and Polar as a worker of the model sees them: each can stop it, and records what it does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tests.chaos.expected_take_backs import TAKEN_BACK
 from tests.chaos.expected_throttle import ExpectedThrottle
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
 from tests.support.fakes import Clock, Event, FakeStore
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Claim, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
+from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarError
+
+ONLY_TAKE_BACK = {"order.refunded", "credits.take_back", "manual.revoke"}
+"""The types of deliveries that never credit anything."""
 
 
 @dataclass(kw_only=True)
@@ -126,6 +131,8 @@ class Service:
 
     def _check_numbers(self, lease: Lease) -> None:
         for one in lease.deliveries:
+            if is_take_back_delivery(one.id):  # made due again, it has lost its lease and its strikes
+                self._attempts[one.id], self._strikes[one.id] = one.attempt - 1, one.strikes
             self._attempts[one.id] += 1
             assert (one.attempt, one.strikes) == (self._attempts[one.id], self._strikes[one.id])
 
@@ -133,6 +140,10 @@ class Service:
         """Record how often each delivery has failed alone."""
         for one in outcomes:
             self._strikes[one.delivery_id] += one.strike
+
+    def attempts(self, delivery_id: str) -> int:
+        """Return the number of a delivery's last attempt."""
+        return self.store.deliveries[delivery_id].attempts
 
     def holds(self, delivery_id: str, attempt: int) -> bool:
         """Return whether the lease with this attempt is still the last one of a waiting delivery."""
@@ -221,7 +232,7 @@ class RecordingLedger:
         run.planned |= standings.keys() & had
         work_log.planned += [(run, id_) for id_ in standings.keys() & had]
         run.open = {
-            id_: {grant.key for claim in standing.claims for grant in claim.unsettled}
+            id_: {grant.key for claim in self._sent_by(id_, standing) for grant in claim.unsettled}
             for id_, standing in standings.items()
         }
         run.makers = {key: id_ for id_, keys in reversed(run.open.items()) for key in keys}
@@ -231,6 +242,16 @@ class RecordingLedger:
             if any(claim.grants and claim.delivery_id == id_ for claim in standing.claims)
         }
         self._note_frozen()
+
+    def _sent_by(self, delivery_id: str, standing: Standing) -> Iterator[Claim]:
+        """Yield the claims that a delivery may send: no take-back before its grant, no grant for a refund."""
+        types = {one.id: one.type for one in self.run.lease.deliveries}
+        for claim in standing.claims:
+            if claim.subject.startswith(TAKEN_BACK):
+                if standing.own is not None and not standing.own.unsettled:
+                    yield claim
+            elif types[delivery_id] not in ONLY_TAKE_BACK:
+                yield claim
 
     def _note_frozen(self) -> None:
         for subject in self.service.store.claims:
@@ -248,6 +269,8 @@ class RecordingLedger:
         self.stoppable.at(Stop.BEFORE_SETTLING)
         counting = [one for one in outcomes if self.service.holds(one.delivery_id, one.attempt)]
         lost = self.service.store.settle(accepted, outcomes)
+        # A settled order takes the lease of its take-back.
+        counting = [one for one in counting if self.service.attempts(one.delivery_id) == one.attempt]
         self.service.count_strikes(counting)
         self.run.lost = ({one.delivery_id for one in outcomes if one not in counting}, lost)
         self.service.work_log.ended += [(self.run, outcome) for outcome in counting]

@@ -156,7 +156,9 @@ class ServiceMachine(RuleBasedStateMachine):
         self._work_off()  # who woke late may have begun a pause, and then a replay waits
 
     def _work_off(self) -> None:
-        for _ in range(len(self.accepted) + 2):  # a probe that has nothing to send proves nothing
+        for _ in range(
+            2 * len(self.accepted) + 2
+        ):  # take-backs come after their orders; a probe that has nothing to send proves nothing
             if all(one.status is not Status.WAITING for one in self.service.store.deliveries.values()):
                 return
             self.service.clock.advance(1000)

@@ -94,11 +94,10 @@ def test_a_restored_grant_behind_newer_ones_keeps_its_own_time(
 
 
 def test_an_order_has_its_bonus_and_its_take_backs(ledger: Ledger, audit: Audit) -> None:
-    ledger.claim([("paid", plan_for(fact_like(), ALL))])
-    (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
-    taken = refund_take_back(standing, "refunded")
-    assert taken is not None
-    ledger.take_back([taken])
+    plan = plan_for(fact_like(), ALL)
+    ledger.claim([("paid", plan)])
+    ledger.settle(plan.grants, [])
+    refund(ledger, "refunded")
     told = [(one.grant.meter, one.grant.units, one.delivery_id) for one in audit.of_order(ORDER)]
     assert sorted(told) == [
         ("api_usage", -10, "refunded"),
@@ -132,15 +131,12 @@ def test_a_take_back_of_today_from_an_old_order_comes_first(ledger: Ledger, audi
 
 
 def test_grants_of_one_request_are_in_the_order_of_their_claims(ledger: Ledger, audit: Audit) -> None:
-    paid = plan_for(fact_like(), rules_of(PACK))
-    ledger.claim([("paid", paid)])
-    (standing,) = ledger.claim([("refunded", refund_plan(refund_webhook(1000)))])
-    taken = refund_take_back(standing, "refunded")
-    assert taken is not None
-    ledger.take_back([taken])
-    ledger.settle([*paid.grants, *taken.grants], [])
-    assert [one.grant.units > 0 for one in audit.of_order(ORDER)] == [False, False, True, True]
-    assert [one.grant.units > 0 for one in audit.of_customer(CUSTOMER)] == [False, False, True, True]
+    plans = [plan_for(fact_like(id=some_id(number)), rules_of(PACK)) for number in (1, 2)]
+    for number, plan in enumerate(plans, 1):
+        ledger.claim([(f"paid-{number}", plan)])
+    ledger.settle([grant for plan in plans for grant in plan.grants], [])
+    told = [one.delivery_id for one in audit.of_customer(CUSTOMER)]
+    assert told == ["paid-2", "paid-2", "paid-1", "paid-1"]
 
 
 def test_an_unknown_order_has_no_entries(audit: Audit) -> None:

@@ -12,6 +12,7 @@ from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.planning import Plan
+from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import Granter
 from workers.timings import DEFAULT_TIMINGS
@@ -58,15 +59,23 @@ class Shop:
             jitter=lambda: 0.0,
         )
 
+    @property
+    def received(self) -> int:
+        """Return how many deliveries were received; take-backs of the ledger's own are left out."""
+        return sum(not is_take_back_delivery(id_) for id_ in self.store.deliveries)
+
     def receive(self, delivery_id: str, body: bytes) -> None:
         """Store a webhook as the receiver would."""
         self.store.accept(delivery_id, body)
 
     def tell(self, body: bytes) -> Outcome:
         """Receive one webhook, work on everything due, and return the outcome of that one."""
-        delivery_id = f"msg-{len(self.store.deliveries) + 1}"
+        delivery_id = f"msg-{self.received + 1}"
         self.receive(delivery_id, body)
-        return self.work()[delivery_id]
+        outcome = self.work()[delivery_id]
+        if any(is_take_back_delivery(id_) and kept.due for id_, kept in self.store.deliveries.items()):
+            self.work()
+        return outcome
 
     def look(self, plans: Sequence[Plan]) -> list[Standing]:
         """Return what is frozen of all that each plan is about."""
@@ -182,4 +191,5 @@ def end_well(shop: Shop) -> None:
         shop.work()
     failed = [id_ for id_, kept in shop.store.deliveries.items() if kept.status is Status.FAILED]
     shop.replay(*failed)
+    shop.work()  # what refunds take of credits that were replayed
     assert {kept.status for kept in shop.store.deliveries.values()} <= {Status.GRANTED, Status.SKIPPED}

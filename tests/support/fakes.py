@@ -1,5 +1,6 @@
 """Fakes in memory: the stores, Polar and a clock, each as strict as the real one."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from workers.core.envelope import peek_type
 from workers.core.grants import Grant
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
+from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
 from workers.timings import DEFAULT_TIMINGS
 
@@ -188,6 +190,8 @@ class FakeStore:
                 settled = {**claim.settled, grant.meter: self._clock.now}
                 self.claims[grant.subject] = replace(claim, settled=settled)
                 self.audit.append(grant.key)
+                if grant.subject in self.refunds:
+                    self._queue_take_back(self.claims[grant.subject])
         lost = set()
         for outcome in outcomes:
             kept = self.deliveries.get(outcome.delivery_id)
@@ -196,6 +200,16 @@ class FakeStore:
             else:
                 lost.add(outcome.delivery_id)
         return lost
+
+    def _queue_take_back(self, claim: Claim) -> None:
+        """Make it due to take back what the order's refunds take, and its lease, if there is one, lost."""
+        order_id, customer_id = claim.order_id or "", claim.grants[0].customer_id
+        data = {"order_id": order_id, "customer_id": customer_id}
+        body = json.dumps({"type": TAKE_BACK, "data": data}).encode()
+        known = self.deliveries.get(take_back_delivery(order_id))
+        self.deliveries[take_back_delivery(order_id)] = Stored(
+            type=TAKE_BACK, body=body, due=self._clock.now, attempts=known.attempts + 1 if known else 0
+        )
 
     def _write(self, kept: Stored, outcome: Outcome) -> None:
         kept.reason = outcome.reason

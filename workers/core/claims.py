@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from workers.core.grants import Grant
+from workers.core.grants import Grant, is_take_back
 
 # Replaces the delivery's id in a claim that was rebuilt, because Polar does not know the delivery.
 REBUILD = "rebuild"
@@ -100,6 +100,25 @@ class Standing:
     def own(self) -> Claim | None:
         """Return the claim of the fact itself, which froze the whole plan; None if nothing was claimed."""
         return next((claim for claim in self.claims if claim.subject == self.subject), None)
+
+    @property
+    def can_be_taken_back(self) -> bool:
+        """Return whether Polar has confirmed all grants of the fact's own claim.
+
+        Until then nothing is taken back: a take-back that Polar gets without its grant makes a debt.
+        """
+        return self.own is not None and not self.own.unsettled
+
+    def claims_to_send(self, *, takes_back: bool) -> tuple[Claim, ...]:
+        """Return the claims whose grants a delivery of this fact sends until Polar confirms them.
+
+        A refund or a revoke sends take-backs alone: it must not be what credits an order.
+        """
+        return tuple(
+            claim
+            for claim in self.claims
+            if (self.can_be_taken_back if is_take_back(claim.subject) else not takes_back)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

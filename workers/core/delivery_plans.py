@@ -11,6 +11,7 @@ from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
 from workers.core.payloads import read_order
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
+from workers.core.take_back_delivery import TAKE_BACK, take_back_plan
 from workers.errors import UnreadablePayloadError
 
 
@@ -28,7 +29,7 @@ class PlannedDelivery:
     @property
     def takes_back(self) -> bool:
         """Return whether the delivery can only take credits back."""
-        return self.type in {ORDER_REFUNDED, MANUAL_REVOKE}
+        return self.type in {ORDER_REFUNDED, TAKE_BACK, MANUAL_REVOKE}
 
     @property
     def is_manual_grant(self) -> bool:
@@ -41,6 +42,8 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
     try:
         if type_ == ORDER_REFUNDED:
             return PlannedDelivery(type=type_, plan=refund_plan(body))
+        if type_ == TAKE_BACK:
+            return PlannedDelivery(type=type_, plan=take_back_plan(body))
         if type_ in MANUAL_PLANS:
             return PlannedDelivery(type=type_, plan=MANUAL_PLANS[type_](body))
         fact = fact_of(type_, body)

@@ -18,35 +18,43 @@ _NO_DELIVERY = ""
 
 
 def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
-    """Return what running the delivery would do, given what the ledger has for its fact."""
+    """Return what running the delivery would do, given what the ledger has for its fact.
+
+    What is taken back right after a credit, by a delivery of its own, belongs to it.
+    """
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return f"fail: {conflict}"
     if planned.plan is None:
         return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
     plan = planned.plan
-    claimed = _as_if_claimed(plan, replace(standing, refund=_highest(standing.refund, plan.refund)))
-    take_backs = due_take_backs(claimed, _NO_DELIVERY, plan.revoke)
-    taken = [*_unsettled(standing, -1), *(grant for one in take_backs for grant in one.grants)]
+    noted = replace(standing, refund=_highest(standing.refund, plan.refund))
+    then = noted if planned.takes_back else _as_if_settled(plan, noted)
+    take_backs = due_take_backs(then, _NO_DELIVERY, plan.revoke)
+    claimed = [grant for claim in then.claims_to_send(takes_back=True) for grant in claim.unsettled]
+    taken = [*claimed, *(grant for one in take_backs for grant in one.grants)]
     texts = [
-        _pending_text(standing) if planned.takes_back else _grant_text(plan, standing),
+        "" if planned.takes_back else _grant_text(plan, standing),
         credits_text(taken) if taken else "",
     ]
-    return "; ".join(filter(None, texts)) or f"nothing: {why_none_due(claimed, plan.refund, plan.revoke)}"
+    return "; ".join(filter(None, texts)) or f"nothing: {why_none_due(then, plan.refund, plan.revoke)}"
 
 
-def _as_if_claimed(plan: Plan, standing: Standing) -> Standing:
-    """Return the standing as if the plan were claimed: an earlier refund is then taken back at once."""
+def _as_if_settled(plan: Plan, standing: Standing) -> Standing:
+    """Return the standing as if the plan were claimed and settled: an earlier refund is then taken back."""
     grants = tuple(grant for grant in plan.grants if grant.subject == plan.subject)
-    if standing.own is not None or not grants:
+    if standing.own is None and not grants:
         return standing
-    own = Claim(
+    own = standing.own or Claim(
         subject=plan.subject,
         delivery_id=_NO_DELIVERY,
         claimed_at=_NO_TIME,
         grants=grants,
         order_id=plan.order_id,
     )
-    return replace(standing, claims=(own, *standing.claims))
+    settled = replace(own, settled={grant.meter: _NO_TIME for grant in own.grants})
+    return replace(
+        standing, claims=(settled, *(one for one in standing.claims if one.subject != own.subject))
+    )
 
 
 def _grant_text(plan: Plan, standing: Standing) -> str:
@@ -62,12 +70,8 @@ def _grant_text(plan: Plan, standing: Standing) -> str:
 
 def _pending_text(standing: Standing) -> str:
     """Return the text about grants that are claimed but not confirmed; empty if there are none."""
-    left = _unsettled(standing, 1)
+    left = [one for claim in standing.claims for one in claim.unsettled if one.units > 0]
     return f"grant {credits_text(left)}, as claimed before" if left else ""
-
-
-def _unsettled(standing: Standing, sign: int) -> list[Grant]:
-    return [one for claim in standing.claims for one in claim.unsettled if one.units * sign > 0]
 
 
 def _first_grant_text(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]) -> str:

@@ -117,6 +117,11 @@ def revoke_subject(order_id: str, meter: str) -> str:
     return f"{REVOKE}{order_id}:{meter}"
 
 
+def is_take_back(subject: str) -> bool:
+    """Return whether the grants of ``subject`` take credits back."""
+    return subject.startswith((REFUND, REVOKE))
+
+
 def order_of(subject: str) -> str | None:
     """Return the id of the order that a subject names; None if it names none."""
     for prefix in (_ORDER, REFUND, REVOKE):

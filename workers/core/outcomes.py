@@ -81,14 +81,15 @@ def _decide(
     if planned.failure or standing is None or plan is None:
         status = Status.FAILED if planned.failure else Status.SKIPPED
         return _Decision(status, planned.failure or planned.skip)
-    open_keys = [grant.key for claim in standing.claims for grant in claim.unsettled]
+    claims = standing.claims_to_send(takes_back=planned.takes_back)
+    open_keys = [grant.key for claim in claims for grant in claim.unsettled]
     if any(key not in result.accepted and key not in result.refused for key in open_keys):
         return _waiting(open_keys, result)
     if refusals := {result.refused[key] for key in open_keys if key in result.refused}:
         return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return _Decision(Status.FAILED, conflict)
-    if own := [claim for claim in standing.claims if _is_made_by(delivery_id, claim, makers)]:
+    if own := [claim for claim in claims if _is_made_by(delivery_id, claim, makers)]:
         text = credits_text([grant for claim in own for grant in claim.grants])
         note = "" if planned.takes_back else _rules_note(plan, standing, own)
         return _Decision(Status.GRANTED, text + note)

@@ -18,8 +18,10 @@ def due_take_backs(standing: Standing, delivery_id: str, revoke: Revoke | None =
 
 
 def refund_take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
-    """Return what is still to be taken back after the highest refund seen; None if nothing is."""
-    return None if _is_refund_taken(standing) else _refund_due(standing, delivery_id)
+    """Return what is still to be taken back after the highest refund seen; None if nothing is by now."""
+    if not standing.can_be_taken_back or _is_refund_taken(standing):
+        return None
+    return _refund_due(standing, delivery_id)
 
 
 def is_refund_incomplete(standing: Standing) -> bool:
@@ -29,7 +31,9 @@ def is_refund_incomplete(standing: Standing) -> bool:
 
 def why_none_due(standing: Standing, refund: Refund | None, revoke: Revoke | None) -> str:
     """Return why nothing is taken back after a refund, or by hand if ``revoke`` is given."""
-    return _why_no_refund(standing, refund) if revoke is None else _why_no_revoke(standing, revoke)
+    if revoke is not None:
+        return _why_no_revoke(standing, revoke)
+    return _why_no_refund(standing, refund or standing.refund)
 
 
 def _is_refund_taken(standing: Standing) -> bool:
@@ -87,7 +91,7 @@ def _refund_grants(claim: Claim, subject: str, before: Taken, after: Taken) -> I
 
 def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[TakeBack]:
     """Yield one take-back for each meter: all that is left of each part, revocable or not."""
-    for grant in _revoked_grants(revoke, standing):
+    for grant in _revoked_grants(revoke, standing) if standing.can_be_taken_back else ():
         subject = revoke_subject(grant.order_id or "", grant.meter)
         taken = standing.taken.get(grant.meter, {})
         parts = tuple(
@@ -116,6 +120,8 @@ def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
         return "this order has not been refunded"
     if standing.own is None:
         return "this order has not been credited yet: the refund counts when the order is credited"
+    if not standing.can_be_taken_back:
+        return "this order's credits are not at Polar yet: the refund counts when the order is credited"
     if not any(part.revocable for grant in standing.own.grants for part in grant.parts):
         return "no rule that credited this order takes credits back (on_refund: revoke)"
     if standing.refund is not None and standing.refund.amount > refund.amount:
@@ -126,6 +132,8 @@ def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
 def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
     if standing.own is None:
         return "this order has not been credited"
+    if not standing.can_be_taken_back:
+        return f"this order's credits are not at Polar yet (see `credits show {standing.own.delivery_id}`)"
     if not _revoked_grants(revoke, standing):
         return f"this order has no credits on {revoke.meter or 'any meter'} except bonuses (once_per)"
     return "all of this order's credits have already been taken back"

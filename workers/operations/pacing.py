@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from config.durations import format_duration
 from workers.core.delivery import Lease, Leased, Outcome, Status
+from workers.core.take_back_delivery import take_back_delivery
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
@@ -130,19 +131,28 @@ def run_batches(
 ) -> Iterator[list[Outcome]]:
     """Process ``items`` in batches of a few hundred; yield the outcomes of each batch.
 
-    ``store_and_lease`` is called for each batch and returns its deliveries. Raises PolarUnreachableError if
-    Polar accepts nothing; the remaining batches are then left untouched.
+    ``store_and_lease`` is called for each batch and returns its deliveries. What earlier refunds take of the
+    credits follows, as deliveries of their own. Raises PolarUnreachableError if Polar accepts nothing; the
+    remaining batches are then left untouched.
     """
     most = granter.timings.deliveries_per_lease
     for start in range(0, len(items), most):
         pacer.wait(take=False)
         outcomes = granter.run(Lease(deliveries=store_and_lease(items[start : start + most])))
+        outcomes += _take_back(outcomes, granter, store)
         held_up = [one for one in outcomes if one.status is Status.WAITING and not one.strike]
         yield [one for one in outcomes if one not in held_up]
         if held_up:
             pacer.wait(take=False)
             reopened = store.reopen([one.delivery_id for one in held_up])
             outcomes = granter.run(Lease(deliveries=reopened))
-            yield outcomes
+            yield outcomes + _take_back(outcomes, granter, store)
             if all(one.status is Status.WAITING for one in outcomes):
                 raise PolarUnreachableError(f"Polar accepts nothing at the moment: {held_up[0].reason}")
+
+
+def _take_back(outcomes: Sequence[Outcome], granter: Granter, store: DeliveryStore) -> list[Outcome]:
+    """Run the take-backs that the settlement of these orders made due; return their outcomes."""
+    ids = [take_back_delivery(one.order_id) for one in outcomes if one.status is Status.GRANTED]
+    due = [one.id for one in store.get(list(dict.fromkeys(ids))) if one.status is Status.WAITING]
+    return granter.run(Lease(deliveries=store.reopen(due))) if due else []

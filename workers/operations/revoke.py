@@ -69,6 +69,8 @@ class Revoker:
         standing = self.ledger.find(order_subject(order_id))
         if standing.own is None:
             raise NotCreditedError(f"order {order_id} has not been credited: there is nothing to take back")
+        if not standing.can_be_taken_back:
+            raise NotCreditedError(_not_at_polar_text(order_id, standing.own))
         grants = standing.own.grants
         meters = [grant.meter for grant in grants]
         if meter is not None and meter not in meters:
@@ -92,3 +94,12 @@ class Revoker:
         """Return the revocation with what the ledger has by now."""
         standing = self.ledger.find(order_subject(planned.request.order_id))
         return Revocation(request=planned.request, standing=standing)
+
+
+def _not_at_polar_text(order_id: str, claim: Claim) -> str:
+    """Return why nothing can be taken back of an order, and what to do."""
+    return (
+        f"order {order_id} is not credited at Polar yet: {credits_text(claim.unsettled)} of delivery "
+        f"{claim.delivery_id} wait or have failed; run `credits show {claim.delivery_id}` to see why, then "
+        "revoke the order when it is credited, or `credits dismiss` the delivery so that it never is"
+    )

@@ -133,7 +133,7 @@ class Granter:
         Two leases can contain deliveries of the same order, and the second may be claimed before the first
         is settled. ``accepted_before`` maps each accepted key to the delivery that made it; it is updated.
         """
-        grants, makers = _unsettled_grants(claimed.standings)
+        grants, makers = _grants_to_send(claimed)
         sent = {key: grant for key, grant in grants.items() if key not in accepted_before}
         result = self._ingest(sent, makers, claimed)
         self._update_throttle(result, claimed.lease)  # at once: the next lease may be about to send
@@ -217,13 +217,14 @@ class Granter:
             self.throttle.pause(seconds, reason, result.cause)
 
 
-def _unsettled_grants(standings: Mapping[str, Standing]) -> tuple[dict[str, Grant], dict[str, str]]:
+def _grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, str]]:
     """Return the grants that Polar has not confirmed yet, and the first delivery of each; both by key."""
     grants: dict[str, Grant] = {}
     makers: dict[str, str] = {}
-    for delivery_id, standing in standings.items():
-        for claim in standing.claims:
-            for grant in claim.unsettled:
-                grants[grant.key] = grant
-                makers.setdefault(grant.key, delivery_id)
+    for delivery, planned in claimed.deliveries:
+        if standing := claimed.standings.get(delivery.id):
+            for claim in standing.claims_to_send(takes_back=planned.takes_back):
+                for grant in claim.unsettled:
+                    grants[grant.key] = grant
+                    makers.setdefault(grant.key, delivery.id)
     return grants, makers

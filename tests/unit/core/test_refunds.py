@@ -1,5 +1,6 @@
 """A refund takes back its share of the revocable parts, less what was taken before."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +14,7 @@ from workers.core.grants import Grant, Part, order_subject, refund_subject
 from workers.core.refunds import refund_of
 from workers.core.takebacks import refund_take_back, why_none_due
 
+_THEN = datetime(2026, 11, 21, tzinfo=UTC)
 SUBJECT = order_subject(ORDER)
 HALF = Refund(amount=500, share=Fraction(1, 2))
 WHOLE = Refund(amount=1000, share=Fraction(1))
@@ -70,13 +72,19 @@ def part(rule: str, units: str, *, kept: bool = False) -> Part:
     return Part(rule=rule, units=Decimal(units), revocable=not kept)
 
 
-def standing(*parts: Part, refund: Refund | None = HALF, taken: dict[str, str] | None = None) -> Standing:
+def standing(
+    *parts: Part,
+    refund: Refund | None = HALF,
+    taken: dict[str, str] | None = None,
+    settled: Collection[str] = ("api_usage",),
+) -> Standing:
     """Return the standing of an order that was credited these parts on one meter."""
     claim = Claim(
         subject=SUBJECT,
         delivery_id="msg-1",
-        claimed_at=datetime(2026, 11, 21, tzinfo=UTC),
+        claimed_at=_THEN,
         grants=(grant("api_usage", *parts),),
+        settled=dict.fromkeys(settled, _THEN),
         order_id=ORDER,
     )
     before = {rule: Decimal(units) for rule, units in (taken or {}).items()}
@@ -136,6 +144,7 @@ def test_each_meter_is_taken_back_on_its_own() -> None:
         delivery_id="msg-1",
         claimed_at=claim.claimed_at,
         grants=(*claim.grants, grant("seconds", part("a", "60"), part("b", "1", kept=True))),
+        settled={"api_usage": _THEN, "seconds": _THEN},
         order_id=ORDER,
     )
     taking = due(Standing(subject=SUBJECT, claims=(both,), refund=HALF))
@@ -184,13 +193,14 @@ def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits
     "stands",
     [
         Standing(subject=SUBJECT, refund=WHOLE),
+        standing(part("a", "10"), settled=()),
         standing(part("a", "10"), refund=None),
         standing(part("kept", "10", kept=True)),
         standing(part("a", "10"), taken={"a": "5"}),
         standing(part("a", "10"), taken={"a": "7"}),  # a refund that arrived after a greater one
         standing(part("a", "1"), refund=Refund(amount=1, share=Fraction(1, 10**9))),
     ],
-    ids=["not credited", "not refunded", "kept", "taken", "more taken", "too little"],
+    ids=["not credited", "not at Polar", "not refunded", "kept", "taken", "more taken", "too little"],
 )
 def test_nothing_is_due(stands: Standing) -> None:
     assert refund_take_back(stands, "msg-2") is None
@@ -202,7 +212,7 @@ def test_a_refund_takes_its_share_only_once() -> None:
     seen = Claim(
         subject=refund_subject(ORDER, 500),
         delivery_id="msg-2",
-        claimed_at=datetime(2026, 11, 21, tzinfo=UTC),
+        claimed_at=_THEN,
         order_id=ORDER,
     )
     again = Standing(subject=SUBJECT, claims=(*stands.claims, seen), refund=HALF, taken=stands.taken)
@@ -216,11 +226,16 @@ def test_a_refund_takes_its_share_only_once() -> None:
 @pytest.mark.parametrize(
     ("stands", "told", "words"),
     [
-        (standing(part("a", "1")), None, "this order has not been refunded"),
+        (standing(part("a", "1"), refund=None), None, "this order has not been refunded"),
         (
             Standing(subject=SUBJECT, refund=HALF),
             HALF,
             "this order has not been credited yet: the refund counts when the order is credited",
+        ),
+        (
+            standing(part("a", "10"), settled=()),
+            HALF,
+            "this order's credits are not at Polar yet: the refund counts when the order is credited",
         ),
         (
             standing(part("kept", "10", kept=True)),
@@ -238,7 +253,7 @@ def test_a_refund_takes_its_share_only_once() -> None:
             "the refunded share has already been taken back",
         ),
     ],
-    ids=["no refund", "not credited", "kept", "later", "again"],
+    ids=["no refund", "not credited", "not at Polar", "kept", "later", "again"],
 )
 def test_a_refund_that_takes_nothing_says_why(stands: Standing, told: Refund | None, words: str) -> None:
     assert why_none_due(stands, told, None) == words

@@ -125,10 +125,14 @@ def test_of_two_deliveries_of_an_order_in_two_leases_only_one_is_logged_as_grant
     assert not second.reason.endswith("not confirmed by Polar yet")
 
 
-def test_a_refund_in_the_lease_after_its_order_takes_back_and_logs_nothing_else() -> None:
+def test_a_refund_in_the_lease_after_its_order_counts_when_the_order_is_credited() -> None:
     shop = shop_with(order_webhook(), refund_webhook(1000), rules=HUNDRED)
     told = _drain_two_at_a_time(shop)
-    assert told == [("granted", "100 api_usage"), ("granted", "took back 100 api_usage")]
+    assert told == [
+        ("granted", "100 api_usage"),
+        ("skipped", None),
+        ("granted", "took back 100 api_usage"),
+    ]
     assert [len(sent) for sent in shop.polar.requests] == [1, 1]
 
 

@@ -1,8 +1,10 @@
 """Claimed credits are taken back as claimed, and the next worker finishes the work of a dead one."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import (
     HUNDRED,
     KEPT,
@@ -11,6 +13,7 @@ from tests.support.fake_service import (
     Shop,
     crash,
     die,
+    purchases,
     shop_with,
     sold,
     taken_back,
@@ -19,6 +22,8 @@ from tests.support.fake_service import (
 )
 from tests.support.fakes import KilledError
 from workers.core.delivery import Status
+from workers.core.manual import ManualRevoke
+from workers.core.take_back_delivery import take_back_delivery
 from workers.errors import PolarRefusedError
 from workers.timings import DEFAULT_TIMINGS
 
@@ -85,15 +90,68 @@ def kill(shop: Shop, where: str) -> None:
     crash(shop, works[where])
 
 
-def test_a_refund_finishes_the_credit_that_a_killed_worker_left_and_takes_its_share() -> None:
+def test_a_refund_leaves_the_credit_that_a_killed_worker_left_to_its_order_and_counts_then() -> None:
     shop = shop_with(order_webhook(), rules=HUNDRED)
     shop.polar.script = [KilledError()]
     crash(shop)
     shop.store.deliveries["msg-1"].due = None
     shop.rules = NOBODY
     outcome = shop.tell(refund_webhook(300))
-    assert (outcome.status, outcome.reason) == (Status.GRANTED, "100 api_usage; took back 30 api_usage")
+    assert (outcome.status, outcome.reason) == (
+        Status.SKIPPED,
+        "this order's credits are not at Polar yet: the refund counts when the order is credited",
+    )
+    assert shop.polar.events == {}
+    shop.replay("msg-1")
+    shop.work()
     assert shop.polar.balance(CUSTOMER) == 70
+
+
+def test_no_take_back_reaches_polar_while_its_grant_meets_500s() -> None:
+    shop = shop_with(order_webhook(), refund_webhook(500), *purchases(3), rules=HUNDRED)
+    shop.polar.breaks_at = lambda event: event["external_id"] == f"credits:order:{ORDER}:api_usage"
+    for number in range(60):
+        shop.clock.advance(30)
+        shop.receive(f"other-{number}", order_webhook(id=some_id(100 + number), customer_id=some_id(1)))
+        shop.work()
+    assert (shop.status("msg-1"), shop.status("msg-2")) == (Status.FAILED, Status.SKIPPED)
+    assert shop.polar.balance(CUSTOMER) == 0
+    shop.polar.breaks_at = lambda _event: False
+    shop.replay("msg-1")
+    shop.work()
+    assert shop.polar.balance(CUSTOMER) == 50
+
+
+def test_a_refund_whose_order_is_credited_between_its_look_and_its_settlement_is_taken() -> None:
+    """The settlement takes the lease from a worker that saw the order before it was credited."""
+    shop = shop_with(order_webhook(refunded_amount=300), rules=HUNDRED)
+    early = take_back_delivery(ORDER)
+    shop.work()
+    shop.store.claims[f"credits:order:{ORDER}"] = replace(
+        shop.store.claims[f"credits:order:{ORDER}"], settled={}
+    )  # as in a Redis that lost its newest data
+
+    def order_settles() -> None:
+        shop.replay("msg-1")
+
+    assert early not in work_but_before_settling(shop, order_settles)
+    shop.work()
+    assert shop.status(early) is Status.GRANTED
+    assert shop.polar.balance(CUSTOMER) == 70
+
+
+def test_a_revoke_of_credits_that_are_not_at_polar_sends_nothing() -> None:
+    shop = shop_with(order_webhook(), rules=HUNDRED)
+    shop.polar.known = lambda _customer: False
+    assert shop.work()["msg-1"].status is Status.FAILED
+    shop.polar.known = lambda _customer: True
+    revoke = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER)
+    outcome = shop.tell(revoke.delivery()[2])
+    assert (outcome.status, outcome.reason) == (
+        Status.SKIPPED,
+        "this order's credits are not at Polar yet (see `credits show msg-1`)",
+    )
+    assert shop.polar.events == {}
 
 
 def test_of_two_workers_that_work_out_a_refund_each_the_second_starts_anew() -> None:

@@ -33,6 +33,7 @@ local function count_grant(meter, units)
 end
 
 local newly_granted = {} -- by delivery: whether a grant, and not only a take-back, was settled just now
+local newly_settled = {} -- by subject: whether a grant of it was settled just now
 for _, grant in ipairs(accepted) do
   local subject, meter, units = grant.subject, grant.meter, grant.units
   -- A claim that was lost with its Redis names no delivery. It is left out: half a claim is worse than none.
@@ -41,6 +42,15 @@ for _, grant in ipairs(accepted) do
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
     count_grant(meter, units)
     newly_granted[delivery] = units > 0 or newly_granted[delivery]
+    newly_settled[subject] = true
+  end
+end
+-- A refund that came before its order was credited counts now.
+for subject in pairs(newly_settled) do
+  local order_id = string.match(subject, '^credits:order:(.*)$')
+  if order_id and redis.call('HEXISTS', subject, 'refunded_amount') == 1 then
+    local customer_id = redis.call('HGET', subject, 'customer')
+    queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
 end
 

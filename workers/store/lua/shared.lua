@@ -186,6 +186,31 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   return { id, type_, body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
 end
 
+-- Makes it due to take back what an order's refunds take, as a delivery of its own: no take-back may reach Polar before
+-- the grant that it takes from. If a worker has this delivery now, it may have looked at an older state of the order: so
+-- that worker loses its lease.
+local function queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
+  local id, now = 'take-back-' .. order_id, text(clock())
+  local key, waiting = delivery_prefix .. id, status_prefix .. 'waiting'
+  local status = redis.call('HGET', key, 'status')
+  redis.call('SET', body_prefix .. id, string.format(
+    '{"type":"credits.take_back","data":{"order_id":%s,"customer_id":%s}}',
+    cjson.encode(order_id), cjson.encode(customer_id)
+  ))
+  if status and status ~= 'waiting' then
+    redis.call('ZREM', status_prefix .. status, id)
+  end
+  if status ~= 'waiting' then
+    redis.call('ZADD', waiting, now, id)
+    redis.call('HSET', key, 'received_at', now)
+  end
+  redis.call('ZADD', due, now, id)
+  write_with_reason(key, { 'type', 'credits.take_back', 'status', 'waiting', 'strikes', '0' }, '')
+  redis.call('HDEL', key, 'settled_at', 'dismissed', 'erased_at')
+  redis.call('PERSIST', key)
+  redis.call('HINCRBY', key, 'attempts', status and 1 or 0)
+end
+
 -- Each 429 halves our share of Polar's rate limit for five more minutes, down to an eighth. Others, such as the
 -- storefront, spend the same limit, and evidently need more of it than we left them. The key `reduced` expires when
 -- the share is whole again. The time that the key has left tells how many times the share is halved now.
