@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.receiver.health import HealthEndpoints
+from app.receiver.misdirected import MisdirectedWebhooks, is_webhook
 from app.receiver.signature import Verifier
 from app.receiver.tally_flusher import TallyFlusher
 from app.receiver.webhooks import WebhookEndpoint
@@ -17,7 +18,7 @@ from workers.store.connect import connect, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-_WEBHOOKS = "/webhooks/polar"
+_WEBHOOKS = ("/webhooks/polar", "/webhooks/polar/")
 
 
 def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -> ASGIApp:
@@ -32,6 +33,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     tally = Tally()
     flusher = TallyFlusher(tally, redis)
     webhooks = WebhookEndpoint(Verifier(settings.require_secrets()), intake, tally)
+    misdirected = MisdirectedWebhooks(_WEBHOOKS[0], tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
     health = HealthEndpoints(intake, redis, flusher, token)
 
@@ -46,7 +48,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
 
     routed = Starlette(
         routes=[
-            Route(_WEBHOOKS, webhooks, methods=["POST"]),
+            *(Route(path, webhooks, methods=["POST"]) for path in _WEBHOOKS),  # else 405
             Route("/livez", health.livez),
             Route("/readyz", health.readyz),
             Route("/healthz", health.healthz),
@@ -59,7 +61,9 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Straight to the endpoint: Starlette's routing costs a webhook as much as its verification.
-        is_webhook = scope["type"] == "http" and scope["path"] == _WEBHOOKS and scope["method"] == "POST"
-        await (webhooks if is_webhook else routed)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in _WEBHOOKS and scope["method"] == "POST":
+            await webhooks(scope, receive, send)
+        else:
+            await (misdirected if is_webhook(scope) else routed)(scope, receive, send)
 
     return app
