@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from math import inf
 from typing import Any, cast
 
 import httpx
@@ -40,6 +41,7 @@ class MemoryRedis:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
         self.fault: Exception | None = None
+        self.faults_left = inf
         self.connection_pool = self
         self.disconnected: list[str] = []
         self.held: Exception | None = None
@@ -57,7 +59,8 @@ class MemoryRedis:
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> list[bytes]:
         """Accept deliveries; the arguments are two prefixes, their number, then id, type and body of each."""
-        if self.fault:
+        if self.fault and self.faults_left:
+            self.faults_left -= 1
             raise self.fault
         end = 3 + 3 * cast(int, args[2])
         return [self._accept(f"{args[0]}{args[i]}", cast(bytes, args[i + 2])) for i in range(3, end, 3)]

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from urllib.parse import quote
 
@@ -128,17 +129,60 @@ def name_in(folder: Path) -> Path:
     return name
 
 
+@dataclass(kw_only=True)
+class Wire:
+    """A TCP connection to a server, which a test can cut."""
+
+    port: int = 0
+    passes: float = inf
+    """How many more bytes of answers pass before the wire is cut, once."""
+    connections: int = 0
+    """How many are open."""
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def cut(self, *, after: int = 0) -> None:
+        """Cut the connection on which the next answer comes, after some bytes of that answer."""
+        self.passes = after
+
+    async def carry(self, path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection to the server until either end closes it."""
+        there, back = await asyncio.open_unix_connection(path)
+        self.connections += 1
+        try:
+            await asyncio.gather(_copy(reader, back), self._answer(there, writer))
+        finally:
+            for end in (back, writer):
+                end.transport.abort()
+            await asyncio.sleep(0.01)  # the loop closes them
+            self.connections -= 1
+
+    async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await there.read(65536):
+                if len(data) > self.passes:
+                    writer.write(data[: int(self.passes)])
+                    self.passes = inf
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
 @contextmanager
-def behind_tls(server: Server) -> Iterator[int]:
-    """Put TLS in front of ``server``, which cannot do it itself, while the block runs; yield the port."""
-    loop = asyncio.new_event_loop()
+def on_a_wire(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Wire]:
+    """Put a wire in front of ``server`` while the block runs."""
+    wire, loop = Wire(), asyncio.new_event_loop()
     listener = loop.run_until_complete(
-        asyncio.start_server(lambda *ends: _pass_on(server.path, *ends), "127.0.0.1", 0, ssl=_tls())
+        asyncio.start_server(lambda *ends: wire.carry(server.path, *ends), "127.0.0.1", 0, ssl=tls)
     )
+    wire.port = listener.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield listener.sockets[0].getsockname()[1]
+        yield wire
     finally:
         asyncio.run_coroutine_threadsafe(_close(listener), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -146,20 +190,17 @@ def behind_tls(server: Server) -> Iterator[int]:
         loop.close()
 
 
+@contextmanager
+def behind_tls(server: Server) -> Iterator[int]:
+    """Put TLS in front of ``server``, which cannot do it itself, while the block runs; yield the port."""
+    with on_a_wire(server, _tls()) as wire:
+        yield wire.port
+
+
 def _tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "server.pem")
     return context
-
-
-async def _pass_on(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    there, back = await asyncio.open_unix_connection(path)
-    try:
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
-    finally:
-        for end in (back, writer):
-            end.transport.abort()
-        await asyncio.sleep(0.01)  # the loop closes them
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -37,4 +37,4 @@ def intake_for(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_re
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
     )
-    return Intake(redis.asyncio.Redis.from_pool(pool))
+    return Intake(redis.asyncio.Redis.from_pool(pool), within_seconds=timeout_seconds)

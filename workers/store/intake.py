@@ -6,14 +6,15 @@ file to disk once for all of them. A delivery that arrives alone is stored at on
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import NoPermissionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.typing import EncodableT
 
 from workers.core.delivery import Status
@@ -24,12 +25,20 @@ from workers.store.bodies import compress_body
 from workers.store.queue import drain_job_args
 from workers.store.redis_errors import describe_redis_error
 from workers.store.scripts import load_script
+from workers.timings import DEFAULT_TIMINGS
 
 _READY_SECONDS = 10  # how long a readiness probe's key lives; nobody reads it
+
+# Every command that accept.lua runs.
+ACCEPTING = (
+    "exists", "expire", "hget", "hincrbyfloat", "hset", "llen", "rpush", "sadd", "set", "time", "zadd",
+)  # fmt: skip
 
 # One batch takes Redis some milliseconds, during which every other client waits.
 _BATCH_DELIVERIES = 100
 _BATCH_BYTES = 1024 * 1024
+
+Answer = TypeVar("Answer")
 
 
 class Disposition(StrEnum):
@@ -63,9 +72,13 @@ class _Pending(NamedTuple):
 class Intake:
     """Stores deliveries in Redis, in batches."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(
+        self, redis: Redis, *, within_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds
+    ) -> None:
         self._redis = redis
+        self._within_seconds = within_seconds
         self._accept = redis.register_script(load_script("accept"))
+        self._find_denied = redis.register_script(load_script("permissions"))
         self._waiting: deque[_Pending] = deque()
         self._storing: asyncio.Task[None] | None = None
 
@@ -86,20 +99,25 @@ class Intake:
         while self._waiting:
             batch = list(self._next_batch())
             try:
-                dispositions = await self._store_batch(batch)
-            except (RedisError, OSError) as error:
+                dispositions = await self._ask(lambda: self._store_batch(batch))  # noqa: B023 - awaited here
+            except StoreUnavailableError as error:
                 # The deliveries behind this batch would wait for another timeout, and Polar waits only 10 s.
-                _refuse([*batch, *self._waiting], StoreUnavailableError(describe_redis_error(error)))
-                self._waiting.clear()
-                await self._leave_replica(error)
-            except BaseException as error:  # the receiver ends, or a bug: no request may wait for ever
-                _refuse([*batch, *self._waiting], StoreUnavailableError(f"not stored: {error!r}"))
-                self._waiting.clear()
+                self._refuse(batch, error)
+                await self._leave_server()
+            except BaseException as error:  # the receiver ends: no request may wait for ever
+                self._refuse(batch, StoreUnavailableError(f"not stored: {error!r}"))
                 raise
             else:
                 for pending, disposition in zip(batch, dispositions, strict=True):
                     if not pending.disposition.done():  # done if the sender has disconnected
                         pending.disposition.set_result(Disposition(disposition.decode()))
+
+    def _refuse(self, batch: Iterable[_Pending], error: StoreUnavailableError) -> None:
+        """Refuse the deliveries of a batch, and those that wait behind it."""
+        for pending in (*batch, *self._waiting):
+            if not pending.disposition.done():
+                pending.disposition.set_exception(error)
+        self._waiting.clear()
 
     def _next_batch(self) -> Iterator[_Pending]:
         """Yield as many waiting deliveries as Redis can store without delaying other clients much."""
@@ -119,29 +137,48 @@ class Intake:
         )
         return dispositions
 
-    async def _leave_replica(self, error: Exception) -> None:
-        """After a fail-over, close the connections to the server that is no longer the primary."""
-        # By then the host name leads to the new primary, but open connections do not. Where a script met the
-        # error, Redis 6 says so only in the text.
-        if isinstance(error, ReadOnlyError) or "-READONLY" in str(error):
-            with suppress(RedisError, OSError):  # with TLS, closing can fail
-                # Connections in use are closed when they meet the same error.
-                await self._redis.connection_pool.disconnect(inuse_connections=False)
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask Redis; if that fails, once more over a new connection. StoreUnavailableError if both fail.
+
+        Servers and networks close idle connections. After a fail-over, the host name leads to the new
+        primary, but open connections do not. What we ask changes nothing when it is asked again.
+        """
+        try:
+            async with asyncio.timeout(self._within_seconds):
+                try:
+                    return await question()
+                except Exception:  # noqa: BLE001 - event loops have errors of their own for closed connections
+                    await self._leave_server()
+                    return await question()
+        except TimeoutError:
+            slow = RedisTimeoutError(f"no answer in {self._within_seconds:g} s")
+            raise StoreUnavailableError(describe_redis_error(slow)) from None
+        except Exception as error:
+            raise StoreUnavailableError(describe_redis_error(error)) from error
+
+    async def _leave_server(self) -> None:
+        """Close the connections that are not in use, so that the next ones are new."""
+        with suppress(Exception):  # closing can fail, with TLS or in the event loop; nothing depends on it
+            # Connections in use are closed when they meet the same error.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def check(self) -> None:
-        """Check that Redis takes writes; StoreUnavailableError says why it does not."""
+        """Check that a delivery could be stored now; StoreUnavailableError says why it could not."""
         try:
-            await self._redis.set(keys.READY, 1, ex=_READY_SECONDS)
-        except (RedisError, OSError) as error:
-            await self._leave_replica(error)
-            raise StoreUnavailableError(describe_redis_error(error)) from error
+            await self._ask(self._rehearse)
+        except StoreUnavailableError:
+            await self._leave_server()
+            raise
+
+    async def _rehearse(self) -> None:
+        """Do all that storing a delivery needs, without one."""
+        await self._store_batch([])  # Redis may refuse scripts, or keys on several nodes
+        await self._redis.set(keys.READY, 1, ex=_READY_SECONDS)  # it may refuse writes
+        for prefix in keys.PREFIXES:
+            if denied := await self._find_denied(args=[prefix, *ACCEPTING]):
+                names = ", ".join(name.decode() for name in denied)
+                raise NoPermissionError(f"no permission for {names} on keys that begin with {prefix}")
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
-
-
-def _refuse(deliveries: Iterable[_Pending], error: StoreUnavailableError) -> None:
-    for pending in deliveries:
-        if not pending.disposition.done():
-            pending.disposition.set_exception(error)

@@ -60,6 +60,9 @@ BEGAN = "credits:began"
 # A string: written by readiness probes to see whether Redis takes writes. Expires within seconds.
 READY = "credits:ready"
 
+# All keys of ours, and those of RQ.
+PREFIXES = ("credits:", "rq:")
+
 DELIVERY = "credits:delivery:"
 BODY = "credits:body:"
 DELIVERIES = "credits:deliveries:"

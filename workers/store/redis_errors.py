@@ -18,6 +18,7 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     TimeoutError,  # noqa: A004
 )
 
@@ -28,6 +29,7 @@ _READ_ONLY = "it is a read-only replica, so it takes no writes (point REDIS_URL 
 _FULL = "its memory is full, so it takes no writes (raise maxmemory, or see what fills it)"
 _CLUSTER = "it is a cluster, which spreads the keys over its nodes (use a server without cluster mode)"
 _GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
+_FORBIDDEN = "its user may not do what we need (see its ACL)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
 
 # The text may be anywhere in the error: in a pipeline, or in a script before Redis 7, it does not come first.
@@ -37,6 +39,7 @@ _BY_MARK = {
     "NOREPLICAS": "it takes no writes, because it has fewer replicas than min-replicas-to-write asks for",
     "-READONLY": _READ_ONLY,
     "-OOM": _FULL,
+    "ACL failure in script": _FORBIDDEN,
     "CERTIFICATE_VERIFY_FAILED": (
         "its certificate is not trusted (rediss://...?ssl_ca_certs=/path/to/ca.pem names a CA of your own)"
     ),
@@ -49,7 +52,7 @@ _BY_CLASS: Mapping[type[Exception], str] = {
     BusyLoadingError: "it is still loading its data (wait: it answers when it is done)",
     AuthenticationError: _DENIED,
     AuthorizationError: _DENIED,
-    NoPermissionError: "its user may not do what we need (see its ACL)",
+    NoPermissionError: _FORBIDDEN,
     AskError: _CLUSTER,
     ClusterCrossSlotError: _CLUSTER,
     MasterDownError: "it is a replica that has lost its primary (point REDIS_URL at the primary)",
@@ -65,7 +68,10 @@ def describe_redis_error(error: Exception) -> str:
     text = str(error)
     by_mark = [meaning for mark, meaning in _BY_MARK.items() if mark in text]
     by_class = [meaning for kind, meaning in _BY_CLASS.items() if isinstance(error, kind)]
-    meaning, *_ = [*by_mark, *by_class, "it refuses a command"]
+    by_kind = (
+        "it refuses a command" if isinstance(error, RedisError) else _GONE
+    )  # the event loop's own errors
+    meaning, *_ = [*by_mark, *by_class, by_kind]
     return f"{meaning}: {text}"
 
 

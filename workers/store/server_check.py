@@ -1,10 +1,15 @@
 """Checks that a Redis server takes writes, keeps them, and permits the commands that we need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
 
 from workers.core.findings import Finding
 from workers.store import keys
@@ -22,7 +27,6 @@ COMMANDS = (
     "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
-_PREFIXES = ("credits:", "rq:")
 
 
 def redis_findings(redis: Redis) -> list[Finding]:
@@ -43,8 +47,8 @@ def _findings(redis: Redis) -> Iterator[Finding]:
         if not missing:
             yield _error(describe_redis_error(error))
     except ResponseError as error:
-        if isinstance(error, ReadOnlyError):  # after a fail-over the host name may lead to another server
-            redis.connection_pool.disconnect(inuse_connections=False)  # other threads use those
+        # After a fail-over the host name leads to another server. Other threads use the connections in use.
+        redis.connection_pool.disconnect(inuse_connections=False)
         yield _error(describe_redis_error(error))
     if info is None:
         detail = "its user may not run info, so whether it keeps its data cannot be checked (ACL: +info)"
@@ -76,14 +80,37 @@ def _settings(redis: Redis) -> dict[str, str]:
 
 def _missing_permissions(redis: Redis) -> Iterator[str]:
     """Yield everything that our user may not do. In use, the errors would come one by one."""
+    if missing := _missing_for_scripts(redis):
+        yield _not_permitted(missing)  # the other permissions are read by a script
+        return
     ask = redis.register_script(load_script("permissions"))
-    denied = {prefix: _names(ask(args=[prefix, *COMMANDS])) for prefix in _PREFIXES}
-    closed = [prefix for prefix in _PREFIXES if set(denied[prefix]) >= _ON_KEYS]
+    denied = {prefix: _names(ask(args=[prefix, *COMMANDS])) for prefix in keys.PREFIXES}
+    closed = [prefix for prefix in keys.PREFIXES if set(denied[prefix]) >= _ON_KEYS]
     for prefix in closed:
         yield f"its user may not use keys that begin with {prefix} (ACL: ~{prefix}*)"
-    names = sorted({name for prefix in _PREFIXES if prefix not in closed for name in denied[prefix]})
+    names = sorted({name for prefix in keys.PREFIXES if prefix not in closed for name in denied[prefix]})
     if names:
-        yield f"its user may not run {', '.join(names)} (ACL: {' '.join(f'+{name}' for name in names)})"
+        yield _not_permitted(names)
+
+
+def _missing_for_scripts(redis: Redis) -> list[str]:
+    """Return which of the commands that run scripts our user may not run."""
+    missing = []
+    try:
+        redis.evalsha("0" * 40, 0)
+    except NoScriptError:  # there is no such script, as expected
+        pass
+    except NoPermissionError:
+        missing.append("evalsha")
+    try:
+        redis.script_load(load_script("permissions"))
+    except NoPermissionError:
+        missing.append("script|load")
+    return missing
+
+
+def _not_permitted(names: Sequence[str]) -> str:
+    return f"its user may not run {', '.join(names)} (ACL: {' '.join(f'+{name}' for name in names)})"
 
 
 def _names(answer: list[bytes]) -> list[str]:

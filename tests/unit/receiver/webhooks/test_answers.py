@@ -1,18 +1,24 @@
 """The answers of ``POST /webhooks/polar``, with a fake Redis in memory."""
 
+import asyncio
+import gc
 import time
+from typing import Any, cast
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog.testing import capture_logs
 
 from app.receiver.signature import sign
 from tests.support.builders import order_webhook
-from tests.support.receivers import ID, PAID, Receiver, signed
+from tests.support.receivers import ID, PAID, MemoryRedis, Receiver, signed
 from tests.support.recordings import payload
+from workers.errors import StoreUnavailableError
 from workers.store import keys
+from workers.store.intake import Intake, RawDelivery
 
 
 def test_a_first_delivery_is_accepted_and_stored_byte_for_byte(receiver: Receiver) -> None:
@@ -219,19 +225,53 @@ def test_nothing_of_a_refused_request_is_logged(receiver: Receiver) -> None:
     ]
 
 
-def test_a_redis_that_became_a_replica_is_connected_to_anew(receiver: Receiver) -> None:
-    """After a failover the name leads to the new primary, but open connections do not.
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ReadOnlyError("You can't write against a read only replica."),
+        ResponseError("NOREPLICAS Not enough good replicas to write."),
+        RedisConnectionError("Connection closed by server."),
+        RuntimeError("unable to perform operation on <TCPTransport closed=True>"),
+    ],
+)
+def test_a_delivery_that_redis_refuses_is_stored_over_a_new_connection(
+    receiver: Receiver, fault: Exception
+) -> None:
+    """After a fail-over the name leads to the new primary, but open connections do not.
 
     Those in use are left to who uses them: a probe would not know what befell it.
     """
-    receiver.redis.fault = ReadOnlyError("You can't write against a read only replica.")
-    assert receiver.deliver(PAID).status_code == 503
+    receiver.redis.fault, receiver.redis.faults_left = fault, 1
+    assert receiver.deliver(PAID).status_code == 202
     assert receiver.redis.disconnected == ["idle"]
 
 
-def test_a_delivery_is_answered_though_disconnecting_from_the_old_primary_fails(receiver: Receiver) -> None:
+@pytest.mark.parametrize("held", [RedisTimeoutError("Timed out closing connection"), RuntimeError("closed")])
+def test_a_delivery_is_answered_though_disconnecting_from_the_old_primary_fails(
+    receiver: Receiver, held: Exception
+) -> None:
     receiver.redis.fault = ReadOnlyError("You can't write against a read only replica.")
-    receiver.redis.held = RedisTimeoutError("Timed out closing connection after 3")
+    receiver.redis.held = held
     assert receiver.deliver(PAID).status_code == 503
     receiver.redis.fault = None
     assert receiver.deliver(PAID).status_code == 202
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("closed"), AttributeError("'NoneType' has no 'writelines'")])
+def test_no_error_of_a_lost_connection_goes_unheard(fault: Exception) -> None:
+    """The event loop has errors of its own for connections that were cut; they are no errors of Redis."""
+    unheard: list[dict[str, Any]] = []
+
+    async def store() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+        redis = MemoryRedis()
+        redis.fault = redis.held = fault
+        intake = Intake(cast(Redis, redis))
+        with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+            await intake.accept(RawDelivery(id=ID, body=PAID))
+        del intake
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(store())
+    assert unheard == []
