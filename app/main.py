@@ -14,6 +14,7 @@ from app.receiver.signature import Verifier
 from app.receiver.tally_flusher import TallyFlusher
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import ReceiverSettings
+from workers.core.envelope import stored_types
 from workers.store.connect import connect, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -29,7 +30,8 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     url = settings.require_redis_url()
     timeout = timings.receiver_redis_seconds
     redis = connect(url, timeout_seconds=timeout)  # first: it reports a URL that cannot work
-    intake = intake_for(url, timeout_seconds=timeout)
+    types = stored_types(forgets_deleted=settings.forget_deleted)
+    intake = intake_for(url, types=types, timeout_seconds=timeout)
     tally = Tally()
     flusher = TallyFlusher(tally, redis)
     webhooks = WebhookEndpoint(Verifier(settings.require_secrets()), intake, tally)

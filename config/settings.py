@@ -41,6 +41,7 @@ _ALLOWED = {
     "LOG_FORMAT": "console or json",
     "LOG_LEVEL": "debug, info, warning or error",
     "CREDITS_POLAR_REQUESTS_PER_MINUTE": "a whole number from 2 to 100000",
+    "CREDITS_FORGET_DELETED": "1 or 0",
 }
 
 
@@ -73,6 +74,7 @@ class ReceiverSettings(BaseSettings):
     ops_token: Annotated[SecretStr, AfterValidator(read_own_token)] | None = Field(
         None, validation_alias="CREDITS_OPS_TOKEN"
     )
+    forget_deleted: bool = Field(False, validation_alias="CREDITS_FORGET_DELETED")
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from config.rulebook import Rulebook
 from config.rules import Rules
 from config.settings import Settings
 from workers import jobs
+from workers.core.envelope import stored_types
 from workers.monitoring.alerter import Alerter
 from workers.operations.backfill.run import Backfiller
+from workers.operations.forget import CustomerEraser, DeletedCustomers
 from workers.operations.pacing import Pacer, ignore_notice
 from workers.operations.reconcile import Reconciler
 from workers.operations.recover import Recoverer
@@ -19,8 +21,10 @@ from workers.pipeline.granter import Granter
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
 from workers.store import counts
+from workers.store.audit import Audit
 from workers.store.connect import connect
 from workers.store.counts import Tally
+from workers.store.erasure import Erasure
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -36,8 +40,15 @@ def granter_for(
         throttle=stores.throttle,
         polar=polar_for(settings, stores.ledger.tally, timings),
         rules=rules,
+        forgetting=_forgetting_in(stores) if settings.forget_deleted else None,
         timings=timings,
     )
+
+
+def _forgetting_in(stores: Stores) -> DeletedCustomers:
+    erasure = Erasure(stores.redis)
+    eraser = CustomerEraser(erasure, stores.deliveries, Audit(stores.redis, stores.ledger))
+    return DeletedCustomers(eraser, erasure)
 
 
 def backfiller_for(
@@ -49,10 +60,16 @@ def backfiller_for(
     )
 
 
-def recoverer_for(stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice) -> Recoverer:
+def recoverer_for(
+    settings: Settings, stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice
+) -> Recoverer:
     """Return a recoverer; ``notify`` is called with what it waits for."""
     return Recoverer(
-        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, notify)
+        store=stores.deliveries,
+        ledger=stores.ledger,
+        polar=polar,
+        pacer=pacer_for(stores, notify),
+        types=stored_types(forgets_deleted=settings.forget_deleted),
     )
 
 

@@ -19,8 +19,8 @@ from app.cli.output import (
 from app.cli.prompts import confirm
 from app.cli.shapes import ForgottenJson
 from config.wording import format_count
-from workers.core.delivery import Delivery, Status
-from workers.operations.forget import MOST_READ, CustomerEraser
+from workers.core.delivery import Delivery
+from workers.operations.forget import CustomerEraser
 from workers.store.audit import Audit
 from workers.store.erasure import Erasure
 
@@ -48,7 +48,7 @@ def forget(
     with open_stores(read_settings("forget", quiet=True)) as held:
         eraser = CustomerEraser(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
         waiting = eraser.waiting(customer)  # first: one that settles meanwhile is in the other list
-        unread = max(0, held.deliveries.count_by_status()[Status.WAITING] - MOST_READ)
+        unread = eraser.count_unread()
         found = eraser.settled(customer)
         if found and not json:
             _print(found)

@@ -46,7 +46,7 @@ def recover(
     settings = read_settings("recover", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
-        recoverer = recoverer_for(held, polar, print_once)
+        recoverer = recoverer_for(settings, held, polar, print_once)
         with show_progress("reading failed attempts", json=json) as update:
             found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=update)
         lost = found.oldest_first

@@ -20,6 +20,7 @@ SAMPLES = {
     "subscription.cycled": "subscription_cycled",
     "subscription.resumed": "subscription_resumed",
     "customer.created": "customer_created",
+    "customer.deleted": "customer_deleted",
     "customer.state_changed": "customer_state_changed",
 }
 

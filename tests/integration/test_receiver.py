@@ -48,6 +48,14 @@ def test_every_real_webhook_is_stored_or_ignored_by_its_type(receiver: str, redi
     assert queue_length(redis) == is_stored
 
 
+def test_a_deleted_customer_is_stored_where_that_erases_what_is_stored_about_them(
+    redis: Redis, redis_url: str
+) -> None:
+    with running(create_app(settings_for(redis_url, CREDITS_FORGET_DELETED="1"))) as url:
+        assert disposition(url, payload("customer_deleted")) == "accepted"
+    assert DeliveryStore(redis).body("msg-1") == payload("customer_deleted")
+
+
 def test_recorded_requests_are_refused_as_stale(receiver: str, redis: Redis) -> None:
     headers = json.loads((PAYLOADS / "order_paid_purchase.headers.json").read_bytes())
     stale = sign(SECRET, headers["webhook-id"], 1_700_000_000, PAID)

@@ -10,6 +10,7 @@ from redis import Redis
 from tests.support.builders import grant_of, order_webhook, some_id
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
+from workers.core.envelope import stored_types
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import Plan
 from workers.store import keys
@@ -26,7 +27,7 @@ def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
     """Accept deliveries in this order, each with another order unless ``body`` is given."""
 
     async def take_all() -> list[Disposition]:
-        intake = intake_for(url)
+        intake = intake_for(url, types=stored_types(forgets_deleted=True))
         try:
             return [
                 await intake.accept(

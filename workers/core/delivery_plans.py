@@ -1,14 +1,15 @@
 """Turns a delivery's body into a plan: by the rules, or as a person requested."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from config.rules import Rules
 from workers.core.claims import Standing
-from workers.core.envelope import ORDER_REFUNDED, read_envelope
+from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_envelope
 from workers.core.facts import Fact, as_shown, fact_of, shown_by
 from workers.core.grants import order_subject
 from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
-from workers.core.payloads import read_order
+from workers.core.payloads import read_deleted_customer, read_order
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
 from workers.core.take_back_delivery import TAKE_BACK, take_back_plan
@@ -23,8 +24,15 @@ class PlannedDelivery:
     fact: Fact | None = None
     """The fact that the rules judged; None if they judged none, as for refunds and manual deliveries."""
     plan: Plan | None = None
+    deleted_customer: str | None = None
+    """The id of the customer whose stored bodies it erases, where that is switched on."""
     skip: str = ""
     failure: str = ""
+
+    @property
+    def customer_id(self) -> str | None:
+        """Return the id of the customer whom the delivery is about; None if it names none."""
+        return self.plan.customer_id if self.plan else self.deleted_customer
 
     @property
     def takes_back(self) -> bool:
@@ -40,12 +48,10 @@ class PlannedDelivery:
 def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
     """Return the plan that ``rules`` make of a delivery, or why there is none."""
     try:
-        if type_ == ORDER_REFUNDED:
-            return PlannedDelivery(type=type_, plan=refund_plan(body))
-        if type_ == TAKE_BACK:
-            return PlannedDelivery(type=type_, plan=take_back_plan(body))
-        if type_ in MANUAL_PLANS:
-            return PlannedDelivery(type=type_, plan=MANUAL_PLANS[type_](body))
+        if read_plan := _PLANS_WITHOUT_RULES.get(type_):
+            return PlannedDelivery(type=type_, plan=read_plan(body))
+        if type_ == CUSTOMER_DELETED:
+            return _forgetting(body)
         fact = fact_of(type_, body)
         if fact is None:
             skip = f"{read_envelope(body).type} is ignored: no rule can credit it"
@@ -63,6 +69,12 @@ def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Ru
     return planned if fact is planned.fact else replace(planned, fact=fact, plan=plan_for(fact, rules))
 
 
+def _forgetting(body: bytes) -> PlannedDelivery:
+    customer = read_deleted_customer(body).view
+    skip = "credits nothing; with CREDITS_FORGET_DELETED=1 it erases the stored bodies about this customer"
+    return PlannedDelivery(type=CUSTOMER_DELETED, deleted_customer=customer.id, skip=skip)
+
+
 def refund_plan(body: bytes) -> Plan:
     """Return the plan of an ``order.refunded`` webhook, which grants nothing and records the refund."""
     order = read_order(body).view
@@ -73,3 +85,10 @@ def refund_plan(body: bytes) -> Plan:
         refund=refund_of(order),
         shown=shown_by(order),
     )
+
+
+_PLANS_WITHOUT_RULES: Mapping[str, Callable[[bytes], Plan]] = {
+    ORDER_REFUNDED: refund_plan,
+    TAKE_BACK: take_back_plan,
+    **MANUAL_PLANS,
+}

@@ -10,6 +10,7 @@ SUBSCRIPTION_CREATED = "subscription.created"
 SUBSCRIPTION_CYCLED = "subscription.cycled"
 SUBSCRIPTION_RESUMED = "subscription.resumed"
 CUSTOMER_CREATED = "customer.created"
+CUSTOMER_DELETED = "customer.deleted"
 # The receiver stores these. It answers 2xx to any other type, counts it and drops it.
 STORED_TYPES = frozenset(
     {
@@ -21,6 +22,12 @@ STORED_TYPES = frozenset(
         CUSTOMER_CREATED,
     }
 )
+
+
+def stored_types(*, forgets_deleted: bool) -> frozenset[str]:
+    """Return the types that the receiver stores; ``customer.deleted`` only where it erases bodies."""
+    return STORED_TYPES | {CUSTOMER_DELETED} if forgets_deleted else STORED_TYPES
+
 
 _MOST_NAMED = 3  # a reason names at most this many problems of a body
 

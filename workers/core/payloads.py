@@ -123,6 +123,12 @@ class Customer(_View):
     created_at: Moment
 
 
+class DeletedCustomer(_View):
+    """A customer who was deleted."""
+
+    id: Id
+
+
 class _Webhook(_View, Generic[Data]):
     data: Data
 
@@ -131,6 +137,7 @@ _ORDER_WEBHOOK = _Webhook[Order]  # looking up a generic class takes a third of 
 _PERIOD_WEBHOOK = _Webhook[Period]
 _NEW_SUBSCRIPTION_WEBHOOK = _Webhook[NewSubscription]
 _CUSTOMER_WEBHOOK = _Webhook[Customer]
+_DELETED_CUSTOMER_WEBHOOK = _Webhook[DeletedCustomer]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +166,11 @@ def read_new_subscription(body: bytes) -> Read[NewSubscription]:
 def read_customer(body: bytes) -> Read[Customer]:
     """Return the customer of a ``customer.*`` webhook; UnreadablePayloadError if it cannot be read."""
     return _read(body, _CUSTOMER_WEBHOOK)
+
+
+def read_deleted_customer(body: bytes) -> Read[DeletedCustomer]:
+    """Return the customer of a ``customer.deleted`` webhook; UnreadablePayloadError if it cannot be read."""
+    return _read(body, _DELETED_CUSTOMER_WEBHOOK)
 
 
 def _read(body: bytes, shape: type[_Webhook[Data]]) -> Read[Data]:

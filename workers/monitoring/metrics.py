@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 
 from workers.core.delivery import Status
-from workers.core.envelope import STORED_TYPES
+from workers.core.envelope import stored_types
 from workers.store import counts, keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
@@ -26,7 +26,7 @@ from workers.store.throttle import Throttle
 _BUDGET_SECONDS = 60
 
 
-_TYPES = (*sorted(STORED_TYPES), "unreadable")
+_TYPES = (*sorted(stored_types(forgets_deleted=True)), "unreadable")
 _STORED = tuple((type_, disposition) for type_ in _TYPES for disposition in ("accepted", "duplicate"))
 
 

@@ -3,12 +3,14 @@
 The ledger and the delivery records stay, because they account for money; they contain no names.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from config.rules import NO_RULES
 from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import plan_delivery
+from workers.core.envelope import CUSTOMER_DELETED
+from workers.core.forgetting import Forgotten, body_without_person
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
@@ -37,8 +39,20 @@ class CustomerEraser:
 
         Each of those bodies is read: only a settled delivery is indexed by its customer.
         """
-        newest = islice(self._deliveries.newest([Status.WAITING]), MOST_READ)
-        return [one for one in newest if self._is_about(customer_id, one)]
+        return self.all_waiting([customer_id])[customer_id]
+
+    def all_waiting(self, customer_ids: Iterable[str]) -> dict[str, list[Delivery]]:
+        """Return ``waiting`` for several customers, by customer; reads each body once."""
+        found: dict[str, list[Delivery]] = {customer_id: [] for customer_id in customer_ids}
+        for one in islice(self._deliveries.newest([Status.WAITING]), MOST_READ):
+            customer_id = self._customer_of(one)
+            if customer_id in found:
+                found[customer_id].append(one)
+        return found
+
+    def count_unread(self) -> int:
+        """Return how many waiting deliveries are too old for ``waiting`` to read."""
+        return max(0, self._deliveries.count_by_status()[Status.WAITING] - MOST_READ)
 
     def still_waiting(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Return those of ``deliveries`` that wait now."""
@@ -53,7 +67,40 @@ class CustomerEraser:
         """Make Redis rewrite its append-only file without the erased bodies; return why it did not, or ""."""
         return self._erasure.rewrite_log()
 
-    def _is_about(self, customer_id: str, delivery: Delivery) -> bool:
+    def _customer_of(self, delivery: Delivery) -> str:
         body = self._deliveries.body(delivery.id)
-        plan = plan_delivery(delivery.type, body, NO_RULES).plan
-        return plan is not None and plan.customer_id == customer_id
+        return plan_delivery(delivery.type, body, NO_RULES).customer_id or ""
+
+
+class DeletedCustomers:
+    """Erases what is stored about customers whom Polar has deleted, as ``customer.deleted`` tells it."""
+
+    def __init__(self, eraser: CustomerEraser, erasure: Erasure) -> None:
+        self._eraser = eraser
+        self._erasure = erasure
+
+    def forget(self, deleted: Mapping[str, str]) -> dict[str, Forgotten]:
+        """Erase the bodies about these customers; both maps are by the ids of the ``customer.deleted``.
+
+        These deliveries wait, so they keep their bodies, but with nothing in them but the customer's id.
+        """
+        waiting = self._eraser.all_waiting(
+            deleted.values()
+        )  # first: one that settles meanwhile is found below
+        unread = self._eraser.count_unread()
+        return {
+            delivery_id: self._forget(delivery_id, customer_id, waiting[customer_id], unread)
+            for delivery_id, customer_id in deleted.items()
+        }
+
+    def _forget(
+        self, delivery_id: str, customer_id: str, waiting: Sequence[Delivery], unread: int
+    ) -> Forgotten:
+        settled = self._eraser.settled(customer_id)
+        erased = self._eraser.erase([one.id for one in settled])
+        self._erasure.replace_body(delivery_id, body_without_person(customer_id))
+        # Another customer.deleted of this customer takes care of its own body.
+        left = [
+            one for one in self._eraser.still_waiting([*waiting, *settled]) if one.type != CUSTOMER_DELETED
+        ]
+        return Forgotten(erased=len(erased), waiting=len(left) + unread)

@@ -55,6 +55,7 @@ class LostWebhook:
 class WebhookScan:
     """The lost webhooks found so far among Polar's delivery attempts, both maps keyed by webhook id."""
 
+    types: frozenset[str] = STORED_TYPES
     lost: dict[str, LostWebhook] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     """Webhooks that cannot be recovered, each with the reason."""
@@ -63,7 +64,7 @@ class WebhookScan:
 
     def add(self, rows: Sequence[Row], known: Callable[[Sequence[str]], Collection[str]]) -> None:
         """Add a page of attempts; ``known`` returns those of the given ids that the store already has."""
-        events = {event.id: event for row in rows if (event := _event(row)) and _is_wanted(event)}
+        events = {event.id: event for row in rows if (event := _event(row)) and self._is_wanted(event)}
         new = [id_ for id_ in events if id_ not in self.lost and id_ not in self.unusable]
         reached = known(new) if new else ()
         for id_ in new:
@@ -75,6 +76,10 @@ class WebhookScan:
         """Return the lost webhooks in the order in which their events happened."""
         return sorted(self.lost.values(), key=lambda one: (one.created_at, one.id))
 
+    def _is_wanted(self, event: _Event) -> bool:
+        """Return whether an event leads to something and no later attempt delivered it."""
+        return event.type in self.types and event.succeeded is not True
+
     def _take(self, event: _Event) -> None:
         if event.payload is None:
             self.unusable[event.id] = _NO_BODY
@@ -83,7 +88,7 @@ class WebhookScan:
         type_ = peek_type(body)
         if type_ is None:
             self.unusable[event.id] = _NO_EVENT
-        elif type_ in STORED_TYPES:
+        elif type_ in self.types:
             self.lost[event.id] = LostWebhook(
                 id=event.id, type=type_, created_at=event.created_at, packed_body=compress_body(body)
             )
@@ -96,11 +101,6 @@ def _event(row: Row) -> _Event | None:
         return None  # an attempt in a form that we do not know
 
 
-def _is_wanted(event: _Event) -> bool:
-    """Return whether an event could credit something and no later attempt delivered it."""
-    return event.type in STORED_TYPES and event.succeeded is not True
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recoverer:
     """Finds webhooks that Polar failed to deliver, and processes them as if they had arrived."""
@@ -109,13 +109,14 @@ class Recoverer:
     ledger: Ledger
     polar: Polar
     pacer: Pacer
+    types: frozenset[str] = STORED_TYPES
 
     def find_lost(
         self, *, since: datetime, until: datetime, on_progress: OnProgress = ignore_progress
     ) -> WebhookScan:
         """Return the webhooks that Polar failed to deliver and that are not in the store; writes nothing."""
-        found = WebhookScan()
-        listing = failed_webhooks(since=since, before=until, types=STORED_TYPES)
+        found = WebhookScan(types=self.types)
+        listing = failed_webhooks(since=since, before=until, types=self.types)
         reading = self.pacer.read_completely(self.polar, listing)
         for rows in self.pacer.rows(reading, scope="webhooks:read", on_progress=on_progress):
             found.add(rows, self._known)

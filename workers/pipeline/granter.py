@@ -18,13 +18,14 @@ from config.rules import Rules
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased, Outcome
 from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery
+from workers.core.forgetting import forgetting_outcome
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.outcome_log import log_outcomes
-from workers.pipeline.ports import Deliveries, Ledger, Polar, Throttle
+from workers.pipeline.ports import Deliveries, Forgetting, Ledger, Polar, Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,8 @@ class Granter:
     throttle: Throttle
     polar: Polar
     rules: Callable[[], Rules]
+    forgetting: Forgetting | None = None
+    """None where ``customer.deleted`` erases nothing."""
     jitter: Callable[[], float] = random.random
     timings: Timings = DEFAULT_TIMINGS
 
@@ -150,12 +153,31 @@ class Granter:
         outcomes = [
             decide_outcome(delivery, planned, standings.get(delivery.id), makers, result)
             for delivery, planned in ingested.claimed.deliveries
+            if not self._erases(planned)
         ]
         accepted = [grant for key, grant in ingested.grants.items() if key in result.accepted]
         if lost := self.ledger.settle(accepted, outcomes):
             # The worker that holds the newer lease logs these.
             outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
         log_outcomes(outcomes, accepted, makers, standings)
+        # Last, because a delivery of the same lease can be about the same customer.
+        return outcomes + self._forget(ingested.claimed)
+
+    def _erases(self, planned: PlannedDelivery) -> bool:
+        return planned.deleted_customer is not None and self.forgetting is not None
+
+    def _forget(self, claimed: ClaimedLease) -> list[Outcome]:
+        """Erase the bodies about customers who were deleted; return how the deliveries that say so end."""
+        told = [
+            (one, customer) for one, planned in claimed.deliveries if (customer := planned.deleted_customer)
+        ]
+        if self.forgetting is None or not told:
+            return []
+        forgotten = self.forgetting.forget({one.id: customer for one, customer in told})
+        outcomes = [forgetting_outcome(one, customer, forgotten[one.id]) for one, customer in told]
+        lost = self.ledger.settle([], outcomes)
+        outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
+        log_outcomes(outcomes, [], {}, {})
         return outcomes
 
     def _plan(self, delivery: Leased, rules: Rules) -> PlannedDelivery:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Outcome
+from workers.core.forgetting import Forgotten
 from workers.core.grants import Grant
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
@@ -36,6 +37,14 @@ class Ledger(Protocol):
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
         """Store the accepted grants and the outcomes; return the ids of deliveries whose lease was lost."""
+        ...
+
+
+class Forgetting(Protocol):
+    """Erases what is stored about deleted customers."""
+
+    def forget(self, deleted: Mapping[str, str]) -> Mapping[str, Forgotten]:
+        """Erase the bodies about these customers; both maps are by the ids of the ``customer.deleted``."""
         ...
 
 

@@ -5,6 +5,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
+from workers.core.envelope import STORED_TYPES
 from workers.store.intake import Intake
 from workers.timings import DEFAULT_TIMINGS
 
@@ -28,8 +29,16 @@ def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_s
     return client
 
 
-def intake_for(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds) -> Intake:
-    """Return the receiver's access to Redis, which connects when it is first used."""
+def intake_for(
+    url: str,
+    *,
+    types: frozenset[str] = STORED_TYPES,
+    timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
+) -> Intake:
+    """Return the receiver's access to Redis, which connects when it is first used.
+
+    It stores webhooks of ``types``, and bodies that are no webhooks.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,
@@ -37,4 +46,4 @@ def intake_for(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_re
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
     )
-    return Intake(redis.asyncio.Redis.from_pool(pool), within_seconds=timeout_seconds)
+    return Intake(redis.asyncio.Redis.from_pool(pool), types, within_seconds=timeout_seconds)

@@ -8,6 +8,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from workers.store import keys
+from workers.store.bodies import compress_body
 from workers.store.scripts import load_script
 
 _BATCH = 500  # every other client waits while a script runs
@@ -33,6 +34,10 @@ class Erasure:
         for start in range(0, len(ids), _BATCH):
             erased += self._erase(keys=[], args=[keys.DELIVERY, keys.BODY, *ids[start : start + _BATCH]])
         return [delivery_id.decode() for delivery_id in erased]
+
+    def replace_body(self, delivery_id: str, body: bytes) -> None:
+        """Store another body for a delivery that has one, for as long as the first would be kept."""
+        self._redis.set(keys.body(delivery_id), compress_body(body), xx=True, keepttl=True)
 
     def rewrite_log(self) -> str:
         """Make Redis rewrite its append-only file without what was erased; return the problem, or ``""``."""

@@ -73,9 +73,14 @@ class Intake:
     """Stores deliveries in Redis, in batches."""
 
     def __init__(
-        self, redis: Redis, *, within_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds
+        self,
+        redis: Redis,
+        types: frozenset[str] = STORED_TYPES,
+        *,
+        within_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
     ) -> None:
         self._redis = redis
+        self._types = types
         self._within_seconds = within_seconds
         self._accept = redis.register_script(load_script("accept"))
         self._find_denied = redis.register_script(load_script("permissions"))
@@ -86,7 +91,7 @@ class Intake:
         """Store and queue ``delivery``; StoreUnavailableError if Redis did not confirm it."""
         # A body that is not an event is stored too: it ends as failed, where operators see it.
         type_ = peek_type(delivery.body) or ""
-        if type_ and type_ not in STORED_TYPES:
+        if type_ and type_ not in self._types:
             return Disposition.IGNORED
         disposition: asyncio.Future[Disposition] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Pending(delivery.id, type_, compress_body(delivery.body), disposition))

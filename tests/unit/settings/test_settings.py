@@ -21,6 +21,7 @@ VARIABLES = (
     "POLAR_ACCESS_TOKEN", "POLAR_WEBHOOK_SECRET", "POLAR_SERVER", "REDIS_URL", "CREDITS_RULES",
     "CREDITS_DATA_DIR", "HOST", "PORT", "LOG_FORMAT", "LOG_LEVEL", "CREDITS_OPS_TOKEN", "CREDITS_RETAIN",
     "CREDITS_ALERT_URL", "CREDITS_RECONCILE_EVERY",
+    "CREDITS_FORGET_DELETED",
 )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def test_nothing_needs_to_be_set_to_look_around() -> None:
     assert (settings.log_format, settings.log_level) == (None, "info")
     assert settings.retain == timedelta(days=30)
     assert settings.reconcile_every is None
+    assert settings.forget_deleted is False
     assert settings.redis_url is settings.access_token is settings.ops_token is settings.alert_url is None
     assert settings.data_dir.is_absolute()
 
@@ -145,6 +147,7 @@ def test_a_dot_env_file_is_read_and_the_environment_has_the_last_word(
         ("LOG_LEVEL", "loud"),
         ("CREDITS_RECONCILE_EVERY", "often"),
         ("CREDITS_RECONCILE_EVERY", "31d"),
+        ("CREDITS_FORGET_DELETED", "sometimes"),
         ("CREDITS_RETAIN", "30"),
         ("CREDITS_RETAIN", "0d"),
         ("CREDITS_RETAIN", "-1d"),
