@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import has_unfinished, outcome_json, print_outcomes, run_with_progress, show_progress
+from app.cli.batches import (
+    has_unfinished,
+    outcome_json,
+    print_not_listed,
+    print_outcomes,
+    run_with_progress,
+    show_progress,
+)
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import (
@@ -100,8 +107,11 @@ def backfill(
             count = 0
         batches = backfiller.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_with_progress(batches, count, json=json)
+    if backlog.not_listed:
+        print_not_listed(format_count(backlog.not_listed, "order"), backlog.not_listed_around)
     _print_result(backlog, rules, outcomes, trouble, json=json)
-    if trouble or has_unfinished(outcomes) or (backlog.scan.failing and not dry_run):
+    failing = backlog.scan.failing and not dry_run
+    if trouble or has_unfinished(outcomes) or failing or backlog.not_listed:
         raise typer.Exit(1)
 
 
@@ -180,6 +190,8 @@ def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: 
         "failing": [{"order_id": one.order_id, "reason": one.reason} for one in scan.failing],
         "already_failed": scan.already_failed,
         "skipped": [{"reason": reason, "orders": count} for reason, count in scan.skipped.most_common()],
+        "not_listed": backlog.not_listed,
+        "not_listed_around": [iso(one) for one in backlog.not_listed_around],
         "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.reason}" for one in scan.partial)],
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,

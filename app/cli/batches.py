@@ -4,11 +4,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from rich.progress import Progress
 
 from app.cli.output import Cell, console, literal, print_first, print_json, status_text
 from app.cli.shapes import OutcomeJson
+from app.cli.to_json import iso
 from workers.core.delivery import Outcome, Status
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarDeniedError, PolarError
@@ -65,6 +67,13 @@ def describe_error(error: PolarError) -> str:
     if isinstance(error, PolarDeniedError):
         return f"{str(error).rstrip('.')}; `credits check` says what to do"
     return str(error)
+
+
+def print_not_listed(rows: str, moments: Sequence[datetime]) -> None:
+    """Print to standard error how many rows of a list Polar does not show, and from when they are."""
+    between = f" (from {iso(min(moments))} to {iso(max(moments))})" if moments else ""
+    text = f"Polar counts {rows} more than it lists{between}: run the command again"
+    console(stderr=True).print(literal(text))
 
 
 def print_outcomes(outcomes: Sequence[Outcome], trouble: str, *, json: bool = False) -> None:

@@ -8,10 +8,17 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import has_unfinished, outcome_json, print_outcomes, run_with_progress, show_progress
+from app.cli.batches import (
+    has_unfinished,
+    outcome_json,
+    print_not_listed,
+    print_outcomes,
+    run_with_progress,
+    show_progress,
+)
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
-from app.cli.output import Cell, console, format_age, literal, print_first, print_json, print_once
+from app.cli.output import Cell, console, format_age, print_first, print_json, print_once
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
 from app.cli.to_json import iso
@@ -59,9 +66,7 @@ def recover(
         batches = recoverer.recover(lost, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_with_progress(batches, count, json=json)
     if found.not_listed:
-        attempts = format_count(found.not_listed, "attempt")
-        text = f"Polar counts {attempts} more than it lists: run the command again"
-        console(stderr=True).print(literal(text))
+        print_not_listed(format_count(found.not_listed, "attempt"), found.not_listed_around)
     if json:
         print_json(_json(lost, would, found, outcomes, trouble))
     else:
@@ -98,6 +103,7 @@ def _json(
         ],
         "unusable": [{"id": id_, "reason": reason} for id_, reason in found.unusable.items()],
         "not_listed": found.not_listed,
+        "not_listed_around": [iso(one) for one in found.not_listed_around],
         "outcomes": [outcome_json(one) for one in outcomes],
         "trouble": trouble or None,
     }

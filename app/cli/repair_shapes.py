@@ -51,6 +51,8 @@ class BackfillJson(TypedDict):
     failing: list[FailingJson]
     already_failed: Annotated[int, "cannot be computed, and their deliveries have failed"]
     skipped: list[NotForCreditJson]
+    not_listed: Annotated[int, "orders that Polar counts but does not list: run it again"]
+    not_listed_around: Annotated[list[str], "when they were created, as far as that is known"]
     warnings: list[str]
     outcomes: list[OutcomeJson]
     trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
@@ -78,6 +80,7 @@ class RecoverJson(TypedDict):
     lost: list[LostJson]
     unusable: list[UnusableJson]
     not_listed: Annotated[int, "attempts that Polar counts but does not list: run it again"]
+    not_listed_around: Annotated[list[str], "when they were made, as far as that is known"]
     outcomes: list[OutcomeJson]
     trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
 

@@ -1,5 +1,6 @@
 """``credits backfill`` as a user types it: it grants orders whose webhook never arrived, and only those."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -187,6 +188,16 @@ def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
     assert_one_line_error(desk.credits.with_settings(POLAR_ACCESS_TOKEN="").run(*SINCE), "POLAR_ACCESS_TOKEN")
     desk.rules("version: 1\nrules: [}\n")
     assert_one_line_error(desk.credits.run(*SINCE, "--yes"), "rules.yaml:2")
+
+
+def test_orders_that_polar_counts_and_does_not_list_fail_the_command(desk: Desk) -> None:
+    lost(desk, 1)
+    desk.polar.orders["again"] = desk.polar.orders[some_id(1)]  # listed twice, and another not at all
+    done = desk.credits.run(*SINCE, "--yes", "--json")
+    assert (done.returncode, balance(desk)) == (1, 10)
+    assert "Polar counts 1 order more than it lists (from 20" in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["not_listed"], len(report["not_listed_around"])) == (1, 2)
 
 
 def test_it_says_when_polar_has_no_orders(desk: Desk) -> None:

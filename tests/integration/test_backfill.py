@@ -50,6 +50,33 @@ def test_a_few_hundred_orders_are_read_page_by_page_and_granted_oldest_first(ope
     assert operations.find_missing().scan.granted == count
 
 
+def test_orders_of_one_moment_are_all_found(operations: Operations) -> None:
+    """Polar sorts by that alone, so its pages over them repeat some and miss others."""
+    at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    for number in range(1, 151):
+        sell(operations.polar, number, created_at=at)
+    assert operations.find_missing().scan.read == 150
+    assert {one.status for one in operations.backfill()} == {Status.GRANTED}
+    assert operations.balance() == 1500
+
+
+def test_orders_that_polar_counts_and_does_not_list_are_counted_and_dated(operations: Operations) -> None:
+    order = json.loads(sell(operations.polar, 1))["data"]
+    operations.polar.orders["listed twice"] = operations.polar.orders[some_id(1)]  # and another not at all
+    backlog = operations.find_missing()
+    assert (backlog.not_listed, backlog.is_empty, list(backlog.scan.missing)) == (1, False, [some_id(1)])
+    first, last = min(backlog.not_listed_around), max(backlog.not_listed_around)
+    assert first <= datetime.fromisoformat(order["created_at"]) <= last
+
+
+def test_attempts_of_one_moment_are_all_found(operations: Operations) -> None:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    for number in range(1, 151):
+        operations.polar.add_delivery(some_id(number), sell(operations.polar, number), created_at=at)
+    assert len(operations.recover()) == 150
+    assert operations.balance() == 1500
+
+
 def test_a_bonus_that_was_read_back_without_its_orders_credits_is_named_and_left(
     operations: Operations,
 ) -> None:

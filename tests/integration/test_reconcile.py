@@ -201,6 +201,13 @@ def test_an_order_from_before_a_worker_first_ran_is_left_to_backfill(
     assert told_by(one) == []
 
 
+def test_orders_that_polar_counts_and_does_not_list_are_told(operations: Operations, tmp_path: Path) -> None:
+    sell(operations.polar, 1)
+    operations.polar.orders["listed twice"] = operations.polar.orders[some_id(1)]
+    (line,) = told_by(reconciler(operations, tmp_path))
+    assert (line["granted"], line["log_level"], str(line["not_listed"])[:4]) == (1, "warning", "['1 ")
+
+
 def test_where_no_worker_has_ever_run_nothing_is_granted(operations: Operations, tmp_path: Path) -> None:
     one = reconciler(operations, tmp_path)
     operations.redis.delete(keys.BEGAN)

@@ -13,9 +13,10 @@ from workers.core.take_back_delivery import take_back_delivery
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
-from workers.polar.complete import CompleteReading
+from workers.polar.complete import CompleteReading, ReadPage
 from workers.polar.lists import Listing, Page, Row, read_pages
 from workers.polar.responses import needs
+from workers.polar.slices import SlicedReading
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Throttle
 
@@ -86,12 +87,23 @@ class Pacer:
         """
         return CompleteReading(
             listing,
-            lambda page_of, number: self.ask(partial(polar.page, page_of, number)),
+            self._page_reader(polar),
             wait_for_late_rows=partial(self._sleep, lag_seconds, _LAG) if lag_seconds else None,
         )
 
+    def read_in_slices(self, polar: Polar, listing: Listing) -> SlicedReading:
+        """Return the complete reading of a list that may be too long to remember."""
+        return SlicedReading(listing, self._page_reader(polar))
+
+    def _page_reader(self, polar: Polar) -> ReadPage:
+        return lambda listing, number: self.ask(partial(polar.page, listing, number))
+
     def rows(
-        self, reading: CompleteReading, *, scope: str, on_progress: OnProgress = ignore_progress
+        self,
+        reading: CompleteReading | SlicedReading,
+        *,
+        scope: str,
+        on_progress: OnProgress = ignore_progress,
     ) -> Iterator[Sequence[Row]]:
         """Yield the rows of a complete reading; a PolarDeniedError names ``scope`` if it is missing."""
         with needs(scope):

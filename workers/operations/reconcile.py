@@ -26,6 +26,7 @@ NEEDS_CREDIT_FROM = (
     "another way before you went live would be credited again"
 )
 
+_NOT_LISTED = "{} that Polar counts: `credits backfill` says from when they are"
 _OLDER = "{} created before a worker first ran here: `credits backfill` previews and grants them"
 
 _RETRY_AFTER = timedelta(minutes=5)  # after a round that Polar interrupted
@@ -91,6 +92,7 @@ def _log_round(backlog: Backlog, outcomes: list[Outcome]) -> None:
         "not_granted": [f"{one.order_id}: {one.reason}" for one in outcomes if one.order_id not in granted],
         "not_computable": [f"{one.order_id}: {one.reason}" for one in backlog.scan.failing],
         "needs_review": [f"{one.order_id}: {one.reason}" for one in backlog.scan.needs_review],
+        "not_listed": [_NOT_LISTED.format(backlog.not_listed)] if backlog.not_listed else [],
         "left_to_backfill": [_OLDER.format(backlog.scan.older)] if backlog.scan.older else [],
     }
     write = log.warning if any(problems.values()) else log.info

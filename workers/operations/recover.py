@@ -61,6 +61,8 @@ class WebhookScan:
     """Webhooks that cannot be recovered, each with the reason."""
     not_listed: int = 0
     """How many attempts Polar counts that it does not list."""
+    not_listed_around: Sequence[datetime] = ()
+    """When they were made, as far as that is known."""
 
     def add(self, rows: Sequence[Row], known: Callable[[Sequence[str]], Collection[str]]) -> None:
         """Add a page of attempts; ``known`` returns those of the given ids that the store already has."""
@@ -120,7 +122,7 @@ class Recoverer:
         reading = self.pacer.read_completely(self.polar, listing)
         for rows in self.pacer.rows(reading, scope="webhooks:read", on_progress=on_progress):
             found.add(rows, self._known)
-        found.not_listed = reading.missing
+        found.not_listed, found.not_listed_around = reading.missing, sorted(reading.gaps)
         return found
 
     def dry_run_texts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:

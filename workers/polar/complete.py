@@ -118,9 +118,9 @@ class CompleteReading:
         return read_pages(lambda number: self._read(listing, number))
 
     def _new(self, rows: Sequence[Row]) -> list[Row]:
-        new = [row for row in rows if str(row.get("id")) not in self._seen]
-        self._seen |= {str(row.get("id")) for row in new}
-        return new
+        new = {id_: row for row in rows if (id_ := str(row.get("id"))) not in self._seen}
+        self._seen |= new.keys()
+        return list(new.values())
 
     def _moment(self, row: Row) -> datetime | None:
         """Return a row's time in whole milliseconds, as Polar sorts it; None if it cannot be read."""

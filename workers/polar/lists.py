@@ -45,6 +45,12 @@ class Listing:
         latest, earliest = self._bound(first, after, max), self._bound(last, before, min)
         return replace(self, query={**self.query, first: latest, last: earliest})
 
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """Return the bounds of a list that has both."""
+        first, last = (datetime.fromisoformat(str(self.query[name])) for name in self.bounds)
+        return first, last
+
     def _bound(self, name: str, moment: datetime, closer: Callable[[datetime, datetime], datetime]) -> str:
         given = self.query.get(name)
         return _iso_utc(closer(moment, datetime.fromisoformat(str(given))) if given else moment)

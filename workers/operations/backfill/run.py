@@ -34,12 +34,17 @@ class Backlog:
     """How many orders have a stored webhook that waits for a worker."""
     claimed_elsewhere: int = 0
     """How many orders were claimed by another delivery that is not settled yet."""
+    not_listed: int = 0
+    """How many orders Polar counts that it does not list."""
+    not_listed_around: Sequence[datetime] = ()
+    """When they were created: the first and the last of these moments bound all of them."""
 
     @property
     def is_empty(self) -> bool:
         """Return whether there is nothing to grant and nothing for a person to look into."""
         scan = self.scan
-        return not (scan.missing or self.interrupted or scan.needs_review or scan.failing or scan.older)
+        to_look_into = scan.needs_review or scan.failing or scan.older or self.not_listed
+        return not (scan.missing or self.interrupted or to_look_into)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +81,7 @@ class Backfiller:
             by_itself_from=by_itself_from,
         )
         listing = orders(created_after=scan.begin, created_before=scan.end)
-        reading = self.pacer.read_completely(self.polar, listing)
+        reading = self.pacer.read_in_slices(self.polar, listing)
         for rows in self.pacer.rows(reading, scope="orders:read", on_progress=on_progress):
             scan.add(rows, self.ledger.find_for_plans, self._pasts)
         waiting = scan.exclude(self._waiting_orders()) if scan.missing else 0
@@ -86,6 +91,8 @@ class Backfiller:
             interrupted=interrupted,
             waiting=waiting,
             claimed_elsewhere=len(scan.unsettled) - len(interrupted),
+            not_listed=reading.missing,
+            not_listed_around=reading.missing_around,
         )
 
     def grant(self, backlog: Backlog, granter: Granter) -> Iterator[list[Outcome]]:

@@ -1,0 +1,91 @@
+"""A long list is read completely slice by slice, or what is missing is counted and bounded."""
+
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.examples import examples
+from tests.support.tied_lists import BEGIN, EVER, TiedList
+from workers.polar.lists import orders
+from workers.polar.slices import SlicedReading
+
+ORDERS = orders(created_after=BEGIN - timedelta(days=1), created_before=EVER)
+MINUTE_MS = 60_000
+
+
+def tied_orders(*sizes: int) -> TiedList:
+    """Return a list in which so many orders were created in each minute, at once."""
+    tied = TiedList()
+    for minute, size in enumerate(sizes):
+        tied.add(size, at_ms=minute * MINUTE_MS)
+    for row in tied.rows:
+        row["created_at"] = row["timestamp"]
+    return tied
+
+
+def read(tied: TiedList, most_rows: int = 1000) -> tuple[list[str], SlicedReading]:
+    """Read all of a list; return the ids in the order in which they came, and the reading."""
+    reading = SlicedReading(ORDERS, tied.page, most_rows=most_rows)
+    return [row["id"] for rows in reading for row in rows], reading
+
+
+def ids_of(tied: TiedList) -> list[str]:
+    return sorted(row["id"] for row in tied.rows)
+
+
+def test_a_short_list_takes_one_request_more_than_it_has_pages() -> None:
+    tied = tied_orders(*[1] * 250)
+    found, reading = read(tied)
+    assert found == ids_of(tied)
+    assert [(listing.per_page, number) for listing, number in tied.asked] == [
+        (1, 1),
+        (100, 1),
+        (100, 2),
+        (100, 3),
+    ]
+    assert (reading.total, reading.found, reading.missing) == (250, 250, 0)
+
+
+def test_an_empty_list_takes_one_request() -> None:
+    tied = tied_orders()
+    assert read(tied)[0] == []
+    assert len(tied.asked) == 1
+
+
+def test_a_long_list_is_read_in_the_order_of_time_and_each_row_once() -> None:
+    tied = tied_orders(*[1] * 1_000)
+    found, reading = read(tied, most_rows=150)
+    assert found == ids_of(tied)
+    assert (reading.total, reading.found, reading.missing) == (1_000, 1_000, 0)
+
+
+@settings(max_examples=examples(30))
+@given(sizes=st.lists(st.integers(0, 250), min_size=1, max_size=6), most_rows=st.integers(1, 600))
+def test_orders_of_one_moment_are_all_found(sizes: list[int], most_rows: int) -> None:
+    tied = tied_orders(*sizes)
+    found, reading = read(tied, most_rows)
+    assert sorted(found) == ids_of(tied)
+    assert reading.missing == 0
+
+
+def test_orders_that_are_not_listed_are_counted_and_bounded() -> None:
+    tied = tied_orders(*[1] * 300, 150, *[1] * 300)
+    hidden = tied.rows[310]  # one of those of one moment
+
+    def is_hidden(row: dict[str, Any]) -> bool:
+        return bool(row["id"] == hidden["id"])
+
+    tied.hidden = is_hidden
+    found, reading = read(tied, most_rows=200)
+    assert (reading.missing, len(found)) == (1, len(tied.rows) - 1)
+    assert min(reading.missing_around) <= BEGIN + timedelta(minutes=300) <= max(reading.missing_around)
+
+
+def test_where_the_moment_is_not_known_the_slice_bounds_it() -> None:
+    tied = tied_orders(*[1] * 300)
+    tied.hidden = lambda row: bool(row["id"] == tied.rows[7]["id"])
+    _, reading = read(tied, most_rows=100)
+    assert reading.missing == 1
+    assert min(reading.missing_around) < BEGIN + timedelta(minutes=7) < max(reading.missing_around)

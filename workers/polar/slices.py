@@ -1,0 +1,58 @@
+"""Reads a long list completely, a slice of time after the other: only the ids of one slice are remembered."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from workers.polar.complete import CompleteReading, ReadPage
+from workers.polar.lists import Listing, Row
+
+_MOST_ROWS = 20_000  # in a slice: their ids take two megabytes
+
+_SHORTEST = timedelta(seconds=1)  # a slice is not cut below this, however many rows it has
+
+# Two slices overlap by this, because a list may or may not include the rows of its bounds.
+_OVERLAP = timedelta(microseconds=1)
+
+
+class SlicedReading:
+    """All rows of a list with bounds: iterate over it, and then see what is ``missing``."""
+
+    def __init__(self, listing: Listing, read: ReadPage, *, most_rows: int = _MOST_ROWS) -> None:
+        self.total = 0
+        """How many rows Polar counts."""
+        self.found = 0
+        """How many rows were found."""
+        self.missing = 0
+        """How many of the rows that Polar counts were not found."""
+        self.missing_around: list[datetime] = []
+        """Moments around which rows are missing: the first and the last bound all of them."""
+        self._listing = listing
+        self._read = read
+        self._most_rows = most_rows
+
+    def __iter__(self) -> Iterator[Sequence[Row]]:
+        """Yield the rows, sorted by time, except those that the first pass over their slice missed."""
+        self.total = self._count(self._listing)
+        yield from self._read_slice(self._listing, self.total)
+
+    def _read_slice(self, listing: Listing, total: int) -> Iterator[Sequence[Row]]:
+        first, last = listing.span
+        if total > self._most_rows and last - first > _SHORTEST:
+            middle = first + (last - first) / 2
+            for part in (listing.between(first, middle), listing.between(middle - _OVERLAP, last)):
+                yield from self._read_slice(part, self._count(part))
+        elif total:
+            yield from self._read_completely(listing)
+
+    def _read_completely(self, listing: Listing) -> Iterator[Sequence[Row]]:
+        reading = CompleteReading(listing, self._read)
+        for rows in reading:
+            self.found += len(rows)
+            yield rows
+        if reading.missing:
+            self.missing += reading.missing
+            is_known = sum(reading.gaps.values()) >= reading.missing
+            self.missing_around += sorted(reading.gaps) if is_known else listing.span
+
+    def _count(self, listing: Listing) -> int:
+        return self._read(listing.cut(1, newest_first=False), 1).total
