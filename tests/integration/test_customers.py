@@ -89,6 +89,13 @@ def test_who_is_not_in_the_list_is_looked_for_once_more(polar: Polar, share: Amp
     assert share.taken == 2 + 1
 
 
+def test_many_strangers_cost_one_reading_of_the_list(polar: Polar, share: Ample) -> None:
+    """Five hundred unknown addresses took a request each, and minutes."""
+    strangers = [CustomerName(NameKind.EMAIL, f"nobody-{number}@example.com") for number in range(500)]
+    assert find(polar, share, *strangers) == {}
+    assert share.taken == 2
+
+
 def test_nobody_is_found_by_a_name_that_polar_does_not_know(polar: Polar, share: Ample) -> None:
     strangers = [
         CustomerName(NameKind.ID, str(uuid4())),

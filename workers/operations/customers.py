@@ -38,9 +38,10 @@ class Customers:
         found: Ids = {}
         left = list(dict.fromkeys(names))
         if len(left) > _MOST_ONE_BY_ONE:
-            found = self._find_in_list(left, on_progress)
+            in_list = self._find_in_list(left, on_progress)
+            found = in_list or {}
             left = [name for name in left if name not in found]
-            if found and len(left) > _MOST_RECHECKED:
+            if in_list is not None and len(left) > _MOST_RECHECKED:
                 return found
         for number, name in enumerate(left):
             on_progress(number, len(left))
@@ -58,12 +59,12 @@ class Customers:
         )
         return str(self._pacer.ask(create)["id"])
 
-    def _find_in_list(self, names: Sequence[CustomerName], on_progress: OnProgress) -> Ids:
-        """Search the list of all customers; return nothing if one request for each name is cheaper."""
+    def _find_in_list(self, names: Sequence[CustomerName], on_progress: OnProgress) -> Ids | None:
+        """Search the list of all customers; return None, unread, if one request for each name is cheaper."""
         wanted, found = set(names), Ids()
         for number, page in enumerate(self._pacer.read(self._polar, _ALL_CUSTOMERS)):
             if page.last > len(names):
-                return {}
+                return None
             on_progress(number, page.last)
             found |= {name: str(row["id"]) for row in page.items for name in _names(row) if name in wanted}
             if len(found) == len(wanted):

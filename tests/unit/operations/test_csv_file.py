@@ -35,8 +35,33 @@ def faults(content: str | bytes) -> list[str]:
         HEADER + "\n" + ROW + "\n,,,\n",
         'key, units ,"meter",email\nbeta,5,"api_usage", ada@example.com \n',
         f"customer_id,{HEADER}" + f",{ROW}",
+        (HEADER + ROW).replace(",", ";"),
+        (HEADER + ROW).replace(",", "\t"),
+        (HEADER + ROW).replace(",", "\t").encode("utf-16"),
+        "sep=;\r\n" + (HEADER + ROW).replace(",", ";").replace("\n", "\r\n"),
+        "Email,METER,Units,Key\n" + ROW,
+        HEADER.replace("\n", ",,\n") + ROW.replace("\n", ",,\n"),
+        HEADER + ROW.replace("\n", ",,\n"),
+        "E-Mail;Meter;Units;Key\n".replace("E-Mail", "email") + ROW.replace(",", ";"),
     ],
-    ids=["plain", "BOM", "CRLF", "CR", "no last line end", "blank lines", "any order", "columns unused"],
+    ids=[
+        "plain",
+        "BOM",
+        "CRLF",
+        "CR",
+        "no last line end",
+        "blank lines",
+        "any order",
+        "columns unused",
+        "semicolons",
+        "tabs",
+        "UTF-16",
+        "sep=",
+        "capitals",
+        "empty columns",
+        "longer rows",
+        "title case",
+    ],
 )
 def test_a_table_is_read_however_it_was_saved(content: str | bytes) -> None:
     table = read(content)
@@ -73,7 +98,6 @@ def test_after_a_cell_of_two_lines_the_lines_are_still_counted_right() -> None:
         ("\n\n", "many.csv: the file is empty; its first line must name the columns"),
         (HEADER, "many.csv: there are no rows below the first line"),
         (b"email,meter\n\xe4,b\n", "many.csv:2: not UTF-8; save the file as CSV UTF-8"),
-        ((HEADER + ROW).replace(",", ";"), "many.csv:1: save the file with commas between the columns"),
         (HEADER + 'a"b"\n"', "many.csv:3: not valid CSV: unexpected end of data"),
         ("mail,meter,units,key\n", "many.csv:1: unknown column 'mail'; did you mean 'email'?"),
         ("email,meter,units,key,email\n", "many.csv:1: column email appears more than once"),
@@ -121,3 +145,34 @@ def test_columns_for_who_is_to_be_created_are_taken_with_create_alone() -> None:
     assert read(content, create_missing=True).problems == []
     assert len(faults(content)) == 1
     assert read(content.replace("u1", CUSTOMER)).requests == []
+
+
+def test_lines_are_counted_from_the_first_line_of_the_file() -> None:
+    content = "sep=;\n" + HEADER.replace(",", ";") + "x;y\n"
+    assert faults(content) == ["many.csv:3: 2 columns, but the first line has 4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("1,5", "1.5"), ("1000", "1000"), ("2.5", "2.5"), ("0,25", "0.25")]
+)
+def test_where_semicolons_separate_columns_a_comma_separates_decimals(text: str, units: str) -> None:
+    (request,) = read((HEADER + ROW).replace(",", ";").replace("5", text)).requests
+    assert request.units == Decimal(units)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("text", ["1.000", "12.500", "1.000.000", "999.999", "1,000"])
+def test_what_could_mean_thousands_is_refused(delimiter: str, text: str) -> None:
+    (fault,) = faults((HEADER + ROW).replace(",", delimiter).replace("5", f'"{text}"'))
+    assert fault.startswith(f"many.csv:2: units '{text}': ")
+
+
+def test_the_ledger_as_csv_can_be_granted_again_under_another_key() -> None:
+    content = (
+        "key,customer_id,meter,credits,status,order_id,rules,delivery,claimed_at,granted_at\n"
+        f"sorry-2026,{CUSTOMER},api_usage,5,granted,,pack,msg-1,2026-11-01T00:00:00Z,2026-11-01T00:00:01Z\n"
+    )
+    table = read(content)
+    assert table.problems == []
+    (request,) = table.requests
+    assert (request.key, request.units, request.customer.text) == ("sorry-2026", Decimal(5), CUSTOMER)

@@ -17,6 +17,7 @@ from workers.core.manual import ManualGrant
 
 _CONTROL_CHARACTERS = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(\.[0-9]{3})+")  # 1.000 is a thousand where a comma separates decimals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +161,11 @@ def _units(text: str) -> Decimal:
         )
     if not _NUMBER.fullmatch(text):
         raise GrantRequestError(f"units {quoted(text)}: expected plain digits, such as 1000 or 0.5")
+    if _GROUPED.fullmatch(text):
+        plain = text.replace(".", "")
+        raise GrantRequestError(
+            f"units {quoted(text)}: it could mean {plain}; write {plain}, or fewer decimals"
+        )
     units = Decimal(text)
     if units <= 0:
         raise GrantRequestError(
