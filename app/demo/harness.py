@@ -20,6 +20,7 @@ from workers.core.delivery import Delivery, Status
 from workers.embedded.server import EmbeddedRedis
 from workers.polar.client import Polar
 from workers.polar.lists import Listing
+from workers.polar.sums import read_sum
 from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
 
@@ -60,7 +61,9 @@ class Harness:
     def balances(self) -> dict[str, float]:
         """Return the customer's balance at Polar by meter."""
         listing = Listing(path="/v1/customer-meters/", query={"customer_id": CUSTOMER})
-        found = {row["meter"]["name"]: float(row["balance"]) for row in self.polar.page(listing).items}
+        found = {
+            row["meter"]["name"]: float(read_sum(row["balance"])) for row in self.polar.page(listing).items
+        }
         return {meter: found.get(meter, 0) for meter in METERS}
 
 

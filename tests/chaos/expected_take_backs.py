@@ -8,7 +8,6 @@ from fractions import Fraction
 from tests.chaos.world import SentWebhook
 from workers.core.claims import Claim
 
-_STEP = Fraction(1, 10**6)  # what a refund takes back is rounded down to this, for each rule
 TAKEN_BACK = ("credits:refund:", "credits:revoke:")
 """The prefixes of such claims' subjects."""
 
@@ -25,6 +24,8 @@ class RuleTakeBack:
     taken: Decimal
     share: Fraction
     """The refunded share of the order, by its highest refund so far."""
+    step: Fraction
+    """What a refund takes back is rounded down to this."""
     may_be_revoked: bool
     is_revoked: bool
 
@@ -43,7 +44,9 @@ class RuleTakeBack:
         """Return whether everything due was taken back."""
         if self.is_revoked:
             return self.taken == self.credited
-        return self.due - Fraction(self.taken) < _STEP and (self.share < 1 or self.taken >= self.revocable)
+        return self.due - Fraction(self.taken) < self.step and (
+            self.share < 1 or self.taken >= self.revocable
+        )
 
 
 def rule_take_backs(sent: Iterable[SentWebhook], claims: Mapping[str, Claim]) -> Iterator[RuleTakeBack]:
@@ -55,6 +58,11 @@ def rule_take_backs(sent: Iterable[SentWebhook], claims: Mapping[str, Claim]) ->
     for order_id, those in by_order.items():
         if any(one.refunded_cents or one.revokes for one in those):
             yield from _of_order(order_id, those, claims)
+
+
+def rounded_to(units: Iterable[Decimal]) -> Fraction:
+    """Return what refunds of these parts on one meter are rounded down to: a credit if all are whole."""
+    return Fraction(1) if all(one % 1 == 0 for one in units) else Fraction(1, 10**6)
 
 
 def _of_order(order_id: str, sent: list[SentWebhook], claims: Mapping[str, Claim]) -> Iterator[RuleTakeBack]:
@@ -73,6 +81,7 @@ def _of_order(order_id: str, sent: list[SentWebhook], claims: Mapping[str, Claim
             revocable=revocable.get(place, Decimal(0)),
             taken=-taken.get(place, Decimal(0)),
             share=max(one.share for one in sent),
+            step=rounded_to(units for at, units in credited.items() if at[0] == meter),
             may_be_revoked=any(one.revokes in {"*", meter} for one in sent),
             is_revoked=f"credits:revoke:{order_id}:{meter}" in claims,
         )

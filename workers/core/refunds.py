@@ -10,7 +10,7 @@ from workers.core.claims import Refund
 from workers.core.grants import Grant
 from workers.core.payloads import Order
 
-# A third of 10 credits has endless decimals. Six are enough, and a full refund takes the rest.
+# A third of 10.5 credits has endless decimals. Six are enough, and a full refund takes the rest.
 _FINEST_EXPONENT = -6
 
 
@@ -27,15 +27,19 @@ def refund_of(order: Order) -> Refund | None:
 
 def refunded_units(grant: Grant, share: Fraction) -> Iterator[tuple[str, Decimal]]:
     """Yield each rule with the credits that ``share`` takes from it: rounded down, but all at share 1."""
-    revocable = [part for part in grant.parts if part.revocable]
-    exponent = _exponent([part.units for part in revocable])
-    for part in revocable:
-        steps = math.floor(Fraction(part.units) * share / Fraction(10) ** exponent)
-        yield part.rule, part.units if share == 1 else Decimal(steps).scaleb(exponent)
+    exponent = _exponent([part.units for part in grant.parts])
+    for part in grant.parts:
+        if part.revocable:
+            steps = math.floor(Fraction(part.units) * share / Fraction(10) ** exponent)
+            yield part.rule, part.units if share == 1 else Decimal(steps).scaleb(exponent)
 
 
 def _exponent(units: list[Decimal]) -> int:
-    """Return the exponent to round to, so that Polar keeps what is taken and what is left exactly."""
-    total = sum(units, Decimal(0))
-    finest = min((int(one.normalize().as_tuple().exponent) for one in units), default=0)
-    return max(total.adjusted() - MAX_DIGITS + 1, min(_FINEST_EXPONENT, finest))
+    """Return the exponent to round to: whole credits if all of these are whole.
+
+    Polar adds binary floats. Its sums of whole credits are exact, however they are taken back. A sum of
+    fractions has no more digits here than a float keeps.
+    """
+    if all(one == one.to_integral_value() for one in units):
+        return 0
+    return max(sum(units, Decimal(0)).adjusted() - MAX_DIGITS + 1, _FINEST_EXPONENT)

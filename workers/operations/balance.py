@@ -1,19 +1,18 @@
 """Compares a customer's balance at Polar with what the ledger granted and took back, meter by meter."""
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from config.rules import Meter
 from workers.core.claims import Entry
-from workers.errors import PolarUnreachableError
 from workers.operations.pacing import Pacer
 from workers.polar.catalogue import PolarMeter, parse_items
 from workers.polar.client import Polar
 from workers.polar.lists import Listing, Row
 from workers.polar.meter_match import closest_matches
 from workers.polar.responses import needs
+from workers.polar.sums import read_sum
 from workers.store.audit import Audit
 
 NOTHING = Decimal(0)
@@ -55,7 +54,11 @@ class BalanceReader:
 def match_balances(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
     """Match each meter of the ledger to Polar's meter that counts its events; return the balances."""
     held = dict(
-        zip(parse_items(PolarMeter, (row.get("meter") for row in rows)), map(_balance, rows), strict=True)
+        zip(
+            parse_items(PolarMeter, (row.get("meter") for row in rows)),
+            (read_sum(row.get("balance")) for row in rows),
+            strict=True,
+        )
     )
     found: list[Balance] = []
     for wanted, ours in _by_meter(entries).items():
@@ -94,10 +97,3 @@ def _plus(balance: Balance, one: Entry) -> Balance:
     if units > 0:
         return replace(balance, granted=balance.granted + units)
     return replace(balance, taken_back=balance.taken_back - units)
-
-
-def _balance(row: Row) -> Decimal:
-    balance = row.get("balance")
-    if isinstance(balance, bool) or not isinstance(balance, int | float) or not math.isfinite(balance):
-        raise PolarUnreachableError("Polar's answer is not a list of balances")
-    return Decimal(str(balance))

@@ -1,10 +1,12 @@
 """The credits that the webhooks of a storm should lead to, computed without the core."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from tests.chaos.expected_take_backs import rounded_to
 from tests.chaos.storm.shop import RULES
 from tests.chaos.world import Amounts, SentWebhook
 from tests.support.builders import METERS
@@ -62,5 +64,9 @@ def _wanted(sent: SentWebhook) -> dict[str, Amounts]:
 
 
 def _revoked(sent: SentWebhook, amounts: dict[str, Decimal], share: Fraction) -> Decimal:
-    whole = sum((amounts[rule] for rule in amounts.keys() & RULES.revokes(sent)), Decimal(0))
-    return whole * share.numerator / share.denominator
+    step = rounded_to(amounts.values())
+    revoked = [amounts[rule] for rule in amounts.keys() & RULES.revokes(sent)]
+    if share == 1:
+        return sum(revoked, Decimal(0))
+    taken = sum(math.floor(Fraction(one) * share / step) for one in revoked)
+    return Decimal(taken) * step.numerator / step.denominator

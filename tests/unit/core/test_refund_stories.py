@@ -164,13 +164,18 @@ def frozen_sums(rules: Rules | None) -> tuple[Decimal, Decimal]:
 
 
 def assert_share_taken(sale: Sale, told: list[int], revocable: Decimal, taken: Decimal) -> None:
-    """Check the total taken. Each rule may be rounded down by a millionth, or by the last of 15 digits."""
+    """Check the total taken. Each rule may be rounded down to whole credits, if it gave whole ones.
+
+    Fractions may be rounded down to a millionth, or to the last of 15 digits.
+    """
     refunded = [cents for cents in told if cents or cents >= sale.cents]
     if not refunded:
         assert taken == 0
         return
     share = sale.share(max(refunded))
-    step = max(Fraction(1, 10**6), Fraction(10) ** (revocable.adjusted() - 14)) if revocable else Fraction(0)
+    units = [one.units for one in sale.gives]
+    finest = max(Fraction(1, 10**6), Fraction(10) ** (sum(units, Decimal(0)).adjusted() - 14))
+    step = Fraction(1) if all(one % 1 == 0 for one in units) else finest
     short = Fraction(revocable) * share - Fraction(taken)
     assert 0 <= short <= step * len(sale.gives)
     if share == 1:

@@ -118,7 +118,7 @@ def shares(stands: Standing) -> dict[str, Decimal]:
 
 def test_only_revocable_parts_are_taken_back() -> None:
     stands = standing(part("a", "10"), part("kept", "100", kept=True), part("b", "5"))
-    assert shares(stands) == {"a": Decimal(-5), "b": Decimal("-2.5")}
+    assert shares(stands) == {"a": -5, "b": -2}
 
 
 def test_its_key_names_the_order_and_the_total_refunded_so_far() -> None:
@@ -157,35 +157,41 @@ def test_each_meter_is_taken_back_on_its_own() -> None:
 @pytest.mark.parametrize(
     ("units", "share", "taken"),
     [
-        ("10", "1/3", "3.333333"),
-        ("10", "2/3", "6.666666"),
-        ("1", "1/7", "0.142857"),
+        ("10", "1/3", "3"),
+        ("10", "2/3", "6"),
+        ("1000", "1/7", "142"),
+        ("10", "999999/1000000", "9"),
+        ("999999999999999", "1/3", "333333333333333"),
+        ("10.5", "1/3", "3.5"),
         ("0.5", "1/3", "0.166666"),
         ("0.000000000001", "1/1", "0.000000000001"),  # the rule itself is finer than a millionth
-        ("0.000000000007", "1/2", "0.000000000003"),
-        ("0.1234567", "1/2", "0.0617283"),
-        ("999999999999999", "1/3", "333333333333333"),
-        ("99999999999.9999", "1/3", "33333333333.3333"),  # as many digits as a double keeps
-        ("1000000000", "1/3", "333333333.33333"),
-        ("10", "999999/1000000", "9.99999"),
+        ("0.1234567", "1/2", "0.061728"),
+        ("99999999999.9999", "1/3", "33333333333.3333"),  # as many digits as a float keeps
+        ("1000000000.5", "1/3", "333333333.5"),
+        ("1000000001.5", "1/3", "333333333.83333"),
     ],
 )
-def test_an_endless_fraction_is_rounded_down_in_the_customers_favour(
-    units: str, share: str, taken: str
-) -> None:
+def test_a_share_is_rounded_down_in_the_customers_favour(units: str, share: str, taken: str) -> None:
     refund = Refund(amount=500, share=Fraction(share))
     assert shares(standing(part("a", units), refund=refund)) == {"a": -Decimal(taken)}
 
 
+def test_one_fraction_on_the_meter_makes_all_shares_there_fractions() -> None:
+    """Whole steps would take a whole credit less from each rule, and make no sum whole."""
+    third = Refund(amount=333, share=Fraction(1, 3))
+    stands = standing(part("a", "10"), part("kept", "0.5", kept=True), refund=third)
+    assert shares(stands) == {"a": Decimal("-3.333333")}
+
+
 def test_a_full_refund_takes_the_rest_to_the_last_digit() -> None:
-    stands = standing(part("a", "10"), refund=WHOLE, taken={"a": "3.333333"})
-    assert shares(stands) == {"a": Decimal("-6.666667")}
+    stands = standing(part("a", "10.5"), refund=WHOLE, taken={"a": "3.333333"})
+    assert shares(stands) == {"a": Decimal("-7.166667")}
 
 
 def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits() -> None:
-    """Together they are a thousand, so a partial refund takes back in steps of 15 digits."""
-    parts = part("a", "0.000000000001"), part("b", "999.999999999999")
-    assert shares(standing(*parts)) == {"b": Decimal("-499.99999999999")}
+    """Together they are ten billion, so a partial refund takes back in steps of 15 digits."""
+    parts = part("a", "0.000001"), part("b", "9999999999.999999")
+    assert shares(standing(*parts)) == {"b": Decimal("-4999999999.9999")}
     assert shares(standing(*parts, refund=WHOLE)) == {one.rule: -one.units for one in parts}
 
 
@@ -198,9 +204,19 @@ def test_a_full_refund_takes_all_of_each_part_though_they_add_up_to_fewer_digits
         standing(part("kept", "10", kept=True)),
         standing(part("a", "10"), taken={"a": "5"}),
         standing(part("a", "10"), taken={"a": "7"}),  # a refund that arrived after a greater one
-        standing(part("a", "1"), refund=Refund(amount=1, share=Fraction(1, 10**9))),
+        standing(part("a", "1"), refund=Refund(amount=999, share=Fraction(999, 1000))),
+        standing(part("a", "0.5"), refund=Refund(amount=1, share=Fraction(1, 10**9))),
     ],
-    ids=["not credited", "not at Polar", "not refunded", "kept", "taken", "more taken", "too little"],
+    ids=[
+        "not credited",
+        "not at Polar",
+        "not refunded",
+        "kept",
+        "taken",
+        "more taken",
+        "less than a credit",
+        "too little",
+    ],
 )
 def test_nothing_is_due(stands: Standing) -> None:
     assert refund_take_back(stands, "msg-2") is None
