@@ -72,7 +72,7 @@ def _is_token_usable(settings: Settings) -> bool:
 def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
     try:
         with closing(polar_for(settings)) as polar:
-            yield from survey(polar, rules)
+            yield from survey(polar, rules, forgets_deleted=settings.forget_deleted)
     except ConfigError as error:
         yield Finding(level="error", what="network", detail=str(error))
 

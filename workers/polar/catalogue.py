@@ -1,4 +1,4 @@
-"""The meters and products of an organization at Polar, parsed from its API.
+"""The meters, products and webhook endpoints of an organization at Polar, parsed from its API.
 
 The fields follow Polar's OpenAPI (2026-10). Unknown fields, operators, price and benefit types are accepted.
 """
@@ -80,6 +80,9 @@ class PolarProduct(_View):
     name: str
     is_recurring: bool
     is_archived: bool
+    meter_interval: str | None = None
+    """How often Polar resets its metered meters, such as "month"; None: as often as it bills."""
+    meter_interval_count: int | None = None
     prices: tuple[_Price, ...]
     benefits: tuple[_Benefit, ...]
 
@@ -96,6 +99,14 @@ class PolarProduct(_View):
             for benefit in self.benefits
             if benefit.type == "meter_credit" and not benefit.is_deleted
         )
+
+
+class PolarEndpoint(_View):
+    """Where Polar sends webhooks, and of which types. Its secret is left out."""
+
+    url: str
+    enabled: bool = True
+    events: tuple[str, ...]
 
 
 View = TypeVar("View", bound=_View)

@@ -74,8 +74,8 @@ class Product(Record):
     trial_interval_count: int | None = None
     recurring_interval: str | None = None
     recurring_interval_count: int | None = None
-    meter_interval: None = None
-    meter_interval_count: None = None
+    meter_interval: str | None = None
+    meter_interval_count: int | None = None
     is_archived: bool = False
     prices: list[FixedPrice | MeteredPrice] = Field(default_factory=list)
     benefits: list[CreditBenefit] = Field(default_factory=list)

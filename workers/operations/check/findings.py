@@ -105,14 +105,22 @@ def _conflicts(rules: Rules, product: PolarProduct, meter: str, ids: frozenset[s
         )
     elif has_benefit and product.is_recurring:
         yield (
-            f"has Polar's own Credits benefit on {meter}: each cycle resets the meter of its customers, "
+            f"has Polar's own Credits benefit on {meter}: {_reset(product)}, "
             "and credits from the rules are lost; detach the benefit, or grant on another meter"
         )
     if ids & product.billed_meters and product.is_recurring:
         yield (
-            f"has a metered price on {meter}: each cycle resets the meter of its customers, and credits "
+            f"has a metered price on {meter}: {_reset(product)}, and credits "
             "from the rules are lost; remove that price, or grant on a meter that no price bills"
         )
+
+
+def _reset(product: PolarProduct) -> str:
+    if product.meter_interval is None:
+        return "each cycle resets the meter of its customers"
+    count = product.meter_interval_count or 1
+    every = product.meter_interval if count == 1 else f"{count} {product.meter_interval}s"
+    return f"its meter period resets the meter of its customers every {every}, without any webhook"
 
 
 def _can_credit(rule: Rule, product: PolarProduct) -> bool:

@@ -8,8 +8,9 @@ from typing import TypeVar
 from config.rules import Rules
 from workers.core.findings import Finding, Level
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
+from workers.operations.check.endpoint import check_endpoints
 from workers.operations.check.findings import check_conflicts, check_meters, check_products, named_products
-from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products, parse_items
+from workers.polar.catalogue import Listed, PolarEndpoint, PolarMeter, PolarProduct, Products, parse_items
 from workers.polar.client import API_VERSION, Polar
 from workers.polar.lists import Listing
 
@@ -30,8 +31,8 @@ _COMMAND_SCOPES = (
 _MOST_SINGLE_REQUESTS = 20  # Polar allows some organizations only 60 requests a minute
 
 
-def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
-    """Yield findings about the token and its scopes and, given rules, about their meters and products."""
+def survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool = False) -> Iterator[Finding]:
+    """Yield findings about the token and its scopes and, given rules, about what they need at Polar."""
     named = named_products(rules) if rules else frozenset()
     try:
         polar.check_token()
@@ -50,6 +51,8 @@ def survey(polar: Polar, rules: Rules | None) -> Iterator[Finding]:
     for scope, path, use in _COMMAND_SCOPES:
         yield _check_scope(partial(polar.page, Listing(path=path)), scope, use)
     yield _check_scope(polar.check_customer_creation, "customers:write", "`credits grant --create`")
+    if rules:
+        yield from check_endpoints(rules, _endpoints(polar), forgets_deleted=forgets_deleted)
     if rules and meters:
         yield from check_meters(rules, meters)
     if rules and products:
@@ -82,6 +85,14 @@ def _check_scope(request: Callable[[], object], scope: str, use: str) -> Finding
 def _meters(polar: Polar) -> Listed[PolarMeter]:
     items, unread = polar.read_list("/v1/meters/")
     return Listed(items=parse_items(PolarMeter, items), unread=unread)
+
+
+def _endpoints(polar: Polar) -> tuple[PolarEndpoint, ...]:
+    try:
+        items, _ = polar.read_list("/v1/webhooks/endpoints")
+        return parse_items(PolarEndpoint, items)
+    except PolarError:
+        return ()  # the scope that it needs has a finding of its own
 
 
 def _products(polar: Polar, named: Collection[str]) -> Products:

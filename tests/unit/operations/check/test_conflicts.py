@@ -141,3 +141,24 @@ def test_without_meters_there_is_nothing_to_conflict_with() -> None:
 def test_a_filter_of_everything_is_a_meter_like_others() -> None:
     everything = meter("Everything", filter=both())
     assert len(said(PACK, product(credits_on=[everything]), meters=(everything,))) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "every"), [(1, "every month, without any webhook"), (3, "every 3 months, without any webhook")]
+)
+def test_a_meter_period_of_its_own_resets_the_meter_more_often_than_the_product_bills(
+    count: int, every: str
+) -> None:
+    """A yearly plan whose meters run monthly: no webhook tells of their resets."""
+    yearly: dict[str, Any] = {"every": "year", "meter_interval": "month", "meter_interval_count": count}
+    (metered,) = said(PLAN, product(bills=[USAGE], **yearly))
+    assert (
+        f"has a metered price on api_usage: its meter period resets the meter of its customers {every}"
+        in metered
+    )
+    (benefit,) = said(PACK, product(credits_on=[USAGE], product_id=some_id(2), **yearly))
+    assert every in benefit
+
+
+def test_a_meter_period_without_a_metered_price_or_benefit_resets_nothing() -> None:
+    assert said(PLAN, product(every="year", meter_interval="month", meter_interval_count=1)) == []

@@ -81,8 +81,19 @@ def test_where_all_is_well_each_scope_is_asked_for_once_and_nothing_is_changed(s
         "GET /v1/customers/",
         "GET /v1/customer-meters/",
         "POST /v1/customers/",
+        "GET /v1/webhooks/endpoints",
     ]
     assert (standin.events, standin.customers) == ([], {})
+
+
+def test_an_endpoint_that_lacks_a_webhook_is_an_error_and_its_secret_is_not_shown(standin: Standin) -> None:
+    standin.add_endpoint(
+        url="https://credits.example.com/webhooks/polar", secret="whsec_testsecret", events=["order.created"]
+    )
+    (found,) = [one for one in said(asked(standin)[0]) if one.level != "ok"]
+    assert (found.level, found.what) == ("error", "endpoint")
+    assert "does not get order.paid" in found.detail
+    assert "whsec" not in found.detail
 
 
 def test_a_refused_token_is_one_error_that_says_what_to_do(standin: Standin) -> None:
