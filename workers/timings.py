@@ -37,6 +37,9 @@ class Timings:
     first_pause_seconds: float = 1.0
     longest_pause_seconds: float = 60.0
 
+    # Polar may ask for a longer pause after a 429, but never for one longer than this: that is a mistake.
+    longest_retry_after_seconds: float = 3600.0
+
     # Polar's list of events is filled in the background. It lags by seconds, once by a minute.
     events_lag_seconds: float = 90.0
 
@@ -44,6 +47,12 @@ class Timings:
     # minutes a person should look at it.
     first_retry_seconds: float = 10.0
     max_retries: int = 5
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """Return how far ahead a delivery may be due: it is retried, or its lease ends."""
+        longest: float = self.first_retry_seconds * 3 ** (self.max_retries - 1)
+        return longest + self.lease_seconds
 
     # Polar waits ten seconds for the receiver's answer and recommends two: better a 503 in time.
     receiver_redis_seconds: float = 3.0

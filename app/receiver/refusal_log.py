@@ -20,14 +20,18 @@ class RefusalLog:
         self._unlogged: Counter[str] = Counter()
         self._logged_at: dict[str, float] = {}
 
-    def add(self, reason: str, **details: str) -> None:
+    def is_due(self, reason: str) -> bool:
+        """Return whether a refusal for this reason would be logged now."""
+        return self._now() - self._logged_at.get(reason, float("-inf")) >= _QUIET_SECONDS
+
+    def add(self, reason: str, **details: str | None) -> None:
         """Count one refusal, and log it if its reason was not logged lately.
 
         ``reason`` is one of our own few phrases; it contains nothing of what was sent. ``details`` are logged
-        beside it, and may contain such things; they are those of this one refusal.
+        beside it, except None, and may contain such things; they are those of this one refusal.
         """
         self._unlogged[reason] += 1
-        now = self._now()
-        if now - self._logged_at.get(reason, float("-inf")) >= _QUIET_SECONDS:
-            self._logged_at[reason] = now
-            log.warning("request refused", reason=reason, count=self._unlogged.pop(reason), **details)
+        if self.is_due(reason):
+            self._logged_at[reason] = self._now()
+            given = {name: detail for name, detail in details.items() if detail is not None}
+            log.warning("request refused", reason=reason, count=self._unlogged.pop(reason), **given)

@@ -29,6 +29,10 @@ class InvalidSignatureError(Exception):
     """A signature header is missing, malformed, stale or wrong; the text is safe to send to the client."""
 
 
+class StaleSignatureError(InvalidSignatureError):
+    """The timestamp is too old or too new: a repeated request, or a clock that is wrong."""
+
+
 class Verifier:
     """Verifies requests against the signing secrets."""
 
@@ -41,7 +45,7 @@ class Verifier:
         timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP)
         signatures = _signatures(headers.get("webhook-signature"))
         if abs(time.time() - int(timestamp)) > _TOLERANCE_SECONDS:
-            raise InvalidSignatureError(
+            raise StaleSignatureError(
                 "stale webhook-timestamp: more than 5 minutes from the receiver's clock"
             )
         signed = {

@@ -1,13 +1,16 @@
 """``POST /webhooks/polar``: read the body, verify it, accept it, answer."""
 
+from contextlib import suppress
+
 import structlog
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.receiver.refusal_log import RefusalLog
-from app.receiver.signature import InvalidSignatureError, Verifier
+from app.receiver.signature import InvalidSignatureError, StaleSignatureError, Verifier
 from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
+from workers.core.clocks import describe_difference
 from workers.errors import StoreUnavailableError
 from workers.store import counts
 from workers.store.counts import Tally
@@ -43,6 +46,9 @@ class WebhookEndpoint:
         except IncompleteBodyError:
             detail = "the body is incomplete: its sender closed the connection or took too long"
             return self._refuse(400, "incomplete", detail, close=True)
+        except StaleSignatureError as error:
+            clock = await self._clock_hint() if self._refusals.is_due(str(error)) else None
+            return self._refuse(403, "invalid_signature", str(error), clock=clock)
         except InvalidSignatureError as error:
             return self._refuse(403, "invalid_signature", str(error))
         return await self._accept(RawDelivery(id=delivery_id, body=body))
@@ -63,11 +69,19 @@ class WebhookEndpoint:
             log.info(disposition.value, delivery=delivery_id)
         return JSONResponse({"delivery": delivery_id, "disposition": disposition}, status_code=202)
 
-    def _refuse(self, status: int, error: str, detail: str, *, close: bool = False) -> Response:
+    async def _clock_hint(self) -> str | None:
+        """Return how this host's clock differs from Redis's, if it does: it may be the wrong one."""
+        with suppress(StoreUnavailableError):
+            return describe_difference(await self._intake.clock_ahead(), "Redis's")
+        return None
+
+    def _refuse(
+        self, status: int, error: str, detail: str, *, close: bool = False, clock: str | None = None
+    ) -> Response:
         self._tally.add(counts.REJECTED_REQUESTS, error)
         headers = {"Connection": "close"} if close else {}
         if status == 503:  # noqa: PLR2004 - the number is the name
             headers["Retry-After"] = str(_RETRY_SECONDS)
         else:
-            self._refusals.add(detail)
+            self._refusals.add(detail, clock=clock)
         return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -133,7 +132,7 @@ def test_whatever_the_weather_every_webhook_leads_to_exactly_its_credit(seed: in
             CREDITS_POLAR_REQUESTS_PER_MINUTE=str(_REQUESTS_PER_MINUTE),
         )
         with run_service(credits_) as service, connect(service.redis.url) as connection:
-            eventually(lambda: workers_alive(connection, datetime.now(UTC)) == len(service.workers))
+            eventually(lambda: workers_alive(connection) == len(service.workers))
             sender, held = WebhookSender(service.url), stores_in(connection, credits_.read())
             storm.run(service, sender, held)
             storm.settle(held)

@@ -67,6 +67,8 @@ KNOWN = {
     r"credits:audit": NEVER,
     r"credits:counts": NEVER,
     r"credits:customers": NEVER,
+    r"credits:clock": NEVER,
+    r"credits:workers": NEVER,
     r"credits:rules": SOME_DAY,
     r"credits:alerts": NEVER,
     r"credits:watch": SOME_DAY,

@@ -1,12 +1,10 @@
 """The worker's tick, and its signs of life."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
+from rq import Queue, SimpleWorker
 
 from tests.support.processes import TEN
 from tests.support.real_stores import QUEUE, RETAIN, accept, let_pause_end, now_ms
@@ -126,24 +124,28 @@ def test_a_tick_removes_only_expired_deliveries_from_the_lists(redis: Redis, wor
 def test_a_worker_is_alive_while_it_has_heartbeats_and_until_it_signs_off(
     redis: Redis, worker: GrantWorker
 ) -> None:
-    now = datetime.now(UTC)
-    assert workers_alive(redis, now) == 0
-    worker.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
+    assert workers_alive(redis) == 0
     worker.heartbeat()
-    assert workers_alive(redis, now) == 1
-    assert workers_alive(redis, now + timedelta(minutes=2)) == 0
-    worker.register_death()  # type: ignore[no-untyped-call]  # RQ has no types here
-    assert workers_alive(redis, now) == 0
+    assert workers_alive(redis) == 1
+    redis.zincrby(keys.WORKERS, -60_000, worker.name)  # a minute passes
+    assert workers_alive(redis) == 0
+    worker.tick()
+    assert workers_alive(redis) == 1
+    worker.sign_off()
+    assert workers_alive(redis) == 0
 
 
-def test_workers_of_another_queue_are_not_counted(redis: Redis, watch: Watch) -> None:
-    class Foreign(GrantWorker):
-        """RQ's worker on another queue of the same Redis."""
+def test_a_tick_forgets_workers_that_have_fallen_silent(redis: Redis, worker: GrantWorker) -> None:
+    redis.zadd(keys.WORKERS, {"killed": now_ms(redis) - 60_000})
+    worker.tick()
+    assert redis.zrange(keys.WORKERS, 0, -1) == [worker.name.encode()]
 
-    foreign = Foreign(redis, rulebook=watch.rulebook, retain=RETAIN)
-    foreign.queues = [Queue("mail", connection=redis, serializer=JSONSerializer)]
+
+def test_workers_of_other_programs_in_the_same_redis_are_not_counted(redis: Redis) -> None:
+    foreign = SimpleWorker([Queue("mail", connection=redis)], connection=redis)
     foreign.register_birth()  # type: ignore[no-untyped-call]  # RQ has no types here
-    assert workers_alive(redis, datetime.now(UTC)) == 0
+    foreign.heartbeat()
+    assert workers_alive(redis) == 0
 
 
 def test_an_outage_ends_when_nothing_waits(redis: Redis, worker: GrantWorker) -> None:

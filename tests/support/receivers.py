@@ -44,6 +44,7 @@ class MemoryRedis:
         self.faults_left = inf
         self.connection_pool = self
         self.disconnected: list[str] = []
+        self.ahead_seconds = 0
         self.held: Exception | None = None
         """Raised by ``disconnect``."""
 
@@ -56,6 +57,12 @@ class MemoryRedis:
     def register_script(self, _source: str) -> "MemoryRedis":
         """Return this object as the script."""
         return self
+
+    async def time(self) -> tuple[int, int]:
+        """Return this host's time, which the server's clock is ahead of or behind."""
+        if self.fault:
+            raise self.fault
+        return int(time.time() + self.ahead_seconds), 0
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[object]) -> list[bytes]:
         """Accept deliveries; the arguments are two prefixes, their number, then id, type and body of each."""

@@ -1,11 +1,12 @@
 """Runs a Redis for one test alone, which can be killed, frozen, restarted, filled up and configured."""
 
 import asyncio
+import os
 import signal
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -31,6 +32,7 @@ class Server:
     args: Sequence[str] = DURABLE
     disk_blocks: int | None = None
     """The largest file, in blocks of 512 bytes; beyond it writes fail as on a full disk."""
+    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -75,6 +77,7 @@ class Server:
         )
         self.process = subprocess.Popen(
             [*disk, _find_server(), *places, *log, "--save", "", *self.args],
+            env={**os.environ, **self.env},
             restore_signals=False,  # then it ignores SIGXFSZ, as Python does, and its writes fail instead
         )
         eventually(self.answers)

@@ -58,7 +58,7 @@ class Alerter:
 
     def check(self) -> None:
         """Send the alerts that are due and that no other worker sends; one round trip if there are none."""
-        state = _state(json.loads(self._read_state(keys=_KEYS, args=[_GAP_SECONDS])))
+        state = _state(json.loads(self._read_state(keys=_KEYS, args=[_GAP_SECONDS, _MUTE_SECONDS * 1000])))
         kinds = due_alerts(state)
         # While a request hangs, start no other: another worker may succeed, or this one at a later tick.
         if kinds and not self._sender.is_alive():

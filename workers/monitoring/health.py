@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 from redis import Redis
@@ -13,9 +13,11 @@ from redis.exceptions import (
 )
 
 from config.durations import format_duration
+from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.pauses import PauseCause
 from workers.monitoring.alerts import LONGEST_WAIT
 from workers.store import keys
+from workers.store.clock import clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import workers_alive
 from workers.store.redis_errors import describe_redis_error
@@ -34,11 +36,10 @@ class Check:
 
 def examine(redis: Redis) -> list[Check]:
     """Run every check; once Redis does not answer, the remaining checks fail without asking it."""
-    now = datetime.now(UTC)
     checks: list[Check] = []
     for name, run in _CHECKS:
         try:
-            ok, detail = run(redis, now)
+            ok, detail = run(redis)
         except (ConnectionError, TimeoutError, OSError) as error:
             # Each further check would wait as long as this one, and the caller would give up.
             away = f"Redis: {describe_redis_error(error)}"
@@ -54,7 +55,7 @@ def all_well(checks: Iterable[Check]) -> bool:
     return all(check.ok for check in checks)
 
 
-def _redis(redis: Redis, _now: datetime) -> tuple[bool, str]:
+def _redis(redis: Redis) -> tuple[bool, str]:
     """Check that Redis keeps what it stores: on disk, and when memory is short."""
     redis.ping()  # raises if Redis is away; a finding would not, and the other checks would then wait too
     found = redis_findings(redis)
@@ -62,20 +63,26 @@ def _redis(redis: Redis, _now: datetime) -> tuple[bool, str]:
     return well, "; ".join(one.detail for one in found) or "accepts writes and keeps them"
 
 
-def _workers(redis: Redis, now: datetime) -> tuple[bool, str]:
-    alive = workers_alive(redis, now)
+def _clock(redis: Redis) -> tuple[bool, str]:
+    """Check that this host's clock agrees with Redis's: with a wrong one, a receiver refuses all webhooks."""
+    problem = describe_difference(clock_ahead(redis), "Redis's")
+    return problem is None, f"{problem}; {CLOCK_ADVICE}" if problem else "agrees with Redis's"
+
+
+def _workers(redis: Redis) -> tuple[bool, str]:
+    alive = workers_alive(redis)
     return alive > 0, f"{alive} alive"
 
 
-def _waiting(redis: Redis, now: datetime) -> tuple[bool, str]:
+def _waiting(redis: Redis) -> tuple[bool, str]:
     oldest = DeliveryStore(redis).oldest_waiting()
     if oldest is None:
         return True, "no delivery is waiting"
-    age = now - oldest
+    age = redis_now(redis) - oldest
     return age < LONGEST_WAIT, f"the oldest delivery has been waiting for {format_duration(age)}"
 
 
-def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
+def _rules(redis: Redis) -> tuple[bool, str]:
     """Check that rules are in force and their file is usable: with a broken file no worker can start."""
     in_force, refused = cast(list[bytes | None], redis.hmget(keys.RULES, "in_force", "refused"))
     if in_force is None:
@@ -83,7 +90,7 @@ def _rules(redis: Redis, _now: datetime) -> tuple[bool, str]:
     return refused != b"1", in_force.decode()
 
 
-def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
+def _polar(redis: Redis) -> tuple[bool, str]:
     """Check for outages of Polar: short pauses are normal, long ones and a refused token are not."""
     throttle = Throttle(redis)
     outage, pause = throttle.outage(), throttle.current_pause()
@@ -91,7 +98,7 @@ def _polar(redis: Redis, now: datetime) -> tuple[bool, str]:
     if outage is None:
         detail = f"{pause.reason.rstrip('.')}; {next_try}" if pause else "no outage"
         return True, detail + _reduced_rate(throttle.reduced_for())
-    age, denied = now - outage.since, outage.cause is PauseCause.DENIED
+    age, denied = redis_now(redis) - outage.since, outage.cause is PauseCause.DENIED
     advice = "; `credits check` says what to do" if denied else ""
     detail = (
         f"has accepted nothing for {format_duration(age)}: {outage.reason.rstrip('.')}; {next_try}{advice}"
@@ -103,8 +110,9 @@ def _reduced_rate(left: timedelta) -> str:
     return f"; after a 429, fewer requests for {format_duration(left)} more" if left else ""
 
 
-_CHECKS: tuple[tuple[str, Callable[[Redis, datetime], tuple[bool, str]]], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[Redis], tuple[bool, str]]], ...] = (
     ("redis", _redis),
+    ("clock", _clock),
     ("workers", _workers),
     ("waiting", _waiting),
     ("rules", _rules),

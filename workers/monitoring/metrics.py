@@ -6,7 +6,7 @@ many deliveries there are or were.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import accumulate
 from typing import cast
 
@@ -18,6 +18,7 @@ from redis import Redis
 from workers.core.delivery import Status
 from workers.core.envelope import stored_types
 from workers.store import counts, keys
+from workers.store.clock import redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
@@ -86,7 +87,7 @@ Counted = Mapping[str, float]
 def exposition(redis: Redis) -> bytes:
     """Return the metrics in Prometheus's text format; raises RedisError if Redis does not answer."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_RedisCollector(redis, datetime.now(UTC)))
+    registry.register(_RedisCollector(redis, redis_now(redis)))
     return generate_latest(registry)
 
 
@@ -135,7 +136,7 @@ class _RedisCollector(Collector):
             "How long the workers still use less than their share, after a 429.",
             backoff,
         )
-        yield "workers", "Workers that are alive.", workers_alive(self._redis, self._now)
+        yield "workers", "Workers that are alive.", workers_alive(self._redis)
         yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)
 
     def _age(self, since: datetime | None) -> float:

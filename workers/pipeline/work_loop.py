@@ -64,8 +64,9 @@ def _register(worker: GrantWorker) -> None:
 
 
 def _leave(worker: GrantWorker) -> None:
-    with suppress(RedisError):  # RQ forgets a worker without heartbeats
+    with suppress(RedisError):  # a worker that has fallen silent is forgotten
         _unregister(worker)
+        worker.sign_off()
 
 
 def _unregister(worker: GrantWorker) -> None:

@@ -14,14 +14,22 @@ from rq.serializers import JSONSerializer
 from config.rulebook import Rulebook
 from workers.core.delivery import Status
 from workers.store import keys
-from workers.store.queue import QUEUE, WORKER_SILENCE_SECONDS, drain_job_args, new_drain_job
+from workers.store.clock import ClockWatch
+from workers.store.queue import (
+    QUEUE,
+    WORKER_SILENCE_SECONDS,
+    drain_job_args,
+    forget_worker,
+    new_drain_job,
+)
 from workers.store.scripts import load_script
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
 _WORKER_TTL_SECONDS = 60  # RQ forgets a worker this long (plus a minute) after its last heartbeat
-_PRUNED = (Status.GRANTED, Status.SKIPPED)  # waiting and failed deliveries are kept
+# Waiting and failed deliveries are kept; these expire.
+_LISTS = tuple(map(keys.deliveries, (Status.WAITING, Status.FAILED, Status.GRANTED, Status.SKIPPED)))
 
 # Fields by which RQ would import and call code, or send requests, besides running the job itself.
 _CALLBACK_FIELDS = ("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks")
@@ -51,7 +59,9 @@ class GrantWorker(SimpleWorker):
         self._rulebook = rulebook
         self._retain = retain
         self._on_tick = on_tick
+        self._timings = timings
         self._tick = connection.register_script(load_script("tick"))
+        self._clock = ClockWatch(connection)
         self._next_tick = 0.0
 
     @property
@@ -84,18 +94,40 @@ class GrantWorker(SimpleWorker):
     def tick(self) -> None:
         """Queue a drain job if one is missing, reload changed rules, and call ``on_tick``."""
         self._rulebook.reload_if_changed()
-        self._tick(
-            keys=[keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, *map(keys.deliveries, _PRUNED)],
+        if self._clock.compare(self._run_tick):
+            self._register_again()
+        self._on_tick()
+
+    def sign_off(self) -> None:
+        """Leave the list of the workers that are alive."""
+        forget_worker(self.connection, self.name)
+
+    def _run_tick(self) -> list[bytes]:
+        answer: list[bytes] = self._tick(
+            keys=[
+                keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, keys.CLOCK, keys.WORKERS, keys.PAUSE, keys.PROBE,
+                keys.REDUCED_SHARE, *_LISTS,
+            ],
             args=[
+                self.name,
                 WORKER_SILENCE_SECONDS,
                 self._rulebook.summary(),
                 int(self._rulebook.is_file_refused),
-                _milliseconds(self._retain),
+                _milliseconds(self._retain.total_seconds()),
                 keys.DELIVERY,
+                keys.BODY,
+                _milliseconds(self._timings.longest_wait_seconds),
+                _milliseconds(self._timings.longest_retry_after_seconds),
+                _milliseconds(self._timings.lease_seconds),
                 *drain_job_args(),
             ],
-        )
-        self._on_tick()
+        )  # fmt: skip
+        return answer
+
+    def _register_again(self) -> None:
+        """Register with RQ again: a clock that steps forward lets RQ's entry for this worker expire."""
+        self.register_death()  # type: ignore[no-untyped-call] # RQ is only partly typed
+        self.register_birth()  # type: ignore[no-untyped-call]
 
 
 def _is_ours(job: Job) -> bool:
@@ -104,5 +136,5 @@ def _is_ours(job: Job) -> bool:
     return job.data == new_drain_job().data and not any(fields.get(name) for name in _CALLBACK_FIELDS)
 
 
-def _milliseconds(span: timedelta) -> int:
-    return int(span.total_seconds() * 1000)
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -34,6 +36,8 @@ class Polar:
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
         self._count = count
+        self.clock_ahead: timedelta | None = None
+        """How far our clock was ahead of Polar's at its last answer, to a second; None before that."""
         self._client = httpx.Client(
             base_url=url,
             headers={
@@ -148,12 +152,17 @@ class Polar:
             self._count("none")
             raise PolarUnreachableError(f"no answer from Polar: {_error_text(error)}") from error
         self._count(str(response.status_code))
+        self._note_clock(response)
         if response.status_code != success:
             raise error_from_response(response)
         try:
             return response.json()
         except (ValueError, RecursionError):
             raise PolarUnreachableError("Polar's answer is not JSON") from None
+
+    def _note_clock(self, response: httpx.Response) -> None:
+        with suppress(KeyError, ValueError, TypeError):  # no date, or none that can be read
+            self.clock_ahead = datetime.now(UTC) - parsedate_to_datetime(response.headers["date"])
 
 
 def _timeout(timings: Timings) -> httpx.Timeout:

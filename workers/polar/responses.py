@@ -15,11 +15,12 @@ from workers.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
+from workers.timings import DEFAULT_TIMINGS
 
 _RATE_LIMIT_SECONDS = 60.0  # used without a Retry-After header; Polar's is always this
 _REFUSED = {400, 413, 422}  # because of the content
 _DENIED = {401, 403, 404}  # because of the token, its scopes, or a base URL that is not Polar's
-_LONGEST_RETRY_AFTER_SECONDS = 3600  # a longer one is a mistake
+_LONGEST_RETRY_AFTER_SECONDS = DEFAULT_TIMINGS.longest_retry_after_seconds
 _MAX_CHARACTERS = 300  # of Polar's text in a message for operators
 
 

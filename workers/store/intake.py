@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ from workers.core.envelope import STORED_TYPES, peek_type
 from workers.errors import StoreUnavailableError
 from workers.store import keys
 from workers.store.bodies import compress_body
+from workers.store.clock import difference
 from workers.store.queue import drain_job_args
 from workers.store.redis_errors import describe_redis_error
 from workers.store.scripts import load_script
@@ -183,6 +185,15 @@ class Intake:
             if denied := await self._find_denied(args=[prefix, *ACCEPTING]):
                 names = ", ".join(name.decode() for name in denied)
                 raise NoPermissionError(f"no permission for {names} on keys that begin with {prefix}")
+
+    async def clock_ahead(self) -> timedelta:
+        """Return how far this host's clock is ahead of Redis's; StoreUnavailableError if Redis is away."""
+        before = datetime.now(UTC)
+        try:
+            answer = await self._redis.time()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailableError(describe_redis_error(error)) from error
+        return difference(before, datetime.now(UTC), answer)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -39,6 +39,14 @@ CUSTOMERS = "credits:customers"
 # Expires soon after the last worker has ended.
 RULES = "credits:rules"
 
+# A hash, written at each tick: the time of Redis's clock, and how many steps of that clock were mended. Never
+# expires.
+CLOCK = "credits:clock"
+
+# A sorted set: the workers that are alive, scored by the time of their last tick (ms). Each tick removes
+# those that have fallen silent.
+WORKERS = "credits:workers"
+
 # A hash: how many deliveries have failed, and what was reported to people. Never expires; it is small.
 ALERTS = "credits:alerts"
 
@@ -46,8 +54,8 @@ ALERTS = "credits:alerts"
 # workers.store.counts). Never expires: how many fields it has depends only on the number of meters.
 COUNTS = "credits:counts"
 
-# A hash: since when workers have looked for alerts without a gap while Polar was in the same state. Expires
-# soon after the last look.
+# A hash: since when workers have looked for alerts without a gap while Polar was in the same state, and when
+# they first saw the newest credit. Expires soon after the last look.
 WATCH = "credits:watch"
 
 # A string: exists from the beginning of a round of the reconciler until the next is due. Expires then.

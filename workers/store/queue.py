@@ -1,6 +1,5 @@
 """The RQ job that wakes a worker, written as RQ writes it; and the state of RQ's queue."""
 
-from datetime import datetime
 from uuid import uuid4
 
 from redis import Redis
@@ -8,10 +7,11 @@ from redis.typing import EncodableT
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
-from rq.utils import now, utcformat, utcparse
-from rq.worker_registration import get_keys
+from rq.utils import now, utcformat
 
 from workers.store import keys
+from workers.store.clock import redis_now
+from workers.store.scripts import milliseconds_of
 
 QUEUE = "credits"
 # A wire format: jobs with this name may be in Redis while a new version starts.
@@ -19,7 +19,7 @@ DRAIN = "workers.jobs.drain"
 _JOB_TIMEOUT_SECONDS = 180  # a drain ends within seconds; this is for one that hangs
 _RESULT_SECONDS = 60  # long enough for a dashboard to show it, short enough to cost no memory
 _FAILURE_SECONDS = 86_400  # only for dashboards: the outcome of a delivery is kept with the delivery
-# A worker without a heartbeat for so long is dead or hangs: a drain takes 5 s, a request 20 s.
+# A worker without a tick for so long is dead or hangs: a drain takes 5 s, a request 20 s.
 WORKER_SILENCE_SECONDS = 45
 _NO_CONNECTION = Redis()  # RQ wants one to create a job, but never opens it
 
@@ -58,11 +58,12 @@ def queue_length(redis: Redis) -> int:
     return Queue(QUEUE, connection=redis, serializer=JSONSerializer).count
 
 
-def workers_alive(redis: Redis, now: datetime) -> int:
-    """Return the number of workers on our queue with a recent heartbeat."""
-    queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
-    pipeline = redis.pipeline(transaction=False)
-    for key in get_keys(queue=queue):
-        pipeline.hmget(key, "last_heartbeat", "death")
-    heartbeats = [utcparse(beat.decode()) for beat, death in pipeline.execute() if beat and not death]
-    return sum((now - beat).total_seconds() < WORKER_SILENCE_SECONDS for beat in heartbeats)
+def workers_alive(redis: Redis) -> int:
+    """Return how many workers have ticked lately, by the clock of Redis alone."""
+    now = milliseconds_of(redis_now(redis))
+    return redis.zcount(keys.WORKERS, now - WORKER_SILENCE_SECONDS * 1000, now)
+
+
+def forget_worker(redis: Redis, name: str) -> None:
+    """Leave out a worker that ends of those that are alive."""
+    redis.zrem(keys.WORKERS, name)

@@ -11,8 +11,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.findings import Finding
 from workers.store import keys
+from workers.store.clock import clock_ahead
 from workers.store.redis_errors import describe_redis_error, find_server_errors, find_server_warnings
 from workers.store.scripts import load_script
 
@@ -35,6 +37,17 @@ def redis_findings(redis: Redis) -> list[Finding]:
         return list(_findings(redis))
     except (RedisError, OSError) as error:
         return [_error(describe_redis_error(error))]
+
+
+def clock_findings(redis: Redis) -> list[Finding]:
+    """Return a warning if this host's clock differs from Redis's, which workers and alerts go by."""
+    try:
+        problem = describe_difference(clock_ahead(redis), "Redis's")
+    except (RedisError, OSError) as error:
+        return [_error(describe_redis_error(error))]
+    if problem is None:
+        return [Finding(level="ok", what="clock", detail="agrees with Redis's")]
+    return [Finding(level="warning", what="clock", detail=f"{problem}; {CLOCK_ADVICE}")]
 
 
 def _findings(redis: Redis) -> Iterator[Finding]:

@@ -1,9 +1,11 @@
 """Checks Polar's meters and products against the rules."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 from config.rules import Meter, Rule, Rules, Trigger
 from config.wording import joined, quoted
+from workers.core.clocks import LARGEST_DIFFERENCE, describe_difference
 from workers.core.findings import Finding, Level
 from workers.polar.catalogue import Listed, PolarMeter, PolarProduct, Products
 from workers.polar.meter_match import closest_matches, similar_name
@@ -20,6 +22,21 @@ def check_meters(rules: Rules, meters: Listed[PolarMeter]) -> Iterator[Finding]:
     if meters.unread:
         detail = f"Polar has {meters.unread} more meters, which were not read"
         yield Finding(level="warning", what="meter", detail=detail)
+
+
+def check_clock(ahead: timedelta | None) -> Iterator[Finding]:
+    """Yield a finding on how far our clock is ahead of Polar's, which dates and signs the webhooks."""
+    if ahead is None:
+        return
+    problem = describe_difference(ahead, "Polar's")
+    if problem is None:
+        yield Finding(level="ok", what="clock", detail="agrees with Polar's")
+    elif abs(ahead) < LARGEST_DIFFERENCE:
+        detail = f"{problem}; set it (NTP): from 5 minutes on, a receiver on this host refuses every webhook"
+        yield Finding(level="warning", what="clock", detail=detail)
+    else:
+        detail = f"{problem}, so a receiver on this host refuses every webhook as stale; set it (NTP)"
+        yield Finding(level="error", what="clock", detail=detail)
 
 
 def check_products(rules: Rules, products: Products) -> Iterator[Finding]:

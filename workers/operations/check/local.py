@@ -8,7 +8,7 @@ from config.settings import Settings, find_unknown_settings
 from config.wording import format_count
 from workers.core.findings import Finding
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
-from workers.store.server_check import redis_findings
+from workers.store.server_check import clock_findings, redis_findings
 from workers.store.stores import stores
 
 
@@ -61,8 +61,11 @@ def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
     try:
         with stores(settings) as held:
             found = redis_findings(held.redis)
+            is_away = any(one.level == "error" for one in found)
+            clock = [] if is_away else clock_findings(held.redis)
     except ConfigError as error:
-        found = [Finding(level="error", what="redis", detail=str(error))]
+        found, clock = [Finding(level="error", what="redis", detail=str(error))], []
+    yield from clock
     yield from found or [Finding(level="ok", what="redis", detail=store)]
 
 

@@ -9,7 +9,13 @@ from config.rules import Rules
 from workers.core.findings import Finding, Level
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
 from workers.operations.check.endpoint import check_endpoints
-from workers.operations.check.findings import check_conflicts, check_meters, check_products, named_products
+from workers.operations.check.findings import (
+    check_clock,
+    check_conflicts,
+    check_meters,
+    check_products,
+    named_products,
+)
 from workers.polar.catalogue import Listed, PolarEndpoint, PolarMeter, PolarProduct, Products, parse_items
 from workers.polar.client import API_VERSION, Polar
 from workers.polar.lists import Listing
@@ -32,7 +38,12 @@ _MOST_SINGLE_REQUESTS = 20  # Polar allows some organizations only 60 requests a
 
 
 def survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool = False) -> Iterator[Finding]:
-    """Yield findings about the token and its scopes and, given rules, about what they need at Polar."""
+    """Yield findings about the token, its scopes, the clock and, given rules, what they need at Polar."""
+    yield from _survey(polar, rules, forgets_deleted=forgets_deleted)
+    yield from check_clock(polar.clock_ahead)
+
+
+def _survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool) -> Iterator[Finding]:
     named = named_products(rules) if rules else frozenset()
     try:
         polar.check_token()

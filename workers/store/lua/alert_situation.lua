@@ -3,7 +3,7 @@
 -- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
 local alerts, watch, failed_list, waiting_list, outage, audit = unpack(KEYS, 1, 6)
 local first_mute = 7
-local watch_seconds = ARGV[1]
+local watch_seconds, mute_ms = ARGV[1], tonumber(ARGV[2])
 
 local now = text(clock())
 
@@ -29,14 +29,32 @@ local function steady_since(is_away)
   return redis.call('HGET', watch, 'since')
 end
 
+-- Returns when workers first saw the newest entry of the audit trail. Its own time is no help: after the clock of Redis
+-- was set back, new entries follow the last one at the last one's time.
+local function last_credited_at()
+  local newest = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1]
+  if newest and redis.call('HGET', watch, 'last_credit') ~= newest[1] then
+    redis.call('HSET', watch, 'last_credit', newest[1], 'credited_at', now)
+  end
+  return newest and redis.call('HGET', watch, 'credited_at')
+end
+
+-- Returns 1 if the key exists, else 0. A clock that was set back would make it live longer than it may.
+local function is_muted(key)
+  local left = redis.call('PTTL', key)
+  if left > mute_ms then
+    redis.call('PEXPIRE', key, text(mute_ms))
+  end
+  return left > 0 and 1 or 0
+end
+
 local failed = count_failed()
 local failed_ever, failed_reported, stuck, polar = unpack(redis.call('HMGET', alerts, 'failed_ever', 'failed_reported', 'stuck', 'polar'))
 local outage_since, outage_reason = unpack(redis.call('HMGET', outage, 'since', 'reason'))
 local oldest = redis.call('ZRANGE', waiting_list, 0, 0, 'WITHSCORES')
-local last_grant = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1]
 local muted = {}
 for i = first_mute, #KEYS do
-  muted[#muted + 1] = redis.call('EXISTS', KEYS[i])
+  muted[#muted + 1] = is_muted(KEYS[i])
 end
 return cjson.encode({
   now = now,
@@ -48,7 +66,7 @@ return cjson.encode({
   muted = muted,
   waiting = redis.call('ZCARD', waiting_list),
   oldest_waiting = oldest[2],
-  last_credit = last_grant and string.match(last_grant[1], '%d+'),
+  last_credit = last_credited_at() or nil,
   outage_since = outage_since or nil,
   outage_reason = outage_reason or nil,
 })

@@ -11,7 +11,7 @@ end
 local now = clock()
 local burst, interval_ms = current_share(full_burst, full_interval_ms, reduced)
 local background_burst = math.max(1, math.floor(burst / 2))
-local whole_at = math.max(now, tonumber(redis.call('GET', budget) or 0))
+local whole_at = share_whole_at(budget, now, math.max(full_burst * full_interval_ms, burst * interval_ms))
 local wait_ms = math.ceil(whole_at - now - (background_burst - 1) * interval_ms)
 if wait_ms <= 0 and is_taken then
   local next_whole_at = whole_at + interval_ms

@@ -72,6 +72,7 @@ for i, bound in ipairs(bounds) do
 end
 
 local function count_wait(ms)
+  ms = math.max(0, ms) -- the clock of Redis may have been set back meanwhile
   count('delivery_to_credit_seconds_sum', nil, ms / 1000)
   for i, bound_ms in ipairs(bounds_ms) do
     if ms <= bound_ms then

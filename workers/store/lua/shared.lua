@@ -218,13 +218,19 @@ local HALVING_MS = 300000
 local MOST_HALVINGS = 3
 
 local function halvings(reduced)
-  return math.ceil(math.max(0, redis.call('PTTL', reduced)) / HALVING_MS)
+  return math.min(MOST_HALVINGS, math.ceil(math.max(0, redis.call('PTTL', reduced)) / HALVING_MS))
 end
 
 -- Returns the burst and the interval in ms that apply now.
 local function current_share(burst, interval_ms, reduced)
   local divisor = 2 ^ halvings(reduced)
   return math.max(1, math.floor(burst / divisor)), interval_ms * divisor
+end
+
+-- Returns when our whole share is there again (the algorithm's theoretical arrival time), which `budget` holds. If the
+-- clock of Redis was set back, it lies further ahead than it ever can: then the share counts as just used up.
+local function share_whole_at(budget, now, longest_ms)
+  return math.min(now + longest_ms, math.max(now, tonumber(redis.call('GET', budget) or 0)))
 end
 
 -- Scripts that may have to wake a worker end with these arguments, which workers.store.queue.drain_job_args makes: the

@@ -10,8 +10,7 @@ if redis.call('EXISTS', pause) == 1 then
 end
 local now = clock()
 local burst, interval_ms = current_share(full_burst, full_interval_ms, reduced)
--- `budget` holds the time at which the whole share is there again (the algorithm's theoretical arrival time).
-local whole_at = math.max(now, tonumber(redis.call('GET', budget) or 0))
+local whole_at = share_whole_at(budget, now, math.max(full_burst * full_interval_ms, burst * interval_ms))
 local wait_ms = whole_at - now - (burst - 1) * interval_ms
 if wait_ms > 0 then
   redis.call('SET', pause, reason, 'PX', text(math.ceil(wait_ms)))

@@ -1,25 +1,85 @@
 -- Queues a drain job if something is due, whatever was lost before: a job, a queue, or a worker with its leases. Also
--- writes which rules are in force and since when there are workers, and removes expired deliveries from the lists by
--- status.
-local due, rules, outage, began = unpack(KEYS, 1, 4)
-local first_list = 5
-local rules_seconds, in_force, refused, retention_ms, delivery_prefix = unpack(ARGV, 1, 5)
-local first_drain_argument = 6
+-- writes that the calling worker is alive, since when there are workers and which rules are in force, removes expired
+-- deliveries from the lists by status, and brings nearer what lies further ahead than it ever can: the clock of Redis
+-- was set back (see mend_step.lua).
+-- Returns {now, last, steps}: the time, the latest time that was stored before (or 0), and how many steps of the clock
+-- were mended.
+local due, rules, outage, began, clock_state, workers, pause, probe, reduced, waiting, failed = unpack(KEYS, 1, 11)
+local first_pruned_list = 12
+local worker, alive_seconds, in_force, refused, retention_ms, delivery_prefix, body_prefix = unpack(ARGV, 1, 7)
+local longest_wait_ms, longest_pause_ms, lease_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local first_drain_argument = 11
 
 local now = clock()
+
+local function latest_stored_time()
+  local last_tick = tonumber(redis.call('HGET', clock_state, 'ticked_at') or 0)
+  local last_received = tonumber(redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')[2] or 0)
+  return math.max(last_tick, last_received)
+end
+
+local function cap_lifetime(key, longest_ms)
+  if redis.call('PTTL', key) > longest_ms then
+    redis.call('PEXPIRE', key, text(longest_ms))
+  end
+end
+
+-- No retry and no lease makes a delivery wait so long.
+local function pull_in_late()
+  local late = '(' .. text(now + longest_wait_ms)
+  local ids = redis.call('ZRANGEBYSCORE', due, late, '+inf', 'LIMIT', 0, 1000)
+  while #ids > 0 do
+    local due_times = {}
+    for _, id in ipairs(ids) do
+      append(due_times, text(now), id)
+    end
+    call_with('ZADD', due, due_times)
+    ids = redis.call('ZRANGEBYSCORE', due, late, '+inf', 'LIMIT', 0, 1000)
+  end
+end
+
+-- Nothing was received in the future. Whatever says so would be listed, and kept, for as long as the clock was ahead.
+local function correct_received(list)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', list, '(' .. text(now), '+inf', 'LIMIT', 0, 500)) do
+    redis.call('ZADD', list, text(now), id)
+    if redis.call('EXISTS', delivery_prefix .. id) == 1 then
+      redis.call('HSET', delivery_prefix .. id, 'received_at', text(now))
+      cap_lifetime(delivery_prefix .. id, tonumber(retention_ms))
+      cap_lifetime(body_prefix .. id, tonumber(retention_ms))
+    end
+  end
+end
+
+-- An old delivery may have been replayed lately, so its age does not tell whether it has expired.
+local function prune(list)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', list, '-inf', text(now - retention_ms), 'LIMIT', 0, 500)) do
+    if redis.call('EXISTS', delivery_prefix .. id) == 0 then
+      redis.call('ZREM', list, id)
+    end
+  end
+end
+
+local last = latest_stored_time()
+redis.call('HSET', clock_state, 'ticked_at', text(now))
 local known = tonumber(redis.call('GET', began) or 'inf')
 if known > now then -- the first tick of all, or the clock was ahead
   redis.call('SET', began, text(now))
 end
+redis.call('ZREMRANGEBYSCORE', workers, '-inf', text(now - alive_seconds * 1000))
+redis.call('ZREMRANGEBYSCORE', workers, '(' .. text(now), '+inf') -- those that are alive come back with their next tick
+redis.call('ZADD', workers, text(now), worker)
 redis.call('HSET', rules, 'in_force', in_force, 'refused', refused)
-redis.call('EXPIRE', rules, rules_seconds)
-for i = first_list, #KEYS do
-  -- An old delivery may have been replayed lately, so its age does not tell whether it has expired.
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', text(now - retention_ms), 'LIMIT', 0, 500)) do
-    if redis.call('EXISTS', delivery_prefix .. id) == 0 then
-      redis.call('ZREM', KEYS[i], id)
-    end
-  end
+redis.call('EXPIRE', rules, alive_seconds)
+if last <= now then -- else the clock was set back just now, and the worker that finds out by how much moves them back
+  pull_in_late()
+  cap_lifetime(pause, longest_pause_ms)
+  cap_lifetime(probe, lease_ms)
+  cap_lifetime(reduced, longest_pause_ms + MOST_HALVINGS * HALVING_MS)
+end
+correct_received(failed)
+for i = first_pruned_list, #KEYS do
+  correct_received(KEYS[i])
+  prune(KEYS[i])
 end
 -- If nothing waits, no delivery is left to end an outage: a worker under way, or a person, has granted all that it
 -- held up.
@@ -29,3 +89,4 @@ end
 if #redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, 1) > 0 then
   ensure_drain(drain_job_from(first_drain_argument))
 end
+return { text(now), text(last), redis.call('HGET', clock_state, 'steps') or '0' }

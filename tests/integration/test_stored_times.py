@@ -1,0 +1,212 @@
+"""Stored times that lie further ahead than they can: Redis's clock was set back, or another server took over.
+
+These tests write such times themselves. ``test_clock_steps.py`` moves the clock of a real server.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.support.builders import grant_of
+from tests.support.real_stores import RETAIN, accept, due_ms, ids_of, now_ms, outcome, plan_of, settled_story
+from tests.support.rulebooks import watch_in
+from workers.core.delivery import Status
+from workers.monitoring.alerter import Alerter
+from workers.monitoring.health import examine
+from workers.pipeline.worker import GrantWorker
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.queue import workers_alive
+from workers.store.throttle import Throttle
+from workers.timings import DEFAULT_TIMINGS
+
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+LONGEST_WAIT_MS = 850_000
+# What the machine may need for a test's own steps.
+SLOW_MS = 20_000
+
+
+@pytest.fixture
+def worker(redis: Redis, tmp_path: Path) -> GrantWorker:
+    """Return a worker that has ticked before."""
+    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN)
+    worker.tick()
+    return worker
+
+
+def test_no_retry_and_no_lease_is_longer_than_the_longest_wait() -> None:
+    assert DEFAULT_TIMINGS.longest_wait_seconds * 1000 == LONGEST_WAIT_MS
+
+
+@pytest.mark.parametrize("requests_per_minute", [2, 10, 300])
+def test_a_share_that_is_whole_in_a_day_is_whole_within_a_minute(
+    redis: Redis, requests_per_minute: int
+) -> None:
+    throttle = Throttle(redis, requests_per_minute=requests_per_minute)
+    redis.set(keys.BUDGET, str(round(now_ms(redis) + DAY_MS)))
+    assert throttle.background_delay(take=False) <= timedelta(minutes=1)
+    if not throttle.take_request():
+        pause = throttle.current_pause()
+        assert pause
+        assert pause.left <= timedelta(minutes=1)
+
+
+def test_a_share_that_is_reduced_for_a_day_is_reduced_to_an_eighth_at_most(redis: Redis) -> None:
+    throttle = Throttle(redis, requests_per_minute=160)
+    redis.set(keys.REDUCED_SHARE, 0, px=DAY_MS)
+    taken = 0
+    while throttle.take_request():
+        taken += 1
+    assert taken >= 10
+
+
+def test_a_tick_makes_due_what_would_be_due_later_than_any_retry(
+    redis: Redis, redis_url: str, worker: GrantWorker
+) -> None:
+    ids = [f"msg-{number}" for number in range(2500)]
+    redis.zadd(keys.DUE, dict.fromkeys(ids, now_ms(redis) + DAY_MS))
+    worker.tick()
+    assert redis.zcount(keys.DUE, "-inf", now_ms(redis)) == len(ids)
+
+
+def test_a_tick_leaves_the_longest_retry_alone(redis: Redis, worker: GrantWorker) -> None:
+    due = round(now_ms(redis) + LONGEST_WAIT_MS)
+    redis.zadd(keys.DUE, {"msg-1": due})
+    worker.tick()
+    assert due_ms(redis, "msg-1") == due
+
+
+@pytest.mark.parametrize(
+    ("key", "longest_ms"),
+    [
+        (keys.PAUSE, HOUR_MS),
+        (keys.PROBE, 40_000),
+        (keys.REDUCED_SHARE, HOUR_MS + 15 * MINUTE_MS),
+    ],
+)
+def test_a_tick_shortens_what_lives_longer_than_it_may(
+    redis: Redis, worker: GrantWorker, *, key: str, longest_ms: int
+) -> None:
+    redis.set(key, 0, px=DAY_MS)
+    worker.tick()
+    assert longest_ms - SLOW_MS < redis.pttl(key) <= longest_ms
+    redis.set(key, 0, px=longest_ms // 2)
+    worker.tick()
+    assert redis.pttl(key) <= longest_ms // 2
+
+
+def test_a_new_worker_concludes_from_the_last_tick_that_the_clock_was_set_back(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """All processes were down while the host's clock was corrected."""
+    accept(redis_url, "msg-1")
+    redis.zincrby(keys.DUE, 10 * MINUTE_MS, "msg-1")
+    redis.hset(keys.CLOCK, "ticked_at", round(now_ms(redis) + 10 * MINUTE_MS))
+    redis.set(keys.PAUSE, "Polar answered 503", px=11 * MINUTE_MS)
+    GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
+    assert (due_ms(redis, "msg-1") or 0) <= now_ms(redis) + SLOW_MS
+    assert MINUTE_MS - SLOW_MS < redis.pttl(keys.PAUSE) <= MINUTE_MS + SLOW_MS
+
+
+def test_a_new_worker_concludes_the_same_from_what_a_receiver_stored(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    accept(redis_url, "old", "new")
+    for key in (keys.DUE, keys.deliveries(Status.WAITING)):
+        redis.zincrby(key, 10 * MINUTE_MS, "new")
+        redis.zincrby(key, 5 * MINUTE_MS, "old")
+    GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
+    for key in (keys.DUE, keys.deliveries(Status.WAITING)):
+        (_, first), (_, second) = redis.zrange(key, 0, -1, withscores=True)
+        assert abs(second - first - 5 * MINUTE_MS) < SLOW_MS
+        assert second <= now_ms(redis) + SLOW_MS
+
+
+def test_a_large_backlog_is_moved_whole_and_in_order(redis: Redis, tmp_path: Path) -> None:
+    now = now_ms(redis)
+    # Many have the same score, so that pages begin in the middle of them.
+    scores = {f"msg-{number}": round(now + HOUR_MS + number // 1500) for number in range(4200)}
+    redis.zadd(keys.DUE, scores)
+    redis.hset(keys.CLOCK, "ticked_at", round(now + 2 * HOUR_MS))
+    GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
+    moved = {id_.decode(): score for id_, score in redis.zrange(keys.DUE, 0, -1, withscores=True)}
+    shifts = {scores[id_] - score for id_, score in moved.items()}
+    assert len(moved) == len(scores)
+    assert len(shifts) == 1
+    assert 2 * HOUR_MS - SLOW_MS < shifts.pop() <= 2 * HOUR_MS
+
+
+def test_a_worker_whose_last_tick_is_still_to_come_is_not_alive(redis: Redis, worker: GrantWorker) -> None:
+    redis.zadd(keys.WORKERS, {"dead": now_ms(redis) + HOUR_MS})
+    assert workers_alive(redis) == 1
+    worker.tick()
+    assert redis.zrange(keys.WORKERS, 0, -1) == [worker.name.encode()]
+
+
+@pytest.mark.parametrize("status", [Status.GRANTED, Status.SKIPPED, Status.FAILED])
+def test_a_tick_corrects_settled_deliveries_that_were_received_in_the_future(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger, worker: GrantWorker, *, status: Status
+) -> None:
+    settled_story(redis_url, store, ledger, status)
+    future = round(now_ms(redis) + DAY_MS)
+    redis.zadd(keys.deliveries(status), {"msg-1": future})
+    redis.hset(keys.delivery("msg-1"), "received_at", future)
+    if status is not Status.FAILED:
+        redis.expire(keys.delivery("msg-1"), 2 * RETAIN)
+    worker.tick()
+    (delivery,) = store.newest([status])
+    assert delivery.received_at.timestamp() * 1000 <= now_ms(redis)
+    lifetime = redis.ttl(keys.delivery("msg-1"))
+    assert lifetime == -1 if status is Status.FAILED else 0 < lifetime <= RETAIN.total_seconds()
+
+
+def test_a_delivery_received_in_the_future_has_waited_no_negative_time(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    accept(redis_url, "msg-1")
+    redis.hset(keys.delivery("msg-1"), "received_at", round(now_ms(redis) + DAY_MS))
+    redis.zincrby(keys.deliveries(Status.WAITING), DAY_MS, "msg-1")
+    (waiting,) = [one for one in examine(redis) if one.name == "waiting"]
+    assert (waiting.ok, waiting.detail) == (True, "the oldest delivery has been waiting for 0 s")
+    (leased,) = store.lease(10).deliveries
+    ledger.claim([(leased.id, plan_of(grant_of(1)))])
+    ledger.settle([grant_of(1)], [outcome(leased)])
+    assert redis.hget(keys.COUNTS, "delivery_to_credit_seconds_sum") == b"0"
+
+
+def test_an_entry_of_the_audit_trail_from_the_future_does_not_hide_that_nothing_is_credited(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    settled_story(redis_url, store, ledger)
+    redis.xadd(keys.AUDIT, {"subject": "x", "meter": "y"}, id=str(round(now_ms(redis) + DAY_MS)))
+    alerter = Alerter(redis, url="http://127.0.0.1:9/nobody-is-told")
+    alerter.check()
+    credited = float(redis.hget(keys.WATCH, "credited_at") or 0)
+    assert now_ms(redis) - SLOW_MS < credited <= now_ms(redis)
+    long_ago = round(now_ms(redis) - 6 * MINUTE_MS)
+    redis.hset(keys.WATCH, mapping={"since": long_ago, "credited_at": long_ago})
+    accept(redis_url, "msg-2")
+    redis.zadd(keys.deliveries(Status.WAITING), {"msg-2": long_ago})
+    alerter.check()
+    alerter.finish()
+    assert redis.exists(keys.muted("stuck"))  # it was about to be told
+
+
+def test_alerts_are_muted_no_longer_than_ten_minutes(redis: Redis) -> None:
+    redis.set(keys.muted("failed"), 1, px=DAY_MS)
+    Alerter(redis, url="http://127.0.0.1:9/nobody-is-told").check()
+    assert redis.pttl(keys.muted("failed")) <= 10 * MINUTE_MS
+
+
+def test_what_is_leased_is_not_moved_by_ticks_while_the_clock_is_steady(
+    redis: Redis, redis_url: str, store: DeliveryStore, worker: GrantWorker
+) -> None:
+    accept(redis_url, "msg-1")
+    assert ids_of(store.lease(10).deliveries) == ["msg-1"]
+    before = due_ms(redis, "msg-1")
+    worker.tick()
+    assert due_ms(redis, "msg-1") == before
+    assert redis.hget(keys.CLOCK, "steps") is None

@@ -1,0 +1,93 @@
+"""The clock of Redis, from which every stored time comes: what it says, and what to do when it steps.
+
+If somebody sets it, or a replica with another clock takes over, all stored times are wrong by the same
+amount. A worker notices that by its own steady clock, and moves them by as much.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from redis import Redis
+from redis.typing import EncodableT
+
+from config.durations import format_duration
+from workers.core.clocks import Reading, step_between
+from workers.core.delivery import Status
+from workers.store import keys
+from workers.store.scripts import load_script
+
+log = structlog.get_logger(__name__)
+
+# It goes on while the host sleeps, as Redis's clock does; not every system has such a clock.
+_STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def redis_now(redis: Redis) -> datetime:
+    """Return the time by the clock of Redis."""
+    return _moment(redis.time())
+
+
+def clock_ahead(redis: Redis) -> timedelta:
+    """Return how far this host's clock is ahead of Redis's; negative if it is behind."""
+    before = datetime.now(UTC)
+    answer = redis.time()
+    return difference(before, datetime.now(UTC), answer)
+
+
+def difference(before: datetime, after: datetime, answer: tuple[int, int]) -> timedelta:
+    """Return how far this host's clock is ahead, if Redis gave this answer to TIME between two moments."""
+    return before + (after - before) / 2 - _moment(answer)
+
+
+def _moment(answer: tuple[int, int]) -> datetime:
+    seconds, microseconds = answer
+    return datetime.fromtimestamp(seconds, tz=UTC) + timedelta(microseconds=microseconds)
+
+
+class ClockWatch:
+    """One worker's watch on the clock of Redis, which it compares from tick to tick."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        steady_seconds: Callable[[], float] = lambda: time.clock_gettime(_STEADY_CLOCK),
+    ) -> None:
+        self._steady_seconds = steady_seconds
+        self._mend = redis.register_script(load_script("mend_step"))
+        self._last: Reading | None = None
+
+    def compare(self, tick: Callable[[], Sequence[bytes]]) -> bool:
+        """Run ``tick``, which returns what tick.lua does; return whether the clock has stepped before it.
+
+        Of all workers, the one that mends the step says so.
+        """
+        before = self._steady_seconds()
+        now, latest, steps = map(int, tick())
+        reading = Reading(
+            now_ms=now,
+            last_ms=latest,
+            steps=steps,
+            before_ms=before * 1000,
+            after_ms=self._steady_seconds() * 1000,
+        )
+        last, self._last = self._last, reading
+        step_ms = step_between(last, reading)
+        is_mended = last is not None and reading.steps > last.steps  # by another worker, since our last tick
+        if step_ms and not is_mended:
+            self._mend_step(step_ms, reading.steps)
+            self._last = replace(reading, steps=reading.steps + 1)  # whoever has mended it
+        return bool(step_ms)
+
+    def _mend_step(self, step_ms: float, steps: int) -> None:
+        lifetimes = [keys.BUDGET, keys.REDUCED_SHARE, keys.PAUSE, keys.PROBE, keys.RECONCILED]
+        args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY]
+        waiting = keys.deliveries(Status.WAITING)
+        if self._mend(keys=[keys.CLOCK, keys.DUE, waiting, keys.WATCH, keys.OUTAGE, *lifetimes], args=args):
+            by = format_duration(timedelta(milliseconds=abs(step_ms)))
+            if step_ms > 0:
+                log.warning("the clock of Redis stepped forward", by=by)
+            else:
+                log.warning("the clock of Redis stepped back", by=by)
