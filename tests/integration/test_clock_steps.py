@@ -11,9 +11,20 @@ from structlog.testing import capture_logs
 
 from tests.support.builders import grant_of
 from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis
-from tests.support.real_stores import RETAIN, accept, due_ms, ids_of, now_ms, outcome, plan_of, settled_story
+from tests.support.real_stores import (
+    RETAIN,
+    accept,
+    due_ms,
+    ids_of,
+    now_ms,
+    outcome,
+    plan_of,
+    scores,
+    settled_story,
+)
 from tests.support.rulebooks import watch_in
 from workers.core.delivery import Status
+from workers.core.findings import Finding
 from workers.monitoring.alerter import Alerter
 from workers.monitoring.health import examine
 from workers.pipeline.worker import GrantWorker
@@ -24,6 +35,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.queue import workers_alive
 from workers.store.schedule import ReconcileSchedule
+from workers.store.server_check import clock_findings
 from workers.store.throttle import Throttle
 
 STEPS = [-DAY, -HOUR, -10 * MINUTE, 10 * MINUTE, HOUR, DAY]
@@ -216,7 +228,7 @@ def test_of_several_workers_one_logs_a_step_and_mends_it_once(
     assert line["event"] == f"the clock of Redis stepped {direction}"
     assert line["by"] in {"59 min", "60 min", "24 h", "23 h"}
     assert redis.hget(keys.CLOCK, "steps") == b"1"
-    ((_, received),) = redis.zrange(keys.deliveries(Status.WAITING), 0, -1, withscores=True)
+    received = scores(redis, keys.deliveries(Status.WAITING))["msg-1"]
     assert abs(received - now_ms(redis)) < SLOW_MS
 
 
@@ -270,3 +282,19 @@ def test_the_audit_trail_goes_on_after_a_step(
     newest, oldest = Audit(redis, ledger).newest()
     assert (newest.grant.key, oldest.grant.key) == (second.key, grant_of(1).key)
     assert ledger.count_grants() == 2
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(630, "this host's clock is 10 min behind Redis's; set the one"), (-DAY, "24 h ahead of Redis's")],
+)
+def test_health_and_check_say_how_this_hosts_clock_differs(
+    movable: MovableServer, redis: Redis, *, ahead: int, words: str
+) -> None:
+    assert check(redis, "clock") == (True, "agrees with Redis's")
+    assert clock_findings(redis) == [Finding(level="ok", what="clock", detail="agrees with Redis's")]
+    movable.set_clock(ahead)
+    ok, detail = check(redis, "clock")
+    assert not ok
+    assert words in detail
+    assert clock_findings(redis) == [Finding(level="warning", what="clock", detail=detail)]

@@ -58,6 +58,12 @@ def due_ms(redis: Redis, delivery_id: str) -> float | None:
     return redis.zscore(keys.DUE, delivery_id)
 
 
+def scores(redis: Redis, key: str) -> dict[str, float]:
+    """Return the members of a sorted set with their scores, in their order."""
+    found = cast(list[tuple[bytes, float]], redis.zrange(key, 0, -1, withscores=True))
+    return {member.decode(): score for member, score in found}
+
+
 def now_ms(redis: Redis) -> float:
     seconds, microseconds = redis.time()
     return seconds * 1000 + microseconds / 1000

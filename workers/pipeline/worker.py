@@ -105,8 +105,8 @@ class GrantWorker(SimpleWorker):
     def _run_tick(self) -> list[bytes]:
         answer: list[bytes] = self._tick(
             keys=[
-                keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, keys.CLOCK, keys.WORKERS, keys.PAUSE, keys.PROBE,
-                keys.REDUCED_SHARE, *_LISTS,
+                keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, keys.CLOCK, keys.WORKERS, keys.PAUSE,
+                keys.PROBE, keys.REDUCED_SHARE, *_LISTS,
             ],
             args=[
                 self.name,

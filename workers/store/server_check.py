@@ -25,7 +25,7 @@ COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "mget", "multi", "persist",
     "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
-    "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
+    "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem",
     "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}

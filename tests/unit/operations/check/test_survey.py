@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -234,3 +236,41 @@ def test_of_many_missing_products_no_more_than_twenty_are_asked_for(standin: Sta
     assert len([path for path in paths if path.startswith("GET /v1/products/")]) == 1 + 20
     assert brief(found).count(("error", "product")) == 20
     assert brief(found).count(("warning", "product")) == 10
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level", "words"),
+    [
+        (0, "ok", "agrees with Polar's"),
+        (-50, "ok", "agrees with Polar's"),
+        (120, "warning", "this host's clock is 2 min ahead of Polar's; set it (NTP)"),
+        (-400, "error", "6 min behind Polar's, so a receiver on this host refuses every webhook as stale"),
+    ],
+)
+def test_a_clock_that_differs_from_polars_is_reported(
+    standin: Standin, *, ahead: int, level: str, words: str
+) -> None:
+    answer, _ = asked(standin)
+
+    def dated(request: httpx.Request) -> httpx.Response:
+        response = answer(request)
+        response.headers["Date"] = format_datetime(datetime.now(UTC) - timedelta(seconds=ahead), usegmt=True)
+        return response
+
+    (found,) = [one for one in said(dated) if one.what == "clock"]
+    assert found.level == level
+    assert words in found.detail
+
+
+@pytest.mark.parametrize("date", [None, "", "soon", "Sun, 99 Nov 2026 00:00:00 GMT"])
+def test_an_answer_without_a_date_says_nothing_of_the_clock(standin: Standin, date: str | None) -> None:
+    answer, _ = asked(standin)
+
+    def dated(request: httpx.Request) -> httpx.Response:
+        response = answer(request)
+        response.headers.pop("Date", None)
+        if date is not None:
+            response.headers["Date"] = date
+        return response
+
+    assert [one for one in said(dated) if one.what == "clock"] == []

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from app.receiver.signature import sign
 from tests.support.builders import order_webhook
-from tests.support.receivers import ID, PAID, MemoryRedis, Receiver, signed
+from tests.support.receivers import ID, PAID, SECRET, MemoryRedis, Receiver, signed
 from tests.support.recordings import payload
 from workers.errors import StoreUnavailableError
 from workers.store import keys
@@ -205,6 +205,32 @@ def test_a_flood_of_forgeries_is_counted_but_hardly_logged(receiver: Receiver) -
             )
     assert receiver.counted() == {"rejected_requests invalid_signature": 50}
     assert [line["event"] for line in lines] == ["request refused"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "clock"),
+    [(0, None), (630, "this host's clock is 10 min behind Redis's"), (-7230, "2 h ahead of Redis's")],
+)
+def test_a_stale_delivery_is_logged_with_what_is_wrong_with_this_hosts_clock(
+    receiver: Receiver, ahead: int, clock: str | None
+) -> None:
+    receiver.redis.ahead_seconds = ahead
+    headers = sign(SECRET, ID, int(time.time()) + ahead - 3000, PAID)
+    with capture_logs() as lines:
+        for _ in range(5):
+            assert receiver.ask(headers=headers, content=PAID).status_code == 403
+    (line,) = lines
+    assert line["reason"].startswith("stale webhook-timestamp")
+    if clock is None:
+        assert "clock" not in line
+    else:
+        assert clock in line["clock"]
+
+
+def test_a_stale_delivery_is_refused_by_name_even_if_redis_is_away(receiver: Receiver) -> None:
+    receiver.redis.fault = RedisConnectionError("away")
+    answer = receiver.ask(headers=sign(SECRET, ID, int(time.time()) - 3000, PAID), content=PAID)
+    assert (answer.status_code, answer.json()["error"]) == (403, "invalid_signature")
 
 
 def test_nothing_of_a_refused_request_is_logged(receiver: Receiver) -> None:
