@@ -188,12 +188,13 @@ class Intake:
 
     async def clock_ahead(self) -> timedelta:
         """Return how far this host's clock is ahead of Redis's; StoreUnavailableError if Redis is away."""
-        before = datetime.now(UTC)
-        try:
+
+        async def compare() -> timedelta:
+            before = datetime.now(UTC)
             answer = await self._redis.time()
-        except (RedisError, OSError) as error:
-            raise StoreUnavailableError(describe_redis_error(error)) from error
-        return difference(before, datetime.now(UTC), answer)
+            return difference(before, datetime.now(UTC), answer)
+
+        return await self._ask(compare)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -127,6 +127,6 @@ class Hanging:
 def test_a_redis_that_does_not_answer_is_asked_once() -> None:
     hanging = Hanging()
     checks = examine(cast(Redis, hanging))
-    assert [one.name for one in checks] == ["redis", "workers", "waiting", "rules", "polar"]
+    assert [one.name for one in checks] == ["redis", "clock", "workers", "waiting", "rules", "polar"]
     assert all(not one.ok and "Timeout reading" in one.detail for one in checks)
     assert hanging.asked == 1
