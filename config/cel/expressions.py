@@ -6,6 +6,7 @@ https://github.com/google/cel-spec defines CEL; docs/decisions/0006 says why the
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -31,6 +32,7 @@ _TYPES = {
     "product": cel.Type.DYN,
     "seats": cel.Type.INT,
     "units": cel.Type.INT,
+    "period_left": cel.Type.DOUBLE,
 }
 NAMES = tuple(_TYPES)
 _ENVIRONMENT = cel.NewEnv(variables=_TYPES)
@@ -96,8 +98,9 @@ class Variables:
     @cached_property
     def values(self) -> Mapping[str, Any]:
         """Return the variables by name; computed when an expression first needs them."""
-        holders = (self._objects["order"], self._objects["subscription"])
-        return {**self._objects, **{name: _count(name, *holders) for name in ("seats", "units")}}
+        order, subscription = self._objects["order"], self._objects["subscription"]
+        counts = {name: _count(name, order, subscription) for name in ("seats", "units")}
+        return {**self._objects, **counts, "period_left": _period_left(order, subscription)}
 
     @classmethod
     def of_order(cls, data: Mapping[str, Any]) -> "Variables":
@@ -206,6 +209,23 @@ def _count(name: str, *holders: Any) -> Any:
         if isinstance(holder, dict) and (count := holder.get(name)) is not None:
             return count
     return 1
+
+
+def _period_left(order: Any, subscription: Any) -> Any:
+    """Return which share of the subscription's period is left when the order is created; 1 without a period.
+
+    None if the times cannot be read: an amount then fails, because 1 could credit too much.
+    """
+    if not isinstance(order, Mapping) or not isinstance(subscription, Mapping):
+        return 1.0
+    start, end = subscription.get("current_period_start"), subscription.get("current_period_end")
+    if start is None or end is None:
+        return 1.0
+    try:
+        begun, ends, created = map(datetime.fromisoformat, (start, end, order["created_at"]))
+        return min(1.0, max(0.0, (ends - created) / (ends - begun)))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 def bound_integers(value: Any) -> Any:

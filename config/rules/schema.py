@@ -16,7 +16,10 @@ from config.rules.model import DEFAULT_TRIGGERS, Trigger
 
 Schema = dict[str, Any]
 
-_CEL = "in CEL; it can use order, subscription, customer, product (null where absent), seats and units"
+_CEL = (
+    "in CEL; it can use order, subscription, customer, product (null where absent), seats, units and "
+    "period_left"
+)
 
 
 def schema_text() -> str:

@@ -74,6 +74,47 @@ class TestWhatTheySee:
         assert evaluate("seats", Variables.of_order(data(name))) == seats
 
     @pytest.mark.parametrize(
+        ("created_at", "left"),
+        [
+            ("2026-12-13T20:39:37.946237Z", 0.5),
+            ("2026-11-28T20:39:37.946237Z", 1.0),
+            ("2026-11-28T21:39:37.946237+01:00", 1.0),
+            ("2026-12-21T08:39:37.946237Z", 0.25),
+            ("2026-11-01T00:00:00Z", 1.0),
+            ("2027-01-01T00:00:00Z", 0.0),
+        ],
+    )
+    def test_as_period_left_is_the_share_of_the_period_after_the_order(
+        self, created_at: str, left: float
+    ) -> None:
+        """From 0 to 1, even where an order was created outside the period that its subscription shows."""
+        order = data("order_paid_subscription_update_upgrade") | {"created_at": created_at}
+        assert evaluate("period_left", Variables.of_order(order)) == left
+
+    @pytest.mark.parametrize(
+        "variables",
+        [
+            Variables.of_order(data("order_paid_purchase")),
+            Variables.of_order({"created_at": "2026-12-13T00:00:00Z", "subscription": {}}),
+            Variables.of_subscription(data("subscription_cycled")),
+            Variables.of_customer(data("customer_created")),
+        ],
+    )
+    def test_as_period_left_is_1_without_an_order_or_a_period(self, variables: Variables) -> None:
+        assert evaluate("period_left", variables) == 1.0
+
+    @pytest.mark.parametrize(
+        "times",
+        [("soon", "later"), ("2026-12-01T00:00:00Z",) * 2, ("2026-12-01T00:00:00", "2027-12-01"), (1, 2)],
+    )
+    def test_as_period_left_is_nothing_where_the_times_cannot_be_read(self, times: tuple[Any, Any]) -> None:
+        """1 in its place could credit too much; an amount that uses it fails."""
+        period = dict(zip(("current_period_start", "current_period_end"), times, strict=True))
+        order = {"created_at": "2026-12-13T00:00:00Z", "subscription": period}
+        with pytest.raises(EvaluationError):
+            evaluate("10.0 * period_left", Variables.of_order(order))
+
+    @pytest.mark.parametrize(
         ("order", "subscription", "units"),
         [(7, 3, 7), (None, 3, 3), (None, None, 1), (0, 3, 0)],
     )
@@ -163,7 +204,7 @@ def _references_to_none() -> int:
     return sys.getrefcount(None)
 
 
-NAMED = "the names are order, subscription, customer, product, seats, units; a text needs quotes"
+NAMED = "the names are order, subscription, customer, product, seats, units, period_left; a text needs quotes"
 IF_CUT = "if it contains a #, quote the whole expression"
 MINUS = "CEL reads - as minus; write a key that contains - as ['...']"
 CALLED = (

@@ -36,6 +36,7 @@ def test_what_does_not_change_can_be_told_afterwards(amount: str) -> None:
     [
         ("1000 * seats", "seats"),
         ("1000 * units", "units"),
+        ("1000.0 * period_left", "period_left"),
         ("1000 * subscription.seats", "subscription.seats"),
         ('1000 * subscription["seats"]', 'subscription["seats"]'),
         ("1000 * order.subscription.seats", "order.subscription.seats"),
@@ -54,7 +55,10 @@ def test_a_checkouts_own_seats_are_as_they_were_whatever_the_subscription_has_no
 
 
 def test_a_purchase_has_no_subscription_to_change() -> None:
-    lines = [rule("pack", {"api_usage": "10 * seats"}), rule("more", {"images": "size(order)"})]
+    lines = [
+        rule("pack", {"api_usage": "10 * seats"}),
+        rule("more", {"images": "size(order)", "seconds": "9.0 * period_left"}),
+    ]
     assert resting(*lines, like="order_paid_purchase") == ()
 
 

@@ -79,6 +79,8 @@ def _changes(reference: Reference, fact: Fact) -> bool:
     match reference.keys:
         case (("seats" | "units") as name,):
             return is_subscribed and order.get(name) is None
+        case ("period_left",):
+            return is_subscribed
         case ("subscription", *rest) | ("order", "subscription", *rest):
             return is_subscribed and not (rest and rest[0] in _CONSTANT_SUBSCRIPTION_FIELDS)
         case ("order",):  # the whole order, or a field of it that only evaluation would show
