@@ -20,9 +20,9 @@ def dismiss(
 ) -> None:
     """Dismiss failed deliveries that you have dealt with.
 
-    They become skipped, keep their reason, and no longer count as failed. Like other settled deliveries
-    they are kept for CREDITS_RETAIN, and until then can be replayed by their ids. If one of them cannot be
-    dismissed, none is.
+    They become skipped, keep their reason, and no longer count as failed. Nothing credits what they are
+    about any more, whether another webhook, a refund or backfill; only a replay by a delivery's id does. If
+    one of them cannot be dismissed, none is.
 
     Example: credits dismiss 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """

@@ -61,18 +61,21 @@ def replay(
         statuses = _statuses(failed, skipped, all_)
         if bool(deliveries) == bool(statuses):
             raise typer.BadParameter("give either the ids of deliveries, or --failed, --skipped or --all")
+        by_name = bool(deliveries)
         if deliveries:
             selected = _select_named(held, deliveries)
         else:
             selected = _select(replayer, statuses, type_, since)
         if dry_run or not selected or not json:
-            _print_previews([(one, replayer.preview(one, rules)) for one in selected], json=json)
+            _print_previews(
+                [(one, replayer.preview(one, rules, by_name=by_name)) for one in selected], json=json
+            )
         count = format_count(len(selected), "delivery")
         if dry_run or not selected or not confirm(f"replay {count}", yes=yes):
             return
         granter = granter_for(settings, held, lambda: rules)
         pacer = Pacer(throttle=held.throttle, notify=print_once)
-        batches = replayer.run([one.id for one in selected], granter, pacer)
+        batches = replayer.run([one.id for one in selected], granter, pacer, by_name=by_name)
         outcomes, trouble = run_with_progress(batches, len(selected), json=json)
     print_outcomes(outcomes, trouble, json=json)
     left = {one.id for one in selected} - {one.delivery_id for one in outcomes}

@@ -122,9 +122,9 @@ class Service:
         self._check_numbers(lease)
         return lease
 
-    def reopen(self, *ids: str) -> Lease:
+    def reopen(self, *ids: str, by_name: bool = False) -> Lease:
         """Lease deliveries for a replay; their strikes start again from 0."""
-        lease = self.store.reopen(*ids)
+        lease = self.store.reopen(*ids, by_name=by_name)
         self._strikes.update(dict.fromkeys(ids, 0))
         self._check_numbers(lease)
         return lease
@@ -140,6 +140,15 @@ class Service:
         """Record how often each delivery has failed alone."""
         for one in outcomes:
             self._strikes[one.delivery_id] += one.strike
+
+    def dismiss(self, delivery_id: str) -> None:
+        """Dismiss a delivery; a bonus that is released may be claimed for another order, by other rules."""
+        self.store.dismiss(delivery_id)
+        for subject in self.work_log.frozen.keys() - self.store.claims.keys():
+            del self.work_log.frozen[subject]
+        keys = {grant.key for claim in self.store.claims.values() for grant in claim.grants}
+        for key in self.polar.first_told.keys() - keys:
+            del self.polar.first_told[key]
 
     def attempts(self, delivery_id: str) -> int:
         """Return the number of a delivery's last attempt."""
@@ -239,19 +248,24 @@ class RecordingLedger:
         run.makes = {
             id_
             for id_, standing in standings.items()
-            if any(claim.grants and claim.delivery_id == id_ for claim in standing.claims)
+            if any(claim.grants and claim.delivery_id == id_ for claim in self._sent_by(id_, standing))
         }
         self._note_frozen()
 
     def _sent_by(self, delivery_id: str, standing: Standing) -> Iterator[Claim]:
-        """Yield the claims that a delivery may send: no take-back before its grant, no grant for a refund."""
+        """Yield the claims that a delivery may send.
+
+        No take-back before its grant, no grant for a refund, and nothing that a person has dismissed.
+        """
         types = {one.id: one.type for one in self.run.lease.deliveries}
-        for claim in standing.claims:
-            if claim.subject.startswith(TAKEN_BACK):
-                if standing.own is not None and not standing.own.unsettled:
-                    yield claim
-            elif types[delivery_id] not in ONLY_TAKE_BACK:
-                yield claim
+        given = [claim for claim in standing.claims if not claim.subject.startswith(TAKEN_BACK)]
+        is_at_rest = standing.subject in self.service.store.dismissed and (
+            standing.own is None or any(claim.unsettled for claim in given)
+        )
+        if types[delivery_id] not in ONLY_TAKE_BACK and not is_at_rest:
+            yield from given
+        if standing.own is not None and not standing.own.unsettled:
+            yield from (one for one in standing.claims if one not in given and not one.is_dismissed)
 
     def _note_frozen(self) -> None:
         for subject in self.service.store.claims:

@@ -105,8 +105,36 @@ class ServiceMachine(RuleBasedStateMachine):
         worker, store = self.workers[name], self.service.store
         if not worker.is_busy:
             chosen = data.draw(st.sampled_from(["all", *sorted(store.deliveries)]), "which")
-            worker.begin(self.service.reopen(*(store.deliveries if chosen == "all" else [chosen])))
+            is_named = chosen != "all"
+            ids = [chosen] if is_named else store.deliveries
+            worker.begin(self.service.reopen(*ids, by_name=is_named))
         worker.go_on(to)
+
+    @precondition(lambda self: self.dismissible)
+    @rule(data=st.data())
+    def dismiss(self, data: st.DataObject) -> None:
+        """An operator dismisses a failed delivery."""
+        self.service.dismiss(data.draw(st.sampled_from(self.dismissible), "which"))
+
+    @property
+    def dismissible(self) -> list[str]:
+        """Return the failed deliveries of which Polar has nothing that the ledger does not know.
+
+        A bonus that Polar has all the same would be released, and claimed by other rules. Polar's answer to
+        that claim tells of it. And nobody is at work: what a sleeper sends late is the same case.
+        """
+        store = self.service.store
+        if any(worker.is_busy for worker in self.workers.values()):
+            return []
+        failed = [id_ for id_, one in store.deliveries.items() if one.status is Status.FAILED]
+        return [id_ for id_ in sorted(failed) if not self._open_keys(id_) & self.service.polar.events.keys()]
+
+    def _open_keys(self, delivery_id: str) -> set[str]:
+        """Return the keys of the unsettled claims of a delivery's fact."""
+        store, subject = self.service.store, self.service.store.deliveries[delivery_id].subject
+        subjects = [subject, *store.linked.get(subject, [])]
+        claims = [store.claims[one] for one in subjects if one in store.claims]
+        return {grant.key for claim in claims for grant in claim.unsettled}
 
     @rule(seconds=_seconds)
     def wait(self, seconds: int) -> None:

@@ -37,6 +37,7 @@ class ExactCredits(WorkerPromises):
         self.every_outcome_has_its_reason()
         self.granted_deliveries_are_at_polar_and_skipped_ones_made_nothing()
         self.no_more_is_taken_back_than_allowed()
+        self.nothing_is_sent_that_was_dismissed()
 
     def a_key_is_always_sent_with_the_same_event(self) -> None:
         """Polar keeps the first and ignores a different one silently, so nobody would notice."""
@@ -60,7 +61,9 @@ class ExactCredits(WorkerPromises):
         assert len(self.service.store.audit) == len(settled)
 
     def claims_follow_the_rules_and_never_change(self) -> None:
-        """Each claim follows the rules of the worker that made it, part by part."""
+        """Each claim follows the rules of the worker that made it, part by part, unless it was released."""
+        for subject in self.frozen.keys() - self.service.store.claims.keys():
+            del self.frozen[subject]
         for subject, claim in self.service.store.claims.items():
             if subject not in self.frozen:
                 self._assert_as_ruled(claim, self.service.work_log.frozen[subject])
@@ -103,6 +106,8 @@ class ExactCredits(WorkerPromises):
     def _is_seen_to(self, file: RulesFile, sent: SentWebhook) -> bool:
         claims = self.service.store.claims
         expected = file.expects(sent)
+        if sent.subject in self.service.store.dismissed:
+            return True
         return sent.subject in claims or (expected is not None and expected.keys() <= claims.keys())
 
     def granted_deliveries_are_at_polar_and_skipped_ones_made_nothing(self) -> None:
@@ -112,25 +117,44 @@ class ExactCredits(WorkerPromises):
             if kept and kept.status is Status.GRANTED:
                 assert self._is_at_polar(claim)
             if kept and kept.status is Status.SKIPPED and not claim.subject.startswith(TAKEN_BACK):
-                assert not claim.grants
+                assert not claim.grants or self._is_at_rest(claim)
 
     def no_more_is_taken_back_than_allowed(self) -> None:
         """At most the refunded share of each rule that revokes; everything after a manual revoke."""
         assert all(one.is_bounded for one in self._rule_take_backs())
 
+    def nothing_is_sent_that_was_dismissed(self) -> None:
+        """Neither by a refund, nor by another webhook, nor by a backfill."""
+        grants = {grant.key: claim for claim in self._claims() for grant in claim.grants}
+        assert not any(self._is_at_rest(grants[key]) for key in self.new_events)
+
+    def _is_at_rest(self, claim: Claim) -> bool:
+        store = self.service.store
+        facts = [fact for fact, linked in store.linked.items() if claim.subject in linked]
+        if claim.subject.startswith(TAKEN_BACK):
+            return claim.is_dismissed
+        return any(fact in store.dismissed for fact in (claim.subject, *facts))
+
     def check_end(self) -> None:
         """Every claimed grant is at Polar, and exactly the refunded share was taken back."""
         super().check_end()
-        assert all(self._is_at_polar(claim) and not claim.unsettled for claim in self._claims())
-        assert all(one.is_whole for one in self._rule_take_backs())
-        assert {key for claim in self._claims() for key in _keys(claim)} == set(self.service.store.audit)
+        active = [claim for claim in self._claims() if not self._is_at_rest(claim)]
+        assert all(self._is_at_polar(claim) and not claim.unsettled for claim in active)
+        dismissed = self.service.store.dismissed
+        come = [sent for sent in self.accepted.values() if sent.subject not in dismissed]
+        assert all(one.is_whole for one in rule_take_backs(come, self.service.store.claims))
+        settled = set(self.service.store.audit)
+        assert {key for claim in active for key in _keys(claim)} <= settled
+        assert settled <= {key for claim in self._claims() for key in _keys(claim)}
         for delivery_id, sent in self.accepted.items():
             self._assert_ended(delivery_id, sent)
 
     def _assert_ended(self, delivery_id: str, sent: SentWebhook) -> None:
         expected = [FILES[name].expects(sent) or {} for name in self.files]
         if all(sent.subject in one for one in expected):
-            assert sent.subject in self.service.store.claims  # whichever worker was first
+            assert (
+                sent.subject in self.service.store.claims | self.service.store.dismissed
+            )  # whichever worker was first
         kept = self.service.store.deliveries.get(delivery_id)
         assert (
             kept is None or kept.status is not Status.FAILED or self.workers["A"].file.expects(sent) is None

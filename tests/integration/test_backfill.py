@@ -20,6 +20,7 @@ from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.errors import PolarDeniedError, PolarUnreachableError
 from workers.operations.backfill.order_scan import OrderProblem, delivery_id_of
+from workers.store import keys
 from workers.timings import DEFAULT_TIMINGS
 
 RENEWAL, TRIAL = "order_paid_subscription_cycle", "order_paid_trial_start_zero"
@@ -184,6 +185,29 @@ def test_what_was_dismissed_stays_dismissed(operations: Operations) -> None:
     for operations.rules in (FAILING, TEN):
         backlog = operations.find_missing()
         assert (backlog.is_empty, backlog.scan.dismissed) == (True, 1)
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["delivery kept", "delivery expired"])
+def test_an_order_that_polar_refused_stays_dismissed(operations: Operations, *, is_kept: bool) -> None:
+    stranger = some_id(77)
+    assert operations.deliver(sell(operations.polar, 1, customer_id=stranger)) is Status.FAILED
+    operations.store.dismiss(["msg-1"], retain=timedelta(days=1))
+    operations.polar.add_customer(stranger)
+    if not is_kept:
+        operations.redis.delete(keys.delivery("msg-1"), keys.body("msg-1"))
+    backlog = operations.find_missing()
+    assert (backlog.is_empty, backlog.scan.dismissed, backlog.claimed_elsewhere) == (True, 1, 0)
+    assert operations.deliver(sell(operations.polar, 1, customer_id=stranger), "msg-2") is Status.SKIPPED
+
+
+def test_a_bonus_is_not_promised_to_an_order_that_is_left_out(operations: Operations) -> None:
+    operations.rules = NOBODY
+    assert operations.deliver(sell(operations.polar, 1, days_ago=5)) is Status.SKIPPED
+    operations.rules = rules_of(rule("first", {"api_usage": 50}, once_per="customer"))
+    sell(operations.polar, 2, days_ago=2)
+    assert list(operations.find_missing(by_itself_from=LONG_AGO).scan.missing) == [some_id(2)]
+    operations.backfill(by_itself_from=LONG_AGO)
+    assert operations.balance() == 50
 
 
 def test_what_mended_rules_credit_is_missing_only_where_a_person_decides(operations: Operations) -> None:

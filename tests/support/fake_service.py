@@ -86,9 +86,9 @@ class Shop:
         outcomes = self.granter.run(self.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
         return {outcome.delivery_id: outcome for outcome in outcomes}
 
-    def replay(self, *ids: str) -> dict[str, Outcome]:
+    def replay(self, *ids: str, by_name: bool = False) -> dict[str, Outcome]:
         """Run these deliveries again."""
-        return {one.delivery_id: one for one in self.granter.run(self.store.reopen(*ids))}
+        return {one.delivery_id: one for one in self.granter.run(self.store.reopen(*ids, by_name=by_name))}
 
     def status(self, delivery_id: str) -> Status:
         """Return the status of a delivery."""

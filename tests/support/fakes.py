@@ -21,6 +21,10 @@ from workers.timings import DEFAULT_TIMINGS
 Event = Mapping[str, Any]
 
 
+TAKES_BACK = {"order.refunded", "credits.take_back", "manual.revoke"}
+"""The types of deliveries that never credit anything."""
+
+
 class KilledError(BaseException):
     """The process is killed here, as by ``kill -9``: no code of ours may catch it."""
 
@@ -47,6 +51,7 @@ class Stored:
     reason: str = ""
     attempts: int = 0
     strikes: int = 0
+    subject: str = ""
     order_id: str = ""
     customer_id: str = ""
 
@@ -61,6 +66,7 @@ class FakeStore:
         self.linked: dict[str, list[str]] = {}
         self.refunds: dict[str, Refund] = {}
         self.taken: dict[str, Taken] = {}
+        self.dismissed: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
         self.audit: list[str] = []
         self.last_pause: tuple[float, str] | None = None  # the last that began: seconds, reason
@@ -86,12 +92,51 @@ class FakeStore:
             self._probed_until = now + timedelta(seconds=DEFAULT_TIMINGS.lease_seconds)
         return Lease(deliveries=taken, outages=self.outages)
 
-    def reopen(self, *ids: str) -> Lease:
+    def reopen(self, *ids: str, by_name: bool = False) -> Lease:
         """Lease these deliveries, whatever their status."""
         for delivery_id in ids:
             kept = self.deliveries[delivery_id]
             kept.status, kept.strikes = Status.WAITING, 0
+            if by_name and kept.subject:
+                self._revive(delivery_id, kept)
         return Lease(deliveries=tuple(map(self._take, ids)))
+
+    def dismiss(self, *ids: str) -> None:
+        """Skip these deliveries, if they have failed, and put what they are about to rest."""
+        for delivery_id in ids:
+            kept = self.deliveries[delivery_id]
+            if kept.status is not Status.FAILED:
+                continue
+            kept.status = Status.SKIPPED
+            if kept.type in TAKES_BACK:
+                for subject in self._take_backs_by(delivery_id, kept):
+                    self.claims[subject] = replace(self.claims[subject], is_dismissed=True)
+            elif kept.subject:
+                self._release_bonuses(kept.subject)
+                self.dismissed[kept.subject] = delivery_id
+
+    def _revive(self, delivery_id: str, kept: Stored) -> None:
+        if kept.type not in TAKES_BACK:
+            self.dismissed.pop(kept.subject, None)
+            return
+        for subject in self._take_backs_by(delivery_id, kept):
+            self.claims[subject] = replace(self.claims[subject], is_dismissed=False)
+
+    def _take_backs_by(self, delivery_id: str, kept: Stored) -> list[str]:
+        linked = self.linked.get(kept.subject, [])
+        return [one for one in linked if one in self.claims and self.claims[one].delivery_id == delivery_id]
+
+    def _release_bonuses(self, fact: str) -> None:
+        """Give back to the customer the bonuses of which Polar has nothing."""
+        linked = self.linked.get(fact, [])
+        released = [
+            one for one in linked if one.startswith("credits:customer:") and not self.claims[one].settled
+        ]
+        self.linked[fact] = [one for one in linked if one not in released]
+        for subject in released:
+            del self.claims[subject]
+        if released and not self.claims[fact].grants:
+            del self.claims[fact]
 
     def _take(self, delivery_id: str) -> Leased:
         kept = self.deliveries[delivery_id]
@@ -113,7 +158,7 @@ class FakeStore:
     def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
         self._record_refund(plan)
         holds = attempt is None or self._holds(delivery_id, attempt)
-        is_other = self.shown.get(plan.subject) != plan.shown
+        is_other = self.shown.get(plan.subject) != plan.shown or plan.subject in self.dismissed
         if holds and not is_other and plan.subject not in self.claims:
             self._claim_grants(delivery_id, plan)
         return self.find_for_plan(plan)
@@ -140,6 +185,7 @@ class FakeStore:
             refund=self.refunds.get(plan.subject),
             taken=self.taken.get(plan.subject, {}),
             shown=self.shown.get(plan.subject),
+            dismissed_with=self.dismissed.get(plan.subject, ""),
         )
 
     def _claim_grants(self, delivery_id: str, plan: Plan) -> None:
@@ -217,7 +263,7 @@ class FakeStore:
             kept.due = self._clock.now + timedelta(seconds=outcome.after_seconds)
             kept.strikes += outcome.strike
             return
-        kept.status, kept.due = outcome.status, None
+        kept.status, kept.due, kept.subject = outcome.status, None, outcome.subject
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
 
     def take_request(self) -> bool:

@@ -30,6 +30,8 @@ class Claim:
     grants: tuple[Grant, ...] = ()
     settled: Mapping[str, datetime] = field(default_factory=dict)
     order_id: str | None = None
+    is_dismissed: bool = False
+    """Whether a person has dismissed the delivery of this take-back."""
 
     @property
     def unsettled(self) -> tuple[Grant, ...]:
@@ -95,11 +97,21 @@ class Standing:
     refund: Refund | None = None
     taken: Taken = field(default_factory=dict)
     shown: Shown | None = None
+    dismissed_with: str = ""
+    """The delivery with which a person has dismissed the fact; empty if nobody has."""
 
     @property
     def own(self) -> Claim | None:
         """Return the claim of the fact itself, which froze the whole plan; None if nothing was claimed."""
         return next((claim for claim in self.claims if claim.subject == self.subject), None)
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Return whether nothing more is sent of the fact, because a person has dismissed it."""
+        is_complete = self.own is not None and not any(
+            claim.unsettled for claim in self.claims if not is_take_back(claim.subject)
+        )
+        return bool(self.dismissed_with) and not is_complete
 
     @property
     def can_be_taken_back(self) -> bool:
@@ -114,11 +126,13 @@ class Standing:
 
         A refund or a revoke sends take-backs alone: it must not be what credits an order.
         """
-        return tuple(
-            claim
-            for claim in self.claims
-            if (self.can_be_taken_back if is_take_back(claim.subject) else not takes_back)
-        )
+        if takes_back or self.is_dismissed:
+            kept = []
+        else:
+            kept = [claim for claim in self.claims if not is_take_back(claim.subject)]
+        if self.can_be_taken_back:
+            kept += [claim for claim in self.claims if is_take_back(claim.subject) and not claim.is_dismissed]
+        return tuple(kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,8 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
         return f"fail: {conflict}"
     if planned.plan is None:
         return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
+    if standing.is_dismissed and not planned.takes_back:
+        return f"skip: {why_none_due(standing, None, None)}"
     plan = planned.plan
     noted = replace(standing, refund=_highest(standing.refund, plan.refund))
     then = noted if planned.takes_back else _as_if_settled(plan, noted)

@@ -107,7 +107,7 @@ def _without_claim(
     planned: PlannedDelivery, plan: Plan, standing: Standing, result: IngestionResult
 ) -> _Decision:
     """Decide about a delivery that claimed nothing: its fact was credited before, or earns no credit."""
-    if planned.takes_back:
+    if planned.takes_back or standing.is_dismissed:
         return _Decision(Status.SKIPPED, why_none_due(standing, plan.refund, plan.revoke))
     if earlier := [claim for claim in standing.claims if claim.grants]:
         return _Decision(Status.SKIPPED, f"already granted: {_claim_text(earlier[0], result)}")

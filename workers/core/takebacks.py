@@ -30,10 +30,21 @@ def is_refund_incomplete(standing: Standing) -> bool:
 
 
 def why_none_due(standing: Standing, refund: Refund | None, revoke: Revoke | None) -> str:
-    """Return why nothing is taken back after a refund, or by hand if ``revoke`` is given."""
+    """Return why nothing is taken back after a refund, or by hand if ``revoke`` is given.
+
+    If a person has dismissed the fact, nothing is granted either.
+    """
+    if standing.is_dismissed:
+        return _why_dismissed(standing)
     if revoke is not None:
         return _why_no_revoke(standing, revoke)
     return _why_no_refund(standing, refund or standing.refund)
+
+
+def _why_dismissed(standing: Standing) -> str:
+    """Return why nothing is sent of a fact that a person has dismissed, and what to do if it should be."""
+    delivery_id = standing.dismissed_with
+    return f"dismissed with delivery {delivery_id}: only `credits replay {delivery_id}` credits it"
 
 
 def _is_refund_taken(standing: Standing) -> bool:
@@ -118,12 +129,14 @@ def _revoked_grants(revoke: Revoke, standing: Standing) -> list[Grant]:
 def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
     if refund is None:
         return "this order has not been refunded"
-    if standing.own is None:
-        return "this order has not been credited yet: the refund counts when the order is credited"
-    if not standing.can_be_taken_back:
-        return "this order's credits are not at Polar yet: the refund counts when the order is credited"
-    if not any(part.revocable for grant in standing.own.grants for part in grant.parts):
+    own = standing.own
+    if own is None or not standing.can_be_taken_back:
+        state = "has not been credited" if own is None else "is not credited at Polar"
+        return f"this order {state} yet: the refund counts when the order is credited"
+    if not any(part.revocable for grant in own.grants for part in grant.parts):
         return "no rule that credited this order takes credits back (on_refund: revoke)"
+    if any(claim.is_dismissed for claim in standing.claims):
+        return "its take-back was dismissed: only a replay by its delivery's id sends it"
     if standing.refund is not None and standing.refund.amount > refund.amount:
         return f"a later refund, {standing.refund.amount} in total, has already been processed"
     return "the refunded share has already been taken back"
@@ -133,7 +146,7 @@ def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
     if standing.own is None:
         return "this order has not been credited"
     if not standing.can_be_taken_back:
-        return f"this order's credits are not at Polar yet (see `credits show {standing.own.delivery_id}`)"
+        return f"this order is not credited at Polar yet (see `credits show {standing.own.delivery_id}`)"
     if not _revoked_grants(revoke, standing):
         return f"this order has no credits on {revoke.meter or 'any meter'} except bonuses (once_per)"
     return "all of this order's credits have already been taken back"

@@ -1,12 +1,14 @@
 """Runs stored deliveries again, by today's rules."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from config.rules import Rules
+from workers.core.claims import Standing
 from workers.core.delivery import Delivery, Outcome, Status
-from workers.core.delivery_plans import plan_delivery
+from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.dry_run import dry_run_text
 from workers.operations.pacing import Pacer, run_batches
 from workers.operations.previews import look_up
@@ -42,13 +44,29 @@ class Replayer:
         kept = [one for one in reversed(found) if not one.erased_at]
         return Selection(deliveries=kept, erased=len(found) - len(kept))
 
-    def preview(self, delivery: Delivery, rules: Rules) -> str:
+    def preview(self, delivery: Delivery, rules: Rules, *, by_name: bool = False) -> str:
         """Return what a replay would do. Changes nothing."""
         planned = plan_delivery(delivery.type, self.deliveries.body(delivery.id), rules)
         ((known, standing),) = look_up(self.ledger, [planned], rules)
-        return dry_run_text(known, standing)
+        return dry_run_text(known, _revived(standing, known, delivery) if by_name else standing)
 
-    def run(self, ids: Sequence[str], granter: Granter, pacer: Pacer) -> Iterator[list[Outcome]]:
-        """Run these deliveries; yield what became of them, batch by batch."""
-        reopen = self.deliveries.reopen
+    def run(
+        self, ids: Sequence[str], granter: Granter, pacer: Pacer, *, by_name: bool = False
+    ) -> Iterator[list[Outcome]]:
+        """Run these deliveries; yield what became of them, batch by batch.
+
+        ``by_name`` says that a person has named them: what they are about is then no longer dismissed.
+        """
+        reopen = partial(self.deliveries.reopen, by_name=by_name)
         return run_batches(ids, reopen, pacer=pacer, granter=granter, store=self.deliveries)
+
+
+def _revived(standing: Standing, planned: PlannedDelivery, delivery: Delivery) -> Standing:
+    """Return the standing as it is once a person has replayed a delivery by name."""
+    if not planned.takes_back:
+        return replace(standing, dismissed_with="")
+    claims = [
+        replace(claim, is_dismissed=claim.is_dismissed and claim.delivery_id != delivery.id)
+        for claim in standing.claims
+    ]
+    return replace(standing, claims=tuple(claims))

@@ -69,6 +69,8 @@ class Revoker:
         standing = self.ledger.find(order_subject(order_id))
         if standing.own is None:
             raise NotCreditedError(f"order {order_id} has not been credited: there is nothing to take back")
+        if standing.is_dismissed:
+            raise NotCreditedError(f"order {order_id}: {why_none_due(standing, None, None)}")
         if not standing.can_be_taken_back:
             raise NotCreditedError(_not_at_polar_text(order_id, standing.own))
         grants = standing.own.grants

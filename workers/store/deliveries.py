@@ -44,9 +44,13 @@ class DeliveryStore:
         )
         return Lease(deliveries=tuple(map(_leased, leased)), outages=outages)
 
-    def reopen(self, ids: Sequence[str]) -> tuple[Leased, ...]:
-        """Lease these deliveries, whatever their status; ids that are unknown or erased are left out."""
-        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=[*self._lease_by_id, *ids])))
+    def reopen(self, ids: Sequence[str], *, by_name: bool = False) -> tuple[Leased, ...]:
+        """Lease these deliveries, whatever their status; ids that are unknown or erased are left out.
+
+        ``by_name`` says that a person has named them: what they are about is then no longer dismissed.
+        """
+        args = [*self._lease_by_id, int(by_name), *ids]
+        return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=args)))
 
     def store_and_lease(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
         """Store deliveries (id, type, body) that no receiver accepted, and lease them; known ones run again.
@@ -57,7 +61,10 @@ class DeliveryStore:
         return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*self._lease_by_id, *args])))
 
     def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
-        """Dismiss those of ``ids`` that failed: they become skipped, and expire after ``retain``."""
+        """Dismiss those of ``ids`` that failed: they become skipped, and expire after ``retain``.
+
+        Nothing credits what they are about, until one of its deliveries is reopened by name.
+        """
         rows = [
             {"id": one.id, "lists": [keys.about(id_) for id_ in (one.order_id, one.customer_id) if id_]}
             for one in self.get(ids)

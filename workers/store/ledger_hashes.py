@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from workers.core.claims import Claim, Refund, Shown, Standing
-from workers.core.grants import Grant, Part, order_of
+from workers.core.grants import Grant, Part, is_take_back, order_of
 from workers.core.planning import Plan
 from workers.store.scripts import moment_of
 
@@ -19,6 +19,7 @@ GRANT, TAKEN = "grant:", "taken:"
 _SETTLED, _PROPERTY = "settled:", "property:"
 _REASON = "reason"
 _SHOWN = "shown"
+_DISMISSED = "dismissed"
 _REVOKE = ":revoke"
 _USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
@@ -67,6 +68,7 @@ def read_standing(subject: str, found: Found) -> Standing:
             for meter, text in _by_meter(fields)[TAKEN].items()
         },
         shown=Shown(fields[_SHOWN]) if _SHOWN in fields else None,
+        dismissed_with=fields.get(_DISMISSED, ""),
     )
 
 
@@ -105,6 +107,7 @@ def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
         ),
         settled={meter: moment_of(moment) for meter, moment in by_meter[_SETTLED].items()},
         order_id=order_id,
+        is_dismissed=is_take_back(subject) and _DISMISSED in fields,
     )
 
 

@@ -134,7 +134,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Shop], str]] = {
     ),
     "a refund of what a dead worker left": (
         lambda: then(killed(shop_with(order_webhook(), rules=HUNDRED)), refund_webhook(300)),
-        "nothing: this order's credits are not at Polar yet: the refund counts when the order is credited",
+        "nothing: this order is not credited at Polar yet: the refund counts when the order is credited",
     ),
     "the credit after its refund": (
         lambda: shop_with(order_webhook(refunded_amount=300), rules=HUNDRED),

@@ -251,7 +251,7 @@ def test_a_refund_takes_its_share_only_once() -> None:
         (
             standing(part("a", "10"), settled=()),
             HALF,
-            "this order's credits are not at Polar yet: the refund counts when the order is credited",
+            "this order is not credited at Polar yet: the refund counts when the order is credited",
         ),
         (
             standing(part("kept", "10", kept=True)),

@@ -99,7 +99,7 @@ def test_a_refund_leaves_the_credit_that_a_killed_worker_left_to_its_order_and_c
     outcome = shop.tell(refund_webhook(300))
     assert (outcome.status, outcome.reason) == (
         Status.SKIPPED,
-        "this order's credits are not at Polar yet: the refund counts when the order is credited",
+        "this order is not credited at Polar yet: the refund counts when the order is credited",
     )
     assert shop.polar.events == {}
     shop.replay("msg-1")
@@ -149,7 +149,7 @@ def test_a_revoke_of_credits_that_are_not_at_polar_sends_nothing() -> None:
     outcome = shop.tell(revoke.delivery()[2])
     assert (outcome.status, outcome.reason) == (
         Status.SKIPPED,
-        "this order's credits are not at Polar yet (see `credits show msg-1`)",
+        "this order is not credited at Polar yet (see `credits show msg-1`)",
     )
     assert shop.polar.events == {}
 

@@ -201,6 +201,9 @@ class OrderScan:
 
     def _is_claimed(self, order: "_PaidOrder", standing: Standing) -> bool:
         """Count an order that is credited, or claimed at least; return whether it is one."""
+        if standing.is_dismissed:
+            self.dismissed += 1
+            return True
         if not any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
             return False
         unsettled = [claim.delivery_id for claim in standing.claims if claim.unsettled]

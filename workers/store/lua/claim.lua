@@ -37,7 +37,8 @@ local function note_shown(plan)
   end
 end
 
-local function freeze(plan)
+-- A fact whose claim a dismissal has released is in its customer's chain already.
+local function freeze(plan, is_chained)
   local own, linked = nil, {}
   for _, claim in ipairs(plan.claims) do
     if claim.subject == plan.subject then
@@ -53,12 +54,14 @@ local function freeze(plan)
   end
   local fields = own or plan.base
   append(fields, 'claimed_at', now)
-  local customer = value_of('customer', fields)
-  local before = newest_fact(customers, customer)
-  if before then
-    append(fields, 'before', before)
+  if not is_chained then
+    local customer = value_of('customer', fields)
+    local before = newest_fact(customers, customer)
+    if before then
+      append(fields, 'before', before)
+    end
+    set_newest_fact(customers, customer, plan.subject)
   end
-  set_newest_fact(customers, customer, plan.subject)
   if #linked > 0 then
     append(fields, 'also', table.concat(linked, ' '))
   end
@@ -87,11 +90,12 @@ local function claim(plan)
     note_refund(plan.subject, plan.refund)
   end
   local own = redis.call('HGETALL', plan.subject)
-  local is_frozen_or_other = value_of('delivery', own) or value_of('shown', own) ~= plan.shown
+  local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)
+    or value_of('shown', own) ~= plan.shown
   if not plan.base or is_frozen_or_other or not is_valid(plan.lease) then
     return standing(plan, own)
   end
-  freeze(plan)
+  freeze(plan, value_of('customer', own))
   if #own == 0 and #plan.claims == 1 and plan.claims[1].subject == plan.subject then
     return now
   end

@@ -1,5 +1,6 @@
--- Dismisses failed deliveries: they become skipped, and expire like other skipped ones. It is one step, so that a
--- delivery that is being replayed at this moment is left alone.
+-- Dismisses failed deliveries: they become skipped, and expire like other skipped ones. The claim of a dismissed
+-- delivery's fact is at rest: nothing sends it any more, until a person replays a delivery of this fact by name (see
+-- `revive` in shared.lua). It is one step, so that a delivery that is being replayed at this moment is left alone.
 --
 -- dismissals: {id, lists}; `lists` are the keys of the lists of its order and its customer.
 local failed, skipped = unpack(KEYS)
@@ -10,23 +11,70 @@ local now = clock()
 
 -- A list expires with the last of its deliveries: see settle.lua.
 local function let_expire(list, id)
-  redis.call('ZADD', list, 'XX', text(now + retention_s * 1000), id)
+  redis.call('ZADD', list, text(now + retention_s * 1000), id)
   local last = redis.call('ZRANGE', list, -1, -1, 'WITHSCORES')[2]
-  if last and last ~= 'inf' then
+  if last ~= 'inf' then
     redis.call('EXPIRE', list, text(math.ceil((last - now) / 1000)))
   end
 end
 
+local function has_field(subject, prefix)
+  for _, name in ipairs(redis.call('HKEYS', subject)) do
+    if string.sub(name, 1, #prefix) == prefix then
+      return true
+    end
+  end
+  return false
+end
+
+-- Bonuses of which Polar has nothing go back to the customer, whose next order claims them. If the fact has no other
+-- grants, its claim is gone then.
+local function release_bonuses(fact)
+  local kept, are_released = {}, false
+  for link, subject in pairs(links_of(fact)) do
+    if string.match(subject, '^credits:customer:') and not has_field(subject, 'settled:') then
+      redis.call('DEL', subject)
+      are_released = true
+    else
+      kept[#kept + 1] = link
+    end
+  end
+  if not are_released then
+    return
+  end
+  if #kept > 0 then
+    table.sort(kept)
+    redis.call('HSET', fact, 'also', table.concat(kept, ' '))
+  else
+    redis.call('HDEL', fact, 'also')
+  end
+  if not has_field(fact, 'grant:') then
+    redis.call('HDEL', fact, 'delivery', 'claimed_at')
+  end
+end
+
+local function put_to_rest(id, type_, fact)
+  if TAKES_BACK[type_] then
+    for _, subject in ipairs(take_backs_by(id, fact)) do
+      redis.call('HSET', subject, 'dismissed', id)
+    end
+    return
+  end
+  release_bonuses(fact)
+  redis.call('HSET', fact, 'dismissed', id)
+  redis.call('PERSIST', fact)
+end
+
 local function dismiss(id, lists)
   local key = delivery_prefix .. id
-  local status, received_at, reason = unpack(redis.call('HMGET', key, 'status', 'received_at', 'reason'))
+  local status, received_at, reason, type_, fact =
+    unpack(redis.call('HMGET', key, 'status', 'received_at', 'reason', 'type', 'subject'))
   if status ~= 'failed' then
     return -- it is dismissed already, or is being replayed at this moment
   end
-  redis.call(
-    'HSET', key,
-    'status', 'skipped', 'reason', reason_prefix .. reason, 'dismissed', '1', 'settled_at', text(now)
-  )
+  if fact and fact ~= '' then
+    put_to_rest(id, type_, fact)
+  end
   redis.call('ZREM', failed, id)
   redis.call('ZADD', skipped, received_at, id)
   redis.call('EXPIRE', key, retention_s)
@@ -34,6 +82,10 @@ local function dismiss(id, lists)
   for _, list in ipairs(lists) do
     let_expire(list, id)
   end
+  redis.call(
+    'HSET', key,
+    'status', 'skipped', 'reason', reason_prefix .. reason, 'dismissed', '1', 'settled_at', text(now)
+  )
 end
 
 for _, dismissal in ipairs(dismissals) do

@@ -3,10 +3,11 @@
 -- Returns {id, type, body, strikes, attempt} for each that is leased.
 local due = KEYS[1]
 local delivery_prefix, body_prefix, status_prefix, lease_ms = unpack(ARGV, 1, 4)
-local first_id = 5
+local are_named = ARGV[5] == '1' -- by a person
+local first_id = 6
 
 local leased = {}
 for i = first_id, #ARGV do
-  leased[#leased + 1] = lease_by_id(ARGV[i], due, delivery_prefix, body_prefix, status_prefix, lease_ms)
+  leased[#leased + 1] = lease_by_id(ARGV[i], due, delivery_prefix, body_prefix, status_prefix, lease_ms, are_named)
 end
 return leased

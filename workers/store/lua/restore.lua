@@ -26,6 +26,7 @@ end
 local function freeze(plan)
   local fact, written = plan.subject, 0
   local is_new = redis.call('HEXISTS', fact, 'delivery') == 0
+  local is_chained = redis.call('HEXISTS', fact, 'customer') == 1 -- its claim was released: see dismiss.lua
   for _, claim in ipairs(plan.claims) do
     if is_free(claim.subject) then
       write(claim.subject, claim.fields)
@@ -37,7 +38,9 @@ local function freeze(plan)
   end
   if is_new and written > 0 then
     write(fact, plan.base)
-    append_to_customer(fact)
+    if not is_chained then
+      append_to_customer(fact)
+    end
   end
   return written == #plan.claims
 end

@@ -168,13 +168,52 @@ local function is_told(prefix, told_ms, now, order_id)
   return false
 end
 
--- Leases a delivery by its id, whatever its status, as if it had just arrived: the caller works on it itself.
+-- The types of deliveries that credit nothing. To dismiss one says nothing about the order's credits.
+local TAKES_BACK = { ['order.refunded'] = true, ['credits.take_back'] = true, ['manual.revoke'] = true }
+
+-- Returns the subjects that are linked to a fact, by their links.
+local function links_of(fact)
+  local subjects = {}
+  for link in string.gmatch(redis.call('HGET', fact, 'also') or '', '%S+') do
+    subjects[link] = linked_by(link, fact)
+  end
+  return subjects
+end
+
+-- Returns the take-backs of an order that a delivery has claimed.
+local function take_backs_by(id, order)
+  local found = {}
+  for _, subject in pairs(links_of(order)) do
+    if redis.call('HGET', subject, 'delivery') == id then
+      found[#found + 1] = subject
+    end
+  end
+  table.sort(found)
+  return found
+end
+
+-- Undoes what a dismissal did to the claims of a delivery's fact: see dismiss.lua.
+local function revive(id, type_, fact)
+  if not TAKES_BACK[type_] then
+    redis.call('HDEL', fact, 'dismissed')
+    return
+  end
+  for _, subject in ipairs(take_backs_by(id, fact)) do
+    redis.call('HDEL', subject, 'dismissed')
+  end
+end
+
+-- Leases a delivery by its id, whatever its status, as if it had just arrived: the caller works on it itself. If a
+-- person has named it, its fact is no longer dismissed.
 -- Returns the row of a leased delivery (see lease.lua), or nil if the delivery or its body is unknown.
-local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms)
+local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms, is_named)
   local key, body = delivery_prefix .. id, redis.call('GET', body_prefix .. id)
-  local type_, status, received_at = unpack(redis.call('HMGET', key, 'type', 'status', 'received_at'))
+  local type_, status, received_at, fact = unpack(redis.call('HMGET', key, 'type', 'status', 'received_at', 'subject'))
   if not type_ or not body then
     return nil
+  end
+  if is_named and fact and fact ~= '' then
+    revive(id, type_, fact)
   end
   redis.call('ZREM', status_prefix .. status, id)
   redis.call('ZADD', status_prefix .. 'waiting', received_at, id)

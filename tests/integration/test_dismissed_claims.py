@@ -1,0 +1,149 @@
+"""What a dismissal does to claims in a real Redis: they are at rest until a replay by name."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from redis import Redis
+
+from config.rules import Rules
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.fake_service import HUNDRED
+from tests.support.fakes import FakePolar
+from tests.support.real_stores import RETAIN
+from workers.core.delivery import Lease, Outcome, Status
+from workers.core.envelope import peek_type
+from workers.core.grants import customer_subject, order_subject
+from workers.core.manual import ManualRevoke
+from workers.pipeline.granter import Granter
+from workers.store.audit import Audit
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.throttle import Throttle
+
+PACK = rule("pack", {"api_usage": 10})
+BONUS = rule("first", {"api_usage": 50}, once_per="customer")
+SUBJECT, BONUS_SUBJECT = order_subject(ORDER), customer_subject(CUSTOMER, "first")
+
+
+class Service:
+    """A worker on a real Redis, and a Polar that refuses every customer until it is told otherwise."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.store, self.ledger = DeliveryStore(redis), Ledger(redis, retain=RETAIN)
+        self.polar = FakePolar(known=lambda _customer: False)
+        self.rules: Rules = HUNDRED
+        self.granter = Granter(
+            deliveries=self.store,
+            ledger=self.ledger,
+            throttle=Throttle(redis),
+            polar=self.polar,
+            rules=lambda: self.rules,
+        )
+
+    def tell(self, delivery_id: str, body: bytes) -> Outcome:
+        """Store a webhook, or a request by hand, and work on it."""
+        leased = self.store.store_and_lease([(delivery_id, peek_type(body) or "", body)])
+        return self.granter.run(Lease(deliveries=leased))[0]
+
+    def replay(self, delivery_id: str, *, by_name: bool) -> Outcome:
+        """Run a delivery again."""
+        return self.granter.run(Lease(deliveries=self.store.reopen([delivery_id], by_name=by_name)))[0]
+
+    def fail_and_dismiss(self, delivery_id: str, body: bytes) -> None:
+        """Let Polar refuse a webhook, dismiss it, and let Polar know everybody from then on."""
+        assert self.tell(delivery_id, body).status is Status.FAILED
+        self.store.dismiss([delivery_id], retain=RETAIN)
+        self.polar.known = lambda _customer: True
+
+
+@pytest.fixture
+def service(redis: Redis) -> Service:
+    return Service(redis)
+
+
+OTHERS: Mapping[str, Callable[[Service], Outcome]] = {
+    "a second webhook id": lambda service: service.tell("msg-2", order_webhook()),
+    "a refund": lambda service: service.tell("msg-2", refund_webhook(300)),
+    "a revoke": lambda service: service.tell(
+        "msg-2", ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()[2]
+    ),
+    "a replay of all": lambda service: service.replay("msg-1", by_name=False),
+    "a backfill": lambda service: service.tell(f"backfill-{ORDER}", order_webhook()),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_nothing_but_a_replay_by_name_credits_a_dismissed_order(service: Service, what: str) -> None:
+    service.fail_and_dismiss("msg-1", order_webhook())
+    outcome = OTHERS[what](service)
+    assert (outcome.status, outcome.reason) == (
+        Status.SKIPPED,
+        "dismissed with delivery msg-1: only `credits replay msg-1` credits it",
+    )
+    assert service.polar.events == {}
+    assert service.replay("msg-1", by_name=True).status is Status.GRANTED
+    assert service.polar.balance(CUSTOMER) == 100
+
+
+def test_a_dismissal_without_a_claim_is_kept_for_ever(redis: Redis, service: Service) -> None:
+    service.rules = rules_of(rule("odd", {"api_usage": "order.net_amount - 5000"}))
+    service.fail_and_dismiss("msg-1", order_webhook())
+    assert (redis.hgetall(SUBJECT), redis.ttl(SUBJECT)) == ({b"dismissed": b"msg-1"}, -1)
+    service.rules = HUNDRED
+    assert service.tell("msg-2", order_webhook()).status is Status.SKIPPED
+    assert service.replay("msg-1", by_name=True).status is Status.GRANTED
+    assert redis.hexists(SUBJECT, "dismissed") is False
+
+
+@pytest.mark.parametrize("rules", [rules_of(BONUS), rules_of(PACK, BONUS)], ids=["alone", "beside others"])
+def test_a_bonus_that_polar_does_not_have_goes_to_the_next_order(
+    redis: Redis, service: Service, rules: Rules
+) -> None:
+    service.rules = rules
+    service.fail_and_dismiss("msg-1", order_webhook())
+    assert redis.exists(BONUS_SUBJECT) == 0
+    assert redis.hexists(SUBJECT, "also") is False
+    assert service.tell("msg-2", order_webhook(id=some_id(2))).status is Status.GRANTED
+    assert redis.hget(BONUS_SUBJECT, "delivery") == b"msg-2"
+    service.replay("msg-1", by_name=True)
+    assert service.polar.balance(CUSTOMER) == sum(10 for key in service.polar.events if ":order:" in key) + 50
+
+
+def test_a_released_order_stays_once_in_its_customers_chain(redis: Redis, service: Service) -> None:
+    service.rules = rules_of(BONUS)
+    service.fail_and_dismiss("msg-1", order_webhook())
+    service.rules = rules_of(PACK)
+    service.tell("msg-2", order_webhook(id=some_id(2)))
+    service.rules = rules_of(BONUS)
+    assert service.replay("msg-1", by_name=True).reason == "50 api_usage"
+    entries = Audit(redis, service.ledger).of_customer(CUSTOMER)
+    assert sorted(one.grant.key for one in entries) == sorted(service.polar.events)
+
+
+def test_a_bonus_of_which_polar_has_a_part_is_kept(redis: Redis, service: Service) -> None:
+    service.rules = rules_of(PACK, BONUS)
+    assert service.tell("msg-1", order_webhook()).status is Status.FAILED
+    redis.hset(BONUS_SUBJECT, "settled:images", 1)
+    service.store.dismiss(["msg-1"], retain=RETAIN)
+    assert redis.hget(BONUS_SUBJECT, "delivery") == b"msg-1"
+    assert redis.hget(SUBJECT, "also") == b"customer:first"
+
+
+def test_a_dismissed_delivery_whose_claim_is_released_is_still_listed(redis: Redis, service: Service) -> None:
+    service.rules = rules_of(BONUS)
+    service.fail_and_dismiss("msg-1", order_webhook())
+    assert [one.id for one in service.store.about_order(ORDER)] == ["msg-1"]
+
+
+def test_a_dismissed_take_back_is_sent_by_nothing_but_a_replay_by_name(
+    redis: Redis, service: Service
+) -> None:
+    service.polar.known = lambda _customer: True
+    service.tell("msg-1", order_webhook())
+    service.polar.known = lambda _customer: False
+    service.fail_and_dismiss("msg-2", refund_webhook(300))
+    assert redis.hexists(SUBJECT, "dismissed") is False
+    assert service.tell("msg-3", refund_webhook(500)).reason == "took back 20 api_usage"
+    assert service.replay("msg-2", by_name=False).status is Status.SKIPPED
+    assert service.replay("msg-2", by_name=True).reason == "took back 30 api_usage"
+    assert service.polar.balance(CUSTOMER) == 50
