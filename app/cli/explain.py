@@ -24,6 +24,7 @@ from app.cli.output import (
 )
 from app.cli.shapes import ExplanationJson, RuleJson
 from app.cli.to_json import delivery_json, grants_json, iso, planned_json
+from app.cli.webhook_source import Changes, Product, Sample, SampleName, read_webhook
 from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import NO_RULES, Rules, load_rules
@@ -40,20 +41,29 @@ _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 def explain(
     what: Annotated[
-        str, typer.Argument(help="A file with a webhook's body, a delivery's id, or an order's id.")
-    ],
+        str | None, typer.Argument(help="A file with a webhook's body, a delivery's id, or an order's id.")
+    ] = None,
+    sample_name: SampleName = None,
+    product: Product = None,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
-    """Show why a webhook was credited or not.
+    """Show why a webhook was credited or not, or what the rules would make of a sample.
 
     Lists what each rule grants, or the first condition that it fails and the value it saw. Changes nothing.
 
     Example: credits explain 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
+
+    Example: credits explain --sample purchase --set order.metadata.campaign=bf26
     """
+    if (what is None) == (sample_name is None):
+        raise typer.BadParameter("give a file or an id, or --sample NAME")
     settings = read_settings("explain", quiet=True)
-    body = _read_file(what)
+    body = _body(what, sample_name, product, changes)
     rules = load_rules(settings.rules_path) if body is not None else _load_rules_if_valid(settings)
-    explained = _explain_id(what, settings, rules) if body is None else _explain_body(body, settings, rules)
+    explained = (
+        _explain_id(what or "", settings, rules) if body is None else _explain_body(body, settings, rules)
+    )
     if json:
         print_json(_json(explained.explanation, explained.deliveries))
     else:
@@ -71,14 +81,29 @@ def _load_rules_if_valid(settings: Settings) -> Rules:
         return NO_RULES
 
 
-def _read_file(name: str) -> bytes | None:
-    """Return the content of a file; None if there is none: then ``name`` is an id."""
+def _body(
+    what: str | None, sample_name: str | None, product: str | None, changes: list[str] | None
+) -> bytes | None:
+    """Return the body of the sample or the file; None if there is no file: then ``what`` is an id."""
+    if sample_name is not None:
+        return read_webhook(Sample(name=sample_name, product=product), changes)
+    if product is not None:
+        raise typer.BadParameter("--product changes a sample: use --set for a file")
+    if what is not None and _is_file(what):
+        return read_webhook(Path(what), changes)
+    if changes:
+        raise typer.BadParameter("--set changes a sample or a file, not what is stored")
+    return None
+
+
+def _is_file(name: str) -> bool:
     try:
-        return Path(name).read_bytes()
+        Path(name).stat()
     except OSError as error:
         if error.errno in _NO_FILE:
-            return None
+            return False
         raise CommandError(f"{name}: {error.strerror}") from None
+    return True
 
 
 def _explain_body(body: bytes, settings: Settings, rules: Rules) -> Explained:

@@ -11,15 +11,23 @@ import typer
 from rich.text import Text
 
 from app.cli.context import read_settings
-from app.cli.options import Json, parse_customer_id, parse_order_id, parse_product_id
+from app.cli.options import Json
 from app.cli.output import console, literal, print_json, status_text
 from app.cli.shapes import SentJson
 from app.cli.to_json import delivery_json
+from app.cli.webhook_source import (
+    Changes,
+    CustomerInSample,
+    OrderInSample,
+    Product,
+    Sample,
+    SampleName,
+    read_webhook,
+)
 from app.errors import CommandError
 from app.receiver.server import webhook_url
 from app.receiver.signature import WEBHOOK_ID, sign
 from config.network import find_proxy, ssl_context
-from config.samples import SAMPLES, make_sample
 from config.settings import Settings
 from workers.core.delivery import Delivery, Status
 from workers.store.stores import stores
@@ -32,38 +40,20 @@ _TIMEOUT_SECONDS = 10  # as long as Polar waits
 def send(
     *,
     file: Annotated[
-        Path | None, typer.Argument(help="A file with a webhook's body, sent byte for byte.")
+        Path | None,
+        typer.Argument(help="A file with a webhook's body, sent byte for byte unless --set changes it."),
     ] = None,
-    sample_name: Annotated[
-        str | None, typer.Option("--sample", metavar="NAME", help=f"A sample instead: {', '.join(SAMPLES)}.")
-    ] = None,
+    sample_name: SampleName = None,
     url: Annotated[
         str | None, typer.Option("--url", help="The receiver's URL (default: from HOST and PORT).")
     ] = None,
     webhook_id: Annotated[
         str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
     ] = None,
-    product: Annotated[
-        str | None,
-        typer.Option(
-            "--product", metavar="ID", help="Put this product into the sample.", parser=parse_product_id
-        ),
-    ] = None,
-    customer: Annotated[
-        str | None,
-        typer.Option(
-            "--customer", metavar="ID", help="Put this customer into the sample.", parser=parse_customer_id
-        ),
-    ] = None,
-    order: Annotated[
-        str | None,
-        typer.Option(
-            "--order",
-            metavar="ID",
-            help="Put this order into the sample, e.g. one to refund.",
-            parser=parse_order_id,
-        ),
-    ] = None,
+    product: Product = None,
+    customer: CustomerInSample = None,
+    order: OrderInSample = None,
+    changes: Changes = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it is settled, and show what became of it.")
     ] = False,
@@ -79,7 +69,8 @@ def send(
     settings = read_settings("send", quiet=True)
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
         raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
-    body = _body(file, sample_name, product, customer, order)
+    source = _source(file, sample_name, product, customer, order)
+    body = read_webhook(source, changes)
     target = url or webhook_url(settings.host, settings.port)
     webhook_id = webhook_id or str(uuid4())
     response = deliver(settings, target, webhook_id, body)
@@ -121,22 +112,16 @@ def _outcome(settings: Settings, webhook_id: str) -> Delivery | None:
             time.sleep(_LOOK_SECONDS)
 
 
-def _body(
+def _source(
     file: Path | None, name: str | None, product: str | None, customer: str | None, order: str | None
-) -> bytes:
-    if (file is None) == (name is None):
+) -> Path | Sample:
+    if name is not None and file is None:
+        return Sample(name=name, product=product, customer=customer, order=order)
+    if file is None or name is not None:
         raise typer.BadParameter("give either a file or --sample NAME")
-    if file is not None and (product or customer or order):
-        raise typer.BadParameter("--product, --customer and --order change a sample; a file is sent as it is")
-    if file is not None:
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise CommandError(f"{file}: {error.strerror}") from None
-    if name not in SAMPLES:
-        raise typer.BadParameter(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
-    ids = {"product": product, "customer": customer, "order": order}
-    return make_sample(name, **{key: value for key, value in ids.items() if value})
+    if product or customer or order:
+        raise typer.BadParameter("--product, --customer and --order change a sample: use --set for a file")
+    return file
 
 
 def _print(response: httpx.Response, one: Delivery | None, *, json: bool) -> None:

@@ -240,7 +240,7 @@ class TestOrder:
         assert sum(grant["credits"] for grant in one["grants"]) == 0
         assert {grant["order_id"] for grant in one["grants"]} == {ORDER}
         assert one["deliveries"][0]["id"] == paid
-        assert {each["id"] for each in one["deliveries"]} == {paid, partly, wholly}
+        assert {each["id"] for each in one["deliveries"]} == {paid, partly, wholly, f"take-back-{ORDER}"}
         assert one["outlook"] == "nothing: 10 api_usage already granted"
         assert desk.polar.balance(CUSTOMER, "api_usage") == 0
 
@@ -292,3 +292,21 @@ def test_explaining_changes_nothing(desk: Desk, tmp_path: Path) -> None:
         assert desk.credits.run("explain", what).returncode == (what == some_id(7))
     assert everything(desk) == before
     assert len(desk.polar.received) == requests
+
+
+def test_rules_are_tried_on_a_sample_with_changed_fields(alone: Credits) -> None:
+    (alone.folder / "rules.yaml").write_text(
+        TEN.replace("pack,", "pack, when: order.metadata.campaign == 'bf26',")
+    )
+    sample = ["explain", "--sample", "purchase", "--product", some_id(7)]
+    assert alone.json(*sample)["planned"] == []
+    explained = alone.json(*sample, "--set", "order.metadata.campaign=bf26")
+    assert (explained["product_id"], explained["planned"][0]["credits"]) == (some_id(7), 10)
+
+
+def test_a_file_is_explained_with_changed_fields(alone: Credits) -> None:
+    """A change that the file does not show must not be mistaken for what was stored: an id takes none."""
+    explained = alone.json("explain", str(PURCHASE), "--set", f"order.product_id={some_id(7)}")
+    assert explained["product_id"] == some_id(7)
+    done = alone.run("explain", ORDER, "--set", "order.seats=5")
+    assert (done.returncode, "--set changes a sample or a file" in done.stderr) == (2, True)
