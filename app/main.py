@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.receiver.health import HealthEndpoints
+from app.receiver.loss_watcher import LossWatcher
 from app.receiver.misdirected import MisdirectedWebhooks, is_webhook
 from app.receiver.signature import Verifier
 from app.receiver.tally_flusher import TallyFlusher
@@ -34,15 +35,19 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     intake = intake_for(url, types=types, timeout_seconds=timeout)
     tally = Tally()
     flusher = TallyFlusher(tally, redis)
-    webhooks = WebhookEndpoint(Verifier(settings.require_secrets()), intake, tally)
+    losses = LossWatcher(redis, every_seconds=timings.loss_check_seconds)
+    webhooks = WebhookEndpoint(
+        Verifier(settings.require_secrets()), intake, tally, on_accepted=losses.remember
+    )
     misdirected = MisdirectedWebhooks(_WEBHOOKS[0], tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
     health = HealthEndpoints(intake, redis, flusher, token)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
-        flushing = asyncio.create_task(flusher.run())
+        flushing, watching = asyncio.create_task(flusher.run()), asyncio.create_task(losses.run())
         yield {"tally": tally}  # app.receiver.connections reads it as app_state
+        watching.cancel()
         flusher.stop()
         await flushing
         await intake.close()

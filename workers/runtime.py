@@ -25,6 +25,7 @@ from workers.store.audit import Audit
 from workers.store.connect import connect
 from workers.store.counts import Tally
 from workers.store.erasure import Erasure
+from workers.store.losses import LedgerWatch
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -90,9 +91,19 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
     rulebook = Rulebook(settings.rules_path)
     stores = stores_in(connection, settings, timings)
     jobs.install(granter_for(settings, stores, rulebook.current, timings))
+    ledger_watch = LedgerWatch(connection)
     check_alerts = _alert_check_for(settings, connection, timings)
+
+    def on_tick() -> None:
+        ledger_watch.check()
+        check_alerts()
+
     return GrantWorker(
-        connection, rulebook=rulebook, retain=settings.retain, on_tick=check_alerts, timings=timings
+        connection,
+        rulebook=rulebook,
+        retain=settings.retain,
+        on_tick=on_tick,
+        timings=timings,
     )
 
 

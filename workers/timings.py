@@ -58,6 +58,9 @@ class Timings:
     receiver_redis_seconds: float = 3.0
     worker_redis_seconds: float = 10.0
 
+    # How soon a receiver notices that Redis has lost what it confirmed. One command each time.
+    loss_check_seconds: float = 5.0
+
     # While Redis is away: a restart takes no longer than the first wait, and after an outage nobody notices
     # Redis later than the longest.
     first_redis_wait_seconds: float = 0.2

@@ -88,7 +88,7 @@ def rebuild(
             )
         else:
             with show_progress("restoring", json=json or not action) as update:
-                done = rebuilder.restore(found, on_progress=update)
+                done = rebuilder.restore(found, since=since, on_progress=update)
     _print_result(found, done, json=json)
     is_incomplete = found.not_listed or found.is_growing
     if done.changed or is_incomplete or (not dry_run and found.kept):

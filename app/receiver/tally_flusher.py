@@ -7,6 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from workers.store.connect import leave_server
 from workers.store.counts import Tally, add_counts
 
 # A receiver that is killed loses the counts of its last seconds. No credit depends on them.
@@ -34,5 +35,8 @@ class TallyFlusher:
 
     async def flush(self) -> None:
         """Write the counts to Redis; without Redis they are kept for the next time."""
-        with suppress(RedisError, OSError), self._tally.flush() as counts:
-            await run_in_threadpool(add_counts, self._redis, counts)
+        try:
+            with self._tally.flush() as counts:
+                await run_in_threadpool(add_counts, self._redis, counts)
+        except (RedisError, OSError):
+            leave_server(self._redis)

@@ -1,5 +1,6 @@
 """``POST /webhooks/polar``: read the body, verify it, accept it, answer."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -24,12 +25,20 @@ _RETRY_SECONDS = 5  # for other clients; Polar retries on its own schedule
 class WebhookEndpoint:
     """An ASGI application that answers Polar's webhooks and counts its answers; no middleware wraps it."""
 
-    def __init__(self, verifier: Verifier, intake: Intake, tally: Tally) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        intake: Intake,
+        tally: Tally,
+        *,
+        on_accepted: Callable[[str], None] = lambda _id: None,
+    ) -> None:
         self._verifier = verifier
         self._intake = intake
         self._uploads = Uploads()
         self._refusals = RefusalLog()
         self._tally = tally
+        self._on_accepted = on_accepted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -67,6 +76,8 @@ class WebhookEndpoint:
             self._tally.add(counts.WEBHOOKS, "other", disposition.value)
         else:
             log.info(disposition.value, delivery=delivery_id)
+        if disposition is Disposition.ACCEPTED:
+            self._on_accepted(delivery_id)
         return JSONResponse({"delivery": delivery_id, "disposition": disposition}, status_code=202)
 
     async def _clock_hint(self) -> str | None:

@@ -15,6 +15,7 @@ from tests.support.receivers import OPS_TOKEN, settings_for
 from tests.support.servers import running_as
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
+from workers.timings import Timings
 
 
 @pytest.fixture
@@ -30,7 +31,9 @@ def ledger(redis: Redis) -> Ledger:
 @pytest.fixture(scope="module")
 def one_receiver(redis_url: str) -> Iterator[str]:
     """Yield the base URL of a receiver that all tests share: what one sends must not harm the next."""
-    with running_as(server_config(create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN)))) as url:
+    timings = Timings(loss_check_seconds=3600)  # each test empties Redis, which is no loss
+    app = create_app(settings_for(redis_url, CREDITS_OPS_TOKEN=OPS_TOKEN), timings)
+    with running_as(server_config(app)) as url:
         yield url
 
 

@@ -19,6 +19,7 @@ from workers.monitoring.alerts import LONGEST_WAIT
 from workers.store import keys
 from workers.store.clock import clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
+from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import workers_alive
 from workers.store.redis_errors import describe_redis_error
 from workers.store.server_check import redis_findings
@@ -69,6 +70,14 @@ def _clock(redis: Redis) -> tuple[bool, str]:
     return problem is None, f"{problem}; {CLOCK_ADVICE}" if problem else "agrees with Redis's"
 
 
+def _ledger(redis: Redis) -> tuple[bool, str]:
+    """Check that Redis still has all that it has ever confirmed, as far as processes remember it."""
+    noticed = lost_at(redis)
+    if noticed is None:
+        return True, "nothing is known to be lost"
+    return False, f"{LOST}, noticed {format_duration(redis_now(redis) - noticed)} ago: {TO_DO}"
+
+
 def _workers(redis: Redis) -> tuple[bool, str]:
     alive = workers_alive(redis)
     return alive > 0, f"{alive} alive"
@@ -113,6 +122,7 @@ def _reduced_rate(left: timedelta) -> str:
 _CHECKS: tuple[tuple[str, Callable[[Redis], tuple[bool, str]]], ...] = (
     ("redis", _redis),
     ("clock", _clock),
+    ("ledger", _ledger),
     ("workers", _workers),
     ("waiting", _waiting),
     ("rules", _rules),

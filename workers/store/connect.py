@@ -29,6 +29,14 @@ def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_s
     return client
 
 
+def leave_server(client: Redis) -> None:
+    """Close the connections that are not in use, so that the next ones lead where the name leads by then.
+
+    After a fail-over, the server that was the primary still answers, but takes no writes.
+    """
+    client.connection_pool.disconnect(inuse_connections=False)
+
+
 def intake_for(
     url: str,
     *,

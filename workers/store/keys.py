@@ -27,6 +27,9 @@ PROBE = "credits:probe"
 # A stream, the audit trail: an entry for each settled grant, in the order of settlement. Never expires.
 AUDIT = "credits:audit"
 
+# A string: since when (ms) it is known that Redis has lost its newest entries. Deleted by `rebuild`.
+LOST = "credits:lost"
+
 # A sorted set: grants that `rebuild` has restored but not yet added to the audit trail, scored by when Polar
 # accepted them (ms). Exists until this rebuild or the next one has added them.
 RESTORED = "credits:restored"

@@ -97,6 +97,12 @@ def find_server_warnings(info: Mapping[str, Any], settings: Mapping[str, str]) -
             "appendfsync is no: a power failure loses what was accepted in the last half minute "
             "(set appendfsync everysec, or always)"
         )
+    # INFO counts the good replicas only where min-replicas-to-write is set.
+    if int(info.get("connected_slaves", 0)) and "min_slaves_good_slaves" not in info:
+        yield (
+            "it has replicas, but min-replicas-to-write is 0: a fail-over loses what it accepted meanwhile "
+            "(set min-replicas-to-write 1)"
+        )
     most = int(info.get("maxmemory", 0))
     used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
     if most and _NEARLY_FULL <= used / most < 1:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from redis import Redis
 
@@ -9,6 +10,7 @@ from workers.core.claims import REBUILD
 from workers.core.restorations import Correction, Restoration
 from workers.store import keys
 from workers.store.ledger_rows import correction_row, restoration_row
+from workers.store.losses import end_loss
 from workers.store.scripts import load_script
 
 _AUDIT_BATCH = 200  # every other client waits while a script runs
@@ -41,3 +43,7 @@ class RestorationStore:
         """Add restored grants to the audit trail, also those of an earlier rebuild that was killed."""
         while self._extend_audit(keys=[keys.RESTORED, keys.AUDIT], args=[_AUDIT_BATCH]):
             pass
+
+    def end_loss(self, *, since: datetime | None) -> None:
+        """Note that the ledger has all that Polar has since this moment, or of all times."""
+        end_loss(self._redis, since)

@@ -15,6 +15,7 @@ from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.clock import clock_ahead
+from workers.store.connect import leave_server
 from workers.store.redis_errors import describe_redis_error, find_server_errors, find_server_warnings
 from workers.store.scripts import load_script
 
@@ -25,8 +26,8 @@ COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "mget", "multi", "persist",
     "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
-    "watch", "xadd", "xlen", "xrevrange", "zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem",
-    "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
+    "watch", "xadd", "xlen", "xrange", "xrevrange", "zadd", "zcard", "zcount", "zrange", "zrangebyscore",
+    "zrem", "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
 
@@ -60,8 +61,7 @@ def _findings(redis: Redis) -> Iterator[Finding]:
         if not missing:
             yield _error(describe_redis_error(error))
     except ResponseError as error:
-        # After a fail-over the host name leads to another server. Other threads use the connections in use.
-        redis.connection_pool.disconnect(inuse_connections=False)
+        leave_server(redis)
         yield _error(describe_redis_error(error))
     if info is None:
         detail = "its user may not run info, so whether it keeps its data cannot be checked (ACL: +info)"

@@ -49,11 +49,18 @@ class SomeRedis:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.is_away = False
+        self.connection_pool = self
+        self.left = 0
         self._waiting: dict[str, int] = {}
 
     def pipeline(self) -> "SomeRedis":
         self._waiting = {}
         return self
+
+    def disconnect(self, *, inuse_connections: bool) -> None:
+        """Count how often the idle connections were closed."""
+        assert not inuse_connections
+        self.left += 1
 
     def hincrby(self, _key: str, name: str, by: int) -> None:
         self._waiting[name] = by
@@ -90,6 +97,7 @@ def test_counts_that_redis_refused_are_written_with_later_ones(some_redis: SomeR
     some_redis.is_away = True
     tally.add("rejected_requests", "unavailable")
     asyncio.run(counting.flush())
+    assert some_redis.left == 1  # after a fail-over, open connections lead to the old primary
     tally.add("rejected_requests", "unavailable")
     some_redis.is_away = False
     asyncio.run(counting.flush())

@@ -64,6 +64,7 @@ def test_a_server_that_shows_little_has_no_invented_findings() -> None:
         ({"cluster_enabled": 1}, SHOWN, "without cluster mode"),
         ({"redis_version": "6.0.16"}, SHOWN, "6.0.16 is too old"),
         ({}, {"appendfsync": "no"}, "appendfsync is no"),
+        ({"connected_slaves": 1}, SHOWN, "min-replicas-to-write is 0"),
         ({"maxmemory": 1000, "used_memory": 900}, SHOWN, "90% of maxmemory"),
     ],
 )
@@ -127,6 +128,14 @@ class Hanging:
 def test_a_redis_that_does_not_answer_is_asked_once() -> None:
     hanging = Hanging()
     checks = examine(cast(Redis, hanging))
-    assert [one.name for one in checks] == ["redis", "clock", "workers", "waiting", "rules", "polar"]
+    assert [one.name for one in checks] == [
+        "redis",
+        "clock",
+        "ledger",
+        "workers",
+        "waiting",
+        "rules",
+        "polar",
+    ]
     assert all(not one.ok and "Timeout reading" in one.detail for one in checks)
     assert hanging.asked == 1

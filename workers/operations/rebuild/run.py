@@ -67,7 +67,9 @@ class Rebuilder:
         found.exclude_doubtful(self._standings)
         return found
 
-    def restore(self, found: LedgerComparison, *, on_progress: OnProgress) -> RebuildResult:
+    def restore(
+        self, found: LedgerComparison, *, on_progress: OnProgress, since: datetime | None = None
+    ) -> RebuildResult:
         """Write the corrections, then what is missing; skip facts that were claimed in the meantime."""
         done = RebuildResult(
             refund_pending=list(found.refund_pending), refund_incomplete=list(found.refund_incomplete)
@@ -81,6 +83,8 @@ class Rebuilder:
             self._write(some, found, done)
             on_progress(number := number + len(some), total)
         self.store.extend_audit()
+        if not (done.changed or found.not_listed or found.is_growing):
+            self.store.end_loss(since=since)
         return done
 
     def _correct(self, wrong: Mapping[str, Sequence[Grant]], rules: Rules, done: RebuildResult) -> None:
