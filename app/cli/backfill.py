@@ -46,6 +46,10 @@ _NO_CREDIT_FROM = (
     "credited again"
 )
 
+_REBUILT = (
+    "the ledger was lost and rebuilt: it does not know any more which orders were skipped or dismissed "
+    "before that"
+)
 _SKIPPED_BEFORE = "of these, skipped by earlier rules when their webhooks came"
 
 
@@ -173,7 +177,10 @@ def _total(missing: Iterable[MissingOrder]) -> str:
 
 
 def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
-    return [_NO_CREDIT_FROM] if backlog.scan.missing and rules.credit_from is None else []
+    if not backlog.scan.missing:
+        return []
+    found = {_NO_CREDIT_FROM: rules.credit_from is None, _REBUILT: backlog.scan.was_rebuilt}
+    return [text for text, applies in found.items() if applies]
 
 
 def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: str) -> BackfillJson:

@@ -74,6 +74,7 @@ def test_after_a_lost_redis_it_grants_nothing_until_the_ledger_is_rebuilt(desk: 
     desk.credits.json("rebuild", "--yes")
     report = desk.credits.json(*SINCE, "--yes")
     assert [one["order_id"] for one in report["missing"]] == [some_id(4)]
+    assert any("does not know any more" in warning for warning in report["warnings"])
     assert (balance(desk), len(desk.polar.events)) == (40, 4)
     assert desk.credits.json(*SINCE, "--yes")["granted"] == 4
 

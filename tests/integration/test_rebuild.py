@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
+from uuid import uuid4
 
 import pytest
 from redis import Redis
@@ -279,7 +280,7 @@ def test_a_second_event_with_a_key_of_ours_is_passed_over(operations: Operations
     first = operations.polar.stored[0]
     again = {**first.sent, "metadata": {**first.metadata, "units": -7}}
     later = first.timestamp + timedelta(milliseconds=1)
-    operations.polar.stored.append(replace(first, timestamp=later, sent=again))
+    operations.polar.stored.append(replace(first, id=uuid4(), timestamp=later, sent=again))
     found = compare(operations)
     assert [one.why for one in found.invalid] == ["another event has the same key"]
     assert [one.units for one in found.grants] == [Decimal(100)]

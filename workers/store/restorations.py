@@ -34,7 +34,13 @@ class RestorationStore:
         return [bool(one) for one in written]
 
     def restore(self, restorations: Sequence[Restoration]) -> list[bool]:
-        """Write facts that the ledger lacks; return for each whether all of it was written."""
+        """Write facts that the ledger lacks; return for each whether all of it was written.
+
+        What else is lost with them nobody knows, such as which orders were skipped. So workers begin anew: by
+        itself the reconciler grants no order from before.
+        """
+        if restorations:
+            self._redis.delete(keys.BEGAN)
         rows = json.dumps([restoration_row(one) for one in restorations])
         written = self._restore(keys=[keys.CUSTOMERS, keys.RESTORED], args=[REBUILD, rows])
         return [bool(one) for one in written]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from tests.support.builders import (
 )
 from tests.support.fake_service import BROKEN, NOBODY, TEN, Shop
 from tests.support.recordings import payload
-from workers.core.claims import Standing
+from workers.core.claims import REBUILD, Standing
 from workers.core.envelope import ORDER_PAID
 from workers.core.planning import Plan
 from workers.operations.backfill.order_scan import OrderScan, Past, delivery_id_of
@@ -256,6 +257,15 @@ def test_what_something_else_sees_to_is_taken_out_of_what_is_missing() -> None:
     found = scan([row(id=some_id(1)), row(id=some_id(2))])
     assert found.exclude([some_id(2), some_id(3)]) == 1
     assert list(found.missing) == [some_id(1)]
+
+
+def test_after_a_rebuild_nobody_knows_what_was_dismissed_before() -> None:
+    shop = Shop(TEN)
+    shop.tell(order_webhook())
+    assert not scan([row()], shop=shop).was_rebuilt
+    (claim,) = shop.store.claims.values()
+    shop.store.claims[claim.subject] = replace(claim, delivery_id=REBUILD)
+    assert scan([row()], shop=shop).was_rebuilt
 
 
 def test_looking_at_the_ledger_touches_nothing() -> None:

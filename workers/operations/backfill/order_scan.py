@@ -105,6 +105,8 @@ class OrderScan:
     """How many orders are left to a person because they were created before ``by_itself_from``."""
     already_failed: int = 0
     """How many orders with no computable amount have a delivery that failed already."""
+    was_rebuilt: bool = False
+    """Whether the ledger was read back from Polar: what was skipped or dismissed before that is not known."""
     missing: dict[str, MissingOrder] = field(default_factory=dict)
     unsettled: dict[str, str] = field(default_factory=dict)
     """Orders whose credit is claimed but not settled, each with the delivery that claimed it."""
@@ -201,6 +203,7 @@ class OrderScan:
 
     def _is_claimed(self, order: "_PaidOrder", standing: Standing) -> bool:
         """Count an order that is credited, or claimed at least; return whether it is one."""
+        self.was_rebuilt |= any(claim.delivery_id == REBUILD for claim in standing.claims)
         if standing.is_dismissed:
             self.dismissed += 1
             return True
