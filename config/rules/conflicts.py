@@ -95,6 +95,35 @@ def close_handovers(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Plac
                     yield place, _close_handover(double, other)
 
 
+def catch_alls(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
+    """Yield where a rule for every product adds to what rules with products credit to the same meter."""
+    for rule, place in placed:
+        added = [
+            other
+            for other, _ in placed
+            if rule.products is None and other.products and _adds_up(rule, other) and _share_time(rule, other)
+        ]
+        if added:
+            names = joined(quoted(other.name) for other in added)
+            meters = joined(
+                quoted(meter) for meter in rule.grant if any(meter in other.grant for other in added)
+            )
+            yield (
+                place,
+                (
+                    f"this rule has no `products`, so it also credits {meters} for the products of {names}, "
+                    "and the amounts add up; name its products if that is not meant"
+                ),
+            )
+
+
+def _adds_up(rule: Rule, other: Rule) -> bool:
+    """Return whether both rules could credit one fact to one meter."""
+    is_bonus = rule.once_per_customer or other.once_per_customer
+    is_shared = rule.effective_triggers & other.effective_triggers and rule.grant.keys() & other.grant.keys()
+    return bool(is_shared) and not is_bonus
+
+
 def _sides(rule: Rule) -> Iterator[tuple[_Double, Trigger, Trigger]]:
     """Yield each pair of which the rule has one trigger: the pair, this trigger and the other one."""
     for double in _DOUBLES:

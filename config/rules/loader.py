@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from config.errors import ConfigError
 from config.rules import fields
-from config.rules.conflicts import close_handovers, conflicts_between
+from config.rules.conflicts import catch_alls, close_handovers, conflicts_between
 from config.rules.model import Meter, Rule, Rules
 from config.rules.nodes import Entries, Node, NodeKind, Scalar, items_of, mapping_of, values_of
 from config.rules.problems import NodeError, Report
@@ -33,13 +34,16 @@ def load_rules(path: Path) -> Rules:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); fix that, or set CREDITS_RULES to another file"
         ) from None
-    return parse_rules(_decoded(content, str(path)), str(path))
+    return parse_rules(_decoded(content, str(path)), str(path), now=datetime.now(UTC))
 
 
-def parse_rules(text: str, file: str) -> Rules:
-    """Return the rules in ``text``; RulesError has every problem, each with the file name ``file``."""
+def parse_rules(text: str, file: str, *, now: datetime | None = None) -> Rules:
+    """Return the rules in ``text``; RulesError has every problem, each with the file name ``file``.
+
+    Given the time, there are also warnings of rules that are over, or that begin or end in many years.
+    """
     report = Report(file)
-    rules = report.read(partial(_rules, report=report), text, None)
+    rules = report.read(partial(_rules, report=report, now=now), text, None)
     if rules is None or report.has_problems:
         raise report.error()
     return rules
@@ -55,10 +59,10 @@ def _decoded(content: bytes, file: str) -> str:
         raise report.error() from None
 
 
-def _rules(text: str, report: Report) -> Rules:
+def _rules(text: str, report: Report, now: datetime | None) -> Rules:
     root = read_yaml(text, report)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    return _FileReader(report).file(root, digest)
+    return _FileReader(report, now).file(root, digest)
 
 
 class _FileReader:
@@ -67,8 +71,9 @@ class _FileReader:
     If there are problems, the values returned are incomplete and must not be used.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, now: datetime | None) -> None:
         self._report = report
+        self._now = now
         self._declared: Collection[str] | None = ()  # the names of the meters; None if they cannot be read
 
     def file(self, node: Node, digest: str) -> Rules:
@@ -106,12 +111,12 @@ class _FileReader:
     def _rules(self, node: Node) -> tuple[Rule, ...]:
         nodes = items_of(node, "a list of rules")
         self._report.name_rules(_rule_names(nodes))
-        reader = RuleReader(self._report, self._declared)
+        reader = RuleReader(self._report, self._declared, self._now)
         read = ((self._report.read(reader.rule, each, None), each.place) for each in nodes)
         placed = [(rule, place) for rule, place in read if rule is not None]
         for place, message in conflicts_between(placed):
             self._report.add(place, message)
-        for place, message in close_handovers(placed):
+        for place, message in (*close_handovers(placed), *catch_alls(placed)):
             self._report.warn(place, message)
         return tuple(rule for rule, _ in placed)
 

@@ -14,7 +14,7 @@ from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
 from config.rules.nodes import Node, Scalar, items_of, mapping_of, values_of
 from config.rules.problems import NodeError, Place, Report
 from config.rules.sample_check import find_amount_problem, find_condition_problem
-from config.rules.warnings import find_warnings
+from config.rules.warnings import find_warnings, window_warnings
 from config.wording import describe_unknown, joined, quoted
 
 T = TypeVar("T")
@@ -35,9 +35,10 @@ class RuleReader:
     A value that cannot be read is reported and replaced by one that causes no further problem.
     """
 
-    def __init__(self, report: Report, declared: Collection[str] | None) -> None:
+    def __init__(self, report: Report, declared: Collection[str] | None, now: datetime | None = None) -> None:
         self._report = report
         self._declared = declared
+        self._now = now
         self._names: dict[str, Place] = {}
 
     def rule(self, node: Node) -> Rule:
@@ -47,6 +48,9 @@ class RuleReader:
         for key, message in conflicts_within(rule):
             self._report.add(values[key].place, message)
         self._check_expressions(rule, values)
+        if self._now is not None:
+            for key, message in window_warnings(rule, self._now):
+                self._report.warn(values[key].place, message)
         return rule
 
     def _check_expressions(self, rule: Rule, values: Mapping[str, Node]) -> None:

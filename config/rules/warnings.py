@@ -1,6 +1,7 @@
 """Finds likely mistakes in expressions: fields that a rule's webhooks always or often lack."""
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Union
 
@@ -9,7 +10,10 @@ from config.cel.expressions import NAMES, Expression
 from config.cel.references import probed_references
 from config.rules.model import Rule, Trigger
 from config.rules.sample_check import FREE_FORM_FIELDS, lacks_variable, sample_variables
+from config.rules.vocabulary import find_foreign_constants
 from config.wording import closest
+
+_FAR = timedelta(days=5 * 366)
 
 # The fields inside a field: empty for a number or a text, None if they are unknown.
 Fields = Mapping[str, Union["Fields", None]]
@@ -24,9 +28,22 @@ _UNKNOWN_BELOW = FREE_FORM_FIELDS | {"product_price", "price", "discount"}
 def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
     """Yield a warning for each likely mistake in an amount or the condition of ``rule``."""
     yield from _unknown_fields(expression, rule.effective_triggers)
+    yield from find_foreign_constants(expression)
     if rule.when is None or expression != rule.when.whole:
         yield from _certain_failures(expression, rule)
         yield from _unguarded_fields(expression, rule.when)
+
+
+def window_warnings(rule: Rule, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield the key of a rule's window and a warning if the rule is over, or if a year looks mistyped."""
+    far = now + _FAR
+    if rule.ends is not None and rule.begins is not None and rule.begins >= rule.ends:
+        return  # an unreadable or empty window is reported already
+    if rule.ends is not None and rule.ends <= now:
+        yield "until", "this time is in the past: the rule credits only what was created before it"
+    for key, moment in (("from", rule.begins), ("until", rule.ends)):
+        if moment is not None and moment > far:
+            yield key, "this time is more than five years away: is the year right?"
 
 
 def _certain_failures(amount: Expression, rule: Rule) -> Iterator[str]:

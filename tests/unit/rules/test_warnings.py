@@ -1,16 +1,19 @@
 """The warnings of a rules file: likely mistakes that leave it usable."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from config.cel.expressions import compile_expression
-from config.rules import Rule
+from config.cel.references import Reference
+from config.rules import Rule, parse_rules
+from config.rules.vocabulary import _CURRENCIES, _VALUES, find_foreign_constants
 from config.rules.warnings import find_warnings
 from tests.support.builders import fact_like
 from tests.support.recordings import PAYLOADS
-from tests.support.rule_files import granting, parse, warnings
+from tests.support.rule_files import PRODUCT, asking, file_of, granting, parse, warnings
 
 CUSTOMER = "triggers: [customer.created]"
 
@@ -176,3 +179,114 @@ class TestWarnings:
             "rules.yaml:5:11: rules[0].when: no purchase or subscription_create or subscription_cycle",
             "rules.yaml:6:16: rules[0].grant.m: no purchase or subscription_create or subscription_cycle",
         ]
+
+
+REASONS = "purchase, subscription_create, subscription_cycle, subscription_update, subscription_meter_cycle"
+SMALL = 'Polar writes currencies as three small letters, such as "usd"'
+
+
+class TestConstantsThatPolarNeverSends:
+    @pytest.mark.parametrize(
+        ("condition", "said"),
+        [
+            ('order.currency == "USD"', [f"order.currency is never 'USD': {SMALL}"]),
+            ("'USD' == order.currency", [f"order.currency is never 'USD': {SMALL}"]),
+            ('order.currency != "US Dollar"', [f"order.currency is never 'US Dollar': {SMALL}"]),
+            ('order.currency in ["usd", "EUR"]', [f"order.currency is never 'EUR': {SMALL}"]),
+            (
+                'seats > 1 && order.billing_reason == "renewal"',
+                [f"order.billing_reason is never 'renewal': Polar's values are {REASONS}"],
+            ),
+            (
+                'order.subscription.recurring_interval == "monthly"',
+                [
+                    "order.subscription.recurring_interval is never 'monthly': "
+                    "Polar's values are day, week, month, year"
+                ],
+            ),
+        ],
+    )
+    def test_are_named(self, condition: str, said: list[str]) -> None:
+        """Such a condition is never true, or always."""
+        assert warnings(asking(condition)) == said
+
+    @pytest.mark.parametrize(
+        "condition",
+        [
+            'order.currency == "usd"',
+            'order.currency in ["usd", "eur"]',
+            'order.billing_reason == "subscription_cycle"',
+            'subscription.status == "trialing"',
+            'product.name == "USD"',
+            "product.name == 'order.currency == \"USD\"'",
+            'order.currency.startsWith("US")',
+            'has(order.metadata.currency) && order.metadata.currency == "USD"',
+        ],
+    )
+    def test_are_not_seen_in_others(self, condition: str) -> None:
+        """Known values, other fields, and texts that merely look like a comparison."""
+        assert warnings(asking(condition, "triggers: [subscription_create]")) == []
+
+    @pytest.mark.parametrize("name", REAL)
+    def test_are_none_that_was_ever_sent(self, name: str) -> None:
+        """Every value that a recorded webhook has can be compared with."""
+        variables = fact_like(name).variables
+        for keys in [*_VALUES, *_CURRENCIES]:
+            value = variables.at(Reference(".".join(keys), keys))
+            if isinstance(value, str):
+                assert (
+                    list(find_foreign_constants(compile_expression(f'{".".join(keys)} == "{value}"'))) == []
+                )
+
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class TestWindows:
+    @pytest.mark.parametrize(
+        ("window", "said"),
+        [
+            (
+                "until: 2026-11-21T00:00:00Z",
+                ["this time is in the past: the rule credits only what was created before it"],
+            ),
+            ("until: 2026-11-21T00:00:01Z", []),
+            ("from: 2026-01-01T00:00:00Z", []),
+            ("from: 2062-01-01T00:00:00Z", ["this time is more than five years away: is the year right?"]),
+            ("until: 2062-01-01T00:00:00Z", ["this time is more than five years away: is the year right?"]),
+            ("from: 2026-12-01T00:00:00Z, until: 2027-01-01T00:00:00Z", []),
+        ],
+    )
+    def test_that_are_over_or_far_away_are_named(self, window: str, said: list[str]) -> None:
+        """A rule that is over is often a mistyped year."""
+        rules = parse_rules(file_of(f"{{name: a, {window}, grant: {{m: 1}}}}"), "rules.yaml", now=NOW)
+        assert [one.message for one in rules.warnings] == said
+
+    def test_are_only_looked_at_when_the_time_is_known(self) -> None:
+        """Recorded webhooks are judged by rules of their time."""
+        assert warnings("{name: a, until: 2020-01-01T00:00:00Z, grant: {m: 1}}") == []
+
+
+class TestRulesForEveryProduct:
+    PACK = f"{{name: pack, products: [{PRODUCT}], grant: {{m: 1, n: 1}}}}"
+
+    def test_that_add_to_a_products_own_rule_are_named(self) -> None:
+        """The author may have meant all other products."""
+        found = parse(file_of(self.PACK, "{name: all, grant: {m: 1}}")).warnings
+        assert [str(one) for one in found] == [
+            "rules.yaml:5:3: rules[1]: this rule has no `products`, so it also credits 'm' for the products "
+            "of 'pack', and the amounts add up; name its products if that is not meant (rule all)"
+        ]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            "{name: all, once_per: customer, grant: {m: 1}}",
+            "{name: all, triggers: [customer.created], grant: {m: 1}}",
+            "{name: all, triggers: [subscription_update], grant: {m: 1}}",
+            f"{{name: all, products: [{PRODUCT}], grant: {{m: 1}}}}",
+        ],
+    )
+    def test_that_credit_something_else_are_fine(self, other: str) -> None:
+        """A bonus once per customer, or another trigger, is meant to add up."""
+        assert parse(file_of(self.PACK, other)).warnings == ()
