@@ -25,6 +25,9 @@ TAKES_BACK = {"order.refunded", "credits.take_back", "manual.revoke"}
 """The types of deliveries that never credit anything."""
 
 
+LOST_CLAIM = "its claim was lost with Redis's newest data: it is claimed again"
+
+
 class KilledError(BaseException):
     """The process is killed here, as by ``kill -9``: no code of ours may catch it."""
 
@@ -241,11 +244,22 @@ class FakeStore:
         lost = set()
         for outcome in outcomes:
             kept = self.deliveries.get(outcome.delivery_id)
-            if kept and kept.status is Status.WAITING and kept.attempts == outcome.attempt:
-                self._write(kept, outcome)
-            else:
+            if kept is None or kept.status is not Status.WAITING or kept.attempts != outcome.attempt:
                 lost.add(outcome.delivery_id)
+            elif outcome.status is not Status.WAITING and self._is_claim_lost(outcome):
+                kept.due, kept.reason = self._clock.now, LOST_CLAIM
+                lost.add(outcome.delivery_id)
+            else:
+                self._write(kept, outcome)
         return lost
+
+    def _is_claim_lost(self, outcome: Outcome) -> bool:
+        refund, refunded_amount = self.refunds.get(outcome.subject), outcome.refunded_amount
+        return (
+            any(subject not in self.claims for subject in outcome.relies_on)
+            or (refunded_amount is not None and (refund is None or refund.amount < refunded_amount))
+            or (outcome.is_shown and outcome.subject not in self.shown)
+        )
 
     def _queue_take_back(self, claim: Claim) -> None:
         """Make it due to take back what the order's refunds take, and its lease, if there is one, lost."""

@@ -83,3 +83,9 @@ class Outcome:
     customer_id: str = ""
     after_seconds: float = 0
     strike: bool = False
+    relies_on: tuple[str, ...] = ()
+    """The subjects whose claims the outcome relies on. If one is lost, the delivery is claimed again."""
+    refunded_amount: int | None = None
+    """The refund in cents that the ledger has noted with the order, in the same sense."""
+    is_shown: bool = False
+    """Whether the ledger has noted what the webhook shows the order to be, in the same sense."""

@@ -59,7 +59,15 @@ def decide_outcome(
         customer_id=plan.customer_id if plan else "",
         after_seconds=decision.after_seconds,
         strike=decision.strike,
+        relies_on=_relied_on(standing) if standing else (),
+        refunded_amount=plan.refund.amount if plan and plan.refund else None,
+        is_shown=plan is not None and plan.shown is not None,
     )
+
+
+def _relied_on(standing: Standing) -> tuple[str, ...]:
+    """Return the subjects of the claims that decided."""
+    return tuple(claim.subject for claim in standing.claims or standing.elsewhere)
 
 
 def amount_conflict(planned: PlannedDelivery, standing: Standing) -> str:

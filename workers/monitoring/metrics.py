@@ -67,6 +67,11 @@ COUNTS = (
         known=tuple((status.value,) for status in Status if status is not Status.WAITING),
     ),
     Count(name=counts.RETRIES, help="Deliveries that were postponed for another attempt.", known=((),)),
+    Count(
+        name=counts.LOST_CLAIMS,
+        help="Deliveries that were claimed again, because Redis came back without their claims.",
+        known=((),),
+    ),
     Count(name=counts.GRANTS, help="Grants and take-backs that Polar has confirmed.", labels=("meter",)),
     Count(name=counts.GRANTED_UNITS, help="Credits granted, as Polar has confirmed.", labels=("meter",)),
     Count(

@@ -36,7 +36,10 @@ class Ledger(Protocol):
         ...
 
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
-        """Store the accepted grants and the outcomes; return the ids of deliveries whose lease was lost."""
+        """Store the accepted grants and the outcomes.
+
+        Returns the ids of deliveries whose lease or claim was lost: their outcomes are not stored.
+        """
         ...
 
 

@@ -18,6 +18,7 @@ WEBHOOKS = "webhooks"  # type, disposition
 REJECTED_REQUESTS = "rejected_requests"  # reason
 OUTCOMES = "outcomes"  # status
 RETRIES = "retries"
+LOST_CLAIMS = "lost_claims"
 GRANTS = "grants"  # meter
 GRANTED_UNITS = "granted_units"  # meter
 TAKEN_BACK_UNITS = "taken_back_units"  # meter
@@ -31,6 +32,7 @@ NAMES = frozenset(
         REJECTED_REQUESTS,
         OUTCOMES,
         RETRIES,
+        LOST_CLAIMS,
         GRANTS,
         GRANTED_UNITS,
         TAKEN_BACK_UNITS,

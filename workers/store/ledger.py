@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import structlog
 from redis import Redis
 
 from workers.core.claims import Standing, TakeBack
@@ -21,6 +22,8 @@ from workers.store.counts import BOUNDS, Tally
 from workers.store.ledger_hashes import frozen_standing, read_standing
 from workers.store.ledger_rows import Row, accepted_row, claim_row, outcome_row, read_row, take_back_row
 from workers.store.scripts import load_script, moment_of
+
+log = structlog.get_logger(__name__)
 
 _TOLD_MS = int(LONGEST_LOOK_BACK.total_seconds() * 1000)
 
@@ -85,10 +88,11 @@ class Ledger:
     def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
         """Record in one step which grants Polar has accepted and what became of the deliveries.
 
-        Returns the ids of deliveries that another worker has by now: their outcomes were not written.
+        Returns the ids of deliveries whose outcomes were not written: another worker has them by now, or
+        Redis has lost their claims, so that they are claimed again.
         """
         with self.tally.flush() as counts:
-            lost = self._settle(
+            lost, unclaimed = self._settle(
                 keys=[keys.DUE, keys.AUDIT, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.COUNTS],
                 args=[
                     keys.DELIVERY,
@@ -104,7 +108,13 @@ class Ledger:
                     _TOLD_MS,
                 ],
             )
-        return {delivery_id.decode() for delivery_id in lost}
+        if unclaimed:
+            log.error(
+                "claims lost",
+                deliveries=[delivery_id.decode() for delivery_id in unclaimed],
+                reason="Redis came back without its newest data; these deliveries are claimed again",
+            )
+        return {delivery_id.decode() for delivery_id in (*lost, *unclaimed)}
 
     def told(self, order_ids: Sequence[str]) -> set[str]:
         """Return those of these orders whose webhook came and was skipped, even if it has expired."""

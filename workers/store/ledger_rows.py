@@ -103,6 +103,10 @@ def outcome_row(outcome: Outcome) -> Row:
         "order_id": outcome.order_id,
         "customer_id": outcome.customer_id,
     }
+    if outcome.status is not Status.WAITING:
+        row |= {"relies_on": outcome.relies_on, "is_shown": outcome.is_shown}
+    if outcome.refunded_amount is not None:
+        row["refunded_amount"] = outcome.refunded_amount
     if outcome.status is Status.WAITING:
         row |= {"after_ms": round(outcome.after_seconds * 1000), "strike": outcome.strike}
     return row

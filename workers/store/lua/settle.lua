@@ -4,11 +4,12 @@
 --
 -- accepted: {subject, meter, units}
 -- outcomes: {id, attempt, status, reason, subject, order_id, customer_id}; if the status is `waiting`, the delivery is
---           put off, and the row also has after_ms and strike.
+--           put off, and the row also has after_ms and strike. Otherwise it has what the outcome relies on: relies_on
+--           (subjects that are claimed), is_shown, and refunded_amount (may be missing).
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
--- Returns the ids of the deliveries that another worker has by now.
+-- Returns the ids of the deliveries that another worker has by now, and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
@@ -90,6 +91,28 @@ local function put_off(key, outcome)
   end
 end
 
+-- A Redis that came back without its newest data may have kept a lease, and lost the claim that came after it. Then
+-- nothing would know of the credit, and no refund could take it back. So the delivery claims again.
+local function is_claim_lost(outcome)
+  for _, subject in ipairs(outcome.relies_on) do
+    if not claimer_of(subject) then
+      return true
+    end
+  end
+  if outcome.is_shown and redis.call('HEXISTS', outcome.subject, 'shown') == 0 then
+    return true
+  end
+  local refunded_amount = outcome.refunded_amount
+  return refunded_amount and refunded_amount > tonumber(redis.call('HGET', outcome.subject, 'refunded_amount') or -1)
+end
+
+local function claim_again(key, outcome)
+  count('lost_claims')
+  redis.call('ZADD', due, text(now), outcome.id)
+  outcome.reason = "its claim was lost with Redis's newest data: it is claimed again"
+  write_outcome(key, outcome, {})
+end
+
 local function set_expiry(key, status)
   if status == 'failed' then
     redis.call('PERSIST', key)
@@ -147,7 +170,7 @@ local function conclude(key, outcome, received_at, type_)
   end
 end
 
-local lost = {}
+local lost, unclaimed = {}, {}
 for _, outcome in ipairs(outcomes) do
   local key = delivery_prefix .. outcome.id
   local status, attempts, received_at, type_ =
@@ -156,6 +179,9 @@ for _, outcome in ipairs(outcomes) do
     lost[#lost + 1] = outcome.id
   elseif outcome.status == 'waiting' then
     put_off(key, outcome)
+  elseif is_claim_lost(outcome) then
+    claim_again(key, outcome)
+    unclaimed[#unclaimed + 1] = outcome.id
   else
     conclude(key, outcome, received_at, type_)
   end
@@ -180,4 +206,4 @@ for field, by in pairs(counted_by_caller) do
   add_to_count(field, by)
 end
 write_counts(counts)
-return lost
+return { lost, unclaimed }
