@@ -1,6 +1,7 @@
 """The composition root: builds the parts that workers and commands use from the settings."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from redis import Redis
@@ -22,6 +23,7 @@ from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
 from workers.store import counts
 from workers.store.audit import Audit
+from workers.store.clock import PolarClock
 from workers.store.connect import connect
 from workers.store.counts import Tally
 from workers.store.erasure import Erasure
@@ -39,7 +41,7 @@ def granter_for(
         deliveries=stores.deliveries,
         ledger=stores.ledger,
         throttle=stores.throttle,
-        polar=polar_for(settings, stores.ledger.tally, timings),
+        polar=polar_for(settings, stores.ledger.tally, timings, note_clock=PolarClock(stores.redis).note),
         rules=rules,
         forgetting=_forgetting_in(stores) if settings.forget_deleted else None,
         timings=timings,
@@ -79,10 +81,20 @@ def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -
     return Pacer(throttle=stores.throttle, notify=notify)
 
 
-def polar_for(settings: Settings, tally: Tally | None = None, timings: Timings = DEFAULT_TIMINGS) -> Polar:
+def polar_for(
+    settings: Settings,
+    tally: Tally | None = None,
+    timings: Timings = DEFAULT_TIMINGS,
+    note_clock: Callable[[timedelta], object] = lambda _ahead: None,
+) -> Polar:
     """Return a client for the Polar that the settings name; ConfigError without a token."""
-    count = partial((tally or Tally()).add, counts.POLAR_REQUESTS)
-    return Polar(url=settings.polar_url, token=settings.require_token(), count=count, timings=timings)
+    return Polar(
+        url=settings.polar_url,
+        token=settings.require_token(),
+        count=partial((tally or Tally()).add, counts.POLAR_REQUESTS),
+        note_clock=note_clock,
+        timings=timings,
+    )
 
 
 def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> GrantWorker:

@@ -114,6 +114,7 @@ def test_a_worker_process_credits_what_came_before_and_after_a_step(tmp_path: Pa
             eventually(lambda: workers_alive(redis))
             post(client, order_webhook(id=some_id(1), customer_id=some_id(1)))
             eventually(lambda: len(polar.events) == 1)
+            assert abs(int(eventually(lambda: redis.get(keys.POLAR_CLOCK)) or 0)) < SLOW_MS
             movable.set_clock(step)
             post(client, order_webhook(id=some_id(2), customer_id=some_id(2)))
             eventually(lambda: len(polar.events) == 2)

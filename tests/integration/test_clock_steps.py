@@ -30,6 +30,7 @@ from workers.monitoring.health import examine
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.audit import Audit
+from workers.store.clock import PolarClock
 from workers.store.counts import Tally
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -293,6 +294,9 @@ def test_health_and_check_say_how_this_hosts_clock_differs(
 ) -> None:
     assert check(redis, "clock") == (True, "agrees with Redis's")
     assert clock_findings(redis) == [Finding(level="ok", what="clock", detail="agrees with Redis's")]
+    PolarClock(redis).note(timedelta(0))
+    assert check(redis, "clock") == (True, "agrees with Redis's and Polar's")
+    redis.delete(keys.POLAR_CLOCK)
     movable.set_clock(ahead)
     ok, detail = check(redis, "clock")
     assert not ok

@@ -68,6 +68,7 @@ KNOWN = {
     r"credits:counts": NEVER,
     r"credits:customers": NEVER,
     r"credits:clock": NEVER,
+    r"credits:polar_clock": SOME_DAY,
     r"credits:workers": NEVER,
     r"credits:rules": SOME_DAY,
     r"credits:alerts": NEVER,

@@ -27,6 +27,7 @@ from workers.monitoring.alerter import Alerter
 from workers.monitoring.health import examine
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
+from workers.store.clock import PolarClock
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.queue import workers_alive
@@ -209,6 +210,30 @@ def test_alerts_are_muted_no_longer_than_ten_minutes(redis: Redis) -> None:
     redis.set(keys.muted("failed"), 1, px=DAY_MS)
     Alerter(redis, url="http://127.0.0.1:9/nobody-is-told").check()
     assert redis.pttl(keys.muted("failed")) <= 10 * MINUTE_MS
+
+
+def test_health_says_how_this_hosts_clock_differs_from_polars(redis: Redis) -> None:
+    """A worker has asked Polar, whose answers are dated; a receiver never asks."""
+
+    def clock() -> tuple[bool, str]:
+        (found,) = [one for one in examine(redis) if one.name == "clock"]
+        return found.ok, found.detail
+
+    PolarClock(redis).note(timedelta(seconds=2))
+    assert clock() == (True, "agrees with Redis's and Polar's")
+    PolarClock(redis).note(timedelta(seconds=-430))
+    ok, detail = clock()
+    assert not ok
+    assert detail.startswith("this host's clock is 7 min behind Polar's; set the one that is wrong (NTP)")
+
+
+def test_the_first_tick_of_all_is_moved_with_the_clock(redis: Redis, tmp_path: Path) -> None:
+    """By itself the reconciler grants only orders from then on."""
+    now = now_ms(redis)
+    redis.set(keys.BEGAN, round(now + HOUR_MS))
+    redis.hset(keys.CLOCK, "ticked_at", round(now + 2 * HOUR_MS))
+    GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
+    assert abs(float(redis.get(keys.BEGAN) or 0) - (now - HOUR_MS)) < SLOW_MS
 
 
 def test_what_is_leased_is_not_moved_by_ticks_while_the_clock_is_steady(

@@ -17,7 +17,7 @@ from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.pauses import PauseCause
 from workers.monitoring.alerts import LONGEST_WAIT
 from workers.store import keys
-from workers.store.clock import clock_ahead, redis_now
+from workers.store.clock import PolarClock, clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import workers_alive
@@ -65,9 +65,13 @@ def _redis(redis: Redis) -> tuple[bool, str]:
 
 
 def _clock(redis: Redis) -> tuple[bool, str]:
-    """Check that this host's clock agrees with Redis's: with a wrong one, a receiver refuses all webhooks."""
-    problem = describe_difference(clock_ahead(redis), "Redis's")
-    return problem is None, f"{problem}; {CLOCK_ADVICE}" if problem else "agrees with Redis's"
+    """Check that this host's clock agrees with Redis's and Polar's: a receiver's decides what is stale."""
+    clocks = {"Redis's": clock_ahead(redis), "Polar's": PolarClock(redis).ahead()}
+    known = {other: ahead for other, ahead in clocks.items() if ahead is not None}
+    problems = [text for other, ahead in known.items() if (text := describe_difference(ahead, other))]
+    if problems:
+        return False, "; ".join([*problems, CLOCK_ADVICE])
+    return True, f"agrees with {' and '.join(known)}"
 
 
 def _ledger(redis: Redis) -> tuple[bool, str]:

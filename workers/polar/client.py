@@ -33,9 +33,11 @@ class Polar:
         token: str,
         transport: httpx.BaseTransport | None = None,
         count: Callable[[str], object] = lambda _status: None,
+        note_clock: Callable[[timedelta], object] = lambda _ahead: None,
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
         self._count = count
+        self._note_clock = note_clock
         self.clock_ahead: timedelta | None = None
         """How far our clock was ahead of Polar's at its last answer, to a second; None before that."""
         self._client = httpx.Client(
@@ -152,7 +154,7 @@ class Polar:
             self._count("none")
             raise PolarUnreachableError(f"no answer from Polar: {_error_text(error)}") from error
         self._count(str(response.status_code))
-        self._note_clock(response)
+        self._compare_clocks(response)
         if response.status_code != success:
             raise error_from_response(response)
         try:
@@ -160,9 +162,13 @@ class Polar:
         except (ValueError, RecursionError):
             raise PolarUnreachableError("Polar's answer is not JSON") from None
 
-    def _note_clock(self, response: httpx.Response) -> None:
-        with suppress(KeyError, ValueError, TypeError):  # no date, or none that can be read
-            self.clock_ahead = datetime.now(UTC) - parsedate_to_datetime(response.headers["date"])
+    def _compare_clocks(self, response: httpx.Response) -> None:
+        try:
+            ahead = datetime.now(UTC) - parsedate_to_datetime(response.headers["date"])
+        except (KeyError, ValueError, TypeError):
+            return  # it has no date, or none that can be read
+        self.clock_ahead = ahead
+        self._note_clock(ahead)
 
 
 def _timeout(timings: Timings) -> httpx.Timeout:

@@ -6,11 +6,13 @@ amount. A worker notices that by its own steady clock, and moves them by as much
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 from redis.typing import EncodableT
 
 from config.durations import format_duration
@@ -18,6 +20,9 @@ from workers.core.clocks import Reading, step_between
 from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.scripts import load_script
+
+_NOTE_SECONDS = 60
+_NOTED_SECONDS = 86_400
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +52,28 @@ def _moment(answer: tuple[int, int]) -> datetime:
     return datetime.fromtimestamp(seconds, tz=UTC) + timedelta(microseconds=microseconds)
 
 
+class PolarClock:
+    """How far the clocks of Redis and of Polar are apart, for those who never ask Polar: the receivers."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._next_note = float("-inf")
+
+    def note(self, ahead: timedelta) -> None:
+        """Store that this host's clock is ahead of Polar's by ``ahead``; at most once a minute."""
+        if time.monotonic() < self._next_note:
+            return
+        self._next_note = time.monotonic() + _NOTE_SECONDS
+        with suppress(RedisError, OSError):  # the next answer of Polar's tells it as well
+            ahead_ms = round((ahead - clock_ahead(self._redis)).total_seconds() * 1000)
+            self._redis.set(keys.POLAR_CLOCK, ahead_ms, ex=_NOTED_SECONDS)
+
+    def ahead(self) -> timedelta | None:
+        """Return how far this host's clock is ahead of Polar's; None if no worker has asked Polar lately."""
+        noted = self._redis.get(keys.POLAR_CLOCK)
+        return None if noted is None else clock_ahead(self._redis) + timedelta(milliseconds=int(noted))
+
+
 class ClockWatch:
     """One worker's watch on the clock of Redis, which it compares from tick to tick."""
 
@@ -73,19 +100,21 @@ class ClockWatch:
             before_ms=before * 1000,
             after_ms=self._steady_seconds() * 1000,
         )
-        last, self._last = self._last, reading
+        last = self._last
         step_ms = step_between(last, reading)
         is_mended = last is not None and reading.steps > last.steps  # by another worker, since our last tick
         if step_ms and not is_mended:
-            self._mend_step(step_ms, reading.steps)
-            self._last = replace(reading, steps=reading.steps + 1)  # whoever has mended it
+            self._mend_step(step_ms, reading.steps)  # if this fails, the next tick finds the step again
+            reading = replace(reading, steps=reading.steps + 1)
+        self._last = reading
         return bool(step_ms)
 
     def _mend_step(self, step_ms: float, steps: int) -> None:
         lifetimes = [keys.BUDGET, keys.REDUCED_SHARE, keys.PAUSE, keys.PROBE, keys.RECONCILED]
         args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY]
         waiting = keys.deliveries(Status.WAITING)
-        if self._mend(keys=[keys.CLOCK, keys.DUE, waiting, keys.WATCH, keys.OUTAGE, *lifetimes], args=args):
+        others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, keys.DUE, waiting, keys.WATCH]
+        if self._mend(keys=[*others, keys.OUTAGE, *lifetimes], args=args):
             by = format_duration(timedelta(milliseconds=abs(step_ms)))
             if step_ms > 0:
                 log.warning("the clock of Redis stepped forward", by=by)

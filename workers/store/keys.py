@@ -46,6 +46,10 @@ RULES = "credits:rules"
 # expires.
 CLOCK = "credits:clock"
 
+# A string: by how many ms the clock of Redis was ahead of Polar's at a worker's last look. Expires within a
+# day.
+POLAR_CLOCK = "credits:polar_clock"
+
 # A sorted set: the workers that are alive, scored by the time of their last tick (ms). Each tick removes
 # those that have fallen silent.
 WORKERS = "credits:workers"

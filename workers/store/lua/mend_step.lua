@@ -1,8 +1,8 @@
 -- Moves stored times by as much as the clock of Redis has stepped, so that nothing waits longer, and nothing looks older,
 -- than it did before. It is one step, and counts the steps, so that of all workers that notice one only one mends it.
 -- Returns 1 if this call has mended the step, or 0 if another worker has.
-local clock_state, due, waiting, watch, outage, budget, reduced = unpack(KEYS, 1, 7)
-local first_lifetime = 5 -- this key and those that follow expire: a step back would prolong their lives
+local clock_state, polar_clock, began, due, waiting, watch, outage, budget, reduced = unpack(KEYS, 1, 9)
+local first_lifetime = 7 -- this key and those that follow expire: a step back would prolong their lives
 local step_ms, steps, delivery_prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local WINDOW_MS = 30000 -- a step is noticed within this time, even by a worker that was busy
 
@@ -75,6 +75,11 @@ end
 if tonumber(redis.call('HGET', clock_state, 'steps') or 0) ~= steps then
   return 0
 end
+local first_tick = tonumber(redis.call('GET', began) or nil)
+if first_tick then
+  redis.call('SET', began, text(moved(first_tick)))
+end
+redis.call('DEL', polar_clock)
 move_field(watch, 'since')
 move_field(watch, 'credited_at')
 move_field(outage, 'since')
@@ -83,5 +88,5 @@ if is_back then
 else
   move_forward()
 end
-redis.call('HINCRBY', clock_state, 'steps', 1)
+redis.call('HSET', clock_state, 'ticked_at', text(now), 'steps', steps + 1)
 return 1

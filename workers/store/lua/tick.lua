@@ -59,18 +59,23 @@ local function prune(list)
   end
 end
 
-local last = latest_stored_time()
-redis.call('HSET', clock_state, 'ticked_at', text(now))
-local known = tonumber(redis.call('GET', began) or 'inf')
-if known > now then -- the first tick of all, or the clock was ahead
-  redis.call('SET', began, text(now))
+-- Writes since when there are workers, at the first tick of all, or if the clock was ahead then.
+local function write_began()
+  local known = tonumber(redis.call('GET', began) or 'inf')
+  if known > now then
+    redis.call('SET', began, text(now))
+  end
 end
+
+local last = latest_stored_time()
 redis.call('ZREMRANGEBYSCORE', workers, '-inf', text(now - alive_seconds * 1000))
 redis.call('ZREMRANGEBYSCORE', workers, '(' .. text(now), '+inf') -- those that are alive come back with their next tick
 redis.call('ZADD', workers, text(now), worker)
 redis.call('HSET', rules, 'in_force', in_force, 'refused', refused)
 redis.call('EXPIRE', rules, alive_seconds)
-if last <= now then -- else the clock was set back just now, and the worker that finds out by how much moves them back
+if last <= now then -- else the clock was set back just now, and mend_step.lua moves all these times back
+  redis.call('HSET', clock_state, 'ticked_at', text(now))
+  write_began()
   pull_in_late()
   cap_lifetime(pause, longest_pause_ms)
   cap_lifetime(probe, lease_ms)
