@@ -48,6 +48,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
         flushing, watching = asyncio.create_task(flusher.run()), asyncio.create_task(losses.run())
         yield {"tally": tally}  # app.receiver.connections reads it as app_state
         watching.cancel()
+        await asyncio.wait([watching])
         flusher.stop()
         await flushing
         await intake.close()

@@ -35,7 +35,11 @@ def read_receiver_settings(*, json_logs: bool) -> ReceiverSettings:
 @contextmanager
 def open_stores(settings: Settings) -> Iterator[Stores]:
     """Yield the stores; warn if the embedded one is empty: the user may be in the wrong folder."""
-    with stores(settings) as held:
+    with stores(settings, on_loading=_tell) as held:
         if settings.redis_url is None and not held.redis.dbsize():
             console(stderr=True).print(literal(f"nothing is stored here yet: {describe_store(settings)}"))
         yield held
+
+
+def _tell(text: str) -> None:
+    console(stderr=True).print(literal(text))

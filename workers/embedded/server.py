@@ -21,20 +21,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+import structlog
+
 from config.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 USERS, _GUARDIAN, SERVER = "users.lock", "guardian.lock", "server.lock"
 LOG_PREFIX = "guardian: "  # marks the guardian's lines in the log that it shares with the server
 _LOG = "redis.log"
 
 _OLDEST_MAJOR = 7  # version 6.2 would overlook the append-only folder of a newer server, and start empty
-_START_SECONDS = 30  # enough to load some millions of keys
+_START_SECONDS = 30  # without any sign of life; a server that is loading its data gives one
+_PROGRESS_SECONDS = 5  # between two reports of how far it is
 POLL_SECONDS = 0.02
 _ANSWER_SECONDS = 1  # a server that runs a slow command answers late
 _LOG_BYTES = 1_000_000  # enough for months of restarts; a longer log is emptied
@@ -55,7 +60,9 @@ class EmbeddedError(ConfigError):
 class EmbeddedRedis:
     """One user of a data folder's Redis. The server runs while it has a user in any process."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, on_loading: Callable[[str], object] = log.info) -> None:
+        self._on_loading = on_loading
+        self._next_report = 0.0
         self._folder = data_dir.resolve()
         self._socket = socket_path(self._folder)
         self._users_lock = ExitStack()
@@ -64,7 +71,10 @@ class EmbeddedRedis:
         self.url = f"unix://{quote(str(self._socket))}"
 
     def __enter__(self) -> Self:
-        """Return when the server answers; EmbeddedError with the end of its log after 30 s."""
+        """Return when the server has loaded its data; EmbeddedError if it gives no sign of life for 30 s.
+
+        ``on_loading`` is called every few seconds with how far the server is.
+        """
         deadline = time.monotonic() + _START_SECONDS
         try:
             _make_private(self._folder)
@@ -144,10 +154,26 @@ class EmbeddedRedis:
                     self._require(not (started and os.fstat(lock).st_size), "it does not start")
                     _spawn_guardian(self._folder, lock)
                     started = True
-            if ask(self._socket, b"PING").startswith(b"+PONG"):  # not LOADING
+            answer = ask(self._socket, b"PING")
+            if answer.startswith(b"+PONG"):
                 return
+            if answer.startswith(b"-LOADING"):
+                deadline = time.monotonic() + _START_SECONDS
+                self._report_loading()
             self._require(time.monotonic() < deadline, f"no answer in {_START_SECONDS} s")
             time.sleep(POLL_SECONDS)
+
+    def _report_loading(self) -> None:
+        """Report how far the server is, unless that was reported just now."""
+        if time.monotonic() < self._next_report:
+            return
+        self._next_report = time.monotonic() + _PROGRESS_SECONDS
+        found = dict(
+            re.findall(rb"loading_(loaded_perc|eta_seconds):(\d+)", ask(self._socket, b"INFO persistence"))
+        )
+        if len(found) == 2:  # noqa: PLR2004 - else it has just finished
+            percent, seconds = int(found[b"loaded_perc"]), int(found[b"eta_seconds"])
+            self._on_loading(f"the embedded Redis is loading its data: {percent} % done, {seconds} s left")
 
     def _require(self, condition: bool, problem: str) -> None:
         if not condition:

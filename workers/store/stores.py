@@ -1,9 +1,10 @@
 """The Redis that the settings name, and the stores in it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from redis import Redis
 
 from config.settings import Settings
@@ -13,6 +14,8 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,19 +29,22 @@ class Stores:
 
 
 @contextmanager
-def redis_server(settings: Settings) -> Iterator[str]:
+def redis_server(settings: Settings, on_loading: Callable[[str], object] = log.info) -> Iterator[str]:
     """Yield the URL of the operator's Redis if one is set, else of the embedded one, running meanwhile."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
         return
-    with EmbeddedRedis(settings.data_dir) as embedded:
+    with EmbeddedRedis(settings.data_dir, on_loading=on_loading) as embedded:
         yield embedded.url
 
 
 @contextmanager
-def stores(settings: Settings) -> Iterator[Stores]:
-    """Yield the stores in the Redis that the settings name."""
-    with redis_server(settings) as url, connect(url) as connection:
+def stores(settings: Settings, on_loading: Callable[[str], object] = log.info) -> Iterator[Stores]:
+    """Yield the stores in the Redis that the settings name.
+
+    ``on_loading`` is called every few seconds while an embedded one is loading its data.
+    """
+    with redis_server(settings, on_loading) as url, connect(url) as connection:
         yield stores_in(connection, settings)
 
 
