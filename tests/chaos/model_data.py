@@ -93,6 +93,17 @@ def _begun(number: int, customer_id: str) -> SentWebhook:
     )
 
 
+def _started(number: int, customer_id: str) -> SentWebhook:
+    """Return the start of a subscription, which an order may or may not follow."""
+    subscription = some_id(number)
+    return SentWebhook(
+        body=_shortened(webhook("subscription_created_active", id=subscription, customer_id=customer_id)),
+        subject=f"credits:subscription:{subscription}",
+        customer_id=customer_id,
+        trigger="subscription.created",
+    )
+
+
 def _created(customer_id: str) -> SentWebhook:
     return SentWebhook(
         body=_shortened(webhook("customer_created", id=customer_id)),
@@ -133,6 +144,7 @@ WEBHOOKS: Mapping[str, SentWebhook] = {
     "order 4": _order(4, "subscription_cycle"),
     "order 5": _final_invoice(5),
     "period": _begun(31, BEN),
+    "start": _started(41, BEN),
     "new Ann": _created(ANN),
     "new Ben": _created(BEN),
     "nonsense": SentWebhook(
@@ -174,10 +186,11 @@ _FIRST = RuleSpec(
     name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True
 )
 _WELCOME = RuleSpec(name="welcome", gives={"api_usage": "25"}, triggers=("customer.created",))
+_START = RuleSpec(name="subscribed", gives={"images": "4"}, triggers=("subscription.created",))
 _PERIOD = RuleSpec(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",))
 
 FILES: Mapping[str, RulesFile] = {
-    "usual": RulesFile((_PACK, _GIFT, _FIRST, _WELCOME, _PERIOD)),
+    "usual": RulesFile((_PACK, _GIFT, _FIRST, _WELCOME, _START, _PERIOD)),
     "no bonus": RulesFile((_PACK, _GIFT)),
     "other amounts": RulesFile(
         (

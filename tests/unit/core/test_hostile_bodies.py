@@ -30,6 +30,7 @@ RULES = rules_of(
     rule("bonus", {"api_usage": 50}, once_per="customer"),
     rule("revoked", {"images": "order.refunded_amount + 1"}, triggers=["purchase"], on_refund="revoke"),
     rule("welcome", {"api_usage": 1}, triggers=["customer.created"]),
+    rule("start", {"images": "seats * 2"}, triggers=["subscription.created", "trial_start"]),
     credit_from="2026-01-01T00:00:00Z",
 )
 
