@@ -179,7 +179,7 @@ def _advice(found: LedgerComparison, done: RebuildResult) -> Iterator[str]:
         orders = format_count(len(done.refund_pending), "order")
         yield (
             f"refunds of {orders} arrived before this rebuild and have taken nothing back yet: "
-            "run credits replay --skipped --type order.refunded"
+            "the workers do so after a complete rebuild"
         )
     if done.refund_incomplete:
         orders = ", ".join(order_of(fact) or fact for fact in done.refund_incomplete)

@@ -82,9 +82,11 @@ KNOWN = {
     r"credits:probe": SOME_DAY,
     r"credits:budget": SOME_DAY,
     r"credits:reduced": SOME_DAY,
+    r"credits:pruned": SOME_DAY,
     r"credits:deliveries:(waiting|granted|skipped|failed)": NEVER,
     rf"credits:about:{UUID}": SOME_DAY,  # in this story; for ever where one failed that claimed nothing
-    rf"credits:order:{UUID}": NEVER,
+    rf"credits:order:{some_id(5)}": SOME_DAY,  # only refunded
+    rf"credits:order:(?!{some_id(5)}){UUID}": NEVER,
     rf"credits:cycle:{UUID}:[0-9]+": NEVER,
     rf"credits:customer:{UUID}(:[A-Za-z0-9._-]+)?": NEVER,
     rf"credits:refund:{UUID}:[0-9]+": NEVER,

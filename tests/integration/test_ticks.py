@@ -121,6 +121,33 @@ def test_a_tick_removes_only_expired_deliveries_from_the_lists(redis: Redis, wor
     assert left == {Status.WAITING: 3, Status.GRANTED: 2, Status.SKIPPED: 2, Status.FAILED: 3}
 
 
+@pytest.mark.parametrize("living", [1, 499, 500, 600, 1_700])
+def test_expired_deliveries_are_removed_however_many_older_ones_live(
+    redis: Redis, worker: GrantWorker, living: int
+) -> None:
+    """CREDITS_RETAIN was lowered: those that were settled before live for their longer time."""
+    old, granted = now_ms(redis) - RETAIN.total_seconds() * 1000 - 60_000, keys.deliveries(Status.GRANTED)
+    for number in range(living):
+        redis.hset(keys.delivery(f"living-{number}"), "status", "granted")
+    redis.zadd(granted, {f"living-{number}": old + number for number in range(living)})
+    redis.zadd(granted, {f"expired-{number}": old + 30_000 + number for number in range(1_200)})
+    ticks = 2 * (living + 1_200) // 500 + 2
+    for _ in range(ticks):
+        worker.tick()
+    assert redis.zcard(granted) == living
+
+
+def test_a_tick_looks_at_no_more_than_some_hundreds(redis: Redis, worker: GrantWorker) -> None:
+    old, granted = now_ms(redis) - RETAIN.total_seconds() * 1000 - 60_000, keys.deliveries(Status.GRANTED)
+    redis.zadd(granted, {f"expired-{number}": old + number for number in range(1_200)})
+    left = []
+    for _ in range(3):
+        worker.tick()
+        left.append(redis.zcard(granted))
+    assert left == [700, 200, 0]
+    assert redis.exists(keys.PRUNED) == 0
+
+
 def test_a_worker_is_alive_while_it_has_heartbeats_and_until_it_signs_off(
     redis: Redis, worker: GrantWorker
 ) -> None:

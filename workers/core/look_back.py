@@ -15,5 +15,8 @@ def reconciled_since(every: timedelta) -> timedelta:
     return max(2 * every, _SHORTEST)
 
 
+REDELIVERED_FOR = timedelta(days=90)
+"""How long Polar can deliver a webhook again."""
+
 LONGEST_LOOK_BACK = reconciled_since(LONGEST_INTERVAL) + PAID_WITHIN
 """No round of the reconciler reads an order that was created earlier than this before it."""

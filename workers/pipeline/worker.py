@@ -106,7 +106,7 @@ class GrantWorker(SimpleWorker):
         answer: list[bytes] = self._tick(
             keys=[
                 keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, keys.CLOCK, keys.WORKERS, keys.PAUSE,
-                keys.PROBE, keys.REDUCED_SHARE, *_LISTS,
+                keys.PROBE, keys.REDUCED_SHARE, keys.PRUNED, *_LISTS,
             ],
             args=[
                 self.name,

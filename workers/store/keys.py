@@ -1,7 +1,8 @@
 """Every key of ours in Redis, and how long it lives. RQ's keys begin with ``rq:``.
 
 The ledger's entries have their subjects as keys (``credits:order:<id>`` and the like, see
-``workers.core.grants``). They never expire: they are what prevents a second credit for the same order.
+``workers.core.grants``). They never expire: they are what prevents a second credit for the same order. Only
+the hash of an order that was refunded and never credited does, after its last webhook can have come again.
 """
 
 # A sorted set: unsettled deliveries, scored by when each is next due (ms). Exists while any delivery waits.
@@ -41,6 +42,10 @@ CUSTOMERS = "credits:customers"
 # A hash, written at each tick: which rules the workers use, and whether they have refused the file since.
 # Expires soon after the last worker has ended.
 RULES = "credits:rules"
+
+# A hash: how far the ticks have looked through each list of deliveries for expired ones, if it has many old
+# ones. Expires soon after the last worker has ended.
+PRUNED = "credits:pruned"
 
 # A hash, written at each tick: the time of Redis's clock, and how many steps of that clock were mended. Never
 # expires.

@@ -15,7 +15,7 @@ from redis import Redis
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant
-from workers.core.look_back import LONGEST_LOOK_BACK
+from workers.core.look_back import LONGEST_LOOK_BACK, REDELIVERED_FOR
 from workers.core.planning import Plan
 from workers.store import keys
 from workers.store.counts import BOUNDS, Tally
@@ -106,6 +106,7 @@ class Ledger:
                     json.dumps(counts),
                     keys.TOLD,
                     _TOLD_MS,
+                    int((REDELIVERED_FOR + self._retain).total_seconds()),
                 ],
             )
         if unclaimed:

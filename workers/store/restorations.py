@@ -24,6 +24,7 @@ class RestorationStore:
         self._correct = redis.register_script(load_script("correct"))
         self._restore = redis.register_script(load_script("restore"))
         self._extend_audit = redis.register_script(load_script("extend_audit"))
+        self._queue_take_backs = redis.register_script(load_script("queue_take_backs"))
 
     def correct(self, corrections: Sequence[Correction]) -> list[bool]:
         """Replace the ledger's amounts with Polar's; return for each fact whether it was done.
@@ -49,6 +50,10 @@ class RestorationStore:
         """Add restored grants to the audit trail, also those of an earlier rebuild that was killed."""
         while self._extend_audit(keys=[keys.RESTORED, keys.AUDIT], args=[_AUDIT_BATCH]):
             pass
+
+    def queue_take_backs(self, orders: Sequence[str]) -> None:
+        """Make it due to take back what the refunds of these orders take. The workers do it."""
+        self._queue_take_backs(keys=[keys.DUE], args=[keys.DELIVERY, keys.BODY, keys.DELIVERIES, *orders])
 
     def end_loss(self, *, since: datetime | None) -> None:
         """Note that the ledger has all that Polar has since this moment, or of all times."""

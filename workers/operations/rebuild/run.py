@@ -35,7 +35,10 @@ class RebuildResult:
     changed: list[str] = field(default_factory=list)
     """Facts that were claimed or taken back in the meantime: run a second rebuild for them."""
     refund_pending: list[str] = field(default_factory=list)
-    """Facts whose refund arrived before they were restored and has taken nothing back yet."""
+    """Facts whose refund arrived before they were restored and has taken nothing back yet.
+
+    If the rebuild is complete, the workers take it back.
+    """
     refund_incomplete: list[str] = field(default_factory=list)
     """Facts whose last refund took back less than its share of what the ledger has now."""
 
@@ -84,6 +87,8 @@ class Rebuilder:
             on_progress(number := number + len(some), total)
         self.store.extend_audit()
         if not (done.changed or found.not_listed or found.is_growing):
+            # Only now: with a take-back of Polar's missing, a refund would take its credits again.
+            self.store.queue_take_backs(done.refund_pending)
             self.store.end_loss(since=since)
         return done
 

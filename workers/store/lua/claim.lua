@@ -32,13 +32,13 @@ end
 -- An order that a webhook has shown to be a final invoice or a trial's start stays one: a later webhook, or the orders
 -- API, may show its subscription with other dates. A plan that takes it for something else freezes nothing.
 local function note_shown(plan)
-  if plan.shown then
-    redis.call('HSETNX', plan.subject, 'shown', plan.shown)
+  if plan.shown and redis.call('HSETNX', plan.subject, 'shown', plan.shown) == 1 then
+    redis.call('PERSIST', plan.subject)
   end
 end
 
 -- A fact whose claim a dismissal has released is in its customer's chain already.
-local function freeze(plan, is_chained)
+local function freeze(plan, is_chained, has_notes)
   local own, linked = nil, {}
   for _, claim in ipairs(plan.claims) do
     if claim.subject == plan.subject then
@@ -66,6 +66,9 @@ local function freeze(plan, is_chained)
     append(fields, 'also', table.concat(linked, ' '))
   end
   write(plan.subject, fields) -- one command: each command is one entry of the append-only file
+  if has_notes then
+    redis.call('PERSIST', plan.subject)
+  end
 end
 
 local function standing(plan, own)
@@ -95,7 +98,7 @@ local function claim(plan)
   if not plan.base or is_frozen_or_other or not is_valid(plan.lease) then
     return standing(plan, own)
   end
-  freeze(plan, value_of('customer', own))
+  freeze(plan, value_of('customer', own), #own > 0)
   if #own == 0 and #plan.claims == 1 and plan.claims[1].subject == plan.subject then
     return now
   end

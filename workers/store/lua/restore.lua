@@ -38,6 +38,7 @@ local function freeze(plan)
   end
   if is_new and written > 0 then
     write(fact, plan.base)
+    redis.call('PERSIST', fact) -- it may have held only the note of a refund
     if not is_chained then
       append_to_customer(fact)
     end

@@ -9,12 +9,13 @@
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
+-- notes_s: how long the notes about an order that is not credited are kept after its last delivery
 -- Returns the ids of the deliveries that another worker has by now, and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
-local told_prefix, told_ms = ARGV[10], tonumber(ARGV[11])
+local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
 
 local now = clock()
 
@@ -138,6 +139,22 @@ local function update_list(list, outcome, is_listed)
   end
 end
 
+-- A refund is noted with its order even if the order is never credited. Such a note expires, but not while a delivery of
+-- the order has failed: that one may be replayed at any time. What a webhook showed, and a dismissal, are kept for ever.
+local function set_expiry_of_notes(outcome)
+  local order = outcome.subject
+  if outcome.order_id == '' or claimer_of(order) or redis.call('HEXISTS', order, 'refunded_amount') == 0 then
+    return
+  end
+  local shown, dismissed = unpack(redis.call('HMGET', order, 'shown', 'dismissed'))
+  local last = redis.call('ZRANGE', about_prefix .. outcome.order_id, -1, -1, 'WITHSCORES')[2]
+  if shown or dismissed or last == 'inf' then
+    redis.call('PERSIST', order)
+  else
+    redis.call('EXPIRE', order, notes_s)
+  end
+end
+
 -- Each command is one entry of the append-only file. So what one command can do for all deliveries is done at the end.
 local concluded, received_by_status = {}, {}
 
@@ -168,6 +185,7 @@ local function conclude(key, outcome, received_at, type_)
       update_list(about_prefix .. about, outcome, not is_named)
     end
   end
+  set_expiry_of_notes(outcome)
 end
 
 local lost, unclaimed = {}, {}

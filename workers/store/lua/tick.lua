@@ -4,8 +4,9 @@
 -- was set back (see mend_step.lua).
 -- Returns {now, last, steps}: the time, the latest time that was stored before (or 0), and how many steps of the clock
 -- were mended.
-local due, rules, outage, began, clock_state, workers, pause, probe, reduced, waiting, failed = unpack(KEYS, 1, 11)
-local first_pruned_list = 12
+local due, rules, outage, began, clock_state, workers, pause, probe, reduced = unpack(KEYS, 1, 9)
+local places, waiting, failed = unpack(KEYS, 10, 12)
+local first_pruned_list = 13
 local worker, alive_seconds, in_force, refused, retention_ms, delivery_prefix, body_prefix = unpack(ARGV, 1, 7)
 local longest_wait_ms, longest_pause_ms, lease_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local first_drain_argument = 11
@@ -50,12 +51,27 @@ local function correct_received(list)
   end
 end
 
--- An old delivery may have been replayed lately, so its age does not tell whether it has expired.
+-- An old delivery may have been replayed lately, or settled while CREDITS_RETAIN was longer. So its age does not tell
+-- whether it has expired, and one tick looks at the next 500 old ones: however many of them still live, the others'
+-- turn comes. `places` holds the rank from which each list is looked at next.
 local function prune(list)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', list, '-inf', text(now - retention_ms), 'LIMIT', 0, 500)) do
+  local old = redis.call('ZCOUNT', list, '-inf', text(now - retention_ms))
+  local place = tonumber(redis.call('HGET', places, list) or 0)
+  if place >= old then
+    place = 0
+  end
+  local last, expired = math.min(place + 500, old), {}
+  for _, id in ipairs(old > 0 and redis.call('ZRANGE', list, place, last - 1) or {}) do
     if redis.call('EXISTS', delivery_prefix .. id) == 0 then
-      redis.call('ZREM', list, id)
+      expired[#expired + 1] = id
     end
+  end
+  call_with('ZREM', list, expired)
+  if last < old then
+    redis.call('HSET', places, list, text(last - #expired))
+    redis.call('EXPIRE', places, alive_seconds)
+  else
+    redis.call('HDEL', places, list)
   end
 end
 
