@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Annotated
 
 import typer
 
 from app.cli.context import open_stores, read_settings
-from app.cli.options import Json, parse_customer_id
+from app.cli.customer_options import (
+    Customer,
+    Email,
+    ExternalCustomer,
+    named_customer,
+    unknown_customer_text,
+)
+from app.cli.options import Json
 from app.cli.output import Cell, console, literal, print_json, print_once, print_table
 from app.cli.shapes import BalanceJson
 from app.cli.to_json import json_number
 from app.errors import CommandError
-from config.wording import quoted
 from workers.core.customers import CustomerName, NameKind
 from workers.core.wording import plain
 from workers.operations.balance import Balance, BalanceReader
@@ -25,18 +30,9 @@ from workers.store.audit import Audit
 
 def balance(
     *,
-    customer: Annotated[
-        str | None,
-        typer.Option(
-            "--customer", metavar="ID", help="The customer's id at Polar.", parser=parse_customer_id
-        ),
-    ] = None,
-    external_customer: Annotated[
-        str, typer.Option("--external-customer", metavar="ID", help="Your own id for the customer.")
-    ] = "",
-    email: Annotated[
-        str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")
-    ] = "",
+    customer: Customer = None,
+    external_customer: ExternalCustomer = "",
+    email: Email = "",
     json: Json = False,
 ) -> None:
     """Show a customer's balance at Polar, beside what was granted.
@@ -46,7 +42,9 @@ def balance(
 
     Example: credits balance --email ada@example.com
     """
-    name = _name(customer, external_customer, email)
+    name = named_customer(customer, external_customer, email)
+    if name is None:
+        raise typer.BadParameter("give one of --customer, --external-customer and --email")
     settings = read_settings("balance", quiet=True)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         pacer = Pacer(throttle=held.throttle, notify=print_once, fail_fast=True)
@@ -60,23 +58,11 @@ def balance(
         console().print("this customer has no balance at Polar and was granted nothing")
 
 
-def _name(customer: str | None, external_customer: str, email: str) -> CustomerName:
-    options = {
-        NameKind.ID: customer,
-        NameKind.EXTERNAL: external_customer.strip(),
-        NameKind.EMAIL: email.strip().lower(),
-    }
-    given = [CustomerName(kind, text) for kind, text in options.items() if text]
-    if len(given) != 1:
-        raise typer.BadParameter("give one of --customer, --external-customer and --email")
-    return given[0]
-
-
 def _find(name: CustomerName, polar: Polar, pacer: Pacer) -> str:
     ids = Customers(polar, pacer).find([name], lambda _done, _whole: None)
     if name in ids:
         return ids[name]
-    message = f"Polar has no customer with the {name.kind} {quoted(name.text)}"
+    message = unknown_customer_text(name)
     if name.kind is not NameKind.ID:
         raise CommandError(message)
     console(stderr=True).print(literal(f"{message}; this is what the ledger has"))

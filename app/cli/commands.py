@@ -50,6 +50,7 @@ _GRANTED = {
     "with --dry-run": shapes.WantedGrantJson,
     "with --from and --dry-run": list[shapes.WantedGrantJson],
 }
+_EXPLAINED = {"": shapes.ExplanationJson, "for a customer": shapes.CustomerStoryJson}
 _REPLAYED = {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]}
 
 COMMANDS: Mapping[str, Command] = {
@@ -63,7 +64,7 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("Inspect", status.status, {"": shapes.StatusJson}),
     "deliveries": Command("Inspect", deliveries.deliveries, {"": list[shapes.DeliveryJson]}),
     "show": Command("Inspect", deliveries.show, {"": shapes.ShownJson}),
-    "explain": Command("Inspect", explain.explain, {"": shapes.ExplanationJson}),
+    "explain": Command("Inspect", explain.explain, _EXPLAINED),
     "grants": Command("Inspect", grants.grants, {"": list[shapes.GrantJson]}),
     "balance": Command("Inspect", balance.balance, {"": list[shapes.BalanceJson]}),
     "replay": Command("Repair", replay.replay, _REPLAYED),

@@ -1,14 +1,16 @@
 """``credits deliveries`` and ``credits show``: what arrived, and what became of it."""
 
 import json as json_module
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Annotated
 
 import typer
 
 from app.cli.context import open_stores, read_settings
-from app.cli.options import DeliveryType, Json, ReceivedSince
+from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
+from app.cli.options import DeliveryType, Json, ReceivedSince, parse_order_id
 from app.cli.output import (
     Cell,
     claim_rows,
@@ -29,6 +31,8 @@ from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read_request
 from workers.core.wording import utc
+from workers.operations.history import History
+from workers.store.audit import Audit
 from workers.store.stores import Stores
 
 _WIDE = 130  # characters for two ids, a time, a type, a status, and a short reason
@@ -42,6 +46,7 @@ def _parse_status(text: str) -> Status:
 
 
 def deliveries(
+    *,
     status: Annotated[
         list[Status] | None,
         typer.Option(
@@ -53,16 +58,29 @@ def deliveries(
     ] = None,
     type_: DeliveryType = None,
     since: ReceivedSince = None,
+    order: Annotated[
+        str | None,
+        typer.Option("--order", metavar="ID", help="Only those about this order.", parser=parse_order_id),
+    ] = None,
+    customer: Customer = None,
+    external_customer: ExternalCustomer = "",
+    email: Email = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The most to list.")] = 50,
     json: Json = False,
 ) -> None:
     """List the deliveries that arrived and what became of each, newest first.
 
     Example: credits deliveries --status failed --since 24h
+
+    Example: credits deliveries --email ada@example.com
     """
+    name = named_customer(customer, external_customer, email)
+    if name and order:
+        raise typer.BadParameter("give either an order or a customer, not both")
     settings = read_settings("deliveries", quiet=True)
     with open_stores(settings) as held:
-        newest = held.deliveries.newest(status or list(Status), since=since)
+        customer_id = find_customer_id(name, settings, held) if name else None
+        newest = _newest(held, order, customer_id, status or list(Status), since)
         found = list(islice((one for one in newest if type_ in {None, one.type}), limit))
     if json:
         print_json([delivery_json(one) for one in found])
@@ -73,6 +91,25 @@ def deliveries(
         print_table(columns, [[_row(one)[name] for name in columns] for one in found])
     else:
         console().print("no deliveries")
+
+
+def _newest(
+    held: Stores,
+    order_id: str | None,
+    customer_id: str | None,
+    statuses: Sequence[Status],
+    since: datetime | None,
+) -> Iterable[Delivery]:
+    """Return the deliveries with these statuses, all or those about an order or a customer, newest first."""
+    history = History(deliveries=held.deliveries, audit=Audit(held.redis, held.ledger))
+    if order_id:
+        found: Sequence[Delivery] = history.of_order(order_id)
+    elif customer_id:
+        found = history.of_customer(customer_id).deliveries
+    else:
+        return held.deliveries.newest(statuses, since=since)
+    wanted = [one for one in found if one.status in statuses and (since is None or one.received_at >= since)]
+    return reversed(wanted)
 
 
 def show(

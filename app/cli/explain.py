@@ -10,7 +10,8 @@ import typer
 from redis.exceptions import RedisError
 from rich.text import Text
 
-from app.cli.context import read_settings
+from app.cli.context import open_stores, read_settings
+from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
 from app.cli.options import Json
 from app.cli.output import (
     Cell,
@@ -23,42 +24,57 @@ from app.cli.output import (
     status_text,
 )
 from app.cli.shapes import ExplanationJson, RuleJson
+from app.cli.story import print_story
 from app.cli.to_json import delivery_json, grants_json, iso, planned_json
 from app.cli.webhook_source import Changes, Product, Sample, SampleName, read_webhook
 from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import NO_RULES, Rules, load_rules
 from config.settings import Settings
+from workers.core.customers import CustomerName
 from workers.core.delivery import Delivery
 from workers.core.wording import credits_text, plain, utc
 from workers.embedded.server import EmbeddedError
 from workers.operations.explain.explanation import Explanation, RuleView
 from workers.operations.explain.lookup import Explained, Explainer, explain_body
+from workers.operations.history import History
+from workers.store.audit import Audit
 from workers.store.stores import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def explain(
+    *,
     what: Annotated[
         str | None, typer.Argument(help="A file with a webhook's body, a delivery's id, or an order's id.")
     ] = None,
     sample_name: SampleName = None,
     product: Product = None,
     changes: Changes = None,
+    customer: Customer = None,
+    external_customer: ExternalCustomer = "",
+    email: Email = "",
     json: Json = False,
 ) -> None:
-    """Show why a webhook was credited or not, or what the rules would make of a sample.
+    """Show why a webhook was credited or not, a customer's whole story, or what the rules make of a sample.
 
-    Lists what each rule grants, or the first condition that it fails and the value it saw. Changes nothing.
+    Lists what each rule grants, or the first condition that it fails and the value it saw. For a customer it
+    lists every delivery that is kept, what became of it, and what they were given in all. Changes nothing.
 
     Example: credits explain 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
 
+    Example: credits explain --email ada@example.com
+
     Example: credits explain --sample purchase --set order.metadata.campaign=bf26
     """
-    if (what is None) == (sample_name is None):
-        raise typer.BadParameter("give a file or an id, or --sample NAME")
+    name = named_customer(customer, external_customer, email)
+    if sum(one is not None for one in (what, sample_name, name)) != 1:
+        raise typer.BadParameter("give a file or an id, or a customer, or --sample NAME")
     settings = read_settings("explain", quiet=True)
+    if name is not None:
+        _explain_customer(name, settings, json=json)
+        return
     body = _body(what, sample_name, product, changes)
     rules = load_rules(settings.rules_path) if body is not None else _load_rules_if_valid(settings)
     explained = (
@@ -69,6 +85,15 @@ def explain(
     else:
         rules_name = f"{settings.rules_path}, version {rules.digest}"
         _print(explained.explanation, explained.deliveries, rules_name)
+
+
+def _explain_customer(name: CustomerName, settings: Settings, *, json: bool) -> None:
+    with open_stores(settings) as held:
+        print_story(_history(held).of_customer(find_customer_id(name, settings, held)), json=json)
+
+
+def _history(held: Stores) -> History:
+    return History(deliveries=held.deliveries, audit=Audit(held.redis, held.ledger))
 
 
 def _load_rules_if_valid(settings: Settings) -> Rules:
@@ -119,7 +144,9 @@ def _explain_body(body: bytes, settings: Settings, rules: Rules) -> Explained:
 def _explain_id(id_: str, settings: Settings, rules: Rules) -> Explained:
     with _open_stores_if_any(settings) as held:
         if held is not None:
-            explainer = Explainer(deliveries=held.deliveries, ledger=held.ledger, rules=rules)
+            explainer = Explainer(
+                deliveries=held.deliveries, ledger=held.ledger, history=_history(held), rules=rules
+            )
             if found := explainer.explain_id(id_):
                 return found
     raise CommandError(

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from app.cli.context import open_stores, read_settings
-from app.cli.options import Json, parse_customer_id, parse_order_id, parse_time
+from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
+from app.cli.options import Json, parse_order_id, parse_time
 from app.cli.output import Cell, console, format_age, print_json, print_table
 from app.cli.to_json import entry_json
 from workers.core.claims import Entry
@@ -20,10 +21,9 @@ from workers.store.audit import Audit
 
 def grants(
     *,
-    customer: Annotated[
-        str | None,
-        typer.Option("--customer", metavar="ID", help="Only this customer's.", parser=parse_customer_id),
-    ] = None,
+    customer: Customer = None,
+    external_customer: ExternalCustomer = "",
+    email: Email = "",
     order: Annotated[
         str | None, typer.Option("--order", metavar="ID", help="Only this order's.", parser=parse_order_id)
     ] = None,
@@ -42,14 +42,19 @@ def grants(
 ) -> None:
     """List what was granted and taken back, newest first.
 
-    With --order or --customer the list includes grants that are claimed but not at Polar yet.
+    For an order or a customer, the list includes grants that are claimed but not at Polar yet.
 
     Example: credits grants --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
     if as_csv and json:
         raise typer.BadParameter("give either --csv or --json, not both")
-    with open_stores(read_settings("grants", quiet=True)) as held:
-        found = list(islice(_select(Audit(held.redis, held.ledger), customer, order, since), limit))
+    name = named_customer(customer, external_customer, email)
+    if name and order:
+        raise typer.BadParameter("give either an order or a customer, not both")
+    settings = read_settings("grants", quiet=True)
+    with open_stores(settings) as held:
+        customer_id = find_customer_id(name, settings, held) if name else None
+        found = list(islice(_select(Audit(held.redis, held.ledger), customer_id, order, since), limit))
     if json:
         print_json([entry_json(one) for one in found])
     elif as_csv:
@@ -61,8 +66,6 @@ def grants(
 
 
 def _select(audit: Audit, customer: str | None, order: str | None, since: datetime | None) -> Iterator[Entry]:
-    if customer and order:
-        raise typer.BadParameter("give either --customer or --order, not both")
     if order:
         found = audit.of_order(order)
     elif customer:

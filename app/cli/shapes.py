@@ -36,6 +36,22 @@ class GrantJson(TypedDict):
     granted_at: str | None
 
 
+class StoryMeterJson(TypedDict):
+    """What Polar has confirmed to a customer on one meter."""
+
+    granted: float
+    taken_back: Annotated[float, "positive"]
+
+
+class CustomerStoryJson(TypedDict):
+    """Everything that is stored about one customer."""
+
+    customer_id: str
+    deliveries: Annotated[list[DeliveryJson], "oldest first"]
+    grants: Annotated[list[GrantJson], "newest first"]
+    meters: dict[str, StoryMeterJson]
+
+
 class ShownJson(DeliveryJson):
     """A delivery with its grants and its body."""
 

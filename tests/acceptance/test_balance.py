@@ -106,7 +106,7 @@ def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
         ((), "give one of --customer, --external-customer and --email"),
         (
             ("--customer", CUSTOMER, "--email", "a@b"),
-            "give one of --customer, --external-customer and --email",
+            "give only one of --customer, --external-customer and --email",
         ),
         (("--customer", "ada"), "is not a customer's id at Polar"),
     ],

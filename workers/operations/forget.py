@@ -28,7 +28,7 @@ class CustomerEraser:
 
     def settled(self, customer_id: str) -> list[Delivery]:
         """Return the settled deliveries about a customer whose bodies are still stored, oldest first."""
-        listed = self._erasure.listed_about(customer_id)
+        listed = self._deliveries.listed_about(customer_id)
         claimed = {entry.delivery_id for entry in self._audit.of_customer(customer_id)}
         found = self._deliveries.get(sorted(claimed | listed))
         kept = [one for one in found if one.status is not Status.WAITING and one.erased_at is None]

@@ -101,6 +101,10 @@ class DeliveryStore:
         settled = {id_: one for id_, one in known.items() if one.status is not Status.WAITING}
         return [[settled[id_] for id_ in ids if id_ in settled] for ids in listed]
 
+    def listed_about(self, id_: str) -> set[str]:
+        """Return the ids of the settled deliveries about an order or customer, but those the ledger names."""
+        return {one.decode() for one in cast(list[bytes], self._redis.zrange(keys.about(id_), 0, -1))}
+
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery, the bytes that were signed; empty if it is unknown or erased."""
         return decompress_body(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -22,11 +21,6 @@ class Erasure:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._erase = redis.register_script(load_script("erase"))
-
-    def listed_about(self, customer_id: str) -> set[str]:
-        """Return the ids of the settled deliveries about a customer, except those that the ledger names."""
-        listed = cast(list[bytes], self._redis.zrange(keys.about(customer_id), 0, -1))
-        return {delivery_id.decode() for delivery_id in listed}
 
     def erase(self, ids: Sequence[str]) -> list[str]:
         """Erase the bodies of these deliveries, except those that wait; return the ids of those erased."""

@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from config.ids import read_id
-from config.rules import NO_RULES, Rules
+from config.rules import Rules
 from workers.core.claims import Standing
-from workers.core.delivery import Delivery, Status
+from workers.core.delivery import Delivery
 from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.core.grants import order_subject
 from workers.operations.explain.explanation import Explanation, explain
+from workers.operations.history import History
 from workers.operations.previews import look_up
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-
-_MOST_WAITING_READ = 1_000  # bodies are read one by one; this many take a tenth of a second
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +37,7 @@ class Explainer:
 
     deliveries: DeliveryStore
     ledger: Ledger
+    history: History
     rules: Rules
 
     def explain_id(self, id_: str) -> Explained | None:
@@ -49,7 +48,7 @@ class Explainer:
         found = self.deliveries.get([id_])
         if not found:
             order_id = _order_id(id_)
-            found = [*self.deliveries.about_order(order_id), *self._find_waiting(order_id)]
+            found = self.history.of_order(order_id)
             if not found:
                 return self._explain_from_ledger(order_id)
         one = max(found, key=lambda each: (not each.erased_at, each.type == ORDER_PAID, each.received_at))
@@ -75,24 +74,12 @@ class Explainer:
         outlook = "nothing: its delivery is no longer kept; what was granted is kept"
         return Explained(explanation=Explanation(type=ORDER_PAID, standing=standing, outlook=outlook))
 
-    def _find_waiting(self, order_id: str) -> list[Delivery]:
-        """Return the waiting deliveries about an order: they are not indexed by order until they settle."""
-        newest = islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ)
-        return [one for one in newest if _is_about(order_id, one.type, self.deliveries.body(one.id))]
-
 
 def _order_id(text: str) -> str:
     try:
         return read_id(text)
     except ValueError:
         return text  # a delivery's id may be any text
-
-
-def _is_about(order_id: str, type_: str, body: bytes) -> bool:
-    if order_id.encode() not in body:
-        return False
-    plan = plan_delivery(type_, body, NO_RULES).plan
-    return plan is not None and plan.order_id == order_id
 
 
 def _explain_planned(planned: PlannedDelivery, rules: Rules, ledger: Ledger | None) -> Explanation:

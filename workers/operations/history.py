@@ -1,0 +1,68 @@
+"""Finds everything that is stored about an order or a customer: deliveries, and what the ledger has."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from config.rules import NO_RULES
+from workers.core.claims import Entry
+from workers.core.delivery import Delivery, Status
+from workers.core.delivery_plans import plan_delivery
+from workers.core.planning import Plan
+from workers.store.audit import Audit
+from workers.store.deliveries import DeliveryStore
+
+# Waiting deliveries are not indexed by what they are about, so their bodies are read, newest first. This many
+# take a tenth of a second.
+_MOST_WAITING_READ = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerHistory:
+    """Everything that is stored about one customer: deliveries oldest first, grants newest first."""
+
+    customer_id: str
+    deliveries: tuple[Delivery, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Looks things up in the stores by what they are about. Changes nothing."""
+
+    deliveries: DeliveryStore
+    audit: Audit
+
+    def of_order(self, order_id: str) -> list[Delivery]:
+        """Return the deliveries about an order, oldest first; of waiting ones, those among the newest."""
+        waiting = (
+            one for one, plan in self._waiting(order_id) if plan is not None and plan.order_id == order_id
+        )
+        return _oldest_first([*self.deliveries.about_order(order_id), *waiting])
+
+    def of_customer(self, customer_id: str) -> CustomerHistory:
+        """Return what is stored about a customer; of waiting deliveries, those among the newest."""
+        entries = self.audit.of_customer(customer_id)
+        ids = self.deliveries.listed_about(customer_id) | {entry.delivery_id for entry in entries}
+        settled = [one for one in self.deliveries.get(sorted(ids)) if one.status is not Status.WAITING]
+        waiting = (
+            one
+            for one, plan in self._waiting(customer_id)
+            if plan is not None and plan.customer_id == customer_id
+        )
+        return CustomerHistory(
+            customer_id=customer_id,
+            deliveries=tuple(_oldest_first([*settled, *waiting])),
+            entries=tuple(entries),
+        )
+
+    def _waiting(self, id_: str) -> Iterator[tuple[Delivery, Plan | None]]:
+        """Yield the waiting deliveries whose body contains ``id_``, each with its plan without any rules."""
+        for one in islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ):
+            body = self.deliveries.body(one.id)
+            if id_.encode() in body:
+                yield one, plan_delivery(one.type, body, NO_RULES).plan
+
+
+def _oldest_first(deliveries: list[Delivery]) -> list[Delivery]:
+    return sorted({one.id: one for one in deliveries}.values(), key=lambda one: (one.received_at, one.id))
