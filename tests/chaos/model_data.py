@@ -143,6 +143,7 @@ WEBHOOKS: Mapping[str, SentWebhook] = {
     "order 3": _order(3),
     "order 4": _order(4, "subscription_cycle"),
     "order 5": _final_invoice(5),
+    "order 5 reinstated": _order(5, "subscription_cycle"),
     "period": _begun(31, BEN),
     "start": _started(41, BEN),
     "new Ann": _created(ANN),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.basic_promises import length
 from tests.chaos.expected_take_backs import TAKEN_BACK, RuleTakeBack, rule_take_backs
-from tests.chaos.model_data import FILES, METERS
+from tests.chaos.model_data import FILES, METERS, WEBHOOKS
 from tests.chaos.worker_promises import REFUSALS, WorkerPromises
 from tests.chaos.world import Amounts, RulesFile, SentWebhook
 from workers.core.claims import Claim
@@ -25,6 +25,7 @@ class ExactCredits(WorkerPromises):
     def __init__(self) -> None:
         super().__init__()
         self.frozen: dict[str, tuple[Grant, ...]] = {}
+        self.final: set[str] = set()
 
     def check(self) -> None:
         """Check the amounts as well."""
@@ -38,6 +39,7 @@ class ExactCredits(WorkerPromises):
         self.granted_deliveries_are_at_polar_and_skipped_ones_made_nothing()
         self.no_more_is_taken_back_than_allowed()
         self.nothing_is_sent_that_was_dismissed()
+        self.a_final_invoice_stays_one()
 
     def a_key_is_always_sent_with_the_same_event(self) -> None:
         """Polar keeps the first and ignores a different one silently, so nobody would notice."""
@@ -106,7 +108,7 @@ class ExactCredits(WorkerPromises):
     def _is_seen_to(self, file: RulesFile, sent: SentWebhook) -> bool:
         claims = self.service.store.claims
         expected = file.expects(sent)
-        if sent.subject in self.service.store.dismissed:
+        if sent.subject in self.service.store.dismissed | self.service.store.shown:
             return True
         return sent.subject in claims or (expected is not None and expected.keys() <= claims.keys())
 
@@ -127,6 +129,13 @@ class ExactCredits(WorkerPromises):
         """Neither by a refund, nor by another webhook, nor by a backfill."""
         grants = {grant.key: claim for claim in self._claims() for grant in claim.grants}
         assert not any(self._is_at_rest(grants[key]) for key in self.new_events)
+
+    def a_final_invoice_stays_one(self) -> None:
+        """Unless another webhook of the order was credited before."""
+        claims = self.service.store.claims
+        planned = (self.accepted[delivery_id] for _, delivery_id in self.service.work_log.planned)
+        self.final |= {sent.subject for sent in planned if sent == WEBHOOKS["order 5"]} - claims.keys()
+        assert not self.final & claims.keys()
 
     def _is_at_rest(self, claim: Claim) -> bool:
         store = self.service.store
@@ -150,12 +159,11 @@ class ExactCredits(WorkerPromises):
             self._assert_ended(delivery_id, sent)
 
     def _assert_ended(self, delivery_id: str, sent: SentWebhook) -> None:
+        store = self.service.store
         expected = [FILES[name].expects(sent) or {} for name in self.files]
         if all(sent.subject in one for one in expected):
-            assert (
-                sent.subject in self.service.store.claims | self.service.store.dismissed
-            )  # whichever worker was first
-        kept = self.service.store.deliveries.get(delivery_id)
+            assert sent.subject in store.claims | store.dismissed | store.shown  # whichever worker was first
+        kept = store.deliveries.get(delivery_id)
         assert (
             kept is None or kept.status is not Status.FAILED or self.workers["A"].file.expects(sent) is None
         )

@@ -21,5 +21,5 @@ REDELIVERED_FOR = timedelta(days=90)
 LONGEST_LOOK_BACK = reconciled_since(LONGEST_INTERVAL) + PAID_WITHIN
 """No round of the reconciler reads an order that was created earlier than this before it.
 
-Redis remembers skipped orders in periods of this length: with another length it finds none of the earlier ones.
+Redis remembers skipped orders in periods of this length. If it changes, earlier ones are not found.
 """
