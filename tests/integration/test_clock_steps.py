@@ -9,7 +9,7 @@ from redis import Redis
 from rq.worker_registration import get_keys
 from structlog.testing import capture_logs
 
-from tests.support.builders import grant_of
+from tests.support.builders import grant_of, some_id
 from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis
 from tests.support.real_stores import (
     RETAIN,
@@ -39,7 +39,7 @@ from workers.store.schedule import ReconcileSchedule
 from workers.store.server_check import clock_findings
 from workers.store.throttle import Throttle
 
-STEPS = [-DAY, -HOUR, -10 * MINUTE, 10 * MINUTE, HOUR, DAY]
+STEPS = [-DAY, -10 * MINUTE, HOUR, DAY]
 BACK = [step for step in STEPS if step < 0]
 # What the machine may need for a test's own steps.
 SLOW_MS = 20_000
@@ -265,6 +265,22 @@ def test_what_was_settled_while_the_clock_was_ahead_is_listed_and_expires_as_if_
     assert delivery.received_at.timestamp() * 1000 <= now_ms(redis)
     for key in (keys.delivery(delivery.id), keys.body(delivery.id)):
         assert redis.ttl(key) <= RETAIN.total_seconds()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_settled_deliveries_of_an_order_are_still_found(
+    movable: MovableServer, redis: Redis, worker: GrantWorker, step: int
+) -> None:
+    store, ledger = DeliveryStore(redis), Ledger(redis, retain=RETAIN)
+    for id_ in ("before", "after"):
+        accept(movable.url, id_)
+        (leased,) = store.lease(10).deliveries
+        ledger.settle([], [outcome(leased, Status.SKIPPED, "no rule matches")])
+        if id_ == "before":
+            movable.set_clock(step)
+            worker.tick()
+    assert sorted(one.id for one in store.about_order(some_id(1))) == ["after", "before"]
+    assert redis.ttl(keys.about(some_id(1))) >= RETAIN.total_seconds() - 60
 
 
 @pytest.mark.parametrize("step", STEPS)

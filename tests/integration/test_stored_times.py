@@ -3,11 +3,13 @@
 These tests write such times themselves. ``test_clock_steps.py`` moves the clock of a real server.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.builders import grant_of
 from tests.support.real_stores import (
@@ -27,7 +29,7 @@ from workers.monitoring.alerter import Alerter
 from workers.monitoring.health import examine
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
-from workers.store.clock import PolarClock
+from workers.store.clock import ClockWatch, PolarClock
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.queue import workers_alive
@@ -210,6 +212,42 @@ def test_alerts_are_muted_no_longer_than_ten_minutes(redis: Redis) -> None:
     redis.set(keys.muted("failed"), 1, px=DAY_MS)
     Alerter(redis, url="http://127.0.0.1:9/nobody-is-told").check()
     assert redis.pttl(keys.muted("failed")) <= 10 * MINUTE_MS
+
+
+def test_a_delivery_received_in_the_future_that_is_replayed_waits_since_now(
+    redis: Redis, redis_url: str, store: DeliveryStore, ledger: Ledger
+) -> None:
+    settled_story(redis_url, store, ledger)
+    redis.hset(keys.delivery("msg-1"), "received_at", round(now_ms(redis) + DAY_MS))
+    assert ids_of(store.reopen(["msg-1"])) == ["msg-1"]
+    assert scores(redis, keys.deliveries(Status.WAITING))["msg-1"] <= now_ms(redis)
+
+
+def test_a_step_that_could_not_be_mended_is_found_again(
+    redis: Redis, redis_url: str, worker: GrantWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(redis_url, "msg-1")
+    redis.zincrby(keys.DUE, 10 * MINUTE_MS, "msg-1")
+    answers = [(1_000_000, 0, 0), (1_002_000 - 600_000, 1_000_000, 0), (1_004_000 - 600_000, 1_000_000, 0)]
+    rows = iter([[b"%d" % number for number in answer] for answer in answers])
+    steady = iter([0.0, 0.0, 2.0, 2.0, 4.0, 4.0])
+    watch = ClockWatch(redis, steady_seconds=lambda: next(steady))
+    assert not watch.compare(lambda: next(rows))
+    with monkeypatch.context() as away:
+        away.setattr(watch, "_mend", raiser(RedisConnectionError("away")))
+        with pytest.raises(RedisConnectionError):
+            watch.compare(lambda: next(rows))
+    assert watch.compare(lambda: next(rows))
+    assert (due_ms(redis, "msg-1") or 0) <= now_ms(redis)
+
+
+def raiser(error: Exception) -> Callable[..., None]:
+    """Return a function that raises ``error``."""
+
+    def fail(**_given: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_health_says_how_this_hosts_clock_differs_from_polars(redis: Redis) -> None:

@@ -215,9 +215,11 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   if is_named and fact and fact ~= '' then
     revive(id, type_, fact)
   end
+  local now = clock()
   redis.call('ZREM', status_prefix .. status, id)
-  redis.call('ZADD', status_prefix .. 'waiting', received_at, id)
-  redis.call('ZADD', due, text(clock() + lease_ms), id)
+  -- The clock may have been ahead when it was received, and in this list that would count as a step of the clock.
+  redis.call('ZADD', status_prefix .. 'waiting', text(math.min(received_at, now)), id)
+  redis.call('ZADD', due, text(now + lease_ms), id)
   write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
   redis.call('HDEL', key, 'settled_at', 'dismissed')
   redis.call('PERSIST', key)
