@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 # A fail-over takes half a minute, and loses less than a thousand deliveries. No delivery expires so soon.
 _MEMORY_SECONDS = 120
 _MOST_REMEMBERED = 1000
-_MOST_NAMED = 50  # in one line of the log
+_MOST_NAMED = 300  # in one line of the log
 
 
 class LossWatcher:

@@ -9,10 +9,19 @@ from redis import Redis
 from tests.support.embedded_server import served
 from tests.support.processes import eventually
 from workers.embedded import server as embedded_redis
-from workers.embedded.server import EmbeddedRedis
+from workers.embedded.server import EmbeddedError, EmbeddedRedis
 
+REAL_SERVER = embedded_redis._find_server
 KEYS = 600
 SLOW = "--key-load-delay 12000 --loading-process-events-interval-bytes 1024"  # 12 ms for each key
+
+
+def use_server(script: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the guardian run this shell script, which gets the server's path and its arguments."""
+    server = folder / "slow-server"
+    server.write_text(f'#!/bin/sh\nset -- {embedded_redis._find_server()} "$@" {SLOW}\n{script}\n')
+    server.chmod(0o755)
+    monkeypatch.setattr(embedded_redis, "_find_server", lambda: str(server))
 
 
 @pytest.fixture
@@ -24,10 +33,7 @@ def large_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         redis.bgrewriteaof()
         eventually(lambda: not redis.info("persistence")["aof_rewrite_in_progress"])
     eventually(lambda: not served(folder))
-    slow = tmp_path / "slow-server"
-    slow.write_text(f'#!/bin/sh\nexec {embedded_redis._find_server()} "$@" {SLOW}\n')
-    slow.chmod(0o755)
-    monkeypatch.setattr(embedded_redis, "_find_server", lambda: str(slow))
+    use_server('exec "$@"', monkeypatch, tmp_path)
     return folder
 
 
@@ -43,3 +49,15 @@ def test_a_server_that_loads_longer_than_it_may_be_silent_is_waited_for(
     assert len(percents) == len(said) > 3
     assert percents == sorted(percents)
     assert percents[0] < 50 < percents[-1]
+
+
+def test_a_server_that_dies_again_and_again_while_it_loads_is_given_up(
+    large_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data may need more memory than there is: waiting for it would never end."""
+    monkeypatch.setattr(embedded_redis, "_find_server", REAL_SERVER)
+    use_server('exec timeout -s KILL 2 "$@"', monkeypatch, tmp_path)
+    with pytest.raises(EmbeddedError, match="it does not start"):
+        EmbeddedRedis(large_folder, on_loading=lambda _: None).__enter__()
+    said = (large_folder / "redis.log").read_text()
+    assert said.count("the server ended") == 3

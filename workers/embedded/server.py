@@ -40,6 +40,7 @@ _LOG = "redis.log"
 _OLDEST_MAJOR = 7  # version 6.2 would overlook the append-only folder of a newer server, and start empty
 _START_SECONDS = 30  # without any sign of life; a server that is loading its data gives one
 _PROGRESS_SECONDS = 5  # between two reports of how far it is
+_MOST_DEATHS = 3  # while it loads; for example, its data may need more memory than there is
 POLL_SECONDS = 0.02
 _ANSWER_SECONDS = 1  # a server that runs a slow command answers late
 _LOG_BYTES = 1_000_000  # enough for months of restarts; a longer log is emptied
@@ -147,8 +148,11 @@ class EmbeddedRedis:
             time.sleep(POLL_SECONDS)
 
     def _await_server(self, deadline: float) -> None:
-        started = False
+        started, deaths = False, 0
+        self._log_read_bytes = self._log_bytes()
         while True:
+            deaths += len(self.read_server_deaths())
+            self._require(deaths < _MOST_DEATHS, "it does not start")
             with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
                     self._require(not (started and os.fstat(lock).st_size), "it does not start")
