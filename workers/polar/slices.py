@@ -36,13 +36,22 @@ class SlicedReading:
         yield from self._read_slice(self._listing, self.total)
 
     def _read_slice(self, listing: Listing, total: int) -> Iterator[Sequence[Row]]:
-        first, last = listing.span
-        if total > self._most_rows and last - first > _SHORTEST:
-            middle = first + (last - first) / 2
-            for part in (listing.between(first, middle), listing.between(middle - _OVERLAP, last)):
-                yield from self._read_slice(part, self._count(part))
-        elif total:
+        halves = self._halves(listing, total)
+        for half, rows in halves:
+            yield from self._read_slice(half, rows)
+        if total and not halves:
             yield from self._read_completely(listing)
+
+    def _halves(self, listing: Listing, total: int) -> list[tuple[Listing, int]]:
+        """Return both halves of a slice with too many rows, each with its count; empty for any other."""
+        first, last = listing.span
+        if total <= self._most_rows or last - first <= _SHORTEST:
+            return []
+        middle = first + (last - first) / 2
+        halves = (listing.between(first, middle), listing.between(middle - _OVERLAP, last))
+        counted = [(half, self._count(half)) for half in halves]
+        # Where each half has as many rows as both, the server does not know these bounds.
+        return counted if sum(rows for _, rows in counted) < 2 * total else []
 
     def _read_completely(self, listing: Listing) -> Iterator[Sequence[Row]]:
         reading = CompleteReading(listing, self._read)

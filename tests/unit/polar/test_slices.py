@@ -1,5 +1,6 @@
 """A long list is read completely slice by slice, or what is missing is counted and bounded."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +9,11 @@ from hypothesis import strategies as st
 
 from tests.support.examples import examples
 from tests.support.tied_lists import BEGIN, EVER, TiedList
-from workers.polar.lists import orders
+from workers.polar.lists import Listing, Page, orders
 from workers.polar.slices import SlicedReading
 
 ORDERS = orders(created_after=BEGIN - timedelta(days=1), created_before=EVER)
+BOUNDS = {name: ORDERS.query[name] for name in ORDERS.bounds}
 MINUTE_MS = 60_000
 
 
@@ -89,3 +91,14 @@ def test_where_the_moment_is_not_known_the_slice_bounds_it() -> None:
     _, reading = read(tied, most_rows=100)
     assert reading.missing == 1
     assert min(reading.missing_around) < BEGIN + timedelta(minutes=7) < max(reading.missing_around)
+
+
+def test_a_server_that_does_not_know_the_bounds_is_read_as_one_slice() -> None:
+    tied = tied_orders(*[1] * 300)
+
+    def page(listing: Listing, number: int) -> Page:
+        return tied.page(replace(listing, query={**listing.query, **BOUNDS}), number)
+
+    reading = SlicedReading(ORDERS, page, most_rows=100)
+    assert sorted(row["id"] for rows in reading for row in rows) == ids_of(tied)
+    assert len(tied.asked) == 1 + 2 + 3
