@@ -71,7 +71,9 @@ lock:  ## update constraints.txt to the newest allowed versions, with hashes
 	@mv .venv-lock/constraints.txt constraints.txt && rm -rf .venv-lock
 
 .PHONY: chaos
-chaos: $(VENV)/installed  ## run storms on real processes: 20 seeds of 2,000 orders, an hour or two (CHAOS_SEED=n: first seed)
+chaos: $(VENV)/installed  ## run 1,000 simulations of 500 steps, and 20 storms of 2,000 orders on real processes: two or three hours
+	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-1000} SIMULATION_STEPS=$${SIMULATION_STEPS:-500} \
+		$(BIN)/python -m pytest tests/chaos/test_simulation.py -s --timeout 0
 	@CHAOS_SEEDS=$${CHAOS_SEEDS:-20} CHAOS_ORDERS=$${CHAOS_ORDERS:-2000} $(BIN)/python -m pytest tests/chaos/test_storm.py -s --timeout 0
 
 .PHONY: bench

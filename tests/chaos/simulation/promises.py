@@ -1,0 +1,81 @@
+"""What must hold at Polar after every step, stated from Polar's events alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from tests.chaos.simulation.shop import REVOCABLE_STEP, Sale
+from tests.support.builders import METERS
+from workers.core.claims import Standing
+
+Place = tuple[str, str]
+"""An order or a customer, and a meter."""
+TAKES_BACK = {"refund", "dispute", "revoke"}
+
+
+@dataclass
+class Promises:
+    """Adds up Polar's events, and checks each new one."""
+
+    granted: dict[Place, Decimal] = field(default_factory=dict)
+    """What each order was credited."""
+    taken: dict[Place, Decimal] = field(default_factory=dict)
+    balances: dict[Place, Decimal] = field(default_factory=dict)
+    _seen: int = 0
+    _meanings: set[tuple[str, ...]] = field(default_factory=set)
+
+    def check(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Check the events that are new since the last time."""
+        for event in events[self._seen :]:
+            self._add(event)
+        self._seen = len(events)
+
+    def _add(self, event: Mapping[str, Any]) -> None:
+        data, meter, customer = event["metadata"], event["name"], event["customer_id"]
+        units = -Decimal(str(data[METERS[meter]]))
+        assert event["external_id"] == data["key"]
+        kind = data["key"].split(":")[1]
+        if kind in TAKES_BACK:
+            self._add_take_back((data["order_id"], meter), -units)
+        else:
+            self._add_grant(kind, event, units)
+        self.balances[customer, meter] = self.balances.get((customer, meter), Decimal(0)) + units
+        assert self.balances[customer, meter] >= 0, f"a debt of ours: {event}"
+
+    def _add_grant(self, kind: str, event: Mapping[str, Any], units: Decimal) -> None:
+        data, meter, customer = event["metadata"], event["name"], event["customer_id"]
+        fact = data["order_id"] if kind == "order" else f"{customer} {data['rules']}"
+        assert units > 0
+        assert (kind, fact, meter) not in self._meanings, f"credited twice: {event}"
+        self._meanings.add((kind, fact, meter))
+        if kind == "order":
+            self.granted[fact, meter] = units
+
+    def _add_take_back(self, place: Place, units: Decimal) -> None:
+        assert units > 0
+        assert place in self.granted, f"taken back before it was granted: {place}"
+        self.taken[place] = self.taken.get(place, Decimal(0)) + units
+        assert self.taken[place] <= revocable(self.granted[place]), f"too much was taken back: {place}"
+
+    def check_order(self, sale: Sale, standing: Standing, *, may_keep: bool) -> None:
+        """Check an order at rest: it was credited, its share was taken back, and the ledger says the same."""
+        at_polar = {meter: units for (order, meter), units in self.granted.items() if order == sale.order_id}
+        assert at_polar, f"never credited: {sale.order_id}"
+        own = standing.own
+        assert own is not None, f"not in the ledger: {sale.order_id}"
+        assert {grant.meter: grant.units for grant in own.grants} == at_polar, f"another amount: {own}"
+        assert not own.unsettled, f"not settled: {own}"
+        for meter, units in at_polar.items():
+            due = floor(Fraction(revocable(units)) * sale.share)
+            taken = self.taken.get((sale.order_id, meter), Decimal(0))
+            assert taken == due or (may_keep and taken < due), (
+                f"{taken} of {units} {meter} taken back, not {due}: {sale}"
+            )
+
+
+def revocable(units: Decimal) -> Decimal:
+    """Return what refunds may take of an order's credits on a meter."""
+    return units - units % REVOCABLE_STEP
