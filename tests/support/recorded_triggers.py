@@ -7,6 +7,7 @@ REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.end
 PAID = [name for name in REAL if name.startswith("order_paid_")]
 CYCLED = [name for name in REAL if name.startswith(("subscription_cycled", "subscription_resumed"))]
 CREATED = [name for name in REAL if name.startswith("subscription_created")]
+NEW_CUSTOMERS = [name for name in REAL if name.startswith("customer_created")]
 FLOWS = sorted(
     f"flows/{path.stem}"
     for path in (PAYLOADS / "flows").glob("*.json")

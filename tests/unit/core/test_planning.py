@@ -6,21 +6,39 @@ import pytest
 
 from config.rules import Rules, Trigger
 from tests.support.builders import PRODUCT, fact_like, order_like, rule, rules_of, some_id
-from tests.support.recorded_triggers import CYCLED, FINAL, KINDS, PAID, TRIAL
+from tests.support.recorded_triggers import (
+    CREATED,
+    CYCLED,
+    FINAL,
+    KINDS,
+    NEW_CUSTOMERS,
+    PAID,
+    TRIAL,
+)
 from workers.core.planning import Plan, plan_for
 
 # Each trigger has its own amount, so an amount shows which rules applied.
 WORTH = {trigger: 10**power for power, trigger in enumerate(Trigger)}
 ALL_PRODUCTS = sorted({order_like(name).product_id or "" for name in PAID} - {""})
 
-EVERYTHING = {**KINDS, **dict.fromkeys(CYCLED, Trigger.PERIOD), "customer_created": Trigger.CUSTOMER}
+BY_ORDER = {Trigger.SUBSCRIPTION_CREATE, Trigger.TRIAL_START, Trigger.SUBSCRIPTION_CYCLE}
+WITHOUT_ORDER = {Trigger.SUBSCRIPTION, Trigger.PERIOD}
+
+EVERYTHING = {
+    **KINDS,
+    **dict.fromkeys(CYCLED, Trigger.PERIOD),
+    **dict.fromkeys(CREATED, Trigger.SUBSCRIPTION),
+    "subscription_created_trialing": None,  # no single trigger credits it
+    **dict.fromkeys(NEW_CUSTOMERS, Trigger.CUSTOMER),
+}
 
 
-def all_embracing(*, products: list[str] | None = None, but: Trigger = Trigger.PERIOD) -> Rules:
-    """Return a rule for each trigger except ``but``, because no cycle may be credited twice."""
+def all_embracing(*, products: list[str] | None = None, by_order: bool = True) -> Rules:
+    """Return a rule for each trigger; a start or cycle is credited by its order or without, never by both."""
     wanted = {} if products is None else {"products": products}
+    left_out = WITHOUT_ORDER if by_order else BY_ORDER
     others = {
-        trigger: {} if trigger is Trigger.CUSTOMER else wanted for trigger in WORTH if trigger is not but
+        trigger: {} if trigger is Trigger.CUSTOMER else wanted for trigger in WORTH if trigger not in left_out
     }
     return rules_of(
         *[
@@ -38,8 +56,7 @@ def units(plan: Plan) -> dict[str, Decimal]:
 def test_a_real_webhook_gets_the_credits_of_its_own_trigger_and_no_other(name: str) -> None:
     """A rule that names no product applies to every order, even to one without a product."""
     kind = EVERYTHING[name]
-    but = Trigger.SUBSCRIPTION_CYCLE if kind is Trigger.PERIOD else Trigger.PERIOD
-    plan = plan_for(fact_like(name), all_embracing(but=but))
+    plan = plan_for(fact_like(name), all_embracing(by_order=kind not in WITHOUT_ORDER))
     assert units(plan) == ({} if kind is None else {"api_usage": WORTH[kind]})
     assert bool(plan.skip) is (kind is None)
 
@@ -73,7 +90,8 @@ def test_an_unknown_billing_reason_is_skipped_and_named(reason: str) -> None:
         TRIAL,
         FINAL,
         *CYCLED,
-        "customer_created",
+        *CREATED,
+        *NEW_CUSTOMERS,
     ],
 )
 def test_by_default_only_purchases_creations_and_cycles_are_credited(name: str) -> None:

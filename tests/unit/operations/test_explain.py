@@ -5,7 +5,15 @@ import pytest
 from config.rules import Rules
 from tests.support.builders import PRODUCT, fact_like, order_like, order_webhook, rule, rules_of, some_id
 from tests.support.cookbook import RECIPES, Recipe
-from tests.support.recorded_triggers import CYCLED, FINAL, PAID, REAL, REFUNDED
+from tests.support.recorded_triggers import (
+    CREATED,
+    CYCLED,
+    FINAL,
+    NEW_CUSTOMERS,
+    PAID,
+    REAL,
+    REFUNDED,
+)
 from tests.support.recordings import payload
 from workers.core.claims import Standing
 from workers.core.delivery_plans import plan_delivery
@@ -13,7 +21,8 @@ from workers.core.envelope import peek_type
 from workers.core.planning import plan_for
 from workers.operations.explain.explanation import Explanation, RuleView, explain, rule_views
 
-CREDITABLE = [*PAID, *CYCLED, "customer_created"]
+CREDITABLE = [*PAID, *CYCLED, *CREATED, *NEW_CUSTOMERS]
+ERASING = "customer_deleted"
 
 PICKY = rules_of(
     rule("other-product", {"api_usage": 1}, products=[some_id(1)]),
@@ -123,7 +132,7 @@ def test_an_order_that_was_refunded_before_it_is_credited_is_told_both() -> None
     assert explained(body, rules).outlook == "grant 10 api_usage; took back 3 api_usage"
 
 
-@pytest.mark.parametrize("name", [name for name in REAL if name not in {*CREDITABLE, *REFUNDED}])
+@pytest.mark.parametrize("name", [name for name in REAL if name not in {*CREDITABLE, *REFUNDED, ERASING}])
 def test_what_leads_to_no_credit_ever_is_said_to_be_ignored(name: str) -> None:
     told = explained(payload(name), PICKY)
     assert (told.fact, told.rules, told.plan) == (None, (), None)
@@ -135,3 +144,9 @@ def test_a_body_that_cannot_be_read_is_told_as_what_it_would_come_to(body: bytes
     told = explained(body, PICKY)
     assert (told.fact, told.rules, told.plan) == (None, (), None)
     assert told.outlook.startswith("fail: the body cannot be read: ")
+
+
+def test_of_a_deleted_customer_it_is_said_when_that_erases_something() -> None:
+    told = explained(payload(ERASING), PICKY)
+    assert (told.fact, told.rules, told.plan) == (None, (), None)
+    assert "with CREDITS_FORGET_DELETED=1 it erases the stored bodies" in told.outlook
