@@ -13,7 +13,7 @@ from redis import Redis
 from app.demo.polar import create_app
 from app.main import create_app as create_receiver
 from tests.support.builders import order_webhook, some_id
-from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis
+from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis, moves_a_clock
 from tests.support.processes import credits_in, eventually, post, some_polar
 from tests.support.real_stores import RETAIN, accept, due_ms, ids_of, now_ms, outcome
 from tests.support.redis_servers import DURABLE, name_in
@@ -26,6 +26,8 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.queue import workers_alive
 from workers.store.throttle import Throttle
+
+pytestmark = moves_a_clock
 
 DIFFERENCES = [-DAY, -10 * MINUTE, HOUR]
 SLOW_MS = 20_000

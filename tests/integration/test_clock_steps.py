@@ -10,7 +10,7 @@ from rq.worker_registration import get_keys
 from structlog.testing import capture_logs
 
 from tests.support.builders import grant_of, some_id
-from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis
+from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis, moves_a_clock
 from tests.support.real_stores import (
     RETAIN,
     accept,
@@ -38,6 +38,8 @@ from workers.store.queue import workers_alive
 from workers.store.schedule import ReconcileSchedule
 from workers.store.server_check import clock_findings
 from workers.store.throttle import Throttle
+
+pytestmark = moves_a_clock
 
 STEPS = [-DAY, -10 * MINUTE, HOUR, DAY]
 BACK = [step for step in STEPS if step < 0]

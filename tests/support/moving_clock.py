@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
 from tests.support.processes import eventually
@@ -17,7 +18,13 @@ from tests.support.redis_servers import DURABLE, Server
 
 DAY, HOUR, MINUTE = 86_400, 3_600, 60
 
-_IN_PACKAGE = "vendor/libfaketime/src/libfaketime.so.1"  # built for Linux on x86-64
+# The package that `make install` installs has the library for this platform alone.
+_IS_IN_PACKAGE = sys.platform == "linux" and platform.machine() == "x86_64"
+
+# The mark of tests that move a server's clock.
+moves_a_clock: list[pytest.MarkDecorator] = [] if _IS_IN_PACKAGE else [pytest.mark.heavy]
+
+_IN_PACKAGE = "vendor/libfaketime/src/libfaketime.so.1"
 _OF_DEBIAN = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
@@ -46,7 +53,7 @@ def movable_redis(folder: Path, *args: str, ahead: int = 0) -> Iterator[MovableS
     """Run a server for this test alone while the block runs; its clock is ``ahead`` by so many seconds."""
     folder.mkdir(exist_ok=True)
     offset = folder / "clock"
-    offset.write_text(f"{ahead:+}\n")
+    offset.write_text(f"{DAY:+}\n")  # to see whether the library works at all
     env = {
         "LD_PRELOAD": _library(),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
@@ -58,8 +65,10 @@ def movable_redis(folder: Path, *args: str, ahead: int = 0) -> Iterator[MovableS
     server.start()
     try:
         with server.client() as redis:
-            assert abs(_ahead(redis) - ahead) < 2, f"{env['LD_PRELOAD']} does not move this server's clock"
-        yield MovableServer(server=server, offset=offset)
+            assert _ahead(redis) > HOUR, f"{env['LD_PRELOAD']} does not move the clock of this Redis server"
+        movable = MovableServer(server=server, offset=offset)
+        movable.set_clock(ahead)
+        yield movable
     finally:
         server.kill()
 
@@ -70,7 +79,7 @@ def _ahead(redis: Redis) -> float:
 
 def _library() -> str:
     """Return the library that moves a process's clock."""
-    if sys.platform == "linux" and platform.machine() == "x86_64":
+    if _IS_IN_PACKAGE:
         spec = find_spec("libfaketime")
         folders = list(spec.submodule_search_locations or []) if spec else []
         found = [Path(folder) / _IN_PACKAGE for folder in folders]
