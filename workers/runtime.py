@@ -114,6 +114,7 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
         connection,
         rulebook=rulebook,
         retain=settings.retain,
+        drain=jobs.drain,
         on_tick=on_tick,
         timings=timings,
     )

@@ -172,7 +172,7 @@ def test_a_burst_works_on_what_is_due_though_the_only_job_has_lost_its_hash(due:
 
 def test_a_job_that_this_version_does_not_know_costs_nobody_a_credit(shop: Shop) -> None:
     """While it waits, no drain job is queued; the tick queues one when it is gone."""
-    queue = Queue("credits", connection=shop.redis, serializer=JSONSerializer)
+    queue = Queue("credit-granter", connection=shop.redis, serializer=JSONSerializer)
     shop.redis.delete(QUEUE)
     unknown = queue.enqueue("workers.jobs.of_another_version")
     shop.receive(PURCHASE, PURCHASED)

@@ -38,7 +38,7 @@ def test_an_accepted_delivery_is_stored_listed_due_and_queued(
 
 def test_the_queued_job_is_one_that_rq_can_read(redis: Redis, redis_url: str) -> None:
     accept(redis_url, "msg-1")
-    (job,) = Queue("credits", connection=redis, serializer=JSONSerializer).jobs
+    (job,) = Queue("credit-granter", connection=redis, serializer=JSONSerializer).jobs
     assert job.func_name == "workers.jobs.drain"
     assert (job.args, job.kwargs, job.is_queued) == ([], {}, True)
     assert redis.ttl(f"rq:job:{job.id}") > 0

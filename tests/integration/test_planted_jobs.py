@@ -63,7 +63,12 @@ class Idle:
 def plant(redis: Redis, data: bytes, **others: str) -> str:
     """Queue a job with this data as RQ would."""
     job_id = uuid4().hex
-    fields = {"origin": "credits", "created_at": f"{datetime.now(UTC):%FT%TZ}", "status": "queued", **others}
+    fields = {
+        "origin": "credit-granter",
+        "created_at": f"{datetime.now(UTC):%FT%TZ}",
+        "status": "queued",
+        **others,
+    }
     flat = [piece for pair in fields.items() for piece in pair]
     redis.hset(f"rq:job:{job_id}", "data", zlib.compress(data), items=flat)
     redis.rpush(QUEUE, job_id)
@@ -78,7 +83,7 @@ def test_a_pickled_job_is_not_unpickled(redis: Redis, mark: Path, work: Callable
     plant(redis, pickle.dumps(Harmful(mark)))
     work()
     assert not mark.exists()
-    assert Queue("credits", connection=redis, serializer=JSONSerializer).is_empty()
+    assert Queue("credit-granter", connection=redis, serializer=JSONSerializer).is_empty()
 
 
 def test_a_job_with_another_function_is_refused_and_logged(
@@ -88,7 +93,9 @@ def test_a_job_with_another_function_is_refused_and_logged(
     with capture_logs() as logs:
         work()
     assert not mark.exists()
-    assert not Job.exists(job_id, connection=redis)
+    queue = Queue("credit-granter", connection=redis, serializer=JSONSerializer)
+    assert job_id in queue.failed_job_registry  # where its owner finds it
+    assert redis.llen(queue.intermediate_queue_key) == 0
     assert [(one["event"], one["job"]) for one in logs] == [("foreign job refused", job_id)]
 
 
@@ -99,7 +106,7 @@ def test_our_own_job_with_foreign_callbacks_is_refused(
     value = '[{"url": "http://127.0.0.1:9", "job_status": "finished"}]' if field == "webhooks" else "os.mkdir"
     job_id = plant(redis, named(DRAIN), **{field: value})
     work()
-    assert not Job.exists(job_id, connection=redis)
+    assert job_id in Queue("credit-granter", connection=redis, serializer=JSONSerializer).failed_job_registry
 
 
 def test_our_own_job_is_run(redis: Redis, work: Callable[[], None]) -> None:

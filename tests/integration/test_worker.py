@@ -64,7 +64,7 @@ class Shop:
     @property
     def queue(self) -> Queue:
         """Return our queue as ``rq info`` and dashboards read it."""
-        return Queue("credits", connection=self.redis, serializer=JSONSerializer)
+        return Queue("credit-granter", connection=self.redis, serializer=JSONSerializer)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_rq_sees_a_running_worker_and_none_after_its_end(shop: Shop) -> None:
 
     with shop.credits.running("work"):
         (worker,) = eventually(workers)
-        assert worker.queue_names() == ["credits"]
+        assert worker.queue_names() == ["credit-granter"]
     assert not workers()
 
 

@@ -20,7 +20,7 @@ from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger
 
 RETAIN = timedelta(days=30)
-QUEUE = "rq:queue:credits"
+QUEUE = "rq:queue:credit-granter"
 
 
 def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:

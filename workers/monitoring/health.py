@@ -13,6 +13,7 @@ from redis.exceptions import (
 )
 
 from config.durations import format_duration
+from config.wording import joined
 from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.pauses import PauseCause
 from workers.monitoring.alerts import LONGEST_WAIT
@@ -20,7 +21,7 @@ from workers.store import keys
 from workers.store.clock import PolarClock, clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.losses import LOST, TO_DO, lost_at
-from workers.store.queue import workers_alive
+from workers.store.queue import foreign_workers, workers_alive
 from workers.store.redis_errors import describe_redis_error
 from workers.store.server_check import redis_findings
 from workers.store.throttle import Throttle
@@ -84,7 +85,11 @@ def _ledger(redis: Redis) -> tuple[bool, str]:
 
 def _workers(redis: Redis) -> tuple[bool, str]:
     alive = workers_alive(redis)
-    return alive > 0, f"{alive} alive"
+    foreign = foreign_workers(redis)
+    note = (
+        f"; not ours, but on our queue: {joined(foreign)} (stop them: they take our jobs)" if foreign else ""
+    )
+    return alive > 0, f"{alive} alive{note}"
 
 
 def _waiting(redis: Redis) -> tuple[bool, str]:

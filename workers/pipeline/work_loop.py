@@ -75,10 +75,12 @@ def _unregister(worker: GrantWorker) -> None:
 
 def _work_once(worker: GrantWorker, stop: "_StopSignal", wait_seconds: int | None) -> bool:
     """Run one job; return False if none came in time."""
-    worker.check_for_suspension(burst=wait_seconds is None)
+    # `rq suspend` is not heeded: somebody who suspends the workers of a storefront means those alone.
     if worker.should_run_maintenance_tasks:
         worker.run_maintenance_tasks()  # type: ignore[no-untyped-call]
     worker.heartbeat()
+    with stop.deferred():
+        worker.drain_if_overdue()
     found = _next_job(worker, wait_seconds)
     if found is None:
         return False

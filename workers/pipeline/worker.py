@@ -16,11 +16,13 @@ from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.clock import ClockWatch
 from workers.store.queue import (
+    FORMER_QUEUE_KEY,
     QUEUE,
     WORKER_SILENCE_SECONDS,
     drain_job_args,
     forget_worker,
     new_drain_job,
+    refuse_job,
 )
 from workers.store.scripts import load_script
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -44,6 +46,7 @@ class GrantWorker(SimpleWorker):
         *,
         rulebook: Rulebook,
         retain: timedelta,
+        drain: Callable[[], None] = lambda: None,
         on_tick: Callable[[], None] = lambda: None,
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
@@ -58,11 +61,13 @@ class GrantWorker(SimpleWorker):
         self.log_result_lifespan = False
         self._rulebook = rulebook
         self._retain = retain
+        self._drain = drain
         self._on_tick = on_tick
         self._timings = timings
         self._tick = connection.register_script(load_script("tick"))
         self._clock = ClockWatch(connection)
         self._next_tick = 0.0
+        self._ticks_without_job = 0
 
     @property
     def dequeue_timeout(self) -> int:
@@ -75,7 +80,7 @@ class GrantWorker(SimpleWorker):
             super().execute_job(job, queue)
         else:
             log.error("foreign job refused", job=job.id)
-            job.delete()
+            refuse_job(self.connection, job, queue, f"the queue {QUEUE} runs only credit-granter's own jobs")
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Send RQ a heartbeat, and tick if it is time and no job is being started."""
@@ -85,6 +90,12 @@ class GrantWorker(SimpleWorker):
         if pipeline is None and time.monotonic() >= self._next_tick:
             self.tick()
             self._next_tick = time.monotonic() + self._tick_seconds
+
+    def drain_if_overdue(self) -> None:
+        """Do what is due if somebody else's worker has taken the job that a tick queued for it."""
+        if self._ticks_without_job > 1:
+            self._ticks_without_job = 0
+            self._drain()
 
     def has_more(self) -> bool:
         """Return whether something is still due after a burst, for example because a job could not be run."""
@@ -106,7 +117,7 @@ class GrantWorker(SimpleWorker):
         answer: list[bytes] = self._tick(
             keys=[
                 keys.DUE, keys.RULES, keys.OUTAGE, keys.BEGAN, keys.CLOCK, keys.WORKERS, keys.PAUSE,
-                keys.PROBE, keys.REDUCED_SHARE, keys.PRUNED, *_LISTS,
+                keys.PROBE, keys.REDUCED_SHARE, keys.PRUNED, FORMER_QUEUE_KEY, *_LISTS,
             ],
             args=[
                 self.name,
@@ -122,7 +133,9 @@ class GrantWorker(SimpleWorker):
                 *drain_job_args(),
             ],
         )  # fmt: skip
-        return answer
+        *times, is_queued = answer
+        self._ticks_without_job = self._ticks_without_job + 1 if is_queued == b"1" else 0
+        return times
 
     def _register_again(self) -> None:
         """Register with RQ again: a clock that steps forward lets RQ's entry for this worker expire."""

@@ -1,19 +1,24 @@
 """The RQ job that wakes a worker, written as RQ writes it; and the state of RQ's queue."""
 
+from typing import cast
 from uuid import uuid4
 
 from redis import Redis
 from redis.typing import EncodableT
-from rq import Queue
+from rq import Queue, Worker
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
+from rq.worker_registration import get_keys
 
 from workers.store import keys
 from workers.store.clock import redis_now
 from workers.store.scripts import milliseconds_of
 
-QUEUE = "credits"
+# Not a name that anybody else's queue has by accident: a foreign worker on our queue would take our jobs.
+QUEUE = "credit-granter"
+# What our queue was called in versions before 0.1.0. A job that such a version has left there is removed.
+_FORMER_QUEUE = "credits"
 # A wire format: jobs with this name may be in Redis while a new version starts.
 DRAIN = "workers.jobs.drain"
 _JOB_TIMEOUT_SECONDS = 180  # a drain ends within seconds; this is for one that hangs
@@ -51,6 +56,28 @@ def new_drain_job() -> Job:
         description="drain what is due",
         status=JobStatus.QUEUED,
     )
+
+
+FORMER_QUEUE_KEY = f"{Queue.redis_queue_namespace_prefix}{_FORMER_QUEUE}"
+
+
+def refuse_job(redis: Redis, job: Job, queue: Queue, reason: str) -> None:
+    """Put somebody's job into the queue's failed registry, where they find it, without reading its data."""
+    pipeline = redis.pipeline()
+    job.set_status(JobStatus.FAILED, pipeline=pipeline)
+    queue.failed_job_registry.add(job, ttl=_FAILURE_SECONDS, exc_string=reason, pipeline=pipeline)
+    pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+    pipeline.execute()
+
+
+def foreign_workers(redis: Redis) -> list[str]:
+    """Return the names of RQ's workers on our queue that are not ours."""
+    queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+    ours = {name.decode() for name in cast(list[bytes], redis.zrange(keys.WORKERS, 0, -1))}
+    prefix = Worker.redis_worker_namespace_prefix
+    names = {key.removeprefix(prefix) for key in get_keys(queue=queue)}
+    # RQ forgets a worker only when the next one looks for dead ones; its hash expires before.
+    return sorted(name for name in names - ours if redis.exists(prefix + name))
 
 
 def queue_length(redis: Redis) -> int:

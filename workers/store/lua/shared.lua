@@ -286,15 +286,16 @@ local function drain_job_from(first)
   return { pause = pause, queue = queue, queues = queues, id = id, fields = fields }
 end
 
--- Queues an RQ job that drains what is due, unless one is queued already or there is a pause.
+-- Queues an RQ job that drains what is due, unless one is queued already or there is a pause. Returns whether it did.
 local function ensure_drain(job)
   if redis.call('EXISTS', job.pause) == 1 or redis.call('LLEN', job.queue) > 0 then
-    return
+    return false
   end
   local key = 'rq:job:' .. job.id
   redis.call('HSET', key, unpack(job.fields))
   redis.call('EXPIRE', key, 86400) -- if no worker takes the job within a day, a tick queues another
   redis.call('SADD', job.queues, job.queue)
   redis.call('RPUSH', job.queue, job.id)
+  return true
 end
 

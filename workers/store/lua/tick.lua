@@ -2,11 +2,11 @@
 -- writes that the calling worker is alive, since when there are workers and which rules are in force, removes expired
 -- deliveries from the lists by status, and brings nearer what lies further ahead than it ever can: the clock of Redis
 -- was set back (see mend_step.lua).
--- Returns {now, last, steps}: the time, the latest time that was stored before (or 0), and how many steps of the clock
--- were mended.
+-- Returns {now, last, steps, is_queued}: the time, the latest time that was stored before (or 0), how many steps of the
+-- clock were mended, and '1' if something is due and had no job.
 local due, rules, outage, began, clock_state, workers, pause, probe, reduced = unpack(KEYS, 1, 9)
-local places, waiting, failed = unpack(KEYS, 10, 12)
-local first_pruned_list = 13
+local places, former_queue, waiting, failed = unpack(KEYS, 10, 13)
+local first_pruned_list = 14
 local worker, alive_seconds, in_force, refused, retention_ms, delivery_prefix, body_prefix = unpack(ARGV, 1, 7)
 local longest_wait_ms, longest_pause_ms, lease_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local first_drain_argument = 11
@@ -107,7 +107,14 @@ end
 if redis.call('ZCARD', due) == 0 then
   redis.call('DEL', outage)
 end
-if #redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, 1) > 0 then
-  ensure_drain(drain_job_from(first_drain_argument))
+-- A version before 0.1.0 may have left a job in the queue that it used, which may be somebody else's by now.
+local job = drain_job_from(first_drain_argument)
+for _, id in ipairs(redis.call('LRANGE', former_queue, 0, 9)) do
+  if redis.call('HGET', 'rq:job:' .. id, 'data') == value_of('data', job.fields) then
+    redis.call('LREM', former_queue, 1, id)
+    redis.call('DEL', 'rq:job:' .. id)
+  end
 end
-return { text(now), text(last), redis.call('HGET', clock_state, 'steps') or '0' }
+local is_due = #redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, 1) > 0
+local is_queued = is_due and ensure_drain(job)
+return { text(now), text(last), redis.call('HGET', clock_state, 'steps') or '0', is_queued and '1' or '0' }
