@@ -216,6 +216,8 @@ def _fact_rows(one: Explanation) -> Iterator[list[Cell]]:
     if one.plan and one.plan.refund:
         share = float(one.plan.refund.share * 100)
         yield ["refunded", f"{one.plan.refund.amount} cents in total, {share:.4g} % of what was paid"]
+    if one.plan and one.plan.dispute:
+        yield ["lost dispute", f"{float(one.plan.dispute.share * 100):.4g} % of what was paid"]
 
 
 def _rule_row(rule: RuleView) -> list[Cell]:

@@ -19,6 +19,7 @@ from config.errors import ConfigError
 from config.rules import Rules, load_rules
 from config.settings import Settings, find_unknown_settings
 from workers.embedded.server import EmbeddedRedis
+from workers.operations.disputes import needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.runtime import polar_for
 from workers.store.connect import connect
@@ -105,7 +106,7 @@ def _require_granting(settings: Settings) -> Rules:
     """Return the rules; report a missing setting here, in one line, rather than in every worker."""
     polar_for(settings).close()  # it cannot be made without a token, or with a proxy that cannot be used
     rules = load_rules(settings.rules_path)
-    if settings.reconcile_every and rules.credit_from is None:
+    if settings.reconcile_every and rules.credit_from is None and not needs_disputes(rules):
         raise ConfigError(NEEDS_CREDIT_FROM)
     return rules
 

@@ -37,16 +37,28 @@ _WHY_NOT_REFUNDABLE = {
     Trigger.CUSTOMER: "a new customer has paid nothing that could be refunded",
 }
 
+_WHY_NOT_DISPUTABLE = {
+    Trigger.SUBSCRIPTION: "it credits without an order, and only an order's payment is disputed",
+    Trigger.PERIOD: "a period is not an order, and only an order's payment is disputed",
+    Trigger.CUSTOMER: "a new customer has paid nothing that could be disputed",
+}
+
 
 def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
     """Yield the conflicts between the keys of one rule: the key to change, and the message."""
-    if rule.revokes and rule.once_per_customer:
-        why = "that credit does not belong to a single order"
-        yield "on_refund", f"`on_refund: revoke` cannot be combined with `once_per`: {why}"
-    for trigger in Trigger:
-        if rule.revokes and trigger in rule.triggers and trigger in _WHY_NOT_REFUNDABLE:
-            subject = f"`on_refund: revoke` cannot be combined with the trigger {trigger}"
-            yield "on_refund", f"{subject}: {_WHY_NOT_REFUNDABLE[trigger]}"
+    for key, revokes, why_not in (
+        ("on_refund", rule.revokes, _WHY_NOT_REFUNDABLE),
+        ("on_dispute", rule.revokes_disputed, _WHY_NOT_DISPUTABLE),
+    ):
+        if revokes and rule.once_per_customer:
+            why = "that credit does not belong to a single order"
+            yield key, f"`{key}: revoke` cannot be combined with `once_per`: {why}"
+        for trigger in Trigger:
+            if revokes and trigger in rule.triggers and trigger in why_not:
+                yield (
+                    key,
+                    f"`{key}: revoke` cannot be combined with the trigger {trigger}: {why_not[trigger]}",
+                )
     if rule.products is not None and Trigger.CUSTOMER in rule.triggers:
         why = "a new customer has bought no product; write a separate rule for it"
         yield "products", f"`products` cannot be combined with the trigger {Trigger.CUSTOMER}: {why}"

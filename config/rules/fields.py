@@ -18,7 +18,7 @@ MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata
 RESERVED_PROPERTIES = ("granted_by", "key", "order_id", "rules", "reason")  # usage events already use these
 
 ONCE_PER = ("customer",)
-ON_REFUND = ("keep", "revoke")
+ON_REVERSAL = ("keep", "revoke")
 
 # The schema for editors uses these patterns too, so they must mean the same in JavaScript.
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
@@ -93,6 +93,7 @@ def moment(node: Node) -> datetime:
 
 _CYCLE_HINT = "a paid renewal is subscription_cycle"
 _REFUND_HINT = "for refunds set on_refund: revoke"
+_DISPUTE_HINT = "for lost disputes set on_dispute: revoke"
 _TRIGGER_HINTS = {
     "renewal": _CYCLE_HINT,
     "subscription_renewal": _CYCLE_HINT,
@@ -101,6 +102,8 @@ _TRIGGER_HINTS = {
     "trial": "the start of a trial is trial_start",
     "refund": _REFUND_HINT,
     "order.refunded": _REFUND_HINT,
+    "dispute": _DISPUTE_HINT,
+    "chargeback": _DISPUTE_HINT,
 }
 
 
@@ -118,9 +121,9 @@ def once_per(node: Node) -> bool:
     return word == "customer"
 
 
-def on_refund(node: Node) -> bool:
-    """Return whether refunds take back what the rule granted: true for ``revoke``."""
-    word = _word(node, "word", ON_REFUND, what="keep or revoke", hint="it can be keep or revoke")
+def revokes(node: Node) -> bool:
+    """Return whether refunds, or lost disputes, take back what the rule granted: true for ``revoke``."""
+    word = _word(node, "word", ON_REVERSAL, what="keep or revoke", hint="it can be keep or revoke")
     return word == "revoke"
 
 

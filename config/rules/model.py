@@ -84,6 +84,8 @@ class Rule:
     once_per_customer: bool = False
     revokes: bool = False
     """Whether a refund takes back its share of what the rule granted (``on_refund: revoke``)."""
+    revokes_disputed: bool = False
+    """Whether a lost dispute does, too (``on_dispute: revoke``)."""
     grant: Mapping[str, Amount]
 
     @property

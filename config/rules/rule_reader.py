@@ -22,7 +22,18 @@ Absent = TypeVar("Absent")
 
 FindProblem = Callable[[Expression, frozenset[Trigger]], str]
 
-RULE_KEYS = ("name", "products", "triggers", "when", "once_per", "on_refund", "from", "until", "grant")
+RULE_KEYS = (
+    "name",
+    "products",
+    "triggers",
+    "when",
+    "once_per",
+    "on_refund",
+    "on_dispute",
+    "from",
+    "until",
+    "grant",
+)
 
 # A rule whose `from` or `until` cannot be read covers no time, so it conflicts with no other rule.
 _NEVER_BEGINS = datetime.max.replace(tzinfo=UTC)
@@ -79,7 +90,8 @@ class RuleReader:
             begins=begins,
             ends=self._read(until, get("until"), absent=None, broken=_NEVER_LASTS),
             once_per_customer=self._read(fields.once_per, get("once_per"), absent=False, broken=True),
-            revokes=read(fields.on_refund, get("on_refund"), False),
+            revokes=read(fields.revokes, get("on_refund"), False),
+            revokes_disputed=read(fields.revokes, get("on_dispute"), False),
             grant=read(self._grant, get("grant"), {}),
         )
 

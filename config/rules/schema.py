@@ -86,7 +86,12 @@ def _rule() -> Schema:
         "on_refund": {
             "description": "Whether a refund takes back its share of what the rule granted.",
             "default": "keep",
-            "enum": list(fields.ON_REFUND),
+            "enum": list(fields.ON_REVERSAL),
+        },
+        "on_dispute": {
+            "description": "Whether a dispute that was lost takes back its share of what the rule granted.",
+            "default": "keep",
+            "enum": list(fields.ON_REVERSAL),
         },
         "from": _moment(
             "Applies to orders, subscriptions and customers created, and periods begun, from this time on."

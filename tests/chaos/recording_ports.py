@@ -17,7 +17,7 @@ from workers.core.planning import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarError
 
-ONLY_TAKE_BACK = {"order.refunded", "credits.take_back", "manual.revoke"}
+ONLY_TAKE_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.revoke"}
 """The types of deliveries that never credit anything."""
 
 

@@ -19,11 +19,11 @@ from tests.support.builders import (
     some_id,
 )
 from tests.support.real_stores import plan_of
+from tests.support.reversals import refund_take_back
 from workers.core.claims import Entry
 from workers.core.delivery_plans import refund_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.planning import plan_for
-from workers.core.takebacks import refund_take_back
 from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.ledger import Ledger

@@ -9,10 +9,10 @@ from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of
 from tests.support.ledgers import come, compare, rebuild, refunding_operations_at, run, standing_of
 from tests.support.polar_orders import Operations
+from tests.support.reversals import refund_take_back
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery_plans import refund_plan
 from workers.core.manual import ManualRevoke
-from workers.core.takebacks import refund_take_back
 
 PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
 TEN = rules_of(PACK.replace("100", "10"))

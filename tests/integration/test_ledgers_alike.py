@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.support.builders import fact_like, refund_webhook, rule, rules_of, some_id
+from tests.support.builders import dispute_webhook, fact_like, refund_webhook, rule, rules_of, some_id
 from tests.support.examples import examples
 from tests.support.fakes import Clock, FakeStore
 from tests.support.real_stores import RETAIN
 from workers.core.claims import Claim, Refund, Revoke, Standing
 from workers.core.delivery_plans import refund_plan
+from workers.core.dispute_delivery import dispute_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.planning import Plan, plan_for
@@ -25,7 +26,7 @@ from workers.pipeline.ports import Ledger as LedgerPort
 from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
-KEPT = rule("kept", {"api_usage": 100})
+KEPT = rule("kept", {"api_usage": 100}, on_dispute="revoke")
 BONUS = rule("bonus", {"api_usage": 50, "seconds": 1}, once_per="customer")
 SECOND = rule("second", {"images": 7}, once_per="customer")
 WELCOME = rule("welcome", {"api_usage": 25}, triggers=["customer.created"])
@@ -69,6 +70,10 @@ PLANS = [
         refund_plan(refund_webhook(cents, id=some_id(number)))
         for cents in (0, 1, 333, 1000)
         for number in (1, 2)
+    ),
+    *(
+        dispute_plan(dispute_webhook(dispute, cents, id=some_id(number)))
+        for dispute, cents, number in ((5, 400, 1), (6, 1000, 1), (7, 300, 2))
     ),
     *(one.plan() for one in BY_HAND),
     *(one.plan() for one in REVOKED),

@@ -46,6 +46,14 @@ def refund_webhook(cents: int, **data: Any) -> bytes:
     return webhook("order_refunded_full", **(usual | data))
 
 
+def dispute_webhook(number: int, cents: int, *, currency: str = "usd", **order: Any) -> bytes:
+    """Return the delivery that says that a dispute of ORDER, about ``cents`` without tax, was lost."""
+    shown = json.loads(payload("order_paid_purchase"))["data"] | order
+    dispute = {"id": some_id(number), "order_id": shown["id"], "amount": cents, "tax_amount": 190}
+    dispute |= {"currency": currency, "status": "lost"}
+    return json.dumps({"type": "credits.dispute", "data": {"dispute": dispute, "order": shown}}).encode()
+
+
 def order_like(like: str = "order_paid_purchase", **data: Any) -> Order:
     """Return the order of a recorded webhook with some of its fields replaced."""
     return read_order(order_webhook(like, **data)).view

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from workers.core.claims import Claim, Refund, Shown, Standing, TakeBack, Taken
+from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, TakeBack, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import Grant
@@ -21,7 +21,7 @@ from workers.timings import DEFAULT_TIMINGS
 Event = Mapping[str, Any]
 
 
-TAKES_BACK = {"order.refunded", "credits.take_back", "manual.revoke"}
+TAKES_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.revoke"}
 """The types of deliveries that never credit anything."""
 
 
@@ -68,6 +68,7 @@ class FakeStore:
         self.claims: dict[str, Claim] = {}
         self.linked: dict[str, list[str]] = {}
         self.refunds: dict[str, Refund] = {}
+        self.disputes: dict[str, dict[str, Dispute]] = {}
         self.taken: dict[str, Taken] = {}
         self.dismissed: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
@@ -160,6 +161,8 @@ class FakeStore:
 
     def _claim(self, delivery_id: str, plan: Plan, attempt: int | None) -> Standing:
         self._record_refund(plan)
+        if plan.dispute:
+            self.disputes.setdefault(plan.subject, {})[plan.dispute.id] = plan.dispute
         holds = attempt is None or self._holds(delivery_id, attempt)
         is_other = self.shown.get(plan.subject) != plan.shown or plan.subject in self.dismissed
         if holds and not is_other and plan.subject not in self.claims:
@@ -186,6 +189,7 @@ class FakeStore:
             claims=tuple(self.claims[one] for one in linked if one in self.claims),
             elsewhere=tuple(self.claims[one] for one in subjects if one in self.claims and one not in linked),
             refund=self.refunds.get(plan.subject),
+            disputes=tuple(one for _, one in sorted(self.disputes.get(plan.subject, {}).items())),
             taken=self.taken.get(plan.subject, {}),
             shown=self.shown.get(plan.subject),
             dismissed_with=self.dismissed.get(plan.subject, ""),
@@ -239,7 +243,7 @@ class FakeStore:
                 settled = {**claim.settled, grant.meter: self._clock.now}
                 self.claims[grant.subject] = replace(claim, settled=settled)
                 self.audit.append(grant.key)
-                if grant.subject in self.refunds:
+                if grant.subject in self.refunds or grant.subject in self.disputes:
                     self._queue_take_back(self.claims[grant.subject])
         lost = set()
         for outcome in outcomes:
@@ -258,6 +262,7 @@ class FakeStore:
         return (
             any(subject not in self.claims for subject in outcome.relies_on)
             or (refunded_amount is not None and (refund is None or refund.amount < refunded_amount))
+            or outcome.dispute_id not in {None, *self.disputes.get(outcome.subject, {})}
             or (outcome.is_shown and outcome.subject not in self.shown)
         )
 

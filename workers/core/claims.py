@@ -75,6 +75,14 @@ class Refund:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Dispute:
+    """A dispute of an order that was lost: its ``share`` of the price without tax, from 0 to 1."""
+
+    id: str
+    share: Fraction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Revoke:
     """A person's request to take back an order's credits on ``meter``; on all meters if that is None."""
 
@@ -87,14 +95,15 @@ class Standing:
 
     Linked claims are take-backs, and the bonuses of ``once_per`` rules that this fact earned. ``elsewhere``
     holds bonuses that another fact earned for the same customer. They explain why this fact earns none.
-    ``refund`` is the highest refund seen, and ``shown`` what a webhook showed the order to be, even if
-    nothing has been credited yet.
+    ``refund`` is the highest refund seen, ``disputes`` are the lost ones, and ``shown`` is what a webhook
+    showed the order to be, even if nothing has been credited yet.
     """
 
     subject: str
     claims: tuple[Claim, ...] = ()
     elsewhere: tuple[Claim, ...] = ()
     refund: Refund | None = None
+    disputes: tuple[Dispute, ...] = ()
     taken: Taken = field(default_factory=dict)
     shown: Shown | None = None
     dismissed_with: str = ""
@@ -137,7 +146,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeBack:
-    """Negative grants that take credits back, after a refund or by hand.
+    """Negative grants that take credits back, after a refund or a lost dispute, or by hand.
 
     ``before`` and ``after`` are the totals taken on these meters. The ledger writes the take-back only if its
     total is still ``before``.

@@ -87,5 +87,7 @@ class Outcome:
     """The subjects whose claims the outcome relies on. If one is lost, the delivery is claimed again."""
     refunded_amount: int | None = None
     """The refund in cents that the ledger has noted with the order, in the same sense."""
+    dispute_id: str | None = None
+    """The lost dispute that the ledger has noted with the order, in the same sense."""
     is_shown: bool = False
     """Whether the ledger has noted what the webhook shows the order to be, in the same sense."""

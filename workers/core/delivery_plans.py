@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from config.rules import Rules
 from workers.core.claims import Standing
+from workers.core.dispute_delivery import DISPUTE_LOST, dispute_plan
 from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_envelope
 from workers.core.facts import Fact, as_shown, fact_of, shown_by
 from workers.core.grants import order_subject
@@ -37,7 +38,7 @@ class PlannedDelivery:
     @property
     def takes_back(self) -> bool:
         """Return whether the delivery can only take credits back."""
-        return self.type in {ORDER_REFUNDED, TAKE_BACK, MANUAL_REVOKE}
+        return self.type in {ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE}
 
     @property
     def is_manual_grant(self) -> bool:
@@ -49,7 +50,8 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
     """Return the plan that ``rules`` make of a delivery, or why there is none."""
     try:
         if read_plan := _PLANS_WITHOUT_RULES.get(type_):
-            return PlannedDelivery(type=type_, plan=read_plan(body))
+            plan = read_plan(body)
+            return PlannedDelivery(type=type_, plan=plan, failure=plan.failure)
         if type_ == CUSTOMER_DELETED:
             return _forgetting(body)
         fact = fact_of(type_, body)
@@ -89,6 +91,7 @@ def refund_plan(body: bytes) -> Plan:
 
 _PLANS_WITHOUT_RULES: Mapping[str, Callable[[bytes], Plan]] = {
     ORDER_REFUNDED: refund_plan,
+    DISPUTE_LOST: dispute_plan,
     TAKE_BACK: take_back_plan,
     **MANUAL_PLANS,
 }

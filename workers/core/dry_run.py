@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workers.core.claims import Claim, Refund, Standing
+from workers.core.claims import Claim, Dispute, Refund, Standing
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant
 from workers.core.outcomes import amount_conflict
@@ -24,12 +24,16 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
     """
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return f"fail: {conflict}"
-    if planned.plan is None:
+    if planned.plan is None or planned.failure:
         return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
     if standing.is_dismissed and not planned.takes_back:
         return f"skip: {why_none_due(standing, None, None)}"
     plan = planned.plan
-    noted = replace(standing, refund=_highest(standing.refund, plan.refund))
+    noted = replace(
+        standing,
+        refund=_highest(standing.refund, plan.refund),
+        disputes=_with(standing.disputes, plan.dispute),
+    )
     then = noted if planned.takes_back else _as_if_settled(plan, noted)
     take_backs = due_take_backs(then, _NO_DELIVERY, plan.revoke)
     claimed = [grant for claim in then.claims_to_send(takes_back=True) for grant in claim.unsettled]
@@ -38,7 +42,10 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
         "" if planned.takes_back else _grant_text(plan, standing),
         credits_text(taken) if taken else "",
     ]
-    return "; ".join(filter(None, texts)) or f"nothing: {why_none_due(then, plan.refund, plan.revoke)}"
+    return (
+        "; ".join(filter(None, texts))
+        or f"nothing: {why_none_due(then, plan.refund, plan.revoke, plan.dispute)}"
+    )
 
 
 def _as_if_settled(plan: Plan, standing: Standing) -> Standing:
@@ -84,6 +91,11 @@ def _first_grant_text(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[
     if plan.failure:
         return f"fail: {plan.failure}"
     return f"nothing: {note}" if note else f"skip: {plan.skip}"
+
+
+def _with(disputes: tuple[Dispute, ...], dispute: Dispute | None) -> tuple[Dispute, ...]:
+    known = tuple(one for one in disputes if dispute is None or one.id != dispute.id)
+    return (*known, dispute) if dispute else known
 
 
 def _highest(first: Refund | None, second: Refund | None) -> Refund | None:

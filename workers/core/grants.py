@@ -13,6 +13,7 @@ _CYCLE = "credits:cycle:"
 _SUBSCRIPTION = "credits:subscription:"
 _CUSTOMER = "credits:customer:"
 REFUND = "credits:refund:"
+DISPUTE = "credits:dispute:"
 _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 
@@ -33,6 +34,8 @@ class Part:
     units: Decimal
     revocable: bool = False
     """Whether a refund takes this part back. Frozen with the grant, so later rules do not change it."""
+    disputable: bool = False
+    """Whether a lost dispute takes this part back. Frozen, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,11 @@ def refund_subject(order_id: str, refunded_amount: int) -> str:
     return f"{REFUND}{order_id}:{refunded_amount}"
 
 
+def dispute_subject(dispute_id: str) -> str:
+    """Return the subject of the fact "this dispute was lost"."""
+    return DISPUTE + dispute_id
+
+
 def manual_subject(key: str, customer: str, meter: str) -> str:
     """Return the subject of the fact "a person granted this customer credits under this key"."""
     return f"{_MANUAL}{key}:{customer}:{meter}"
@@ -119,7 +127,7 @@ def revoke_subject(order_id: str, meter: str) -> str:
 
 def is_take_back(subject: str) -> bool:
     """Return whether the grants of ``subject`` take credits back."""
-    return subject.startswith((REFUND, REVOKE))
+    return subject.startswith((REFUND, DISPUTE, REVOKE))
 
 
 def order_of(subject: str) -> str | None:

@@ -61,6 +61,7 @@ def decide_outcome(
         strike=decision.strike,
         relies_on=_relied_on(standing) if standing else (),
         refunded_amount=plan.refund.amount if plan and plan.refund else None,
+        dispute_id=plan.dispute.id if plan and plan.dispute else None,
         is_shown=plan is not None and plan.shown is not None,
     )
 
@@ -116,7 +117,7 @@ def _without_claim(
 ) -> _Decision:
     """Decide about a delivery that claimed nothing: its fact was credited before, or earns no credit."""
     if planned.takes_back or standing.is_dismissed:
-        return _Decision(Status.SKIPPED, why_none_due(standing, plan.refund, plan.revoke))
+        return _Decision(Status.SKIPPED, why_none_due(standing, plan.refund, plan.revoke, plan.dispute))
     if earlier := [claim for claim in standing.claims if claim.grants]:
         return _Decision(Status.SKIPPED, f"already granted: {_claim_text(earlier[0], result)}")
     if plan.failure:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
-from workers.core.claims import Refund, Revoke, Shown
+from workers.core.claims import Dispute, Refund, Revoke, Shown
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.wording import utc
@@ -48,6 +48,7 @@ class Plan:
     order_id: str | None = None
     grants: tuple[Grant, ...] = ()
     refund: Refund | None = None
+    dispute: Dispute | None = None
     revoke: Revoke | None = None
     shown: Shown | None = None
     """What the webhook shows the order to be."""
@@ -170,13 +171,19 @@ def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
 def _inexact_sums(grants: Sequence[Grant]) -> Iterator[str]:
     """Yield a failure for each grant whose sum has more digits than Polar's numbers keep.
 
-    The amount of a single rule never has so many. The revocable parts are checked too, because a full refund
-    sends their sum.
+    The amount of a single rule never has so many. What a full refund or a lost dispute takes back is checked
+    too, because its sum is sent.
     """
     for grant in grants:
         if len(grant.parts) == 1:
             continue
-        for parts in (grant.parts, [part for part in grant.parts if part.revocable]):
+        for parts in (
+            grant.parts,
+            [part for part in grant.parts if part.revocable],
+            [part for part in grant.parts if part.disputable],
+            [part for part in grant.parts if part.revocable and not part.disputable],
+            [part for part in grant.parts if part.disputable and not part.revocable],
+        ):
             units = sum((part.units for part in parts), Decimal(0))
             if len(units.normalize().as_tuple().digits) > MAX_DIGITS:
                 names = ", ".join(part.rule for part in parts)
@@ -188,7 +195,12 @@ def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[G
     parts: dict[tuple[str, str], list[Part]] = {}
     for one in verdicts:
         for meter, units in one.amounts.items():
-            part = Part(rule=one.rule.name, units=units, revocable=one.rule.revokes)
+            part = Part(
+                rule=one.rule.name,
+                units=units,
+                revocable=one.rule.revokes,
+                disputable=one.rule.revokes_disputed,
+            )
             parts.setdefault((_subject(one.rule, fact), meter), []).append(part)
     for (subject, meter), shares in sorted(parts.items()):
         yield Grant(

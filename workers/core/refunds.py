@@ -1,4 +1,4 @@
-"""Computes how much a refund takes back: the refunded share of the order, applied to each rule's part."""
+"""Computes how much refunds and lost disputes take back: a share of the order, applied to each part."""
 
 import math
 from collections.abc import Iterator
@@ -20,16 +20,24 @@ def refund_of(order: Order) -> Refund | None:
         return Refund(amount=order.refunded_amount, share=Fraction(1))
     if order.refunded_amount == 0:
         return None
+    return Refund(amount=order.refunded_amount, share=share_of(order, order.refunded_amount))
+
+
+def share_of(order: Order, cents: int) -> Fraction:
+    """Return the share of the order's price, without tax, that an amount is; at most 1."""
     whole = order.net_amount + order.applied_balance_amount
-    share = Fraction(order.refunded_amount, whole) if whole > 0 else Fraction(1)
-    return Refund(amount=order.refunded_amount, share=min(Fraction(1), share))
+    return min(Fraction(1), Fraction(cents, whole)) if whole > 0 else Fraction(1)
 
 
-def refunded_units(grant: Grant, share: Fraction) -> Iterator[tuple[str, Decimal]]:
-    """Yield each rule with the credits that ``share`` takes from it: rounded down, but all at share 1."""
+def reversed_units(grant: Grant, refunded: Fraction, disputed: Fraction) -> Iterator[tuple[str, Decimal]]:
+    """Yield each rule with the credits that these shares take from it: rounded down, but all at share 1.
+
+    A part may be taken back by refunds, by lost disputes, or by both together.
+    """
     exponent = _exponent([part.units for part in grant.parts])
     for part in grant.parts:
-        if part.revocable:
+        if part.revocable or part.disputable:
+            share = min(Fraction(1), part.revocable * refunded + part.disputable * disputed)
             steps = math.floor(Fraction(part.units) * share / Fraction(10) ** exponent)
             yield part.rule, part.units if share == 1 else Decimal(steps).scaleb(exponent)
 

@@ -1,36 +1,58 @@
-"""Decides how many of an order's credits are taken back: a refund's share, or by hand all that are left."""
+"""Decides how many of an order's credits are taken back: a share by refunds and disputes, or all by hand."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import Claim, Refund, Revoke, Standing, TakeBack, Taken
-from workers.core.grants import Grant, Part, refund_subject, revoke_subject
-from workers.core.refunds import refunded_units
+from workers.core.claims import Claim, Dispute, Refund, Revoke, Standing, TakeBack, Taken
+from workers.core.grants import Grant, Part, dispute_subject, refund_subject, revoke_subject
+from workers.core.refunds import reversed_units
+
+_TAKE_BACK_DISMISSED = "its take-back was dismissed: only a replay by its delivery's id sends it"
 
 
 def due_take_backs(standing: Standing, delivery_id: str, revoke: Revoke | None = None) -> list[TakeBack]:
-    """Return what is still to be taken back: after refunds, and by hand if ``revoke`` is given."""
-    refunded = refund_take_back(standing, delivery_id)
+    """Return what is still to be taken back: after refunds and disputes, and by hand with ``revoke``."""
     by_hand = _revoke_take_backs(revoke, standing, delivery_id) if revoke else ()
-    return [*([refunded] if refunded else []), *by_hand]
+    return [*reversals(standing, delivery_id), *by_hand]
 
 
-def refund_take_back(standing: Standing, delivery_id: str) -> TakeBack | None:
-    """Return what is still to be taken back after the highest refund seen; None if nothing is by now."""
-    if not standing.can_be_taken_back or _is_refund_taken(standing):
-        return None
-    return _refund_due(standing, delivery_id)
+def reversals(standing: Standing, delivery_id: str) -> list[TakeBack]:
+    """Return what is still to be taken back after the highest refund and the disputes seen, one by one.
+
+    Each has a key of its own, under which it takes what all of them so far take, less what was taken before.
+    So what is taken in the end does not depend on which came first, and adds up to one share of at most 1.
+    """
+    found: list[TakeBack] = []
+    if not standing.can_be_taken_back:
+        return found
+    taken, used = standing.taken, {one.subject for one in standing.claims}
+    disputed = sum((one.share for one in standing.disputes if dispute_subject(one.id) in used), Fraction(0))
+    for subject, share in _reversing(standing):
+        if subject in used:
+            continue
+        disputed += share
+        if due := _reversal_due(standing, subject, disputed, taken):
+            found.append(replace(due, delivery_id=delivery_id))
+            taken = {**taken, **due.after}
+    return found
 
 
-def is_refund_incomplete(standing: Standing) -> bool:
-    """Return whether the last refund took less than its share. Its key is used, so no more can follow."""
-    return _is_refund_taken(standing) and _refund_due(standing, "") is not None
+def is_reversal_incomplete(standing: Standing) -> bool:
+    """Return whether refunds and disputes took less than their share, though all their keys are used."""
+    used = {one.subject for one in standing.claims}
+    subjects = [subject for subject, _ in _reversing(standing)]
+    if not subjects or not used.issuperset(subjects):
+        return False
+    disputed = sum((one.share for one in standing.disputes), Fraction(0))
+    return _reversal_due(standing, subjects[0], disputed, standing.taken) is not None
 
 
-def why_none_due(standing: Standing, refund: Refund | None, revoke: Revoke | None) -> str:
-    """Return why nothing is taken back after a refund, or by hand if ``revoke`` is given.
+def why_none_due(
+    standing: Standing, refund: Refund | None, revoke: Revoke | None, dispute: Dispute | None = None
+) -> str:
+    """Return why nothing is taken back after a refund or a dispute, or by hand if ``revoke`` is given.
 
     If a person has dismissed the fact, nothing is granted either.
     """
@@ -38,7 +60,10 @@ def why_none_due(standing: Standing, refund: Refund | None, revoke: Revoke | Non
         return _why_dismissed(standing)
     if revoke is not None:
         return _why_no_revoke(standing, revoke)
-    return _why_no_refund(standing, refund or standing.refund)
+    refund = refund or standing.refund
+    if dispute is not None or (refund is None and standing.disputes):
+        return _why_none_disputed(standing)
+    return _why_no_refund(standing, refund)
 
 
 def _why_dismissed(standing: Standing) -> str:
@@ -47,41 +72,44 @@ def _why_dismissed(standing: Standing) -> str:
     return f"dismissed with delivery {delivery_id}: only `credits replay {delivery_id}` credits it"
 
 
-def _is_refund_taken(standing: Standing) -> bool:
-    claim, refund = standing.own, standing.refund
-    if claim is None or claim.order_id is None or refund is None:
-        return False
-    subject = refund_subject(claim.order_id, refund.amount)
-    return any(one.subject == subject for one in standing.claims)
+def _reversing(standing: Standing) -> Iterator[tuple[str, Fraction]]:
+    """Yield the subject of the highest refund and of each lost dispute, with the disputed share it adds."""
+    claim = standing.own
+    if claim is None or claim.order_id is None:
+        return
+    if standing.refund is not None:
+        yield refund_subject(claim.order_id, standing.refund.amount), Fraction(0)
+    for one in sorted(standing.disputes, key=lambda each: each.id):
+        yield dispute_subject(one.id), one.share
 
 
-def _refund_due(standing: Standing, delivery_id: str) -> TakeBack | None:
-    claim, refund = standing.own, standing.refund
-    if claim is None or claim.order_id is None or refund is None:
+def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: Taken) -> TakeBack | None:
+    claim = standing.own
+    if claim is None:
         return None
-    subject = refund_subject(claim.order_id, refund.amount)
-    after = {grant.meter: _taken_after(standing.taken, grant, refund.share) for grant in claim.grants}
-    grants = tuple(_refund_grants(claim, subject, standing.taken, after))
+    refunded = standing.refund.share if standing.refund else Fraction(0)
+    after = {grant.meter: _taken_after(taken, grant, refunded, disputed) for grant in claim.grants}
+    grants = tuple(_reversal_grants(claim, subject, taken, after))
     if not grants:
         return None
     return TakeBack(
-        delivery_id=delivery_id,
+        delivery_id="",
         subject=standing.subject,
         grants=grants,
-        before=standing.taken,
+        before=taken,
         after={meter: rules for meter, rules in after.items() if rules},
         computed_from=claim.grants,
     )
 
 
-def _taken_after(taken: Taken, grant: Grant, share: Fraction) -> dict[str, Decimal]:
+def _taken_after(taken: Taken, grant: Grant, refunded: Fraction, disputed: Fraction) -> dict[str, Decimal]:
     """Return the new totals by rule. No total is lower than before, because a person may have taken more."""
     before = dict(taken.get(grant.meter, {}))
-    targets = {rule: max(units, before.get(rule, units)) for rule, units in refunded_units(grant, share)}
-    return before | targets
+    shares = reversed_units(grant, refunded, disputed)
+    return before | {rule: max(units, before.get(rule, units)) for rule, units in shares}
 
 
-def _refund_grants(claim: Claim, subject: str, before: Taken, after: Taken) -> Iterator[Grant]:
+def _reversal_grants(claim: Claim, subject: str, before: Taken, after: Taken) -> Iterator[Grant]:
     for grant in claim.grants:
         taken = before.get(grant.meter, {})
         parts = tuple(
@@ -131,15 +159,30 @@ def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
         return "this order has not been refunded"
     own = standing.own
     if own is None or not standing.can_be_taken_back:
-        state = "has not been credited" if own is None else "is not credited at Polar"
-        return f"this order {state} yet: the refund counts when the order is credited"
+        return _not_yet(standing, "refund")
     if not any(part.revocable for grant in own.grants for part in grant.parts):
         return "no rule that credited this order takes credits back (on_refund: revoke)"
     if any(claim.is_dismissed for claim in standing.claims):
-        return "its take-back was dismissed: only a replay by its delivery's id sends it"
+        return _TAKE_BACK_DISMISSED
     if standing.refund is not None and standing.refund.amount > refund.amount:
         return f"a later refund, {standing.refund.amount} in total, has already been processed"
     return "the refunded share has already been taken back"
+
+
+def _why_none_disputed(standing: Standing) -> str:
+    own = standing.own
+    if own is None or not standing.can_be_taken_back:
+        return _not_yet(standing, "dispute")
+    if not any(part.disputable for grant in own.grants for part in grant.parts):
+        return "no rule that credited this order takes credits back (on_dispute: revoke)"
+    if any(claim.is_dismissed for claim in standing.claims):
+        return _TAKE_BACK_DISMISSED
+    return "the disputed share has already been taken back"
+
+
+def _not_yet(standing: Standing, what: str) -> str:
+    state = "has not been credited" if standing.own is None else "is not credited at Polar"
+    return f"this order {state} yet: the {what} counts when the order is credited"
 
 
 def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.cel.amounts import MAX_DIGITS
 from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import (
+    DISPUTE,
     KEY,
     LONGEST_TEXT,
     NO_RULE,
@@ -37,6 +38,7 @@ _STEM = re.compile(
     rf"|customer:(?P<customer>{_UUID}):(?P<rule>{KEY})"
     rf"|(?P<hand>manual):{KEY}:[^:\s]+"
     rf"|refund:(?P<refunded>{_UUID}):[0-9]+"
+    rf"|(?P<lost>dispute):{_UUID}"
     rf"|revoke:(?P<revoked>{_UUID}))"
 )
 _RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may be cut off
@@ -103,7 +105,7 @@ def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
     if form is None or stem == key:
         raise _NotOursError(f"its key is not one that we write for meter {event.name}")
     found = form.groupdict()
-    takes_back = bool(found["refunded"] or found["revoked"])
+    takes_back = bool(found["refunded"] or found["revoked"] or found["lost"])
     property_name, units = _units(event.metadata, takes_back=takes_back)
     grant = Grant(
         subject=subject_of(key, event.name),
@@ -148,6 +150,10 @@ def _customer_id(event: _Event, in_key: str | None) -> str:
 
 def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | None:
     order_id = _text(metadata, "order_id") or None
+    if found["lost"]:
+        if order_id is None or re.fullmatch(_UUID, order_id) is None:
+            raise _NotOursError("it names no order")
+        return order_id
     in_key = found["order"] or found["refunded"] or found["revoked"]
     if found["customer"] and (order_id is None or re.fullmatch(_UUID, order_id)):
         return order_id  # the order that earned this bonus, if there was one
@@ -198,6 +204,8 @@ def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
 def _default_reason(subject: str) -> str:
     if subject.startswith(REFUND):
         return "refund"
+    if subject.startswith(DISPUTE):
+        return "dispute"
     return "revoke" if subject.startswith(REVOKE) else ""
 
 

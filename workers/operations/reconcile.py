@@ -13,6 +13,7 @@ from workers.core.look_back import reconciled_since
 from workers.core.wording import credits_text
 from workers.errors import PolarError
 from workers.operations.backfill.run import Backfiller, Backlog
+from workers.operations.disputes import DisputeFinder, needs_disputes
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.pipeline.granter import Granter
 from workers.store.outage import RedisOutage
@@ -66,13 +67,20 @@ class Reconciler:
         self.schedule.end(next_in=next_in)
 
     def _round(self, rules: Rules) -> None:
-        if rules.credit_from is None:
+        looks_for_disputes = self.schedule.looks_for_disputes(needed=needs_disputes(rules))
+        if rules.credit_from is None and not looks_for_disputes:
             log.error("reconciliation skipped", reason=NEEDS_CREDIT_FROM)
             return
         now = datetime.now(UTC)
         if is_ledger_lost(self.backfiller.ledger, self.backfiller.polar, self.backfiller.pacer, now=now):
             log.error("reconciliation skipped", reason=LEDGER_LOST)
             return
+        if rules.credit_from is not None:
+            self._grant_missing(rules, now)
+        if looks_for_disputes:
+            self._take_back_disputed()
+
+    def _grant_missing(self, rules: Rules, now: datetime) -> None:
         backlog = self.backfiller.find_missing(
             rules,
             since=now - reconciled_since(self.every),
@@ -83,6 +91,26 @@ class Reconciler:
         outcomes = [one for batch in self.backfiller.grant(backlog, self.granter) for one in batch]
         if outcomes or not backlog.is_empty:
             _log_round(backlog, outcomes)
+
+    def _take_back_disputed(self) -> None:
+        mends = self.backfiller
+        finder = DisputeFinder(store=mends.store, ledger=mends.ledger, polar=mends.polar, pacer=mends.pacer)
+        found = finder.find_new()
+        outcomes = [one for some in finder.take_back(found, self.granter) for one in some]
+        if outcomes or found.unreadable:
+            _log_disputes(outcomes, found.unreadable)
+
+
+def _log_disputes(outcomes: list[Outcome], unreadable: list[str]) -> None:
+    failed = [f"{one.delivery_id}: {one.reason}" for one in outcomes if one.status is Status.FAILED]
+    review = [*failed, *unreadable]
+    write = log.warning if review else log.info
+    write(
+        "lost disputes found",
+        disputes=len(outcomes),
+        took_back=sum(one.status is Status.GRANTED for one in outcomes) or None,
+        **({"needs_review": review[:_MOST_LOGGED]} if review else {}),
+    )
 
 
 def _log_round(backlog: Backlog, outcomes: list[Outcome]) -> None:

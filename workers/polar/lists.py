@@ -40,8 +40,10 @@ class Listing:
         return replace(self, per_page=per_page, query={**self.query, **sorting})
 
     def between(self, after: datetime, before: datetime) -> "Listing":
-        """Return the part of this list between two moments."""
+        """Return the part of this list between two moments; all of it if Polar cannot narrow it by time."""
         first, last = self.bounds
+        if not first:
+            return self
         latest, earliest = self._bound(first, after, max), self._bound(last, before, min)
         return replace(self, query={**self.query, first: latest, last: earliest})
 
@@ -131,6 +133,15 @@ def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) 
         sorted_by="created_at",
         bounds=_TIMESTAMPS,
     )
+
+
+def lost_disputes() -> Listing:
+    """Return the list of disputes that were lost, oldest first; it cannot be narrowed by time.
+
+    Source: ``GET /v1/disputes/``.
+    """
+    query = {"status": "lost", "sorting": "created_at"}
+    return Listing(path="/v1/disputes/", query=query, sorted_by="created_at")
 
 
 def _iso_utc(moment: datetime) -> str:

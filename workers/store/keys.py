@@ -73,6 +73,10 @@ WATCH = "credits:watch"
 # A string: exists from the beginning of a round of the reconciler until the next is due. Expires then.
 RECONCILED = "credits:reconciled"
 
+# A string: says that the reconciler has seen a rule whose credits lost disputes take back. Their policy was
+# frozen with them, so disputes matter from then on. Never expires.
+DISPUTABLE = "credits:disputable"
+
 # A string: when a worker first ran on this ledger (ms). By itself the reconciler grants no earlier order.
 # Never expires.
 BEGAN = "credits:began"

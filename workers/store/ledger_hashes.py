@@ -2,7 +2,8 @@
 
 A hash with a field or a value of more than 64 bytes takes Redis about six times the memory. So texts are
 short, and repeat nothing that the key or another field says. The field ``grant:api_usage`` is
-``pack=10 first=50:revoke``: the credits that each rule gives. ``:revoke`` says that a refund takes them back.
+``pack=10 first=50:revoke:lost``: the credits that each rule gives. ``:revoke`` says that a refund takes them
+back, ``:lost`` that a lost dispute does. The field ``dispute:<id>`` is the share of a lost dispute.
 """
 
 from collections import defaultdict
@@ -10,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import Claim, Refund, Shown, Standing
+from workers.core.claims import Claim, Dispute, Refund, Shown, Standing
 from workers.core.grants import Grant, Part, is_take_back, order_of
 from workers.core.planning import Plan
 from workers.store.scripts import moment_of
 
 GRANT, TAKEN = "grant:", "taken:"
+_DISPUTE = "dispute:"
 _SETTLED, _PROPERTY = "settled:", "property:"
 _REASON = "reason"
 _SHOWN = "shown"
 _DISMISSED = "dismissed"
-_REVOKE = ":revoke"
+_REVOKE, _LOST = "revoke", "lost"
 _USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
 Other = tuple[bytes, Sequence[bytes], int]
@@ -55,7 +57,7 @@ def read_standing(subject: str, found: Found) -> Standing:
     fields = _decoded(flat)
     read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
     linked = [(subject, fields), *((name, each) for name, each, is_linked in read if is_linked)]
-    amount = fields.get("refunded_amount")
+    amount, by_kind = fields.get("refunded_amount"), _by_kind(fields)
     return Standing(
         subject=subject,
         claims=tuple(read_claim(name, each) for name, each in linked if "delivery" in each),
@@ -63,9 +65,11 @@ def read_standing(subject: str, found: Found) -> Standing:
             read_claim(name, each) for name, each, is_linked in read if not is_linked and "delivery" in each
         ),
         refund=Refund(amount=int(amount), share=Fraction(fields["refunded_share"])) if amount else None,
+        disputes=tuple(
+            Dispute(id=id_, share=Fraction(share)) for id_, share in sorted(by_kind[_DISPUTE].items())
+        ),
         taken={
-            meter: {part.rule: part.units for part in _parts(text)}
-            for meter, text in _by_meter(fields)[TAKEN].items()
+            meter: {part.rule: part.units for part in _parts(text)} for meter, text in by_kind[TAKEN].items()
         },
         shown=Shown(fields[_SHOWN]) if _SHOWN in fields else None,
         dismissed_with=fields.get(_DISMISSED, ""),
@@ -87,8 +91,8 @@ def frozen_standing(delivery_id: str, plan: Plan, moment: bytes) -> Standing:
 def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
     """Return the claim that the hash of ``subject`` holds."""
     order_id = order_of(subject) or fields.get("order")
-    by_meter = _by_meter(fields)
-    properties = by_meter[_PROPERTY]
+    by_kind = _by_kind(fields)
+    properties = by_kind[_PROPERTY]
     return Claim(
         subject=subject,
         delivery_id=fields["delivery"],
@@ -103,9 +107,9 @@ def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
                 order_id=order_id,
                 reason=fields.get(_REASON, ""),
             )
-            for meter, text in sorted(by_meter[GRANT].items())
+            for meter, text in sorted(by_kind[GRANT].items())
         ),
-        settled={meter: moment_of(moment) for meter, moment in by_meter[_SETTLED].items()},
+        settled={meter: moment_of(moment) for meter, moment in by_kind[_SETTLED].items()},
         order_id=order_id,
         is_dismissed=is_take_back(subject) and _DISMISSED in fields,
     )
@@ -126,8 +130,8 @@ def ratio_text(share: Fraction) -> str:
     return f"{share.numerator}/{share.denominator}"
 
 
-def _by_meter(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the fields that belong to a meter, by kind (the prefix) and meter."""
+def _by_kind(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the fields that belong to a meter or a dispute, by kind (the prefix) and the rest."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for name, text in fields.items():
         kind, colon, meter = name.partition(":")
@@ -141,12 +145,14 @@ def _parts(text: str) -> tuple[Part, ...]:
 
 
 def _part(text: str) -> Part:
-    rule, _, units = text.partition("=")
-    return Part(rule=rule, units=Decimal(units.removesuffix(_REVOKE)), revocable=units.endswith(_REVOKE))
+    rule, _, units_and_policies = text.partition("=")
+    units, *policies = units_and_policies.split(":")
+    return Part(rule=rule, units=Decimal(units), revocable=_REVOKE in policies, disputable=_LOST in policies)
 
 
 def _part_text(part: Part) -> str:
-    return f"{part.rule}={part.units:f}" + (_REVOKE if part.revocable else "")
+    policies = [_REVOKE] * part.revocable + [_LOST] * part.disputable
+    return ":".join([f"{part.rule}={part.units:f}", *policies])
 
 
 def _decoded(flat: Sequence[bytes]) -> dict[str, str]:

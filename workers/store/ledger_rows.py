@@ -37,6 +37,8 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
     }
     if plan.refund:
         row["refund"] = {"amount": str(plan.refund.amount), "share": ratio_text(plan.refund.share)}
+    if plan.dispute:
+        row["dispute"] = {"id": plan.dispute.id, "share": ratio_text(plan.dispute.share)}
     if plan.shown:
         row["shown"] = plan.shown.value
     if attempt is not None:
@@ -107,6 +109,8 @@ def outcome_row(outcome: Outcome) -> Row:
         row |= {"relies_on": outcome.relies_on, "is_shown": outcome.is_shown}
     if outcome.refunded_amount is not None:
         row["refunded_amount"] = outcome.refunded_amount
+    if outcome.dispute_id is not None:
+        row["dispute"] = outcome.dispute_id
     if outcome.status is Status.WAITING:
         row |= {"after_ms": round(outcome.after_seconds * 1000), "strike": outcome.strike}
     return row

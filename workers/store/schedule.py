@@ -25,6 +25,12 @@ class ReconcileSchedule:
         with self._tally.flush() as counts:  # a round that finds nothing has no settlement that writes them
             add_counts(self._redis, counts)
 
+    def looks_for_disputes(self, *, needed: bool) -> bool:
+        """Return whether lost disputes matter: once a rule ``needed`` them, what it granted always does."""
+        if needed:
+            self._redis.set(keys.DISPUTABLE, 1)
+        return needed or bool(self._redis.exists(keys.DISPUTABLE))
+
     def reconnect(self) -> None:
         """Use a new connection from now on: after an outage the host name may belong to another server."""
         self._redis.connection_pool.disconnect()

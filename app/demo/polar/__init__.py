@@ -73,6 +73,7 @@ def create_app(polar: Polar) -> Starlette:
             Route("/v1/customers/{id}", customers.get_customer),
             Route("/v1/customers/external/{external_id}", customers.get_external_customer),
             Route("/v1/orders/", orders.list_orders),
+            Route("/v1/orders/{id}", orders.get_order),
             Route("/v1/disputes/", orders.list_disputes),
             Route("/v1/subscriptions/", orders.list_subscriptions),
             Route("/v1/subscriptions/{id}", orders.get_subscription),

@@ -38,6 +38,14 @@ def _matches(order: Order, query: OrdersQuery) -> bool:
     )
 
 
+async def get_order(request: Request) -> Response:
+    """Show one order."""
+    polar = organization_of(request)
+    authorize(request, polar, "orders:read")
+    wanted = validate(ById, request.path_params, "path").id
+    return show(polar.orders.get(str(wanted)))
+
+
 async def list_disputes(request: Request) -> Response:
     """List the disputes, filtered by order and status."""
     polar = organization_of(request)

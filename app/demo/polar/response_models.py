@@ -175,7 +175,7 @@ class Subscription(BaseModel):
 
 
 class Dispute(BaseModel):
-    """A payment that the customer's bank challenges; its ``amount`` includes the ``tax_amount``."""
+    """A payment that the customer's bank challenges; its ``amount`` is without the ``tax_amount``."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from config.cel.amounts import CREDITS_LIMIT
 from tests.support.builders import CUSTOMER, ORDER
+from tests.support.reversals import refund_take_back
 from workers.core.claims import Claim, Refund, Standing
 from workers.core.grants import Grant, Part, order_subject
-from workers.core.takebacks import refund_take_back
 from workers.core.usage_events import usage_event
 from workers.polar.sums import read_sum
 

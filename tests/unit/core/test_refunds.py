@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.support.builders import CUSTOMER, METERS, ORDER, order_like
+from tests.support.reversals import refund_take_back
 from workers.core.claims import Claim, Refund, Standing, TakeBack
 from workers.core.grants import Grant, Part, order_subject, refund_subject
 from workers.core.refunds import refund_of
-from workers.core.takebacks import refund_take_back, why_none_due
+from workers.core.takebacks import why_none_due
 
 _THEN = datetime(2026, 11, 21, tzinfo=UTC)
 SUBJECT = order_subject(ORDER)

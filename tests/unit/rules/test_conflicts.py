@@ -35,6 +35,17 @@ class TestWithinARule:
                 "a new customer has paid nothing that could be refunded",
             ),
             (
+                "once_per: customer, on_dispute: revoke",
+                "4:45: rules[0].on_dispute: `on_dispute: revoke` cannot be combined with `once_per`: "
+                "that credit does not belong to a single order",
+            ),
+            (
+                "triggers: [subscription.cycled], on_dispute: revoke",
+                "4:58: rules[0].on_dispute: "
+                "`on_dispute: revoke` cannot be combined with the trigger subscription.cycled: "
+                "a period is not an order, and only an order's payment is disputed",
+            ),
+            (
                 f"products: [{PRODUCT}], triggers: [customer.created, purchase]",
                 "4:23: rules[0].products: `products` cannot be combined with the trigger customer.created: "
                 "a new customer has bought no product; write a separate rule for it",
@@ -67,6 +78,8 @@ class TestWithinARule:
             "on_refund: keep, once_per: customer",
             "on_refund: keep, triggers: [subscription.cycled]",
             "on_refund: revoke, triggers: [purchase, subscription_update]",
+            "on_refund: keep, on_dispute: revoke, triggers: [purchase, subscription_update]",
+            "on_dispute: keep, triggers: [customer.created]",
             "once_per: customer, triggers: [customer.created]",
             "once_per: customer, triggers: [subscription_cycle, subscription.cycled]",
             f"products: [{PRODUCT}], triggers: [subscription.cycled]",

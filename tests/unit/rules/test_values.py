@@ -62,6 +62,8 @@ class TestWordsInARule:
             ("on_refund: take", "rules[0].on_refund: unknown word 'take'; it can be keep or revoke"),
             ("on_refund: null", "rules[0].on_refund: expected keep or revoke, found nothing"),
             ("on_refund: {}", "rules[0].on_refund: expected keep or revoke, found a mapping"),
+            ("on_dispute: revok", "rules[0].on_dispute: unknown word 'revok'; did you mean 'revoke'?"),
+            ("on_dispute: null", "rules[0].on_dispute: expected keep or revoke, found nothing"),
         ],
     )
     def test_that_are_unknown_are_refused(self, key: str, message: str) -> None:

@@ -7,6 +7,7 @@ from config.rules import Rules, RulesError, load_rules
 from config.settings import Settings, find_unknown_settings
 from config.wording import format_count
 from workers.core.findings import Finding
+from workers.operations.disputes import NEEDS_RECONCILER, needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.store.server_check import clock_findings, redis_findings
 from workers.store.stores import stores
@@ -49,8 +50,10 @@ def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
         yield Finding(level="error", what="rules", detail=str(error))
         return None
     yield _count_rules(settings, rules)
-    if settings.reconcile_every and rules.credit_from is None:
+    if settings.reconcile_every and rules.credit_from is None and not needs_disputes(rules):
         yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
+    if settings.reconcile_every is None and needs_disputes(rules):
+        yield Finding(level="error", what="rules", detail=NEEDS_RECONCILER)
     for warning in rules.warnings:
         yield Finding(level="warning", what="rules", detail=str(warning))
     return rules

@@ -16,9 +16,10 @@ from workers.operations.check.findings import (
     check_products,
     named_products,
 )
+from workers.operations.disputes import needs_disputes
 from workers.polar.catalogue import Listed, PolarEndpoint, PolarMeter, PolarProduct, Products, parse_items
 from workers.polar.client import API_VERSION, Polar
-from workers.polar.lists import Listing
+from workers.polar.lists import Listing, lost_disputes
 
 T = TypeVar("T")
 
@@ -60,8 +61,13 @@ def _survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool) -> Iter
         lambda: _products(polar, named), "products:read", "the products and what they do to meters"
     )
     for scope, path, use in _COMMAND_SCOPES:
-        yield _check_scope(partial(polar.page, Listing(path=path)), scope, use)
-    yield _check_scope(polar.check_customer_creation, "customers:write", "`credits grant --create`")
+        yield _check_scope(partial(polar.page, Listing(path=path)), scope, f"{use} cannot be used")
+    creates = "`credits grant --create` cannot be used"
+    yield _check_scope(polar.check_customer_creation, "customers:write", creates)
+    if rules and needs_disputes(rules):
+        lists_disputes = partial(polar.page, lost_disputes())
+        finds_none = "lost disputes take nothing back (on_dispute: revoke)"
+        yield _check_scope(lists_disputes, "disputes:read", finds_none, missing="error")
     if rules:
         yield from check_endpoints(rules, _endpoints(polar), forgets_deleted=forgets_deleted)
     if rules and meters:
@@ -82,13 +88,15 @@ def _request(request: Callable[[], T], scope: str, subjects: str) -> Generator[F
     return answer
 
 
-def _check_scope(request: Callable[[], object], scope: str, use: str) -> Finding:
-    """Return whether the token has ``scope``, which the commands in ``use`` need."""
+def _check_scope(
+    request: Callable[[], object], scope: str, consequence: str, *, missing: Level = "warning"
+) -> Finding:
+    """Return whether the token has ``scope``; ``consequence`` is what follows if it has not."""
     try:
         request()
     except PolarError as error:
         if _is_missing_scope(error):
-            return _request_finding(error, scope, "warning", f"{use} cannot be used")
+            return _request_finding(error, scope, missing, consequence)
         return Finding(level="warning", what="scope", detail=f"{scope} could not be checked: {error}")
     return _scope_present(scope)
 

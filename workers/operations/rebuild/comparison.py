@@ -8,7 +8,7 @@ from decimal import Decimal
 from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing
 from workers.core.grants import Grant, customer_subject, grant_key, order_subject
-from workers.core.takebacks import is_refund_incomplete, refund_take_back
+from workers.core.takebacks import is_reversal_incomplete, reversals
 from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, Row, is_marked_ours, read_usage_event
 
 _DUPLICATE_KEY = "another event has the same key"
@@ -151,9 +151,9 @@ class LedgerComparison:
         was_restored = (
             own is not None and own.delivery_id == REBUILD and standing.subject not in self.refund_pending
         )
-        if was_restored and refund_take_back(standing, REBUILD):
+        if was_restored and reversals(standing, REBUILD):
             self.refund_pending.append(standing.subject)
-        if is_refund_incomplete(standing) and standing.subject not in self.refund_incomplete:
+        if is_reversal_incomplete(standing) and standing.subject not in self.refund_incomplete:
             self.refund_incomplete.append(standing.subject)
 
     def _add_missing(self, recorded: RecordedGrant, own: Claim | None) -> None:

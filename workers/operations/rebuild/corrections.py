@@ -7,7 +7,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing, TakeBack, Taken
-from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
+from workers.core.grants import DISPUTE, LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.usage_events import RecordedGrant
@@ -26,8 +26,8 @@ def restoration(
     known = {grant.key for claim in standing.claims for grant in claim.grants}
     oldest_first = sorted(recorded_grants, key=lambda one: one.at)
     new = [one for one in oldest_first if one.grant.key not in known]
-    refunds = [one.grant for one in new if _is_refund(one.grant)]
-    given = tuple(_revocable(one.grant, refunds, rules) for one in new if one.grant.units > 0)
+    reversing = [one.grant for one in new if _is_reversal(one.grant)]
+    given = tuple(_reversible(one.grant, reversing, rules) for one in new if one.grant.units > 0)
     stands = standing.own.grants if standing.own else ()
     own = {one.meter: one for one in (*(one for one in given if one.subject == fact), *stands)}
     # A take-back needs its grant, which is missing if Redis was lost again in the meantime.
@@ -51,8 +51,8 @@ def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Cor
     # Grants that are not settled yet were computed from the present amounts, so these meters stay unchanged.
     unsettled = {one.meter for claim in standing.claims for one in claim.unsettled}
     present = [(claim, grant) for claim in standing.claims for grant in claim.grants]
-    refunds = [grant for _, grant in present if _is_refund(grant)]
-    polar = {one.key: _revocable(one, refunds, rules) for one in grants}
+    reversing = [grant for _, grant in present if _is_reversal(grant)]
+    polar = {one.key: _reversible(one, reversing, rules) for one in grants}
     corrected_all = [
         (claim, grant, grant if grant.meter in unsettled else _as_at_polar(claim, grant, polar))
         for claim, grant in present
@@ -89,23 +89,33 @@ def _taken_by_rule(subject: str, grants: Sequence[Grant]) -> dict[str, Decimal]:
     return taken
 
 
-def _is_refund(grant: Grant) -> bool:
+def _is_reversal(grant: Grant) -> bool:
+    """Return whether a refund or a lost dispute took this back, not a person."""
     return grant.units < 0 and grant.subject != revoke_subject(grant.order_id or "", grant.meter)
 
 
-def _revocable(grant: Grant, refunds: Sequence[Grant], rules: Rules) -> Grant:
-    """Return the grant, marked as revocable if a refund may take it back; Polar does not record that.
+def _reversible(grant: Grant, reversing: Sequence[Grant], rules: Rules) -> Grant:
+    """Return the grant, marked with what may take it back: refunds, lost disputes. Polar does not record it.
 
-    A rule that a refund took from was revocable then. For every other rule today's rules decide.
+    A rule that a refund took from was revocable then, and likewise for disputes. For every other rule today's
+    rules decide.
     """
     (part,) = grant.parts
-    revoking = {rule.name for rule in rules.rules if rule.revokes}
-    taken_from = (set(one.rules) for one in refunds if one.meter == grant.meter)
-    is_whole = len(part.rule) < LONGEST_TEXT  # a longer text was cut off, so some rule names are unknown
-    is_known = any(set(grant.rules) <= known for known in (revoking, *taken_from))
-    if is_order_grant(grant) and is_whole and is_known:
-        return replace(grant, parts=(replace(part, revocable=True),))
+    if not is_order_grant(grant) or len(part.rule) >= LONGEST_TEXT:  # a longer text was cut off
+        return grant
+    disputes = [one for one in reversing if one.subject.startswith(DISPUTE)]
+    refunds = [one for one in reversing if one not in disputes]
+    revocable = _covers(grant, {rule.name for rule in rules.rules if rule.revokes}, refunds)
+    disputable = _covers(grant, {rule.name for rule in rules.rules if rule.revokes_disputed}, disputes)
+    if revocable or disputable:
+        return replace(grant, parts=(replace(part, revocable=revocable, disputable=disputable),))
     return grant
+
+
+def _covers(grant: Grant, today: set[str], reversing: Sequence[Grant]) -> bool:
+    """Return whether all rules of the grant are among today's, or among those that one take-back names."""
+    taken_from = (set(one.rules) for one in reversing if one.meter == grant.meter)
+    return any(set(grant.rules) <= known for known in (today, *taken_from))
 
 
 def _take_backs(takings: Sequence[Grant], own: Mapping[str, Grant], standing: Standing) -> Iterator[TakeBack]:
@@ -131,15 +141,15 @@ def _take_backs(takings: Sequence[Grant], own: Mapping[str, Grant], standing: St
 def _taken_after(taken: Mapping[str, Decimal], taking: Grant, parts: Sequence[Part]) -> dict[str, Decimal]:
     """Return how much was taken from each rule after ``taking``, in proportion to what each had left."""
     after = dict(taken)
+    is_whole = all(part.units % 1 == 0 for part in (*parts, *taking.parts))
+    step = Decimal(1) if is_whole else _FINEST  # so that later take-backs are whole, too
     for taken_part in taking.parts:
-        shared = _taken_from(taken_part, parts, is_refund=_is_refund(taking))
+        shared = _taken_from(taken_part, parts, by=taking)
         room = {part.rule: max(Decimal(0), part.units - after.get(part.rule, Decimal(0))) for part in shared}
         whole, left = sum(room.values()), -taken_part.units
         for rule in list(room)[:-1]:
             share = (
-                (-taken_part.units * room[rule] / whole).quantize(_FINEST, ROUND_DOWN)
-                if whole
-                else Decimal(0)
+                (-taken_part.units * room[rule] / whole).quantize(step, ROUND_DOWN) if whole else Decimal(0)
             )
             after[rule] = after.get(rule, Decimal(0)) + share
             left -= share
@@ -148,14 +158,20 @@ def _taken_after(taken: Mapping[str, Decimal], taking: Grant, parts: Sequence[Pa
     return {rule: units for rule, units in after.items() if units}
 
 
-def _taken_from(taken_part: Part, parts: Sequence[Part], *, is_refund: bool) -> Sequence[Part]:
+def _taken_from(taken_part: Part, parts: Sequence[Part], *, by: Grant) -> Sequence[Part]:
     """Return the parts that a take-back names; if rules were renamed since, those it can have taken from."""
     names = taken_part.rule.split(RULE_SEPARATOR)
     whole = [one for one in parts if one.rule == taken_part.rule]
     named = whole or [one for one in parts if one.rule in names]
     if whole or len(named) == len(names):
         return named
-    return [one for one in parts if one in named or one.revocable or not is_refund] or parts
+    return [one for one in parts if one in named or _may_take(by, one)] or parts
+
+
+def _may_take(taking: Grant, part: Part) -> bool:
+    if not _is_reversal(taking):
+        return True  # a person may take everything
+    return part.disputable if taking.subject.startswith(DISPUTE) else part.revocable
 
 
 def _times(fact: str, recorded: Sequence[RecordedGrant]) -> dict[str, dict[str, datetime]]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from config.rules import Rules
 from workers.core.claims import REBUILD, Standing
 from workers.core.grants import Grant
-from workers.core.takebacks import is_refund_incomplete, refund_take_back
+from workers.core.takebacks import is_reversal_incomplete, reversals
 from workers.core.usage_events import GRANTED_BY
 from workers.operations.pacing import OnProgress, Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
@@ -103,9 +103,9 @@ class Rebuilder:
         done.corrected += sum(corrected.values())
         done.changed += [fact for fact in wrong if fact not in corrected]
         for one in self._standings(list(corrected)):
-            if refund_take_back(one, REBUILD) and one.subject not in done.refund_pending:
+            if reversals(one, REBUILD) and one.subject not in done.refund_pending:
                 done.refund_pending.append(one.subject)
-            if is_refund_incomplete(one) and one.subject not in done.refund_incomplete:
+            if is_reversal_incomplete(one) and one.subject not in done.refund_incomplete:
                 done.refund_incomplete.append(one.subject)
 
     def _write(self, facts: Sequence[str], found: LedgerComparison, done: RebuildResult) -> None:
@@ -129,8 +129,8 @@ class Rebuilder:
 
     def _refunds_pending(self, before: Sequence[Standing]) -> list[str]:
         """Return the facts whose refund was noted before they were credited and has something to take now."""
-        noted = [standing.subject for standing in before if standing.refund]
-        return [one.subject for one in self._standings(noted) if refund_take_back(one, REBUILD)]
+        noted = [standing.subject for standing in before if standing.refund or standing.disputes]
+        return [one.subject for one in self._standings(noted) if reversals(one, REBUILD)]
 
 
 def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,9 +1,9 @@
 -- Freezes each plan whose fact is not frozen yet, and returns what the ledger has for each fact. It is one step, so
 -- that of two workers with different rules only one freezes a plan. A plan without `base` only reads.
 --
--- plans: {subject, refund = {amount, share}, shown, lease = {delivery, attempt}, base = fields,
---        claims = {{subject, fields}}}; refund, shown, lease and base may be missing. `shown` is what the webhook shows
---        the order to be; `base` holds the fields of a fact that gets only linked claims.
+-- plans: {subject, refund = {amount, share}, dispute = {id, share}, shown, lease = {delivery, attempt}, base = fields,
+--        claims = {{subject, fields}}}; refund, dispute, shown, lease and base may be missing. `shown` is what the
+--        webhook shows the order to be; `base` holds the fields of a fact that gets only linked claims.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]
@@ -27,6 +27,11 @@ local function note_refund(order, refund)
   if is_new or (refund.amount == known and refund.share == '1/1') then
     redis.call('HSET', order, 'refunded_amount', refund.amount, 'refunded_share', refund.share)
   end
+end
+
+-- Each lost dispute is kept with the order, too. `disputed` says that there is one (see is_reversed).
+local function note_dispute(order, dispute)
+  redis.call('HSET', order, 'dispute:' .. dispute.id, dispute.share, 'disputed', '1')
 end
 
 -- An order that a webhook has shown to be a final invoice or a trial's start stays one: a later webhook, or the orders
@@ -91,6 +96,9 @@ end
 local function claim(plan)
   if plan.refund then
     note_refund(plan.subject, plan.refund)
+  end
+  if plan.dispute then
+    note_dispute(plan.subject, plan.dispute)
   end
   local own = redis.call('HGETALL', plan.subject)
   local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)

@@ -5,7 +5,7 @@
 -- accepted: {subject, meter, units}
 -- outcomes: {id, attempt, status, reason, subject, order_id, customer_id}; if the status is `waiting`, the delivery is
 --           put off, and the row also has after_ms and strike. Otherwise it has what the outcome relies on: relies_on
---           (subjects that are claimed), is_shown, and refunded_amount (may be missing).
+--           (subjects that are claimed), is_shown, refunded_amount and dispute (its id; both may be missing).
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
@@ -47,10 +47,10 @@ for _, grant in ipairs(accepted) do
     newly_settled[subject] = true
   end
 end
--- A refund that came before its order was credited counts now.
+-- A refund or a dispute that came before its order was credited counts now.
 for subject in pairs(newly_settled) do
   local order_id = string.match(subject, '^credits:order:(.*)$')
-  if order_id and redis.call('HEXISTS', subject, 'refunded_amount') == 1 then
+  if order_id and is_reversed(subject) then
     local customer_id = redis.call('HGET', subject, 'customer')
     queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
@@ -103,6 +103,9 @@ local function is_claim_lost(outcome)
   if outcome.is_shown and redis.call('HEXISTS', outcome.subject, 'shown') == 0 then
     return true
   end
+  if outcome.dispute and redis.call('HEXISTS', outcome.subject, 'dispute:' .. outcome.dispute) == 0 then
+    return true
+  end
   local refunded_amount = outcome.refunded_amount
   return refunded_amount and refunded_amount > tonumber(redis.call('HGET', outcome.subject, 'refunded_amount') or -1)
 end
@@ -139,11 +142,12 @@ local function update_list(list, outcome, is_listed)
   end
 end
 
--- A refund is noted with its order even if the order is never credited. Such a note expires, but not while a delivery of
--- the order has failed: that one may be replayed at any time. What a webhook showed, and a dismissal, are kept for ever.
+-- A refund or a dispute is noted with its order even if the order is never credited. Such a note expires, but not while
+-- a delivery of the order has failed: that one may be replayed at any time. What a webhook showed, and a dismissal, are
+-- kept for ever.
 local function set_expiry_of_notes(outcome)
   local order = outcome.subject
-  if outcome.order_id == '' or claimer_of(order) or redis.call('HEXISTS', order, 'refunded_amount') == 0 then
+  if outcome.order_id == '' or claimer_of(order) or not is_reversed(order) then
     return
   end
   local shown, dismissed = unpack(redis.call('HMGET', order, 'shown', 'dismissed'))

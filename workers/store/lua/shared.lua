@@ -77,8 +77,13 @@ end
 -- A fact names its linked claims in its field `also`, separated by spaces. To keep that value short, a link leaves out
 -- the id that the fact itself has (its customer's or its order's): `credits:customer:<id>:bonus` becomes
 -- `customer:bonus`. Spaces in a meter's name are escaped as in URLs.
+--
+-- A lost dispute has an id of its own, which its link keeps.
 local function link_to(subject)
   local kind, rest = string.match(subject, '^credits:(%a+):[^:]+(.*)$')
+  if kind == 'dispute' then
+    return string.sub(subject, #'credits:' + 1)
+  end
   return kind .. string.gsub(rest, '[%s%%]', function(char)
     return string.format('%%%02X', string.byte(char))
   end)
@@ -86,6 +91,9 @@ end
 
 local function linked_by(link, fact)
   local kind, rest = string.match(link, '^(%a+)(.*)$')
+  if kind == 'dispute' then
+    return 'credits:' .. link
+  end
   local id = kind == 'customer' and redis.call('HGET', fact, 'customer')
     or string.match(fact, '^credits:%a+:([^:]+)')
   return 'credits:' .. kind .. ':' .. id .. string.gsub(rest, '%%(%x%x)', function(code)
@@ -169,7 +177,12 @@ local function is_told(prefix, told_ms, now, order_id)
 end
 
 -- The types of deliveries that credit nothing. To dismiss one says nothing about the order's credits.
-local TAKES_BACK = { ['order.refunded'] = true, ['credits.take_back'] = true, ['manual.revoke'] = true }
+local TAKES_BACK = {
+  ['order.refunded'] = true,
+  ['credits.dispute'] = true,
+  ['credits.take_back'] = true,
+  ['manual.revoke'] = true,
+}
 
 -- Returns the subjects that are linked to a fact, by their links.
 local function links_of(fact)
@@ -227,9 +240,15 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   return { id, type_, body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
 end
 
--- Makes it due to take back what an order's refunds take, as a delivery of its own: no take-back may reach Polar before
--- the grant that it takes from. If a worker has this delivery now, it may have looked at an older state of the order: so
--- that worker loses its lease.
+-- Returns whether refunds or lost disputes were noted with an order, so that something may be taken back of it.
+local function is_reversed(order)
+  local refunded, disputed = unpack(redis.call('HMGET', order, 'refunded_amount', 'disputed'))
+  return refunded or disputed
+end
+
+-- Makes it due to take back what an order's refunds and disputes take, as a delivery of its own: no take-back may reach
+-- Polar before the grant that it takes from. If a worker has this delivery now, it may have looked at an older state of
+-- the order: so that worker loses its lease.
 local function queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   local id, now = 'take-back-' .. order_id, text(clock())
   local key, waiting = delivery_prefix .. id, status_prefix .. 'waiting'

@@ -274,3 +274,20 @@ def test_an_answer_without_a_date_says_nothing_of_the_clock(standin: Standin, da
         return response
 
     assert [one for one in said(dated) if one.what == "clock"] == []
+
+
+def test_a_rule_that_needs_disputes_needs_their_scope(standin: Standin) -> None:
+    disputed = rules_of(rule("pack", {"api_usage": 10}, products=[PRODUCT], on_dispute="revoke"))
+    standin.scopes -= {"disputes:read"}
+    answer, paths = asked(standin)
+    (error,) = (one for one in said(answer, disputed) if one.level == "error")
+    assert error == Finding(
+        level="error",
+        what="scope",
+        detail="disputes:read is missing, so lost disputes take nothing back (on_dispute: revoke); "
+        "add it to the token in Polar's dashboard",
+    )
+    assert "GET /v1/disputes/" in paths
+    answer, paths = asked(standin)
+    said(answer)
+    assert "GET /v1/disputes/" not in paths
