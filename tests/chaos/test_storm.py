@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from app.demo.polar import Polar, create_app
+from app.demo.polar import create_app
 from tests.chaos.storm.final_checks import FinalChecks
 from tests.chaos.storm.polar_faults import FAULTS, WORKER_KILLS, plan_polar_faults, polar_fault
 from tests.chaos.storm.process_faults import FROZEN, Harm, ProcessFault, plan_process_faults
 from tests.chaos.storm.running_service import LOG, RunningService, run_service, thaw
 from tests.chaos.storm.shop import RULES_FILE, Shop
+from tests.chaos.storm.stumbling_polar import StumblingPolar
 from tests.chaos.storm.webhook_sender import WebhookSender
 from tests.support.builders import METERS
 from tests.support.processes import TOKEN, credits_in, eventually
@@ -53,14 +54,14 @@ class StormRun:
     """One storm: its plan, and how long each part of it took."""
 
     seed: int
-    polar: Polar = field(init=False)
+    polar: StumblingPolar = field(init=False)
     took: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shop = Shop(self.seed, _ORDERS, _STORM_SECONDS)
         self.process_faults = plan_process_faults(self.seed, _STORM_SECONDS)
         self.faults = plan_polar_faults(self.seed, _STORM_SECONDS)
-        self.polar = _polar_of(self.shop)
+        self.polar = _polar_of(self.shop, self.seed)
 
     def run(self, service: RunningService, sender: WebhookSender, held: Stores) -> None:
         """Send all webhooks and apply all faults; then end Polar's faults."""
@@ -96,8 +97,8 @@ async def _apply_process_fault(process_fault: ProcessFault, service: RunningServ
             thaw(process_fault, harmed_pids)
 
 
-def _polar_of(shop: Shop) -> Polar:
-    polar = Polar(token=TOKEN, requests_per_minute=_REQUESTS_PER_MINUTE)
+def _polar_of(shop: Shop, seed: int) -> StumblingPolar:
+    polar = StumblingPolar(token=TOKEN, requests_per_minute=_REQUESTS_PER_MINUTE, seed=seed)
     for meter, summed in METERS.items():
         polar.add_meter(meter, summed)
     for customer_id in shop.customers:
@@ -153,6 +154,7 @@ def _report(storm: StormRun, service: RunningService, checks: FinalChecks) -> No
     _say(f"they ended: {_counted(Counter(one.status for one in stored))}")
     _say(f"leases for each: {_counted(Counter(f'{one.attempts}' for one in stored))}")
     _say(f"at Polar: {len(storm.polar.events)} events; requests met: {_counted(Counter(storm.faults))}")
+    _say(f"500 to {len(storm.polar.stumbled)} grants, while others passed")
     planned = len(storm.process_faults)
     _say(f"harmed: {_counted(service.harmed)} (of {planned} faults); {service.restarts} restarts")
     _say("; ".join(f"{part} {seconds:.1f} s" for part, seconds in storm.took.items()))
