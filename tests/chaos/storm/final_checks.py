@@ -114,6 +114,18 @@ class FinalChecks:
                 place = f"{key.removeprefix(_REFUND).partition(':')[0]}:{meter}"
                 found[place] = (customer_id, meter, units + (found[place][2] if place in found else 0))
         yield from _differences("taken back", found, to_take_back(self._sent_webhooks))
+        yield from self._taken_too_early()
+
+    def _taken_too_early(self) -> Iterator[str]:
+        """A take-back that reaches Polar before its grant makes a debt."""
+        seen = set[str]()
+        for event in self.polar.events:
+            key = str(event["external_id"])
+            if key.startswith(_REFUND):
+                order_id, _, meter = key.removeprefix(_REFUND).split(":")
+                if f"credits:order:{order_id}:{meter}" not in seen:
+                    yield f"{key} came to Polar before its grant"
+            seen.add(key)
 
     def _balances(self) -> Iterator[str]:
         expected = balances(self._sent_webhooks)
