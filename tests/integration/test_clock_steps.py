@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.support.builders import grant_of, some_id
 from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis, moves_a_clock
+from tests.support.processes import eventually
 from tests.support.real_stores import (
     RETAIN,
     accept,
@@ -34,7 +35,7 @@ from workers.store.clock import PolarClock
 from workers.store.counts import Tally
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-from workers.store.queue import workers_alive
+from workers.store.queue import QUEUE, workers_alive
 from workers.store.schedule import ReconcileSchedule
 from workers.store.server_check import clock_findings
 from workers.store.throttle import Throttle
@@ -108,6 +109,23 @@ def test_a_clock_that_is_set_forward_and_corrected_holds_back_nothing(
     worker.tick()
     assert throttle.take_request()
     assert ids_of(DeliveryStore(redis).lease(10).deliveries) == ["msg-1"]
+
+
+@pytest.mark.parametrize("ahead", [10 * MINUTE, DAY])
+def test_a_clock_that_is_set_forward_and_corrected_between_two_ticks_holds_back_nothing(
+    movable: MovableServer, redis: Redis, worker: GrantWorker, ahead: int
+) -> None:
+    throttle, store = Throttle(redis), DeliveryStore(redis)
+    accept(movable.url, "before")
+    redis.zincrby(keys.deliveries(Status.WAITING), -4 * MINUTE * 1000, "before")
+    movable.set_clock(ahead)
+    accept(movable.url, "meanwhile")
+    assert throttle.take_request()
+    movable.set_clock(0)
+    worker.tick()
+    eventually(throttle.take_request)
+    assert check(redis, "waiting") == (True, "the oldest delivery has been waiting for 4 min")
+    assert sorted(ids_of(store.lease(10).deliveries)) == ["before", "meanwhile"]
 
 
 @pytest.mark.parametrize("step", BACK)
@@ -245,7 +263,7 @@ def test_workers_stay_alive_and_registered(
     worker.tick()
     assert workers_alive(redis) == 1
     assert get_keys(queue=worker.queues[0]) == {worker.key}
-    assert redis.hget(worker.key, "queues") == b"credits"
+    assert redis.hget(worker.key, "queues") == QUEUE.encode()
 
 
 def test_a_dead_worker_is_not_alive_for_as_long_as_the_clock_was_set_back(

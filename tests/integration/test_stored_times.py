@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.builders import grant_of
+from tests.support.processes import eventually
 from tests.support.real_stores import (
     RETAIN,
     accept,
@@ -65,6 +66,14 @@ def test_a_share_that_is_whole_in_a_day_is_whole_within_a_minute(
         pause = throttle.current_pause()
         assert pause
         assert pause.left <= timedelta(minutes=1)
+
+
+def test_a_share_that_is_whole_in_a_day_recovers_without_a_worker(redis: Redis) -> None:
+    throttle = Throttle(redis)
+    redis.set(keys.BUDGET, str(round(now_ms(redis) + DAY_MS)))
+    assert not throttle.take_request()
+    assert eventually(throttle.take_request)
+    assert throttle.background_delay(take=False) <= timedelta(minutes=1)
 
 
 def test_a_share_that_is_reduced_for_a_day_is_reduced_to_an_eighth_at_most(redis: Redis) -> None:

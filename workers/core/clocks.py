@@ -42,18 +42,22 @@ class Reading:
     after_ms: float
 
 
-def step_between(last: Reading | None, reading: Reading) -> float:
-    """Return by how many ms the clock of Redis has stepped, negative if back; 0 if by nothing notable.
+def step_between(last: Reading, reading: Reading) -> float:
+    """Return by how many ms the clock of Redis has stepped since ``last``: negative if back, 0 if it has not.
 
-    How long the requests took limits how exactly we know it, but never makes it look like a step. A worker
-    that has just started knows only that no time can be stored that is still to come.
+    How long the requests took limits how exactly we know it, but never makes it look like a step.
     """
-    if last is None:
-        step = least = min(0.0, reading.now_ms - reading.last_ms)
-    else:
-        shown = reading.now_ms - last.now_ms
-        longest = shown - (reading.before_ms - last.after_ms)
-        shortest = shown - (reading.after_ms - last.before_ms)
-        step = (longest + shortest) / 2
-        least = 0.0 if shortest <= 0 <= longest else min(longest, shortest, key=abs)
-    return step if abs(least) >= _SMALLEST_STEP_MS else 0.0
+    shown = reading.now_ms - last.now_ms
+    longest = shown - (reading.before_ms - last.after_ms)
+    shortest = shown - (reading.after_ms - last.before_ms)
+    least = 0.0 if shortest <= 0 <= longest else min(longest, shortest, key=abs)
+    return (longest + shortest) / 2 if abs(least) >= _SMALLEST_STEP_MS else 0.0
+
+
+def unseen_step(reading: Reading) -> float:
+    """Return a step back (negative, in ms) that shows only by stored times that are still to come; else 0.
+
+    It was before this worker started, or the clock went there and back between two ticks.
+    """
+    ahead = reading.last_ms - reading.now_ms
+    return -ahead if ahead >= _SMALLEST_STEP_MS else 0.0

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from redis.typing import EncodableT
 
 from config.durations import format_duration
-from workers.core.clocks import Reading, step_between
+from workers.core.clocks import Reading, step_between, unseen_step
 from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.scripts import load_script
@@ -101,17 +101,21 @@ class ClockWatch:
             after_ms=self._steady_seconds() * 1000,
         )
         last = self._last
-        step_ms = step_between(last, reading)
+        seen_ms = step_between(last, reading) if last else 0.0
+        step_ms = seen_ms or unseen_step(reading)
         is_mended = last is not None and reading.steps > last.steps  # by another worker, since our last tick
         if step_ms and not is_mended:
-            self._mend_step(step_ms, reading.steps)  # if this fails, the next tick finds the step again
+            # If the clock went there and back while we ran, only what was stored meanwhile is wrong.
+            is_past_wrong = bool(seen_ms) or last is None
+            # If this fails, the next tick finds the step again.
+            self._mend_step(step_ms, reading.steps, is_past_wrong=is_past_wrong)
             reading = replace(reading, steps=reading.steps + 1)
         self._last = reading
         return bool(step_ms)
 
-    def _mend_step(self, step_ms: float, steps: int) -> None:
+    def _mend_step(self, step_ms: float, steps: int, *, is_past_wrong: bool) -> None:
         lifetimes = [keys.BUDGET, keys.REDUCED_SHARE, keys.PAUSE, keys.PROBE, keys.RECONCILED]
-        args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY]
+        args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY, int(is_past_wrong)]
         waiting = keys.deliveries(Status.WAITING)
         others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, keys.DUE, waiting, keys.WATCH]
         if self._mend(keys=[*others, keys.OUTAGE, *lifetimes], args=args):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.clocks import Reading, describe_difference, step_between
+from workers.core.clocks import Reading, describe_difference, step_between, unseen_step
 
 SECONDS = st.floats(0, 30)
 
@@ -48,8 +48,8 @@ def test_during_slow_requests_a_step_is_found_to_within_their_time(took: float, 
 
 
 @pytest.mark.parametrize(("last", "step"), [(0, 0), (900, 0), (1002, 0), (1060, -60), (4600, -3600)])
-def test_a_worker_that_has_just_started_finds_times_that_are_still_to_come(last: int, step: int) -> None:
-    assert step_between(None, reading(redis=1000, ours=5, last=last)) == step * 1000
+def test_a_step_that_nobody_saw_shows_by_times_that_are_still_to_come(last: int, step: int) -> None:
+    assert unseen_step(reading(redis=1000, ours=5, last=last)) == step * 1000
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 local clock_state, polar_clock, began, due, waiting, watch, outage, budget, reduced = unpack(KEYS, 1, 9)
 local first_lifetime = 7 -- this key and those that follow expire: a step back would prolong their lives
 local step_ms, steps, delivery_prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local is_past_wrong = ARGV[4] == '1' -- else only times that are still to come are
 local WINDOW_MS = 30000 -- a step is noticed within this time, even by a worker that was busy
 
 local now = clock()
@@ -13,8 +14,12 @@ local is_back = step_ms < 0
 -- step forward, that is all that is later than the clock had shown before. After a step back, it is what was stored
 -- within the window.
 local function moved(at)
-  local is_newer = is_back and at > now - WINDOW_MS and at <= now or not is_back and at > now - step_ms
-  return is_newer and at or at + step_ms
+  if is_back and at <= now and (at > now - WINDOW_MS or not is_past_wrong) then
+    return at
+  elseif not is_back and at > now - step_ms then
+    return at
+  end
+  return at + step_ms
 end
 
 -- Moves all scores from `nearest` to `furthest`, a page at a time. Pages are read in the direction opposite to the step,
@@ -55,7 +60,9 @@ end
 local function move_back()
   local future = '(' .. text(now)
   move_scores(due, future, '+inf', function() end)
-  move_scores(waiting, '-inf', text(now - WINDOW_MS), set_received)
+  if is_past_wrong then
+    move_scores(waiting, '-inf', text(now - WINDOW_MS), set_received)
+  end
   move_scores(waiting, future, '+inf', set_received)
   move_value(budget)
   move_value(reduced)

@@ -290,7 +290,12 @@ end
 -- Returns when our whole share is there again (the algorithm's theoretical arrival time), which `budget` holds. If the
 -- clock of Redis was set back, it lies further ahead than it ever can: then the share counts as just used up.
 local function share_whole_at(budget, now, longest_ms)
-  return math.min(now + longest_ms, math.max(now, tonumber(redis.call('GET', budget) or 0)))
+  local whole_at = math.max(now, tonumber(redis.call('GET', budget) or 0))
+  if whole_at > now + longest_ms then
+    whole_at = now + longest_ms
+    redis.call('SET', budget, text(math.ceil(whole_at)), 'PX', text(math.ceil(longest_ms)))
+  end
+  return whole_at
 end
 
 -- Scripts that may have to wake a worker end with these arguments, which workers.store.queue.drain_job_args makes: the
