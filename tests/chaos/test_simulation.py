@@ -44,7 +44,7 @@ def test_whatever_happens_credits_are_exact(
 ) -> None:
     simulation = Simulation(seed, clocked_redis)
     try:
-        simulation.run(_STEPS)
+        simulation.simulate(_STEPS)
     except BaseException as error:
         error.add_note(
             f"at step {simulation.step}; again with: SIMULATION_SEED={seed} SIMULATION_SEEDS=1 "

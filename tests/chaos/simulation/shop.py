@@ -23,7 +23,7 @@ _ORDERS = ["purchase", "subscription_cycle"]
 
 def _rules(pack: Mapping[str, int], gift: int, *others: str) -> Rules:
     return rules_of(
-        rule("pack", pack, triggers=_ORDERS, on_refund="revoke"),
+        rule("pack", pack, triggers=_ORDERS, on_refund="revoke", on_dispute="revoke"),
         rule("gift", {"api_usage": gift}, triggers=_ORDERS),
         rule("welcome", {"seconds": 25}, triggers=["customer.created"]),
         *others,
@@ -111,6 +111,15 @@ class Shop:
             sale.data |= {"refunded_amount": sale.refunded, "status": status}
             self.polar.add_order(**sale.data)
             self._write(json.dumps({"type": "order.refunded", "data": sale.data}).encode())
+
+    def dispute(self) -> None:
+        """Lose a dispute about a part of an order, or all that is left of it. No webhook says so."""
+        if open_sales := [one for one in self.sales.values() if one.share < 1]:
+            sale = self.random.choice(open_sales)
+            most = CENTS - sale.disputed - sale.refunded
+            amount = self.random.choice([most, self.random.randint(1, most)])
+            sale.disputed += amount
+            self.polar.add_dispute(sale.order_id, amount=amount, tax_amount=amount // 5)
 
     def _write(self, body: bytes) -> None:
         webhook_id = f"msg-{len(self.webhooks)}"

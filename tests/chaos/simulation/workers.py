@@ -92,7 +92,7 @@ class Worker:
         if lease.deliveries:
             rules = self.rules  # one version for the whole lease
             note = partial(self.note, step)
-            self._work = StoppableWork(lambda stoppable: self._granter(stoppable, rules, note).run(lease))
+            self._work = StoppableWork(lambda stoppable: self.granter(stoppable, rules, note).run(lease))
 
     def go_on(self, to: Stop = Stop.END) -> None:
         """Continue with the lease, if there is one."""
@@ -108,9 +108,10 @@ class Worker:
             if self._work.is_over:
                 self._work = None
 
-    def _granter(
+    def granter(
         self, stoppable: StoppableWork, rules: Rules, note: Callable[[Sequence[Event]], object]
     ) -> Granter:
+        """Return a granter that stops where it is told to."""
         return Granter(
             deliveries=DeliveryStore(self.redis),
             ledger=StoppingLedger(self.redis, stoppable),
