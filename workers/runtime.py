@@ -6,7 +6,6 @@ from functools import partial
 
 from redis import Redis
 
-from config.errors import ConfigError
 from config.rulebook import Rulebook
 from config.rules import Rules
 from config.settings import Settings
@@ -14,6 +13,8 @@ from workers import jobs
 from workers.core.envelope import stored_types
 from workers.monitoring.alerter import Alerter
 from workers.operations.backfill.run import Backfiller
+from workers.operations.background import Background
+from workers.operations.confirm import Confirmer
 from workers.operations.forget import CustomerEraser, DeletedCustomers
 from workers.operations.pacing import Pacer, ignore_notice
 from workers.operations.reconcile import Reconciler
@@ -30,6 +31,7 @@ from workers.store.erasure import Erasure
 from workers.store.losses import LedgerWatch
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
+from workers.store.unconfirmed import UnconfirmedStore
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
@@ -120,20 +122,32 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
     )
 
 
-def reconciler_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Reconciler:
-    """Return a reconciler; ConfigError without an interval or a token."""
-    if settings.reconcile_every is None:
-        raise ConfigError("CREDITS_RECONCILE_EVERY is not set: set how often to run, such as 6h")
+def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Background:
+    """Return what runs beside the workers; ConfigError without a token."""
     connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
-    rulebook = Rulebook(settings.rules_path)
     stores = stores_in(connection, settings, timings)
+    polar = polar_for(settings, stores.ledger.tally, timings)
+    tasks = [
+        Confirmer(
+            store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer_for(stores)
+        ).run_if_due
+    ]
+    if settings.reconcile_every:
+        tasks.append(_reconciler_for(settings, settings.reconcile_every, stores, polar, timings).run_if_due)
+    # After an outage the host name may belong to another server: a new connection finds that one.
+    return Background(tasks=tasks, reconnect=connection.connection_pool.disconnect, timings=timings)
+
+
+def _reconciler_for(
+    settings: Settings, every: timedelta, stores: Stores, polar: Polar, timings: Timings
+) -> Reconciler:
+    rulebook = Rulebook(settings.rules_path)
     return Reconciler(
-        schedule=ReconcileSchedule(connection, stores.ledger.tally),
-        backfiller=backfiller_for(stores, polar_for(settings, stores.ledger.tally, timings)),
+        schedule=ReconcileSchedule(stores.redis, stores.ledger.tally),
+        backfiller=backfiller_for(stores, polar),
         granter=granter_for(settings, stores, rulebook.current, timings),
         rulebook=rulebook,
-        every=settings.reconcile_every,
-        timings=timings,
+        every=every,
     )
 
 

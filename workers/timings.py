@@ -73,8 +73,8 @@ class Timings:
     # An alert that takes longer is not delivered; a stopping worker waits no longer for one either.
     alert_seconds: float = 5.0
 
-    # How late a reconciliation may start, and how soon it notices a changed rules file.
-    reconcile_check_seconds: float = 2.0
+    # How late a reconciliation or a confirmation may start, and how soon a changed rules file is noticed.
+    background_check_seconds: float = 2.0
 
     # The supervisor notices a death within a check and waits longer after each death in a row. The longest
     # delay is short enough to be back soon after the cause is fixed.

@@ -47,7 +47,7 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
     with listen(settings) as listener:
 
         def run(env: Mapping[str, str]) -> list[ManagedProcess]:
-            return [*_receiver_parts(listener, receivers, env), *_worker_parts(settings, workers, env)]
+            return [*_receiver_parts(listener, receivers, env), *_worker_parts(workers, env)]
 
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
         _log_settings(settings, rules)
@@ -99,7 +99,7 @@ def work(
         return
     _log_redis_findings(url)
     _log_settings(settings, rules)
-    supervise(_worker_parts(settings, workers, _environment(url, json=json)))
+    supervise(_worker_parts(workers, _environment(url, json=json)))
 
 
 def _require_granting(settings: Settings) -> Rules:
@@ -133,10 +133,9 @@ def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str])
     ]
 
 
-def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
+def _worker_parts(count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
     workers = [ManagedProcess(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
-    reconciler = ManagedProcess(name="reconciler", args=["reconciler"], env=env)
-    return [*workers, reconciler] if settings.reconcile_every else workers
+    return [*workers, ManagedProcess(name="background", args=["background"], env=env)]
 
 
 def _environment(redis_url: str, *, json: bool) -> dict[str, str]:

@@ -67,15 +67,27 @@ class CheckJson(TypedDict):
     detail: str
 
 
+class MismatchJson(TypedDict):
+    """A grant of which Polar has something else than the ledger."""
+
+    key: str
+    ledger: float
+    polar: Annotated[
+        str, "its amount there, and its customer if it is another one; `nothing` if it is not listed"
+    ]
+
+
 class StatusJson(TypedDict):
     """The state of the service."""
 
     well: bool
     checks: Annotated[
-        dict[str, CheckJson], "by name: `redis`, `workers`, `waiting`, `rules`, `polar`, `failed`"
+        dict[str, CheckJson], "by name: `redis`, `workers`, `waiting`, `rules`, `polar`, `failed`, `ledger`"
     ]
     deliveries: Annotated[dict[str, int], "number of stored deliveries, by status"]
     grants: Annotated[int, "number of grants that Polar has confirmed so far"]
+    unconfirmed: Annotated[int, "number of grants to be read back from Polar, which may have other amounts"]
+    mismatches: Annotated[list[MismatchJson], "grants that are not the same at Polar, at most 20"]
     queued_jobs: int
     last_delivery_at: str | None
     store: Annotated[str, "`REDIS_URL` without its password, or the folder of the embedded one"]

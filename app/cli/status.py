@@ -7,13 +7,27 @@ from rich.text import Text
 
 from app.cli.context import open_stores, read_settings
 from app.cli.options import Json
-from app.cli.output import Cell, describe_store, format_age, print_json, print_table, store_name
+from app.cli.output import (
+    Cell,
+    console,
+    describe_store,
+    format_age,
+    literal,
+    print_json,
+    print_table,
+    store_name,
+)
 from app.cli.shapes import CheckJson, StatusJson
-from app.cli.to_json import iso_or_none
+from app.cli.to_json import iso_or_none, json_number
 from config.wording import format_count
 from workers.core.delivery import Status
+from workers.core.wording import plain
 from workers.monitoring.health import Check, all_well, examine
+from workers.operations.confirm import MISMATCH_ADVICE
 from workers.store.queue import queue_length
+from workers.store.unconfirmed import Doubts
+
+_MOST_LISTED = 20
 
 
 def status(
@@ -31,15 +45,23 @@ def status(
         newest = next(held.deliveries.newest(), None)
         grants = held.ledger.count_grants()
         jobs = queue_length(held.redis)
+        doubts = Doubts(held.redis)
+        ledger = _ledger_check(doubts)
+        mismatches, unconfirmed = doubts.mismatches(_MOST_LISTED), doubts.count_unconfirmed()
     failed = Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed")
-    well = all_well([*checks, failed])
+    well = all_well([*checks, failed, ledger])
     last = newest.received_at if newest else None
     if json:
         answer: StatusJson = {
             "well": well,
-            "checks": {one.name: _check_json(one) for one in (*checks, failed)},
+            "checks": {one.name: _check_json(one) for one in (*checks, failed, ledger)},
             "deliveries": {status.value: count for status, count in counts.items()},
             "grants": grants,
+            "unconfirmed": unconfirmed,
+            "mismatches": [
+                {"key": one.key, "ledger": json_number(plain(one.ledger)), "polar": one.polar}
+                for one in mismatches
+            ],
             "queued_jobs": jobs,
             "last_delivery_at": iso_or_none(last),
             "store": store_name(settings),
@@ -49,13 +71,26 @@ def status(
         rows: list[list[Cell]] = [[one.name, _verdict(one.ok), one.detail] for one in checks]
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
         rows.append(["deliveries", _verdict(failed.ok), kept])
+        rows.append([ledger.name, _verdict(ledger.ok), ledger.detail])
         rows.append(["queue", "", format_count(jobs, "RQ job")])
         rows.append(["store", "", describe_store(settings)])
         rows.append(["grants", "", f"{grants} confirmed by Polar"])
         rows.append(["newest", "", format_age(last) if last else "no delivery yet"])
         print_table(["", "", ""], rows)
+        for one in mismatches:
+            console().print(literal(str(one)))
     if strict and not well:
         raise typer.Exit(1)
+
+
+def _ledger_check(doubts: Doubts) -> Check:
+    """Check that Polar has no other amounts than the ledger, as far as that is known."""
+    differing, waiting = doubts.count_mismatches(), doubts.count_unconfirmed()
+    if differing:
+        detail = f"{format_count(differing, 'grant')} not the same at Polar: {MISMATCH_ADVICE}"
+    else:
+        detail = f"{format_count(waiting, 'grant')} to be read back from Polar" if waiting else "as at Polar"
+    return Check(name="ledger", ok=not differing, detail=detail)
 
 
 def _verdict(ok: bool) -> Text:

@@ -1,1 +1,1 @@
-"""The receiver, the workers and the reconciler as supervised processes."""
+"""The receiver, the workers and the background process as supervised processes."""

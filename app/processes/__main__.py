@@ -1,4 +1,4 @@
-"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``worker`` or ``reconciler``."""
+"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``worker`` or ``background``."""
 
 import os
 import signal
@@ -32,12 +32,12 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
             from app.processes.worker import run_worker  # noqa: PLC0415
 
             run_worker(_read(load_settings, kind), timings=timings)
-        case "reconciler":
-            from app.processes.reconciler import run_reconciler  # noqa: PLC0415
+        case "background":
+            from app.processes.background import run_background  # noqa: PLC0415
 
-            run_reconciler(_read(load_settings, kind), timings)
+            run_background(_read(load_settings, kind), timings)
         case _:
-            sys.exit(f"unknown process {kind!r}: choose receiver, worker or reconciler")
+            sys.exit(f"unknown process {kind!r}: choose receiver, worker or background")
 
 
 def _read(load: Callable[[], AnySettings], kind: str) -> AnySettings:

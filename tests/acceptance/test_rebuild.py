@@ -138,6 +138,7 @@ def test_an_excessive_take_back_is_reported_with_order_meter_and_amount(desk: De
     desk.credits.json("revoke", some_id(1), "--yes")
     desk.redis.flushall()
     desk.grant(purchase(1))
+    desk.confirm()
     desk.grant(refund_webhook(300, id=some_id(1)))
     words = f"order {some_id(1)}: 3 api_usage more was taken back at Polar than was granted"
     for args in (["--dry-run"], ["--yes"], ["--json", "--yes"]):

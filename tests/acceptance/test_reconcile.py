@@ -17,7 +17,7 @@ def test_the_reconciler_grants_an_order_whose_webhook_never_arrived(desk: Desk) 
     desk.rules(CREDIT_FROM)
     sell(desk.polar, 1)
     with desk.credits.with_settings(CREDITS_RECONCILE_EVERY="1s").running("work") as working:
-        assert working.part("reconciler")
+        assert working.part("background")
         eventually(lambda: "`credits backfill` previews" in working.said)
         assert desk.polar.balance(CUSTOMER, "api_usage") == 0
         eventually(lambda: bool(desk.redis.exists(keys.BEGAN)))

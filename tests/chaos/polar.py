@@ -47,7 +47,7 @@ class MoodyPolar(FakePolar):
         self.known = lambda customer_id: customer_id not in self.strangers
         self.breaks_at = lambda event: not self.stumbles.isdisjoint({event["customer_id"], event["name"]})
 
-    def ingest(self, events: Sequence[Event]) -> None:
+    def ingest(self, events: Sequence[Event]) -> int:
         """Accept all of ``events`` or none, depending on the mood."""
         for event in events:
             first = self.first_told.setdefault(event["external_id"], event)
@@ -55,9 +55,10 @@ class MoodyPolar(FakePolar):
                 self.contradictions.append((first, event))
         if error := _ANSWERS.get(self.mood):
             raise error
-        super().ingest(events)
+        duplicates = super().ingest(events)
         if self.mood is Mood.SILENT:
             raise UNREACHABLE
+        return duplicates
 
     def trouble(self, *, strangers: set[str], stumbles: set[str]) -> None:
         """Toggle the unknown customers, and the customers and meters to whose events it answers 500."""

@@ -1,6 +1,6 @@
 """The stores and Polar as a worker of the model sees them: each can stop it, and records what it does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.expected_take_backs import TAKEN_BACK
@@ -8,7 +8,7 @@ from tests.chaos.expected_throttle import ExpectedThrottle
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
-from tests.support.fakes import Clock, Event, FakeStore
+from tests.support.fakes import Clock, Event, FakeStore, read_back
 from workers.core.claims import Claim, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
@@ -136,6 +136,10 @@ class Service:
             self._attempts[one.id] += 1
             assert (one.attempt, one.strikes) == (self._attempts[one.id], self._strikes[one.id])
 
+    def read_back(self) -> None:
+        """Confirm what Polar has as the ledger has it."""
+        read_back(self.store, self.polar)
+
     def count_strikes(self, outcomes: Sequence[Outcome]) -> None:
         """Record how often each delivery has failed alone."""
         for one in outcomes:
@@ -168,14 +172,14 @@ class RecordingPolar:
     stoppable: StoppableWork
     run: Run
 
-    def ingest(self, events: Sequence[Event]) -> None:
+    def ingest(self, events: Sequence[Event]) -> int:
         """Send, and stop before and after."""
         request = Request(keys=[event["external_id"] for event in events], was_its_turn=self.run.turns > 0)
         self.run.turns -= 1
         self.run.requests.append(request)
         self.stoppable.at(Stop.BEFORE_SENDING)
         try:
-            self.service.polar.ingest(events)
+            return self.service.polar.ingest(events)
         except PolarError as error:
             request.error = error
             raise
@@ -278,11 +282,13 @@ class RecordingLedger:
         self._note_frozen()
         self.stoppable.at(Stop.TAKEN_BACK)
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Settle, and record which outcomes were stored."""
         self.stoppable.at(Stop.BEFORE_SETTLING)
         counting = [one for one in outcomes if self.service.holds(one.delivery_id, one.attempt)]
-        lost = self.service.store.settle(accepted, outcomes)
+        lost = self.service.store.settle(accepted, outcomes, unconfirmed)
         # A settled order takes the lease of its take-back.
         counting = [one for one in counting if self.service.attempts(one.delivery_id) == one.attempt]
         self.service.count_strikes(counting)

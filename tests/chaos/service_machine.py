@@ -136,6 +136,11 @@ class ServiceMachine(RuleBasedStateMachine):
         claims = [store.claims[one] for one in subjects if one in store.claims]
         return {grant.key for claim in claims for grant in claim.unsettled}
 
+    @rule()
+    def read_back(self) -> None:
+        """The background process reads back what was unconfirmed."""
+        self.service.read_back()
+
     @rule(seconds=_seconds)
     def wait(self, seconds: int) -> None:
         """Time passes; leases and pauses may end."""
@@ -187,6 +192,7 @@ class ServiceMachine(RuleBasedStateMachine):
         for _ in range(
             2 * len(self.accepted) + 2
         ):  # take-backs come after their orders; a probe that has nothing to send proves nothing
+            self.service.read_back()
             if all(one.status is not Status.WAITING for one in self.service.store.deliveries.values()):
                 return
             self.service.clock.advance(1000)

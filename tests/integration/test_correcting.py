@@ -34,6 +34,7 @@ from tests.support.polar_orders import Operations, sell
 from tests.support.polar_standin import ingest
 from tests.support.real_stores import claim_of
 from workers.core.claims import Standing
+from workers.core.delivery import Status
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.core.planning import plan_for
@@ -96,6 +97,8 @@ def test_refunds_that_were_taken_at_once_are_told_apart_again(operations: Operat
     row = operations.polar.orders[some_id(1)].model_dump(mode="json")
     operations.polar.add_order(**row | {"refunded_amount": 600, "status": "partially_refunded"})
     operations.backfill()
+    operations.confirmer.run_if_due()
+    assert operations.run_due() == [Status.GRANTED]
     done = rebuild(operations)
     assert (done.grants, done.corrected) == (1, 1)
     taken = {"api_usage": {"pack": Decimal(60)}}

@@ -1,6 +1,6 @@
 """The ledger in memory does what the one in Redis does: unit tests stand on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,9 +21,12 @@ from workers.core.dispute_delivery import dispute_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.planning import Plan, plan_for
+from workers.core.take_back_delivery import is_take_back_delivery
 from workers.core.takebacks import due_take_backs
 from workers.pipeline.ports import Ledger as LedgerPort
+from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
+from workers.store.restorations import RestorationStore
 
 PACK = rule("pack", {"api_usage": "0.7", "images": 9}, on_refund="revoke")
 KEPT = rule("kept", {"api_usage": 100}, on_dispute="revoke")
@@ -89,6 +92,18 @@ class Readable(LedgerPort, Protocol):
         """Return what stands for all that ``plan`` is about."""
         ...
 
+    def confirm(self, grants: Sequence[Grant]) -> None:
+        """Note that Polar has these grants as the ledger has them."""
+        ...
+
+
+class RealLedger(Ledger):
+    """The ledger in Redis, with what the background process writes."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis, retain=RETAIN)
+        self.confirm = RestorationStore(redis).confirm
+
 
 Step = Callable[[Readable], list[Standing]]
 
@@ -128,13 +143,31 @@ def share_of(cents: int) -> Refund:
     return Refund(amount=cents, share=Fraction(cents, 1000))
 
 
-def settles(at: int, meters: set[str]) -> Step:
+def settles(at: int, meters: set[str], *, is_doubtful: bool) -> Step:
     """Settle what stands open of a plan, and what may never have been claimed."""
 
     def step(book: Readable) -> list[Standing]:
         standing = book.find_for_plan(PLANS[at])
         open_ = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
-        book.settle([one for one in [*open_, *PLANS[at].grants] if one.meter in meters], [])
+        accepted = [one for one in [*open_, *PLANS[at].grants] if one.meter in meters]
+        book.settle(accepted, [], {one.key for one in accepted} if is_doubtful else ())
+        return [book.find_for_plan(PLANS[at])]
+
+    return step
+
+
+def confirms(at: int, meters: set[str]) -> Step:
+    """Confirm what is unconfirmed of a plan."""
+
+    def step(book: Readable) -> list[Standing]:
+        standing = book.find_for_plan(PLANS[at])
+        grants = [
+            grant
+            for claim in (*standing.claims, *standing.elsewhere)
+            for grant in claim.grants
+            if grant.meter in meters & claim.unconfirmed.keys()
+        ]
+        book.confirm(grants)
         return [book.find_for_plan(PLANS[at])]
 
     return step
@@ -145,6 +178,7 @@ _ids = st.integers(1, 4)
 _orders = st.integers(1, 2)
 _cents = st.sampled_from([1, 333, 1000])
 _shares = st.lists(st.tuples(_ids, _orders, _cents), min_size=1, max_size=3)
+_meters = st.sampled_from(["api_usage", "images", "seconds", "api usage: 1%"])
 steps = st.one_of(
     st.lists(st.tuples(_ids, _places), min_size=1, max_size=3).map(claims),
     _places.map(looks),
@@ -152,8 +186,12 @@ steps = st.one_of(
         takes_back, _shares, st.sets(st.sampled_from([None, "api_usage", "images"])), stale=st.booleans()
     ),
     st.builds(
-        settles, _places, st.sets(st.sampled_from(["api_usage", "images", "seconds", "api usage: 1%"]))
+        settles,
+        _places,
+        st.sets(_meters),
+        is_doubtful=st.booleans(),
     ),
+    st.builds(confirms, _places, st.sets(_meters)),
 )
 
 
@@ -163,12 +201,14 @@ def test_whatever_is_asked_of_them_both_ledgers_give_the_same_answers(
     redis: Redis, story: list[Step]
 ) -> None:
     redis.flushall()
-    real, fake = Ledger(redis, retain=RETAIN), FakeStore(Clock())
+    real, fake = RealLedger(redis), FakeStore(Clock())
     for step in story:
         assert timeless(step(real)) == timeless(step(fake))
     for plan in PLANS:
         assert timeless([real.find_for_plan(plan)]) == timeless([fake.find_for_plan(plan)])
     assert real.count_grants() == len(fake.audit)
+    takings = {id_ for id_ in fake.deliveries if is_take_back_delivery(id_)}
+    assert {one.id for one in DeliveryStore(redis).newest()} == takings
 
 
 def timeless(standings: list[Standing]) -> list[Standing]:

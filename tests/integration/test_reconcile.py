@@ -22,6 +22,7 @@ from tests.support.processes import TEN
 from tests.support.rulebooks import write
 from workers.core.delivery import Status
 from workers.operations.backfill.order_scan import delivery_id_of
+from workers.operations.background import Background
 from workers.operations.reconcile import Reconciler
 from workers.store import keys
 from workers.store.counts import Tally
@@ -255,7 +256,12 @@ def test_redis_is_said_to_be_away_once_and_to_be_back_once(operations: Operation
     usual = reconciler(operations, tmp_path)
     gone = RedisGoneError("Connection refused")
     shaky = Shaky(tmp_path / "rules.yaml", gone, gone, None, None, KilledError())
-    one = replace(usual, rulebook=shaky, timings=Timings(reconcile_check_seconds=0))
+    task = replace(usual, rulebook=shaky).run_if_due
+    one = Background(
+        tasks=[task],
+        reconnect=operations.redis.connection_pool.disconnect,
+        timings=Timings(background_check_seconds=0),
+    )
     with capture_logs() as logs, pytest.raises(KilledError):
         one.run_forever()
     told = [line["event"] for line in logs if "Redis" in line["event"]]

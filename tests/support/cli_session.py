@@ -14,9 +14,10 @@ from redis import Redis
 from app.demo.polar import Polar, create_app
 from app.main import create_app as create_receiver
 from tests.support.builders import order_webhook, some_id
-from tests.support.processes import TEN, Credits, credits_in, post, some_polar
+from tests.support.processes import TEN, Credits, credits_in, eventually, post, some_polar
 from tests.support.servers import running
 from workers.store import keys
+from workers.store.unconfirmed import Doubts
 
 # Nobody listens on this port: it is reserved for root, and its service, discard, is obsolete.
 NOWHERE = "http://127.0.0.1:9"
@@ -46,6 +47,11 @@ class Desk:
         ids = self.receive(*bodies)
         assert self.credits.run("work", "--burst").returncode == 0
         return ids
+
+    def confirm(self) -> None:
+        """Let the background process read back what is unconfirmed."""
+        with self.credits.running("work"):
+            eventually(lambda: Doubts(self.redis).count_unconfirmed() == 0)
 
     def rules(self, text: str) -> None:
         """Replace the rules file."""

@@ -1,13 +1,13 @@
 """A whole service on fakes, and helpers that crash or delay its workers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
-from tests.support.fakes import Clock, FakePolar, FakeStore, KilledError
+from tests.support.fakes import Clock, FakePolar, FakeStore, KilledError, read_back
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
@@ -73,6 +73,7 @@ class Shop:
         delivery_id = f"msg-{self.received + 1}"
         self.receive(delivery_id, body)
         outcome = self.work()[delivery_id]
+        self.read_back()
         if any(is_take_back_delivery(id_) and kept.due for id_, kept in self.store.deliveries.items()):
             self.work()
         return outcome
@@ -85,6 +86,10 @@ class Shop:
         """Work on one lease; return the outcomes by delivery id."""
         outcomes = self.granter.run(self.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
         return {outcome.delivery_id: outcome for outcome in outcomes}
+
+    def read_back(self) -> None:
+        """Confirm what Polar has as the ledger has it."""
+        read_back(self.store, self.polar)
 
     def replay(self, *ids: str, by_name: bool = False) -> dict[str, Outcome]:
         """Run these deliveries again."""
@@ -157,10 +162,12 @@ class LedgerWith:
         happens()
         self._store.take_back(claims)
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Call the function, then settle."""
         self._before_settling()
-        return self._store.settle(accepted, outcomes)
+        return self._store.settle(accepted, outcomes, unconfirmed)
 
 
 def work_but_before_settling(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:
@@ -189,6 +196,7 @@ def end_well(shop: Shop) -> None:
     for _ in range(3):
         shop.clock.advance(1_000)
         shop.work()
+        shop.read_back()
     failed = [id_ for id_, kept in shop.store.deliveries.items() if kept.status is Status.FAILED]
     shop.replay(*failed)
     shop.work()  # what refunds take of credits that were replayed

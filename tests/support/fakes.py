@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +11,11 @@ from typing import Any
 from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, TakeBack, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
-from workers.core.grants import Grant
+from workers.core.grants import REVOKE, Grant, order_subject
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
+from workers.core.usage_events import usage_event
 from workers.errors import PolarBrokenError, PolarRefusedError, PolarUnreachableError
 from workers.timings import DEFAULT_TIMINGS
 
@@ -235,13 +236,18 @@ class FakeStore:
         if refund not in linked:
             linked.append(refund)
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Record accepted grants and outcomes; return the deliveries that another worker has by now."""
         for grant in accepted:
             claim = self.claims.get(grant.subject)
             if claim and grant.meter not in claim.settled:
                 settled = {**claim.settled, grant.meter: self._clock.now}
-                self.claims[grant.subject] = replace(claim, settled=settled)
+                doubts = dict(claim.unconfirmed)
+                if grant.key in unconfirmed:
+                    doubts[grant.meter] = ""
+                self.claims[grant.subject] = replace(claim, settled=settled, unconfirmed=doubts)
                 self.audit.append(grant.key)
                 if grant.subject in self.refunds or grant.subject in self.disputes:
                     self._queue_take_back(self.claims[grant.subject])
@@ -265,6 +271,24 @@ class FakeStore:
             or outcome.dispute_id not in {None, *self.disputes.get(outcome.subject, {})}
             or (outcome.is_shown and outcome.subject not in self.shown)
         )
+
+    def confirm(self, grants: Sequence[Grant]) -> None:
+        """Note that Polar has these grants as the ledger has them; what refunds take of them becomes due."""
+        for grant in grants:
+            self._confirm(grant)
+
+    def _confirm(self, grant: Grant) -> None:
+        claim = self.claims[grant.subject]
+        doubts = {meter: text for meter, text in claim.unconfirmed.items() if meter != grant.meter}
+        self.claims[grant.subject] = replace(claim, unconfirmed=doubts)
+        order = order_subject(claim.order_id or "")
+        if order in self.claims and (
+            order in self.refunds or order in self.disputes or self._has_revoke(order)
+        ):
+            self._queue_take_back(self.claims[order])
+
+    def _has_revoke(self, order: str) -> bool:
+        return any(one.startswith(REVOKE) for one in self.linked.get(order, []))
 
     def _queue_take_back(self, claim: Claim) -> None:
         """Make it due to take back what the order's refunds take, and its lease, if there is one, lost."""
@@ -322,17 +346,19 @@ class FakePolar:
     requests: list[list[Event]] = field(default_factory=list)
     events: dict[str, Event] = field(default_factory=dict)
 
-    def ingest(self, events: Sequence[Event]) -> None:
-        """Accept all of ``events`` or none."""
+    def ingest(self, events: Sequence[Event]) -> int:
+        """Accept all of ``events`` or none; return how many it had before."""
         self.requests.append(list(events))
         if self.script and (error := self.script.pop(0)):
             raise error
         self._check(events)
+        duplicates = sum(event["external_id"] in self.events for event in events)
         for event in events:
             self.events.setdefault(event["external_id"], event)
         if self.loses_answers:
             self.loses_answers -= 1
             raise PolarUnreachableError("no answer from Polar: ReadTimeout")
+        return duplicates
 
     def _check(self, events: Sequence[Event]) -> None:
         shapes = {i: words for i, event in enumerate(events) if (words := shape_problem(event))}
@@ -370,3 +396,12 @@ def shape_problem(event: Event) -> str:
 def float_or_zero(value: object) -> float:
     """Return a number as a float, and anything else as 0."""
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def read_back(store: FakeStore, polar: FakePolar) -> None:
+    """Confirm what Polar has as the ledger has it, as the background process does."""
+    for claim in list(store.claims.values()):
+        for grant in claim.grants:
+            event = polar.events.get(grant.key)
+            if grant.meter in claim.unconfirmed and event == usage_event(grant):
+                store.confirm([grant])

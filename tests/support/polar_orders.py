@@ -1,8 +1,8 @@
 """Orders and webhooks that only Polar has, and the operations that find them."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from workers.core.delivery import Lease, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import Grant
 from workers.operations.backfill.run import Backfiller, Backlog
+from workers.operations.confirm import Confirmer
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.lost_ledger import is_ledger_lost
 from workers.operations.recover import Recoverer
@@ -29,6 +30,7 @@ from workers.polar.client import Polar as Client
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
+from workers.store.unconfirmed import UnconfirmedStore
 
 
 def sell(
@@ -49,7 +51,9 @@ class _Doomed:
     def __init__(self, ledger: Ledger) -> None:
         self.claim, self.take_back = ledger.claim, ledger.take_back
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Raise KilledError."""
         raise KilledError
 
@@ -88,6 +92,15 @@ class Operations:
     def recoverer(self) -> Recoverer:
         """Return the recoverer."""
         return Recoverer(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
+
+    @property
+    def confirmer(self) -> Confirmer:
+        """Return what reads unconfirmed grants back."""
+        return Confirmer(store=UnconfirmedStore(self.redis, self.ledger), polar=self.client, pacer=self.pacer)
+
+    def run_due(self) -> list[Status]:
+        """Run all deliveries that are due now; return their statuses."""
+        return [one.status for one in self.granter.run(self.store.lease(500))]
 
     def is_ledger_lost(self) -> bool:
         """Return whether the ledger lacks our first credits at Polar."""
@@ -137,6 +150,12 @@ class Operations:
         leased = self.store.store_and_lease([(delivery_id, peek_type(body) or "", body)])
         (outcome,) = self.granter.run(Lease(deliveries=leased))
         return outcome.status
+
+    def deliver_but_die_before_settling(self, body: bytes, delivery_id: str = "msg-1") -> None:
+        """Store a webhook, and be killed when Polar has accepted its credit but nothing is settled yet."""
+        leased = self.store.store_and_lease([(delivery_id, peek_type(body) or "", body)])
+        with suppress(KilledError):
+            replace(self.granter, ledger=_Doomed(self.ledger)).run(Lease(deliveries=leased))
 
     def balance(self) -> float:
         """Return the usual customer's balance at Polar."""

@@ -29,6 +29,8 @@ class Claim:
     claimed_at: datetime
     grants: tuple[Grant, ...] = ()
     settled: Mapping[str, datetime] = field(default_factory=dict)
+    unconfirmed: Mapping[str, str] = field(default_factory=dict)
+    """What Polar has of each settled grant that may differ there, by meter; empty until it is read."""
     order_id: str | None = None
     is_dismissed: bool = False
     """Whether a person has dismissed the delivery of this take-back."""
@@ -124,11 +126,20 @@ class Standing:
 
     @property
     def can_be_taken_back(self) -> bool:
-        """Return whether Polar has confirmed all grants of the fact's own claim.
+        """Return whether Polar has all grants of the fact's own claim, with the ledger's amounts.
 
-        Until then nothing is taken back: a take-back that Polar gets without its grant makes a debt.
+        Until then nothing is taken back: what Polar has less of than the ledger would become a debt.
         """
-        return self.own is not None and not self.own.unsettled
+        return self.own is not None and not self.own.unsettled and not self.unconfirmed
+
+    @property
+    def unconfirmed(self) -> tuple[Claim, ...]:
+        """Return the fact's own claim and its take-backs, as far as Polar may have other amounts of them."""
+        return tuple(
+            claim
+            for claim in self.claims
+            if claim.unconfirmed and (claim.subject == self.subject or is_take_back(claim.subject))
+        )
 
     def claims_to_send(self, *, takes_back: bool) -> tuple[Claim, ...]:
         """Return the claims whose grants a delivery of this fact sends until Polar confirms them.

@@ -22,6 +22,8 @@ class IngestionResult:
     """
 
     accepted: set[str] = field(default_factory=set)
+    unconfirmed: set[str] = field(default_factory=set)
+    """Accepted keys whose request counted duplicates: Polar may have had them before, with other amounts."""
     refused: dict[str, str] = field(default_factory=dict)
     later: dict[str, tuple[float, str]] = field(default_factory=dict)
     pause: tuple[float, str] | None = None

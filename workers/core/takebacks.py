@@ -11,6 +11,8 @@ from workers.core.refunds import reversed_units
 
 _TAKE_BACK_DISMISSED = "its take-back was dismissed: only a replay by its delivery's id sends it"
 
+_UNCONFIRMED = "Polar may have other amounts of this order's credits than the ledger"
+
 
 def due_take_backs(standing: Standing, delivery_id: str, revoke: Revoke | None = None) -> list[TakeBack]:
     """Return what is still to be taken back: after refunds and disputes, and by hand with ``revoke``."""
@@ -181,6 +183,8 @@ def _why_none_disputed(standing: Standing) -> str:
 
 
 def _not_yet(standing: Standing, what: str) -> str:
+    if standing.unconfirmed:
+        return f"{_UNCONFIRMED}: the {what} counts when they are confirmed"
     state = "has not been credited" if standing.own is None else "is not credited at Polar"
     return f"this order {state} yet: the {what} counts when the order is credited"
 
@@ -188,6 +192,8 @@ def _not_yet(standing: Standing, what: str) -> str:
 def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
     if standing.own is None:
         return "this order has not been credited"
+    if standing.unconfirmed:
+        return f"{_UNCONFIRMED}: see `credits status`"
     if not standing.can_be_taken_back:
         return f"this order is not credited at Polar yet (see `credits show {standing.own.delivery_id}`)"
     if not _revoked_grants(revoke, standing):

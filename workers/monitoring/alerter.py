@@ -27,6 +27,7 @@ from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_ale
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.scripts import load_script, moment_of
+from workers.store.unconfirmed import Doubts
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ _MOST_REASONS = 3
 _LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, *map(keys.muted, AlertKind),
+    keys.AUDIT, keys.MISMATCHES, *map(keys.muted, AlertKind),
 ]  # fmt: skip
 
 
@@ -52,6 +53,7 @@ class Alerter:
         self._url = url
         self._timeout_seconds = timings.alert_seconds
         self._deliveries = DeliveryStore(redis)
+        self._doubts = Doubts(redis)
         self._read_state = redis.register_script(load_script("alert_situation"))
         self._sender = threading.Thread()
         atexit.register(self.finish)
@@ -90,6 +92,8 @@ class Alerter:
         if kind is AlertKind.FAILED:
             newest = self._deliveries.newest([Status.FAILED])
             return list(dict.fromkeys(one.reason for one in islice(newest, _MOST_REASONS)))
+        if kind is AlertKind.MISMATCH:
+            return [str(one) for one in self._doubts.mismatches(_MOST_REASONS)]
         return [state.outage_reason] if kind is AlertKind.POLAR else []
 
     def _send(self, bodies: Mapping[AlertKind, Mapping[str, Any]], state: AlertState) -> None:
@@ -108,6 +112,8 @@ class Alerter:
         """Record what was reported; if the worker dies before this, another one repeats the alert."""
         if kind is AlertKind.FAILED:
             self._redis.hset(keys.ALERTS, "failed_reported", state.failed_ever)
+        elif kind is AlertKind.MISMATCH:
+            self._redis.hset(keys.ALERTS, "mismatched_reported", state.mismatched_ever)
         elif kind is AlertKind.WELL:
             self._redis.hdel(keys.ALERTS, *state.alerted)
         else:
@@ -121,6 +127,9 @@ def _state(answer: Mapping[str, Any]) -> AlertState:
         failed=answer["failed"],
         failed_ever=answer["failed_ever"],
         failed_reported=answer["failed_reported"],
+        mismatched=answer["mismatched"],
+        mismatched_ever=answer["mismatched_ever"],
+        mismatched_reported=answer["mismatched_reported"],
         waiting=answer["waiting"],
         oldest_waiting=_moment(answer.get("oldest_waiting")),
         last_credit=_moment(answer.get("last_credit")),

@@ -18,6 +18,8 @@ class AlertKind(StrEnum):
 
     FAILED = "failed"
     """Deliveries failed since the last alert of this kind."""
+    MISMATCH = "mismatch"
+    """Grants turned out to have other amounts at Polar since the last alert of this kind."""
     STUCK = "stuck"
     """Deliveries have been waiting too long while nothing is credited."""
     POLAR = "polar"
@@ -30,7 +32,8 @@ class AlertKind(StrEnum):
 class AlertState:
     """The situation of all workers together, and what was reported of it.
 
-    ``failed_ever`` counts every delivery that ever failed, ``failed_reported`` those already reported.
+    ``failed_ever`` counts every delivery that ever failed, ``failed_reported`` those already reported. So do
+    ``mismatched_ever`` and ``mismatched_reported`` with grants that have other amounts at Polar.
     Since ``steady_since`` workers have checked without a gap, and Polar has been up, or down, all the time.
     For LONGEST_WAIT after that, no outage is reported and no delivery counts as stuck: deliveries that waited
     for an outage to end, or for workers to be started, need some time.
@@ -41,6 +44,9 @@ class AlertState:
     failed: int = 0
     failed_ever: int = 0
     failed_reported: int = 0
+    mismatched: int = 0
+    mismatched_ever: int = 0
+    mismatched_reported: int = 0
     waiting: int = 0
     oldest_waiting: datetime | None = None
     last_credit: datetime | None = None
@@ -54,6 +60,11 @@ class AlertState:
         """Return how many of the deliveries that count as failed now were not reported yet."""
         return min(self.failed, self.failed_ever - self.failed_reported)
 
+    @property
+    def unreported_mismatches(self) -> int:
+        """Return how many of the grants that have other amounts at Polar now were not reported yet."""
+        return min(self.mismatched, self.mismatched_ever - self.mismatched_reported)
+
     def are_long_ago(self, *moments: datetime | None) -> bool:
         """Return whether each of these moments is at least LONGEST_WAIT ago; None is ignored."""
         return all(self.now - one >= LONGEST_WAIT for one in moments if one is not None)
@@ -62,6 +73,8 @@ class AlertState:
 def due_alerts(state: AlertState) -> tuple[AlertKind, ...]:
     """Return the kinds of alert to send now: each problem once, and once more when it is over."""
     kinds = [AlertKind.FAILED] if state.unreported > 0 else []
+    if state.unreported_mismatches > 0:
+        kinds.append(AlertKind.MISMATCH)
     problem = _problem(state)
     if problem is None and state.alerted:
         kinds.append(AlertKind.WELL)
@@ -107,6 +120,10 @@ def _texts(kind: AlertKind, state: AlertState) -> tuple[str, str]:
                 event,
                 "See `credits deliveries --status failed`: fix the cause and replay them, or dismiss them.",
             )
+        case AlertKind.MISMATCH:
+            count = state.mismatched
+            event = f"{count} {'grant is' if count == 1 else 'grants are'} not the same at Polar"
+            return event, "See `credits status`, then run `credits rebuild`."
         case AlertKind.STUCK:
             oldest = _minutes(state.now, state.oldest_waiting)
             return f"{wait}, the oldest for {oldest} min, and nothing is credited", "See `credits status`."

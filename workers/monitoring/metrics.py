@@ -141,6 +141,16 @@ class _RedisCollector(Collector):
             "How long the workers still use less than their share, after a 429.",
             backoff,
         )
+        yield (
+            "unconfirmed_grants",
+            "Grants to be read back from Polar, which may have other amounts.",
+            self._redis.zcard(keys.UNCONFIRMED),
+        )
+        yield (
+            "mismatched_grants",
+            "Grants of which Polar has another amount than the ledger, or none.",
+            self._redis.hlen(keys.MISMATCHES),
+        )
         yield "workers", "Workers that are alive.", workers_alive(self._redis)
         yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)
 

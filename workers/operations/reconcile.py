@@ -1,6 +1,5 @@
 """The reconciler: runs a backfill at regular intervals, on one host at a time."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +15,7 @@ from workers.operations.backfill.run import Backfiller, Backlog
 from workers.operations.disputes import DisputeFinder, needs_disputes
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.pipeline.granter import Granter
-from workers.store.outage import RedisOutage
 from workers.store.schedule import ReconcileSchedule
-from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
@@ -44,14 +41,6 @@ class Reconciler:
     granter: Granter
     rulebook: Rulebook
     every: timedelta
-    timings: Timings = DEFAULT_TIMINGS
-
-    def run_forever(self) -> None:
-        """Run until the process ends, even through outages of Redis."""
-        outage = RedisOutage(self.timings)
-        while True:
-            seconds = outage.run(self.run_if_due, reconnect=self.schedule.reconnect)
-            time.sleep(seconds or self.timings.reconcile_check_seconds)
 
     def run_if_due(self) -> None:
         """Run a round if one is due and no other host has begun it."""

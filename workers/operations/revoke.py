@@ -71,6 +71,11 @@ class Revoker:
             raise NotCreditedError(f"order {order_id} has not been credited: there is nothing to take back")
         if standing.is_dismissed:
             raise NotCreditedError(f"order {order_id}: {why_none_due(standing, None, None)}")
+        if standing.unconfirmed:
+            raise NotCreditedError(
+                f"Polar may have other amounts of the credits of order {order_id} than the ledger; `credits "
+                "status` says whether it has: if so, run credits rebuild, else wait until they are confirmed"
+            )
         if not standing.can_be_taken_back:
             raise NotCreditedError(_not_at_polar_text(order_id, standing.own))
         grants = standing.own.grants

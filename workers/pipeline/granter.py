@@ -156,7 +156,7 @@ class Granter:
             if not self._erases(planned)
         ]
         accepted = [grant for key, grant in ingested.grants.items() if key in result.accepted]
-        if lost := self.ledger.settle(accepted, outcomes):
+        if lost := self.ledger.settle(accepted, outcomes, result.unconfirmed):
             # The worker that holds the newer lease logs these.
             outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
         log_outcomes(outcomes, accepted, makers, standings)

@@ -12,7 +12,7 @@ from workers.errors import PolarBrokenError, PolarError
 from workers.pipeline.retries import Circumstances, DeadLetter, Halve, PauseAll, RetryLater, decide
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-Send = Callable[[Sequence[Mapping[str, Any]]], None]
+Send = Callable[[Sequence[Mapping[str, Any]]], int]
 
 # When this many single events got a 500 and Polar accepted no event at all, the fault is Polar's.
 _MAX_SUSPECTS = 3
@@ -77,7 +77,7 @@ class Ingestion:
         """Send ``batch``; return the batches that must be sent again."""
         self._has_sent = True
         try:
-            self._send([usage_event(grant) for grant in batch])
+            duplicates = self._send([usage_event(grant) for grant in batch])
         except PolarBrokenError as error:
             if len(batch) > 1:
                 return self._handle_error(error, batch)
@@ -85,7 +85,10 @@ class Ingestion:
             return []
         except PolarError as error:
             return self._handle_error(error, batch)
-        self._result.accepted.update(grant.key for grant in batch)
+        keys = {grant.key for grant in batch}
+        self._result.accepted |= keys
+        if duplicates:  # Polar does not say which ones it had before
+            self._result.unconfirmed |= keys
         return []
 
     def _handle_error(self, error: PolarError, batch: list[Grant]) -> list[list[Grant]]:

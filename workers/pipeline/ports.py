@@ -1,6 +1,6 @@
 """The protocols of the stores and of Polar that the granter uses; tests implement them with fakes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from workers.core.claims import Standing, TakeBack
@@ -35,10 +35,13 @@ class Ledger(Protocol):
         """Claim the take-backs, except where something else has been taken back meanwhile."""
         ...
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Store the accepted grants and the outcomes.
 
-        Returns the ids of deliveries whose lease or claim was lost: their outcomes are not stored.
+        ``unconfirmed`` has the keys of accepted grants of which Polar may have another amount. Returns the
+        ids of deliveries whose lease or claim was lost: their outcomes are not stored.
         """
         ...
 
@@ -74,6 +77,6 @@ class Throttle(Protocol):
 class Polar(Protocol):
     """Polar's API for usage events."""
 
-    def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Ingest all events, or raise PolarError."""
+    def ingest(self, events: Sequence[Mapping[str, Any]]) -> int:
+        """Ingest all events, or raise PolarError; return how many of them Polar had before."""
         ...

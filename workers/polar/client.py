@@ -51,8 +51,10 @@ class Polar:
             transport=transport or DeadlineTransport(url, seconds=timings.polar_request_seconds),
         )
 
-    def ingest(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Ingest usage events; PolarError unless Polar confirms every one of them.
+    def ingest(self, events: Sequence[Mapping[str, Any]]) -> int:
+        """Ingest usage events; return how many Polar knew before. PolarError unless it confirms each of them.
+
+        It skips an event whose ``external_id`` it knows, even if the event had another content.
 
         Source: ``POST /v1/events/ingest``. A request is one transaction at Polar.
         """
@@ -64,6 +66,7 @@ class Polar:
                 f"Polar confirmed inserted={_count_text(inserted)} duplicates={_count_text(duplicates)} "
                 f"of {len(events)} events"
             )
+        return int(duplicates)
 
     def check_token(self) -> None:
         """Raise PolarError if the token may not ingest; ingests nothing."""

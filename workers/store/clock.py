@@ -114,11 +114,18 @@ class ClockWatch:
         return bool(step_ms)
 
     def _mend_step(self, step_ms: float, steps: int, *, is_past_wrong: bool) -> None:
-        lifetimes = [keys.BUDGET, keys.REDUCED_SHARE, keys.PAUSE, keys.PROBE, keys.RECONCILED]
+        scores = [keys.DUE, keys.deliveries(Status.WAITING), keys.UNCONFIRMED]
+        lifetimes = [
+            keys.BUDGET,
+            keys.REDUCED_SHARE,
+            keys.PAUSE,
+            keys.PROBE,
+            keys.RECONCILED,
+            keys.CONFIRMING,
+        ]
         args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY, int(is_past_wrong)]
-        waiting = keys.deliveries(Status.WAITING)
-        others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, keys.DUE, waiting, keys.WATCH]
-        if self._mend(keys=[*others, keys.OUTAGE, *lifetimes], args=args):
+        others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, *scores, keys.WATCH, keys.OUTAGE]
+        if self._mend(keys=[*others, *lifetimes], args=args):
             by = format_duration(timedelta(milliseconds=abs(step_ms)))
             if step_ms > 0:
                 log.warning("the clock of Redis stepped forward", by=by)

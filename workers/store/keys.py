@@ -35,6 +35,17 @@ LOST = "credits:lost"
 # accepted them (ms). Exists until this rebuild or the next one has added them.
 RESTORED = "credits:restored"
 
+# A sorted set: settled grants of which Polar may have another amount (a subject, a line feed and a meter),
+# scored by when each is to be read back next (ms). Exists while there are any.
+UNCONFIRMED = "credits:unconfirmed"
+
+# A hash: of those grants, the ones of which Polar has something else, with the ledger's amount and what Polar
+# has. Exists while there are any.
+MISMATCHES = "credits:mismatches"
+
+# A string: held by the one process that reads a grant back. Expires soon after that process has died.
+CONFIRMING = "credits:confirming"
+
 # A hash: by customer, the newest of their facts in the ledger. Each fact names the one before it in its field
 # `before`. Both leave out `credits:`. Never expires.
 CUSTOMERS = "credits:customers"

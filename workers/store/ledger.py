@@ -5,7 +5,7 @@ for each meter. So ``<subject>:<meter>`` is a grant's key in the ledger, and its
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -85,22 +85,35 @@ class Ledger:
         """Freeze take-backs, except those that were computed from an older state of the ledger."""
         self._take_back(keys=[], args=[json.dumps([take_back_row(one) for one in claims])])
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Record in one step which grants Polar has accepted and what became of the deliveries.
 
+        Grants whose keys are ``unconfirmed`` are read back from Polar before anything is taken back of them.
         Returns the ids of deliveries whose outcomes were not written: another worker has them by now, or
         Redis has lost their claims, so that they are claimed again.
         """
         with self.tally.flush() as counts:
             lost, unclaimed = self._settle(
-                keys=[keys.DUE, keys.AUDIT, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.COUNTS],
+                keys=[
+                    keys.DUE,
+                    keys.AUDIT,
+                    keys.PAUSE,
+                    keys.OUTAGE,
+                    keys.PROBE,
+                    keys.COUNTS,
+                    keys.UNCONFIRMED,
+                ],
                 args=[
                     keys.DELIVERY,
                     keys.BODY,
                     keys.DELIVERIES,
                     keys.ABOUT,
                     int(self._retain.total_seconds()),
-                    json.dumps([accepted_row(grant) for grant in accepted]),
+                    json.dumps(
+                        [accepted_row(one, is_unconfirmed=one.key in unconfirmed) for one in accepted]
+                    ),
                     json.dumps([outcome_row(outcome) for outcome in outcomes]),
                     json.dumps(BOUNDS),
                     json.dumps(counts),

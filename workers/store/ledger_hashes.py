@@ -18,7 +18,7 @@ from workers.store.scripts import moment_of
 
 GRANT, TAKEN = "grant:", "taken:"
 _DISPUTE = "dispute:"
-_SETTLED, _PROPERTY = "settled:", "property:"
+_SETTLED, _PROPERTY, _UNCONFIRMED = "settled:", "property:", "unconfirmed:"
 _REASON = "reason"
 _SHOWN = "shown"
 _DISMISSED = "dismissed"
@@ -110,6 +110,7 @@ def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
             for meter, text in sorted(by_kind[GRANT].items())
         ),
         settled={meter: moment_of(moment) for meter, moment in by_kind[_SETTLED].items()},
+        unconfirmed=dict(by_kind[_UNCONFIRMED]),
         order_id=order_id,
         is_dismissed=is_take_back(subject) and _DISMISSED in fields,
     )

@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from workers.core.claims import REBUILD, Claim, TakeBack
+from workers.core.confirmations import Reading
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
+from workers.core.wording import plain
 from workers.store.ledger_hashes import (
     GRANT,
     TAKEN,
@@ -89,9 +91,24 @@ def correction_row(one: Correction) -> Row:
     }
 
 
-def accepted_row(grant: Grant) -> Row:
+def accepted_row(grant: Grant, *, is_unconfirmed: bool) -> Row:
     """Return a grant that Polar has accepted, for ``settle.lua``."""
-    return {"subject": grant.subject, "meter": grant.meter, "units": float(grant.units)}
+    row: Row = {"subject": grant.subject, "meter": grant.meter, "units": float(grant.units)}
+    return row | {"unconfirmed": True} if is_unconfirmed else row
+
+
+def reading_row(one: Reading) -> Row:
+    """Return what Polar has of an unconfirmed grant, for ``confirm.lua``."""
+    row: Row = {
+        "subject": one.grant.subject,
+        "meter": one.grant.meter,
+        "grant": grant_text(one.grant),
+        "ledger": plain(one.grant.units),
+        "is_equal": one.is_equal,
+        "polar": one.polar,
+    }
+    wait = one.read_again_after
+    return row if wait is None else row | {"after_ms": int(wait.total_seconds() * 1000)}
 
 
 def outcome_row(outcome: Outcome) -> Row:

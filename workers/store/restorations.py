@@ -7,9 +7,11 @@ from datetime import datetime
 from redis import Redis
 
 from workers.core.claims import REBUILD
+from workers.core.confirmations import Reading
+from workers.core.grants import Grant
 from workers.core.restorations import Correction, Restoration
 from workers.store import keys
-from workers.store.ledger_rows import correction_row, restoration_row
+from workers.store.ledger_rows import correction_row, reading_row, restoration_row
 from workers.store.losses import end_loss
 from workers.store.scripts import load_script
 
@@ -21,6 +23,7 @@ class RestorationStore:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._confirm = redis.register_script(load_script("confirm"))
         self._correct = redis.register_script(load_script("correct"))
         self._restore = redis.register_script(load_script("restore"))
         self._extend_audit = redis.register_script(load_script("extend_audit"))
@@ -31,8 +34,17 @@ class RestorationStore:
 
         A fact that has changed since it was read is left as it is.
         """
-        written = self._correct(args=[json.dumps([correction_row(one) for one in corrections])])
+        rows = json.dumps([correction_row(one) for one in corrections])
+        written = self._correct(keys=[keys.UNCONFIRMED, keys.MISMATCHES], args=[rows])
         return [bool(one) for one in written]
+
+    def confirm(self, grants: Sequence[Grant]) -> None:
+        """Note that Polar has these grants as the ledger has them."""
+        rows = json.dumps([reading_row(Reading(grant=one, is_equal=True)) for one in grants])
+        self._confirm(
+            keys=[keys.UNCONFIRMED, keys.MISMATCHES, keys.DUE, keys.ALERTS],
+            args=[keys.DELIVERY, keys.BODY, keys.DELIVERIES, rows],
+        )
 
     def restore(self, restorations: Sequence[Restoration]) -> list[bool]:
         """Write facts that the ledger lacks; return for each whether all of it was written.

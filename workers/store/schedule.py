@@ -30,7 +30,3 @@ class ReconcileSchedule:
         if needed:
             self._redis.set(keys.DISPUTABLE, 1)
         return needed or bool(self._redis.exists(keys.DISPUTABLE))
-
-    def reconnect(self) -> None:
-        """Use a new connection from now on: after an outage the host name may belong to another server."""
-        self._redis.connection_pool.disconnect()

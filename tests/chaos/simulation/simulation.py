@@ -8,6 +8,7 @@ from tests.chaos.simulation.steps import STEPS, Steps
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.operations.rebuild.run import Rebuilder
+from workers.store import keys
 from workers.store.restorations import RestorationStore
 from workers.timings import DEFAULT_TIMINGS
 
@@ -58,7 +59,8 @@ class Simulation(Steps):
 
     def _work_off(self) -> None:
         for _ in range(_LONGEST_MINUTES):
-            if not self.ids(Status.WAITING):
+            self.read_back()
+            if not self.ids(Status.WAITING) and not self.redis.exists(keys.UNCONFIRMED):
                 return
             self.clock.wait(60)
             for one in self.tickers:

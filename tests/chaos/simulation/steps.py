@@ -15,8 +15,10 @@ from tests.support.real_stores import RETAIN
 from workers.core.delivery import Status
 from workers.errors import PolarError
 from workers.operations.backfill.run import Backfiller
+from workers.operations.confirm import Confirmer
 from workers.operations.disputes import DisputeFinder
 from workers.store import keys
+from workers.store.unconfirmed import UnconfirmedStore
 from workers.timings import DEFAULT_TIMINGS
 
 _HOUR = 3600
@@ -86,6 +88,11 @@ class Steps(SimulatedService):
         if self.random.random() < _NEW_TICKER:
             self.tickers[place] = new_ticker(self.redis, self.clock)
         self.tickers[place].tick()
+
+    def read_back(self) -> None:
+        """The background process reads back what Polar may have with other amounts."""
+        store = UnconfirmedStore(self.redis, self.ledger)
+        Confirmer(store=store, polar=self.client, pacer=self.pacer).run_if_due()
 
     def step_clock(self) -> None:
         """Somebody sets the clock of the Redis host."""
@@ -166,6 +173,7 @@ STEPS = {
     Steps.kill: 3,
     Steps.wait: 10,
     Steps.tick: 4,
+    Steps.read_back: 4,
     Steps.step_clock: 1,
     Steps.lose_last_second: 1,
     Steps.change_mood: 4,

@@ -1,6 +1,6 @@
 """Workers of the simulation: real stores, a real client, and stops at which they can sleep or die."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,10 +45,12 @@ class StoppingLedger(Ledger):
         super().take_back(claims)
         self._stoppable.at(Stop.TAKEN_BACK)
 
-    def settle(self, accepted: Sequence[Grant], outcomes: Sequence[Outcome]) -> set[str]:
+    def settle(
+        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+    ) -> set[str]:
         """Settle."""
         self._stoppable.at(Stop.BEFORE_SETTLING)
-        lost = super().settle(accepted, outcomes)
+        lost = super().settle(accepted, outcomes, unconfirmed)
         self._stoppable.at(Stop.SETTLED)
         return lost
 
@@ -61,12 +63,12 @@ class StoppingPolar:
     stoppable: StoppableWork
     note: Callable[[Sequence[Event]], object]
 
-    def ingest(self, events: Sequence[Event]) -> None:
+    def ingest(self, events: Sequence[Event]) -> int:
         """Ingest."""
         self.stoppable.at(Stop.BEFORE_SENDING)
         self.note(events)
         try:
-            self.polar.ingest(events)
+            return self.polar.ingest(events)
         finally:
             self.stoppable.at(Stop.SENT)
 

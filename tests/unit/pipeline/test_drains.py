@@ -107,9 +107,9 @@ def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
     book = _Book(shop)
 
     class Slow:
-        def ingest(self, events: Sequence[Event]) -> None:
+        def ingest(self, events: Sequence[Event]) -> int:
             assert book.second_is_ready.wait(10)
-            shop.polar.ingest(events)
+            return shop.polar.ingest(events)
 
     with capture_logs() as logs:
         replace(shop.granter, deliveries=_OneByOne(book), ledger=book, polar=Slow()).drain()

@@ -60,9 +60,9 @@ def breaking_at(those: Sequence[Grant]) -> Callable[[Event], bool]:
 def ingest(
     polar: FakePolar, those: Sequence[Grant], *, outages: int = 0, strikes: Mapping[str, int] | None = None
 ) -> IngestionResult:
-    def send(events: Sequence[Mapping[str, Any]]) -> None:
+    def send(events: Sequence[Mapping[str, Any]]) -> int:
         assert len(polar.requests) < _ENDLESS, "it does not end"
-        polar.ingest(events)
+        return polar.ingest(events)
 
     return Ingestion(
         send, may_send=lambda: True, strikes=strikes or {}, outages=outages, jitter=lambda: 0.0
@@ -190,9 +190,10 @@ def test_shapes_and_customers_that_polar_refuses_are_weeded_in_turn() -> None:
 def test_a_refusal_that_names_nobody_is_narrowed_down_to_its_event() -> None:
     those = many(64)
 
-    def refuse(events: Sequence[Mapping[str, Any]]) -> None:
+    def refuse(events: Sequence[Mapping[str, Any]]) -> int:
         if any(event["external_id"] == those[40].key for event in events):
             raise PolarRefusedError("Polar answered 413", named={})
+        return 0
 
     done = Ingestion(refuse, may_send=lambda: True, strikes={}, outages=0, jitter=lambda: 0.0).run(
         those, leased_at=time.monotonic()

@@ -135,6 +135,7 @@ def test_a_refund_whose_order_is_credited_between_its_look_and_its_settlement_is
         shop.replay("msg-1")
 
     assert early not in work_but_before_settling(shop, order_settles)
+    shop.read_back()
     shop.work()
     assert shop.status(early) is Status.GRANTED
     assert shop.polar.balance(CUSTOMER) == 70

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing
+from workers.core.confirmations import is_same_credit
 from workers.core.grants import Grant, customer_subject, grant_key, order_subject
 from workers.core.takebacks import is_reversal_incomplete, reversals
 from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, Row, is_marked_ours, read_usage_event
@@ -46,6 +47,8 @@ class LedgerComparison:
     """How many events are marked as ours."""
     matching: int = 0
     """Grants that are settled in the ledger as they are at Polar."""
+    confirmed: list[Grant] = field(default_factory=list)
+    """Those of them that were unconfirmed."""
     claimed_elsewhere: int = 0
     """Grants that are claimed in the ledger but not settled: their deliveries will settle them."""
     missing: dict[str, dict[str, RecordedGrant]] = field(default_factory=dict)
@@ -54,7 +57,7 @@ class LedgerComparison:
     invalid: list[InvalidUsageEvent] = field(default_factory=list)
     """Events that are marked as ours, but that we cannot have sent."""
     refund_pending: list[str] = field(default_factory=list)
-    """Facts that an earlier rebuild restored and whose known refund has taken nothing back yet."""
+    """Facts whose known refund has taken nothing back yet, as after an earlier rebuild."""
     refund_incomplete: list[str] = field(default_factory=list)
     """Facts whose last refund took back less than its share of what the ledger has now."""
     _units: dict[str, Decimal] = field(default_factory=dict)
@@ -146,12 +149,10 @@ class LedgerComparison:
             self.differing.append(Difference(grant=grant, ledger=frozen, kept_because=reason))
         elif grant.meter in own.settled:
             self.matching += 1
+            self.confirmed += [frozen] if grant.meter in own.unconfirmed else []
         else:
             self.claimed_elsewhere += 1
-        was_restored = (
-            own is not None and own.delivery_id == REBUILD and standing.subject not in self.refund_pending
-        )
-        if was_restored and reversals(standing, REBUILD):
+        if reversals(standing, REBUILD) and standing.subject not in self.refund_pending:
             self.refund_pending.append(standing.subject)
         if is_reversal_incomplete(standing) and standing.subject not in self.refund_incomplete:
             self.refund_incomplete.append(standing.subject)
@@ -179,11 +180,6 @@ class LedgerComparison:
 def is_order_grant(grant: Grant) -> bool:
     """Return whether the grant is an order's own, not a bonus or a take-back."""
     return grant.order_id is not None and grant.subject == order_subject(grant.order_id)
-
-
-def is_same_credit(one: Grant, other: Grant) -> bool:
-    """Return whether two grants are the same credit, as far as Polar records it."""
-    return (one.units, one.customer_id) == (other.units, other.customer_id)
 
 
 def why_kept(grant: Grant, frozen: Grant | None, own: Claim) -> str:

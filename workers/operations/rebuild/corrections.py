@@ -7,11 +7,12 @@ from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing, TakeBack, Taken
+from workers.core.confirmations import is_same_credit
 from workers.core.grants import DISPUTE, LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.usage_events import RecordedGrant
-from workers.operations.rebuild.comparison import is_order_grant, is_same_credit, why_kept
+from workers.operations.rebuild.comparison import is_order_grant, why_kept
 
 _FINEST = Decimal("0.000001")
 

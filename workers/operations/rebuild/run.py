@@ -88,6 +88,7 @@ class Rebuilder:
         self.store.extend_audit()
         if not (done.changed or found.not_listed or found.is_growing):
             # Only now: with a take-back of Polar's missing, a refund would take its credits again.
+            self._confirm(found.confirmed)
             self.store.queue_take_backs(done.refund_pending)
             self.store.end_loss(since=since)
         return done
@@ -107,6 +108,10 @@ class Rebuilder:
                 done.refund_pending.append(one.subject)
             if is_reversal_incomplete(one) and one.subject not in done.refund_incomplete:
                 done.refund_incomplete.append(one.subject)
+
+    def _confirm(self, grants: Sequence[Grant]) -> None:
+        for start in range(0, len(grants), _AT_ONCE):
+            self.store.confirm(grants[start : start + _AT_ONCE])
 
     def _write(self, facts: Sequence[str], found: LedgerComparison, done: RebuildResult) -> None:
         standings = self._standings(facts)

@@ -1,9 +1,11 @@
 -- Replaces the ledger's amounts with Polar's, for `credits rebuild`. All amounts of a fact change in one step. None
--- changes if any of them has changed since it was read: then a person must run `credits rebuild` again.
+-- changes if any of them has changed since it was read: then a person must run `credits rebuild` again. Polar is known
+-- to have the new amounts.
 --
 -- corrections: {fact, changes = {{field, before, after}}, read = {{subject, fields}}, corrected = {{subject, fields}}};
 --              `read` has the claims as they were read, `corrected` has what they become.
 -- Returns for each 1, or 0 where something has changed meanwhile.
+local unconfirmed, mismatches = unpack(KEYS)
 local corrections = cjson.decode(ARGV[1])
 
 local function has(subject, fields)
@@ -30,6 +32,12 @@ local function correct(correction)
   end
   for _, claim in ipairs(correction.corrected) do
     write(claim.subject, claim.fields)
+    for i = 1, #claim.fields, 2 do
+      local meter = string.match(claim.fields[i], '^grant:(.*)$')
+      if meter then
+        end_doubt(claim.subject, meter, unconfirmed, mismatches)
+      end
+    end
   end
   write_changes(correction.fact, correction.changes)
   return 1

@@ -2,7 +2,7 @@
 -- `granted` while its grants are not settled in the ledger. A worker whose lease has run out changes no delivery:
 -- another worker may have it by now.
 --
--- accepted: {subject, meter, units}
+-- accepted: {subject, meter, units, unconfirmed}; `unconfirmed` is missing unless Polar may have another amount
 -- outcomes: {id, attempt, status, reason, subject, order_id, customer_id}; if the status is `waiting`, the delivery is
 --           put off, and the row also has after_ms and strike. Otherwise it has what the outcome relies on: relies_on
 --           (subjects that are claimed), is_shown, refunded_amount and dispute (its id; both may be missing).
@@ -11,7 +11,7 @@
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
 -- Returns the ids of the deliveries that another worker has by now, and of those whose claim is lost.
-local due, audit, pause, outage, probe, counts = unpack(KEYS)
+local due, audit, pause, outage, probe, counts, unconfirmed = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
@@ -43,6 +43,10 @@ for _, grant in ipairs(accepted) do
   if delivery and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
     count_grant(meter, units)
+    if grant.unconfirmed then
+      redis.call('HSET', subject, 'unconfirmed:' .. meter, '')
+      redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
+    end
     newly_granted[delivery] = units > 0 or newly_granted[delivery]
     newly_settled[subject] = true
   end

@@ -271,6 +271,27 @@ local function queue_take_back(order_id, customer_id, due, delivery_prefix, body
   redis.call('HINCRBY', key, 'attempts', status and 1 or 0)
 end
 
+-- Makes the take-back of the order due to which a subject belongs, if anything may have to be taken back of it.
+local function make_take_back_due(subject, due, delivery_prefix, body_prefix, status_prefix)
+  local kind, id = string.match(subject, '^credits:(%a+):([^:]+)')
+  local is_order = kind == 'order' or kind == 'refund' or kind == 'revoke'
+  local order_id = is_order and id or redis.call('HGET', subject, 'order')
+  local order = 'credits:order:' .. (order_id or '')
+  local customer_id, also = unpack(redis.call('HMGET', order, 'customer', 'also'))
+  if customer_id and (is_reversed(order) or string.find(also or '', 'revoke', 1, true)) then
+    queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
+  end
+end
+
+-- A grant whose request counted duplicates is unconfirmed, and a person is told if Polar has another amount of it. This
+-- ends both.
+local function end_doubt(subject, meter, unconfirmed, mismatches)
+  local member = subject .. '\n' .. meter
+  redis.call('ZREM', unconfirmed, member)
+  redis.call('HDEL', mismatches, member)
+  return redis.call('HDEL', subject, 'unconfirmed:' .. meter) == 1
+end
+
 -- Each 429 halves our share of Polar's rate limit for five more minutes, down to an eighth. Others, such as the
 -- storefront, spend the same limit, and evidently need more of it than we left them. The key `reduced` expires when
 -- the share is whole again. The time that the key has left tells how many times the share is halved now.
