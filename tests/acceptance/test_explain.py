@@ -259,6 +259,14 @@ class TestOrder:
         assert any(line.endswith(f"10 api_usage by pack, key {KEY}") for line in lines)
         assert lines[-1] == "if run now nothing: its delivery is no longer kept; what was granted is kept"
 
+    def test_is_remembered_as_skipped_after_its_delivery_expired(self, desk: Desk) -> None:
+        desk.rules(NOBODY)
+        (skipped,) = desk.grant(PURCHASE.read_bytes())
+        desk.redis.delete(keys.delivery(skipped), keys.about(ORDER))
+        one = desk.credits.json("explain", ORDER)
+        assert (one["type"], one["grants"], one["deliveries"]) == ("order.paid", [], [])
+        assert one["outlook"] == "nothing: its webhook was skipped, and its delivery is no longer kept"
+
 
 def test_an_unknown_id_is_a_one_line_error(desk: Desk) -> None:
     done = desk.credits.run("explain", some_id(7))

@@ -69,9 +69,12 @@ class Explainer:
     def _explain_from_ledger(self, order_id: str) -> Explained | None:
         """Explain an order whose deliveries are no longer kept, by what the ledger has."""
         standing = self.ledger.find(order_subject(order_id))
-        if not standing.claims:
+        if standing.claims:
+            outlook = "nothing: its delivery is no longer kept; what was granted is kept"
+        elif self.ledger.told([order_id]):
+            outlook = "nothing: its webhook was skipped, and its delivery is no longer kept"
+        else:
             return None
-        outlook = "nothing: its delivery is no longer kept; what was granted is kept"
         return Explained(explanation=Explanation(type=ORDER_PAID, standing=standing, outlook=outlook))
 
 
