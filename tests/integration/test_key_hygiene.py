@@ -95,10 +95,10 @@ KNOWN = {
     r"rq:job:.+": SOME_DAY,
     r"rq:results?:.+": SOME_DAY,
     r"rq:worker:.+": SOME_DAY,
-    r"rq:workers(:credits)?": NEVER,
+    r"rq:workers(:credit-granter)?": NEVER,
     r"rq:queues": NEVER,
-    r"rq:queue:credits": NEVER,
-    r"rq:(finished|failed|wip|started|canceled|scheduled|deferred):credits": NEVER,
+    r"rq:queue:credit-granter": NEVER,
+    r"rq:(finished|failed|wip|started|canceled|scheduled|deferred):credit-granter": NEVER,
     r"rq:(clean_registries|intermediate|suspended|executions?).*": SOME_DAY,
 }
 """The keys that there may be, by what they look like; whether they must have a lifetime."""

@@ -41,9 +41,7 @@ class MovableServer:
 
     def set_clock(self, seconds: int) -> None:
         """Make the server's clock run so far ahead of the real one, or behind it."""
-        new = self.offset.with_suffix(".new")
-        new.write_text(f"{seconds:+}\n")
-        new.replace(self.offset)  # a half-written file would be read as another time
+        set_offset(self.offset, seconds)
         with self.server.client() as redis:
             eventually(lambda: abs(_ahead(redis) - seconds) < 2)
 
@@ -54,13 +52,7 @@ def movable_redis(folder: Path, *args: str, ahead: int = 0) -> Iterator[MovableS
     folder.mkdir(exist_ok=True)
     offset = folder / "clock"
     offset.write_text(f"{DAY:+}\n")  # to see whether the library works at all
-    env = {
-        "LD_PRELOAD": _library(),
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # its name since 0.9.9, and the one before
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    env = clock_environment(offset)
     server = Server(folder=folder / "movable", args=args or DURABLE, env=env)
     server.start()
     try:
@@ -71,6 +63,24 @@ def movable_redis(folder: Path, *args: str, ahead: int = 0) -> Iterator[MovableS
         yield movable
     finally:
         server.kill()
+
+
+def clock_environment(offset: Path) -> dict[str, str]:
+    """Return the environment of a process whose clock is ahead by what the file says."""
+    return {
+        "LD_PRELOAD": _library(),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # its name since 0.9.9, and the one before
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def set_offset(offset: Path, seconds: int) -> None:
+    """Write into the file how far the clock is to be ahead; a half-written one would mean another time."""
+    new = offset.with_suffix(".new")
+    new.write_text(f"{seconds:+}\n")
+    new.replace(offset)
 
 
 def _ahead(redis: Redis) -> float:

@@ -12,7 +12,7 @@ from tests.support.processes import SECRET, TOKEN
 from workers.core.delivery import Delivery
 from workers.store import keys
 
-_CUT_SHORT = r"rq:queue:credits:intermediate(:first_seen:.+)?"  # RQ's note of jobs whose worker was killed
+_CUT_SHORT = r"rq:queue:credit-granter:intermediate(:first_seen:.+)?"  # RQ's note of jobs whose worker died
 _UNSETTLED = (keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE)
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")

@@ -20,12 +20,13 @@ class Harm(StrEnum):
     REDIS_HUNG = "Redis frozen, then killed"
     GUARDIAN_KILLED = "the guardian of Redis killed"
     ALL_KILLED = "all killed at once"
+    CLOCK_SET = "the clock of Redis set"
 
 
 FROZEN = {Harm.WORKER_FROZEN, Harm.RECEIVER_FROZEN, Harm.REDIS_FROZEN, Harm.REDIS_HUNG}
 
 # Most faults hit workers: they hold half-done work, and they are the scheduler.
-_FIRST_HARMS = (*Harm, *[Harm.WORKER_KILLED] * 2, Harm.WORKER_FROZEN)
+_FIRST_HARMS = (*Harm, Harm.WORKER_KILLED, Harm.WORKER_FROZEN)
 
 # A long storm leaves Redis time to come back, and workers time to grant.
 _LATER_HARMS = (*Harm, *[Harm.WORKER_KILLED] * 10, *[Harm.WORKER_FROZEN] * 5)

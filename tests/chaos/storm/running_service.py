@@ -5,6 +5,7 @@ its own. All use hasty timings.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,19 +17,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from unittest.mock import patch
 
 from app.processes.supervisor import ManagedProcess, stop_all
 from app.receiver.server import listen, url_of
 from tests.chaos.storm.hasty_process import HASTY
 from tests.chaos.storm.process_faults import FROZEN, Harm, ProcessFault
 from tests.support.embedded_server import guardian_pid, server_pid
+from tests.support.moving_clock import DAY, HOUR, MINUTE, clock_environment, set_offset
 from tests.support.processes import Credits, processes
+from workers.embedded import server as embedded
 from workers.embedded.server import EmbeddedRedis
 
 LOG = "parts.log"
 
 _WORKERS = 3
 _CHECK_SECONDS = 0.05
+_CLOCK_OFFSETS = (HOUR, -HOUR, 0, DAY, -DAY, MINUTE)
 _AIM_SECONDS = 3.0  # enough for a killed process to be restarted
 
 
@@ -71,6 +76,8 @@ class RunningService:
     receiver: HastyProcess
     workers: Sequence[HastyProcess]
     redis: EmbeddedRedis
+    clock: Path
+    """The file that says how far the clock of Redis is ahead."""
     url: str
     harmed: Counter[str] = field(default_factory=Counter)
     """How often each kind of harm hit a process."""
@@ -104,6 +111,10 @@ class RunningService:
 
     def apply_fault(self, process_fault: ProcessFault) -> list[int]:
         """Kill or freeze the fault's processes; return their ids, or none if none runs within a while."""
+        if process_fault.harm is Harm.CLOCK_SET:
+            set_offset(self.clock, _CLOCK_OFFSETS[process_fault.which % len(_CLOCK_OFFSETS)])
+            self.harmed[process_fault.harm] += 1
+            return []
         deadline = time.monotonic() + _AIM_SECONDS
         while not (harmed_pids := list(self._running_pids(process_fault))) and time.monotonic() < deadline:
             time.sleep(_CHECK_SECONDS)
@@ -136,6 +147,8 @@ class RunningService:
                 return [self._guardian]
             case Harm.ALL_KILLED:
                 return [self._guardian, self._server, *(process.pid for process in self._processes)]
+            case Harm.CLOCK_SET:
+                return []
 
     def _server(self) -> int:
         with _unresponsive_is_missing():
@@ -173,8 +186,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
 @contextmanager
 def run_service(credits_: Credits) -> Iterator[RunningService]:
     """Run the service during the block, or until it is closed."""
-    settings = credits_.read()
+    settings, clock = credits_.read(), credits_.folder / "clock"
     with (
+        _movable_clock(clock),
         EmbeddedRedis(settings.data_dir) as redis,
         listen(settings) as listener,
         _pipe() as lifeline,
@@ -192,6 +206,7 @@ def run_service(credits_: Credits) -> Iterator[RunningService]:
             receiver=part("receiver", "receiver", str(fd), fds=[fd]),
             workers=[part(f"worker {i + 1}", "worker") for i in range(_WORKERS)],
             redis=redis,
+            clock=clock,
             url=url_of(listener),
         )
         with ThreadPoolExecutor(1) as aside:
@@ -201,6 +216,18 @@ def run_service(credits_: Credits) -> Iterator[RunningService]:
             finally:
                 service.close()
             keeping.result()
+
+
+@contextmanager
+def _movable_clock(offset: Path) -> Iterator[None]:
+    """Let the embedded server's clock be ahead by what the file says."""
+    set_offset(offset, 0)
+    server = offset.with_name("server-with-a-clock")
+    preset = [f"{name}={value}" for name, value in clock_environment(offset).items()]
+    server.write_text(f'#!/bin/sh\nexec env {shlex.join([*preset, embedded._find_server()])} "$@"\n')
+    server.chmod(0o700)
+    with patch.object(embedded, "_find_server", lambda: str(server)):
+        yield
 
 
 @contextmanager
