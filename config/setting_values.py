@@ -4,13 +4,16 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
 from config.durations import LONGEST_INTERVAL, parse_duration
 from config.pasted_secrets import SHORTEST, find_damage
 from config.urls import check_redis_url, read_alert_url
+
+OFF: Literal["off"] = "off"
+"""Says that something shall never run."""
 
 
 def read_redis_url(value: SecretStr) -> SecretStr:
@@ -74,7 +77,9 @@ def read_duration(value: Any) -> Any:
 
 
 def read_interval(value: Any) -> Any:
-    """Return the interval that a text states; ValueError if it is too long."""
+    """Return the interval that a text states, or OFF; ValueError if it is too long."""
+    if isinstance(value, str) and value.strip().lower() == OFF:
+        return OFF
     interval = read_duration(value)
     if isinstance(interval, timedelta) and interval > LONGEST_INTERVAL:
         raise ValueError(f"{value!r} is longer than {LONGEST_INTERVAL.days} days")

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.errors import ConfigError
 from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
 from config.setting_values import (
+    OFF,
     lowercase,
     read_duration,
     read_folder,
@@ -30,6 +31,8 @@ from config.wording import describe_unknown, quoted
 
 ENV_FILE = ".env"
 _ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
+
+_USUAL_INTERVAL = timedelta(hours=6)  # between two rounds of the reconciler
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -133,7 +136,7 @@ class Settings(ReceiverSettings):
     alert_url: Annotated[SecretStr, AfterValidator(read_secret_url)] | None = Field(
         None, validation_alias="CREDITS_ALERT_URL"
     )
-    reconcile_every: Annotated[timedelta | None, BeforeValidator(read_interval)] = Field(
+    reconcile_set: Annotated[timedelta | Literal["off"] | None, BeforeValidator(read_interval)] = Field(
         None, validation_alias="CREDITS_RECONCILE_EVERY"
     )
     retain: Annotated[timedelta, BeforeValidator(read_duration)] = Field(
@@ -152,6 +155,12 @@ class Settings(ReceiverSettings):
         if self.requests_per_minute_set is not None:
             return self.requests_per_minute_set
         return 60 if self.polar_url == POLAR_SERVERS["sandbox"] else 300
+
+    def reconcile_every(self, *, has_credit_from: bool) -> timedelta | None:
+        """Return how often to reconcile by rules with or without ``credit_from``; None if never."""
+        if self.reconcile_set == OFF:
+            return None
+        return self.reconcile_set or (_USUAL_INTERVAL if has_credit_from else None)
 
     @property
     def data_dir(self) -> Path:

@@ -132,8 +132,8 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
             store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer_for(stores)
         ).run_if_due
     ]
-    if settings.reconcile_every:
-        tasks.append(_reconciler_for(settings, settings.reconcile_every, stores, polar, timings).run_if_due)
+    if every := settings.reconcile_every(has_credit_from=True):
+        tasks.append(_reconciler_for(settings, every, stores, polar, timings).run_if_due)
     # After an outage the host name may belong to another server: a new connection finds that one.
     return Background(tasks=tasks, reconnect=connection.connection_pool.disconnect, timings=timings)
 
@@ -148,6 +148,7 @@ def _reconciler_for(
         granter=granter_for(settings, stores, rulebook.current, timings),
         rulebook=rulebook,
         every=every,
+        only_with_credit_from=settings.reconcile_set is None,
     )
 
 

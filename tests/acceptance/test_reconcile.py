@@ -27,6 +27,16 @@ def test_the_reconciler_grants_an_order_whose_webhook_never_arrived(desk: Desk) 
         assert desk.polar.balance(CUSTOMER, "api_usage") == 20
 
 
+def test_with_credit_from_it_runs_unless_it_is_off(desk: Desk) -> None:
+    desk.rules(CREDIT_FROM)
+    sell(desk.polar, 1)
+    with desk.credits.with_settings(CREDITS_RECONCILE_EVERY="off").running("work") as working:
+        eventually(lambda: '"reconciling": "off"' in working.said)
+    with desk.credits.running("work") as working:
+        eventually(lambda: '"reconciling": "every 6 h"' in working.said)
+        eventually(lambda: "`credits backfill` previews" in working.said)
+
+
 def test_without_credit_from_nothing_starts_and_the_error_says_why(desk: Desk) -> None:
     every = desk.credits.with_settings(CREDITS_RECONCILE_EVERY="6h")
     for command in ("work", "up"):

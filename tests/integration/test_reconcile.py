@@ -231,6 +231,16 @@ def test_after_a_restored_backup_and_a_rebuild_earlier_orders_are_left_to_backfi
     assert operations.balance() == 20
 
 
+def test_a_reconciler_that_nobody_asked_for_runs_only_with_credit_from(
+    operations: Operations, tmp_path: Path
+) -> None:
+    sell(operations.polar, 1)
+    usual = replace(reconciler(operations, tmp_path, TEN), only_with_credit_from=True)
+    assert (told_by(usual), operations.balance()) == ([], 0)
+    usual = replace(reconciler(operations, tmp_path), only_with_credit_from=True)
+    assert [line["granted"] for line in told_by(usual)] == [1]
+
+
 def test_where_no_worker_has_ever_run_nothing_is_granted(operations: Operations, tmp_path: Path) -> None:
     one = reconciler(operations, tmp_path)
     operations.redis.delete(keys.BEGAN)

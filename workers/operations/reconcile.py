@@ -41,10 +41,14 @@ class Reconciler:
     granter: Granter
     rulebook: Rulebook
     every: timedelta
+    only_with_credit_from: bool = False
+    """Whether it does nothing by rules without ``credit_from``, because nobody has set an interval."""
 
     def run_if_due(self) -> None:
         """Run a round if one is due and no other host has begun it."""
         self.rulebook.reload_if_changed()
+        if self.only_with_credit_from and self.rulebook.current().credit_from is None:
+            return
         if not self.schedule.begin(at_most=max(self.every, _LONGEST_ROUND)):
             return
         next_in = self.every

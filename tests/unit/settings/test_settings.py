@@ -55,7 +55,7 @@ def test_nothing_needs_to_be_set_to_look_around() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert (settings.log_format, settings.log_level) == (None, "info")
     assert settings.retain == timedelta(days=30)
-    assert settings.reconcile_every is None
+    assert settings.reconcile_set is None
     assert settings.forget_deleted is False
     assert settings.redis_url is settings.access_token is settings.ops_token is settings.alert_url is None
     assert settings.data_dir.is_absolute()
@@ -177,6 +177,28 @@ def test_what_is_no_secret_is_shown_beside_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     assert problem_with(monkeypatch, **{name: value}) == f"{name}: {words}"
+
+
+@pytest.mark.parametrize(
+    ("value", "with_credit_from", "without"),
+    [
+        (None, timedelta(hours=6), None),
+        ("90m", timedelta(minutes=90), timedelta(minutes=90)),
+        ("off", None, None),
+        (" OFF ", None, None),
+    ],
+)
+def test_missing_orders_are_looked_for_where_credit_from_says_which_are_ours(
+    monkeypatch: pytest.MonkeyPatch,
+    value: str | None,
+    with_credit_from: timedelta | None,
+    without: timedelta | None,
+) -> None:
+    if value:
+        monkeypatch.setenv("CREDITS_RECONCILE_EVERY", value)
+    settings = load_settings()
+    assert settings.reconcile_every(has_credit_from=True) == with_credit_from
+    assert settings.reconcile_every(has_credit_from=False) == without
 
 
 def test_all_problems_are_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

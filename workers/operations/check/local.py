@@ -50,9 +50,11 @@ def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
         yield Finding(level="error", what="rules", detail=str(error))
         return None
     yield _count_rules(settings, rules)
-    if settings.reconcile_every and rules.credit_from is None and not needs_disputes(rules):
+    has_credit_from = rules.credit_from is not None
+    is_set = settings.reconcile_every(has_credit_from=False) is not None
+    if is_set and not has_credit_from and not needs_disputes(rules):
         yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
-    if settings.reconcile_every is None and needs_disputes(rules):
+    if settings.reconcile_every(has_credit_from=has_credit_from) is None and needs_disputes(rules):
         yield Finding(level="error", what="rules", detail=NEEDS_RECONCILER)
     for warning in rules.warnings:
         yield Finding(level="warning", what="rules", detail=str(warning))
