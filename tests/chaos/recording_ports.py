@@ -1,6 +1,7 @@
 """The stores and Polar as a worker of the model sees them: each can stop it, and records what it does."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from tests.chaos.expected_take_backs import TAKEN_BACK
@@ -86,6 +87,15 @@ class WorkLog:
             entries.clear()
 
 
+@dataclass(frozen=True, kw_only=True)
+class RedisState:
+    """What is in Redis, and the numbers by which the model knows its deliveries."""
+
+    store: FakeStore
+    attempts: dict[str, int]
+    strikes: dict[str, int]
+
+
 @dataclass
 class Service:
     """Everything that the workers share."""
@@ -105,6 +115,19 @@ class Service:
         """Start with an empty Redis."""
         self.store, self.expected_throttle = FakeStore(self.clock), ExpectedThrottle(self.clock)
         self._attempts, self._strikes = {}, {}
+
+    def redis_state(self) -> RedisState:
+        """Return what is in Redis now."""
+        # The clock goes on, whatever Redis loses.
+        store = deepcopy(self.store, {id(self.clock): self.clock})
+        return RedisState(store=store, attempts=dict(self._attempts), strikes=dict(self._strikes))
+
+    def rewind(self, state: RedisState) -> None:
+        """Go on with an earlier state of Redis, without its pauses: who meets an outage pauses again."""
+        store = deepcopy(state.store, {id(self.clock): self.clock})
+        store.forget_pauses()
+        self.store, self.expected_throttle = store, ExpectedThrottle(self.clock)
+        self._attempts, self._strikes = dict(state.attempts), dict(state.strikes)
 
     def accept(self, delivery_id: str, body: bytes) -> None:
         """Store a delivery; check that a known one does not change."""

@@ -325,6 +325,11 @@ class FakeStore:
         """Let another worker ask first."""
         self._probed_until = self._clock.now
 
+    def forget_pauses(self) -> None:
+        """Forget every pause and outage."""
+        self.outages = 0
+        self._paused_until = self._probed_until = self._clock.now
+
     def end_outage(self) -> None:
         """Note that Polar accepts events again."""
         self.outages = 0
