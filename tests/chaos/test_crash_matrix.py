@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -31,9 +32,12 @@ from tests.support.processes import SECRET, Credits, credits_in, eventually, som
 from tests.support.real_stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
 from tests.support.servers import running
 from workers.core.delivery import Status
+from workers.operations.confirm import Confirmer
+from workers.runtime import pacer_for, polar_for
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Intake
+from workers.store.unconfirmed import UnconfirmedStore
 
 pytestmark = pytest.mark.heavy  # each test starts and kills several processes
 
@@ -55,7 +59,7 @@ ONE_CREDIT = {
     f"credits:order:{ORDER}:images": -8,
     f"credits:customer:{CUSTOMER}:bonus:api_usage": -50,
     f"credits:refund:{ORDER}:300:api_usage": 30,
-    f"credits:refund:{ORDER}:300:images": 2.4,
+    f"credits:refund:{ORDER}:300:images": 2,
 }
 
 TWO_MINUTES_MS = 120_000
@@ -85,9 +89,17 @@ class Shop:
         (self.credits.folder / "rules.yaml").write_text(rules)
 
     def work(self) -> None:
-        """Run an ordinary worker until nothing is due."""
-        done = self.credits.run(*WORK)
-        assert done.returncode == 0, done.stderr
+        """Run an ordinary worker until nothing is due, also after what Polar counted twice is confirmed."""
+        for _ in range(2):
+            done = self.credits.run(*WORK)
+            assert done.returncode == 0, done.stderr
+            self._confirm()
+
+    def _confirm(self) -> None:
+        settings = self.credits.read()
+        with closing(polar_for(settings)) as polar, self.credits.stores() as held:
+            store = UnconfirmedStore(held.redis, held.ledger)
+            Confirmer(store=store, polar=polar, pacer=pacer_for(held)).run_if_due()
 
 
 @pytest.fixture(scope="module")

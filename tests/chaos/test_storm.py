@@ -114,7 +114,8 @@ def _await_settled(held: Stores, seconds: float) -> None:
 
 def _is_settled(held: Stores) -> bool:
     try:
-        return not held.deliveries.count_by_status()[Status.WAITING] and not held.redis.exists(keys.DUE)
+        is_waiting = held.deliveries.count_by_status()[Status.WAITING]
+        return not is_waiting and not held.redis.exists(keys.DUE, keys.UNCONFIRMED)
     except RedisError:  # it is being started again
         return False
 

@@ -78,6 +78,7 @@ KNOWN = {
     r"credits:began": NEVER,
     r"credits:told:[0-9]+:[0-9a-f]{3}": SOME_DAY,
     r"credits:pause": SOME_DAY,
+    r"credits:confirming": SOME_DAY,
     r"credits:outage": SOME_DAY,
     r"credits:probe": SOME_DAY,
     r"credits:budget": SOME_DAY,

@@ -23,6 +23,7 @@ HASTY = Timings(
     first_retry_seconds=0.5,
     receiver_redis_seconds=0.5,  # AOF writes take their time on a busy machine
     longest_redis_wait_seconds=0.5,
+    background_check_seconds=0.1,
     tick_seconds=1,  # RQ waits for whole seconds
     first_restart_delay_seconds=0.025,
     longest_restart_delay_seconds=0.5,

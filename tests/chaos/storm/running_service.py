@@ -75,6 +75,7 @@ class RunningService:
 
     receiver: HastyProcess
     workers: Sequence[HastyProcess]
+    background: HastyProcess
     redis: EmbeddedRedis
     clock: Path
     """The file that says how far the clock of Redis is ahead."""
@@ -91,7 +92,7 @@ class RunningService:
 
     @property
     def _processes(self) -> list[HastyProcess]:
-        return [self.receiver, *self.workers]
+        return [self.receiver, *self.workers, self.background]
 
     def keep(self) -> None:
         """Start all processes and restart those that die; stop them when the service is closing."""
@@ -205,6 +206,7 @@ def run_service(credits_: Credits) -> Iterator[RunningService]:
         service = RunningService(
             receiver=part("receiver", "receiver", str(fd), fds=[fd]),
             workers=[part(f"worker {i + 1}", "worker") for i in range(_WORKERS)],
+            background=part("background", "background"),
             redis=redis,
             clock=clock,
             url=url_of(listener),
