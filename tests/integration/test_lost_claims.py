@@ -62,7 +62,10 @@ def test_a_credit_whose_claim_is_lost_is_claimed_again(server: Server, operation
     (outcome,) = operations.granter.run(operations.store.lease(10))
     assert outcome.status is Status.GRANTED
     assert operations.ledger.find(order_subject(ORDER)).own is not None
-    assert operations.deliver(refund_webhook(1000), "msg-2") is Status.GRANTED
+    # Polar had the credit already: until it is read back, its amount is in doubt.
+    assert operations.deliver(refund_webhook(1000), "msg-2") is Status.SKIPPED
+    operations.confirmer.run_if_due()
+    operations.granter.run(operations.store.lease(10))
     assert operations.balance() == 0
 
 
