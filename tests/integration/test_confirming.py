@@ -14,7 +14,8 @@ from tests.support.polar_orders import Operations
 from tests.support.real_stores import claim_of
 from workers.core.delivery import Lease, Status
 from workers.core.grants import order_subject
-from workers.store import keys
+from workers.store import keys, unconfirmed
+from workers.store.clock import redis_now
 from workers.store.unconfirmed import Doubts, UnconfirmedStore
 
 KEY = f"credits:order:{ORDER}:api_usage"
@@ -211,4 +212,13 @@ def test_a_reading_that_is_due_in_a_day_is_due_now(operations: Operations) -> No
     lose_answer(operations)
     operations.redis.zincrby(keys.UNCONFIRMED, 24 * 3600 * 1000, MEMBER)
     read_back(operations)
+    assert doubt(operations) == {}
+
+
+def test_a_clock_of_redis_that_is_days_behind_polars_hides_no_event(
+    operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answer(operations)
+    monkeypatch.setattr(unconfirmed, "redis_now", lambda redis: redis_now(redis) - timedelta(days=2))
+    assert read_back(operations) == []
     assert doubt(operations) == {}

@@ -100,7 +100,9 @@ def orders(*, created_after: datetime, created_before: datetime) -> Listing:
     )
 
 
-def events(*, metadata: Mapping[str, str], before: datetime, since: datetime | None = None) -> Listing:
+def events(
+    *, metadata: Mapping[str, str], before: datetime | None = None, since: datetime | None = None
+) -> Listing:
     """Return the list of ingested events with this metadata, oldest first; they come without ``external_id``.
 
     An event appears in it seconds after it was ingested, rarely a minute after.
@@ -108,7 +110,9 @@ def events(*, metadata: Mapping[str, str], before: datetime, since: datetime | N
     Source: ``GET /v1/events/``.
     """
     query = {f"metadata[{name}]": value for name, value in metadata.items()}
-    query |= {"source": "user", "end_timestamp": _iso_utc(before), "sorting": "timestamp"}
+    query |= {"source": "user", "sorting": "timestamp"}
+    if before:
+        query["end_timestamp"] = _iso_utc(before)
     if since:
         query["start_timestamp"] = _iso_utc(since)
     return Listing(path="/v1/events/", query=query, sorted_by="timestamp", bounds=_TIMESTAMPS)

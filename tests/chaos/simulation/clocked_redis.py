@@ -54,6 +54,10 @@ class SimulatedClock:
         self.steady_milliseconds += round(seconds * 1000)
         self.step(seconds)
 
+    def steady_seconds(self) -> float:
+        """Return the time that has really passed."""
+        return self.steady_milliseconds / 1000
+
     def step(self, seconds: float) -> None:
         """Set the clock. What expires by it does so earlier or later, as when time passes."""
         self.hold()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import cast
@@ -19,12 +20,16 @@ from tests.support.real_stores import RETAIN
 from workers.core.delivery import Lease, Leased, Status
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.operations.pacing import Pacer
+from workers.operations.rebuild.run import Rebuilder
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar as Client
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
+from workers.store.restorations import RestorationStore
 from workers.store.throttle import Throttle
+
+_LIST_LAG_SECONDS = 20
 
 
 @dataclass
@@ -43,7 +48,8 @@ class SimulatedService:
         self.redis.flushdb()
         self.random = Random(self.seed)  # noqa: S311 - it must be reproducible
         self.clock = SimulatedClock(self.redis, round(time.time() * 1000))
-        self.shop = Shop(Polar(requests_per_minute=10**9), self.random)
+        polar = Polar(requests_per_minute=10**9, clock=self.clock.steady_seconds, list_lag=_LIST_LAG_SECONDS)
+        self.shop = Shop(polar, self.random)
         self.polar = MoodyPolar(self.shop.polar)
         self.client = Client(url="http://polar.example", token=Polar.token, transport=self.polar)
         self.store, self.ledger = DeliveryStore(self.redis), Ledger(self.redis, retain=RETAIN)
@@ -58,6 +64,15 @@ class SimulatedService:
             worker.kill()
         self.client.close()
         self.polar.close()
+
+    def rebuild(self) -> None:
+        """Bring the ledger to what Polar has, as a person does when told that they differ."""
+        rebuilder = Rebuilder(
+            store=RestorationStore(self.redis), ledger=self.ledger, polar=self.client, pacer=self.pacer
+        )
+        rules, now = self.workers[0].rules, datetime.now(UTC)
+        found = rebuilder.compare(rules, now=now, on_progress=lambda _done, _whole: None)
+        rebuilder.restore(found, on_progress=lambda _done, _whole: None)
 
     def accept(self, webhook_id: str) -> None:
         """Store a webhook, as the receiver does."""

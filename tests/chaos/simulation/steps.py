@@ -156,6 +156,11 @@ class Steps(SimulatedService):
             found = backfiller.find_missing(rules, since=now - timedelta(days=7), until=now, now=now)
             list(backfiller.grant(found, self.granter()))
 
+    def mend(self) -> None:
+        """A person rebuilds the ledger while the workers work."""
+        with suppress(PolarError):
+            self.rebuild()
+
     def find_disputes(self) -> None:
         """The reconciler looks for lost disputes."""
         finder = DisputeFinder(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
@@ -185,4 +190,5 @@ STEPS = {
     Steps.dismiss: 2,
     Steps.backfill: 1,
     Steps.find_disputes: 2,
+    Steps.mend: 1,
 }

@@ -28,5 +28,5 @@ def new_ticker(redis: Redis, clock: SimulatedClock) -> GrantWorker:
     """Return a worker that ticks, with a steady clock that nobody can set."""
     rulebook: Any = _SameRules()
     worker = GrantWorker(redis, rulebook=cast(Rulebook, rulebook), retain=RETAIN)
-    worker._clock = ClockWatch(redis, lambda: clock.steady_milliseconds / 1000)
+    worker._clock = ClockWatch(redis, clock.steady_seconds)
     return worker
