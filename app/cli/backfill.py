@@ -35,7 +35,7 @@ from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.wording import format_count
 from workers.core.delivery import Outcome
-from workers.core.wording import credits_text
+from workers.core.totals import add_up
 from workers.operations.backfill.order_scan import MissingOrder, OrderProblem
 from workers.operations.backfill.run import Backlog
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
@@ -107,7 +107,7 @@ def backfill(
         if not json and not (yes and backlog.is_empty and not sys.stdout.isatty()):
             _print_backlog(backlog, rules)
         count = len(backlog.scan.missing) + len(backlog.interrupted)
-        if dry_run or not (count and confirm(f"grant {format_count(count, 'missing order')}", yes=yes)):
+        if dry_run or not (count and confirm(_action(backlog, count), yes=yes)):
             count = 0
         batches = backfiller.grant(backlog, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_with_progress(batches, count, json=json)
@@ -117,6 +117,11 @@ def backfill(
     failing = backlog.scan.failing and not dry_run
     if trouble or has_unfinished(outcomes) or failing or backlog.not_listed:
         raise typer.Exit(1)
+
+
+def _action(backlog: Backlog, count: int) -> str:
+    action = f"grant {format_count(count, 'missing order')}"
+    return f"{action}: {_total(backlog.scan.missing.values())}" if backlog.scan.missing else action
 
 
 def _print_result(
@@ -147,7 +152,7 @@ def _print_backlog(backlog: Backlog, rules: Rules) -> None:
 
 
 def _would_text(one: MissingOrder) -> str:
-    return one.dry_run_text + (" (its webhook was skipped)" if one.was_skipped else "")
+    return one.prospect.text + (" (its webhook was skipped)" if one.was_skipped else "")
 
 
 def _print_problems(title: str, problems: Iterable[OrderProblem]) -> None:
@@ -173,7 +178,7 @@ def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
 
 
 def _total(missing: Iterable[MissingOrder]) -> str:
-    return credits_text(grant for one in missing for grant in one.grants)
+    return str(add_up(one.prospect.grants for one in missing))
 
 
 def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
@@ -210,7 +215,7 @@ def _missing_json(one: MissingOrder) -> MissingJson:
         "order_id": one.order_id,
         "customer_id": one.customer_id,
         "created_at": iso(one.created_at),
-        "would": one.dry_run_text,
+        "would": one.prospect.text,
         "was_skipped": one.was_skipped,
         "grants": [planned_json(grant) for grant in one.grants],
     }

@@ -28,7 +28,7 @@ from config.rules import load_rules
 from config.wording import format_count
 from workers.core.grants import Grant, order_of
 from workers.core.usage_events import RecordedGrant
-from workers.core.wording import plain
+from workers.core.wording import credits_text, plain
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.lost_ledger import is_ledger_lost
@@ -98,7 +98,7 @@ def rebuild(
 def _describe_changes(found: LedgerComparison) -> Iterator[str]:
     corrections = len(found.differing) - len(found.kept)
     if found.grants:
-        yield f"restore {format_count(len(found.grants), 'grant')}"
+        yield f"restore {format_count(len(found.grants), 'grant')}: {credits_text(found.grants)}"
     if corrections:
         yield f"replace {format_count(corrections, 'amount')} in the ledger with Polar's"
 

@@ -1,7 +1,7 @@
 """``credits recover``: fetch the webhooks that Polar could not deliver."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,13 +18,15 @@ from app.cli.batches import (
 )
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
-from app.cli.output import Cell, console, format_age, print_first, print_json, print_once
+from app.cli.output import Cell, console, format_age, literal, print_first, print_json, print_once
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
 from app.cli.to_json import iso
 from config.rules import load_rules
 from config.wording import format_count
 from workers.core.delivery import Outcome
+from workers.core.dry_run import Prospect
+from workers.core.totals import add_up
 from workers.operations.recover import LostWebhook, WebhookScan
 from workers.runtime import granter_for, polar_for, recoverer_for
 
@@ -57,11 +59,11 @@ def recover(
         with show_progress("reading failed attempts", json=json) as update:
             found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=update)
         lost = found.oldest_first
-        would = recoverer.dry_run_texts(lost, rules)
+        would = recoverer.dry_runs(lost, rules)
         if not json:
             _print_lost(lost, would, found.unusable, quiet=yes and not sys.stdout.isatty())
         count = len(lost)
-        if dry_run or not (count and confirm(f"store and run {format_count(count, 'webhook')}", yes=yes)):
+        if dry_run or not (count and confirm(_action(count, would), yes=yes)):
             count = 0
         batches = recoverer.recover(lost, granter_for(settings, held, lambda: rules)) if count else iter(())
         outcomes, trouble = run_with_progress(batches, count, json=json)
@@ -75,30 +77,44 @@ def recover(
         raise typer.Exit(1)
 
 
+def _action(count: int, would: Mapping[str, Prospect]) -> str:
+    totals = add_up(one.grants for one in would.values())
+    return f"store and run {format_count(count, 'webhook')}: {totals}"
+
+
 def _print_lost(
-    lost: Sequence[LostWebhook], would: Mapping[str, str], unusable: Mapping[str, str], *, quiet: bool
+    lost: Sequence[LostWebhook], would: Mapping[str, Prospect], unusable: Mapping[str, str], *, quiet: bool
 ) -> None:
     if lost:
         rows: list[list[Cell]] = [
-            [format_age(one.created_at), one.id, one.type, would[one.id]] for one in lost
+            [format_age(one.created_at), one.id, one.type, would[one.id].text]
+            for one in lost
+            if would[one.id].grants or would[one.id].fails
         ]
-        print_first(["created", "delivery", "type", "recover would"], rows)
+        if rows:
+            print_first(["created", "delivery", "type", "recover would"], rows)
+        _print_totals(would.values(), len(lost) - len(rows))
     elif not quiet:
         console().print("no webhook was lost")
     if unusable:
         print_first(["delivery", "cannot be recovered because"], list(unusable.items()))
 
 
+def _print_totals(would: Iterable[Prospect], folded: int) -> None:
+    note = f"; {format_count(folded, 'webhook')} without credits (--json lists all)" if folded else ""
+    console().print(literal(f"in all: {add_up(one.grants for one in would)}{note}"))
+
+
 def _json(
     lost: Sequence[LostWebhook],
-    would: Mapping[str, str],
+    would: Mapping[str, Prospect],
     found: WebhookScan,
     outcomes: Sequence[Outcome],
     trouble: str,
 ) -> RecoverJson:
     return {
         "lost": [
-            {"id": one.id, "type": one.type, "made_at": iso(one.created_at), "would": would[one.id]}
+            {"id": one.id, "type": one.type, "made_at": iso(one.created_at), "would": would[one.id].text}
             for one in lost
         ],
         "unusable": [{"id": id_, "reason": reason} for id_, reason in found.unusable.items()],

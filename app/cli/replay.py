@@ -1,6 +1,8 @@
 """``credits replay``: run stored deliveries again, in this process."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -15,21 +17,37 @@ from app.cli.output import (
     console,
     describe_erasure,
     literal,
+    print_first,
     print_json,
     print_once,
-    print_table,
     status_text,
 )
 from app.cli.prompts import confirm
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
-from config.rules import load_rules
+from config.rules import Rules, load_rules
 from config.wording import format_count
 from workers.core.delivery import Delivery, Status
+from workers.core.dry_run import Prospect
+from workers.core.totals import add_up
 from workers.operations.pacing import Pacer
 from workers.operations.replay import Replayer
 from workers.runtime import granter_for
 from workers.store.stores import Stores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Planned:
+    delivery: Delivery
+    prospect: Prospect
+    is_revived: bool
+
+    @property
+    def changes(self) -> bool:
+        """Return whether a replay would change anything: a credit, a status, or a dismissal."""
+        if self.prospect.grants or self.is_revived or self.delivery.status is Status.WAITING:
+            return True
+        return self.prospect.fails != (self.delivery.status is Status.FAILED)
 
 
 def replay(
@@ -48,7 +66,8 @@ def replay(
 ) -> None:
     """Run stored deliveries again by today's rules, oldest first.
 
-    What was granted stays as it was; nothing is credited twice.
+    What was granted stays as it was; nothing is credited twice. Before it asks, it lists what would change
+    and the totals. If nothing would change, it does not ask, and runs the deliveries only with --yes.
 
     Example: credits replay --failed --since 24h
     """
@@ -66,12 +85,17 @@ def replay(
             selected = _select_named(held, deliveries)
         else:
             selected = _select(replayer, statuses, type_, since)
-        if dry_run or not selected or not json:
-            _print_previews(
-                [(one, replayer.preview(one, rules, by_name=by_name)) for one in selected], json=json
-            )
-        count = format_count(len(selected), "delivery")
-        if dry_run or not selected or not confirm(f"replay {count}", yes=yes):
+        needs_plan = dry_run or not (json and yes)
+        plan = [_preview(replayer, one, rules, by_name=by_name) for one in selected] if needs_plan else []
+        if json and (dry_run or not selected):
+            print_json([_json(one) for one in plan])
+        elif not json:
+            _print_plan(plan, is_folded=not by_name)
+        if dry_run or not selected:
+            return
+        if not yes and not any(one.changes for one in plan):
+            _end_without_running(plan, json=json)
+        elif not confirm(_action(plan, len(selected)), yes=yes):
             return
         granter = granter_for(settings, held, lambda: rules)
         pacer = Pacer(throttle=held.throttle, notify=print_once)
@@ -106,16 +130,58 @@ def _select_named(held: Stores, ids: list[str]) -> Sequence[Delivery]:
     return named
 
 
-def _print_previews(previews: Sequence[tuple[Delivery, str]], *, json: bool) -> None:
+def _preview(replayer: Replayer, one: Delivery, rules: Rules, *, by_name: bool) -> _Planned:
+    return _Planned(
+        delivery=one,
+        prospect=replayer.preview(one, rules, by_name=by_name),
+        is_revived=by_name and one.is_dismissed,
+    )
+
+
+def _end_without_running(plan: Sequence[_Planned], *, json: bool) -> None:
+    """Exit, because nothing would change: there is nothing to ask."""
     if json:
-        answer: list[ProspectJson] = [
-            {"id": one.id, "status": one.status, "would": would} for one, would in previews
-        ]
-        print_json(answer)
-    elif previews:
-        rows: list[list[Cell]] = [
-            [one.id, status_text(one.status), one.order_id or "-", would] for one, would in previews
-        ]
-        print_table(["delivery", "status", "order", "replay would"], rows)
-    else:
+        print_json([])
+    raise typer.Exit(1 if any(one.prospect.fails for one in plan) else 0)
+
+
+def _action(plan: Sequence[_Planned], count: int) -> str:
+    return f"replay {format_count(count, 'delivery')}: {add_up(one.prospect.grants for one in plan)}"
+
+
+def _json(one: _Planned) -> ProspectJson:
+    return {"id": one.delivery.id, "status": one.delivery.status, "would": one.prospect.text}
+
+
+def _print_plan(plan: Sequence[_Planned], *, is_folded: bool) -> None:
+    """Print what would happen; deliveries that would stay as they are are only counted if ``is_folded``."""
+    if not plan:
         console().print("nothing to replay")
+        return
+    listed = [one for one in plan if one.changes or one.prospect.fails or not is_folded]
+    if listed:
+        rows: list[list[Cell]] = [
+            [
+                one.delivery.id,
+                status_text(one.delivery.status),
+                one.delivery.order_id or "-",
+                one.prospect.text,
+            ]
+            for one in listed
+        ]
+        print_first(["delivery", "status", "order", "replay would"], rows)
+    note = " (--dry-run --json lists all)" if len(listed) < len(plan) else ""
+    console().print(literal(f"in all: {'; '.join(_totals(plan))}{note}"))
+
+
+def _totals(plan: Sequence[_Planned]) -> Iterator[str]:
+    """Yield what is granted, and how many deliveries stay as they are or end without credits."""
+    if any(one.changes for one in plan):
+        yield str(add_up(one.prospect.grants for one in plan))
+    else:
+        yield "nothing would change"
+    stays = Counter(one.delivery.status for one in plan if not one.changes)
+    for status, count in stays.items():
+        yield f"{count} {'stays' if count == 1 else 'stay'} {status}"
+    if ends := sum(one.changes and not one.prospect.grants for one in plan):
+        yield f"{ends} {'ends' if ends == 1 else 'end'} without credits"

@@ -57,7 +57,7 @@ def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     lost(desk, 1)
     code, shown = at_a_terminal(desk.credits, *SINCE, answer="n")
     assert (code, balance(desk)) == (0, 0)
-    assert "Grant 1 missing order?" in shown
+    assert "Grant 1 missing order: 1 grant, 10 api_usage?" in shown
     assert "reading orders" in shown
     code, shown = at_a_terminal(desk.credits, *SINCE, answer="y")
     assert (code, balance(desk)) == (0, 10)

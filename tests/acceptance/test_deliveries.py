@@ -233,6 +233,27 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(desk: Desk, args: 
     assert (desk.memory(), len(desk.polar.received)) == (before, requests)
 
 
+def test_a_plan_has_totals_and_only_counts_what_would_stay_as_it_is(desk: Desk) -> None:
+    desk.rules(NOBODY)
+    skipped = desk.grant(*(purchase(number) for number in range(1, 3)), payload("customer_created"))
+    desk.rules(TEN)
+    code, shown = at_a_terminal(desk.credits, "replay", "--skipped", answer="n")
+    assert (code, skipped[2] in shown) == (0, False)
+    assert "in all: 2 grants, 20 api_usage; 1 stays skipped (--dry-run --json lists all)\r\n" in shown
+    assert "Replay 3 deliveries: 2 grants, 20 api_usage? [y/N]" in shown
+
+
+def test_where_nothing_would_change_it_does_not_ask(desk: Desk) -> None:
+    granted, failed = desk.grant(purchase(1), b'{"type": "order.paid", "data": {}}')
+    before = desk.memory()
+    code, shown = at_a_terminal(desk.credits, "replay", granted)
+    assert (code, "already granted" in shown, "[y/N]" in shown) == (0, True, False)
+    done = desk.credits.run("replay", "--all")
+    assert (done.returncode, granted in done.stdout, failed in done.stdout) == (1, False, True)
+    assert "in all: nothing would change; 1 stays granted; 1 stays failed" in done.stdout
+    assert (desk.credits.run("replay", granted, "--json").stdout, desk.memory()) == ("[]\n", before)
+
+
 def test_without_a_terminal_replay_requires_yes(desk: Desk) -> None:
     desk.grant(strangers_purchase())
     before = desk.memory()

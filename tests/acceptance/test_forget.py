@@ -75,7 +75,7 @@ def test_without_a_terminal_it_requires_yes(desk: Desk) -> None:
     desk.grant(purchase(1))
     before = desk.memory()
     done = desk.credits.run("forget", "--customer", CUSTOMER, "--json")
-    assert_usage_error(done, "this would erase 1 body for ever: add --yes to confirm")
+    assert_usage_error(done, "this would erase 1 body for ever; add --yes to confirm")
     assert desk.memory() == before
 
 

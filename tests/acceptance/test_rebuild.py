@@ -209,7 +209,7 @@ def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     desk.redis.flushall()
     code, shown = at_a_terminal(desk.credits, "rebuild", answer="n")
     assert (code, read_grants(desk)) == (0, [])
-    assert "Restore 1 grant?" in shown
+    assert "Restore 1 grant: 10 api_usage?" in shown
     assert "reading events" in shown
     code, shown = at_a_terminal(desk.credits, "rebuild", answer="y")
     assert (code, len(read_grants(desk))) == (0, 1)

@@ -29,6 +29,7 @@ def test_an_undelivered_webhook_is_shown_first_and_then_runs_under_its_own_id(de
     assert (desk.memory(), desk.polar.events) == (before, [])
     done = desk.credits.run(*SINCE)
     assert (done.returncode, "--yes" in done.stderr) == (2, True)
+    assert "in all: 2 grants, 15 api_usage\n" in done.stdout
     done = desk.credits.run(*SINCE, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert desk.status_of(some_id(1)) == ("granted", "10 api_usage")

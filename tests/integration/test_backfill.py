@@ -301,7 +301,7 @@ def test_a_trials_start_stays_one_when_its_subscription_gets_another_trial(opera
     assert operations.backfill() == []
     assert operations.deliver(body, "msg-2") is Status.SKIPPED
     operations.rules = rules_of(rule("trial", {"api_usage": 3}, triggers=["trial_start"]), PACK)
-    assert [one.dry_run_text for one in operations.find_missing().scan.missing.values()] == [
+    assert [one.prospect.text for one in operations.find_missing().scan.missing.values()] == [
         "grant 3 api_usage"
     ]
     assert [one.status for one in operations.backfill()] == [Status.GRANTED]
@@ -351,7 +351,8 @@ def test_what_polar_failed_to_deliver_is_stored_by_its_own_id_and_runs_as_if_it_
     now = datetime.now(UTC)
     found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
     assert set(found.lost) == set(ids)
-    assert operations.recoverer.dry_run_texts(found.oldest_first, operations.rules) == {
+    prospects = operations.recoverer.dry_runs(found.oldest_first, operations.rules)
+    assert {id_: one.text for id_, one in prospects.items()} == {
         ids[0]: "grant 5 api_usage",
         ids[1]: "grant 10 api_usage",
         ids[2]: "grant 3 api_usage",

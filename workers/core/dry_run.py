@@ -1,7 +1,7 @@
 """Describes what running a delivery now would do, without doing it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from workers.core.claims import Claim, Dispute, Refund, Standing
@@ -17,17 +17,32 @@ _NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NO_DELIVERY = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prospect:
+    """What running a delivery now would do."""
+
+    text: str
+    grants: tuple[Grant, ...] = ()
+    """What would be sent to Polar; what is taken back has negative credits."""
+    fails: bool = False
+
+
 def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
+    """Return in words what running the delivery would do, given what the ledger has for its fact."""
+    return dry_run(planned, standing).text
+
+
+def dry_run(planned: PlannedDelivery, standing: Standing) -> Prospect:
     """Return what running the delivery would do, given what the ledger has for its fact.
 
     What is taken back right after a credit, by a delivery of its own, belongs to it.
     """
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
-        return f"fail: {conflict}"
+        return _fails(conflict)
     if planned.plan is None or planned.failure:
-        return f"fail: {planned.failure}" if planned.failure else f"skip: {planned.skip}"
+        return _fails(planned.failure) if planned.failure else Prospect(text=f"skip: {planned.skip}")
     if standing.is_dismissed and not planned.takes_back:
-        return f"skip: {why_none_due(standing, None, None)}"
+        return Prospect(text=f"skip: {why_none_due(standing, None, None)}")
     plan = planned.plan
     noted = replace(
         standing,
@@ -38,14 +53,15 @@ def dry_run_text(planned: PlannedDelivery, standing: Standing) -> str:
     take_backs = due_take_backs(then, _NO_DELIVERY, plan.revoke)
     claimed = [grant for claim in then.claims_to_send(takes_back=True) for grant in claim.unsettled]
     taken = [*claimed, *(grant for one in take_backs for grant in one.grants)]
-    texts = [
-        "" if planned.takes_back else _grant_text(plan, standing),
-        credits_text(taken) if taken else "",
-    ]
-    return (
-        "; ".join(filter(None, texts))
-        or f"nothing: {why_none_due(then, plan.refund, plan.revoke, plan.dispute)}"
-    )
+    if planned.takes_back and not taken:
+        return Prospect(text=f"nothing: {why_none_due(then, plan.refund, plan.revoke, plan.dispute)}")
+    credit = Prospect(text="") if planned.takes_back else _credit(plan, standing)
+    text = "; ".join(filter(None, [credit.text, credits_text(taken) if taken else ""]))
+    return replace(credit, text=text, grants=(*credit.grants, *taken))
+
+
+def _fails(why: str) -> Prospect:
+    return Prospect(text=f"fail: {why}", fails=True)
 
 
 def _as_if_settled(plan: Plan, standing: Standing) -> Standing:
@@ -66,31 +82,33 @@ def _as_if_settled(plan: Plan, standing: Standing) -> Standing:
     )
 
 
-def _grant_text(plan: Plan, standing: Standing) -> str:
+def _credit(plan: Plan, standing: Standing) -> Prospect:
+    """Return what would be granted, without what is taken back afterwards."""
     frozen = [grant for claim in standing.claims for grant in claim.grants if grant.units > 0]
     earned = {claim.subject for claim in standing.elsewhere}
     planned = [grant for grant in plan.grants if grant.subject not in earned]
     if not frozen:
-        return _first_grant_text(plan, planned, standing.elsewhere)
+        return _first_credit(plan, planned, standing.elsewhere)
     differs = credits_text(frozen) != credits_text(planned)
     note = f" (today's rules say {credits_text(planned)}: left alone)" if differs else ""
-    return (_pending_text(standing) or f"nothing: {credits_text(frozen)} already granted") + note
+    left = tuple(one for claim in standing.claims for one in claim.unsettled if one.units > 0)
+    text = (
+        f"grant {credits_text(left)}, as claimed before"
+        if left
+        else f"nothing: {credits_text(frozen)} already granted"
+    )
+    return Prospect(text=text + note, grants=left)
 
 
-def _pending_text(standing: Standing) -> str:
-    """Return the text about grants that are claimed but not confirmed; empty if there are none."""
-    left = [one for claim in standing.claims for one in claim.unsettled if one.units > 0]
-    return f"grant {credits_text(left)}, as claimed before" if left else ""
-
-
-def _first_grant_text(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]) -> str:
+def _first_credit(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Claim]) -> Prospect:
     earned = [grant for claim in elsewhere for grant in claim.grants]
     note = f"{credits_text(earned)} already granted to this customer" if earned else ""
     if planned:
-        return "; ".join(filter(None, [f"grant {credits_text(planned)}", note]))
+        text = "; ".join(filter(None, [f"grant {credits_text(planned)}", note]))
+        return Prospect(text=text, grants=tuple(planned))
     if plan.failure:
-        return f"fail: {plan.failure}"
-    return f"nothing: {note}" if note else f"skip: {plan.skip}"
+        return _fails(plan.failure)
+    return Prospect(text=f"nothing: {note}" if note else f"skip: {plan.skip}")
 
 
 def _with(disputes: tuple[Dispute, ...], dispute: Dispute | None) -> tuple[Dispute, ...]:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from config.rules.model import Rules
 from workers.core.delivery import Leased, Outcome
 from workers.core.delivery_plans import plan_delivery
-from workers.core.dry_run import dry_run_text
+from workers.core.dry_run import Prospect, dry_run
 from workers.core.envelope import STORED_TYPES, peek_type
 from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
 from workers.operations.previews import look_up
@@ -125,15 +125,15 @@ class Recoverer:
         found.not_listed, found.not_listed_around = reading.missing, sorted(reading.gaps)
         return found
 
-    def dry_run_texts(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, str]:
+    def dry_runs(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, Prospect]:
         """Return for each webhook, by its id, what processing it would do; writes nothing."""
-        found: dict[str, str] = {}
+        found: dict[str, Prospect] = {}
         most = DEFAULT_TIMINGS.deliveries_per_lease
         for start in range(0, len(lost), most):
             some = lost[start : start + most]
             planned = [plan_delivery(one.type, decompress_body(one.packed_body), rules) for one in some]
             for one, (each, standing) in zip(some, look_up(self.ledger, planned, rules), strict=True):
-                found[one.id] = dry_run_text(each, standing)
+                found[one.id] = dry_run(each, standing)
         return found
 
     def recover(self, lost: Sequence[LostWebhook], granter: Granter) -> Iterator[list[Outcome]]:

@@ -9,7 +9,7 @@ from config.rules import Rules
 from workers.core.claims import Standing
 from workers.core.delivery import Delivery, Outcome, Status
 from workers.core.delivery_plans import PlannedDelivery, plan_delivery
-from workers.core.dry_run import dry_run_text
+from workers.core.dry_run import Prospect, dry_run
 from workers.operations.pacing import Pacer, run_batches
 from workers.operations.previews import look_up
 from workers.pipeline.granter import Granter
@@ -44,11 +44,11 @@ class Replayer:
         kept = [one for one in reversed(found) if not one.erased_at]
         return Selection(deliveries=kept, erased=len(found) - len(kept))
 
-    def preview(self, delivery: Delivery, rules: Rules, *, by_name: bool = False) -> str:
+    def preview(self, delivery: Delivery, rules: Rules, *, by_name: bool = False) -> Prospect:
         """Return what a replay would do. Changes nothing."""
         planned = plan_delivery(delivery.type, self.deliveries.body(delivery.id), rules)
         ((known, standing),) = look_up(self.ledger, [planned], rules)
-        return dry_run_text(known, _revived(standing, known, delivery) if by_name else standing)
+        return dry_run(known, _revived(standing, known, delivery) if by_name else standing)
 
     def run(
         self, ids: Sequence[str], granter: Granter, pacer: Pacer, *, by_name: bool = False

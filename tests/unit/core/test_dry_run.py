@@ -25,7 +25,7 @@ from tests.support.recordings import payload
 from tests.support.service_faults import MISHAPS
 from workers.core.delivery import Outcome, Status
 from workers.core.delivery_plans import plan_delivery
-from workers.core.dry_run import dry_run_text
+from workers.core.dry_run import Prospect, dry_run
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import take_back_delivery
 
@@ -38,11 +38,16 @@ BOTH = rules_of(PACK, BONUS)
 OTHER = order_webhook(id=some_id(2))
 
 
-def said(shop: Shop, delivery_id: str) -> str:
-    """Return the text of a dry run of this delivery."""
+def prospect_of(shop: Shop, delivery_id: str) -> Prospect:
+    """Return the dry run of this delivery."""
     kept = shop.store.deliveries[delivery_id]
     planned = plan_delivery(kept.type, kept.body, shop.rules)
-    return dry_run_text(planned, shop.store.find_for_plan(planned.plan or Plan(subject="")))
+    return dry_run(planned, shop.store.find_for_plan(planned.plan or Plan(subject="")))
+
+
+def said(shop: Shop, delivery_id: str) -> str:
+    """Return the text of a dry run of this delivery."""
+    return prospect_of(shop, delivery_id).text
 
 
 def killed(shop: Shop) -> Shop:
@@ -196,14 +201,15 @@ def test_a_run_does_what_the_dry_run_announced(story: list[str], body: str, rule
         else:
             MISHAPS[action](shop)
     shop.rules = RULES[rules]
-    words, earlier = said(shop, last(shop)), len(shop.polar.requests)
+    prospect, earlier = prospect_of(shop, last(shop)), len(shop.polar.requests)
     shop.clock.advance(60)  # the pause is over by then
     outcome = shop.replay(last(shop))[last(shop)]
     taking = take_back_delivery(outcome.order_id)
     if outcome.status is Status.GRANTED and shop.store.deliveries.get(taking, _NONE).due:
         shop.replay(taking)
-    assert promised(words) == sent(shop, earlier)
-    assert_ends_as_said(words, outcome)
+    assert promised(prospect.text) == sent(shop, earlier) == counted(prospect)
+    assert_ends_as_said(prospect.text, outcome)
+    assert prospect.fails == (outcome.status is Status.FAILED)
 
 
 def promised(words: str) -> dict[tuple[str, str], Decimal]:
@@ -213,6 +219,15 @@ def promised(words: str) -> dict[tuple[str, str], Decimal]:
         if match := re.search(rf"(?:^|; ){sign} ((?:[\d.]+ \w+(?:, )?)+)", words):
             pairs = (each.split(" ") for each in match[1].rstrip(", ").split(", "))
             found |= {(sign, meter): Decimal(units) for units, meter in pairs}
+    return found
+
+
+def counted(prospect: Prospect) -> dict[tuple[str, str], Decimal]:
+    """Return the credits of a dry run's grants, by direction and meter."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for grant in prospect.grants:
+        place = ("grant" if grant.units > 0 else "took back", grant.meter)
+        found[place] = found.get(place, Decimal(0)) + abs(grant.units)
     return found
 
 

@@ -63,7 +63,7 @@ def test_an_order_of_the_api_that_was_never_credited_is_missing_what_its_webhook
     rows = json.loads(recorded("orders_page_1").content)["items"]
     found = scan(rows)
     assert found.read == len(rows) == 3
-    assert {one.dry_run_text for one in found.missing.values()} == {"grant 10 api_usage"}
+    assert {one.prospect.text for one in found.missing.values()} == {"grant 10 api_usage"}
     assert found.missing[ORDER].customer_id == CUSTOMER
     assert not found.failing
 
@@ -107,7 +107,7 @@ def test_an_order_without_a_status_is_not_taken_for_a_paid_one() -> None:
 def test_of_what_is_refunded_in_part_the_plan_takes_its_share_back_at_once() -> None:
     revoking = rules_of(rule("pack", {"api_usage": 100}, on_refund="revoke"))
     found = scan([row(status="partially_refunded", refunded_amount=300)], rules=revoking)
-    assert found.missing[ORDER].dry_run_text == "grant 100 api_usage; took back 30 api_usage"
+    assert found.missing[ORDER].prospect.text == "grant 100 api_usage; took back 30 api_usage"
 
 
 def test_a_refund_that_was_heard_of_first_is_seen_to_as_well() -> None:
@@ -115,7 +115,7 @@ def test_a_refund_that_was_heard_of_first_is_seen_to_as_well() -> None:
     shop = Shop(revoking)
     shop.tell(refund_webhook(500))
     found = scan([row()], rules=revoking, shop=shop)
-    assert found.missing[ORDER].dry_run_text == "grant 100 api_usage; took back 50 api_usage"
+    assert found.missing[ORDER].prospect.text == "grant 100 api_usage; took back 50 api_usage"
 
 
 def test_what_is_not_for_credit_is_counted_by_reasons_that_orders_have_in_common() -> None:
@@ -174,7 +174,7 @@ def test_amounts_that_rest_on_todays_subscription_are_named_and_not_granted_unle
     assert [(one.order_id, one.reason) for one in found.needs_review] == [(renewal["id"], "seats")]
     assumed = scan([renewal], rules=SEATS, assume_current=True)
     assert not assumed.needs_review
-    assert assumed.missing[renewal["id"]].dry_run_text == "grant 5000 api_usage"
+    assert assumed.missing[renewal["id"]].prospect.text == "grant 5000 api_usage"
 
 
 def test_what_is_credited_already_is_in_no_doubt() -> None:
@@ -199,7 +199,7 @@ def test_a_server_that_does_not_know_the_bounds_gets_nothing_beyond_them_credite
 
 def test_a_customers_bonus_is_promised_with_one_order_only() -> None:
     found = scan([row(id=some_id(1)), row(id=some_id(2))], rules=rules_of(BONUS))
-    assert [one.dry_run_text for one in found.missing.values()] == ["grant 5 images"]
+    assert [one.prospect.text for one in found.missing.values()] == ["grant 5 images"]
     assert found.granted == 1
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from config.rules import Rules
 from workers.core.claims import REBUILD, Standing
 from workers.core.delivery_plans import PlannedDelivery
-from workers.core.dry_run import dry_run_text
+from workers.core.dry_run import Prospect, dry_run
 from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, as_shown, order_fact
 from workers.core.grants import Grant
@@ -38,8 +38,8 @@ class MissingOrder:
     order_id: str
     customer_id: str
     created_at: datetime
-    dry_run_text: str
-    """What crediting it would do, in words."""
+    prospect: Prospect
+    """What crediting it would do."""
     grants: tuple[Grant, ...]
     packed_body: bytes
     """The body of the webhook that would have announced it, compressed as in the store."""
@@ -257,7 +257,7 @@ def _missing_order(order: _PaidOrder, new: tuple[Grant, ...], standing: Standing
         order_id=order.order_id,
         customer_id=order.fact.customer_id,
         created_at=order.fact.moment,
-        dry_run_text=dry_run_text(planned, standing),
+        prospect=dry_run(planned, standing),
         grants=new,
         packed_body=compress_body(order.body),
         was_skipped=past.was_skipped,
