@@ -17,6 +17,7 @@ from workers.operations.background import Background
 from workers.operations.confirm import Confirmer
 from workers.operations.forget import CustomerEraser, DeletedCustomers
 from workers.operations.pacing import Pacer, ignore_notice
+from workers.operations.rebuild.lost_ledger import LostLedgerWatch
 from workers.operations.reconcile import Reconciler
 from workers.operations.recover import Recoverer
 from workers.pipeline.granter import Granter
@@ -28,7 +29,7 @@ from workers.store.clock import PolarClock
 from workers.store.connect import connect
 from workers.store.counts import Tally
 from workers.store.erasure import Erasure
-from workers.store.losses import LedgerWatch
+from workers.store.losses import ComparisonSchedule, LedgerWatch
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
 from workers.store.unconfirmed import UnconfirmedStore
@@ -127,10 +128,12 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
     stores = stores_in(connection, settings, timings)
     polar = polar_for(settings, stores.ledger.tally, timings)
+    pacer = pacer_for(stores)
     tasks = [
-        Confirmer(
-            store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer_for(stores)
-        ).run_if_due
+        LostLedgerWatch(
+            schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer
+        ).run_if_due,
+        Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
     ]
     if every := settings.reconcile_every(has_credit_from=True):
         tasks.append(_reconciler_for(settings, every, stores, polar, timings).run_if_due)

@@ -82,7 +82,8 @@ class StatusJson(TypedDict):
 
     well: bool
     checks: Annotated[
-        dict[str, CheckJson], "by name: `redis`, `workers`, `waiting`, `rules`, `polar`, `failed`, `ledger`"
+        dict[str, CheckJson],
+        "by name: those of `/healthz`, such as `redis` and `workers`; `failed`, `amounts`",
     ]
     deliveries: Annotated[dict[str, int], "number of stored deliveries, by status"]
     grants: Annotated[int, "number of grants that Polar has confirmed so far"]

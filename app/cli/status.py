@@ -46,15 +46,15 @@ def status(
         grants = held.ledger.count_grants()
         jobs = queue_length(held.redis)
         doubts = Doubts(held.redis)
-        ledger = _ledger_check(doubts)
+        amounts = _amounts_check(doubts)
         mismatches, unconfirmed = doubts.mismatches(_MOST_LISTED), doubts.count_unconfirmed()
     failed = Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed")
-    well = all_well([*checks, failed, ledger])
+    well = all_well([*checks, failed, amounts])
     last = newest.received_at if newest else None
     if json:
         answer: StatusJson = {
             "well": well,
-            "checks": {one.name: _check_json(one) for one in (*checks, failed, ledger)},
+            "checks": {one.name: _check_json(one) for one in (*checks, failed, amounts)},
             "deliveries": {status.value: count for status, count in counts.items()},
             "grants": grants,
             "unconfirmed": unconfirmed,
@@ -71,7 +71,7 @@ def status(
         rows: list[list[Cell]] = [[one.name, _verdict(one.ok), one.detail] for one in checks]
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
         rows.append(["deliveries", _verdict(failed.ok), kept])
-        rows.append([ledger.name, _verdict(ledger.ok), ledger.detail])
+        rows.append([amounts.name, _verdict(amounts.ok), amounts.detail])
         rows.append(["queue", "", format_count(jobs, "RQ job")])
         rows.append(["store", "", describe_store(settings)])
         rows.append(["grants", "", f"{grants} confirmed by Polar"])
@@ -83,14 +83,14 @@ def status(
         raise typer.Exit(1)
 
 
-def _ledger_check(doubts: Doubts) -> Check:
+def _amounts_check(doubts: Doubts) -> Check:
     """Check that Polar has no other amounts than the ledger, as far as that is known."""
     differing, waiting = doubts.count_mismatches(), doubts.count_unconfirmed()
     if differing:
         detail = f"{format_count(differing, 'grant')} not the same at Polar: {MISMATCH_ADVICE}"
     else:
         detail = f"{format_count(waiting, 'grant')} to be read back from Polar" if waiting else "as at Polar"
-    return Check(name="ledger", ok=not differing, detail=detail)
+    return Check(name="amounts", ok=not differing, detail=detail)
 
 
 def _verdict(ok: bool) -> Text:

@@ -22,6 +22,7 @@ from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
+from workers.store.losses import LOST, TO_DO, end_loss, mark_loss
 from workers.store.throttle import Throttle
 from workers.timings import Timings
 
@@ -186,6 +187,22 @@ def test_a_long_outage_of_polar_is_told_with_its_reason_and_its_end(
     tick(alerter)
     tick(alerter)
     assert room.kinds == ["polar", "well"]
+
+
+def test_a_lost_ledger_is_told_at_once_with_what_to_do_and_when_it_is_rebuilt(
+    redis: Redis, room: Chat, alerter: Alerter
+) -> None:
+    mark_loss(redis)
+    for _ in range(3):
+        tick(alerter)
+        let_mute_end(redis)
+    (told,) = room.posted
+    assert told["kind"] == "ledger"
+    assert told["text"] == f"credit-granter: {LOST}: {TO_DO}."
+    end_loss(redis, None)
+    tick(alerter)
+    tick(alerter)
+    assert room.kinds == ["ledger", "well"]
 
 
 def test_a_backlog_has_its_time_when_an_outage_is_over(

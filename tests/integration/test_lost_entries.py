@@ -94,6 +94,24 @@ def test_a_running_worker_watches_at_each_tick(redis: Redis, redis_url: str, tmp
     assert lost_at(redis)
 
 
+def test_a_redis_that_was_emptied_is_noticed_and_its_worker_counts_as_alive(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(TEN)
+    settings = settings_for(redis_url, POLAR_ACCESS_TOKEN=TOKEN, CREDITS_RULES=str(rules))
+    worker = worker_for(settings, redis_url)
+    settle_another(redis)
+    worker.tick()
+    redis.flushall()
+    worker.tick()
+    checks = {one.name: one for one in examine(redis)}
+    assert (checks["workers"].ok, checks["workers"].detail) == (True, "1 alive")
+    assert not checks["ledger"].ok
+    assert checks["ledger"].detail.startswith(LOST)
+    assert TO_DO in checks["ledger"].detail
+
+
 def test_a_rebuild_ends_it_and_a_dry_run_does_not(redis: Redis) -> None:
     with refunding_operations_at(redis) as operations:
         redis.set(keys.LOST, 1)

@@ -23,9 +23,10 @@ from redis.exceptions import RedisError
 from config.errors import ConfigError
 from config.network import find_proxy, ssl_context
 from workers.core.delivery import Status
-from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_alerts
+from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_alerts, over
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
+from workers.store.losses import LOST, TO_DO
 from workers.store.scripts import load_script, moment_of
 from workers.store.unconfirmed import Doubts
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -38,11 +39,12 @@ _MUTE_SECONDS = 600  # at most one alert of each kind in this time
 _GAP_SECONDS = 240
 _MOST_REASONS = 3
 
-_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR)
+_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, keys.MISMATCHES, *map(keys.muted, AlertKind),
+    keys.AUDIT, keys.MISMATCHES, keys.LOST, *map(keys.muted, AlertKind),
 ]  # fmt: skip
+_ARGS = [_GAP_SECONDS, _MUTE_SECONDS * 1000, *(kind.value for kind in _LASTING_KINDS)]
 
 
 class Alerter:
@@ -60,7 +62,7 @@ class Alerter:
 
     def check(self) -> None:
         """Send the alerts that are due and that no other worker sends; one round trip if there are none."""
-        state = _state(json.loads(self._read_state(keys=_KEYS, args=[_GAP_SECONDS, _MUTE_SECONDS * 1000])))
+        state = _state(json.loads(self._read_state(keys=_KEYS, args=_ARGS)))
         kinds = due_alerts(state)
         # While a request hangs, start no other: another worker may succeed, or this one at a later tick.
         if kinds and not self._sender.is_alive():
@@ -115,7 +117,7 @@ class Alerter:
         elif kind is AlertKind.MISMATCH:
             self._redis.hset(keys.ALERTS, "mismatched_reported", state.mismatched_ever)
         elif kind is AlertKind.WELL:
-            self._redis.hdel(keys.ALERTS, *state.alerted)
+            self._redis.hdel(keys.ALERTS, *over(state))
         else:
             self._redis.hset(keys.ALERTS, kind.value, 1)
 
@@ -135,9 +137,15 @@ def _state(answer: Mapping[str, Any]) -> AlertState:
         last_credit=_moment(answer.get("last_credit")),
         outage_since=_moment(answer.get("outage_since")),
         outage_reason=answer.get("outage_reason", ""),
+        lasting=_lasting(answer),
         alerted=_kinds_marked(_LASTING_KINDS, answer["alerted"]),
         muted=_kinds_marked(AlertKind, answer["muted"]),
     )
+
+
+def _lasting(answer: Mapping[str, Any]) -> dict[AlertKind, str]:
+    found = {AlertKind.LEDGER: f"{LOST}: {TO_DO}" if answer["is_lost"] else ""}
+    return {kind: text for kind, text in found.items() if text}
 
 
 def _moment(milliseconds: str | None) -> datetime | None:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from config.wording import joined
 
 # A few retries and a pause fit into this; a delivery that waits longer needs a person.
 LONGEST_WAIT = timedelta(minutes=5)
@@ -24,8 +26,14 @@ class AlertKind(StrEnum):
     """Deliveries have been waiting too long while nothing is credited."""
     POLAR = "polar"
     """Polar has accepted nothing for too long: it is down, or it refuses the token."""
+    LEDGER = "ledger"
+    """Redis has lost entries of the ledger."""
     WELL = "well"
-    """What was reported as ``stuck`` or ``polar`` is over."""
+    """A lasting problem, one that is not ``failed`` or ``mismatch``, is over."""
+
+
+# They are reported when they have lasted, and one at a time: Polar being away explains the other.
+_SLOW_KINDS = frozenset({AlertKind.STUCK, AlertKind.POLAR})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +45,7 @@ class AlertState:
     Since ``steady_since`` workers have checked without a gap, and Polar has been up, or down, all the time.
     For LONGEST_WAIT after that, no outage is reported and no delivery counts as stuck: deliveries that waited
     for an outage to end, or for workers to be started, need some time.
+    ``lasting`` has the problems that are reported as soon as they are known, and what to say of each.
     """
 
     now: datetime
@@ -52,6 +61,7 @@ class AlertState:
     last_credit: datetime | None = None
     outage_since: datetime | None = None
     outage_reason: str = ""
+    lasting: Mapping[AlertKind, str] = field(default_factory=dict)
     alerted: frozenset[AlertKind] = frozenset()
     muted: frozenset[AlertKind] = frozenset()
 
@@ -75,13 +85,20 @@ def due_alerts(state: AlertState) -> tuple[AlertKind, ...]:
     kinds = [AlertKind.FAILED] if state.unreported > 0 else []
     if state.unreported_mismatches > 0:
         kinds.append(AlertKind.MISMATCH)
+    kinds += [kind for kind in state.lasting if kind not in state.alerted]
     problem = _problem(state)
-    if problem is None and state.alerted:
+    if over(state):
         kinds.append(AlertKind.WELL)
     lasts = state.are_long_ago(state.steady_since, state.outage_since)
     if problem and problem not in state.alerted and lasts:
         kinds.append(problem)
     return tuple(kind for kind in kinds if kind not in state.muted)
+
+
+def over(state: AlertState) -> frozenset[AlertKind]:
+    """Return the reported problems that are over: being stuck is while Polar is away, but not told then."""
+    ended = state.alerted - set(state.lasting)
+    return ended - _SLOW_KINDS if _problem(state) else ended
 
 
 def _problem(state: AlertState) -> AlertKind | None:
@@ -131,7 +148,17 @@ def _texts(kind: AlertKind, state: AlertState) -> tuple[str, str]:
             away = _minutes(state.now, state.outage_since)
             return f"Polar has accepted nothing for {away} min, and {wait}", "See `credits status`."
         case AlertKind.WELL:
-            return f"well again; {wait}, {state.failed} failed", ""
+            return f"{_describe_end(state)}; {wait}, {state.failed} failed", ""
+        case _:
+            return state.lasting.get(kind, kind.value), ""
+
+
+def _describe_end(state: AlertState) -> str:
+    left = [*state.lasting, *filter(None, [_problem(state)])]
+    if not left:
+        return "well again"
+    ended = joined(sorted(one.value for one in over(state)))
+    return f"over: {ended}; not well yet: {joined([one.value for one in left])}"
 
 
 def _deliveries(count: int) -> str:

@@ -151,6 +151,11 @@ class _RedisCollector(Collector):
             "Grants of which Polar has another amount than the ledger, or none.",
             self._redis.hlen(keys.MISMATCHES),
         )
+        yield (
+            "ledger_lost",
+            "1 from when a loss of entries in Redis is noticed until `credits rebuild` has run, else 0.",
+            self._redis.exists(keys.LOST),
+        )
         yield "workers", "Workers that are alive.", workers_alive(self._redis)
         yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)
 

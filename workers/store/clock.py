@@ -122,6 +122,7 @@ class ClockWatch:
             keys.PROBE,
             keys.RECONCILED,
             keys.CONFIRMING,
+            keys.COMPARED,
         ]
         args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY, int(is_past_wrong)]
         others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, *scores, keys.WATCH, keys.OUTAGE]

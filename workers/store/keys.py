@@ -28,8 +28,12 @@ PROBE = "credits:probe"
 # A stream, the audit trail: an entry for each settled grant, in the order of settlement. Never expires.
 AUDIT = "credits:audit"
 
-# A string: since when (ms) it is known that Redis has lost its newest entries. Deleted by `rebuild`.
+# A string: since when (ms) it is known that Redis has lost entries. Deleted by `rebuild`.
 LOST = "credits:lost"
+
+# A string: exists until the ledger is to be compared with our first events at Polar again. Expires within an
+# hour.
+COMPARED = "credits:compared"
 
 # A sorted set: grants that `rebuild` has restored but not yet added to the audit trail, scored by when Polar
 # accepted them (ms). Exists until this rebuild or the next one has added them.

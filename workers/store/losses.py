@@ -1,11 +1,11 @@
-"""Notices that Redis has lost its newest entries, as after a fail-over to a replica or from an old backup.
+"""Notices that Redis has lost entries: all, or the newest, as after a fail-over or from an old backup.
 
 Processes remember what Redis has confirmed to them last. If that is gone, a mark in Redis says so, which
 ``/healthz`` and ``credits status`` show until ``credits rebuild`` has run.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 import structlog
@@ -16,7 +16,7 @@ from workers.store.scripts import load_script, milliseconds_of, moment_of
 
 log = structlog.get_logger(__name__)
 
-LOST = "Redis lost its newest entries"
+LOST = "Redis lost entries that it had confirmed"
 TO_DO = "run credits rebuild, then credits backfill"
 
 
@@ -41,9 +41,33 @@ def find_lost(redis: Redis, delivery_ids: Sequence[str]) -> list[str]:
     pipeline = redis.pipeline(transaction=False)
     for delivery_id in delivery_ids:
         pipeline.exists(keys.delivery(delivery_id))
+    mark_loss(redis)
+    return [id_ for id_, exists in zip(delivery_ids, pipeline.execute(), strict=True) if not exists]
+
+
+def mark_loss(redis: Redis) -> None:
+    """Mark that Redis has lost entries, unless an earlier loss is marked."""
     seconds, _ = redis.time()
     redis.set(keys.LOST, seconds * 1000, nx=True)
-    return [id_ for id_, exists in zip(delivery_ids, pipeline.execute(), strict=True) if not exists]
+
+
+class ComparisonSchedule:
+    """When the ledger is compared with Polar: on one host at a time, and at once after Redis was emptied."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def begin(self, *, every: timedelta) -> bool:
+        """Begin a comparison; return False if none is due, or a loss is known already."""
+        return lost_at(self._redis) is None and bool(self._redis.set(keys.COMPARED, 1, nx=True, px=every))
+
+    def repeat(self, *, within: timedelta) -> None:
+        """Make the next comparison due sooner."""
+        self._redis.pexpire(keys.COMPARED, within)
+
+    def mark_loss(self) -> None:
+        """Mark that the ledger was lost."""
+        mark_loss(self._redis)
 
 
 def lost_at(redis: Redis) -> datetime | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.monitoring.alerts import LONGEST_WAIT, AlertKind, AlertState, alert_body, due_alerts
+from workers.monitoring.alerts import LONGEST_WAIT, AlertKind, AlertState, alert_body, due_alerts, over
 
 NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
 A_MOMENT = timedelta(seconds=1)
@@ -118,6 +118,28 @@ def test_a_restart_of_the_workers_alone_makes_nothing_well(kind: AlertKind) -> N
     assert due_alerts(away(ALL_NIGHT, alerted=alerted, steady_since=just_now)) == ()
 
 
+def test_a_lost_ledger_is_told_at_once_and_once() -> None:
+    lost = {AlertKind.LEDGER: "lost: run credits rebuild"}
+    assert due_alerts(state(lasting=lost, steady_since=NOW)) == (AlertKind.LEDGER,)
+    assert due_alerts(state(lasting=lost, alerted=frozenset({AlertKind.LEDGER}))) == ()
+    assert alert_body(AlertKind.LEDGER, state(lasting=lost), [])["text"] == (
+        "credit-granter: lost: run credits rebuild."
+    )
+
+
+def test_one_problem_that_is_over_is_told_though_another_lasts() -> None:
+    """Else it could come back unheard."""
+    alerted = frozenset({AlertKind.LEDGER, AlertKind.POLAR})
+    seen = away(ALL_NIGHT, alerted=alerted)
+    assert due_alerts(seen) == (AlertKind.WELL,)
+    assert over(seen) == {AlertKind.LEDGER}
+    assert alert_body(AlertKind.WELL, seen, [])["text"].startswith(
+        "credit-granter: over: ledger; not well yet: polar; 3 deliveries wait"
+    )
+    lasting = {AlertKind.LEDGER: "lost"}
+    assert over(state(alerted=alerted, lasting=lasting)) == {AlertKind.POLAR}
+
+
 MOMENTS = st.integers(0, 20).map(lambda minutes: ago(timedelta(minutes=minutes)))
 COUNTS = st.integers(0, 3)
 VIEWS = st.builds(
@@ -132,7 +154,8 @@ VIEWS = st.builds(
     last_credit=st.none() | MOMENTS,
     outage_since=st.none() | MOMENTS,
     outage_reason=st.text(),
-    alerted=st.frozensets(st.sampled_from([AlertKind.STUCK, AlertKind.POLAR])),
+    alerted=st.frozensets(st.sampled_from([AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER])),
+    lasting=st.dictionaries(st.just(AlertKind.LEDGER), st.just("lost")),
     muted=st.frozensets(st.sampled_from(AlertKind)),
 )
 
@@ -143,8 +166,11 @@ def test_what_is_muted_or_reported_already_is_not_reported_again(state: AlertSta
 
 
 @given(state=VIEWS)
-def test_people_hear_of_one_trouble_at_a_time_or_that_it_is_over(state: AlertState) -> None:
-    assert len(set(due_alerts(state)) - {AlertKind.FAILED}) <= 1
+def test_people_hear_of_being_stuck_or_of_polar_or_that_both_are_over(state: AlertState) -> None:
+    told = set(due_alerts(state))
+    assert len(told & {AlertKind.STUCK, AlertKind.POLAR}) <= 1
+    if AlertKind.WELL in told:
+        assert over(state)
 
 
 @given(state=VIEWS)
@@ -199,7 +225,8 @@ def test_a_message_has_words_for_people_and_numbers_for_programs() -> None:
 )
 def test_each_kind_of_trouble_is_told_in_one_line(kind: AlertKind, words: str) -> None:
     reasons = ["503"] if kind is AlertKind.POLAR else []
-    assert alert_body(kind, away(timedelta(minutes=7)), reasons)["text"] == f"credit-granter: {words}"
+    seen = waiting(ALL_NIGHT, last_credit=NOW) if kind is AlertKind.WELL else away(timedelta(minutes=7))
+    assert alert_body(kind, seen, reasons)["text"] == f"credit-granter: {words}"
 
 
 def test_where_nothing_waits_no_age_is_told() -> None:

@@ -1,19 +1,54 @@
 """Finds out whether Redis lost the ledger: if so, nothing may be granted before ``credits rebuild``."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import structlog
+
 from workers.core.usage_events import GRANTED_BY, RecordedGrant, is_marked_ours, read_usage_event
+from workers.errors import PolarDeniedError, PolarError
 from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
 from workers.polar.lists import events
 from workers.polar.responses import needs
 from workers.store.ledger import Ledger
+from workers.store.losses import LOST, TO_DO, ComparisonSchedule
+
+log = structlog.get_logger(__name__)
 
 LEDGER_LOST = (
     "the ledger lacks our first credits at Polar: run credits rebuild first (otherwise orders are claimed "
     "again, and refunds take back the same credits twice)"
 )
+
+_EVERY = timedelta(hours=1)
+_AFTER_ERROR = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostLedgerWatch:
+    """Compares the ledger with Polar every hour, and within seconds of a Redis that was emptied."""
+
+    schedule: ComparisonSchedule
+    ledger: Ledger
+    polar: Polar
+    pacer: Pacer
+
+    def run_if_due(self) -> None:
+        """Mark and log it if the ledger was lost."""
+        if not self.schedule.begin(every=_EVERY):
+            return
+        try:
+            is_lost = is_ledger_lost(self.ledger, self.polar, self.pacer, now=datetime.now(UTC))
+        except PolarError as error:
+            log.warning("ledger not compared with Polar", reason=str(error))
+            if not isinstance(error, PolarDeniedError):  # a person must act first
+                self.schedule.repeat(within=_AFTER_ERROR)
+            return
+        if is_lost:
+            self.schedule.mark_loss()
+            log.error(LOST, lost="our first credits at Polar", to_do=TO_DO)
 
 
 def is_ledger_lost(ledger: Ledger, polar: Polar, pacer: Pacer, *, now: datetime) -> bool:

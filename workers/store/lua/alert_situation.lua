@@ -1,9 +1,10 @@
 -- Returns, as JSON, the situation from which the alerter decides what to report; a value that is unknown is left out.
 -- Also adds new failures to the count `failed_ever`. It never falls, because some of the deliveries that failed since the
 -- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
-local alerts, watch, failed_list, waiting_list, outage, audit, mismatches = unpack(KEYS, 1, 7)
-local first_mute = 8
+local alerts, watch, failed_list, waiting_list, outage, audit, mismatches, lost = unpack(KEYS, 1, 8)
+local first_mute = 9
 local watch_seconds, mute_ms = ARGV[1], tonumber(ARGV[2])
+local first_lasting_kind = 3
 
 local now = text(clock())
 
@@ -49,7 +50,11 @@ local function is_muted(key)
 end
 
 local failed = count_failed()
-local failed_ever, failed_reported, stuck, polar = unpack(redis.call('HMGET', alerts, 'failed_ever', 'failed_reported', 'stuck', 'polar'))
+local failed_ever, failed_reported = unpack(redis.call('HMGET', alerts, 'failed_ever', 'failed_reported'))
+local alerted = redis.call('HMGET', alerts, unpack(ARGV, first_lasting_kind))
+for i, mark in ipairs(alerted) do
+  alerted[i] = mark and 1 or 0
+end
 local mismatched_ever, mismatched_reported = unpack(redis.call('HMGET', alerts, 'mismatched_ever', 'mismatched_reported'))
 local outage_since, outage_reason = unpack(redis.call('HMGET', outage, 'since', 'reason'))
 local oldest = redis.call('ZRANGE', waiting_list, 0, 0, 'WITHSCORES')
@@ -66,7 +71,8 @@ return cjson.encode({
   mismatched = redis.call('HLEN', mismatches),
   mismatched_ever = tonumber(mismatched_ever or 0),
   mismatched_reported = tonumber(mismatched_reported or 0),
-  alerted = { stuck and 1 or 0, polar and 1 or 0 },
+  alerted = alerted,
+  is_lost = redis.call('EXISTS', lost) == 1,
   muted = muted,
   waiting = redis.call('ZCARD', waiting_list),
   oldest_waiting = oldest[2],
