@@ -250,7 +250,7 @@ class FakeStore:
                 self.claims[grant.subject] = replace(claim, settled=settled, unconfirmed=doubts)
                 self.audit.append(grant.key)
                 if grant.subject in self.refunds or grant.subject in self.disputes:
-                    self._queue_take_back(self.claims[grant.subject])
+                    self._queue_take_back(grant.order_id or "", grant.customer_id)
         lost = set()
         for outcome in outcomes:
             kept = self.deliveries.get(outcome.delivery_id)
@@ -285,14 +285,13 @@ class FakeStore:
         if order in self.claims and (
             order in self.refunds or order in self.disputes or self._has_revoke(order)
         ):
-            self._queue_take_back(self.claims[order])
+            self._queue_take_back(claim.order_id or "", grant.customer_id)
 
     def _has_revoke(self, order: str) -> bool:
         return any(one.startswith(REVOKE) for one in self.linked.get(order, []))
 
-    def _queue_take_back(self, claim: Claim) -> None:
+    def _queue_take_back(self, order_id: str, customer_id: str) -> None:
         """Make it due to take back what the order's refunds take, and its lease, if there is one, lost."""
-        order_id, customer_id = claim.order_id or "", claim.grants[0].customer_id
         data = {"order_id": order_id, "customer_id": customer_id}
         body = json.dumps({"type": TAKE_BACK, "data": data}).encode()
         known = self.deliveries.get(take_back_delivery(order_id))
