@@ -98,7 +98,7 @@ def test_a_list_is_deleted_once_its_only_delivery_has_claimed_the_order(
     settle(redis_url, store, ledger, ("msg-1", Status.FAILED))
     (again,) = store.reopen(["msg-1"])
     ledger.claim([("msg-1", plan_of(grant_of(1)))])
-    ledger.settle([grant_of(1)], [outcome(again)])
+    ledger.settle([grant_of(1)], [replace(outcome(again), relies_on=(grant_of(1).subject,))])
     assert redis.keys("credits:about:*") == []
     assert ids(store) == ["msg-1"]
 

@@ -242,10 +242,11 @@ class FakeStore:
         """Record accepted grants and outcomes; return the deliveries that another worker has by now."""
         for grant in accepted:
             claim = self.claims.get(grant.subject)
-            if claim and grant.meter not in claim.settled:
+            claimed = [one for one in claim.grants if one.meter == grant.meter] if claim else []
+            if claim and claimed and grant.meter not in claim.settled:
                 settled = {**claim.settled, grant.meter: self._clock.now}
                 doubts = dict(claim.unconfirmed)
-                if grant.key in unconfirmed:
+                if grant.key in unconfirmed or claimed[0].parts != grant.parts:
                     doubts[grant.meter] = ""
                 self.claims[grant.subject] = replace(claim, settled=settled, unconfirmed=doubts)
                 self.audit.append(grant.key)
@@ -265,8 +266,11 @@ class FakeStore:
 
     def _is_claim_lost(self, outcome: Outcome) -> bool:
         refund, refunded_amount = self.refunds.get(outcome.subject), outcome.refunded_amount
+        own = self.claims.get(outcome.subject)
+        is_unseen = outcome.subject not in outcome.relies_on
         return (
             any(subject not in self.claims for subject in outcome.relies_on)
+            or (own is not None and own.delivery_id == outcome.delivery_id and is_unseen)
             or (refunded_amount is not None and (refund is None or refund.amount < refunded_amount))
             or outcome.dispute_id not in {None, *self.disputes.get(outcome.subject, {})}
             or (outcome.is_shown and outcome.subject not in self.shown)

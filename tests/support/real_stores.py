@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -121,5 +122,6 @@ def settled_story(
     grant = grant_of(1)
     ledger.claim([(leased.id, plan_of(grant))])
     accepted = [grant] if status is Status.GRANTED else []
-    ledger.settle(accepted, [outcome(leased, status, "10 api_usage")])
+    ended = replace(outcome(leased, status, "10 api_usage"), relies_on=(grant.subject,))
+    ledger.settle(accepted, [ended])
     return leased, grant

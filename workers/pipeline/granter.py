@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from rq.timeouts import BaseTimeoutException
@@ -53,14 +54,23 @@ class ClaimedLease:
 class IngestedLease:
     """A claimed lease, and Polar's answer to its grants.
 
-    ``grants`` are the grants that were sent, by key. ``makers`` maps the key of each unsettled grant to the
-    delivery that made it.
+    ``grants`` are the grants that were sent, by key; ``earlier`` are those that Polar had accepted before in
+    this drain. ``makers`` maps the key of each unsettled grant to the delivery that made it.
     """
 
     claimed: ClaimedLease
     grants: Mapping[str, Grant]
+    earlier: Sequence[Grant]
     makers: Mapping[str, str]
     result: IngestionResult
+
+
+class Accepted(NamedTuple):
+    """A grant that Polar has accepted, as it was sent, and the delivery that made it."""
+
+    grant: Grant
+    maker: str
+    is_unconfirmed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +108,7 @@ class Granter:
     def _drain(self, ingesting: Executor, settling: Executor) -> None:
         deadline = time.monotonic() + self.timings.drain_seconds
         pending: deque[Future[list[Outcome]]] = deque()
-        accepted: dict[str, str] = {}
+        accepted: dict[str, Accepted] = {}
         while time.monotonic() < deadline:
             lease = self.deliveries.lease(self.timings.deliveries_per_lease)
             if lease.deliveries:
@@ -130,20 +140,28 @@ class Granter:
             standings = self._claim(zip(lease.deliveries, planned, strict=True))
         return ClaimedLease(lease=lease, planned=planned, standings=standings, leased_at=leased_at)
 
-    def _ingest_lease(self, claimed: ClaimedLease, accepted_before: dict[str, str]) -> IngestedLease:
+    def _ingest_lease(self, claimed: ClaimedLease, accepted_before: dict[str, Accepted]) -> IngestedLease:
         """Send the lease's grants, except those that Polar has accepted earlier in this drain.
 
         Two leases can contain deliveries of the same order, and the second may be claimed before the first
-        is settled. ``accepted_before`` maps each accepted key to the delivery that made it; it is updated.
+        is settled. ``accepted_before`` has what was accepted, by key; it is updated.
         """
         grants, makers = _grants_to_send(claimed)
         sent = {key: grant for key, grant in grants.items() if key not in accepted_before}
         result = self._ingest(sent, makers, claimed)
         self._update_throttle(result, claimed.lease)  # at once: the next lease may be about to send
         earlier = {key: accepted_before[key] for key in grants.keys() - sent.keys()}
-        accepted_before |= {key: makers[key] for key in result.accepted}
+        for key in result.accepted:
+            accepted_before[key] = Accepted(sent[key], makers[key], key in result.unconfirmed)
         result.accepted |= earlier.keys()
-        return IngestedLease(claimed=claimed, grants=sent, makers=makers | earlier, result=result)
+        result.unconfirmed |= {key for key, one in earlier.items() if one.is_unconfirmed}
+        return IngestedLease(
+            claimed=claimed,
+            grants=sent,
+            earlier=[one.grant for one in earlier.values()],
+            makers=makers | {key: one.maker for key, one in earlier.items()},
+            result=result,
+        )
 
     def _settle_when_ingested(self, ingested: Future[IngestedLease]) -> list[Outcome]:
         return self._settle(ingested.result())
@@ -156,7 +174,8 @@ class Granter:
             if not self._erases(planned)
         ]
         accepted = [grant for key, grant in ingested.grants.items() if key in result.accepted]
-        if lost := self.ledger.settle(accepted, outcomes, result.unconfirmed):
+        # A Redis that came back without its newest data may have lost the settlement of the earlier ones.
+        if lost := self.ledger.settle([*accepted, *ingested.earlier], outcomes, result.unconfirmed):
             # The worker that holds the newer lease logs these.
             outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
         log_outcomes(outcomes, accepted, makers, standings)

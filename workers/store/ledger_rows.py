@@ -93,7 +93,12 @@ def correction_row(one: Correction) -> Row:
 
 def accepted_row(grant: Grant, *, is_unconfirmed: bool) -> Row:
     """Return a grant that Polar has accepted, for ``settle.lua``."""
-    row: Row = {"subject": grant.subject, "meter": grant.meter, "units": float(grant.units)}
+    row: Row = {
+        "subject": grant.subject,
+        "meter": grant.meter,
+        "units": float(grant.units),
+        "grant": grant_text(grant),
+    }
     return row | {"unconfirmed": True} if is_unconfirmed else row
 
 

@@ -2,7 +2,8 @@
 -- `granted` while its grants are not settled in the ledger. A worker whose lease has run out changes no delivery:
 -- another worker may have it by now.
 --
--- accepted: {subject, meter, units, unconfirmed}; `unconfirmed` is missing unless Polar may have another amount
+-- accepted: {subject, meter, units, grant, unconfirmed}; `grant` is the field of the claim, as it was sent;
+--           `unconfirmed` is missing unless Polar may have another amount
 -- outcomes: {id, attempt, status, reason, subject, order_id, customer_id}; if the status is `waiting`, the delivery is
 --           put off, and the row also has after_ms and strike. Otherwise it has what the outcome relies on: relies_on
 --           (subjects that are claimed), is_shown, refunded_amount and dispute (its id; both may be missing).
@@ -19,10 +20,19 @@ local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
 
 local now = clock()
 
-local claimed_by = {} -- by subject: the delivery that claimed it
+local claimed_by = {} -- by subject: the delivery that claimed it, or false
 local function claimer_of(subject)
-  claimed_by[subject] = claimed_by[subject] or redis.call('HGET', subject, 'delivery')
+  if claimed_by[subject] == nil then
+    claimed_by[subject] = redis.call('HGET', subject, 'delivery')
+  end
   return claimed_by[subject]
+end
+
+-- Returns which delivery claimed a grant, and the grant as it was claimed.
+local function claimed(subject, meter)
+  local delivery, grant = unpack(redis.call('HMGET', subject, 'delivery', 'grant:' .. meter))
+  claimed_by[subject] = delivery
+  return delivery, grant
 end
 
 local function count_grant(meter, units)
@@ -38,12 +48,13 @@ local newly_granted = {} -- by delivery: whether a grant, and not only a take-ba
 local newly_settled = {} -- by subject: whether a grant of it was settled just now
 for _, grant in ipairs(accepted) do
   local subject, meter, units = grant.subject, grant.meter, grant.units
-  -- A claim that was lost with its Redis names no delivery. It is left out: half a claim is worse than none.
-  local delivery = claimer_of(subject)
-  if delivery and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
+  -- A claim that was lost with its Redis names no delivery. It is left out: half a claim is worse than none. If another
+  -- worker has claimed it again, maybe by other rules, Polar has one of two amounts.
+  local delivery, grant_now = claimed(subject, meter)
+  if grant_now and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
     count_grant(meter, units)
-    if grant.unconfirmed then
+    if grant.unconfirmed or grant_now ~= grant.grant then
       redis.call('HSET', subject, 'unconfirmed:' .. meter, '')
       redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
     end
@@ -99,10 +110,16 @@ end
 -- A Redis that came back without its newest data may have kept a lease, and lost the claim that came after it. Then
 -- nothing would know of the credit, and no refund could take it back. So the delivery claims again.
 local function is_claim_lost(outcome)
+  local is_known = false
   for _, subject in ipairs(outcome.relies_on) do
     if not claimer_of(subject) then
       return true
     end
+    is_known = is_known or subject == outcome.subject
+  end
+  -- If the lease was lost too, another worker has one with the same number, and has claimed what this one did not see.
+  if outcome.subject ~= '' and not is_known and claimer_of(outcome.subject) == outcome.id then
+    return true
   end
   if outcome.is_shown and redis.call('HEXISTS', outcome.subject, 'shown') == 0 then
     return true
