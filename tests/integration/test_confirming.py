@@ -136,6 +136,7 @@ def test_what_polar_lacks_after_an_hour_is_told_and_still_read(operations: Opera
     operations.redis.hset(SUBJECT, "settled:api_usage", int(an_hour_ago.timestamp() * 1000))
     (line,) = read_back(operations)
     assert (line["polar"], line["log_level"]) == ("nothing", "error")
+    assert "read again every hour" in line["advice"]
     make_due(operations)
     assert read_back(operations) == []  # it was told
     operations.polar.stored.append(hidden)

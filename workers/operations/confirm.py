@@ -27,6 +27,7 @@ _LONGEST_READING = timedelta(minutes=5)
 _AFTER_ERROR_SECONDS = 60.0
 
 MISMATCH_ADVICE = "run credits rebuild, and the ledger takes Polar's amount"
+_MISSING_ADVICE = "it is read again every hour; until it is listed nothing is taken back of this order"
 
 
 @dataclass
@@ -82,5 +83,5 @@ def _log_mismatch(reading: Reading) -> None:
         key=reading.grant.key,
         ledger=plain(reading.grant.units),
         polar=reading.polar,
-        advice=MISMATCH_ADVICE,
+        advice=_MISSING_ADVICE if reading.read_again_after else MISMATCH_ADVICE,
     )
