@@ -86,6 +86,7 @@ def work(operations: Operations, batch: list[Delivery]) -> list[Delivery]:
     """Let these come at once; return them, but for a revoke that came too early: later it would take."""
     once = list({one[0]: one for one in batch}.values())
     statuses = run(operations, once)
+    operations.run_due()  # the take-backs of orders that were credited just now
     return [
         one
         for one, status in zip(once, statuses, strict=True)

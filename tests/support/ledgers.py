@@ -62,7 +62,8 @@ def ledger_in(redis: Redis) -> dict[str, Mapping[str, Any]]:
 
 def _told(standing: Standing) -> Iterator[tuple[str, Any]]:
     taken = {meter: sum(rules.values()) for meter, rules in standing.taken.items()}
-    yield "taken", taken
+    # A share of whole credits that is rounded down to none is noted, and leaves no event at Polar.
+    yield "taken", {meter: units for meter, units in taken.items() if units}
     yield "claims", sorted((_told_of(claim) for claim in standing.claims), key=str)
 
 
