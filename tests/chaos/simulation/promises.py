@@ -1,6 +1,6 @@
 """What must hold at Polar after every step, stated from Polar's events alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -63,10 +63,14 @@ class Promises:
         is_bounded = self.taken[place] <= revocable(self.granted[place])
         assert is_bounded or place[0] in self.exposed, f"too much was taken back: {place}"
 
-    def check_order(self, sale: Sale, standing: Standing, *, may_keep: bool) -> None:
-        """Check an order at rest: it was credited, its share was taken back, and the ledger says the same."""
-        at_polar = {meter: units for (order, meter), units in self.granted.items() if order == sale.order_id}
-        assert at_polar, f"never credited: {sale.order_id}"
+    def check_order(self, sale: Sale, standing: Standing, *, may_keep: bool, told: Collection[str]) -> None:
+        """Check an order at rest: it was credited, its share was taken back, and the ledger says the same.
+
+        ``told`` has the keys of which a rebuild said that they differ.
+        """
+        places = {meter: units for (order, meter), units in self.granted.items() if order == sale.order_id}
+        assert places, f"never credited: {sale.order_id}"
+        at_polar = {meter: places[meter] for meter in places if f"{standing.subject}:{meter}" not in told}
         own = standing.own
         assert own is not None, f"not in the ledger: {sale.order_id}"
         assert {grant.meter: grant.units for grant in own.grants} == at_polar, f"another amount: {own}"

@@ -43,6 +43,8 @@ class SimulatedService:
     """By order, the step at which it was dismissed."""
     kept: set[str] = field(default_factory=set)
     """Orders of which a take-back was dismissed: the customer may keep these credits."""
+    told: set[str] = field(default_factory=set)
+    """The keys of Polar's grants of which the last rebuild said that the ledger keeps something else."""
 
     def __post_init__(self) -> None:
         self.redis.flushdb()
@@ -73,6 +75,7 @@ class SimulatedService:
         rules, now = self.workers[0].rules, datetime.now(UTC)
         found = rebuilder.compare(rules, now=now, on_progress=lambda _done, _whole: None)
         rebuilder.restore(found, on_progress=lambda _done, _whole: None)
+        self.told = {one.grant.key for one in found.kept}
 
     def accept(self, webhook_id: str) -> None:
         """Store a webhook, as the receiver does."""

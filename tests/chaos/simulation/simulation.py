@@ -52,6 +52,8 @@ class Simulation(Steps):
         self.find_disputes()
         self.run(self.store.reopen(self.ids(Status.FAILED)))
         self._work_off()
+        self.rebuild()  # what was told meanwhile
+        self._work_off()
         self.promises.check(self.shop.polar.events)
 
     def _work_off(self) -> None:
@@ -73,4 +75,4 @@ class Simulation(Steps):
         for sale in self.shop.sales.values():
             if sale.order_id not in self.dismissed:
                 standing = self.ledger.find(order_subject(sale.order_id))
-                self.promises.check_order(sale, standing, may_keep=sale.order_id in self.kept)
+                self.promises.check_order(sale, standing, may_keep=sale.order_id in self.kept, told=self.told)
