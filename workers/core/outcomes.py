@@ -7,6 +7,7 @@ from typing import NamedTuple
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
 from workers.core.delivery_plans import PlannedDelivery
+from workers.core.grants import is_take_back
 from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
@@ -100,7 +101,11 @@ def _decide(
         return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return _Decision(Status.FAILED, conflict)
-    if own := [claim for claim in claims if _is_made_by(delivery_id, claim, makers)]:
+    # Take-backs that Polar has stay this delivery's, even if nothing more is taken back for the moment.
+    settled = [one for one in standing.claims if is_take_back(one.subject) and not one.unsettled]
+    made_of = dict.fromkeys(claim.subject for claim in (*claims, *settled))
+    by_subject = {claim.subject: claim for claim in standing.claims}
+    if own := [one for one in map(by_subject.__getitem__, made_of) if _is_made_by(delivery_id, one, makers)]:
         text = credits_text([grant for claim in own for grant in claim.grants])
         note = "" if planned.takes_back else _rules_note(plan, standing, own)
         return _Decision(Status.GRANTED, text + note)
