@@ -16,6 +16,7 @@ from app.receiver.tally_flusher import TallyFlusher
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import ReceiverSettings
 from workers.core.envelope import stored_types
+from workers.store.arrivals import ArrivalNotes
 from workers.store.connect import connect, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -34,10 +35,11 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     types = stored_types(forgets_deleted=settings.forget_deleted)
     intake = intake_for(url, types=types, timeout_seconds=timeout)
     tally = Tally()
-    flusher = TallyFlusher(tally, redis)
+    notes = ArrivalNotes()
+    flusher = TallyFlusher(tally, notes, redis)
     losses = LossWatcher(redis, every_seconds=timings.loss_check_seconds)
     webhooks = WebhookEndpoint(
-        Verifier(settings.require_secrets()), intake, tally, on_accepted=losses.remember
+        Verifier(settings.require_secrets()), intake, tally, notes=notes, on_accepted=losses.remember
     )
     misdirected = MisdirectedWebhooks(_WEBHOOKS[0], tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None

@@ -80,10 +80,11 @@ class MismatchJson(TypedDict):
 class StatusJson(TypedDict):
     """The state of the service."""
 
+    version: str
     well: bool
     checks: Annotated[
         dict[str, CheckJson],
-        "by name: those of `/healthz`, such as `redis` and `workers`; `failed`, `amounts`",
+        "by name: those of `/healthz`, such as `redis` and `workers`; `webhooks`, `failed`, `amounts`",
     ]
     deliveries: Annotated[dict[str, int], "number of stored deliveries, by status"]
     grants: Annotated[int, "number of grants that Polar has confirmed so far"]

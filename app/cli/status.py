@@ -1,5 +1,6 @@
 """``credits status``: whether all is well, and how many deliveries wait or failed."""
 
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from workers.core.delivery import Status
 from workers.core.wording import plain
 from workers.monitoring.health import Check, all_well, examine
 from workers.operations.confirm import MISMATCH_ADVICE
+from workers.store.arrivals import arrivals
 from workers.store.queue import queue_length
 from workers.store.unconfirmed import Doubts
 
@@ -32,11 +34,12 @@ _MOST_LISTED = 20
 
 def status(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless all is well.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what is not well, if anything.")] = False,
     json: Json = False,
 ) -> None:
     """Show whether all is well, and how many deliveries wait or failed.
 
-    Example: credits status --strict
+    Example: credits status --strict --quiet
     """
     settings = read_settings("status", quiet=True)
     with open_stores(settings) as held:
@@ -44,15 +47,19 @@ def status(
         counts = held.deliveries.count_by_status()
         newest = next(held.deliveries.newest(), None)
         grants = held.ledger.count_grants()
+        came = arrivals(held.redis)
         jobs = queue_length(held.redis)
         doubts = Doubts(held.redis)
         amounts = _amounts_check(doubts)
         mismatches, unconfirmed = doubts.mismatches(_MOST_LISTED), doubts.count_unconfirmed()
     failed = Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed")
+    webhooks = Check(name="webhooks", ok=not came.are_refused, detail=came.describe())
+    checks = [*checks, webhooks]
     well = all_well([*checks, failed, amounts])
     last = newest.received_at if newest else None
     if json:
         answer: StatusJson = {
+            "version": version("credit-granter"),
             "well": well,
             "checks": {one.name: _check_json(one) for one in (*checks, failed, amounts)},
             "deliveries": {status.value: count for status, count in counts.items()},
@@ -67,12 +74,15 @@ def status(
             "store": store_name(settings),
         }
         print_json(answer)
+    elif quiet:
+        print_table(["", "", ""], [_row(one) for one in (*checks, failed, amounts) if not one.ok])
     else:
-        rows: list[list[Cell]] = [[one.name, _verdict(one.ok), one.detail] for one in checks]
+        rows = [_row(one) for one in checks]
         kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
         rows.append(["deliveries", _verdict(failed.ok), kept])
-        rows.append([amounts.name, _verdict(amounts.ok), amounts.detail])
+        rows.append(_row(amounts))
         rows.append(["queue", "", format_count(jobs, "RQ job")])
+        rows.append(["version", "", version("credit-granter")])
         rows.append(["store", "", describe_store(settings)])
         rows.append(["grants", "", f"{grants} confirmed by Polar"])
         rows.append(["newest", "", format_age(last) if last else "no delivery yet"])
@@ -81,6 +91,10 @@ def status(
             console().print(literal(str(one)))
     if strict and not well:
         raise typer.Exit(1)
+
+
+def _row(one: Check) -> list[Cell]:
+    return [one.name, _verdict(one.ok), one.detail]
 
 
 def _amounts_check(doubts: Doubts) -> Check:

@@ -1,4 +1,4 @@
-"""Moves the receiver's own counts to Redis: requests that it refused or ignored without asking Redis."""
+"""Moves the receiver's own counts and notes to Redis: requests that it answered without asking Redis."""
 
 import asyncio
 from contextlib import suppress
@@ -7,6 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from workers.store.arrivals import ArrivalNotes, note_arrivals
 from workers.store.connect import leave_server
 from workers.store.counts import Tally, add_counts
 
@@ -15,10 +16,11 @@ _EVERY_SECONDS = 5
 
 
 class TallyFlusher:
-    """Writes the tally to Redis every few seconds, before each scrape, and when the receiver stops."""
+    """Writes tally and notes to Redis every few seconds, before each scrape, and when the receiver stops."""
 
-    def __init__(self, tally: Tally, redis: Redis) -> None:
+    def __init__(self, tally: Tally, notes: ArrivalNotes, redis: Redis) -> None:
         self._tally = tally
+        self._notes = notes
         self._redis = redis
         self._stopped = asyncio.Event()
 
@@ -38,5 +40,7 @@ class TallyFlusher:
         try:
             with self._tally.flush() as counts:
                 await run_in_threadpool(add_counts, self._redis, counts)
+            with self._notes.flush() as note:
+                await run_in_threadpool(note_arrivals, self._redis, note)
         except (RedisError, OSError):
             leave_server(self._redis)

@@ -14,10 +14,14 @@ from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.core.clocks import describe_difference
 from workers.errors import StoreUnavailableError
 from workers.store import counts
+from workers.store.arrivals import ArrivalNotes
 from workers.store.counts import Tally
 from workers.store.intake import Disposition, Intake, RawDelivery
 
 log = structlog.get_logger(__name__)
+
+_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+_POLARS_AGENT = "polar.sh"
 
 _RETRY_SECONDS = 5  # for other clients; Polar retries on its own schedule
 
@@ -31,6 +35,7 @@ class WebhookEndpoint:
         intake: Intake,
         tally: Tally,
         *,
+        notes: ArrivalNotes,
         on_accepted: Callable[[str], None] = lambda _id: None,
     ) -> None:
         self._verifier = verifier
@@ -38,6 +43,7 @@ class WebhookEndpoint:
         self._uploads = Uploads()
         self._refusals = RefusalLog()
         self._tally = tally
+        self._notes = notes
         self._on_accepted = on_accepted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,11 +61,13 @@ class WebhookEndpoint:
         except IncompleteBodyError:
             detail = "the body is incomplete: its sender closed the connection or took too long"
             return self._refuse(400, "incomplete", detail, close=True)
-        except StaleSignatureError as error:
-            clock = await self._clock_hint() if self._refusals.is_due(str(error)) else None
-            return self._refuse(403, "invalid_signature", str(error), clock=clock)
         except InvalidSignatureError as error:
-            return self._refuse(403, "invalid_signature", str(error))
+            if _looks_like_polars(headers):
+                self._notes.add_refused(str(error))
+            is_stale = isinstance(error, StaleSignatureError)
+            clock = await self._clock_hint() if is_stale and self._refusals.is_due(str(error)) else None
+            return self._refuse(403, "invalid_signature", str(error), clock=clock)
+        self._notes.add_valid()
         return await self._accept(RawDelivery(id=delivery_id, body=body))
 
     async def _accept(self, delivery: RawDelivery) -> Response:
@@ -96,3 +104,9 @@ class WebhookEndpoint:
         else:
             self._refusals.add(detail, clock=clock)
         return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)
+
+
+def _looks_like_polars(headers: Headers) -> bool:
+    """Return whether a refused request may be Polar's. Anybody can forge it, so health ignores it."""
+    is_webhook = all(name in headers for name in _HEADERS)
+    return is_webhook and headers.get("user-agent", "").startswith(_POLARS_AGENT)

@@ -25,7 +25,8 @@ NOWHERE = "http://127.0.0.1:9"
 STRANGER = some_id(999)  # a customer that Polar does not know until a test adds it
 NOBODY = TEN.replace("pack,", f"pack, products: [{some_id(1)}],")  # no order has this product
 TWENTY = TEN.replace("api_usage: 10", "api_usage: 20")
-_SHORT_LIVED = {keys.BUDGET, keys.RULES, keys.READY}  # keys that expire by themselves
+# Keys that expire by themselves, or that a receiver writes when it has time.
+_SHORT_LIVED = {keys.BUDGET, keys.RULES, keys.READY, keys.COMPARED, keys.WEBHOOKS}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from app.receiver.signature import Verifier, sign
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.support.recordings import payload
+from workers.store.arrivals import ArrivalNotes
 from workers.store.bodies import decompress_body
 from workers.store.counts import Tally
 from workers.store.intake import Intake
@@ -85,7 +86,10 @@ class Receiver:
     def __init__(self) -> None:
         self.redis = MemoryRedis()
         self.tally = Tally()
-        self.endpoint = WebhookEndpoint(Verifier([SECRET]), Intake(cast(Redis, self.redis)), self.tally)
+        self.notes = ArrivalNotes()
+        self.endpoint = WebhookEndpoint(
+            Verifier([SECRET]), Intake(cast(Redis, self.redis)), self.tally, notes=self.notes
+        )
         self.app = Starlette(routes=[Route(PATH, self.endpoint, methods=["POST"])])
 
     def ask(

@@ -25,6 +25,7 @@ from config.network import find_proxy, ssl_context
 from workers.core.delivery import Status
 from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_alerts, over
 from workers.store import keys
+from workers.store.arrivals import read_arrivals
 from workers.store.deliveries import DeliveryStore
 from workers.store.losses import LOST, TO_DO
 from workers.store.scripts import load_script, moment_of
@@ -39,10 +40,10 @@ _MUTE_SECONDS = 600  # at most one alert of each kind in this time
 _GAP_SECONDS = 240
 _MOST_REASONS = 3
 
-_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER)
+_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER, AlertKind.WEBHOOKS)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, keys.MISMATCHES, keys.LOST, *map(keys.muted, AlertKind),
+    keys.AUDIT, keys.MISMATCHES, keys.LOST, keys.WEBHOOKS, *map(keys.muted, AlertKind),
 ]  # fmt: skip
 _ARGS = [_GAP_SECONDS, _MUTE_SECONDS * 1000, *(kind.value for kind in _LASTING_KINDS)]
 
@@ -144,7 +145,11 @@ def _state(answer: Mapping[str, Any]) -> AlertState:
 
 
 def _lasting(answer: Mapping[str, Any]) -> dict[AlertKind, str]:
-    found = {AlertKind.LEDGER: f"{LOST}: {TO_DO}" if answer["is_lost"] else ""}
+    came = read_arrivals(answer["webhooks"], moment_of(answer["now"]))
+    found = {
+        AlertKind.LEDGER: f"{LOST}: {TO_DO}" if answer["is_lost"] else "",
+        AlertKind.WEBHOOKS: came.problem,
+    }
     return {kind: text for kind, text in found.items() if text}
 
 

@@ -28,6 +28,8 @@ class AlertKind(StrEnum):
     """Polar has accepted nothing for too long: it is down, or it refuses the token."""
     LEDGER = "ledger"
     """Redis has lost entries of the ledger."""
+    WEBHOOKS = "webhooks"
+    """Every webhook that looks like Polar's has been refused for a while."""
     WELL = "well"
     """A lasting problem, one that is not ``failed`` or ``mismatch``, is over."""
 

@@ -18,6 +18,7 @@ from redis import Redis
 from workers.core.delivery import Status
 from workers.core.envelope import stored_types
 from workers.store import counts, keys
+from workers.store.arrivals import arrivals
 from workers.store.clock import redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.queue import queue_length, workers_alive
@@ -155,6 +156,17 @@ class _RedisCollector(Collector):
             "ledger_lost",
             "1 from when a loss of entries in Redis is noticed until `credits rebuild` has run, else 0.",
             self._redis.exists(keys.LOST),
+        )
+        came = arrivals(self._redis)
+        yield (
+            "refused_webhooks",
+            "Webhooks that look like Polar's and were refused since the last valid one.",
+            came.refused,
+        )
+        yield (
+            "seconds_since_last_webhook",
+            "How long no webhook with a valid signature has come; 0 if none ever came.",
+            came.silence.total_seconds() if came.silence else 0.0,
         )
         yield "workers", "Workers that are alive.", workers_alive(self._redis)
         yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)

@@ -125,7 +125,7 @@ class ClockWatch:
             keys.COMPARED,
         ]
         args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY, int(is_past_wrong)]
-        others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, *scores, keys.WATCH, keys.OUTAGE]
+        others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, *scores, keys.WATCH, keys.OUTAGE, keys.WEBHOOKS]
         if self._mend(keys=[*others, *lifetimes], args=args):
             by = format_duration(timedelta(milliseconds=abs(step_ms)))
             if step_ms > 0:

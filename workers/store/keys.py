@@ -92,6 +92,10 @@ RECONCILED = "credits:reconciled"
 # frozen with them, so disputes matter from then on. Never expires.
 DISPUTABLE = "credits:disputable"
 
+# A hash: when the last webhook with a valid signature came; how many that look like Polar's were refused
+# after it, since when, and why. Never expires.
+WEBHOOKS = "credits:webhooks"
+
 # A string: when a worker first ran on this ledger (ms). By itself the reconciler grants no earlier order.
 # Never expires.
 BEGAN = "credits:began"

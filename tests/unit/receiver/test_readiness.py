@@ -11,6 +11,7 @@ from app.receiver import health
 from app.receiver.health import HealthEndpoints
 from app.receiver.tally_flusher import TallyFlusher
 from workers.errors import StoreUnavailableError
+from workers.store.arrivals import ArrivalNotes
 from workers.store.counts import Tally
 from workers.store.intake import Intake
 
@@ -37,7 +38,10 @@ class Probes:
         self.store = Store()
         no_redis = cast(Redis, None)
         self._health = HealthEndpoints(
-            cast(Intake, self.store), no_redis, TallyFlusher(Tally(), no_redis), ops_token=None
+            cast(Intake, self.store),
+            no_redis,
+            TallyFlusher(Tally(), ArrivalNotes(), no_redis),
+            ops_token=None,
         )
 
     async def ask(self, count: int = 1) -> set[int]:

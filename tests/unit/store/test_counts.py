@@ -20,6 +20,7 @@ from tests.support.answers import EVENT, TOKEN, URL
 from workers.errors import PolarError
 from workers.monitoring.metrics import COUNTS
 from workers.polar.client import Polar
+from workers.store.arrivals import ArrivalNotes
 from workers.store.counts import (
     DELIVERY_TO_CREDIT_SECONDS,
     DELIVERY_TO_CREDIT_SECONDS_SUM,
@@ -78,7 +79,7 @@ def some_redis() -> SomeRedis:
 
 
 def counting_in(some_redis: SomeRedis, tally: Tally) -> TallyFlusher:
-    return TallyFlusher(tally, cast("Redis", some_redis))
+    return TallyFlusher(tally, ArrivalNotes(), cast("Redis", some_redis))
 
 
 def test_counts_are_written_once(some_redis: SomeRedis) -> None:

@@ -1,8 +1,8 @@
 -- Returns, as JSON, the situation from which the alerter decides what to report; a value that is unknown is left out.
 -- Also adds new failures to the count `failed_ever`. It never falls, because some of the deliveries that failed since the
 -- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
-local alerts, watch, failed_list, waiting_list, outage, audit, mismatches, lost = unpack(KEYS, 1, 8)
-local first_mute = 9
+local alerts, watch, failed_list, waiting_list, outage, audit, mismatches, lost, webhooks = unpack(KEYS, 1, 9)
+local first_mute = 10
 local watch_seconds, mute_ms = ARGV[1], tonumber(ARGV[2])
 local first_lasting_kind = 3
 
@@ -49,6 +49,14 @@ local function is_muted(key)
   return left > 0 and 1 or 0
 end
 
+local function fields_of(hash)
+  local found, fields = redis.call('HGETALL', hash), { none = '' } -- cjson writes an empty table as a list
+  for i = 1, #found, 2 do
+    fields[found[i]] = found[i + 1]
+  end
+  return fields
+end
+
 local failed = count_failed()
 local failed_ever, failed_reported = unpack(redis.call('HMGET', alerts, 'failed_ever', 'failed_reported'))
 local alerted = redis.call('HMGET', alerts, unpack(ARGV, first_lasting_kind))
@@ -73,6 +81,7 @@ return cjson.encode({
   mismatched_reported = tonumber(mismatched_reported or 0),
   alerted = alerted,
   is_lost = redis.call('EXISTS', lost) == 1,
+  webhooks = fields_of(webhooks),
   muted = muted,
   waiting = redis.call('ZCARD', waiting_list),
   oldest_waiting = oldest[2],

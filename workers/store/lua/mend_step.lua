@@ -1,8 +1,8 @@
 -- Moves stored times by as much as the clock of Redis has stepped, so that nothing waits longer, and nothing looks older,
 -- than it did before. It is one step, and counts the steps, so that of all workers that notice one only one mends it.
 -- Returns 1 if this call has mended the step, or 0 if another worker has.
-local clock_state, polar_clock, began, due, waiting, unconfirmed, watch, outage, budget, reduced = unpack(KEYS, 1, 10)
-local first_lifetime = 8 -- this key and those that follow expire: a step back would prolong their lives
+local clock_state, polar_clock, began, due, waiting, unconfirmed, watch, outage, webhooks, budget, reduced = unpack(KEYS, 1, 11)
+local first_lifetime = 9 -- this key and those that follow expire: a step back would prolong their lives
 local step_ms, steps, delivery_prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local is_past_wrong = ARGV[4] == '1' -- else only times that are still to come are
 local WINDOW_MS = 30000 -- a step is noticed within this time, even by a worker that was busy
@@ -91,6 +91,8 @@ redis.call('DEL', polar_clock)
 move_field(watch, 'since')
 move_field(watch, 'credited_at')
 move_field(outage, 'since')
+move_field(webhooks, 'last_at')
+move_field(webhooks, 'refused_since')
 if is_back then
   move_back()
 else
