@@ -24,10 +24,11 @@ _READY_SECONDS = 10
 # Every command that we and RQ use, in scripts or directly.
 COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
-    "hincrbyfloat", "hmget", "hset", "hsetnx", "llen", "lmove", "lrange", "lrem", "mget", "multi", "persist",
-    "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set", "smembers", "srem", "time", "ttl", "unwatch",
-    "watch", "xadd", "xlen", "xrange", "xrevrange", "zadd", "zcard", "zcount", "zrange", "zrangebyscore",
-    "zrem", "zremrangebyrank", "zremrangebyscore", "zrevrangebyscore",
+    "hincrbyfloat", "hkeys", "hlen", "hmget", "hscan", "hset", "hsetnx", "llen", "lmove", "lrange",
+    "lrem", "mget", "multi", "persist", "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set",
+    "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange", "xrevrange", "zadd",
+    "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore",
+    "zrevrangebyscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
 
