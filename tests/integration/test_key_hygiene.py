@@ -76,6 +76,8 @@ KNOWN = {
     r"credits:muted:(failed|mismatch|stuck|polar|ledger|webhooks|well)": SOME_DAY,
     r"credits:ready": SOME_DAY,
     r"credits:began": NEVER,
+    r"credits:compared": SOME_DAY,
+    r"credits:(unconfirmed|mismatches)": NEVER,
     r"credits:told:[0-9]+:[0-9a-f]{3}": SOME_DAY,
     r"credits:pause": SOME_DAY,
     r"credits:confirming": SOME_DAY,
