@@ -28,11 +28,12 @@ local function claimer_of(subject)
   return claimed_by[subject]
 end
 
--- Returns which delivery claimed a grant, and the grant as it was claimed.
+-- Returns which delivery claimed a grant, the grant as it was claimed, and whether refunds or lost disputes are noted.
 local function claimed(subject, meter)
-  local delivery, grant = unpack(redis.call('HMGET', subject, 'delivery', 'grant:' .. meter))
+  local delivery, grant, refunded, disputed =
+    unpack(redis.call('HMGET', subject, 'delivery', 'grant:' .. meter, 'refunded_amount', 'disputed'))
   claimed_by[subject] = delivery
-  return delivery, grant
+  return delivery, grant, refunded or disputed
 end
 
 local function count_grant(meter, units)
@@ -45,12 +46,12 @@ local function count_grant(meter, units)
 end
 
 local newly_granted = {} -- by delivery: whether a grant, and not only a take-back, was settled just now
-local newly_settled = {} -- by subject: whether a grant of it was settled just now
+local newly_settled = {} -- by subject of which a grant was settled just now: whether it is reversed
 for _, grant in ipairs(accepted) do
   local subject, meter, units = grant.subject, grant.meter, grant.units
   -- A claim that was lost with its Redis names no delivery. It is left out: half a claim is worse than none. If another
   -- worker has claimed it again, maybe by other rules, Polar has one of two amounts.
-  local delivery, grant_now = claimed(subject, meter)
+  local delivery, grant_now, is_reversed_now = claimed(subject, meter)
   if grant_now and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
     count_grant(meter, units)
@@ -59,13 +60,13 @@ for _, grant in ipairs(accepted) do
       redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
     end
     newly_granted[delivery] = units > 0 or newly_granted[delivery]
-    newly_settled[subject] = true
+    newly_settled[subject] = is_reversed_now
   end
 end
 -- A refund or a dispute that came before its order was credited counts now.
-for subject in pairs(newly_settled) do
+for subject, is_reversed_now in pairs(newly_settled) do
   local order_id = string.match(subject, '^credits:order:(.*)$')
-  if order_id and is_reversed(subject) then
+  if order_id and is_reversed_now then
     local customer_id = redis.call('HGET', subject, 'customer')
     queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
