@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from app.cli.check_annotations import annotations
 from app.cli.context import read_settings
 from app.cli.options import Json
-from app.cli.output import Cell, describe_store, print_json, print_table
+from app.cli.output import Cell, console, describe_store, literal, print_json, print_table
 from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules
@@ -26,8 +28,19 @@ from workers.operations.check.survey import survey
 from workers.runtime import polar_for
 
 
+class Format(StrEnum):
+    """How the findings are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
 def check(
     offline: Annotated[bool, typer.Option("--offline", help="Do not contact Polar.")] = False,
+    format_: Annotated[
+        Format, typer.Option("--format", help="github: annotations for GitHub Actions; json is --json.")
+    ] = Format.TEXT,
     json: Json = False,
 ) -> None:
     """Check the settings, the rules, Redis and Polar.
@@ -36,11 +49,18 @@ def check(
     exit status is 1 if there are errors. Changes nothing.
 
     Example: credits check
+
+    Example: credits check --offline --format github
     """
+    if json and format_ is Format.GITHUB:
+        raise typer.BadParameter("give either --json or --format github")
     order = {"error": 0, "warning": 1, "ok": 2}
     findings = sorted(_findings(offline=offline), key=lambda one: order[one.level])
-    if json:
+    if json or format_ is Format.JSON:
         print_json([_json(one) for one in findings])
+    elif format_ is Format.GITHUB:
+        for line in annotations(findings):
+            console().print(literal(line))
     else:
         rows: list[list[Cell]] = [[_level_text(one.level), one.what, one.detail] for one in findings]
         print_table(["", "", ""], rows)

@@ -60,7 +60,7 @@ COMMANDS: Mapping[str, Command] = {
     "demo": Command("Run", demo.demo, {"": demo.DemoJson}),
     "check": Command("Check", check.check, {"": list[shapes.FindingJson]}),
     "send": Command("Check", send.send, {"": shapes.SentJson}),
-    "rules": Command("Check", rules.rules),
+    "rules": Command("Check", rules.rules, {"with watch": shapes.RulesCheckJson}),
     "status": Command("Inspect", status.status, {"": shapes.StatusJson}),
     "deliveries": Command("Inspect", deliveries.deliveries, {"": list[shapes.DeliveryJson]}),
     "show": Command("Inspect", deliveries.show, {"": shapes.ShownJson}),

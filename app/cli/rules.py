@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.rules_watch import watch
 from config.rules.schema import schema_text
 
 rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -27,3 +28,6 @@ def schema(
     Example: credits rules schema > config/rules.schema.json
     """
     sys.stdout.write(schema_text())
+
+
+rules.command()(watch)

@@ -194,6 +194,24 @@ class FindingJson(TypedDict):
     detail: str
 
 
+class RulesProblemJson(TypedDict):
+    """A problem in the rules file."""
+
+    level: Literal["error", "warning"]
+    line: int
+    column: int
+    detail: str
+
+
+class RulesCheckJson(TypedDict):
+    """One check of the rules file, on one line."""
+
+    file: str
+    usable: bool
+    summary: Annotated[str, "what the file holds, or why it cannot be read"]
+    problems: list[RulesProblemJson]
+
+
 class SentJson(TypedDict):
     """What the receiver answered."""
 

@@ -7,9 +7,20 @@ Level = Literal["error", "warning", "ok"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FilePlace:
+    """A position in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """The result of one check: ``what`` was checked, and the ``detail`` to report."""
 
     level: Level
     what: str
     detail: str
+    place: FilePlace | None = None
+    """Where in the rules file it is."""

@@ -3,10 +3,10 @@
 from collections.abc import Generator, Iterator
 
 from config.errors import ConfigError
-from config.rules import Rules, RulesError, load_rules
+from config.rules import Problem, Rules, RulesError, load_rules
 from config.settings import Settings, find_unknown_settings
 from config.wording import format_count
-from workers.core.findings import Finding
+from workers.core.findings import FilePlace, Finding, Level
 from workers.operations.disputes import NEEDS_RECONCILER, needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.store.server_check import clock_findings, redis_findings
@@ -44,7 +44,7 @@ def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
         rules = load_rules(settings.rules_path)
     except RulesError as error:
         for problem in error.problems:
-            yield Finding(level="error", what="rules", detail=str(problem))
+            yield _rules_finding("error", problem)
         return None
     except ConfigError as error:
         yield Finding(level="error", what="rules", detail=str(error))
@@ -57,8 +57,13 @@ def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
     if settings.reconcile_every(has_credit_from=has_credit_from) is None and needs_disputes(rules):
         yield Finding(level="error", what="rules", detail=NEEDS_RECONCILER)
     for warning in rules.warnings:
-        yield Finding(level="warning", what="rules", detail=str(warning))
+        yield _rules_finding("warning", warning)
     return rules
+
+
+def _rules_finding(level: Level, one: Problem) -> Finding:
+    place = FilePlace(file=one.file, line=one.line, column=one.column)
+    return Finding(level=level, what="rules", detail=str(one), place=place)
 
 
 def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
