@@ -26,7 +26,7 @@ from config.setting_values import (
     read_secret_url,
     read_token,
 )
-from config.urls import POLAR_SERVERS, read_polar_url
+from config.urls import POLAR_SERVERS, read_polar_url, read_public_url
 from config.wording import describe_unknown, quoted
 
 ENV_FILE = ".env"
@@ -132,6 +132,9 @@ class Settings(ReceiverSettings):
     )
     requests_per_minute_set: int | None = Field(
         None, ge=2, le=100_000, validation_alias="CREDITS_POLAR_REQUESTS_PER_MINUTE"
+    )
+    public_url: Annotated[str, AfterValidator(read_public_url)] | None = Field(
+        None, validation_alias="CREDITS_PUBLIC_URL"
     )
     alert_url: Annotated[SecretStr, AfterValidator(read_secret_url)] | None = Field(
         None, validation_alias="CREDITS_ALERT_URL"

@@ -9,6 +9,8 @@ POLAR_SERVERS: Mapping[str, str] = {
     "sandbox": "https://sandbox-api.polar.sh",
 }
 
+WEBHOOKS_PATH = "/webhooks/polar"
+
 # Options by which redis-py would answer in another form, or in another way, than our code relies on.
 _FIXED_OPTIONS = {
     "connection_class",
@@ -36,6 +38,14 @@ def read_polar_url(value: str) -> str:
     if not _is_http(url) or any(mark in url for mark in "@?#"):
         raise ValueError("write production, sandbox, or a base URL such as http://127.0.0.1:9000")
     return url.rstrip("/")
+
+
+def read_public_url(value: str) -> str:
+    """Return the base URL at which Polar reaches the receiver, without the webhooks' own path."""
+    url = value.strip().rstrip("/").removesuffix(WEBHOOKS_PATH).rstrip("/")
+    if not _is_http(url) or any(mark in url for mark in "@?# "):
+        raise ValueError("write the URL at which Polar reaches the receiver: https://credits.example.com")
+    return url
 
 
 def read_alert_url(text: str) -> str:

@@ -6,14 +6,17 @@ from functools import partial
 
 from redis import Redis
 
+from config.errors import ConfigError
 from config.rulebook import Rulebook
-from config.rules import Rules
+from config.rules import Rules, RulesError, load_rules
 from config.settings import Settings
 from workers import jobs
 from workers.core.envelope import stored_types
 from workers.monitoring.alerter import Alerter
 from workers.operations.backfill.run import Backfiller
 from workers.operations.background import Background
+from workers.operations.check.endpoint import wanted_by
+from workers.operations.check.endpoint_watch import EndpointWatch
 from workers.operations.confirm import Confirmer
 from workers.operations.forget import CustomerEraser, DeletedCustomers
 from workers.operations.pacing import Pacer, ignore_notice
@@ -28,6 +31,7 @@ from workers.store.audit import Audit
 from workers.store.clock import PolarClock
 from workers.store.connect import connect
 from workers.store.counts import Tally
+from workers.store.endpoint_note import EndpointNotes
 from workers.store.erasure import Erasure
 from workers.store.losses import ComparisonSchedule, LedgerWatch
 from workers.store.schedule import ReconcileSchedule
@@ -130,6 +134,13 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     polar = polar_for(settings, stores.ledger.tally, timings)
     pacer = pacer_for(stores)
     tasks = [
+        EndpointWatch(
+            notes=EndpointNotes(connection),
+            polar=polar,
+            pacer=pacer,
+            rules=partial(_usable_rules, settings),
+            wanted=wanted_by(settings),
+        ).run_if_due,
         LostLedgerWatch(
             schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer
         ).run_if_due,
@@ -139,6 +150,13 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
         tasks.append(_reconciler_for(settings, every, stores, polar, timings).run_if_due)
     # After an outage the host name may belong to another server: a new connection finds that one.
     return Background(tasks=tasks, reconnect=connection.connection_pool.disconnect, timings=timings)
+
+
+def _usable_rules(settings: Settings) -> Rules | None:
+    try:
+        return load_rules(settings.rules_path)
+    except (ConfigError, RulesError):  # the workers report it
+        return None
 
 
 def _reconciler_for(

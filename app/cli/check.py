@@ -17,6 +17,7 @@ from config.errors import ConfigError
 from config.rules import Rules
 from config.settings import Settings
 from workers.core.findings import Finding
+from workers.operations.check.endpoint import wanted_by
 from workers.operations.check.local import (
     check_redis,
     check_rules,
@@ -92,7 +93,7 @@ def _is_token_usable(settings: Settings) -> bool:
 def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
     try:
         with closing(polar_for(settings)) as polar:
-            yield from survey(polar, rules, forgets_deleted=settings.forget_deleted)
+            yield from survey(polar, rules, wanted_by(settings))
     except ConfigError as error:
         yield Finding(level="error", what="network", detail=str(error))
 

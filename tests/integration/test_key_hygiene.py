@@ -73,7 +73,7 @@ KNOWN = {
     r"credits:rules": SOME_DAY,
     r"credits:alerts": NEVER,
     r"credits:watch": SOME_DAY,
-    r"credits:muted:(failed|mismatch|stuck|polar|ledger|webhooks|well)": SOME_DAY,
+    r"credits:muted:(failed|mismatch|stuck|polar|ledger|webhooks|endpoint|well)": SOME_DAY,
     r"credits:ready": SOME_DAY,
     r"credits:began": NEVER,
     r"credits:compared": SOME_DAY,

@@ -40,10 +40,10 @@ _MUTE_SECONDS = 600  # at most one alert of each kind in this time
 _GAP_SECONDS = 240
 _MOST_REASONS = 3
 
-_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER, AlertKind.WEBHOOKS)
+_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER, AlertKind.WEBHOOKS, AlertKind.ENDPOINT)
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, keys.MISMATCHES, keys.LOST, keys.WEBHOOKS, *map(keys.muted, AlertKind),
+    keys.AUDIT, keys.MISMATCHES, keys.LOST, keys.WEBHOOKS, keys.ENDPOINT, *map(keys.muted, AlertKind),
 ]  # fmt: skip
 _ARGS = [_GAP_SECONDS, _MUTE_SECONDS * 1000, *(kind.value for kind in _LASTING_KINDS)]
 
@@ -149,6 +149,7 @@ def _lasting(answer: Mapping[str, Any]) -> dict[AlertKind, str]:
     found = {
         AlertKind.LEDGER: f"{LOST}: {TO_DO}" if answer["is_lost"] else "",
         AlertKind.WEBHOOKS: came.problem,
+        AlertKind.ENDPOINT: answer["endpoint_problem"],
     }
     return {kind: text for kind, text in found.items() if text}
 

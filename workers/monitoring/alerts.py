@@ -30,6 +30,8 @@ class AlertKind(StrEnum):
     """Redis has lost entries of the ledger."""
     WEBHOOKS = "webhooks"
     """Every webhook that looks like Polar's has been refused for a while."""
+    ENDPOINT = "endpoint"
+    """The webhook endpoint at Polar is disabled, or does not send what is needed."""
     WELL = "well"
     """A lasting problem, one that is not ``failed`` or ``mismatch``, is over."""
 

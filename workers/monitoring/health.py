@@ -20,6 +20,7 @@ from workers.monitoring.alerts import LONGEST_WAIT
 from workers.store import keys
 from workers.store.clock import PolarClock, clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
+from workers.store.endpoint_note import EndpointNotes
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import foreign_workers, workers_alive
 from workers.store.redis_errors import describe_redis_error
@@ -124,6 +125,12 @@ def _polar(redis: Redis) -> tuple[bool, str]:
     return age < LONGEST_WAIT and not denied, detail
 
 
+def _endpoint(redis: Redis) -> tuple[bool, str]:
+    """Check what the last look at the endpoint found; while nobody has looked, nothing is wrong with it."""
+    problem, detail = EndpointNotes(redis).read()
+    return not problem, problem or detail
+
+
 def _reduced_rate(left: timedelta) -> str:
     return f"; after a 429, fewer requests for {format_duration(left)} more" if left else ""
 
@@ -136,4 +143,5 @@ _CHECKS: tuple[tuple[str, Callable[[Redis], tuple[bool, str]]], ...] = (
     ("waiting", _waiting),
     ("rules", _rules),
     ("polar", _polar),
+    ("endpoint", _endpoint),
 )

@@ -21,6 +21,7 @@ from workers.store import counts, keys
 from workers.store.arrivals import arrivals
 from workers.store.clock import redis_now
 from workers.store.deliveries import DeliveryStore
+from workers.store.endpoint_note import EndpointNotes
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
 
@@ -167,6 +168,12 @@ class _RedisCollector(Collector):
             "seconds_since_last_webhook",
             "How long no webhook with a valid signature has come; 0 if none ever came.",
             came.silence.total_seconds() if came.silence else 0.0,
+        )
+        problem, _ = EndpointNotes(self._redis).read()
+        yield (
+            "endpoint_broken",
+            "1 if the endpoint at Polar does not send what is needed, else 0.",
+            bool(problem),
         )
         yield "workers", "Workers that are alive.", workers_alive(self._redis)
         yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)

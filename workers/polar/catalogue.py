@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from config.wording import quoted
 from workers.errors import PolarUnreachableError
@@ -102,11 +102,13 @@ class PolarProduct(_View):
 
 
 class PolarEndpoint(_View):
-    """Where Polar sends webhooks, and of which types. Its secret is left out."""
+    """Where Polar sends webhooks, of which types, and how. Its secret is masked wherever it is shown."""
 
     url: str
     enabled: bool = True
     events: tuple[str, ...]
+    format: str = "raw"
+    secret: SecretStr | None = None
 
 
 View = TypeVar("View", bound=_View)

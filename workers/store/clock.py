@@ -123,6 +123,7 @@ class ClockWatch:
             keys.RECONCILED,
             keys.CONFIRMING,
             keys.COMPARED,
+            keys.ENDPOINT_LOOK,
         ]
         args: list[EncodableT] = [round(step_ms), steps, keys.DELIVERY, int(is_past_wrong)]
         others = [keys.CLOCK, keys.POLAR_CLOCK, keys.BEGAN, *scores, keys.WATCH, keys.OUTAGE, keys.WEBHOOKS]

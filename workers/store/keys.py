@@ -96,6 +96,13 @@ DISPUTABLE = "credits:disputable"
 # after it, since when, and why. Never expires.
 WEBHOOKS = "credits:webhooks"
 
+# A hash: what is wrong with the webhook endpoint at Polar, and what the last look found. Expires a day after
+# that look.
+ENDPOINT = "credits:endpoint"
+
+# A string: exists until the endpoint is to be looked at again. Expires within minutes.
+ENDPOINT_LOOK = "credits:endpoint_look"
+
 # A string: when a worker first ran on this ledger (ms). By itself the reconciler grants no earlier order.
 # Never expires.
 BEGAN = "credits:began"

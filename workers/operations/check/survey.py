@@ -8,7 +8,7 @@ from typing import TypeVar
 from config.rules import Rules
 from workers.core.findings import Finding, Level
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
-from workers.operations.check.endpoint import check_endpoints
+from workers.operations.check.endpoint import Wanted, check_endpoints
 from workers.operations.check.findings import (
     check_clock,
     check_conflicts,
@@ -38,13 +38,13 @@ _COMMAND_SCOPES = (
 _MOST_SINGLE_REQUESTS = 20  # Polar allows some organizations only 60 requests a minute
 
 
-def survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool = False) -> Iterator[Finding]:
+def survey(polar: Polar, rules: Rules | None, wanted: Wanted | None = None) -> Iterator[Finding]:
     """Yield findings about the token, its scopes, the clock and, given rules, what they need at Polar."""
-    yield from _survey(polar, rules, forgets_deleted=forgets_deleted)
+    yield from _survey(polar, rules, wanted or Wanted())
     yield from check_clock(polar.clock_ahead)
 
 
-def _survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool) -> Iterator[Finding]:
+def _survey(polar: Polar, rules: Rules | None, wanted: Wanted) -> Iterator[Finding]:
     named = named_products(rules) if rules else frozenset()
     try:
         polar.check_token()
@@ -68,8 +68,7 @@ def _survey(polar: Polar, rules: Rules | None, *, forgets_deleted: bool) -> Iter
         lists_disputes = partial(polar.page, lost_disputes())
         finds_none = "lost disputes take nothing back (on_dispute: revoke)"
         yield _check_scope(lists_disputes, "disputes:read", finds_none, missing="error")
-    if rules:
-        yield from check_endpoints(rules, _endpoints(polar), forgets_deleted=forgets_deleted)
+    yield from check_endpoints(rules, _endpoints(polar), wanted)
     if rules and meters:
         yield from check_meters(rules, meters)
     if rules and products:

@@ -1,8 +1,8 @@
 -- Returns, as JSON, the situation from which the alerter decides what to report; a value that is unknown is left out.
 -- Also adds new failures to the count `failed_ever`. It never falls, because some of the deliveries that failed since the
 -- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
-local alerts, watch, failed_list, waiting_list, outage, audit, mismatches, lost, webhooks = unpack(KEYS, 1, 9)
-local first_mute = 10
+local alerts, watch, failed_list, waiting_list, outage, audit, mismatches, lost, webhooks, endpoint = unpack(KEYS, 1, 10)
+local first_mute = 11
 local watch_seconds, mute_ms = ARGV[1], tonumber(ARGV[2])
 local first_lasting_kind = 3
 
@@ -82,6 +82,7 @@ return cjson.encode({
   alerted = alerted,
   is_lost = redis.call('EXISTS', lost) == 1,
   webhooks = fields_of(webhooks),
+  endpoint_problem = redis.call('HGET', endpoint, 'problem') or '',
   muted = muted,
   waiting = redis.call('ZCARD', waiting_list),
   oldest_waiting = oldest[2],

@@ -11,24 +11,23 @@ from tests.support.answers import recorded
 from tests.support.builders import rule, rules_of
 from workers.core.envelope import STORED_TYPES
 from workers.core.findings import Finding
-from workers.operations.check.endpoint import check_endpoints, needed_webhooks
+from workers.operations.check.endpoint import Wanted, check_endpoints, needed_webhooks
 from workers.polar.catalogue import PolarEndpoint, parse_items
 
 URL = "https://credits.example.com/webhooks/polar"
+SECRET = "whsec_testsecret"
 
 
 def endpoint(*events: str, **fields: Any) -> PolarEndpoint:
     """Return an endpoint as read from Polar."""
-    shown = Polar().add_endpoint(
-        **{"url": URL, "secret": "whsec_testsecret", "events": list(events)} | fields
-    )
+    shown = Polar().add_endpoint(**{"url": URL, "secret": SECRET, "events": list(events)} | fields)
     (view,) = parse_items(PolarEndpoint, [shown.model_dump(mode="json")])
     return view
 
 
 def found(triggers: Sequence[str], *endpoints: PolarEndpoint, forgets: bool = False) -> list[Finding]:
     rules = rules_of(rule("any", {"api_usage": 1}, triggers=list(triggers)))
-    return list(check_endpoints(rules, endpoints, forgets_deleted=forgets))
+    return list(check_endpoints(rules, endpoints, Wanted(forgets_deleted=forgets)))
 
 
 def missing(triggers: Sequence[str], *events: str, forgets: bool = False) -> str:
@@ -79,7 +78,7 @@ def test_a_deleted_customer_is_missed_only_where_that_erases() -> None:
 
 def test_a_refund_is_missed_where_a_rule_takes_back() -> None:
     rules = rules_of(rule("pack", {"api_usage": 1}, on_refund="revoke", triggers=["purchase"]))
-    (one,) = check_endpoints(rules, [endpoint("order.paid")], forgets_deleted=False)
+    (one,) = check_endpoints(rules, [endpoint("order.paid")], Wanted())
     assert "does not get order.refunded" in one.detail
 
 
@@ -93,7 +92,7 @@ def test_of_several_endpoints_the_one_that_leads_here_and_lacks_least_is_judged(
     assert [one.level for one in found(["purchase"], elsewhere, disabled, old)] == ["error"]
     assert [one.level for one in found(["purchase"], elsewhere, old, new)] == ["ok"]
     assert [one.level for one in found(["purchase"], elsewhere)] == ["ok"]
-    assert found(["purchase"], disabled) == []
+    assert [one.level for one in found(["purchase"], elsewhere, disabled)] == ["error"]
 
 
 def test_polars_own_answer_is_read() -> None:
@@ -101,3 +100,56 @@ def test_polars_own_answer_is_read() -> None:
     (one,) = parse_items(PolarEndpoint, items)
     assert found(["subscription.cycled", "subscription.created"], one)[0].level == "ok"
     assert "whsec" not in repr(one)
+
+
+PUBLIC = Wanted(public_url="https://credits.example.com", secrets=("whsec_old-secret-of-ours", SECRET))
+
+
+def problems(*endpoints: PolarEndpoint, wanted: Wanted = PUBLIC) -> list[str]:
+    rules = rules_of(rule("any", {"api_usage": 1}, triggers=["purchase"]))
+    return [one.detail for one in check_endpoints(rules, endpoints, wanted) if one.level == "error"]
+
+
+def test_where_it_is_as_it_should_be_nothing_is_said() -> None:
+    assert problems(endpoint("order.paid")) == []
+    assert problems(endpoint("order.paid", url=URL + "/")) == []
+    assert problems() == [
+        f"no endpoint at Polar has the URL {URL} (CREDITS_PUBLIC_URL), but there is none: "
+        "correct the URL in Polar's dashboard (Settings > Webhooks)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"enabled": False}, "is disabled, as after ten webhooks in a row that failed: mend the cause"),
+        ({"format": "slack"}, "has the format slack: set it to Raw"),
+        ({"secret": "whsec_another-secret-than-ours"}, "has another secret than POLAR_WEBHOOK_SECRET"),
+        ({"events": ["order.created"]}, "does not get order.paid"),
+    ],
+)
+def test_each_thing_that_loses_webhooks_is_an_error_with_what_to_do(fields: Any, words: str) -> None:
+    (said,) = problems(endpoint("order.paid", **fields))
+    assert said.startswith(f"{URL} {words}")
+    assert "whsec" not in said
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    wrong = endpoint(enabled=False, format="discord", secret="whsec_another-secret-than-ours")
+    assert len(problems(wrong)) == 4
+
+
+def test_one_that_leads_elsewhere_is_named() -> None:
+    (said,) = problems(endpoint("order.paid", url="https://old.example.com/webhooks/polar"))
+    assert "but there is https://old.example.com/webhooks/polar" in said
+
+
+def test_a_secret_of_either_form_is_recognised() -> None:
+    for secret in (SECRET, SECRET.removeprefix("whsec_"), f"v1,{SECRET}"):
+        assert problems(endpoint("order.paid", secret=secret)) == []
+    assert problems(endpoint("order.paid"), wanted=Wanted()) == []  # none is set here
+
+
+def test_without_usable_rules_the_rest_is_checked() -> None:
+    (one,) = check_endpoints(None, [endpoint(enabled=False)], Wanted())
+    assert "is disabled" in one.detail
