@@ -19,7 +19,7 @@ from workers.operations.check.endpoint import wanted_by
 from workers.operations.check.endpoint_watch import EndpointWatch
 from workers.operations.confirm import Confirmer
 from workers.operations.forget import CustomerEraser, DeletedCustomers
-from workers.operations.pacing import Pacer, ignore_notice
+from workers.operations.pacing import Pacer, ShowWait
 from workers.operations.rebuild.lost_ledger import LostLedgerWatch
 from workers.operations.reconcile import Reconciler
 from workers.operations.recover import Recoverer
@@ -61,31 +61,29 @@ def _forgetting_in(stores: Stores) -> DeletedCustomers:
     return DeletedCustomers(eraser, erasure)
 
 
-def backfiller_for(
-    stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice
-) -> Backfiller:
-    """Return a backfiller; ``notify`` is called with what it waits for."""
+def backfiller_for(stores: Stores, polar: Polar, show_wait: ShowWait | None = None) -> Backfiller:
+    """Return a backfiller; ``show_wait`` shows a person what it waits for."""
     return Backfiller(
-        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, notify)
+        store=stores.deliveries, ledger=stores.ledger, polar=polar, pacer=pacer_for(stores, show_wait)
     )
 
 
 def recoverer_for(
-    settings: Settings, stores: Stores, polar: Polar, notify: Callable[[str], object] = ignore_notice
+    settings: Settings, stores: Stores, polar: Polar, show_wait: ShowWait | None = None
 ) -> Recoverer:
-    """Return a recoverer; ``notify`` is called with what it waits for."""
+    """Return a recoverer; ``show_wait`` shows a person what it waits for."""
     return Recoverer(
         store=stores.deliveries,
         ledger=stores.ledger,
         polar=polar,
-        pacer=pacer_for(stores, notify),
+        pacer=pacer_for(stores, show_wait),
         types=stored_types(forgets_deleted=settings.forget_deleted),
     )
 
 
-def pacer_for(stores: Stores, notify: Callable[[str], object] = ignore_notice) -> Pacer:
-    """Return a pacer for requests that can wait; ``notify`` is called with what it waits for."""
-    return Pacer(throttle=stores.throttle, notify=notify)
+def pacer_for(stores: Stores, show_wait: ShowWait | None = None) -> Pacer:
+    """Return a pacer for requests that can wait; ``show_wait`` shows a person what it waits for."""
+    return Pacer(throttle=stores.throttle, show_wait=show_wait)
 
 
 def polar_for(

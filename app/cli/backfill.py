@@ -14,7 +14,6 @@ from app.cli.batches import (
     print_not_listed,
     print_outcomes,
     run_with_progress,
-    show_progress,
 )
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
@@ -25,9 +24,9 @@ from app.cli.output import (
     literal,
     print_first,
     print_json,
-    print_once,
     print_table,
 )
+from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import BackfillJson, MissingJson
 from app.cli.to_json import iso, planned_json
@@ -97,8 +96,8 @@ def backfill(
     if since >= (end := min(until or now, now)):
         raise typer.BadParameter("--until must be later than --since")
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
-        backfiller = backfiller_for(held, polar, print_once)
-        if is_ledger_lost(held.ledger, polar, pacer_for(held, print_once), now=now):
+        backfiller = backfiller_for(held, polar, show_wait)
+        if is_ledger_lost(held.ledger, polar, pacer_for(held, show_wait), now=now):
             raise CommandError(LEDGER_LOST)
         with show_progress("reading orders", json=json) as update:
             backlog = backfiller.find_missing(

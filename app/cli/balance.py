@@ -14,7 +14,8 @@ from app.cli.customer_options import (
     unknown_customer_text,
 )
 from app.cli.options import Json
-from app.cli.output import Cell, console, literal, print_json, print_once, print_table
+from app.cli.output import Cell, console, literal, print_json, print_table
+from app.cli.progress import show_wait
 from app.cli.shapes import BalanceJson
 from app.cli.to_json import json_number
 from app.errors import CommandError
@@ -47,7 +48,7 @@ def balance(
         raise typer.BadParameter("give one of --customer, --external-customer and --email")
     settings = read_settings("balance", quiet=True)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
-        pacer = Pacer(throttle=held.throttle, notify=print_once, fail_fast=True)
+        pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)
         audit = Audit(held.redis, held.ledger)
         found = BalanceReader(polar=polar, pacer=pacer, audit=audit).read(_find(name, polar, pacer))
     if json:

@@ -1,14 +1,11 @@
 """Runs deliveries in batches for a command: shows the progress, then what became of each."""
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from rich.progress import Progress
-
 from app.cli.output import Cell, console, literal, print_first, print_json, status_text
+from app.cli.progress import show_progress
 from app.cli.shapes import OutcomeJson
 from app.cli.to_json import iso
 from workers.core.delivery import Outcome, Status
@@ -16,21 +13,6 @@ from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarDeniedError, PolarError
 
 _MOST_LISTED = 50  # with more outcomes, those that were granted are only counted
-
-
-@contextmanager
-def show_progress(activity: str, *, json: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal while the block runs; yield a function that takes (done, total)."""
-    is_shown = sys.stderr.isatty() and not json
-    with Progress(console=console(stderr=True), disable=not is_shown, transient=True) as bars:
-        task = bars.add_task(activity, total=None)
-
-        def update(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=max(done, total))
-
-        yield update
-        total = bars.tasks[task].total or 1
-        bars.update(task, completed=total, total=total)
 
 
 def run_with_progress(

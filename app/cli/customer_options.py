@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import parse_customer_id
-from app.cli.output import print_once
+from app.cli.progress import show_wait
 from app.errors import CommandError
 from config.settings import Settings
 from config.wording import quoted
@@ -44,7 +44,7 @@ def find_customer_id(name: CustomerName, settings: Settings, held: Stores) -> st
     if name.kind is NameKind.ID:
         return name.text
     with closing(polar_for(settings)) as polar:
-        pacer = Pacer(throttle=held.throttle, notify=print_once, fail_fast=True)
+        pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)
         ids = Customers(polar, pacer).find([name], lambda _done, _whole: None)
     if name not in ids:
         raise CommandError(unknown_customer_text(name))

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import run_with_progress, show_progress
+from app.cli.batches import run_with_progress
 from app.cli.context import open_stores, read_settings
 from app.cli.grant_output import print_done, print_previews
 from app.cli.options import DryRun, Json, Yes
-from app.cli.output import console, literal, print_once
+from app.cli.output import console, literal
+from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.errors import CommandError
 from config.rules import load_rules
@@ -80,7 +81,7 @@ def grant(
     requests = [_one(given, reader)] if file is None else _many(file, given, reader)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         manual_granter = ManualGranter(
-            stores=held, polar=polar, pacer=Pacer(throttle=held.throttle, notify=print_once)
+            stores=held, polar=polar, pacer=Pacer(throttle=held.throttle, show_wait=show_wait)
         )
         with show_progress("looking for customers", json=json) as update:
             previews, problems = manual_granter.preview(requests, create_missing=create, on_progress=update)

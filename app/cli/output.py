@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,13 +55,6 @@ def print_first(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     print_table(columns, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         console().print(f"... and {len(rows) - _MOST_ROWS} more: --json lists all")
-
-
-@cache
-def print_once(text: str) -> None:
-    """Print a line to standard error, unless the same line was printed before."""
-    # Not through a console: a progress bar replaces sys.stderr to print lines above itself.
-    sys.stderr.write(f"{literal(text)}\n")
 
 
 def terminal_width() -> int | None:

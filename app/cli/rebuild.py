@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.batches import show_progress
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import (
@@ -17,9 +16,9 @@ from app.cli.output import (
     literal,
     print_first,
     print_json,
-    print_once,
     print_table,
 )
+from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RebuildJson, RecordedGrantJson
 from app.cli.to_json import iso, json_number
@@ -69,7 +68,7 @@ def rebuild(
     settings = read_settings("rebuild", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
-        pacer = Pacer(throttle=held.throttle, notify=print_once)
+        pacer = Pacer(throttle=held.throttle, show_wait=show_wait)
         rebuilder = Rebuilder(
             store=RestorationStore(held.redis), ledger=held.ledger, polar=polar, pacer=pacer
         )

@@ -14,11 +14,11 @@ from app.cli.batches import (
     print_not_listed,
     print_outcomes,
     run_with_progress,
-    show_progress,
 )
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
-from app.cli.output import Cell, console, format_age, literal, print_first, print_json, print_once
+from app.cli.output import Cell, console, format_age, literal, print_first, print_json
+from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
 from app.cli.to_json import iso
@@ -55,7 +55,7 @@ def recover(
     settings = read_settings("recover", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
-        recoverer = recoverer_for(settings, held, polar, print_once)
+        recoverer = recoverer_for(settings, held, polar, show_wait)
         with show_progress("reading failed attempts", json=json) as update:
             found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=update)
         lost = found.oldest_first

@@ -19,9 +19,9 @@ from app.cli.output import (
     literal,
     print_first,
     print_json,
-    print_once,
     status_text,
 )
+from app.cli.progress import show_wait
 from app.cli.prompts import confirm
 from app.cli.shapes import ProspectJson
 from app.errors import CommandError
@@ -98,7 +98,7 @@ def replay(
         elif not confirm(_action(plan, len(selected)), yes=yes):
             return
         granter = granter_for(settings, held, lambda: rules)
-        pacer = Pacer(throttle=held.throttle, notify=print_once)
+        pacer = Pacer(throttle=held.throttle, show_wait=show_wait)
         batches = replayer.run([one.id for one in selected], granter, pacer, by_name=by_name)
         outcomes, trouble = run_with_progress(batches, len(selected), json=json)
     print_outcomes(outcomes, trouble, json=json)

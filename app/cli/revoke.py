@@ -8,7 +8,8 @@ import typer
 from app.cli.batches import run_with_progress
 from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_order_id
-from app.cli.output import claim_rows, console, literal, print_json, print_once, print_table
+from app.cli.output import claim_rows, console, literal, print_json, print_table
+from app.cli.progress import show_wait
 from app.cli.prompts import confirm
 from app.cli.to_json import grant_json, grants_json
 from config.rules import NO_RULES
@@ -50,7 +51,7 @@ def revoke(
         if planned.grants:
             # Rules are not needed: the ledger says what can be taken.
             granter = granter_for(settings, held, lambda: NO_RULES)
-            pacer = Pacer(throttle=held.throttle, notify=print_once)
+            pacer = Pacer(throttle=held.throttle, show_wait=show_wait)
             outcomes, trouble = run_with_progress(revoker.run(planned, granter, pacer), 1, json=json)
         claims = revoker.read_again(planned).claims
     _print_result(claims, outcomes, trouble, json=json)

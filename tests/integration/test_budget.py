@@ -2,6 +2,7 @@
 
 import math
 import time
+from datetime import timedelta
 
 import pytest
 from redis import Redis
@@ -109,6 +110,41 @@ def test_background_requests_use_half_of_a_reduced_share(redis: Redis) -> None:
     while not throttle.background_delay(take=True):
         taken += 1
     assert taken == 4
+
+
+def hold_up(redis: Redis, throttle: Throttle, *, halved_ago_seconds: int) -> bool:
+    """Use the share up, and let a person ask this long after a 429; return whether a halving ended."""
+    while not throttle.background_delay(take=True):
+        pass
+    before = throttle.reduced_for()
+    redis.set(keys.REDUCED_SHARE, redis.time()[0] * 1000 - halved_ago_seconds * 1000, keepttl=True)
+    throttle.background_delay(take=False, is_awaited=True)
+    return throttle.reduced_for() < before - timedelta(minutes=2)
+
+
+def test_a_minute_after_a_429_who_waits_takes_one_halving_back(redis: Redis) -> None:
+    throttle = Throttle(redis, requests_per_minute=32)
+    for _ in range(2):
+        let_pause_end(redis)
+        throttle.pause(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+    let_pause_end(redis)
+    assert not hold_up(redis, throttle, halved_ago_seconds=50)
+    assert hold_up(redis, throttle, halved_ago_seconds=61)
+    assert 280 < throttle.reduced_for().total_seconds() <= 360
+    assert burst(redis, throttle) == 8  # a half, no longer a quarter
+    assert not hold_up(redis, throttle, halved_ago_seconds=5)  # the next one takes another minute
+
+
+def test_while_there_is_room_or_nobody_waits_the_share_stays_reduced(redis: Redis) -> None:
+    throttle = Throttle(redis, requests_per_minute=32)
+    throttle.pause(60, "Polar answered 429", PauseCause.RATE_LIMITED)
+    let_pause_end(redis)
+    redis.set(keys.REDUCED_SHARE, redis.time()[0] * 1000 - 100_000, keepttl=True)
+    assert not throttle.background_delay(take=True, is_awaited=True)
+    while not throttle.background_delay(take=True):
+        pass
+    assert throttle.background_delay(take=False)
+    assert throttle.reduced_for().total_seconds() > 200
 
 
 def test_a_429_counts_during_any_other_pause(redis: Redis) -> None:

@@ -21,7 +21,7 @@ class Ample(Throttle):
 
     taken = 0
 
-    def background_delay(self, *, take: bool) -> timedelta:
+    def background_delay(self, *, take: bool, is_awaited: bool = False) -> timedelta:
         """Let every request be made."""
         self.taken += take
         return timedelta(0)

@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from config.durations import format_duration
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.take_back_delivery import take_back_delivery
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
@@ -28,6 +27,8 @@ _RETRY_SECONDS = (1.0, 5.0, 15.0)
 
 _LAG = "a credit may appear in its list of events a minute after it was granted"
 
+_REDUCED = "our share of Polar's rate limit is smaller after a 429"
+
 # Shorter waits are not reported: our share of the rate limit usually has room again by then.
 _SHORT_WAIT_SECONDS = 4.0
 
@@ -39,25 +40,24 @@ def ignore_progress(_read: int, _total: int) -> None:
     """Ignore progress: the default of ``on_progress``."""
 
 
+ShowWait = Callable[[float, str], object]
+"""Sleeps for a number of seconds, and shows a person why."""
+
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-
-
-def ignore_notice(_text: str) -> None:
-    """Ignore a notice: the default of ``notify``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pacer:
     """Makes requests to Polar that can wait, each when there is room for it.
 
-    ``notify`` gets a sentence about what is waited for. With ``fail_fast`` a pause of Polar is an error after
-    a few seconds: a person is waiting for the answer.
+    Where a person waits, ``show_wait`` takes long waits: it sleeps for so many seconds and shows the reason.
+    With ``fail_fast`` a pause of Polar is an error after a few seconds: the person only wants to look.
     """
 
     throttle: Throttle
     sleep: Callable[[float], object] = time.sleep
-    notify: Callable[[str], object] = ignore_notice
+    show_wait: ShowWait | None = None
     fail_fast: bool = False
 
     def ask(self, request: Callable[[], Answer]) -> Answer:
@@ -117,9 +117,9 @@ class Pacer:
         With ``take`` the request counts against the rate limit. Raises PolarUnreachableError if the wait
         would be too long.
         """
-        while left := self.throttle.background_delay(take=take):
+        while left := self.throttle.background_delay(take=take, is_awaited=self.show_wait is not None):
             pause = self.throttle.current_pause()
-            why = pause.reason if pause else "live webhooks go first"
+            why = pause.reason if pause else self._why_no_room()
             waited += left.total_seconds()
             most = _SHORT_WAIT_SECONDS if pause and self.fail_fast else _LONGEST_WAIT.total_seconds()
             if waited > most:
@@ -128,9 +128,13 @@ class Pacer:
         return waited
 
     def _sleep(self, seconds: float, why: str) -> None:
-        if seconds > _SHORT_WAIT_SECONDS:
-            self.notify(f"waiting for Polar, at most {format_duration(_LONGEST_WAIT)}: {why}")
-        self.sleep(seconds)
+        if self.show_wait and seconds > _SHORT_WAIT_SECONDS:
+            self.show_wait(seconds, why)
+        else:
+            self.sleep(seconds)
+
+    def _why_no_room(self) -> str:
+        return _REDUCED if self.throttle.reduced_for() else "live webhooks go first"
 
 
 def run_batches(

@@ -53,12 +53,13 @@ class Throttle:
         args: list[EncodableT] = [self._burst, self._interval_ms, _SHARE_USED_UP]
         return bool(self._take_request(keys=_SHARE_KEYS, args=args))
 
-    def background_delay(self, *, take: bool) -> timedelta:
+    def background_delay(self, *, take: bool, is_awaited: bool = False) -> timedelta:
         """Return how soon a request that is not urgent may be made.
 
-        With ``take``, a request that may be made now is taken from our share.
+        With ``take``, a request that may be made now is taken from our share. While a person waits for it
+        (``is_awaited``), a share that is reduced after a 429 grows back sooner.
         """
-        args: list[EncodableT] = [self._burst, self._interval_ms, int(take)]
+        args: list[EncodableT] = [self._burst, self._interval_ms, int(take), int(is_awaited)]
         return timedelta(milliseconds=self._background_request(keys=_SHARE_KEYS, args=args))
 
     def pause(self, seconds: float, reason: str, cause: PauseCause = PauseCause.UNAVAILABLE) -> None:

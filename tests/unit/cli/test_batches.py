@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.batches import run_with_progress, show_progress
-from app.cli.output import print_once
+from app.cli.batches import run_with_progress
+from app.cli.progress import _Screen, show_progress, show_wait
 from tests.support.fake_service import UNREACHABLE
 from workers.core.delivery import Outcome, Status
 
@@ -37,6 +37,11 @@ def test_what_still_waits_is_not_done(done: list[Status], count: int, words: str
     assert trouble.startswith(words)
 
 
+@pytest.fixture(autouse=True)
+def _new_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cli.progress._screen", _Screen())
+
+
 def be_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -56,12 +61,31 @@ def test_a_bar_lets_what_is_waited_for_pass_above_itself(
 ) -> None:
     be_on_a_terminal(monkeypatch)
     with show_progress("granting", json=False):
-        print_once("waiting for Polar, at most 2 min: it is away")
+        show_wait(0.01, "it is away")
     lines = re.split("\r?\n", re.sub("\x1b\\[[0-9?]*[a-zA-Z]", "", capsys.readouterr().err))
-    assert "waiting for Polar, at most 2 min: it is away" in [line.rpartition("\r")[2] for line in lines]
+    assert "waiting for Polar: it is away" in [line.rpartition("\r")[2] for line in lines]
 
 
-def test_a_wait_is_told_once_and_tells_no_terminal_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    print_once("waiting for Polar: \x1b[2J")
-    print_once("waiting for Polar: \x1b[2J")
-    assert capsys.readouterr().err == "waiting for Polar: \ufffd[2J\n"
+def test_on_a_terminal_a_wait_counts_down_and_leaves_only_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    be_on_a_terminal(monkeypatch)
+    show_wait(1.01, "it is \x1b[2J away")
+    shown = capsys.readouterr().err
+    assert shown.startswith("waiting for Polar: it is \ufffd[2J away\n")
+    assert re.findall("[0-9]+ s left", shown) == ["2 s left", "1 s left"]
+    assert shown.endswith("\r\x1b[2K")
+
+
+def test_elsewhere_a_wait_is_a_line_each_half_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("app.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("app.cli.progress.time.sleep", lambda seconds: now.append(now.pop() + seconds))
+    for seconds in (50, 4, 5):
+        show_wait(seconds, "it is \x1b[2J away")
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting for Polar, 50 s left: it is \ufffd[2J away",
+        "waiting for Polar, 20 s left: it is \ufffd[2J away",
+    ]

@@ -20,15 +20,22 @@ class Room:
         self._pause = pause
         self.asked: list[bool] = []
         self.slowed_down: list[tuple[float, str]] = []
+        self.reduced = timedelta(0)
+        self.is_awaited = False
 
-    def background_delay(self, *, take: bool) -> timedelta:
+    def background_delay(self, *, take: bool, is_awaited: bool = False) -> timedelta:
         """Return the next wait; none when there is no more."""
         self.asked.append(take)
+        self.is_awaited = is_awaited
         return timedelta(seconds=self._seconds.pop(0) if self._seconds else 0)
 
     def pause_for_rate_limit(self, seconds: float, reason: str) -> None:
         """Note that everybody waits."""
         self.slowed_down.append((seconds, reason))
+
+    def reduced_for(self) -> timedelta:
+        """Return how long the share is still reduced."""
+        return self.reduced
 
     def current_pause(self) -> Pause | None:
         """Return the pause that stands."""
@@ -104,27 +111,50 @@ def test_a_refused_token_is_not_asked_with_again() -> None:
     assert slept == []
 
 
-def test_who_waits_is_told_for_what_and_how_long_at_most() -> None:
-    said: list[str] = []
+def seen_by_a_person(room: Room) -> tuple[Pacer, list[tuple[float, str]]]:
+    shown: list[tuple[float, str]] = []
+    show_wait = lambda seconds, why: shown.append((seconds, why))  # noqa: E731 - one line is enough
+    return Pacer(throttle=cast(Throttle, room), sleep=lambda _: None, show_wait=show_wait), shown
+
+
+def test_who_waits_is_told_for_what_and_how_long() -> None:
     pause = Pause(reason="Polar answered 500", left=timedelta(seconds=60))
-    room = Room(60, pause=pause)
-    Pacer(throttle=cast(Throttle, room), sleep=lambda _: None, notify=said.append).ask(answers("well"))
-    assert said == ["waiting for Polar, at most 2 min: Polar answered 500"]
+    pacer, shown = seen_by_a_person(Room(60, pause=pause))
+    pacer.ask(answers("well"))
+    assert shown == [(60, "Polar answered 500")]
+
+
+def test_a_share_that_a_429_reduced_is_named_as_what_is_waited_for() -> None:
+    room = Room(16, 5)
+    pacer, shown = seen_by_a_person(room)
+    room.reduced = timedelta(minutes=4)
+    pacer.ask(answers("well"))
+    assert shown[0] == (16, "our share of Polar's rate limit is smaller after a 429")
+    room.reduced = timedelta(0)
+    room._seconds = [5]
+    pacer.ask(answers("well"))
+    assert shown[-1] == (5, "live webhooks go first")
+
+
+def test_only_where_a_person_waits_a_reduced_share_grows_back_sooner() -> None:
+    room = Room()
+    pacer_in(room)[0].ask(answers("well"))
+    assert not room.is_awaited
+    seen_by_a_person(room)[0].ask(answers("well"))
+    assert room.is_awaited
 
 
 def test_of_moments_nobody_is_told() -> None:
-    said: list[str] = []
-    pacer = Pacer(throttle=cast(Throttle, Room(2, 3)), sleep=lambda _: None, notify=said.append)
+    pacer, shown = seen_by_a_person(Room(2, 3))
     pacer.ask(answers(BROKEN, "well"))
-    assert said == []
+    assert shown == []
 
 
 def test_an_outage_that_nobody_has_met_before_is_told_with_its_reason() -> None:
-    said: list[str] = []
-    pacer = Pacer(throttle=cast(Throttle, Room()), sleep=lambda _: None, notify=said.append)
+    pacer, shown = seen_by_a_person(Room())
     with pytest.raises(PolarUnreachableError):
         pacer.ask(answers(*[UNREACHABLE] * 4))
-    assert set(said) == {f"waiting for Polar, at most 2 min: {UNREACHABLE}"}
+    assert shown == [(5, str(UNREACHABLE)), (15, str(UNREACHABLE))]
 
 
 def test_all_waiting_for_one_answer_together_is_two_minutes_at_most() -> None:

@@ -302,6 +302,24 @@ local function halvings(reduced)
   return math.min(MOST_HALVINGS, math.ceil(math.max(0, redis.call('PTTL', reduced)) / HALVING_MS))
 end
 
+-- Takes one halving back early, because a person is held up by it. That is safe after a whole minute without a 429, the
+-- window of Polar's rate limit: what others need fits beside our reduced share. The next one takes another minute. If it
+-- was too early after all, the next 429 halves the share again. Returns whether it did.
+local POLAR_WINDOW_MS = 60000
+
+local function end_one_halving(reduced, now)
+  local left = redis.call('PTTL', reduced)
+  if left <= 0 or now < tonumber(redis.call('GET', reduced)) + POLAR_WINDOW_MS then
+    return false
+  end
+  if left > HALVING_MS then
+    redis.call('SET', reduced, text(now), 'PX', text(left - HALVING_MS))
+  else
+    redis.call('DEL', reduced)
+  end
+  return true
+end
+
 -- Returns the burst and the interval in ms that apply now.
 local function current_share(burst, interval_ms, reduced)
   local divisor = 2 ^ halvings(reduced)
