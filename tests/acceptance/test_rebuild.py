@@ -108,7 +108,10 @@ def test_an_old_order_that_arrives_again_before_the_rebuild_is_credited_once(
         True,
     )
     asked = desk.credits.run("rebuild")
-    assert "this would restore 1 grant and replace 1 amount in the ledger with Polar's" in asked.stderr
+    assert (
+        "this would restore 1 grant: 10 api_usage and replace 1 amount in the ledger with Polar's"
+        in asked.stderr
+    )
     found = desk.credits.json(*DOING)
     assert found["differing"] == [{"key": key, "polar": 10, "ledger": 20, "kept_because": None}]
     assert [one["order_id"] for one in found["missing"]] == [some_id(2)]

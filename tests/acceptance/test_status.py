@@ -5,6 +5,7 @@ from importlib.metadata import version
 from tests.support.cli_session import Desk
 from tests.support.processes import eventually
 from workers.store.arrivals import TO_DO, note_arrivals
+from workers.store.losses import mark_loss
 
 
 def test_refused_webhooks_make_it_strict_and_quiet_shows_them_alone(desk: Desk) -> None:
@@ -18,6 +19,14 @@ def test_refused_webhooks_make_it_strict_and_quiet_shows_them_alone(desk: Desk) 
     answer = desk.credits.json("status")
     assert not answer["checks"]["webhooks"]["ok"]
     assert answer["version"] == version("credit-granter")
+
+
+def test_a_known_loss_is_an_error_of_check_and_status(desk: Desk) -> None:
+    mark_loss(desk.redis)
+    checked = desk.credits.run("check", "--offline")
+    assert (checked.returncode, "credits rebuild" in checked.stdout) == (1, True)
+    shown = desk.credits.run("status", "--strict", "--quiet")
+    assert (shown.returncode, "credits rebuild" in shown.stdout) == (1, True)
 
 
 def test_where_all_is_well_quiet_prints_nothing(desk: Desk) -> None:

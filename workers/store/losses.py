@@ -11,6 +11,7 @@ from typing import cast
 import structlog
 from redis import Redis
 
+from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.scripts import load_script, milliseconds_of, moment_of
 
@@ -74,6 +75,13 @@ def lost_at(redis: Redis) -> datetime | None:
     """Return when a loss was noticed that no rebuild has ended yet; None without one."""
     found = cast(bytes | None, redis.get(keys.LOST))
     return moment_of(found) if found else None
+
+
+def loss_findings(redis: Redis) -> list[Finding]:
+    """Return an error if a loss was noticed that no rebuild has ended yet."""
+    if lost_at(redis) is None:
+        return []
+    return [Finding(level="error", what="ledger", detail=f"{LOST}: {TO_DO}")]
 
 
 def end_loss(redis: Redis, since: datetime | None) -> None:

@@ -100,7 +100,7 @@ def _problems(one: PolarEndpoint, needed: frozenset[str], secrets: Collection[st
     if missing := sorted(needed.difference(one.events)):
         yield f"does not get {joined(missing)}: select what is missing {_WHERE}"
     if one.secret and secrets and not _is_among(one.secret.get_secret_value(), secrets):
-        yield f"has another secret than POLAR_WEBHOOK_SECRET: copy it from there {_WHERE}, and restart"
+        yield "has another secret than POLAR_WEBHOOK_SECRET: copy it from there, and restart the receivers"
 
 
 def _is_among(secret: str, ours: Collection[str]) -> bool:
