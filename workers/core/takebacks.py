@@ -5,8 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import Claim, Dispute, Refund, Revoke, Standing, TakeBack, Taken
-from workers.core.grants import Grant, Part, dispute_subject, refund_subject, revoke_subject
+from workers.core.claims import REBUILD, Claim, Dispute, Refund, Revoke, Standing, TakeBack, Taken
+from workers.core.grants import Grant, Part, dispute_subject, is_take_back, refund_subject, revoke_subject
 from workers.core.refunds import reversed_units
 
 _TAKE_BACK_DISMISSED = "its take-back was dismissed: only a replay by its delivery's id sends it"
@@ -39,6 +39,13 @@ def reversals(standing: Standing, delivery_id: str) -> list[TakeBack]:
             found.append(replace(due, delivery_id=delivery_id))
             taken = {**taken, **due.after}
     return found
+
+
+def has_open_take_backs(standing: Standing) -> bool:
+    """Return whether Polar lacks a take-back: one that is due, or one that was claimed and held back."""
+    taking = [one for one in standing.claims if is_take_back(one.subject) and not one.is_dismissed]
+    is_held = standing.can_be_taken_back and any(one.unsettled for one in taking)
+    return is_held or bool(reversals(standing, REBUILD))
 
 
 def is_reversal_incomplete(standing: Standing) -> bool:

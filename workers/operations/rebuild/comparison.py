@@ -9,7 +9,7 @@ from config.rules import Rules
 from workers.core.claims import REBUILD, Claim, Standing
 from workers.core.confirmations import is_same_credit
 from workers.core.grants import Grant, customer_subject, grant_key, order_subject
-from workers.core.takebacks import is_reversal_incomplete, reversals
+from workers.core.takebacks import has_open_take_backs, is_reversal_incomplete
 from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, Row, is_marked_ours, read_usage_event
 
 _DUPLICATE_KEY = "another event has the same key"
@@ -152,7 +152,7 @@ class LedgerComparison:
             self.confirmed += [frozen] if grant.meter in own.unconfirmed else []
         else:
             self.claimed_elsewhere += 1
-        if reversals(standing, REBUILD) and standing.subject not in self.refund_pending:
+        if has_open_take_backs(standing) and standing.subject not in self.refund_pending:
             self.refund_pending.append(standing.subject)
         if is_reversal_incomplete(standing) and standing.subject not in self.refund_incomplete:
             self.refund_incomplete.append(standing.subject)

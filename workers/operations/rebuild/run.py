@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from config.rules import Rules
 from workers.core.claims import REBUILD, Standing
 from workers.core.grants import Grant
-from workers.core.takebacks import is_reversal_incomplete, reversals
+from workers.core.takebacks import has_open_take_backs, is_reversal_incomplete, reversals
 from workers.core.usage_events import GRANTED_BY
 from workers.operations.pacing import OnProgress, Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
@@ -104,7 +104,7 @@ class Rebuilder:
         done.corrected += sum(corrected.values())
         done.changed += [fact for fact in wrong if fact not in corrected]
         for one in self._standings(list(corrected)):
-            if reversals(one, REBUILD) and one.subject not in done.refund_pending:
+            if has_open_take_backs(one) and one.subject not in done.refund_pending:
                 done.refund_pending.append(one.subject)
             if is_reversal_incomplete(one) and one.subject not in done.refund_incomplete:
                 done.refund_incomplete.append(one.subject)
