@@ -1,7 +1,8 @@
 """``credits balance``: a customer's balance at Polar, beside what was granted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
+from typing import Annotated
 
 import typer
 
@@ -19,6 +20,10 @@ from app.cli.progress import show_wait
 from app.cli.shapes import BalanceJson
 from app.cli.to_json import json_number
 from app.errors import CommandError
+from config.errors import ConfigError
+from config.rules import load_rules
+from config.settings import Settings
+from config.wording import format_count
 from workers.core.customers import CustomerName, NameKind
 from workers.core.wording import plain
 from workers.operations.balance import Balance, BalanceReader
@@ -34,12 +39,17 @@ def balance(
     customer: Customer = None,
     external_customer: ExternalCustomer = "",
     email: Email = "",
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also show meters that have nothing to do with us.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a customer's balance at Polar, beside what was granted.
 
-    For each meter: the credits left at Polar (negative if the customer used more than they had), and what
-    the ledger has granted and taken back. Polar's balance includes a grant after a few seconds.
+    Lists the meters of the rules, and others that we granted credits on. With --all, or --json, it lists
+    every meter that the customer has at Polar. For each meter: the credits left at Polar (negative if the
+    customer used more than they had), and what the ledger has granted and taken back. Polar's balance
+    includes a grant after a few seconds.
 
     Example: credits balance --email ada@example.com
     """
@@ -51,10 +61,13 @@ def balance(
         pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)
         audit = Audit(held.redis, held.ledger)
         found = BalanceReader(polar=polar, pacer=pacer, audit=audit).read(_find(name, polar, pacer))
+    ours = _meters(settings)
+    found.sort(key=lambda one: one.meter not in ours)
+    shown = [one for one in found if all_ or _concerns_us(one, ours)]
     if json:
         print_json([_json(one) for one in found])
     elif found:
-        _print(found)
+        _print(shown, left_out=len(found) - len(shown))
     else:
         console().print("this customer has no balance at Polar and was granted nothing")
 
@@ -70,7 +83,19 @@ def _find(name: CustomerName, polar: Polar, pacer: Pacer) -> str:
     return name.text
 
 
-def _print(found: Sequence[Balance]) -> None:
+def _meters(settings: Settings) -> Collection[str]:
+    """Return the meters that the rules can credit; none if the rules cannot be used."""
+    try:
+        return load_rules(settings.rules_path).meters
+    except ConfigError:
+        return ()
+
+
+def _concerns_us(one: Balance, ours: Collection[str]) -> bool:
+    return one.meter in ours or bool(one.granted or one.taken_back or one.not_at_polar_yet)
+
+
+def _print(found: Sequence[Balance], *, left_out: int) -> None:
     columns = ["meter", "left at Polar", "granted", "taken back", "Polar's name for the meter"]
     rows: list[list[Cell]] = [
         [
@@ -82,7 +107,11 @@ def _print(found: Sequence[Balance]) -> None:
         ]
         for one in found
     ]
-    print_table(columns, rows)
+    if rows:
+        print_table(columns, rows)
+    if left_out:
+        note = f"{format_count(left_out, 'meter')} that no rule credits: --all shows them"
+        console().print(literal(note))
     for one in found:
         if one.not_at_polar_yet:
             console().print(literal(f"not at Polar yet: {plain(one.not_at_polar_yet)} {one.meter}"))

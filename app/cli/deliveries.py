@@ -35,7 +35,11 @@ from workers.operations.history import History
 from workers.store.audit import Audit
 from workers.store.stores import Stores
 
-_WIDE = 130  # characters for two ids, a time, a type, a status, and a short reason
+_WIDE = 170  # characters for three ids, a time, a type, a status, and a short reason
+
+_LEAST_START = 4  # characters of an id; fewer are a slip of the keyboard
+_MOST_SEARCHED = 10_000  # the newest deliveries, so that no search takes long
+_MOST_CANDIDATES = 5
 
 
 def _parse_status(text: str) -> Status:
@@ -85,12 +89,22 @@ def deliveries(
     if json:
         print_json([delivery_json(one) for one in found])
     elif found:
-        # On a narrow terminal the order is left out; `credits show` has it.
-        left_out = "order" if (width := terminal_width()) is not None and width < _WIDE else ""
-        columns = [name for name in _row(found[0]) if name != left_out]
-        print_table(columns, [[_row(one)[name] for name in columns] for one in found])
+        _print_deliveries(found)
     else:
         console().print("no deliveries")
+
+
+def _print_deliveries(found: Sequence[Delivery]) -> None:
+    rows = [_row(one) for one in found]
+    if (width := terminal_width()) is None or width >= _WIDE:
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
+        return
+    # What does not fit goes below, where no header names it.
+    for row, one in zip(rows, found, strict=True):
+        row["order"] = f"order {one.order_id}" if one.order_id else ""
+        row["customer"] = f"customer {one.customer_id}" if one.customer_id else ""
+    columns = ["" if name in {"order", "customer", "reason"} else name for name in rows[0]]
+    print_table(columns, [list(row.values()) for row in rows])
 
 
 def _newest(
@@ -113,7 +127,7 @@ def _newest(
 
 
 def show(
-    delivery: Annotated[str, typer.Argument(help="A delivery's id, which is Polar's webhook-id.")],
+    delivery: Annotated[str, typer.Argument(help="A delivery's id (Polar's webhook-id), or its start.")],
     body: Annotated[bool, typer.Option("--body", help="Also print the body (--json always has it).")] = False,
     json: Json = False,
 ) -> None:
@@ -124,7 +138,7 @@ def show(
     with open_stores(read_settings("show", quiet=True)) as held:
         one = find_deliveries(held, [delivery])[0]
         claims = held.ledger.find(one.subject).claims if one.subject else ()
-        raw = held.deliveries.body(delivery)
+        raw = held.deliveries.body(one.id)
     if json:
         answer: ShownJson = {
             **delivery_json(one),
@@ -141,14 +155,40 @@ def show(
 
 
 def find_deliveries(held: Stores, ids: list[str]) -> list[Delivery]:
-    """Return these deliveries; CommandError names those that are unknown."""
-    found = held.deliveries.get(ids)
-    missing = set(ids) - {one.id for one in found}
+    """Return these deliveries, each once; CommandError names those that are unknown.
+
+    An id may be shortened to what is unique among the newest deliveries.
+    """
+    found = {one.id: one for one in held.deliveries.get(ids)}
+    starts = [id_ for id_ in dict.fromkeys(ids) if id_ not in found]
+    by_start = deliveries_starting_with(held, starts)
+    missing = [start for start, matching in by_start.items() if not matching]
     if missing:
         raise CommandError(
             f"no delivery {', '.join(sorted(missing))}: `credits deliveries` lists those that are kept"
         )
+    found |= {one.id: one for start, matching in by_start.items() for one in [_only(start, matching)]}
+    return list(found.values())
+
+
+def deliveries_starting_with(held: Stores, starts: Sequence[str]) -> dict[str, list[Delivery]]:
+    """Return for each start of an id the deliveries that it may mean, among the newest."""
+    found: dict[str, list[Delivery]] = {start: [] for start in starts}
+    if any(len(start) >= _LEAST_START for start in starts):
+        for one in islice(held.deliveries.newest(), _MOST_SEARCHED):
+            for start in starts:
+                if len(start) >= _LEAST_START and one.id.startswith(start):
+                    found[start].append(one)
     return found
+
+
+def _only(start: str, matching: Sequence[Delivery]) -> Delivery:
+    if len(matching) > 1:
+        listed = [f"{one.id} ({one.type or '?'}, {format_age(one.received_at)})" for one in matching]
+        more = [f"{len(listed) - _MOST_CANDIDATES} more"] if len(listed) > _MOST_CANDIDATES else []
+        candidates = ", ".join(listed[:_MOST_CANDIDATES] + more)
+        raise CommandError(f"{start} is the start of {len(matching)} deliveries: {candidates}")
+    return matching[0]
 
 
 def _row(one: Delivery) -> dict[str, Cell]:
@@ -158,6 +198,7 @@ def _row(one: Delivery) -> dict[str, Cell]:
         "type": one.type or "?",
         "status": status_text(one.status),
         "order": one.order_id or "-",
+        "customer": one.customer_id or "-",
         "reason": one.reason,
     }
 

@@ -15,7 +15,9 @@ from workers.core.delivery import Delivery
 
 
 def dismiss(
-    deliveries: Annotated[list[str], typer.Argument(help="Failed deliveries, by their ids.")],
+    deliveries: Annotated[
+        list[str], typer.Argument(help="Failed deliveries, by their ids, or the starts of these.")
+    ],
     json: Json = False,
 ) -> None:
     """Dismiss failed deliveries that you have dealt with.
@@ -27,9 +29,10 @@ def dismiss(
     Example: credits dismiss 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
     settings = read_settings("dismiss", quiet=True)
-    ids = list(dict.fromkeys(deliveries))
     with open_stores(settings) as held:
-        _require_dismissible(find_deliveries(held, ids))
+        found = find_deliveries(held, deliveries)
+        _require_dismissible(found)
+        ids = [one.id for one in found]
         held.deliveries.dismiss(ids, retain=settings.retain)
         dismissed = held.deliveries.get(ids)
     if json:

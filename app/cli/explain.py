@@ -12,6 +12,7 @@ from rich.text import Text
 
 from app.cli.context import open_stores, read_settings
 from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
+from app.cli.deliveries import deliveries_starting_with, find_deliveries
 from app.cli.options import Json
 from app.cli.output import (
     Cell,
@@ -149,6 +150,10 @@ def _explain_id(id_: str, settings: Settings, rules: Rules) -> Explained:
             )
             if found := explainer.explain_id(id_):
                 return found
+            if deliveries_starting_with(held, [id_])[id_]:
+                (one,) = find_deliveries(held, [id_])
+                if found := explainer.explain_id(one.id):
+                    return found
     raise CommandError(
         f"{id_} is not a file, nor the id of a delivery or an order that is stored here: "
         f"has its webhook arrived? `credits deliveries` lists those that are kept; "

@@ -52,7 +52,9 @@ class _Planned:
 
 def replay(
     *,
-    deliveries: Annotated[list[str] | None, typer.Argument(help="Deliveries, by their ids.")] = None,
+    deliveries: Annotated[
+        list[str] | None, typer.Argument(help="Deliveries, by their ids, or the starts of these.")
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
     skipped: Annotated[
         bool, typer.Option("--skipped", help="All that were skipped, except those that were dismissed.")
@@ -124,7 +126,7 @@ def _select(
 
 
 def _select_named(held: Stores, ids: list[str]) -> Sequence[Delivery]:
-    named = sorted(find_deliveries(held, list(dict.fromkeys(ids))), key=lambda one: one.received_at)
+    named = sorted(find_deliveries(held, ids), key=lambda one: one.received_at)
     if erased := [f"{one.id}: {describe_erasure(one)}" for one in named if one.erased_at]:
         raise CommandError(f"cannot be replayed: {', '.join(erased)} (credits forget)")
     return named

@@ -113,3 +113,16 @@ def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:
 )
 def test_an_invalid_customer_option_is_a_usage_error(desk: Desk, args: tuple[str, ...], words: str) -> None:
     assert_usage_error(desk.credits.run("balance", *args), words)
+
+
+def test_the_meters_of_the_rules_come_first_and_others_only_on_request(ada: Desk) -> None:
+    ada.polar.add_meter("aardvarks")
+    event = {"name": "aardvarks", "customer_id": CUSTOMER, "metadata": {"units": 7}}
+    assert ask(ada.polar, "POST", INGEST, token=TOKEN, json={"events": [event]}).status_code == 200
+    done = ada.credits.run("balance", "--customer", CUSTOMER)
+    assert "aardvarks" not in done.stdout
+    assert done.stdout.endswith("1 meter that no rule credits: --all shows them\n")
+    rows = ada.credits.run("balance", "--customer", CUSTOMER, "--all").stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:]] == ["api_usage", "aardvarks"]
+    found = ada.credits.json("balance", "--customer", CUSTOMER)
+    assert [one["meter"] for one in found] == ["api_usage", "aardvarks"]

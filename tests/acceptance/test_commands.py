@@ -10,7 +10,15 @@ import typer.core
 from app.cli.root import root
 from config.samples import SAMPLES
 from tests.support.builders import CUSTOMER, some_id
-from tests.support.cli_session import NOBODY, NOWHERE, Desk, assert_one_line_error, assert_usage_error
+from tests.support.cli_session import (
+    NOBODY,
+    NOWHERE,
+    Desk,
+    assert_one_line_error,
+    assert_usage_error,
+    purchase,
+    strangers_purchase,
+)
 from tests.support.processes import TEN, Credits
 from tests.support.recordings import PAYLOADS, payload
 
@@ -148,6 +156,40 @@ def test_check_confirms_a_correct_setup(desk: Desk) -> None:
     findings = desk.credits.json("check", "--offline")
     assert {one["level"] for one in findings} == {"ok"}
     assert {"token", "secret", "rules", "redis"} <= {one["what"] for one in findings}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["check"],
+        ["status"],
+        ["deliveries"],
+        ["show", "{delivery}"],
+        ["explain", "{delivery}"],
+        ["explain", "--customer", CUSTOMER],
+        ["explain", "--sample", "purchase"],
+        ["grants"],
+        ["balance", "--customer", CUSTOMER],
+        ["replay", "--all", "--yes"],
+        ["dismiss", "{delivery}"],
+        ["backfill", "--since", "1d", "--yes"],
+        ["recover", "--since", "1d", "--yes"],
+        ["rebuild", "--yes"],
+        ["grant", "--customer", CUSTOMER, "--meter", "api_usage", "--units", "1", "--key", "k"],
+        ["revoke", some_id(1)],
+        ["forget", "--customer", CUSTOMER, "--yes"],
+        ["rules", "schema"],
+    ],
+    ids=lambda args: " ".join(args[:2]),
+)
+def test_json_has_the_standard_output_for_itself(desk: Desk, args: list[str]) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    desk.grant(purchase(1))
+    noisy = desk.credits.with_settings(LOG_LEVEL="debug", LOG_FORMAT="json")
+    done = noisy.run(*(each.format(delivery=failed) for each in args), "--json")
+    json.loads(done.stdout)
+    for line in done.stderr.splitlines():
+        assert not line.startswith("{") or list(json.loads(line))[:3] == ["timestamp", "level", "event"]
 
 
 def test_check_lists_every_problem_at_once(desk: Desk) -> None:

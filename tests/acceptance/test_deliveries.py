@@ -2,9 +2,12 @@
 
 import json
 import re
+import time
 
+import httpx
 import pytest
 
+from app.receiver.signature import sign
 from tests.support.builders import CUSTOMER, PRODUCT, some_id
 from tests.support.cli_session import (
     NOBODY,
@@ -15,7 +18,7 @@ from tests.support.cli_session import (
     purchase,
     strangers_purchase,
 )
-from tests.support.processes import TEN, Credits, eventually
+from tests.support.processes import SECRET, TEN, Credits, eventually
 from tests.support.recordings import payload
 from tests.support.terminals import at_a_terminal
 
@@ -116,9 +119,31 @@ def test_narrow_terminals_break_no_id_and_redirected_lines_have_no_trailing_blan
     assert max(map(len, lines)) <= 80
     assert any(line.endswith(f"  {second}  order.paid  skipped") for line in lines)
     assert f"    already granted: claimed by delivery {first} at" in lines
+    assert lines.count(f"    order {some_id(1)}") == lines.count(f"    customer {CUSTOMER}") == 2
     piped = desk.credits.run("deliveries").stdout.splitlines()
     assert len(piped) == 3
+    assert piped[0].split() == ["received", "delivery", "type", "status", "order", "customer", "reason"]
     assert [line.rstrip() for line in piped] == piped
+
+
+def test_an_id_may_be_shortened_to_what_is_unique(desk: Desk) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    assert desk.credits.json("show", failed[:8])["id"] == failed
+    assert desk.credits.json("explain", failed[:8])["deliveries"][0]["id"] == failed
+    assert [one["id"] for one in desk.credits.json("dismiss", failed[:8], failed)] == [failed]
+    (one,) = desk.credits.json("replay", failed[:8], "--dry-run")
+    assert one["id"] == failed
+
+
+def test_a_start_of_several_ids_lists_what_it_may_mean_and_a_short_one_means_nothing(desk: Desk) -> None:
+    with httpx.Client(base_url=desk.url) as client:
+        for id_ in ("msg-a1", "msg-a2"):
+            headers = sign(SECRET, id_, int(time.time()), purchase(1))
+            assert client.post("/webhooks/polar", content=purchase(1), headers=headers).status_code == 202
+    for command in ("show", "explain", "dismiss", "replay"):
+        done = desk.credits.run(command, "msg-a")
+        assert_one_line_error(done, "msg-a is the start of 2 deliveries", "msg-a1 (order.paid, ", "msg-a2")
+    assert_one_line_error(desk.credits.run("show", "msg"), "no delivery msg")
 
 
 def test_a_failed_delivery_shows_the_next_step(desk: Desk) -> None:

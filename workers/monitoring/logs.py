@@ -23,6 +23,8 @@ _LIBRARIES["uvicorn.error"] = "ERROR"
 # They log the URL of every request, and some URLs contain e-mail addresses.
 _ALWAYS_QUIET = ("httpx", "httpcore")
 
+_FIRST = ("timestamp", "level", "event")  # who reads a journal sees these before a line is cut
+
 _JSON = structlog.processors.JSONRenderer()  # escapes everything but printable ASCII
 
 # An address ends at these characters, so that the parts of a key around it stay readable.
@@ -92,6 +94,7 @@ def _without_none(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _as_json(logger: object, method: str, event: EventDict) -> str | bytes:
+    event = {name: event[name] for name in _FIRST if name in event} | dict(event)
     line = _JSON(logger, method, event)
     # Searching every value costs as much as writing the line, and almost no line contains an address.
     return _JSON(logger, method, _without_addresses(logger, method, event)) if "@" in line else line

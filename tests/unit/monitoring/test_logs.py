@@ -57,6 +57,14 @@ def test_for_machines_each_event_is_one_object_on_one_line(capsys: pytest.Captur
     assert ours["timestamp"].endswith("Z")
 
 
+def test_a_line_for_machines_begins_with_time_level_and_event(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "info", process="worker")
+    structlog.get_logger("ours").info("granted", a="1")
+    logging.getLogger("theirs").warning("hello")
+    for record in records(capsys.readouterr().err):
+        assert list(record)[:3] == ["timestamp", "level", "event"]
+
+
 @pytest.mark.parametrize("log_format", FORMATS)
 def test_nobodys_address_is_told(
     capsys: pytest.CaptureFixture[str], log_format: Literal["console", "json"]
