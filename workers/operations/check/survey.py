@@ -26,7 +26,7 @@ T = TypeVar("T")
 # Scopes that granting does not need, but commands do: the scope, a list that requires it, the commands.
 _COMMAND_SCOPES = (
     ("orders:read", "/v1/orders/", "`credits backfill` and CREDITS_RECONCILE_EVERY"),
-    ("webhooks:read", "/v1/webhooks/deliveries", "`credits recover`"),
+    ("webhooks:read", "/v1/webhooks/deliveries", "`credits recover` and the look at the endpoint"),
     (
         "customers:read",
         "/v1/customers/",

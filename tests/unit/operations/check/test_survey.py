@@ -129,7 +129,7 @@ def test_of_a_token_that_may_only_ingest_each_command_that_wants_more_is_told(st
     told = "\n".join(one.detail for one in said(asked(standin)[0]))
     for words in (
         "orders:read is missing, so `credits backfill` and CREDITS_RECONCILE_EVERY cannot",
-        "webhooks:read is missing, so `credits recover` cannot",
+        "webhooks:read is missing, so `credits recover` and the look at the endpoint cannot",
         "customers:read is missing, so `credits grant` and `credits balance` by e-mail address or your own",
         "customer_meters:read is missing, so `credits balance` cannot",
         "customers:write is missing, so `credits grant --create` cannot",
