@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.processes import credits_in
 
+pytestmark = pytest.mark.heavy  # each test starts processes without the fork server
+
 ONE_RULE = """\
 version: 1
 meters: {api_usage: {}}

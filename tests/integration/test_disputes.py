@@ -119,6 +119,7 @@ def test_it_counts_when_its_order_is_credited_later(operations: Operations) -> N
     ]
 
 
+@pytest.mark.heavy
 def test_every_page_of_disputes_is_read(operations: Operations) -> None:
     for _ in range(130):
         lose(operations, amount=5)

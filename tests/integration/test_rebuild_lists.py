@@ -132,6 +132,7 @@ def test_an_event_that_changes_places_while_pages_are_read_is_found_all_the_same
     assert (len(found.grants), found.total, found.not_listed) == (150, 150, 0)
 
 
+@pytest.mark.heavy
 def test_batches_of_one_millisecond_each_are_restored_whole(operations: Operations, redis: Redis) -> None:
     bodies = [order_webhook(id=some_id(number)) for number in range(1, 701)]
     run(operations, [(f"msg-{number}", "order.paid", body) for number, body in enumerate(bodies)])

@@ -58,10 +58,15 @@ class EmbeddedError(ConfigError):
     """The embedded Redis cannot run; the text says why, and what to do."""
 
 
+def log_loading(text: str) -> None:
+    """Log how far a server is with loading its data."""
+    log.info(text)  # not passed as it is: structlog would write where it did before it was configured
+
+
 class EmbeddedRedis:
     """One user of a data folder's Redis. The server runs while it has a user in any process."""
 
-    def __init__(self, data_dir: Path, *, on_loading: Callable[[str], object] = log.info) -> None:
+    def __init__(self, data_dir: Path, *, on_loading: Callable[[str], object] = log_loading) -> None:
         self._on_loading = on_loading
         self._next_report = 0.0
         self._folder = data_dir.resolve()

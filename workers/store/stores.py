@@ -4,18 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import structlog
 from redis import Redis
 
 from config.settings import Settings
-from workers.embedded.server import EmbeddedRedis
+from workers.embedded.server import EmbeddedRedis, log_loading
 from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +26,7 @@ class Stores:
 
 
 @contextmanager
-def redis_server(settings: Settings, on_loading: Callable[[str], object] = log.info) -> Iterator[str]:
+def redis_server(settings: Settings, on_loading: Callable[[str], object] = log_loading) -> Iterator[str]:
     """Yield the URL of the operator's Redis if one is set, else of the embedded one, running meanwhile."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
@@ -39,7 +36,7 @@ def redis_server(settings: Settings, on_loading: Callable[[str], object] = log.i
 
 
 @contextmanager
-def stores(settings: Settings, on_loading: Callable[[str], object] = log.info) -> Iterator[Stores]:
+def stores(settings: Settings, on_loading: Callable[[str], object] = log_loading) -> Iterator[Stores]:
     """Yield the stores in the Redis that the settings name.
 
     ``on_loading`` is called every few seconds while an embedded one is loading its data.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import httpx
+import pytest
 import respx
 
 from app.demo.polar import Polar, seeding
@@ -20,6 +21,8 @@ from tests.support.recordings import RESPONSES, payload, recorded
 
 if TYPE_CHECKING:  # importing it takes two seconds, and every worker of pytest imports this file
     from polar.v2026_10 import Polar as Official
+
+pytestmark = pytest.mark.heavy  # the client takes seconds to import and to build its loaders
 
 Call = Callable[["Official"], object]
 Answer = Callable[[httpx.Request], httpx.Response]
