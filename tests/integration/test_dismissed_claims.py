@@ -147,3 +147,21 @@ def test_a_dismissed_take_back_is_sent_by_nothing_but_a_replay_by_name(
     assert service.replay("msg-2", by_name=False).status is Status.SKIPPED
     assert service.replay("msg-2", by_name=True).reason == "took back 30 api_usage"
     assert service.polar.balance(CUSTOMER) == 50
+
+
+def test_a_delivery_that_nobody_has_read_yet_undoes_a_dismissal_when_it_is_named(service: Service) -> None:
+    """A second webhook of the order waits; its hash does not say yet what it is about."""
+    service.fail_and_dismiss("msg-1", order_webhook())
+    service.store.store_and_lease([("msg-2", "order.paid", order_webhook())])
+    outcome = service.replay("msg-2", by_name=True)
+    assert outcome.status is Status.GRANTED
+    assert service.polar.balance(CUSTOMER) == 100
+
+
+def test_a_delivery_that_was_named_once_undoes_no_later_dismissal(service: Service) -> None:
+    service.store.store_and_lease([("msg-2", "order.paid", order_webhook())])
+    assert service.replay("msg-2", by_name=True).status is Status.FAILED
+    service.store.dismiss(["msg-2"], retain=RETAIN)
+    service.polar.known = lambda _customer: True
+    assert service.replay("msg-2", by_name=False).status is Status.SKIPPED
+    assert service.polar.balance(CUSTOMER) == 0

@@ -58,6 +58,7 @@ class Stored:
     subject: str = ""
     order_id: str = ""
     customer_id: str = ""
+    is_named: bool = False
 
 
 class FakeStore:
@@ -102,6 +103,7 @@ class FakeStore:
         for delivery_id in ids:
             kept = self.deliveries[delivery_id]
             kept.status, kept.strikes = Status.WAITING, 0
+            kept.is_named = by_name and not kept.subject
             if by_name and kept.subject:
                 self._revive(delivery_id, kept)
         return Lease(deliveries=tuple(map(self._take, ids)))
@@ -164,6 +166,9 @@ class FakeStore:
         self._record_refund(plan)
         if plan.dispute:
             self.disputes.setdefault(plan.subject, {})[plan.dispute.id] = plan.dispute
+        kept = self.deliveries.get(delivery_id)
+        if attempt is not None and kept and kept.is_named and kept.type not in TAKES_BACK:
+            self.dismissed.pop(plan.subject, None)
         holds = attempt is None or self._holds(delivery_id, attempt)
         is_other = self.shown.get(plan.subject) != plan.shown or plan.subject in self.dismissed
         if holds and not is_other and plan.subject not in self.claims:

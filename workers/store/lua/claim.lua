@@ -93,6 +93,11 @@ local function standing(plan, own)
   return found
 end
 
+-- Returns whether a person has named a delivery that nobody had read before.
+local function is_named(delivery)
+  return redis.call('HDEL', delivery_prefix .. delivery, 'named') == 1
+end
+
 local function claim(plan)
   if plan.refund then
     note_refund(plan.subject, plan.refund)
@@ -101,6 +106,11 @@ local function claim(plan)
     note_dispute(plan.subject, plan.dispute)
   end
   local own = redis.call('HGETALL', plan.subject)
+  if value_of('dismissed', own) and plan.lease and is_named(plan.lease.delivery) then
+    local delivery = plan.lease.delivery
+    revive(delivery, redis.call('HGET', delivery_prefix .. delivery, 'type'), plan.subject)
+    own = redis.call('HGETALL', plan.subject)
+  end
   local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)
     or value_of('shown', own) ~= plan.shown
   if not plan.base or is_frozen_or_other or not is_valid(plan.lease) then

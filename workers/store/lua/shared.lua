@@ -225,8 +225,11 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   if not type_ or not body then
     return nil
   end
+  redis.call('HDEL', key, 'settled_at', 'dismissed', 'named')
   if is_named and fact and fact ~= '' then
     revive(id, type_, fact)
+  elseif is_named then
+    redis.call('HSET', key, 'named', '1') -- nobody has read it yet: claim.lua revives its fact
   end
   local now = clock()
   redis.call('ZREM', status_prefix .. status, id)
@@ -234,7 +237,6 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   redis.call('ZADD', status_prefix .. 'waiting', text(math.min(received_at, now)), id)
   redis.call('ZADD', due, text(now + lease_ms), id)
   write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
-  redis.call('HDEL', key, 'settled_at', 'dismissed')
   redis.call('PERSIST', key)
   redis.call('PERSIST', body_prefix .. id)
   return { id, type_, body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
