@@ -132,6 +132,10 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     polar = polar_for(settings, stores.ledger.tally, timings)
     pacer = pacer_for(stores)
     tasks = [
+        Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
+        LostLedgerWatch(
+            schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer
+        ).run_if_due,
         EndpointWatch(
             notes=EndpointNotes(connection),
             polar=polar,
@@ -139,10 +143,6 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
             rules=partial(_usable_rules, settings),
             wanted=wanted_by(settings),
         ).run_if_due,
-        LostLedgerWatch(
-            schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer
-        ).run_if_due,
-        Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
     ]
     if every := settings.reconcile_every(has_credit_from=True):
         tasks.append(_reconciler_for(settings, every, stores, polar, timings).run_if_due)

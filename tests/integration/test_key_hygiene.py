@@ -75,6 +75,8 @@ KNOWN = {
     r"credits:watch": SOME_DAY,
     r"credits:muted:(failed|mismatch|stuck|polar|ledger|webhooks|endpoint|well)": SOME_DAY,
     r"credits:ready": SOME_DAY,
+    r"credits:endpoint(_look)?": SOME_DAY,
+    r"credits:webhooks": NEVER,
     r"credits:began": NEVER,
     r"credits:compared": SOME_DAY,
     r"credits:(unconfirmed|mismatches)": NEVER,
