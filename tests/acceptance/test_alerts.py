@@ -16,6 +16,8 @@ from tests.support.recordings import payload
 from tests.support.servers import running
 from workers.store import keys
 
+pytestmark = pytest.mark.heavy  # whole services wait for an alert
+
 
 @pytest.fixture
 def room() -> Iterator[Chat]:

@@ -53,6 +53,7 @@ def test_missing_orders_are_shown_first_then_granted_as_normal_deliveries(desk: 
     assert balance(desk) == 20
 
 
+@pytest.mark.heavy
 def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     lost(desk, 1)
     code, shown = at_a_terminal(desk.credits, *SINCE, answer="n")

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from app.demo.polar import CommitThenBreak
 from tests.support.alert_receiver import chat
 from tests.support.builders import CUSTOMER, refund_webhook, some_id
@@ -10,6 +12,8 @@ from tests.support.processes import TEN, eventually
 from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 from workers.store.unconfirmed import Doubts
+
+pytestmark = pytest.mark.heavy  # whole services read back what they granted
 
 KEY = f"credits:order:{some_id(1)}:api_usage"
 REVOKED = ", on_refund: revoke}"

@@ -44,6 +44,7 @@ def lines_without_times(output: str) -> list[str]:
     return [re.sub(r"in \d+ ms$", "in N ms", line.rstrip()) for line in output.strip().splitlines()]
 
 
+@pytest.mark.heavy
 def test_the_readme_shows_what_the_demo_prints(newcomer: Credits) -> None:
     (shown,) = re.findall(
         r"^```\n\$ make demo\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
@@ -51,6 +52,7 @@ def test_the_readme_shows_what_the_demo_prints(newcomer: Credits) -> None:
     assert lines_without_times(newcomer.run("demo").stdout) == lines_without_times(shown)
 
 
+@pytest.mark.heavy
 def test_the_demo_prints_the_same_as_json(newcomer: Credits) -> None:
     report = newcomer.json("demo")
     assert (report["right"], report["balances"], report["expected"]) == (True, BALANCES, BALANCES)

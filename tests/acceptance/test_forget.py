@@ -79,6 +79,7 @@ def test_without_a_terminal_it_requires_yes(desk: Desk) -> None:
     assert desk.memory() == before
 
 
+@pytest.mark.heavy
 def test_its_question_is_not_printed_to_standard_output(desk: Desk) -> None:
     (granted,) = desk.grant(purchase(1))
     done = at_a_keyboard(desk.credits, "forget", "--customer", CUSTOMER, "--json", answer="y")

@@ -11,6 +11,8 @@ from tests.support.processes import Credits, eventually
 from tests.support.terminals import at_a_terminal
 from workers.store import keys
 
+pytestmark = pytest.mark.heavy  # commands run on a terminal
+
 AWAY = "no answer from Polar: ConnectError: [Errno 111] Connection refused"
 ORDER = "2a9bd3c2-84d9-4be8-9a3d-b03af1044217"
 FIVE = ("--meter", "api_usage", "--units", "5", "--key", "beta")

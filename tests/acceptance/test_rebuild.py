@@ -191,6 +191,7 @@ def test_after_a_kill_the_next_run_continues(busy: Desk, where: Callable[..., ob
     assert read_grants(busy) == listed
 
 
+@pytest.mark.heavy
 def test_with_workers_running_and_old_orders_arriving_again_each_is_credited_once(desk: Desk) -> None:
     bodies = [purchase(number) for number in range(1, 61)]
     desk.grant(*bodies)
@@ -207,6 +208,7 @@ def test_with_workers_running_and_old_orders_arriving_again_each_is_credited_onc
     assert len(desk.polar.events) == 60
 
 
+@pytest.mark.heavy
 def test_on_a_terminal_it_asks_and_shows_progress(desk: Desk) -> None:
     desk.grant(purchase(1))
     desk.redis.flushall()

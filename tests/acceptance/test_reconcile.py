@@ -2,11 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, assert_one_line_error
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN, eventually
 from workers.store import keys
+
+pytestmark = pytest.mark.heavy  # whole services wait for a round of the reconciler
 
 BEGIN = (datetime.now(UTC) - timedelta(days=365)).isoformat()
 CREDIT_FROM = TEN.replace("version: 1\n", f"version: 1\ncredit_from: {BEGIN}\n")

@@ -37,6 +37,8 @@ from tests.support.servers import running
 from workers.core.delivery import Status as Became
 from workers.embedded.server import EmbeddedRedis
 
+pytestmark = pytest.mark.heavy  # whole services start, are killed and stop
+
 POLL_SECONDS = 0.01
 
 

@@ -27,7 +27,7 @@ from workers.store.ledger import Ledger
 from workers.store.queue import workers_alive
 from workers.store.throttle import Throttle
 
-pytestmark = moves_a_clock
+pytestmark = [*moves_a_clock, pytest.mark.heavy]  # workers and replicas live through steps in real time
 
 DIFFERENCES = [-DAY, -10 * MINUTE, HOUR]
 SLOW_MS = 20_000

@@ -11,6 +11,8 @@ from tests.support.processes import eventually
 from workers.embedded import server as embedded_redis
 from workers.embedded.server import EmbeddedError, EmbeddedRedis
 
+pytestmark = pytest.mark.heavy  # servers load in real time
+
 REAL_SERVER = embedded_redis._find_server
 KEYS = 600
 SLOW = "--key-load-delay 12000 --loading-process-events-interval-bytes 1024"  # 12 ms for each key

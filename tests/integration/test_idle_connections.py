@@ -17,6 +17,8 @@ from tests.support.servers import running
 from workers.store.connect import connect, intake_for
 from workers.store.intake import Disposition, RawDelivery
 
+pytestmark = pytest.mark.heavy  # servers close idle connections in real time
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:

@@ -26,6 +26,8 @@ from workers.store.ledger import Ledger
 from workers.store.losses import LOST, TO_DO, LedgerWatch, lost_at
 from workers.timings import Timings
 
+pytestmark = pytest.mark.heavy  # servers fail over in real time
+
 SOON = Timings(loss_check_seconds=0.05)
 
 

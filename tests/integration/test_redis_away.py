@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+import pytest
 from redis import Redis
 
 from app.main import create_app
@@ -13,6 +14,8 @@ from tests.support.servers import running
 from workers.core.delivery import Status
 from workers.embedded.server import EmbeddedRedis
 from workers.store.deliveries import DeliveryStore
+
+pytestmark = pytest.mark.heavy  # servers go away and come back in real time
 
 
 def test_it_starts_without_redis_answers_503_and_recovers_by_itself(tmp_path: Path) -> None:

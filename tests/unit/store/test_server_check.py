@@ -136,6 +136,7 @@ def test_a_redis_that_does_not_answer_is_asked_once() -> None:
         "waiting",
         "rules",
         "polar",
+        "endpoint",
     ]
     assert all(not one.ok and "Timeout reading" in one.detail for one in checks)
     assert hanging.asked == 1
