@@ -149,6 +149,7 @@ def test_after_a_kill_the_next_run_continues(desk: Desk) -> None:
     assert (balance(desk), store.count_by_status()[Status.WAITING]) == (30, 0)
 
 
+@pytest.mark.heavy
 def test_live_webhooks_and_a_backfill_of_the_same_orders_credit_each_once(desk: Desk) -> None:
     bodies = [lost(desk, number) for number in range(1, 31)]
     with desk.credits.running("work"), desk.credits.running(*SINCE, "--yes") as backfilling:

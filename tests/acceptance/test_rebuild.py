@@ -181,6 +181,7 @@ def test_a_forged_event_is_listed_and_ignored(desk: Desk) -> None:
     "where",
     [Rebuilder.restore, RestorationStore.extend_audit],
 )
+@pytest.mark.heavy
 def test_after_a_kill_the_next_run_continues(busy: Desk, where: Callable[..., object]) -> None:
     ledger, listed = ledger_in(busy.redis), read_grants(busy)
     busy.redis.flushall()

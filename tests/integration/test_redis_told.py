@@ -12,6 +12,8 @@ from tests.support.processes import Credits, Running, credits_in, eventually
 from tests.support.receivers import OPS_TOKEN
 from tests.support.redis_servers import own_redis
 
+pytestmark = pytest.mark.heavy  # whole services start beside a server that may lose data
+
 FAULTS = [
     "appendonly is off, and it takes no snapshots: a restart loses everything, the ledger included "
     "(set appendonly yes)",
