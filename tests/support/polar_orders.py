@@ -81,7 +81,7 @@ class Operations:
     @property
     def pacer(self) -> Pacer:
         """Return a pacer whose waiting takes no time."""
-        return Pacer(throttle=Throttle(self.redis), sleep=self._sleep)
+        return Pacer(throttle=Throttle(self.redis, requests_per_minute=100_000), sleep=self._sleep)
 
     @property
     def backfiller(self) -> Backfiller:
