@@ -298,10 +298,10 @@ class RecordingLedger:
         for subject in self.service.store.claims:
             self.service.work_log.frozen.setdefault(subject, self.run.file)
 
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
+    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
         """Claim take-backs, with stops before and after."""
         self.stoppable.at(Stop.BEFORE_TAKING_BACK)
-        self.service.store.take_back(claims)
+        self.service.store.take_back(claims, attempts)
         self._note_frozen()
         self.stoppable.at(Stop.TAKEN_BACK)
 

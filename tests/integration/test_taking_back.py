@@ -205,3 +205,14 @@ def test_settling_a_refund_does_not_change_its_order(ledger: Ledger) -> None:
     assert after.own == standing.own
     assert [claim.unsettled for claim in after.claims if claim.subject != SUBJECT] == [()]
     assert ledger.count_grants() - before == len(refunded.grants)
+
+
+def test_a_worker_whose_lease_has_run_out_takes_nothing_back(ledger: Ledger, store: DeliveryStore) -> None:
+    sold(ledger)
+    (held,) = store.store_and_lease([("msg-2", "order.refunded", refund_webhook(300))])
+    (standing,) = ledger.claim([("msg-2", refund(300))], {"msg-2": held.attempt})
+    store.reopen(["msg-2"])  # another worker has it by now
+    ledger.take_back([taken_from(standing)], {"msg-2": held.attempt})
+    assert ledger.find(SUBJECT).taken == {}
+    ledger.take_back([taken_from(standing)], {"msg-2": held.attempt + 1})
+    assert ledger.find(SUBJECT).taken == taken_from(standing).after

@@ -156,11 +156,11 @@ class LedgerWith:
         """Claim as usual."""
         return self._store.claim(plans, attempts)
 
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
+    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
         """Call the function once, then take back."""
         happens, self._before_taking_back = self._before_taking_back, nothing
         happens()
-        self._store.take_back(claims)
+        self._store.take_back(claims, attempts)
 
     def settle(
         self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()

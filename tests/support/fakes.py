@@ -214,13 +214,13 @@ class FakeStore:
             )
         self.linked[plan.subject] = [one for one in subjects if one != plan.subject]
 
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
+    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
         """Freeze take-backs, but for those that were computed from an older state of the ledger."""
         for one in claims:
             subject = one.grants[0].subject
             if subject in self.claims:
                 self._link(one.subject, subject)
-            elif self._is_up_to_date(one):
+            elif self._may_take_back(one, (attempts or {}).get(one.delivery_id)):
                 self.claims[subject] = Claim(
                     subject=subject,
                     delivery_id=one.delivery_id,
@@ -231,6 +231,9 @@ class FakeStore:
                 taken = {**self.taken.get(one.subject, {}), **one.after}
                 self.taken[one.subject] = {meter: rules for meter, rules in taken.items() if rules}
                 self._link(one.subject, subject)
+
+    def _may_take_back(self, one: TakeBack, attempt: int | None) -> bool:
+        return (attempt is None or self._holds(one.delivery_id, attempt)) and self._is_up_to_date(one)
 
     def _is_up_to_date(self, one: TakeBack) -> bool:
         taken = self.taken.get(one.subject, {})

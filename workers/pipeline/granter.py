@@ -16,7 +16,7 @@ import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.core.claims import Standing
+from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Leased, Outcome
 from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery
 from workers.core.forgetting import forgetting_outcome
@@ -214,15 +214,13 @@ class Granter:
         """Claim the plans, then the take-backs that they lead to; return the standings by delivery id."""
         planned = [(one, planned.plan) for one, planned in deliveries if planned.plan is not None]
         standings = self._claim_plans(planned)
-        while due := [
-            take_back
-            for delivery, plan in planned
-            for take_back in due_take_backs(standings[delivery.id], delivery.id, plan.revoke)
-        ]:
+        attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
+        left: list[TakeBack] = []
+        while (due := _due(planned, standings)) and due != left:
             # If another worker has taken something back meanwhile, the new standings show it and the
-            # take-backs are computed again.
-            self.ledger.take_back(due)
-            standings = self._claim_plans(planned)
+            # take-backs are computed again. What stays the same belongs to leases that we have lost.
+            self.ledger.take_back(due, attempts)
+            standings, left = self._claim_plans(planned), due
         return standings
 
     def _claim_plans(self, planned: Sequence[tuple[Leased, Plan]]) -> dict[str, Standing]:
@@ -269,3 +267,11 @@ def _grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, 
                     grants[grant.key] = grant
                     makers.setdefault(grant.key, delivery.id)
     return grants, makers
+
+
+def _due(planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]) -> list[TakeBack]:
+    return [
+        take_back
+        for delivery, plan in planned
+        for take_back in due_take_backs(standings[delivery.id], delivery.id, plan.revoke)
+    ]

@@ -31,8 +31,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Claim the take-backs, except where something else has been taken back meanwhile."""
+    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
+        """Claim the take-backs, except where something else was taken back, or the lease was lost."""
         ...
 
     def settle(

@@ -81,9 +81,14 @@ class Ledger:
         """Return what the ledger has for each of ``subjects``."""
         return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
-        """Freeze take-backs, except those that were computed from an older state of the ledger."""
-        self._take_back(keys=[], args=[json.dumps([take_back_row(one) for one in claims])])
+    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
+        """Freeze take-backs, except those that were computed from an older state of the ledger.
+
+        Neither is that of a delivery whose number in ``attempts`` is not its latest attempt.
+        """
+        known = attempts or {}
+        rows = [take_back_row(one, known.get(one.delivery_id)) for one in claims]
+        self._take_back(keys=[], args=[keys.DELIVERY, json.dumps(rows)])
 
     def settle(
         self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()

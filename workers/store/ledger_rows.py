@@ -44,7 +44,7 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
     if plan.shown:
         row["shown"] = plan.shown.value
     if attempt is not None:
-        row["lease"] = {"delivery": delivery_id, "attempt": str(attempt)}
+        row["lease"] = _lease_row(delivery_id, attempt)
     return row
 
 
@@ -54,9 +54,10 @@ def read_row(plan: Plan) -> Row:
     return {"subject": plan.subject, "claims": [{"subject": subject} for subject in subjects]}
 
 
-def take_back_row(one: TakeBack) -> Row:
-    """Return a take-back for ``take_back.lua``."""
-    return {"order": one.subject, "changes": _changes(one), **_own_claim_row(one)}
+def take_back_row(one: TakeBack, attempt: int | None = None) -> Row:
+    """Return a take-back for ``take_back.lua``; without ``attempt`` it needs no lease."""
+    row: Row = {"order": one.subject, "changes": _changes(one), **_own_claim_row(one)}
+    return row if attempt is None else row | {"lease": _lease_row(one.delivery_id, attempt)}
 
 
 def restoration_row(one: Restoration) -> Row:
@@ -136,6 +137,10 @@ def outcome_row(outcome: Outcome) -> Row:
     if outcome.status is Status.WAITING:
         row |= {"after_ms": round(outcome.after_seconds * 1000), "strike": outcome.strike}
     return row
+
+
+def _lease_row(delivery_id: str, attempt: int) -> Row:
+    return {"delivery": delivery_id, "attempt": str(attempt)}
 
 
 def _claim_row(subject: str, delivery_id: str, grants: Sequence[Grant]) -> Row:

@@ -39,10 +39,10 @@ class StoppingLedger(Ledger):
         self._stoppable.at(Stop.CLAIMED)
         return standings
 
-    def take_back(self, claims: Sequence[TakeBack]) -> None:
+    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
         """Claim take-backs."""
         self._stoppable.at(Stop.BEFORE_TAKING_BACK)
-        super().take_back(claims)
+        super().take_back(claims, attempts)
         self._stoppable.at(Stop.TAKEN_BACK)
 
     def settle(

@@ -15,11 +15,6 @@ local function is_frozen(subject)
   return redis.call('HEXISTS', subject, 'delivery') == 1
 end
 
--- A worker whose lease has run out freezes nothing: another worker has the delivery by now, maybe with newer rules.
-local function is_valid(lease)
-  return not lease or redis.call('HGET', delivery_prefix .. lease.delivery, 'attempts') == lease.attempt
-end
-
 -- The highest refund is kept with the order, whether the order is credited yet or not.
 local function note_refund(order, refund)
   local known = redis.call('HGET', order, 'refunded_amount')
@@ -113,7 +108,7 @@ local function claim(plan)
   end
   local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)
     or value_of('shown', own) ~= plan.shown
-  if not plan.base or is_frozen_or_other or not is_valid(plan.lease) then
+  if not plan.base or is_frozen_or_other or not is_valid(plan.lease, delivery_prefix) then
     return standing(plan, own)
   end
   freeze(plan, value_of('customer', own), #own > 0)

@@ -101,6 +101,11 @@ local function linked_by(link, fact)
   end)
 end
 
+-- A worker whose lease has run out freezes nothing: another worker has the delivery by now, maybe with newer rules.
+local function is_valid(lease, delivery_prefix)
+  return not lease or redis.call('HGET', delivery_prefix .. lease.delivery, 'attempts') == lease.attempt
+end
+
 -- Links the claim of `subject` to a fact, so that whoever reads the fact finds it.
 local function add_link(fact, subject)
   local also, link = redis.call('HGET', fact, 'also'), link_to(subject)
