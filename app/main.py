@@ -47,25 +47,12 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
-        flushing, watching = asyncio.create_task(flusher.run()), asyncio.create_task(losses.run())
-        yield {"tally": tally}  # app.receiver.connections reads it as app_state
-        watching.cancel()
-        await asyncio.wait([watching])
-        flusher.stop()
-        await flushing
+        async with _running(flusher, losses):
+            yield {"tally": tally}  # app.receiver.connections reads it as app_state
         await intake.close()
         await health.close()
 
-    routed = Starlette(
-        routes=[
-            *(Route(path, webhooks, methods=["POST"]) for path in _WEBHOOKS),  # else 405
-            Route("/livez", health.livez),
-            Route("/readyz", health.readyz),
-            Route("/healthz", health.healthz),
-            Route("/metrics", health.metrics),
-        ],
-        lifespan=lifespan,
-    )
+    routed = Starlette(routes=_routes(webhooks, health), lifespan=lifespan)
     # Polar follows no redirects, and Starlette's would trust the Host header.
     routed.router.redirect_slashes = False
 
@@ -77,3 +64,24 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
             await (misdirected if is_webhook(scope) else routed)(scope, receive, send)
 
     return app
+
+
+@asynccontextmanager
+async def _running(flusher: TallyFlusher, losses: LossWatcher) -> AsyncIterator[None]:
+    """Run what works beside the requests, and end it so that no count is lost."""
+    flushing, watching = asyncio.create_task(flusher.run()), asyncio.create_task(losses.run())
+    yield
+    watching.cancel()
+    await asyncio.wait([watching])
+    flusher.stop()
+    await flushing
+
+
+def _routes(webhooks: WebhookEndpoint, health: HealthEndpoints) -> list[Route]:
+    return [
+        *(Route(path, webhooks, methods=["POST"]) for path in _WEBHOOKS),  # any other method gets 405
+        Route("/livez", health.livez),
+        Route("/readyz", health.readyz),
+        Route("/healthz", health.healthz),
+        Route("/metrics", health.metrics),
+    ]

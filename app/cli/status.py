@@ -1,5 +1,8 @@
 """``credits status``: whether all is well, and how many deliveries wait or failed."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from typing import Annotated
 
@@ -20,6 +23,7 @@ from app.cli.output import (
 )
 from app.cli.shapes import CheckJson, StatusJson
 from app.cli.to_json import iso_or_none, json_number
+from config.settings import Settings
 from config.wording import format_count
 from workers.core.delivery import Status
 from workers.core.wording import plain
@@ -27,7 +31,8 @@ from workers.monitoring.health import Check, all_well, examine
 from workers.operations.confirm import MISMATCH_ADVICE
 from workers.store.arrivals import arrivals
 from workers.store.queue import queue_length
-from workers.store.unconfirmed import Doubts
+from workers.store.stores import Stores
+from workers.store.unconfirmed import Doubts, Mismatch
 
 _MOST_LISTED = 20
 
@@ -43,54 +48,88 @@ def status(
     """
     settings = read_settings("status", quiet=True)
     with open_stores(settings) as held:
-        checks = examine(held.redis)
-        counts = held.deliveries.count_by_status()
-        newest = next(held.deliveries.newest(), None)
-        grants = held.ledger.count_grants()
-        came = arrivals(held.redis)
-        jobs = queue_length(held.redis)
-        doubts = Doubts(held.redis)
-        amounts = _amounts_check(doubts)
-        mismatches, unconfirmed = doubts.mismatches(_MOST_LISTED), doubts.count_unconfirmed()
-    failed = Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed")
-    webhooks = Check(name="webhooks", ok=not came.are_refused, detail=came.describe())
-    checks = [*checks, webhooks]
-    well = all_well([*checks, failed, amounts])
-    last = newest.received_at if newest else None
+        state = _read(held)
     if json:
-        answer: StatusJson = {
-            "version": version("credit-granter"),
-            "well": well,
-            "checks": {one.name: _check_json(one) for one in (*checks, failed, amounts)},
-            "deliveries": {status.value: count for status, count in counts.items()},
-            "grants": grants,
-            "unconfirmed": unconfirmed,
-            "mismatches": [
-                {"key": one.key, "ledger": json_number(plain(one.ledger)), "polar": one.polar}
-                for one in mismatches
-            ],
-            "queued_jobs": jobs,
-            "last_delivery_at": iso_or_none(last),
-            "store": store_name(settings),
-        }
-        print_json(answer)
+        print_json(_json(state, settings))
     elif quiet:
-        print_table(["", "", ""], [_row(one) for one in (*checks, failed, amounts) if not one.ok])
+        print_table(["", "", ""], [_row(one) for one in state.all_checks if not one.ok])
     else:
-        rows = [_row(one) for one in checks]
-        kept = ", ".join(f"{count} {status.value}" for status, count in counts.items())
-        rows.append(["deliveries", _verdict(failed.ok), kept])
-        rows.append(_row(amounts))
-        rows.append(["queue", "", format_count(jobs, "RQ job")])
-        rows.append(["version", "", version("credit-granter")])
-        rows.append(["store", "", describe_store(settings)])
-        rows.append(["grants", "", f"{grants} confirmed by Polar"])
-        rows.append(["newest", "", format_age(last) if last else "no delivery yet"])
-        print_table(["", "", ""], rows)
-        for one in mismatches:
+        print_table(["", "", ""], _rows(state, settings))
+        for one in state.mismatches:
             console().print(literal(str(one)))
-    if strict and not well:
+    if strict and not state.is_well:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _State:
+    checks: list[Check]
+    failed: Check
+    amounts: Check
+    counts: dict[Status, int]
+    grants: int
+    unconfirmed: int
+    mismatches: Sequence[Mismatch]
+    queued_jobs: int
+    last_received: datetime | None
+
+    @property
+    def all_checks(self) -> list[Check]:
+        return [*self.checks, self.failed, self.amounts]
+
+    @property
+    def is_well(self) -> bool:
+        return all_well(self.all_checks)
+
+
+def _read(held: Stores) -> _State:
+    came, doubts = arrivals(held.redis), Doubts(held.redis)
+    counts = held.deliveries.count_by_status()
+    newest = next(held.deliveries.newest(), None)
+    webhooks = Check(name="webhooks", ok=not came.are_refused, detail=came.describe())
+    return _State(
+        checks=[*examine(held.redis), webhooks],
+        failed=Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed"),
+        amounts=_amounts_check(doubts),
+        counts=counts,
+        grants=held.ledger.count_grants(),
+        unconfirmed=doubts.count_unconfirmed(),
+        mismatches=doubts.mismatches(_MOST_LISTED),
+        queued_jobs=queue_length(held.redis),
+        last_received=newest.received_at if newest else None,
+    )
+
+
+def _json(state: _State, settings: Settings) -> StatusJson:
+    return {
+        "version": version("credit-granter"),
+        "well": state.is_well,
+        "checks": {one.name: _check_json(one) for one in state.all_checks},
+        "deliveries": {status.value: count for status, count in state.counts.items()},
+        "grants": state.grants,
+        "unconfirmed": state.unconfirmed,
+        "mismatches": [
+            {"key": one.key, "ledger": json_number(plain(one.ledger)), "polar": one.polar}
+            for one in state.mismatches
+        ],
+        "queued_jobs": state.queued_jobs,
+        "last_delivery_at": iso_or_none(state.last_received),
+        "store": store_name(settings),
+    }
+
+
+def _rows(state: _State, settings: Settings) -> list[list[Cell]]:
+    kept = ", ".join(f"{count} {status.value}" for status, count in state.counts.items())
+    return [
+        *map(_row, state.checks),
+        ["deliveries", _verdict(state.failed.ok), kept],
+        _row(state.amounts),
+        ["queue", "", format_count(state.queued_jobs, "RQ job")],
+        ["version", "", version("credit-granter")],
+        ["store", "", describe_store(settings)],
+        ["grants", "", f"{state.grants} confirmed by Polar"],
+        ["newest", "", format_age(state.last_received) if state.last_received else "no delivery yet"],
+    ]
 
 
 def _row(one: Check) -> list[Cell]:

@@ -12,7 +12,7 @@ from tests.chaos.expected_take_backs import TAKEN_BACK
 from tests.chaos.model_data import BONUSES, KEYS
 from tests.chaos.scenarios import Scenarios
 from tests.chaos.world import SentWebhook
-from tests.support.fakes import Event
+from tests.support.fake_polar import Event
 from workers.core.delivery import Status
 from workers.core.take_back_delivery import is_take_back_delivery
 

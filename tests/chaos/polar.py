@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tests.support.fake_polar import Event, FakePolar
 from tests.support.fake_service import BROKEN, DENIED, UNREACHABLE, limited
-from tests.support.fakes import Event, FakePolar
 from workers.errors import PolarError
 
 

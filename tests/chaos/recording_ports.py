@@ -9,7 +9,8 @@ from tests.chaos.expected_throttle import ExpectedThrottle
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
-from tests.support.fakes import Clock, Event, FakeStore, read_back
+from tests.support.fake_polar import Event
+from tests.support.fakes import TAKES_BACK, Clock, FakeStore, read_back
 from workers.core.claims import Claim, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
@@ -17,9 +18,6 @@ from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarError
-
-ONLY_TAKE_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.revoke"}
-"""The types of deliveries that never credit anything."""
 
 
 @dataclass(kw_only=True)
@@ -289,7 +287,7 @@ class RecordingLedger:
         is_at_rest = standing.subject in self.service.store.dismissed and (
             standing.own is None or any(claim.unsettled for claim in given)
         )
-        if types[delivery_id] not in ONLY_TAKE_BACK and not is_at_rest:
+        if types[delivery_id] not in TAKES_BACK and not is_at_rest:
             yield from given
         if standing.own is not None and not standing.own.unsettled:
             yield from (one for one in standing.claims if one not in given and not one.is_dismissed)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from textwrap import dedent
 
 from config.rules import parse_rules
-from tests.support.fakes import FakePolar
+from tests.support.fake_polar import FakePolar
 from tests.support.recordings import payload
 from workers.core.facts import order_fact
 from workers.core.payloads import read_order

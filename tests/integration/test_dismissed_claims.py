@@ -7,8 +7,8 @@ from redis import Redis
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
+from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import HUNDRED
-from tests.support.fakes import FakePolar
 from tests.support.real_stores import RETAIN
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.envelope import peek_type

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id, webhook
-from tests.support.fakes import FakePolar
+from tests.support.fake_polar import FakePolar
 from tests.support.real_stores import accept, let_leases_end
 from tests.support.recordings import payload
 from workers.core.delivery import Lease, Status

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.fakes import FakePolar
+from tests.support.fake_polar import FakePolar
 from tests.support.real_stores import RETAIN, accept, check_readiness, let_leases_end, let_pause_end
 from tests.support.recordings import payload
 from tests.support.rulebooks import watch_in

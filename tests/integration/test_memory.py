@@ -14,7 +14,7 @@ from redis import Redis
 
 from config.rules import Rules
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.fakes import FakePolar
+from tests.support.fake_polar import FakePolar
 from tests.support.real_stores import RETAIN, accept, outcome
 from tests.support.recordings import payload
 from workers.core.delivery import Status

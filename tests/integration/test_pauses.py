@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
+from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import TEN
-from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, due_ms, ids_of, let_leases_end, let_pause_end
 from workers.core.delivery import Lease, Status
 from workers.monitoring.health import examine

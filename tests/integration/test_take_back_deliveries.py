@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, some_id
+from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import HUNDRED
-from tests.support.fakes import FakePolar
 from tests.support.real_stores import let_leases_end, let_pause_end, outcome
 from workers.core.delivery import Lease, Leased, Status
 from workers.core.delivery_plans import plan_delivery

@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 
 from tests.support.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of
+from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import HUNDRED
-from tests.support.fakes import FakePolar
 from tests.support.real_stores import accept, claim_of
 from tests.support.reversals import refund_take_back
 from workers.core.claims import Refund, Standing, TakeBack

@@ -7,7 +7,8 @@ import pytest
 
 from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
-from tests.support.fakes import Clock, FakePolar, FakeStore, KilledError, read_back
+from tests.support.fake_polar import FakePolar
+from tests.support.fakes import Clock, FakeStore, KilledError, read_back
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant

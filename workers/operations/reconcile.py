@@ -86,8 +86,8 @@ class Reconciler:
             _log_round(backlog, outcomes)
 
     def _take_back_disputed(self) -> None:
-        mends = self.backfiller
-        finder = DisputeFinder(store=mends.store, ledger=mends.ledger, polar=mends.polar, pacer=mends.pacer)
+        parts = self.backfiller
+        finder = DisputeFinder(store=parts.store, ledger=parts.ledger, polar=parts.polar, pacer=parts.pacer)
         found = finder.find_new()
         outcomes = [one for some in finder.take_back(found, self.granter) for one in some]
         if outcomes or found.unreadable:

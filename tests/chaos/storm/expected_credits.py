@@ -10,7 +10,7 @@ from tests.chaos.expected_take_backs import rounded_to
 from tests.chaos.storm.shop import RULES
 from tests.chaos.world import Amounts, SentWebhook
 from tests.support.builders import METERS
-from tests.support.fakes import Event
+from tests.support.fake_polar import Event
 
 Credit = tuple[str, str, Decimal]
 """Customer id, meter and units; negative if taken back."""

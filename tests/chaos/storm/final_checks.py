@@ -23,7 +23,7 @@ from tests.chaos.storm.shop import Shop
 from tests.chaos.storm.webhook_sender import WebhookSender
 from tests.chaos.world import SentWebhook
 from tests.support.builders import METERS
-from tests.support.fakes import Event
+from tests.support.fake_polar import Event
 from workers.core.delivery import Delivery, Status
 from workers.core.take_back_delivery import take_back_delivery
 from workers.store.stores import Stores

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import CUSTOMER, Amount, grant_of, some_id
-from tests.support.fakes import shape_problem
+from tests.support.fake_polar import shape_problem
 from tests.support.strategies import amounts
 from workers.core.grants import (
     Grant,

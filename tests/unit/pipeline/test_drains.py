@@ -13,8 +13,9 @@ from rq.timeouts import JobTimeoutException
 from structlog.testing import capture_logs
 
 from tests.support.builders import order_webhook, refund_webhook
+from tests.support.fake_polar import Event
 from tests.support.fake_service import HUNDRED, Shop, limited, purchases, shop_with
-from tests.support.fakes import Event, FakeStore
+from tests.support.fakes import FakeStore
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Status
 from workers.core.planning import Plan

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.builders import grant_of, some_id
 from tests.support.examples import examples
-from tests.support.fakes import Event, FakePolar
+from tests.support.fake_polar import Event, FakePolar
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult
 from workers.pipeline.ingestion import Ingestion
