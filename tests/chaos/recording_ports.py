@@ -273,14 +273,18 @@ class RecordingLedger:
         run.makes = {
             id_
             for id_, standing in standings.items()
-            if any(claim.grants and claim.delivery_id == id_ for claim in self._sent_by(id_, standing))
+            if any(
+                claim.grants and claim.delivery_id == id_
+                for claim in (*self._sent_by(id_, standing), *_taken_back(standing))
+            )
         }
         self._note_frozen()
 
     def _sent_by(self, delivery_id: str, standing: Standing) -> Iterator[Claim]:
         """Yield the claims that a delivery may send.
 
-        No take-back before its grant, no grant for a refund, and nothing that a person has dismissed.
+        No take-back before its grant or while an amount is in doubt, no grant for a refund, and nothing that
+        a person has dismissed.
         """
         types = {one.id: one.type for one in self.run.lease.deliveries}
         given = [claim for claim in standing.claims if not claim.subject.startswith(TAKEN_BACK)]
@@ -289,8 +293,10 @@ class RecordingLedger:
         )
         if types[delivery_id] not in TAKES_BACK and not is_at_rest:
             yield from given
-        if standing.own is not None and not standing.own.unsettled:
-            yield from (one for one in standing.claims if one not in given and not one.is_dismissed)
+        taken = [claim for claim in standing.claims if claim not in given]
+        in_doubt = any(claim.unconfirmed for claim in (standing.own, *taken) if claim is not None)
+        if standing.own is not None and not standing.own.unsettled and not in_doubt:
+            yield from (claim for claim in taken if not claim.is_dismissed)
 
     def _note_frozen(self) -> None:
         for subject in self.service.store.claims:
@@ -317,3 +323,9 @@ class RecordingLedger:
         self.service.work_log.ended += [(self.run, outcome) for outcome in counting]
         self.stoppable.at(Stop.SETTLED)
         return lost
+
+
+def _taken_back(standing: Standing) -> Iterator[Claim]:
+    """Yield the take-backs that Polar has, dismissed or not: they stay those of their deliveries."""
+    taken = (claim for claim in standing.claims if claim.subject.startswith(TAKEN_BACK))
+    return (claim for claim in taken if not claim.unsettled)
