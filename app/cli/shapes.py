@@ -68,7 +68,7 @@ class CheckJson(TypedDict):
 
 
 class MismatchJson(TypedDict):
-    """A grant of which Polar has something else than the ledger."""
+    """A grant that differs between Polar and the ledger."""
 
     key: str
     ledger: float

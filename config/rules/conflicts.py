@@ -21,7 +21,7 @@ class _Double(NamedTuple):
     event: Trigger
     what: str
     seam: str
-    """How both could fire though one rule ends where the other begins."""
+    """Explains how both rules could apply although one ends where the other begins."""
 
 
 _RENEWAL = "a renewal whose period begins just before the switch and whose order is created just after"

@@ -28,7 +28,7 @@ class CustomerHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Looks things up in the stores by what they are about. Changes nothing."""
+    """Looks up what is stored about an order or a customer. Changes nothing."""
 
     deliveries: DeliveryStore
     audit: Audit

@@ -45,7 +45,7 @@ class Arrivals:
 
     @property
     def problem(self) -> str:
-        """Return what an alert is to say: that all are refused, and have been for a while; else nothing."""
+        """Return the text of the alert if every webhook has been refused for a while; else nothing."""
         lasts = self.refused_since is not None and self.now - self.refused_since >= _TOLERATED
         return self.describe() if self.are_refused and lasts else ""
 
@@ -82,7 +82,7 @@ class ArrivalNotes:
         self._is_valid, self._refused, self._reason = False, 0, ""
 
     def add_valid(self) -> None:
-        """Note a webhook with a valid signature: whatever was refused before it no longer matters."""
+        """Note a webhook with a valid signature; earlier refusals no longer matter then."""
         self._is_valid, self._refused = True, 0
 
     def add_refused(self, reason: str) -> None:

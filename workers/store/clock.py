@@ -53,7 +53,7 @@ def _moment(answer: tuple[int, int]) -> datetime:
 
 
 class PolarClock:
-    """How far the clocks of Redis and of Polar are apart, for those who never ask Polar: the receivers."""
+    """Tells receivers, which never ask Polar, how far Redis's clock is from Polar's."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

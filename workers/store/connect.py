@@ -30,7 +30,7 @@ def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_s
 
 
 def leave_server(client: Redis) -> None:
-    """Close the connections that are not in use, so that the next ones lead where the name leads by then.
+    """Close idle connections, so that the next ones go to the server that the name stands for now.
 
     After a fail-over, the server that was the primary still answers, but takes no writes.
     """

@@ -92,5 +92,5 @@ def workers_alive(redis: Redis) -> int:
 
 
 def forget_worker(redis: Redis, name: str) -> None:
-    """Leave out a worker that ends of those that are alive."""
+    """Remove a worker that ends from the list of those that are alive."""
     redis.zrem(keys.WORKERS, name)

@@ -31,7 +31,7 @@ class Mismatch:
     polar: str
 
     def __str__(self) -> str:
-        """Return it as operators read it."""
+        """Return the result in words, for operators."""
         return f"{self.key}: {plain(self.ledger)} in the ledger, {self.polar} at Polar"
 
 
@@ -50,7 +50,7 @@ class Doubts:
         return int(self._redis.zcard(keys.UNCONFIRMED))
 
     def count_mismatches(self) -> int:
-        """Return of how many grants Polar has something else than the ledger."""
+        """Return how many grants differ between Polar and the ledger."""
         return int(self._redis.hlen(keys.MISMATCHES))
 
     def mismatches(self, most: int) -> list[Mismatch]:

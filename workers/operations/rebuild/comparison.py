@@ -38,7 +38,7 @@ class LedgerComparison:
     total: int = 0
     """How many events Polar counts."""
     not_listed: int = 0
-    """How many of those it does not list, however they are asked for."""
+    """How many of those it does not list, in any order or page size."""
     gaps: Mapping[datetime, int] = field(default_factory=dict)
     """How many events it does not list, by the moment at which it received them, as far as that is known."""
     is_growing: bool = False
