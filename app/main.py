@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.receiver.health import HealthEndpoints
+from app.receiver.health import HealthEndpoints, Readiness
 from app.receiver.loss_watcher import LossWatcher
 from app.receiver.misdirected import MisdirectedWebhooks, is_webhook
 from app.receiver.signature import Verifier
@@ -43,7 +43,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     )
     misdirected = MisdirectedWebhooks(_WEBHOOKS[0], tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
-    health = HealthEndpoints(intake, redis, flusher, token)
+    health = HealthEndpoints(redis, flusher, token)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
@@ -52,7 +52,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
         await intake.close()
         await health.close()
 
-    routed = Starlette(routes=_routes(webhooks, health), lifespan=lifespan)
+    routed = Starlette(routes=_routes(webhooks, Readiness(intake), health), lifespan=lifespan)
     # Polar follows no redirects, and Starlette's would trust the Host header.
     routed.router.redirect_slashes = False
 
@@ -77,11 +77,11 @@ async def _running(flusher: TallyFlusher, losses: LossWatcher) -> AsyncIterator[
     await flushing
 
 
-def _routes(webhooks: WebhookEndpoint, health: HealthEndpoints) -> list[Route]:
+def _routes(webhooks: WebhookEndpoint, readiness: Readiness, health: HealthEndpoints) -> list[Route]:
     return [
         *(Route(path, webhooks, methods=["POST"]) for path in _WEBHOOKS),  # any other method gets 405
-        Route("/livez", health.livez),
-        Route("/readyz", health.readyz),
+        Route("/livez", readiness.livez),
+        Route("/readyz", readiness.readyz),
         Route("/healthz", health.healthz),
         Route("/metrics", health.metrics),
     ]

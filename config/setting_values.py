@@ -43,6 +43,17 @@ def read_own_token(value: SecretStr) -> SecretStr:
     return token
 
 
+def read_own_tokens(value: SecretStr) -> SecretStr:
+    """Return tokens of ours, separated by commas; ValueError if one of them could be guessed."""
+    tokens = split_tokens(value.get_secret_value())
+    return SecretStr(",".join(read_own_token(SecretStr(one)).get_secret_value() for one in tokens))
+
+
+def split_tokens(text: str) -> tuple[str, ...]:
+    """Return the tokens that are separated by commas in ``text``."""
+    return tuple(token.strip() for token in text.split(",") if token.strip())
+
+
 def read_host(value: str) -> str:
     """Return the host without the brackets in which a URL encloses an IPv6 address."""
     return value.strip().removeprefix("[").removesuffix("]")

@@ -22,9 +22,11 @@ from config.setting_values import (
     read_interval,
     read_log_level,
     read_own_token,
+    read_own_tokens,
     read_redis_url,
     read_secret_url,
     read_token,
+    split_tokens,
 )
 from config.urls import POLAR_SERVERS, read_polar_url, read_public_url
 from config.wording import describe_unknown, quoted
@@ -41,6 +43,7 @@ _SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us; POLAR_SU
 # Messages that replace pydantic's own. They show the value, so no variable here may contain a secret.
 _ALLOWED = {
     "PORT": "a port: write a number from 0 to 65535",
+    "CREDITS_API_PORT": "a port: write a number from 0 to 65535",
     "LOG_FORMAT": "console or json",
     "LOG_LEVEL": "debug, info, warning or error",
     "CREDITS_POLAR_REQUESTS_PER_MINUTE": "a whole number from 2 to 100000",
@@ -120,6 +123,10 @@ class ReceiverSettings(BaseSettings):
 class Settings(ReceiverSettings):
     """All settings, from the environment and, if it exists, ``.env``."""
 
+    api_token: Annotated[SecretStr, AfterValidator(read_own_tokens)] | None = Field(
+        None, validation_alias="CREDITS_API_TOKEN"
+    )
+    api_port: int = Field(8001, ge=0, le=65535, validation_alias="CREDITS_API_PORT")
     access_token: Annotated[SecretStr, AfterValidator(read_token)] | None = Field(
         None, validation_alias="POLAR_ACCESS_TOKEN"
     )
@@ -145,6 +152,20 @@ class Settings(ReceiverSettings):
     retain: Annotated[timedelta, BeforeValidator(read_duration)] = Field(
         timedelta(days=30), validation_alias="CREDITS_RETAIN"
     )
+
+    @property
+    def api_tokens(self) -> tuple[str, ...]:
+        """Return every token of the storefront API: several during a rotation, none if unset."""
+        return split_tokens(self.api_token.get_secret_value()) if self.api_token else ()
+
+    def require_api_tokens(self) -> tuple[str, ...]:
+        """Return the tokens of the storefront API; ConfigError if there is none."""
+        if not self.api_tokens:
+            raise ConfigError(
+                "CREDITS_API_TOKEN is not set: make a token, such as with `openssl rand -hex 32`, and set it "
+                "here and in the storefront"
+            )
+        return self.api_tokens
 
     @property
     def polar_server(self) -> str:

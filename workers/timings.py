@@ -58,6 +58,9 @@ class Timings:
     receiver_redis_seconds: float = 3.0
     worker_redis_seconds: float = 10.0
 
+    # How long an answer to a wrong token takes.
+    wrong_token_seconds: float = 1.0
+
     # How soon a receiver notices that Redis has lost what it confirmed. One command each time.
     loss_check_seconds: float = 5.0
 

@@ -56,6 +56,7 @@ _REPLAYED = {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.Prospec
 COMMANDS: Mapping[str, Command] = {
     "up": Command("Run", service.up),
     "serve": Command("Run", service.serve),
+    "api": Command("Run", service.api),
     "work": Command("Run", service.work),
     "demo": Command("Run", demo.demo, {"": demo.DemoJson}),
     "check": Command("Check", check.check, {"": list[shapes.FindingJson]}),

@@ -1,19 +1,22 @@
-"""``credits up``, ``serve`` and ``work``: run the service."""
+"""``credits up``, ``serve``, ``api`` and ``work``: run the service."""
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 import structlog
 import typer
 
+from app.api.application import Api
+from app.api.server import listen_for_api, run_api
 from app.cli.context import read_receiver_settings, read_settings
 from app.cli.options import JsonLogs
 from app.main import create_app
 from app.processes.supervisor import ManagedProcess, supervise
 from app.processes.worker import run_worker
-from app.receiver.server import listen, run_receiver, url_of
+from app.receiver.server import base_url_of, listen, run_receiver, url_of
 from config.durations import format_duration
 from config.errors import ConfigError
 from config.rules import Rules, load_rules
@@ -44,22 +47,30 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
     settings = read_settings("up", json_logs=json)
     settings.require_secrets()
     rules = _require_granting(settings)
-    with listen(settings) as listener:
+    with listen(settings) as listener, _listen_for_api(settings) as api_listener:
 
         def run(env: Mapping[str, str]) -> list[ManagedProcess]:
-            return [*_receiver_parts(listener, receivers, env), *_worker_parts(workers, env)]
+            parts = [*_receiver_parts(listener, receivers, env), *_worker_parts(workers, env)]
+            return parts + ([_api_part(api_listener, env)] if api_listener else [])
+
+        def stop_listening() -> None:
+            listener.close()
+            if api_listener:
+                api_listener.close()
 
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
+        if api_listener:
+            log.info("listening for the storefront", url=base_url_of(api_listener))
         _log_settings(settings, rules)
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
             _log_redis_findings(url)
-            supervise(run(_environment(url, json=json)), on_stop=listener.close)
+            supervise(run(_environment(url, json=json)), on_stop=stop_listening)
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
             log.info("embedded Redis", data_dir=str(settings.data_dir))
             parts = run(_environment(embedded.url, json=json))
-            supervise(parts, on_poll=lambda: _keep_redis_running(embedded), on_stop=listener.close)
+            supervise(parts, on_poll=lambda: _keep_redis_running(embedded), on_stop=stop_listening)
 
 
 def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
@@ -80,6 +91,19 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
         else:
             parts = _receiver_parts(listener, receivers, _environment(url, json=json))
             supervise(parts, on_stop=listener.close)
+
+
+def api(json: JsonLogs = False) -> None:
+    """Run the storefront API alone. Needs REDIS_URL and CREDITS_API_TOKEN.
+
+    Example: credits api
+    """
+    settings = read_settings("api", json_logs=json)
+    application = Api(settings)
+    _log_redis_findings(settings.require_redis_url())
+    with listen_for_api(settings) as listener:
+        log.info("listening", url=base_url_of(listener))
+        run_api(application, listener)
 
 
 def work(
@@ -133,6 +157,21 @@ def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str])
     return [
         ManagedProcess(name=f"receiver {i + 1}", args=args, env=env, pass_fds=shared) for i in range(count)
     ]
+
+
+@contextmanager
+def _listen_for_api(settings: Settings) -> Iterator[socket.socket | None]:
+    """Yield the API's socket; None if no token is set, because then it is not served."""
+    if not settings.api_tokens:
+        yield None
+        return
+    with listen_for_api(settings) as listener:
+        yield listener
+
+
+def _api_part(listener: socket.socket, env: Mapping[str, str]) -> ManagedProcess:
+    args, shared = ["api", str(listener.fileno())], [listener.fileno()]
+    return ManagedProcess(name="api", args=args, env=env, pass_fds=shared)
 
 
 def _worker_parts(count: int, env: Mapping[str, str]) -> list[ManagedProcess]:

@@ -1,4 +1,5 @@
-"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``worker`` or ``background``."""
+"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``api FD``, ``worker`` or
+``background``."""
 
 import os
 import signal
@@ -28,6 +29,11 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
 
             app = create_app(_read(load_receiver_settings, kind), timings)
             run_receiver(app, socket.socket(fileno=int(args[0])))
+        case "api":
+            from app.api.application import Api  # noqa: PLC0415
+            from app.api.server import run_api  # noqa: PLC0415
+
+            run_api(Api(_read(load_settings, kind), timings), socket.socket(fileno=int(args[0])))
         case "worker":
             from app.processes.worker import run_worker  # noqa: PLC0415
 
@@ -37,7 +43,7 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
 
             run_background(_read(load_settings, kind), timings)
         case _:
-            sys.exit(f"unknown process {kind!r}: choose receiver, worker or background")
+            sys.exit(f"unknown process {kind!r}: choose receiver, api, worker or background")
 
 
 def _read(load: Callable[[], AnySettings], kind: str) -> AnySettings:

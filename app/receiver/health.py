@@ -42,26 +42,39 @@ class _CachedForASecond(Generic[Answer]):
             return self._answer
 
 
-class HealthEndpoints:
-    """Reports whether this process is alive, this receiver is ready, and the whole service is well."""
+class Readiness:
+    """Reports whether this process is alive, and whether it can store deliveries."""
 
-    def __init__(self, intake: Intake, redis: Redis, flusher: TallyFlusher, ops_token: str | None) -> None:
+    def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._redis = redis
-        self._flusher = flusher
-        self._ops_token = ops_token
         self._ready = _CachedForASecond(self._can_store)
-        self._health = _CachedForASecond(self._examine)
 
     async def livez(self, _request: Request) -> Response:
         """Answer 200 while this process serves."""
         return JSONResponse({"status": "alive"})
 
     async def readyz(self, _request: Request) -> Response:
-        """Answer 200 if this receiver can store deliveries, whatever the state of workers and Polar."""
+        """Answer 200 if this process can store deliveries, whatever the state of workers and Polar."""
         if await self._ready.answer():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "unready"}, status_code=503)
+
+    async def _can_store(self) -> bool:
+        try:
+            await self._intake.check()
+        except StoreUnavailableError:
+            return False
+        return True
+
+
+class HealthEndpoints:
+    """Reports whether the whole service is well, and its metrics."""
+
+    def __init__(self, redis: Redis, flusher: TallyFlusher, ops_token: str | None) -> None:
+        self._redis = redis
+        self._flusher = flusher
+        self._ops_token = ops_token
+        self._health = _CachedForASecond(self._examine)
 
     async def healthz(self, request: Request) -> Response:
         """Answer 200 if the whole service is well; only operators see the checks."""
@@ -86,13 +99,6 @@ class HealthEndpoints:
     async def close(self) -> None:
         """Close the connections to Redis."""
         await run_in_threadpool(self._redis.close)
-
-    async def _can_store(self) -> bool:
-        try:
-            await self._intake.check()
-        except StoreUnavailableError:
-            return False
-        return True
 
     async def _examine(self) -> list[Check]:
         return await run_in_threadpool(examine, self._redis)

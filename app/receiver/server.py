@@ -16,29 +16,32 @@ _GRACE_SECONDS = 16  # for unfinished requests when the receiver stops; none tak
 
 
 def listen(settings: ReceiverSettings) -> socket.socket:
-    """Return the listening socket; ConfigError if the address is taken or is not this machine's."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """Return the receiver's socket; ConfigError if the address is taken or is not this machine's."""
+    return open_socket(settings.host, settings.port, "PORT")
+
+
+def open_socket(host: str, port: int, port_setting: str) -> socket.socket:
+    """Return a listening socket; ConfigError, naming the setting, if the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
         listener.close()
-        raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {_listen_problem(error)}"
-        ) from None
+        raise ConfigError(f"cannot listen on {host}:{port}: {_listen_problem(error, port_setting)}") from None
     return listener
 
 
-def _listen_problem(error: OSError | UnicodeError) -> str:
+def _listen_problem(error: OSError | UnicodeError, port_setting: str) -> str:
     if isinstance(error, UnicodeError | socket.gaierror):
         return "HOST is neither an address nor a name of this machine; write 127.0.0.1, 0.0.0.0 or ::"
     if error.errno == errno.EADDRNOTAVAIL:
         return "HOST is not an address of this machine; write 127.0.0.1, 0.0.0.0 or ::"
     if error.errno == errno.EACCES:
-        return "only root may use this port; set PORT to 1024 or more"
-    return f"{error.strerror}; stop the process that listens there, or set PORT"
+        return f"only root may use this port; set {port_setting} to 1024 or more"
+    return f"{error.strerror}; stop the process that listens there, or set {port_setting}"
 
 
 def url_of(listener: socket.socket) -> str:
@@ -47,9 +50,19 @@ def url_of(listener: socket.socket) -> str:
     return webhook_url(host, port)
 
 
+def base_url_of(listener: socket.socket) -> str:
+    """Return the URL at which a socket listens, without a path."""
+    host, port = listener.getsockname()[:2]
+    return _base_url(host, port)
+
+
 def webhook_url(host: str, port: int) -> str:
     """Return the URL of the webhook endpoint on a host: a name, an IPv4 address or an IPv6 address."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/webhooks/polar"
+    return f"{_base_url(host, port)}/webhooks/polar"
+
+
+def _base_url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:

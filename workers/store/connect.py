@@ -13,6 +13,9 @@ from workers.timings import DEFAULT_TIMINGS
 # at a time.
 _CONNECTIONS = 50
 
+# A connection on which nothing has come for so long is tried with a PING before its next use.
+_HEALTH_CHECK_SECONDS = 10
+
 
 def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_seconds) -> Redis:
     """Return a client, which connects when it is first used; the receiver passes a shorter timeout.
@@ -47,11 +50,19 @@ def intake_for(
 
     It stores webhooks of ``types``, and bodies that are no webhooks.
     """
+    return Intake(connect_async(url, timeout_seconds=timeout_seconds), types, within_seconds=timeout_seconds)
+
+
+def connect_async(
+    url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds
+) -> redis.asyncio.Redis:
+    """Return a client for event loops, which connects when it is first used."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,
         timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
+        health_check_interval=_HEALTH_CHECK_SECONDS,
     )
-    return Intake(redis.asyncio.Redis.from_pool(pool), types, within_seconds=timeout_seconds)
+    return redis.asyncio.Redis.from_pool(pool)

@@ -80,7 +80,7 @@ class DeliveryStore:
         for delivery_id in ids:
             pipeline.hgetall(keys.delivery(delivery_id))
         found = zip(ids, pipeline.execute(), strict=True)
-        return [_delivery(delivery_id, fields) for delivery_id, fields in found if b"status" in fields]
+        return [read_delivery(delivery_id, fields) for delivery_id, fields in found if b"status" in fields]
 
     def about_order(self, order_id: str) -> list[Delivery]:
         """Return the settled deliveries about an order: the one that claimed it, and those in its list."""
@@ -155,7 +155,8 @@ def _leased(row: list[bytes]) -> Leased:
     )
 
 
-def _delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
+def read_delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
+    """Return the delivery that a hash describes."""
     subject = fields.get(b"subject", b"").decode()
     return Delivery(
         id=delivery_id,

@@ -125,6 +125,7 @@ class Ledger:
                     keys.TOLD,
                     _TOLD_MS,
                     int((REDELIVERED_FOR + self._retain).total_seconds()),
+                    keys.SETTLED,
                 ],
             )
         if unclaimed:

@@ -4,15 +4,11 @@ import asyncio
 from typing import cast
 
 import pytest
-from redis import Redis
 from starlette.requests import Request
 
 from app.receiver import health
-from app.receiver.health import HealthEndpoints
-from app.receiver.tally_flusher import TallyFlusher
+from app.receiver.health import Readiness
 from workers.errors import StoreUnavailableError
-from workers.store.arrivals import ArrivalNotes
-from workers.store.counts import Tally
 from workers.store.intake import Intake
 
 
@@ -36,18 +32,12 @@ class Probes:
 
     def __init__(self) -> None:
         self.store = Store()
-        no_redis = cast(Redis, None)
-        self._health = HealthEndpoints(
-            cast(Intake, self.store),
-            no_redis,
-            TallyFlusher(Tally(), ArrivalNotes(), no_redis),
-            ops_token=None,
-        )
+        self._readiness = Readiness(cast(Intake, self.store))
 
     async def ask(self, count: int = 1) -> set[int]:
         """Ask ``count`` times at once; return the statuses."""
         request = Request({"type": "http"})
-        answers = await asyncio.gather(*[self._health.readyz(request) for _ in range(count)])
+        answers = await asyncio.gather(*[self._readiness.readyz(request) for _ in range(count)])
         return {answer.status_code for answer in answers}
 
 

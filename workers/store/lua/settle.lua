@@ -11,12 +11,13 @@
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
+-- channel: where the orders are published of which something was settled
 -- Returns the ids of the deliveries that another worker has by now, and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts, unconfirmed = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
-local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
+local told_prefix, told_ms, notes_s, channel = ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13]
 
 local now = clock()
 
@@ -63,9 +64,13 @@ for _, grant in ipairs(accepted) do
     newly_settled[subject] = is_reversed_now
   end
 end
+local settled_orders = {} -- a set
 -- A refund or a dispute that came before its order was credited counts now.
 for subject, is_reversed_now in pairs(newly_settled) do
   local order_id = string.match(subject, '^credits:order:(.*)$')
+  if order_id then
+    settled_orders[order_id] = true
+  end
   if order_id and is_reversed_now then
     local customer_id = redis.call('HGET', subject, 'customer')
     queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
@@ -193,6 +198,9 @@ local function conclude(key, outcome, received_at, type_)
   end
   write_outcome(key, outcome, { 'status', status, 'settled_at', text(now) })
   concluded[#concluded + 1] = id
+  if outcome.order_id ~= '' then
+    settled_orders[outcome.order_id] = true
+  end
   received_by_status[status] = received_by_status[status] or {}
   append(received_by_status[status], received_at, id)
   set_expiry(key, status)
@@ -250,4 +258,13 @@ for field, by in pairs(counted_by_caller) do
   add_to_count(field, by)
 end
 write_counts(counts)
+
+-- Whoever waits for one of these orders looks it up now. Nothing depends on it: a user of Redis may lack the permission.
+local order_ids = {}
+for order_id in pairs(settled_orders) do
+  order_ids[#order_ids + 1] = order_id
+end
+if #order_ids > 0 then
+  redis.pcall('PUBLISH', channel, table.concat(order_ids, ' '))
+end
 return { lost, unclaimed }

@@ -1,0 +1,114 @@
+"""The storefront API as an ASGI application, a process of its own beside the receiver."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.api.answers import Answer, ErrorAnswer
+from app.api.errors import ApiError
+from app.api.gone import ClientGoneError
+from app.api.openapi import describe
+from app.api.operations import GET_ORDER, OPERATIONS, Operation
+from app.api.orders import Orders
+from app.api.tokens import Tokens
+from app.receiver.health import Readiness
+from config.settings import Settings
+from workers.store.connect import connect_async, intake_for
+from workers.store.orders import OrderReader, Settlements
+from workers.timings import DEFAULT_TIMINGS, Timings
+
+Endpoint = Callable[[Request], Awaitable[Answer]]
+
+_NOT_CACHED = {"Cache-Control": "no-store"}
+
+
+class Api(Starlette):
+    """The application, and the means to end what it holds open."""
+
+    def __init__(self, settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:
+        """Build the application; ConfigError if a setting that it needs is missing."""
+        url = settings.require_redis_url()
+        tokens = Tokens(settings.require_api_tokens(), wrong_seconds=timings.wrong_token_seconds)
+        self._redis = connect_async(url, timeout_seconds=timings.receiver_redis_seconds)
+        self._intake = intake_for(url, timeout_seconds=timings.receiver_redis_seconds)
+        self._settlements = Settlements(self._redis)
+        orders = Orders(OrderReader(self._redis), self._settlements)
+        super().__init__(
+            routes=_routes(tokens, Readiness(self._intake), {GET_ORDER.name: orders.get}),
+            lifespan=self._lifespan,
+            exception_handlers={ApiError: _refuse, HTTPException: _refuse_http, ClientGoneError: _drop},
+        )
+        self.router.redirect_slashes = False  # Starlette's redirects would trust the Host header
+
+    @property
+    def waiting(self) -> int:
+        """Return how many requests are held until something is settled."""
+        return self._settlements.waiting
+
+    def end_waits(self) -> None:
+        """Answer all requests that are held, because the process ends."""
+        self._settlements.stop()
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        listening = asyncio.create_task(self._settlements.run())
+        yield
+        listening.cancel()
+        await asyncio.wait([listening])
+        await self._intake.close()
+        await self._redis.aclose()
+
+
+def _routes(tokens: Tokens, readiness: Readiness, endpoints: Mapping[str, Endpoint]) -> list[Route]:
+    document = describe(OPERATIONS)
+
+    async def openapi(_request: Request) -> Response:
+        return JSONResponse(document)
+
+    return [
+        *(
+            Route(one.path, _guarded(tokens, endpoints[one.name], one), methods=[one.method])
+            for one in OPERATIONS
+        ),
+        Route("/v1/openapi.json", openapi),
+        Route("/livez", readiness.livez),
+        Route("/readyz", readiness.readyz),
+    ]
+
+
+def _guarded(
+    tokens: Tokens, endpoint: Endpoint, operation: Operation
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        await tokens.admit(request.headers)
+        body = await endpoint(request)
+        status = next(status for status, (model, _) in operation.answers.items() if isinstance(body, model))
+        return JSONResponse(body.dump(), status_code=status, headers=_NOT_CACHED)
+
+    return answer
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, ApiError):  # Starlette's type says less than it does
+        raise error
+    body = ErrorAnswer(error=error.code, detail=str(error))
+    return JSONResponse(body.dump(), status_code=error.status, headers=error.headers)
+
+
+async def _refuse_http(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    detail = {404: "there is nothing at this path; see /v1/openapi.json"}.get(error.status_code, error.detail)
+    body = ErrorAnswer(error=code, detail=detail)
+    return JSONResponse(body.dump(), status_code=error.status_code, headers=error.headers)
+
+
+async def _drop(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it

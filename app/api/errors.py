@@ -1,0 +1,35 @@
+"""The errors that the API answers, each with its status and its code."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """A request that is answered with an error; its text is the answer's ``detail``."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    headers: Mapping[str, str] = {}
+
+
+class InvalidRequestError(ApiError):
+    """An id, a parameter or a body that cannot be used."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class UnauthorizedError(ApiError):
+    """No token, or a wrong one."""
+
+    status = 401
+    code = "unauthorized"
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+
+
+class UnavailableError(ApiError):
+    """Redis or Polar cannot be asked now."""
+
+    status = 503
+    code = "unavailable"
+    headers: Mapping[str, str] = {"Retry-After": "5"}

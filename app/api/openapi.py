@@ -1,0 +1,80 @@
+"""The API's description as OpenAPI 3.1, made from the table of operations and the types of their answers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from app.api.answers import Answer, ErrorAnswer
+from app.api.operations import Operation, Parameter
+
+_SCHEMAS = "#/components/schemas/{model}"
+
+Json = dict[str, Any]
+
+_AS_ANSWERED: JsonSchemaMode = "serialization"
+
+
+def describe(operations: Sequence[Operation]) -> Json:
+    """Return the OpenAPI document of ``operations``."""
+    paths: dict[str, Json] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "credit-granter storefront API",
+            "version": version("credit-granter"),
+            "description": "Tells a storefront what became of an order's credits.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(operations),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _describe(operation: Operation) -> Json:
+    return {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": [_parameter(one) for one in operation.parameters],
+        "responses": dict(_answers(operation)),
+    }
+
+
+def _parameter(one: Parameter) -> Json:
+    return {
+        "name": one.name,
+        "in": one.place,
+        "required": one.place == "path",
+        "schema": dict(one.schema),
+        "description": one.description,
+    }
+
+
+def _answers(operation: Operation) -> Iterator[tuple[str, Json]]:
+    for status, (model, description) in operation.answers.items():
+        yield str(status), _answer(model, description)
+    for error in operation.errors:
+        yield str(error.status), _answer(ErrorAnswer, error.__doc__ or "") | _headers(error.headers)
+
+
+def _answer(model: type[Answer], description: str) -> Json:
+    schema = {"$ref": _SCHEMAS.format(model=model.__name__)}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _headers(headers: Mapping[str, str]) -> Json:
+    return {"headers": {name: {"schema": {"type": "string"}} for name in headers}} if headers else {}
+
+
+def _schemas(operations: Sequence[Operation]) -> Json:
+    models = [model for one in operations for model, _ in one.answers.values()]
+    unique: list[type[Answer]] = list(dict.fromkeys([*models, ErrorAnswer]))
+    _, found = models_json_schema([(one, _AS_ANSWERED) for one in unique], ref_template=_SCHEMAS)
+    schemas: Json = found["$defs"]
+    return schemas

@@ -1,0 +1,36 @@
+"""Serves the storefront API: its socket, and uvicorn on it."""
+
+import socket
+from contextlib import suppress
+
+import uvicorn
+
+from app.api.application import Api
+from app.receiver.connections import raise_file_limit
+from app.receiver.server import open_socket, server_config
+from config.settings import Settings
+
+
+def listen_for_api(settings: Settings) -> socket.socket:
+    """Return the API's socket; ConfigError if the address is taken or is not this machine's."""
+    return open_socket(settings.host, settings.api_port, "CREDITS_API_PORT")
+
+
+class _Server(uvicorn.Server):
+    """Answers the requests that are held before it waits for the others."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(server_config(api))
+        self._api = api
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to serve."""
+        self._api.end_waits()
+        await super().shutdown(sockets)
+
+
+def run_api(api: Api, listener: socket.socket) -> None:
+    """Serve ``api`` until SIGINT or SIGTERM."""
+    raise_file_limit()
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped cleanly
+        _Server(api).run(sockets=[listener])
