@@ -1,5 +1,6 @@
 """The storefront asks whether an order was credited: over HTTP, of a real ledger."""
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from redis import Redis
 
 from app.api.application import Api
 from tests.support.builders import some_id
+from tests.support.paths import ROOT
 from tests.support.processes import eventually
 from tests.support.real_stores import accept, outcome, settled_story
 from tests.support.receivers import settings_for
@@ -24,6 +26,7 @@ from workers.timings import Timings
 TOKEN = "api-token-of-the-tests"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 ORDER = some_id(1)
+PAGE = ROOT / "docs" / "storefront.md"
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +183,19 @@ def test_the_description_and_the_probes_need_no_token(api: str) -> None:
     assert httpx.get(f"{api}/v1/openapi.json").json()["openapi"] == "3.1.0"
     assert httpx.get(f"{api}/livez").status_code == 200
     assert httpx.get(f"{api}/readyz").status_code == 200
+
+
+def test_the_success_page_of_the_documentation_works(
+    api: str,
+    redis_url: str,
+    store: DeliveryStore,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CREDITS_API_URL", api)
+    monkeypatch.setenv("CREDITS_API_TOKEN", TOKEN)
+    page: dict[str, Any] = {}
+    (example,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    exec(example, page)  # noqa: S102 - our own documentation
+    settled_story(redis_url, store, ledger)
+    assert page["success_text"](ORDER) == "Thank you! You have 10 api_usage more."

@@ -70,7 +70,7 @@ def test_on_a_terminal_a_wait_counts_down_and_leaves_only_its_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     be_on_a_terminal(monkeypatch)
-    show_wait(1.01, "it is \x1b[2J away")
+    show_wait(1.9, "it is \x1b[2J away")
     shown = capsys.readouterr().err
     assert shown.startswith("waiting for Polar: it is \ufffd[2J away\n")
     assert re.findall("[0-9]+ s left", shown) == ["2 s left", "1 s left"]
