@@ -1,4 +1,4 @@
-"""Parses docs/rules.md for its tests: each rules file in it, and the results claimed below it."""
+"""Parses the cookbook for its tests: each rules file in it, and the results claimed below it."""
 
 import json
 import re
@@ -8,15 +8,21 @@ from functools import cached_property
 from typing import Any
 
 from config.rules import Rules, parse_rules
+from tests.support.builders import some_id
 from tests.support.paths import ROOT
 from tests.support.recordings import payload
 from workers.core.delivery import Status
+from workers.core.dispute_delivery import DISPUTE_LOST
 
-COOKBOOK = ROOT / "docs" / "rules.md"
+PAGES = (ROOT / "docs" / "rules.md", *sorted((ROOT / "docs" / "cookbook").glob("*.md")))
+
+# What the reconciler stores for a dispute in Polar's list; Polar sends no webhook for it.
+LOST_DISPUTE = "lost_dispute"
 
 _HEADING = r"^#+ (?P<title>[^\n]*)$"
 _FILE = r"^```yaml\n(?P<file>.*?)^```\n(?P<below>.*?)(?=^#|^```yaml|\Z)"
 _LINE = re.compile(r"^- On .*(?:\n  .*)*", re.MULTILINE)
+_WARNINGS = re.compile(r"^`credits check` warns[^\n]*:\n\n```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CHANGES = r"(?: (?:with|and) `[\w.]+` = `[^`]+`)*"
 _WEBHOOK = re.compile(rf"`(?P<name>\w+)`(?P<changes>{_CHANGES})")
 _CHANGE = re.compile(r"`(?P<path>[\w.]+)` = `(?P<value>[^`]+)`")
@@ -45,16 +51,17 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One rules file of the document, with the heading above it and the claims below it."""
+    """One rules file of a page, with the heading above it, and the claims and warnings below it."""
 
     title: str
     text: str
     claims: tuple[Claim, ...]
+    warnings: tuple[str, ...]
 
     @cached_property
     def rules(self) -> Rules:
         """Return the parsed rules."""
-        return parse_rules(self.text, f"{COOKBOOK.name} ({self.title})")
+        return parse_rules(self.text, "config/rules.yaml")
 
 
 def recipes(document: str) -> Iterator[Recipe]:
@@ -65,7 +72,8 @@ def recipes(document: str) -> Iterator[Recipe]:
             title = found["title"]
         else:
             claims = tuple(map(claim_in, _LINE.findall(found["below"])))
-            yield Recipe(title=title, text=found["file"], claims=claims)
+            warnings = tuple("".join(_WARNINGS.findall(found["below"])).splitlines())
+            yield Recipe(title=title, text=found["file"], claims=claims, warnings=warnings)
 
 
 def claim_in(line: str) -> Claim:
@@ -84,15 +92,23 @@ def claim_in(line: str) -> Claim:
 
 
 def _webhooks(text: str) -> Iterator[bytes]:
-    before: Mapping[str, Any] = {}
+    order: Mapping[str, Any] = {}
     for found in _WEBHOOK.finditer(text):
-        body = json.loads(payload(found["name"]))
+        body = _lost_dispute(order) if found["name"] == LOST_DISPUTE else json.loads(payload(found["name"]))
         if body["type"] == "order.refunded":  # it refunds the order before it
-            body["data"] |= {key: before[key] for key in ("id", "customer_id", "product_id")}
+            body["data"] |= {key: order[key] for key in ("id", "customer_id", "product_id")}
         for change in _CHANGE.finditer(found["changes"]):
             _change(body, change["path"].split("."), json.loads(change["value"]))
-        before = body["data"]
+        if found["name"] != LOST_DISPUTE:
+            order = body["data"]
         yield json.dumps(body).encode()
+
+
+def _lost_dispute(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the delivery that says that a dispute about the whole order was lost."""
+    dispute = {"id": some_id(1), "order_id": order["id"], "status": "lost", "currency": order["currency"]}
+    amounts = {"amount": order["net_amount"], "tax_amount": order["tax_amount"]}
+    return {"type": DISPUTE_LOST, "data": {"dispute": dispute | amounts, "order": order}}
 
 
 def _change(body: dict[str, Any], path: list[str], value: Any) -> None:
@@ -109,4 +125,4 @@ def _amounts(text: str) -> list[str]:
     return sorted(re.sub(r"(?<=\d),(?=\d{3})", "", text).split(", "))
 
 
-RECIPES = tuple(recipes(COOKBOOK.read_text()))
+RECIPES = tuple(recipe for page in PAGES for recipe in recipes(page.read_text()))
