@@ -8,13 +8,14 @@ from redis import Redis
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_polar import FakePolar
-from tests.support.fake_service import HUNDRED
+from tests.support.fake_service import HUNDRED, UNREACHABLE
 from tests.support.real_stores import RETAIN
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import customer_subject, order_subject
 from workers.core.manual import ManualRevoke
 from workers.pipeline.granter import Granter
+from workers.store import keys
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -165,3 +166,16 @@ def test_a_delivery_that_was_named_once_undoes_no_later_dismissal(service: Servi
     service.polar.known = lambda _customer: True
     assert service.replay("msg-2", by_name=False).status is Status.SKIPPED
     assert service.polar.balance(CUSTOMER) == 0
+
+
+def test_a_delivery_that_was_named_before_a_dismissal_does_not_undo_it(redis: Redis, service: Service) -> None:
+    """Its replay was interrupted: it waits, and a second webhook of the order fails meanwhile."""
+    service.store.store_and_lease([("msg-2", "order.paid", order_webhook())])
+    service.polar.script = [UNREACHABLE]
+    assert service.replay("msg-2", by_name=True).status is Status.WAITING
+    redis.delete(keys.PAUSE)
+    service.fail_and_dismiss("msg-1", order_webhook())
+    redis.zadd(keys.DUE, {"msg-2": 0})
+    (outcome,) = service.granter.run(service.store.lease(1))
+    assert (outcome.delivery_id, outcome.status) == ("msg-2", Status.SKIPPED)
+    assert service.polar.events == {}

@@ -161,8 +161,10 @@ class FakeStore:
         if plan.dispute:
             self.disputes.setdefault(plan.subject, {})[plan.dispute.id] = plan.dispute
         kept = self.deliveries.get(delivery_id)
-        if attempt is not None and kept and kept.is_named and kept.type not in TAKES_BACK:
-            self.dismissed.pop(plan.subject, None)
+        if attempt is not None and kept and kept.is_named:
+            kept.is_named = False
+            if kept.type not in TAKES_BACK:
+                self.dismissed.pop(plan.subject, None)
         holds = attempt is None or self._holds(delivery_id, attempt)
         is_other = self.shown.get(plan.subject) != plan.shown or plan.subject in self.dismissed
         if holds and not is_other and plan.subject not in self.claims:

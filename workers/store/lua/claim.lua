@@ -88,9 +88,10 @@ local function standing(plan, own)
   return found
 end
 
--- Returns whether a person has named a delivery that nobody had read before.
-local function is_named(delivery)
-  return redis.call('HDEL', delivery_prefix .. delivery, 'named') == 1
+-- Returns whether a person has named a delivery that nobody had read before. That is used up now: it undoes no
+-- dismissal that comes later.
+local function is_named(lease)
+  return lease and redis.call('HDEL', delivery_prefix .. lease.delivery, 'named') == 1
 end
 
 local function claim(plan)
@@ -101,7 +102,7 @@ local function claim(plan)
     note_dispute(plan.subject, plan.dispute)
   end
   local own = redis.call('HGETALL', plan.subject)
-  if value_of('dismissed', own) and plan.lease and is_named(plan.lease.delivery) then
+  if is_named(plan.lease) and value_of('dismissed', own) then
     local delivery = plan.lease.delivery
     revive(delivery, redis.call('HGET', delivery_prefix .. delivery, 'type'), plan.subject)
     own = redis.call('HGETALL', plan.subject)
