@@ -73,10 +73,10 @@ class BasicPromises(Scenarios):
     def no_take_back_reaches_polar_before_its_grant(self) -> None:
         """A take-back without its grant would make a debt."""
         seen = list(self.service.polar.events)
-        for key in self.new_events:
+        for key, event in self.new_events.items():
             if key.startswith(TAKEN_BACK):
-                _, _, order_id, *_, meter = key.split(":")
-                assert f"credits:order:{order_id}:{meter}" in seen[: seen.index(key)]
+                granted = f"credits:order:{event['metadata']['order_id']}:{event['name']}"
+                assert granted in seen[: seen.index(key)]
 
     def polar_has_only_expected_keys(self) -> None:
         """KEYS has every key that the model data can lead to."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tests.chaos.world import CENTS, LATER, RulesFile, RuleSpec, SentWebhook
 from tests.support.builders import PRODUCT, order_webhook, some_id, webhook
+from workers.core.dispute_delivery import DISPUTE_LOST
 from workers.core.manual import ManualRevoke
 
 ANN, BEN, CID = some_id(21), some_id(22), some_id(23)
@@ -74,6 +75,22 @@ def _refund(number: int, cents: int, *, is_full: bool = False) -> SentWebhook:
     """Return a refund webhook: ``cents`` of the order have been refunded in total."""
     order = _order(number, cents=cents, is_full=is_full)
     return replace(order, body=order.body.replace(b'"order.paid"', b'"order.refunded"'), trigger="")
+
+
+def _dispute(number: int, which: int, cents: int, *, currency: str = "usd") -> SentWebhook:
+    """Return what the reconciler makes of a lost dispute; a person must review one in another currency."""
+    order, dispute_id = _order(number), some_id(which)
+    dispute = {"id": dispute_id, "order_id": order.order_id, "amount": cents, "currency": currency}
+    data = {"dispute": dispute | {"status": "lost"}, "order": json.loads(order.body)["data"]}
+    is_readable = currency == "usd"
+    return replace(
+        order,
+        body=json.dumps({"type": DISPUTE_LOST, "data": data}).encode(),
+        trigger="",
+        dispute_id=dispute_id,
+        disputed_cents=cents if is_readable else 0,
+        is_readable=is_readable,
+    )
 
 
 def _begun(number: int, customer_id: str) -> SentWebhook:
@@ -174,15 +191,33 @@ REFUNDS = {
 REVOKES = {"revoke 1": _revoke(1), "revoke 1: images": _revoke(1, "images")}
 """Before the order is credited, a revoke has no effect, then or later."""
 
-ALL = {**WEBHOOKS, **REFUNDS, **REVOKES}
+DISPUTES = {
+    "dispute 1: 250": _dispute(1, 61, 250),
+    "dispute 1: 500": _dispute(1, 62, 500),
+    "dispute 1: euros": _dispute(1, 63, 100, currency="eur"),
+    "dispute 2: 300": _dispute(2, 64, 300),
+    "dispute 2: all": _dispute(2, 65, 900),
+    "dispute 4: 450": _dispute(4, 66, 450),
+}
+"""Lost disputes, which add up with each other and with the refunds of their orders."""
+
+REVERSALS = {**REFUNDS, **REVOKES, **DISPUTES}
+"""What takes credits back."""
+
+ALL = {**WEBHOOKS, **REVERSALS}
 
 SALE_WEBHOOKS: Mapping[str, SentWebhook] = {f"sale {number}": _order(100 + number) for number in range(1, 61)}
 """Purchases of Cid's; each is sent once."""
 
-_EVERYTHING = (*WEBHOOKS.values(), *ORDERS_TODAY.values(), *REFUNDS.values(), *SALE_WEBHOOKS.values())
+_EVERYTHING = (*ALL.values(), *ORDERS_TODAY.values(), *SALE_WEBHOOKS.values())
 
-_PACK = RuleSpec(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True)
-_GIFT = RuleSpec(name="gift", gives={"api_usage": "7"}, triggers=("purchase", "subscription_cycle"))
+_PACK = RuleSpec(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True, revokes_disputed=True)
+_GIFT = RuleSpec(
+    name="gift",
+    gives={"api_usage": "7"},
+    triggers=("purchase", "subscription_cycle"),
+    revokes_disputed=True,
+)
 _FIRST = RuleSpec(
     name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True
 )
@@ -216,7 +251,7 @@ FILES: Mapping[str, RulesFile] = {
     ),
     "other product": RulesFile(
         (
-            RuleSpec(name="pack", gives=_PACK.gives, revokes=True, products=(_OTHER_PRODUCT,)),
+            RuleSpec(name="pack", gives=_PACK.gives, revokes_disputed=True, products=(_OTHER_PRODUCT,)),
             RuleSpec(name="gift", gives=_GIFT.gives, triggers=_GIFT.triggers, begins=LATER),
             RuleSpec(name="first", gives=_FIRST.gives, triggers=_FIRST.triggers, once=True, ends=LATER),
         )
@@ -246,6 +281,7 @@ KEYS = (
         if sent.refunded_cents
         for meter in METERS
     }
+    | {f"credits:dispute:{sent.dispute_id}:{meter}" for sent in DISPUTES.values() for meter in METERS}
     | {f"credits:revoke:{sent.order_id}:{meter}" for sent in REVOKES.values() for meter in METERS}
 )
 """Every key that any grant of the model can have."""

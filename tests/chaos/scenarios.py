@@ -13,7 +13,7 @@ from tests.chaos.service_machine import (
     copies,
     files,
     names,
-    refunds,
+    reversals,
     stones,
     stops,
     webhook_names,
@@ -32,8 +32,8 @@ class Change:
     news: str | None
 
 
-_sets = st.sets(webhook_names | refunds, min_size=1, max_size=3)
-_changes = st.builds(Change, st.none() | files, st.none() | webhook_names | refunds)
+_sets = st.sets(webhook_names | reversals, min_size=1, max_size=3)
+_changes = st.builds(Change, st.none() | files, st.none() | webhook_names | reversals)
 
 
 class Scenarios(ServiceMachine):

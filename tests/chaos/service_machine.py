@@ -9,8 +9,7 @@ from tests.chaos.model_data import (
     CUSTOMERS,
     FILES,
     ORDERS_TODAY,
-    REFUNDS,
-    REVOKES,
+    REVERSALS,
     SALE_WEBHOOKS,
     WEBHOOKS,
 )
@@ -29,7 +28,7 @@ copies = st.sampled_from("ab")
 stops = st.sampled_from(Stop)
 files = st.sampled_from(sorted(FILES))
 webhook_names = st.sampled_from(sorted(WEBHOOKS))
-refunds = st.sampled_from(sorted(REFUNDS | REVOKES))
+reversals = st.sampled_from(sorted(REVERSALS))
 stones = st.sampled_from(sorted(BROKEN_BY))
 _seconds = st.sampled_from([1, 7, DEFAULT_TIMINGS.lease_seconds, 1000])
 
@@ -51,15 +50,15 @@ class ServiceMachine(RuleBasedStateMachine):
         """A webhook arrives: for the first time, under a new id, or again under the old one."""
         self._accept(f"{name}/{copy}", WEBHOOKS[name])
 
-    @rule(those=st.sets(webhook_names | refunds, min_size=2), copy=copies)
+    @rule(those=st.sets(webhook_names | reversals, min_size=2), copy=copies)
     def tell_many(self, those: set[str], copy: str) -> None:
         """Many webhooks arrive at once, and so are leased together."""
         for name in sorted(those):
             self._accept(f"{name}/{copy}", ALL[name])
 
-    @rule(name=refunds, copy=copies)
-    def refund(self, name: str, copy: str) -> None:
-        """A refund arrives, maybe before its order or a smaller refund; or somebody revokes an order."""
+    @rule(name=reversals, copy=copies)
+    def reverse(self, name: str, copy: str) -> None:
+        """A refund or a lost dispute arrives, maybe before its order; or somebody revokes an order."""
         self._accept(f"{name}/{copy}", ALL[name])
 
     @rule(name=st.sampled_from(sorted(ORDERS_TODAY)))

@@ -102,7 +102,7 @@ def test_two_workers_together_take_back_no_more_than_may_be(
 
 def test_a_sleeper_that_lost_its_refund_takes_back_no_second_time(story: ExactCredits) -> None:
     """It works between another worker's claim of the order and the take-back that follows."""
-    story.refund("refund 1: all", "a")
+    story.reverse("refund 1: all", "a")
     story.tell("new Ann", "a")
     story.work("B", Stop.BEFORE_CLAIM)
     story.workers["A"].begin(story.service.reopen("new Ann/a", "refund 1: all/a"))
@@ -115,10 +115,10 @@ def test_a_sleeper_that_lost_its_refund_takes_back_no_second_time(story: ExactCr
 
 def test_refunds_in_any_order_take_back_what_the_highest_says(story: ExactCredits) -> None:
     for name in ("refund 1: all", "refund 1: 225", "refund 2: 700, which is all", "refund 2: more than all"):
-        story.refund(name, "a")
+        story.reverse(name, "a")
     story.tell_many({"order 1", "order 2 told late"}, "a")
     story.work_to_the_end("A")
-    story.refund("refund 2: all", "a")
+    story.reverse("refund 2: all", "a")
     story.work_to_the_end("A")
 
 

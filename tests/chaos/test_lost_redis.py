@@ -10,7 +10,7 @@ from hypothesis.stateful import precondition, rule
 from tests.chaos.basic_promises import BasicPromises, length
 from tests.chaos.model_data import ALL
 from tests.chaos.recording_ports import RedisState
-from tests.chaos.service_machine import copies, names, refunds, stops, webhook_names
+from tests.chaos.service_machine import copies, names, reversals, stops, webhook_names
 from tests.chaos.stops import Stop
 from tests.chaos.world import SentWebhook
 from workers.core.delivery import Status
@@ -49,7 +49,9 @@ class RewoundRedis(BasicPromises):
         """A power failure takes what was written in the last steps."""
         self._return_to(list(self._moments)[-min(steps, len(self._moments))])
 
-    @rule(what=st.sets(webhook_names | refunds, min_size=1, max_size=3), copy=copies, name=names, until=stops)
+    @rule(
+        what=st.sets(webhook_names | reversals, min_size=1, max_size=3), copy=copies, name=names, until=stops
+    )
     def lose_claims(self, what: set[str], copy: str, name: str, until: Stop) -> None:
         """A worker's lease is on disk, and what it wrote after that is lost while it goes on."""
         self.workers[name].kill()

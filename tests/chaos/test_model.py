@@ -79,8 +79,10 @@ class ExactCredits(WorkerPromises):
         expected = file.expects(sent)
         assert expected is not None
         assert _amounts(claim) == expected.get(claim.subject, {})
-        assert {part.rule for part in _parts(claim) if part.revocable} == (
-            file.revokes(sent) & {part.rule for part in _parts(claim)}
+        rules = {part.rule for part in _parts(claim)}
+        assert {part.rule for part in _parts(claim) if part.revocable} == file.revokes(sent) & rules
+        assert {part.rule for part in _parts(claim) if part.disputable} == (
+            file.revokes_disputed(sent) & rules
         )
         assert expected.keys() <= self.service.store.claims.keys()  # claimed together, or before
 
@@ -127,7 +129,7 @@ class ExactCredits(WorkerPromises):
         return any(one.subject == claim.subject and one.status is not Status.SKIPPED for one in deliveries)
 
     def no_more_is_taken_back_than_allowed(self) -> None:
-        """At most the refunded share of each rule that revokes; everything after a manual revoke."""
+        """At most the refunded and disputed share of each part, together; all of it by hand."""
         assert all(one.is_bounded for one in self._rule_take_backs())
 
     def nothing_is_sent_that_was_dismissed(self) -> None:
@@ -150,7 +152,7 @@ class ExactCredits(WorkerPromises):
         return any(fact in store.dismissed for fact in (claim.subject, *facts))
 
     def check_end(self) -> None:
-        """Every claimed grant is at Polar, and exactly the refunded share was taken back."""
+        """Every claimed grant is at Polar, and exactly the refunded and disputed share was taken back."""
         super().check_end()
         active = [claim for claim in self._claims() if not self._is_at_rest(claim)]
         assert all(self._is_at_polar(claim) and not claim.unsettled for claim in active)

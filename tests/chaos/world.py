@@ -31,6 +31,9 @@ class SentWebhook:
     is_readable: bool = True
     refunded_cents: int = 0
     """The refunded amount of the order, in total."""
+    dispute_id: str = ""
+    """The dispute of the order that was lost."""
+    disputed_cents: int = 0
     revokes: str = ""
     """The meter on which a manual revoke takes the order's credits back; ``*`` for every meter."""
     is_full: bool = False
@@ -38,8 +41,13 @@ class SentWebhook:
 
     @property
     def share(self) -> Fraction:
-        """Return the refunded share of the order."""
+        """Return the share of the order that refunds gave back."""
         return Fraction(1) if self.is_full else min(Fraction(1), Fraction(self.refunded_cents, CENTS))
+
+    @property
+    def disputed_share(self) -> Fraction:
+        """Return the share of the order that was lost with this dispute."""
+        return min(Fraction(1), Fraction(self.disputed_cents, CENTS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,7 @@ class RuleSpec:
     triggers: tuple[str, ...] = ("purchase",)
     once: bool = False
     revokes: bool = False
+    revokes_disputed: bool = False
     broken: bool = False
     products: tuple[str, ...] = ()
     begins: str = ""
@@ -61,6 +70,7 @@ class RuleSpec:
         others: dict[str, Any] = {"triggers": self.triggers}
         others |= {"once_per": "customer"} if self.once else {}
         others |= {"on_refund": "revoke"} if self.revokes else {}
+        others |= {"on_dispute": "revoke"} if self.revokes_disputed else {}
         others |= {"products": self.products} if self.products else {}
         others |= {"from": self.begins} if self.begins else {}
         others |= {"until": self.ends} if self.ends else {}
@@ -112,6 +122,10 @@ class RulesFile:
     def revokes(self, sent: SentWebhook) -> set[str]:
         """Return the rules for ``sent`` whose credits a refund takes back."""
         return {line.name for line in self._for(sent) if line.revokes}
+
+    def revokes_disputed(self, sent: SentWebhook) -> set[str]:
+        """Return the rules for ``sent`` whose credits a lost dispute takes back."""
+        return {line.name for line in self._for(sent) if line.revokes_disputed}
 
     def _for(self, sent: SentWebhook) -> Iterator[RuleSpec]:
         is_too_early = self.credit_from and not sent.is_late

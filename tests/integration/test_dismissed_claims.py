@@ -168,7 +168,9 @@ def test_a_delivery_that_was_named_once_undoes_no_later_dismissal(service: Servi
     assert service.polar.balance(CUSTOMER) == 0
 
 
-def test_a_delivery_that_was_named_before_a_dismissal_does_not_undo_it(redis: Redis, service: Service) -> None:
+def test_a_delivery_that_was_named_before_a_dismissal_does_not_undo_it(
+    redis: Redis, service: Service
+) -> None:
     """Its replay was interrupted: it waits, and a second webhook of the order fails meanwhile."""
     service.store.store_and_lease([("msg-2", "order.paid", order_webhook())])
     service.polar.script = [UNREACHABLE]
