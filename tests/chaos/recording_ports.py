@@ -257,23 +257,27 @@ class RecordingLedger:
         self.stoppable.at(Stop.BEFORE_CLAIM)
         had = {one.id for one in self.run.lease.deliveries if self.service.holds(one.id, one.attempt)}
         standings = self.service.store.claim(plans, attempts)
-        self._note(dict(zip([id_ for id_, _ in plans], standings, strict=True)), had)
+        failing = {id_ for id_, plan in plans if plan.dispute and plan.failure}
+        self._note(dict(zip([id_ for id_, _ in plans], standings, strict=True)), had, failing)
         self.stoppable.at(Stop.CLAIMED)
         return standings
 
-    def _note(self, standings: Mapping[str, Standing], had: set[str]) -> None:
+    def _note(self, standings: Mapping[str, Standing], had: set[str], failing: set[str]) -> None:
+        """Note what each delivery may send; a dispute that needs review sends nothing."""
         run, work_log = self.run, self.service.work_log
         run.planned |= standings.keys() & had
         work_log.planned += [(run, id_) for id_ in standings.keys() & had]
         run.open = {
             id_: {grant.key for claim in self._sent_by(id_, standing) for grant in claim.unsettled}
             for id_, standing in standings.items()
+            if id_ not in failing
         }
         run.makers = {key: id_ for id_, keys in reversed(run.open.items()) for key in keys}
         run.makes = {
             id_
             for id_, standing in standings.items()
-            if any(
+            if id_ not in failing
+            and any(
                 claim.grants and claim.delivery_id == id_
                 for claim in (*self._sent_by(id_, standing), *_taken_back(standing))
             )

@@ -212,11 +212,14 @@ class Granter:
 
     def _claim(self, deliveries: Iterable[tuple[Leased, PlannedDelivery]]) -> dict[str, Standing]:
         """Claim the plans, then the take-backs that they lead to; return the standings by delivery id."""
-        planned = [(one, planned.plan) for one, planned in deliveries if planned.plan is not None]
+        known = [(one, each.plan, each.failure) for one, each in deliveries if each.plan is not None]
+        planned = [(one, plan) for one, plan, _ in known]
         standings = self._claim_plans(planned)
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
+        # A delivery that fails claims nothing: its dismissal would put that to rest.
+        taking = [(one, plan) for one, plan, failure in known if not failure]
         left: list[TakeBack] = []
-        while (due := _due(planned, standings)) and due != left:
+        while (due := _due(taking, standings)) and due != left:
             # If another worker has taken something back meanwhile, the new standings show it and the
             # take-backs are computed again. What stays the same belongs to leases that we have lost.
             self.ledger.take_back(due, attempts)
@@ -261,7 +264,7 @@ def _grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, 
     grants: dict[str, Grant] = {}
     makers: dict[str, str] = {}
     for delivery, planned in claimed.deliveries:
-        if standing := claimed.standings.get(delivery.id):
+        if (standing := claimed.standings.get(delivery.id)) and not planned.failure:
             for claim in standing.claims_to_send(takes_back=planned.takes_back):
                 for grant in claim.unsettled:
                     grants[grant.key] = grant

@@ -5,8 +5,25 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from config.rules import Rules
-from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.fake_service import BOTH_METERS, HUNDRED, NOBODY, Shop, shop_with
+from tests.support.builders import (
+    CUSTOMER,
+    ORDER,
+    dispute_webhook,
+    order_webhook,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+)
+from tests.support.fake_service import (
+    BOTH_METERS,
+    HUNDRED,
+    NOBODY,
+    UNREACHABLE,
+    Shop,
+    end_well,
+    shop_with,
+)
 from workers.core.delivery import Status
 from workers.core.manual import ManualRevoke
 from workers.core.take_back_delivery import take_back_delivery
@@ -119,3 +136,15 @@ def test_a_dismissed_refund_leaves_the_order_alone() -> None:
     shop.store.dismiss("msg-1")
     shop.rules = HUNDRED
     assert shop.tell(order_webhook()).status is Status.GRANTED
+
+
+def test_dismissing_a_dispute_that_needed_review_leaves_a_refunds_take_back_alone() -> None:
+    """The refund came before its order, so what it takes is due when the dispute is looked at."""
+    shop = shop_with(refund_webhook(300), order_webhook(), rules=HUNDRED)
+    shop.work()
+    shop.receive("msg-3", dispute_webhook(1, 300, currency="eur"))
+    shop.polar.script = [UNREACHABLE]
+    assert shop.work()["msg-3"].status is Status.FAILED
+    shop.store.dismiss("msg-3")
+    end_well(shop)
+    assert shop.polar.balance(CUSTOMER) == 70
