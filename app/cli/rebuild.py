@@ -135,7 +135,7 @@ def _counts(found: LedgerComparison) -> Iterator[tuple[int, str]]:
     yield len(found.grants), "missing from the ledger"
     for count, label in (
         (found.matching, "already in the ledger"),
-        (found.claimed_elsewhere, "claimed in the ledger, not settled: their deliveries will settle them"),
+        (len(found.claimed), "claimed in the ledger, not settled: a rebuild settles them"),
         (
             len(found.differing) - len(found.kept),
             "with a different amount in the ledger, which takes Polar's",
@@ -207,7 +207,7 @@ def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
         "read": found.read,
         "missing": [_recorded_json(one) for grants in found.missing.values() for one in grants.values()],
         "matching": found.matching,
-        "claimed": found.claimed_elsewhere,
+        "claimed": len(found.claimed),
         "differing": [
             {
                 "key": one.grant.key,

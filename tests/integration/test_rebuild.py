@@ -35,7 +35,7 @@ from tests.support.ledgers import (
 )
 from tests.support.polar_orders import Operations
 from tests.support.polar_standin import without_ties
-from tests.support.real_stores import claim_of
+from tests.support.real_stores import RETAIN, claim_of
 from workers.core.delivery import Status
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
@@ -253,14 +253,34 @@ def test_a_periods_bonus_stands_alone_and_is_listed_all_the_same(
     assert len(operations.polar.events) == 2
 
 
-def test_what_polar_has_and_a_delivery_has_claimed_is_left_to_that(
-    operations: Operations, redis: Redis
-) -> None:
+def test_what_polar_has_and_a_delivery_has_claimed_is_settled(operations: Operations, redis: Redis) -> None:
     come(operations, PAID)
     redis.flushall()
     operations.ledger.claim([("msg-1", plan_for(fact_like(), operations.rules))])
     found = compare(operations)
-    assert (found.claimed_elsewhere, found.missing, found.differing) == (1, {}, [])
+    assert ([one.key for one in found.claimed], found.missing, found.differing) == (
+        [f"{SUBJECT}:api_usage"],
+        {},
+        [],
+    )
+    rebuild(operations)
+    assert standing_of(operations).can_be_taken_back
+    assert come(operations, PAID) == [Status.SKIPPED]
+
+
+def test_a_refund_of_a_dismissed_order_that_polar_has_all_the_same_counts_after_a_rebuild(
+    operations: Operations,
+) -> None:
+    """Polar took the credits, and no answer of Polar's ever said so."""
+    operations.deliver_but_die_before_settling(PAID, "msg-1")
+    customer = operations.polar.customers.pop(CUSTOMER)
+    assert operations.deliver(PAID, "msg-2") is Status.FAILED
+    operations.store.dismiss(["msg-2"], retain=RETAIN)
+    operations.polar.customers[CUSTOMER] = customer
+    assert operations.deliver(refund_webhook(300), "msg-3") is Status.SKIPPED
+    rebuild(operations)
+    assert operations.run_due() == [Status.GRANTED]
+    assert operations.balance() == 70
 
 
 def test_what_takes_back_what_was_never_granted_is_passed_over(operations: Operations, redis: Redis) -> None:

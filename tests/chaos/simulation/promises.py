@@ -63,6 +63,11 @@ class Promises:
         is_bounded = self.taken[place] <= revocable(self.granted[place])
         assert is_bounded or place[0] in self.exposed, f"too much was taken back: {place}"
 
+    def is_granted(self, standing: Standing) -> bool:
+        """Return whether Polar has a grant on every meter of an order's claim."""
+        own = standing.own
+        return own is not None and all((own.order_id, grant.meter) in self.granted for grant in own.grants)
+
     def check_order(self, sale: Sale, standing: Standing, *, may_keep: bool, told: Collection[str]) -> None:
         """Check an order at rest: it was credited, its share was taken back, and the ledger says the same.
 

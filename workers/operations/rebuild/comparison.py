@@ -49,8 +49,8 @@ class LedgerComparison:
     """Grants that are settled in the ledger as they are at Polar."""
     confirmed: list[Grant] = field(default_factory=list)
     """Those of them that were unconfirmed."""
-    claimed_elsewhere: int = 0
-    """Grants that are claimed in the ledger but not settled: their deliveries will settle them."""
+    claimed: list[Grant] = field(default_factory=list)
+    """Grants that are claimed in the ledger but not settled."""
     missing: dict[str, dict[str, RecordedGrant]] = field(default_factory=dict)
     """Grants that the ledger lacks, by fact and then by key, oldest first."""
     differing: list[Difference] = field(default_factory=list)
@@ -151,7 +151,7 @@ class LedgerComparison:
             self.matching += 1
             self.confirmed += [frozen] if grant.meter in own.unconfirmed else []
         else:
-            self.claimed_elsewhere += 1
+            self.claimed.append(frozen)
         if has_open_take_backs(standing) and standing.subject not in self.refund_pending:
             self.refund_pending.append(standing.subject)
         if is_reversal_incomplete(standing) and standing.subject not in self.refund_incomplete:

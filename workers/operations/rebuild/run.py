@@ -89,6 +89,7 @@ class Rebuilder:
         if not (done.changed or found.not_listed or found.is_growing):
             # Only now: with a take-back of Polar's missing, a refund would take its credits again.
             self._confirm(found.confirmed)
+            self._settle(found.claimed)
             self.store.queue_take_backs(done.refund_pending)
             self.store.end_loss(since=since)
         return done
@@ -108,6 +109,11 @@ class Rebuilder:
                 done.refund_pending.append(one.subject)
             if is_reversal_incomplete(one) and one.subject not in done.refund_incomplete:
                 done.refund_incomplete.append(one.subject)
+
+    def _settle(self, grants: Sequence[Grant]) -> None:
+        """Settle what Polar has: nothing sends what is dismissed, so no answer of Polar would settle it."""
+        for start in range(0, len(grants), _AT_ONCE):
+            self.ledger.settle(grants[start : start + _AT_ONCE], [])
 
     def _confirm(self, grants: Sequence[Grant]) -> None:
         for start in range(0, len(grants), _AT_ONCE):
