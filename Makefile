@@ -89,6 +89,10 @@ audit:  ## look for known vulnerabilities in the locked packages
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
 	@rm -rf .venv-audit
 
+.PHONY: dist
+dist: $(VENV)/installed  ## build a wheel and an sdist in dist/
+	@rm -rf dist && $(BIN)/python -m hatchling build
+
 .PHONY: clean
 clean:  ## remove what was installed and built
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

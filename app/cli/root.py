@@ -1,12 +1,12 @@
 """The root command, ``credits``, made of the table of commands."""
 
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 import typer.core
 
 from app.cli.commands import COMMANDS
+from config.version import VERSION
 
 
 class _SectionedGroup(typer.core.TyperGroup):
@@ -45,7 +45,7 @@ for _name, _row in COMMANDS.items():
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version("credit-granter"))
+        typer.echo(VERSION)
         raise typer.Exit
 
 

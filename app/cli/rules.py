@@ -25,7 +25,9 @@ def schema(
 ) -> None:
     """Print the JSON Schema of the rules file, for editors.
 
-    Example: credits rules schema > config/rules.schema.json
+    First line of a rules file: # yaml-language-server: $schema=rules.schema.json
+
+    Example: credits rules schema > rules.schema.json
     """
     sys.stdout.write(schema_text())
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from app.cli.output import (
 from app.cli.shapes import CheckJson, StatusJson
 from app.cli.to_json import iso_or_none, json_number
 from config.settings import Settings
+from config.version import VERSION
 from config.wording import format_count
 from workers.core.delivery import Status
 from workers.core.wording import plain
@@ -102,7 +102,7 @@ def _read(held: Stores) -> _State:
 
 def _json(state: _State, settings: Settings) -> StatusJson:
     return {
-        "version": version("credit-granter"),
+        "version": VERSION,
         "well": state.is_well,
         "checks": {one.name: _check_json(one) for one in state.all_checks},
         "deliveries": {status.value: count for status, count in state.counts.items()},
@@ -125,7 +125,7 @@ def _rows(state: _State, settings: Settings) -> list[list[Cell]]:
         ["deliveries", _verdict(state.failed.ok), kept],
         _row(state.amounts),
         ["queue", "", format_count(state.queued_jobs, "RQ job")],
-        ["version", "", version("credit-granter")],
+        ["version", "", VERSION],
         ["store", "", describe_store(settings)],
         ["grants", "", f"{state.grants} confirmed by Polar"],
         ["newest", "", format_age(state.last_received) if state.last_received else "no delivery yet"],

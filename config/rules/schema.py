@@ -13,6 +13,7 @@ from config.ids import UUID_PATTERN
 from config.rules import fields
 from config.rules.expression_fields import MIN_CREDITS
 from config.rules.model import DEFAULT_TRIGGERS, Trigger
+from config.version import VERSION
 
 Schema = dict[str, Any]
 
@@ -43,6 +44,7 @@ def _file() -> Schema:
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:credit-granter:rules-schema:{VERSION}",
         "title": "Rules of credit-granter",
         "description": "Which paid orders, new subscriptions, periods and customers give which credits.",
         **_object(keys, required=("version", "rules")),
