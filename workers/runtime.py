@@ -1,6 +1,7 @@
 """The composition root: builds the parts that workers and commands use from the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -18,6 +19,9 @@ from workers.operations.background import Background
 from workers.operations.check.endpoint import wanted_by
 from workers.operations.check.endpoint_watch import EndpointWatch
 from workers.operations.confirm import Confirmer
+from workers.operations.credits.meters import MeterCache
+from workers.operations.credits.reader import CreditsReader
+from workers.operations.credits.share import SharedPolar
 from workers.operations.forget import CustomerEraser, DeletedCustomers
 from workers.operations.pacing import Pacer, ShowWait
 from workers.operations.rebuild.lost_ledger import LostLedgerWatch
@@ -84,6 +88,20 @@ def recoverer_for(
 def pacer_for(stores: Stores, show_wait: ShowWait | None = None) -> Pacer:
     """Return a pacer for requests that can wait; ``show_wait`` shows a person what it waits for."""
     return Pacer(throttle=stores.throttle, show_wait=show_wait)
+
+
+@contextmanager
+def credits_reader(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> Iterator[CreditsReader]:
+    """Yield the reader of customers' credits for the storefront API; ConfigError without a token."""
+    url = settings.require_redis_url()
+    with (
+        connect(url, timeout_seconds=timings.receiver_redis_seconds) as connection,
+        closing(polar_for(settings, timings=timings)) as client,
+    ):
+        stores = stores_in(connection, settings, timings)
+        polar = SharedPolar(polar=client, throttle=stores.throttle)
+        audit = Audit(connection, stores.ledger)
+        yield CreditsReader(polar=polar, meters=MeterCache(polar=polar), audit=audit)
 
 
 def polar_for(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 
 from workers.core.order_status import OrderState, OrderStatus
 from workers.core.wording import plain
+from workers.operations.credits.reader import CustomerCredits, MeterCredits, Source
 
 
 def _number(credits_: Decimal) -> int | float:
@@ -41,6 +42,48 @@ class Instalment(Answer):
 
     at: datetime
     credits: Meters
+
+
+class MeterAnswer(Answer):
+    """A customer's credits on one meter."""
+
+    balance: Credits | None = Field(
+        description="What is left: negative if more was used than given; null where Polar shows none yet."
+    )
+    as_of: datetime = Field(description="When the balance was so.")
+    source: Source = Field(
+        description="`live`: the sum of all events at that time. `polar`: Polar's own number, which lags."
+    )
+    granted: Credits = Field(description="What credit-granter gave in all; positive.")
+    taken_back: Credits = Field(description="What of it was taken back; positive.")
+
+    @classmethod
+    def of(cls, one: MeterCredits) -> "MeterAnswer":
+        """Return the answer that describes ``one``."""
+        return cls(
+            balance=one.balance,
+            as_of=one.as_of,
+            source=one.source,
+            granted=one.granted,
+            taken_back=one.taken_back,
+        )
+
+
+class CustomerAnswer(Answer):
+    """What a customer has on each meter."""
+
+    customer_id: str = Field(description="The customer's id at Polar.")
+    external_id: str | None = Field(description="The customer's id in the storefront.")
+    meters: dict[str, MeterAnswer] = Field(description="By the name of the meter in the rules.")
+
+    @classmethod
+    def of(cls, credits_: CustomerCredits) -> "CustomerAnswer":
+        """Return the answer that describes ``credits_``."""
+        return cls(
+            customer_id=credits_.customer_id,
+            external_id=credits_.external_id,
+            meters={name: MeterAnswer.of(one) for name, one in credits_.meters.items()},
+        )
 
 
 class OrderAnswer(Answer):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,14 +11,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.api.answers import Answer, ErrorAnswer
+from app.api.customers import Customers
 from app.api.errors import ApiError
 from app.api.gone import ClientGoneError
 from app.api.openapi import describe
-from app.api.operations import GET_ORDER, OPERATIONS, Operation
+from app.api.operations import GET_CREDITS, GET_EXTERNAL_CREDITS, GET_ORDER, OPERATIONS, Operation
 from app.api.orders import Orders
 from app.api.tokens import Tokens
 from app.receiver.health import Readiness
 from config.settings import Settings
+from workers.runtime import credits_reader
 from workers.store.connect import connect_async, intake_for
 from workers.store.orders import OrderReader, Settlements
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -39,8 +41,15 @@ class Api(Starlette):
         self._intake = intake_for(url, timeout_seconds=timings.receiver_redis_seconds)
         self._settlements = Settlements(self._redis)
         orders = Orders(OrderReader(self._redis), self._settlements)
+        self._reader = ExitStack()
+        customers = Customers(self._reader.enter_context(credits_reader(settings, timings)).read)
+        endpoints = {
+            GET_ORDER.name: orders.get,
+            GET_CREDITS.name: customers.get,
+            GET_EXTERNAL_CREDITS.name: customers.get_external,
+        }
         super().__init__(
-            routes=_routes(tokens, Readiness(self._intake), {GET_ORDER.name: orders.get}),
+            routes=_routes(tokens, Readiness(self._intake), endpoints),
             lifespan=self._lifespan,
             exception_handlers={ApiError: _refuse, HTTPException: _refuse_http, ClientGoneError: _drop},
         )
@@ -61,6 +70,7 @@ class Api(Starlette):
         yield
         listening.cancel()
         await asyncio.wait([listening])
+        self._reader.close()
         await self._intake.close()
         await self._redis.aclose()
 

@@ -27,6 +27,13 @@ class UnauthorizedError(ApiError):
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
+class NotFoundError(ApiError):
+    """Polar has no such customer."""
+
+    status = 404
+    code = "not_found"
+
+
 class UnavailableError(ApiError):
     """Redis or Polar cannot be asked now."""
 

@@ -4,8 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.api.answers import Answer, OrderAnswer
-from app.api.errors import ApiError, InvalidRequestError, UnauthorizedError, UnavailableError
+from app.api.answers import Answer, CustomerAnswer, OrderAnswer
+from app.api.customers import LONGEST_EXTERNAL_ID
+from app.api.errors import (
+    ApiError,
+    InvalidRequestError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from app.api.orders import LONGEST_WAIT_SECONDS
 
 
@@ -58,4 +65,38 @@ GET_ORDER = Operation(
     answers={200: (OrderAnswer, "How far the order's credits have come.")},
 )
 
-OPERATIONS = (GET_ORDER,)
+_CUSTOMER_ID = Parameter(
+    name="customer_id",
+    place="path",
+    schema={"type": "string", "format": "uuid"},
+    description="The customer's id at Polar.",
+)
+_EXTERNAL_ID = Parameter(
+    name="external_id",
+    place="path",
+    schema={"type": "string", "minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
+    description="The customer's id in the storefront. A slash in it cannot be asked for.",
+)
+_CREDITS = {200: (CustomerAnswer, "What the customer has, at most five seconds old if Polar can be asked.")}
+_CREDITS_ERRORS = (InvalidRequestError, UnauthorizedError, NotFoundError, UnavailableError)
+
+GET_CREDITS = Operation(
+    name="get_customer_credits",
+    method="GET",
+    path="/v1/customers/{customer_id}/credits",
+    summary="What a customer has left",
+    parameters=(_CUSTOMER_ID,),
+    answers=_CREDITS,
+    errors=_CREDITS_ERRORS,
+)
+GET_EXTERNAL_CREDITS = Operation(
+    name="get_external_customer_credits",
+    method="GET",
+    path="/v1/customers/external/{external_id}/credits",
+    summary="What a customer has left, by the storefront's own id",
+    parameters=(_EXTERNAL_ID,),
+    answers=_CREDITS,
+    errors=_CREDITS_ERRORS,
+)
+
+OPERATIONS = (GET_ORDER, GET_CREDITS, GET_EXTERNAL_CREDITS)

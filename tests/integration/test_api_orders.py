@@ -32,7 +32,10 @@ PAGE = ROOT / "docs" / "storefront.md"
 @pytest.fixture(scope="module")
 def served(redis_url: str) -> Iterator[tuple[Api, str]]:
     """Yield an API that all tests share, and its base URL."""
-    api = Api(settings_for(redis_url, CREDITS_API_TOKEN=TOKEN), Timings(wrong_token_seconds=0.01))
+    api = Api(
+        settings_for(redis_url, CREDITS_API_TOKEN=TOKEN, POLAR_ACCESS_TOKEN="polar_oat_of-the-tests"),
+        Timings(wrong_token_seconds=0.01),
+    )
     with running(api) as url:
         yield api, url
 

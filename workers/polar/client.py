@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
@@ -15,10 +16,14 @@ import httpx
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, read_pages
 from workers.polar.responses import error_from_response
+from workers.polar.sums import read_sum
 from workers.polar.transport import DeadlineTransport
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and changes
+
+_FIRST_EVENTS = datetime(2023, 1, 1, tzinfo=UTC)  # Polar refuses to sum earlier ones
+_CLOCK_SLACK = timedelta(days=1)  # this host's clock may be behind
 
 _MAX_PAGES = 10  # of a list that is read into memory; callers report how many items were not read
 
@@ -127,6 +132,41 @@ class Polar:
         """
         found = self.find(f"/v1/customers/external/{_path_segment(external_id)}")
         return None if found is None else _customer(found)
+
+    def customer_state(self, customer_id: str) -> Row | None:
+        """Return a customer with their balances on all meters, or None; the balances lag by seconds or more.
+
+        Source: ``GET /v1/customers/{id}/state``.
+        """
+        found = self.find(f"/v1/customers/{_path_segment(customer_id)}/state")
+        return None if found is None else _customer(found)
+
+    def external_customer_state(self, external_id: str) -> Row | None:
+        """Return the same of the customer with the merchant's own id.
+
+        Source: ``GET /v1/customers/external/{external_id}/state``.
+        """
+        found = self.find(f"/v1/customers/external/{_path_segment(external_id)}/state")
+        return None if found is None else _customer(found)
+
+    def consumed(self, meter_id: str, customer_id: str) -> Decimal:
+        """Return what a customer's events add up to on a meter; negative where credit is left.
+
+        It has events at once, but knows neither resets of the meter nor Polar's own credits.
+
+        Source: ``GET /v1/meters/{id}/quantities``.
+        """
+        answer = self._request(
+            "GET",
+            f"/v1/meters/{_path_segment(meter_id)}/quantities",
+            params={
+                "customer_id": customer_id,
+                "interval": "year",
+                "start_timestamp": _FIRST_EVENTS.isoformat(),
+                "end_timestamp": (datetime.now(UTC) + _CLOCK_SLACK).isoformat(),
+            },
+        )
+        return read_sum(answer.get("total") if isinstance(answer, dict) else None)
 
     def customers_by_email(self, email: str) -> list[Row]:
         """Return the customers with this address, upper or lower case; Polar has at most one.

@@ -10,6 +10,7 @@ from app.demo.polar.organization import Polar
 from app.demo.polar.queries import CustomersQuery, as_stored, parse_query, show
 from app.demo.polar.refusals import invalid, parse_json, validate
 from app.demo.polar.request_models import ById, CustomerCreate
+from app.demo.polar.response_models import Customer
 
 
 async def list_customers(request: Request) -> Response:
@@ -25,16 +26,39 @@ async def get_customer(request: Request) -> Response:
     """Show one customer by Polar's id."""
     polar = organization_of(request)
     authorize(request, polar, "customers:read", "customers:write")
-    wanted = validate(ById, request.path_params, "path").id
-    return show(polar.customers.get(str(wanted)))
+    return show(_by_id(request, polar))
 
 
 async def get_external_customer(request: Request) -> Response:
     """Show one customer by the merchant's id."""
     polar = organization_of(request)
     authorize(request, polar, "customers:read", "customers:write")
+    return show(_by_external_id(request, polar))
+
+
+async def get_state(request: Request) -> Response:
+    """Show a customer's state by Polar's id."""
+    polar = organization_of(request)
+    authorize(request, polar, "customers:read", "customers:write")
+    found = _by_id(request, polar)
+    return show(found and polar.state_of(found))
+
+
+async def get_external_state(request: Request) -> Response:
+    """Show a customer's state by the merchant's id."""
+    polar = organization_of(request)
+    authorize(request, polar, "customers:read", "customers:write")
+    found = _by_external_id(request, polar)
+    return show(found and polar.state_of(found))
+
+
+def _by_id(request: Request, polar: Polar) -> Customer | None:
+    return polar.customers.get(str(validate(ById, request.path_params, "path").id))
+
+
+def _by_external_id(request: Request, polar: Polar) -> Customer | None:
     wanted = request.path_params["external_id"]
-    return show(next((c for c in polar.customers.values() if c.external_id == wanted), None))
+    return next((c for c in polar.customers.values() if c.external_id == wanted), None)
 
 
 async def create_customer(request: Request) -> Response:

@@ -14,8 +14,10 @@ from app.demo.polar.faults import Fault
 from app.demo.polar.product_models import Product
 from app.demo.polar.request_models import EventCreate, EventCreateCustomer
 from app.demo.polar.response_models import (
+    ActiveMeter,
     Customer,
     CustomerMeter,
+    CustomerState,
     Dispute,
     Meter,
     Order,
@@ -234,6 +236,14 @@ class Polar:
             balance=0 - consumed,
             customer=customer,
             meter=meter,
+        )
+
+    def state_of(self, customer: Customer) -> CustomerState:
+        """Return the customer's state as the API returns it."""
+        balances = [self.customer_meter(customer, meter) for meter in self.meters.values()]
+        return CustomerState(
+            **{name: getattr(customer, name) for name in Customer.model_fields},
+            active_meters=[ActiveMeter.model_validate(one, from_attributes=True) for one in balances if one],
         )
 
     def metered(self, customer: Customer, meter: Meter) -> list[StoredEvent]:

@@ -60,6 +60,26 @@ class Customer(Record):
         return f"https://www.gravatar.com/avatar/{digest}?d=404"
 
 
+class ActiveMeter(BaseModel):
+    """A customer's balance on one meter, as the customer's state shows it."""
+
+    id: UUID
+    created_at: datetime
+    modified_at: datetime | None
+    meter_id: UUID
+    consumed_units: float
+    credited_units: int = 0
+    balance: float
+
+
+class CustomerState(Customer):
+    """A customer with their balances; the stand-in shows neither subscriptions nor benefits there."""
+
+    active_subscriptions: tuple[()] = ()
+    granted_benefits: tuple[()] = ()
+    active_meters: list[ActiveMeter]
+
+
 class Meter(Record):
     """A meter. The stand-in lists every meter, but computes balances only for sums over one event name."""
 

@@ -168,6 +168,8 @@ def test_answers_of_the_stand_in_are_what_polar_says_it_answers(polar: Polar) ->
     sums = read(answers, lambda polar: polar.meters.quantities(meter, customer_id=CUSTOMER, **SINCE_2024))
     assert getattr(sums, "total", None) == -10
     read(answers, lambda polar: polar.products.get(str(product.id)))
+    state = read(answers, lambda polar: polar.customers.get_state(CUSTOMER))
+    assert [one.balance for one in getattr(state, "active_meters", ())] == [10]
 
 
 def test_refusals_of_the_stand_in_are_what_polar_says_it_answers(polar: Polar) -> None:

@@ -1,0 +1,105 @@
+"""``GET /v1/customers/.../credits``: what a customer has left."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from app.api.answers import CustomerAnswer
+from app.api.errors import InvalidRequestError, NotFoundError, UnavailableError
+from config.ids import read_id
+from workers.core.customers import CustomerName, NameKind
+from workers.errors import PolarError
+from workers.operations.credits.reader import CustomerCredits
+
+log = structlog.get_logger(__name__)
+
+LONGEST_EXTERNAL_ID = 200
+
+_FRESH_SECONDS = 5.0
+_MOST_KEPT = 100_000  # customers, a kilobyte each
+
+Read = Callable[[CustomerName], CustomerCredits | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    credits: CustomerCredits | None
+    read_at: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.read_at < _FRESH_SECONDS
+
+
+class Customers:
+    """Answers for customers from Polar and the ledger.
+
+    Several requests for one customer share one reading. What was read is answered for five seconds, and for
+    longer while it cannot be read again.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._kept: OrderedDict[CustomerName, _Kept] = OrderedDict()
+        self._reading: dict[CustomerName, asyncio.Task[_Kept]] = {}
+
+    async def get(self, request: Request) -> CustomerAnswer:
+        """Return a customer's credits, by Polar's id."""
+        try:
+            customer_id = read_id(request.path_params["customer_id"])
+        except ValueError:
+            raise InvalidRequestError("the customer's id is not a UUID") from None
+        return await self._answer(CustomerName(NameKind.ID, customer_id))
+
+    async def get_external(self, request: Request) -> CustomerAnswer:
+        """Return a customer's credits, by the storefront's own id."""
+        external_id = request.path_params["external_id"]
+        if len(external_id) > LONGEST_EXTERNAL_ID:
+            raise InvalidRequestError(f"the external id is longer than {LONGEST_EXTERNAL_ID} characters")
+        return await self._answer(CustomerName(NameKind.EXTERNAL, external_id))
+
+    async def _answer(self, name: CustomerName) -> CustomerAnswer:
+        kept = await self._current(name)
+        if kept.credits is None:
+            raise NotFoundError(f"Polar has no customer with this {name.kind.value}")
+        return CustomerAnswer.of(kept.credits)
+
+    async def _current(self, name: CustomerName) -> _Kept:
+        kept = self._kept.get(name)
+        if kept is not None and kept.is_fresh:
+            return kept
+        try:
+            return await asyncio.shield(self._read_once(name))
+        except (PolarError, RedisError, OSError) as error:
+            given = "none" if kept is None else "the last ones"
+            log.warning("credits cannot be read", reason=str(error), given=given)
+            if kept is None:
+                raise UnavailableError("the credits cannot be read now; ask again") from None
+            return kept
+
+    def _read_once(self, name: CustomerName) -> "asyncio.Task[_Kept]":
+        """Return the reading that is under way, or begin one."""
+        if (reading := self._reading.get(name)) is None:
+            reading = self._reading[name] = asyncio.create_task(self._read_and_keep(name))
+            reading.add_done_callback(lambda done: self._forget_reading(name, done))
+        return reading
+
+    def _forget_reading(self, name: CustomerName, done: "asyncio.Task[_Kept]") -> None:
+        del self._reading[name]
+        if not done.cancelled():
+            done.exception()  # everybody who asked may have gone: asyncio would complain that nobody looked
+
+    async def _read_and_keep(self, name: CustomerName) -> _Kept:
+        kept = _Kept(await run_in_threadpool(self._read, name), time.monotonic())
+        self._kept[name] = kept
+        self._kept.move_to_end(name)
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return kept
