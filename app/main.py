@@ -17,7 +17,7 @@ from app.receiver.webhooks import WebhookEndpoint
 from config.settings import ReceiverSettings
 from workers.core.envelope import stored_types
 from workers.store.arrivals import ArrivalNotes
-from workers.store.connect import connect, intake_for
+from workers.store.connect import connect_beside_intake, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -31,9 +31,11 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     """
     url = settings.require_redis_url()
     timeout = timings.receiver_redis_seconds
-    redis = connect(url, timeout_seconds=timeout)  # first: it reports a URL that cannot work
+    options = settings.redis_options
+    # First: it reports a URL that cannot work.
+    redis = connect_beside_intake(url, options, timeout_seconds=timeout)
     types = stored_types(forgets_deleted=settings.forget_deleted)
-    intake = intake_for(url, types=types, timeout_seconds=timeout)
+    intake = intake_for(url, options, types=types, timeout_seconds=timeout)
     tally = Tally()
     notes = ArrivalNotes()
     flusher = TallyFlusher(tally, notes, redis)

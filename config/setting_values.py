@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,8 @@ from pydantic import SecretStr
 
 from config.durations import LONGEST_INTERVAL, parse_duration
 from config.pasted_secrets import SHORTEST, find_damage
-from config.urls import check_redis_url, read_alert_url
+from config.redis_urls import check_redis_url
+from config.urls import read_alert_url
 
 OFF: Literal["off"] = "off"
 """Says that something shall never run."""
@@ -69,6 +71,18 @@ def read_folder(path: Path) -> Path:
         return Path(whole).expanduser()
     except RuntimeError:
         raise ValueError("this user has no home folder for its ~: write the whole path") from None
+
+
+def read_ca_file(path: Path) -> Path:
+    """Return the path of a file of CAs, with ``~`` and variables replaced; ValueError if it holds none."""
+    whole = read_folder(path)
+    try:
+        ssl.create_default_context(cafile=whole)
+    except ssl.SSLError:
+        raise ValueError(f"{whole} holds no certificates in PEM format") from None
+    except OSError as error:
+        raise ValueError(f"{whole} cannot be read: {error.strerror}") from None
+    return whole
 
 
 def lowercase(value: Any) -> Any:

@@ -13,9 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
 from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
+from config.redis_urls import MOST_CONNECTIONS, RedisOptions
 from config.setting_values import (
     OFF,
     lowercase,
+    read_ca_file,
     read_duration,
     read_folder,
     read_host,
@@ -48,6 +50,8 @@ _ALLOWED = {
     "LOG_LEVEL": "debug, info, warning or error",
     "CREDITS_POLAR_REQUESTS_PER_MINUTE": "a whole number from 2 to 100000",
     "CREDITS_FORGET_DELETED": "1 or 0",
+    "CREDITS_REDIS_TLS_VERIFY": "full or none",
+    "CREDITS_REDIS_CONNECTIONS": "a whole number from 4 to 1000",
 }
 
 
@@ -69,6 +73,15 @@ class ReceiverSettings(BaseSettings):
     redis_url: Annotated[SecretStr, AfterValidator(read_redis_url)] | None = Field(
         None, validation_alias="REDIS_URL"
     )
+    redis_ca: Annotated[Path, AfterValidator(read_ca_file)] | None = Field(
+        None, validation_alias="CREDITS_REDIS_CA"
+    )
+    redis_tls_verify: Annotated[Literal["full", "none"], BeforeValidator(lowercase)] = Field(
+        "full", validation_alias="CREDITS_REDIS_TLS_VERIFY"
+    )
+    redis_connections: int = Field(
+        MOST_CONNECTIONS, ge=4, le=1000, validation_alias="CREDITS_REDIS_CONNECTIONS"
+    )
     host: Annotated[str, AfterValidator(read_host)] = Field("127.0.0.1", validation_alias="HOST")
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
     log_format: Annotated[Literal["console", "json"] | None, BeforeValidator(lowercase)] = Field(
@@ -88,6 +101,15 @@ class ReceiverSettings(BaseSettings):
         if self.webhook_secret is None:
             return ()
         return tuple(split_secrets(self.webhook_secret.get_secret_value()))
+
+    @property
+    def redis_options(self) -> RedisOptions:
+        """Return how to connect to the server of the Redis URL."""
+        return RedisOptions(
+            ca=self.redis_ca,
+            verifies_tls=self.redis_tls_verify == "full",
+            connections=self.redis_connections,
+        )
 
     def require_redis_url(self) -> str:
         """Return the Redis URL; ConfigError if it is unset, because ``serve`` and ``work`` start no Redis."""

@@ -1,8 +1,8 @@
-"""Checks the URLs among the settings: Polar's server, Redis, and where alerts are posted."""
+"""Checks the URLs among the settings: Polar's server, our own, and where alerts are posted."""
 
 import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 POLAR_SERVERS: Mapping[str, str] = {
     "production": "https://api.polar.sh",
@@ -10,26 +10,6 @@ POLAR_SERVERS: Mapping[str, str] = {
 }
 
 WEBHOOKS_PATH = "/webhooks/polar"
-
-# Options by which redis-py would answer in another form, or in another way, than our code relies on.
-_FIXED_OPTIONS = {
-    "connection_class",
-    "connection_pool",
-    "decode_responses",
-    "encoding",
-    "encoding_errors",
-    "max_connections",
-    "protocol",
-    "single_connection_client",
-    "socket_timeout",
-    "socket_connect_timeout",
-    "timeout",
-}
-_REDIS_FORMS = "write redis://host:6379/0, rediss://host:6379/0 or unix:///path"
-_PERCENT_ENCODE = (
-    "its password contains @, /, # or ? unencoded: percent-encode every character of the password that is "
-    "not a letter or digit (@ is %40, / is %2F, # is %23, ? is %3F)"
-)
 
 
 def read_polar_url(value: str) -> str:
@@ -59,28 +39,6 @@ def read_alert_url(text: str) -> str:
     return url
 
 
-def check_redis_url(url: str) -> None:
-    """Raise ValueError, without any piece of the URL but an option's name, if it cannot be used."""
-    parts = _parts(url)
-    if url.startswith("unix:///"):
-        parts = urlsplit(url)
-    elif parts is None or not parts.scheme.startswith("redis"):
-        problem = _PERCENT_ENCODE if _has_unencoded_password(url) else _REDIS_FORMS
-        raise ValueError(problem)
-    elif _has_unencoded_password(url):
-        raise ValueError(_PERCENT_ENCODE)
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if name in _FIXED_OPTIONS:
-            raise ValueError(f"remove its option {name}: the service sets that itself")
-
-
-def _has_unencoded_password(url: str) -> bool:
-    """Return whether a password's own ``/``, ``#`` or ``?`` ended the host part: an ``@`` follows it."""
-    after_scheme = url.partition("://")[2]
-    host_part = re.split(r"[/?#]", after_scheme, maxsplit=1)[0]
-    return "@" in after_scheme[len(host_part) :] or host_part.count("@") > 1
-
-
 def _is_http(url: str) -> bool:
     parts = _parts(url)
     return parts is not None and parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
@@ -93,10 +51,10 @@ def _is_host(name: str) -> bool:
 
 
 def _parts(url: str) -> SplitResult | None:
-    """Return the parts of an HTTP or Redis URL, or None if its host or port is unusable."""
+    """Return the parts of an HTTP URL, or None if its host or port is unusable."""
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None
-    return parts if usable and parts.scheme in {"http", "https", "redis", "rediss"} else None
+    return parts if usable else None

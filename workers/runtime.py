@@ -33,7 +33,7 @@ from workers.polar.client import Polar
 from workers.store import counts
 from workers.store.audit import Audit
 from workers.store.clock import PolarClock
-from workers.store.connect import connect
+from workers.store.connect import connect, connect_for_customers
 from workers.store.counts import Tally
 from workers.store.endpoint_note import EndpointNotes
 from workers.store.erasure import Erasure
@@ -95,7 +95,9 @@ def credits_reader(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> It
     """Yield the reader of customers' credits for the storefront API; ConfigError without a token."""
     url = settings.require_redis_url()
     with (
-        connect(url, timeout_seconds=timings.receiver_redis_seconds) as connection,
+        connect_for_customers(
+            url, settings.redis_options, timeout_seconds=timings.receiver_redis_seconds
+        ) as connection,
         closing(polar_for(settings, timings=timings)) as client,
     ):
         stores = stores_in(connection, settings, timings)
@@ -122,7 +124,7 @@ def polar_for(
 
 def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> GrantWorker:
     """Return an RQ worker, and install its granter for the jobs; ConfigError if it cannot grant."""
-    connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
+    connection = connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds)
     rulebook = Rulebook(settings.rules_path)
     stores = stores_in(connection, settings, timings)
     jobs.install(granter_for(settings, stores, rulebook.current, timings))
@@ -145,7 +147,7 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
 
 def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Background:
     """Return what runs beside the workers; ConfigError without a token."""
-    connection = connect(url, timeout_seconds=timings.worker_redis_seconds)
+    connection = connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds)
     stores = stores_in(connection, settings, timings)
     polar = polar_for(settings, stores.ledger.tally, timings)
     pacer = pacer_for(stores)

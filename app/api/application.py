@@ -21,7 +21,7 @@ from app.api.tokens import Tokens
 from app.receiver.health import Readiness
 from config.settings import Settings
 from workers.runtime import credits_reader
-from workers.store.connect import connect_async, intake_for
+from workers.store.connect import connect_api, intake_for
 from workers.store.orders import OrderReader, Settlements
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -37,8 +37,9 @@ class Api(Starlette):
         """Build the application; ConfigError if a setting that it needs is missing."""
         url = settings.require_redis_url()
         tokens = Tokens(settings.require_api_tokens(), wrong_seconds=timings.wrong_token_seconds)
-        self._redis = connect_async(url, timeout_seconds=timings.receiver_redis_seconds)
-        self._intake = intake_for(url, timeout_seconds=timings.receiver_redis_seconds)
+        options, seconds = settings.redis_options, timings.receiver_redis_seconds
+        self._redis = connect_api(url, options, timeout_seconds=seconds)
+        self._intake = intake_for(url, options, timeout_seconds=seconds)
         self._settlements = Settlements(self._redis)
         orders = Orders(OrderReader(self._redis), self._settlements)
         self._reader = ExitStack()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import structlog
 import typer
+from redis import Redis
 
 from app.api.application import Api
 from app.api.server import listen_for_api, run_api
@@ -19,14 +20,15 @@ from app.processes.worker import run_worker
 from app.receiver.server import base_url_of, listen, run_receiver, url_of
 from config.durations import format_duration
 from config.errors import ConfigError
+from config.redis_urls import RedisOptions
 from config.rules import Rules, load_rules
-from config.settings import Settings, find_unknown_settings
+from config.settings import ReceiverSettings, Settings, find_unknown_settings
 from workers.embedded.server import EmbeddedRedis
 from workers.operations.disputes import needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.runtime import polar_for
-from workers.store.connect import connect
-from workers.store.server_check import redis_findings
+from workers.store.connect import connect, most_connections
+from workers.store.server_check import find_wrong_kind, redis_findings, tls_findings
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +64,10 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
         if api_listener:
             log.info("listening for the storefront", url=base_url_of(api_listener))
         _log_settings(settings, rules)
+        _log_connections(settings, receivers=receivers, workers=workers + 1, apis=int(bool(api_listener)))
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            _log_redis_findings(url)
+            _look_at_redis(url, settings.redis_options)
             supervise(run(_environment(url, json=json)), on_stop=stop_listening)
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
@@ -83,9 +86,10 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
     settings = read_receiver_settings(json_logs=json)
     app = create_app(settings)
     url = settings.require_redis_url()
-    _log_redis_findings(url)
+    _look_at_redis(url, settings.redis_options)
     with listen(settings) as listener:
         log.info("listening", url=url_of(listener), receivers=receivers)
+        _log_connections(settings, receivers=receivers)
         if receivers == 1:
             run_receiver(app, listener)
         else:
@@ -100,9 +104,10 @@ def api(json: JsonLogs = False) -> None:
     """
     settings = read_settings("api", json_logs=json)
     application = Api(settings)
-    _log_redis_findings(settings.require_redis_url())
+    _look_at_redis(settings.require_redis_url(), settings.redis_options)
     with listen_for_api(settings) as listener:
         log.info("listening", url=base_url_of(listener))
+        _log_connections(settings, apis=1)
         run_api(application, listener)
 
 
@@ -119,10 +124,13 @@ def work(
     url = settings.require_redis_url()
     rules = _require_granting(settings)
     if burst:
+        with connect(url, settings.redis_options) as redis:
+            _refuse_wrong_kind(redis)
         run_worker(settings, burst=True)
         return
-    _log_redis_findings(url)
+    _look_at_redis(url, settings.redis_options)
     _log_settings(settings, rules)
+    _log_connections(settings, workers=workers + 1)
     supervise(_worker_parts(workers, _environment(url, json=json)))
 
 
@@ -149,6 +157,15 @@ def _log_settings(settings: Settings, rules: Rules) -> None:
     )
     for unknown in find_unknown_settings():
         log.warning("unknown setting", setting=unknown)
+
+
+def _log_connections(
+    settings: ReceiverSettings, *, receivers: int = 0, workers: int = 0, apis: int = 0
+) -> None:
+    """Log how many connections to Redis are opened at most: some plans allow only 20."""
+    options = settings.redis_options
+    at_most = most_connections(options, receivers=receivers, workers=workers, apis=apis)
+    log.info("connections to Redis", at_most=at_most)
 
 
 def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
@@ -189,8 +206,16 @@ def _keep_redis_running(embedded: EmbeddedRedis) -> None:
         log.error("embedded Redis died, starting again", reason=reason)
 
 
-def _log_redis_findings(url: str) -> None:
-    with connect(url) as redis:
-        for found in redis_findings(redis):
-            log_finding = log.error if found.level == "error" else log.warning
-            log_finding("Redis needs attention", fault=found.detail)
+def _look_at_redis(url: str, options: RedisOptions) -> None:
+    """Log what is wrong with Redis; ConfigError if a server of its kind cannot be used at all."""
+    with connect(url, options) as redis:
+        _refuse_wrong_kind(redis)
+        for found in [*tls_findings(url, options), *redis_findings(redis)]:
+            if found.level != "ok":
+                log_finding = log.error if found.level == "error" else log.warning
+                log_finding("Redis needs attention", fault=found.detail)
+
+
+def _refuse_wrong_kind(redis: Redis) -> None:
+    if reason := find_wrong_kind(redis):
+        raise ConfigError(f"REDIS_URL: {reason}")

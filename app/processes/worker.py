@@ -16,7 +16,7 @@ def run_worker(settings: Settings, *, burst: bool = False, timings: Timings = DE
     url = settings.require_redis_url()
 
     def build() -> GrantWorker:
-        with connect(url, timeout_seconds=timings.worker_redis_seconds) as redis:
+        with connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds) as redis:
             redis.ping()  # first: during an outage each attempt fails here, before the expensive steps
         # RQ warns that a dashboard will not show this worker's address.
         with warnings.catch_warnings(action="ignore"):

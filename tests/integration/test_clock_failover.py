@@ -1,6 +1,5 @@
 """A replica whose clock differs takes over: what the old primary stored holds nothing back."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tests.support.builders import order_webhook, some_id
 from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis, moves_a_clock
 from tests.support.processes import credits_in, eventually, post, some_polar
 from tests.support.real_stores import RETAIN, accept, due_ms, ids_of, now_ms, outcome
-from tests.support.redis_servers import DURABLE, name_in
+from tests.support.redis_servers import DURABLE, free_port, name_in
 from tests.support.rulebooks import watch_in
 from tests.support.servers import running
 from workers.core.delivery import Delivery, Status
@@ -58,7 +57,7 @@ class Pair:
 
 @pytest.fixture(params=DIFFERENCES)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    port = _free_port()
+    port = free_port()
     with ExitStack() as stack:
         replicates = ["--port", str(port), "--repl-diskless-sync-delay", "0"]
         primary = stack.enter_context(movable_redis(tmp_path / "one", *DURABLE, *replicates))
@@ -69,12 +68,6 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
         name = name_in(tmp_path / "name")
         name.symlink_to(primary.server.path)
         yield Pair(primary=primary, replica=replica, name=name)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def test_after_a_fail_over_to_another_clock_nothing_waits_longer(pair: Pair, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from tests.support.real_stores import accept, check_readiness
-from tests.support.redis_servers import DURABLE, OURS, Server, own_redis
+from tests.support.redis_servers import OURS, Server, one_node_cluster, own_redis
 from workers.errors import StoreUnavailableError
 from workers.store.intake import ACCEPTING, Disposition
 from workers.store.server_check import redis_findings
@@ -38,9 +38,7 @@ def test_a_user_who_could_store_no_webhook_is_not_ready(
 
 
 def test_a_cluster_is_not_ready_because_it_spreads_the_keys(tmp_path: Path) -> None:
-    with own_redis(tmp_path, *DURABLE, "--cluster-enabled", "yes") as server:
-        with server.client() as redis:
-            redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+    with one_node_cluster(tmp_path) as server:
         for refused in (lambda: accept(server.url, "msg-1"), lambda: check_readiness(server.url)):
             with pytest.raises(StoreUnavailableError, match="it is a cluster"):
                 refused()

@@ -8,6 +8,7 @@ from typing import cast
 
 from redis import Redis
 
+from config.redis_urls import RedisOptions
 from tests.support.builders import grant_of, order_webhook, some_id
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
@@ -20,6 +21,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger
 
+USUAL = RedisOptions()
 RETAIN = timedelta(days=30)
 QUEUE = "rq:queue:credit-granter"
 
@@ -42,11 +44,11 @@ def accept(url: str, *ids: str, body: bytes = b"") -> list[Disposition]:
     return asyncio.run(take_all())
 
 
-def check_readiness(url: str) -> None:
+def check_readiness(url: str, options: RedisOptions = USUAL) -> None:
     """Check whether a receiver could store a delivery; StoreUnavailableError if not."""
 
     async def ask() -> None:
-        intake = intake_for(url)
+        intake = intake_for(url, options)
         try:
             await intake.check()
         finally:

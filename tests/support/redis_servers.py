@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -21,6 +22,7 @@ from tests.support.processes import eventually
 from workers.embedded.server import _find_server, socket_path
 
 OURS = ("credits:*", "rq:*")
+Carry = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 
@@ -125,11 +127,46 @@ def own_redis(folder: Path, *args: str, disk_blocks: int | None = None) -> Itera
         server.kill()
 
 
+@contextmanager
+def one_node_cluster(folder: Path) -> Iterator[Server]:
+    """Run a cluster whose one node has all slots."""
+    mode = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    with own_redis(folder, *DURABLE, *mode) as server:
+        with server.client() as redis:
+            redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+        yield server
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def name_in(folder: Path) -> Path:
     """Return a path for a link that can point to one server and later to another, as a host name can."""
     name = socket_path(folder)
     name.parent.mkdir(exist_ok=True)
     return name
+
+
+@contextmanager
+def answering(server: Server, command: bytes, error: str) -> Iterator[str]:
+    """Let a stranger answer ``command`` with ``error``, and ``server`` all others; yield the URL."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(server.path)
+        answers = asyncio.create_task(_copy(there, writer))
+        while data := await reader.read(65536):
+            if command in data:
+                writer.write(f"-{error}\r\n".encode())
+            else:
+                back.write(data)
+        back.close()
+        await answers
+
+    with _listening(carry) as port:
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @dataclass(kw_only=True)
@@ -177,15 +214,21 @@ class Wire:
 @contextmanager
 def on_a_wire(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Wire]:
     """Put a wire in front of ``server`` while the block runs."""
-    wire, loop = Wire(), asyncio.new_event_loop()
-    listener = loop.run_until_complete(
-        asyncio.start_server(lambda *ends: wire.carry(server.path, *ends), "127.0.0.1", 0, ssl=tls)
-    )
-    wire.port = listener.sockets[0].getsockname()[1]
+    wire = Wire()
+    with _listening(lambda *ends: wire.carry(server.path, *ends), tls) as port:
+        wire.port = port
+        yield wire
+
+
+@contextmanager
+def _listening(carry: Carry, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Listen while the block runs, and ``carry`` each connection; yield the port."""
+    loop = asyncio.new_event_loop()
+    listener = loop.run_until_complete(asyncio.start_server(carry, "127.0.0.1", 0, ssl=tls))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield wire
+        yield listener.sockets[0].getsockname()[1]
     finally:
         asyncio.run_coroutine_threadsafe(_close(listener), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -194,16 +237,24 @@ def on_a_wire(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Wir
 
 
 @contextmanager
-def behind_tls(server: Server) -> Iterator[int]:
+def behind_tls(server: Server, certificate: Path = CERTIFICATES / "server.pem") -> Iterator[int]:
     """Put TLS in front of ``server``, which cannot do it itself, while the block runs; yield the port."""
-    with on_a_wire(server, _tls()) as wire:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with on_a_wire(server, context) as wire:
         yield wire.port
 
 
-def _tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATES / "server.pem")
-    return context
+def self_signed(folder: Path, *names: str) -> Path:
+    """Make a certificate that nobody has signed, as hosted servers often have; return its file."""
+    pem = folder / "self-signed.pem"
+    subject = ["-subj", "/CN=redis", "-addext", f"subjectAltName={','.join(names or ('DNS:other.example',))}"]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(pem)]
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-days", "2", *key, *subject], capture_output=True, check=True
+    )
+    pem.write_bytes(pem.read_bytes() + made.stdout)
+    return pem
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,35 +1,67 @@
 """Redis clients: one for workers and commands, one for the receiver."""
 
+from typing import Any
+
 import redis.asyncio
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
+from config.redis_urls import RedisOptions, is_sentinel_url, read_sentinel_url, uses_tls
 from workers.core.envelope import STORED_TYPES
 from workers.store.intake import Intake
+from workers.store.sentinels import async_sentinel_pool, sentinel_pool
 from workers.timings import DEFAULT_TIMINGS
 
-# In a burst, requests wait for a free connection. More connections would not help: Redis runs one command
-# at a time.
-_CONNECTIONS = 50
+# How many connections are in use at the same time. More would not help: Redis runs one command at a time.
+_WORKING = 3  # a drain claims, sends and settles side by side
+_STORING = 3  # storing, /readyz and the comparison of clocks
+_BESIDE_STORING = 4  # of a receiver: /healthz, /metrics, the counts, the look for losses
+_FOR_ORDERS = 7  # of the storefront API: one listens for settlements, the others look up orders
+_RECEIVER = _STORING + _BESIDE_STORING
+_API = _STORING + _FOR_ORDERS + _WORKING
+
+_USUAL = RedisOptions()
 
 # A connection on which nothing has come for so long is tried with a PING before its next use.
 _HEALTH_CHECK_SECONDS = 10
 
 
-def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_seconds) -> Redis:
-    """Return a client, which connects when it is first used; the receiver passes a shorter timeout.
+def connect(
+    url: str,
+    options: RedisOptions = _USUAL,
+    *,
+    timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_seconds,
+    most: int = _WORKING,
+) -> Redis:
+    """Return a client, which connects when it is first used, with ``most`` connections or fewer.
 
     ConfigError if the URL has options (``?name=value``) that redis-py does not know.
     """
+    shared = _shared(url, options, timeout_seconds, min(most, options.connections))
     try:
-        client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
-        client.connection_pool.make_connection()  # opens nothing, but fails now if it ever will
+        if is_sentinel_url(url):
+            pool = sentinel_pool(read_sentinel_url(url), **shared)
+        else:
+            pool = BlockingConnectionPool.from_url(url, **shared)
+        pool.connection_class(**pool.connection_kwargs)  # opens nothing, but fails now if it ever will
     except (TypeError, ValueError, RedisError) as error:
         raise ConfigError(
             f"REDIS_URL: its options, after the question mark, cannot be used: {error}"
         ) from None
-    return client
+    return Redis.from_pool(pool)
+
+
+def connect_for_customers(url: str, options: RedisOptions, *, timeout_seconds: float) -> Redis:
+    """Return the storefront API's client for what it asks of Polar."""
+    most = _share(_WORKING, _API, options)
+    return connect(url, options, timeout_seconds=timeout_seconds, most=most)
+
+
+def connect_beside_intake(url: str, options: RedisOptions, *, timeout_seconds: float) -> Redis:
+    """Return the receiver's client for everything but storing."""
+    most = _share(_BESIDE_STORING, _RECEIVER, options)
+    return connect(url, options, timeout_seconds=timeout_seconds, most=most)
 
 
 def leave_server(client: Redis) -> None:
@@ -42,6 +74,7 @@ def leave_server(client: Redis) -> None:
 
 def intake_for(
     url: str,
+    options: RedisOptions = _USUAL,
     *,
     types: frozenset[str] = STORED_TYPES,
     timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
@@ -50,19 +83,54 @@ def intake_for(
 
     It stores webhooks of ``types``, and bodies that are no webhooks.
     """
-    return Intake(connect_async(url, timeout_seconds=timeout_seconds), types, within_seconds=timeout_seconds)
+    client = _connect_async(url, options, timeout_seconds, _share(_STORING, _API, options))
+    return Intake(client, types, within_seconds=timeout_seconds)
 
 
-def connect_async(
-    url: str, *, timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds
+def connect_api(
+    url: str,
+    options: RedisOptions = _USUAL,
+    *,
+    timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
 ) -> redis.asyncio.Redis:
-    """Return a client for event loops, which connects when it is first used."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        health_check_interval=_HEALTH_CHECK_SECONDS,
-    )
+    """Return the storefront API's client for everything but storing, which connects when it is first used."""
+    return _connect_async(url, options, timeout_seconds, _share(_FOR_ORDERS, _API, options))
+
+
+def _connect_async(url: str, options: RedisOptions, timeout_seconds: float, most: int) -> redis.asyncio.Redis:
+    shared = _shared(url, options, timeout_seconds, most)
+    shared["health_check_interval"] = _HEALTH_CHECK_SECONDS
+    if is_sentinel_url(url):
+        pool = async_sentinel_pool(read_sentinel_url(url), **shared)
+    else:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(url, **shared)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def most_connections(options: RedisOptions, *, receivers: int = 0, workers: int = 0, apis: int = 0) -> int:
+    """Return how many connections these processes open at most; the background process counts as a worker."""
+    storing = _share(_STORING, _API, options)
+    receiver = storing + _share(_BESIDE_STORING, _RECEIVER, options)
+    api = storing + _share(_FOR_ORDERS, _API, options) + _share(_WORKING, _API, options)
+    return receivers * receiver + apis * api + workers * min(_WORKING, options.connections)
+
+
+def _share(wanted: int, of: int, options: RedisOptions) -> int:
+    """Return how many connections a client opens that wants ``wanted`` of its process's ``of``."""
+    return max(1, min(wanted, wanted * options.connections // of))
+
+
+def _shared(url: str, options: RedisOptions, timeout_seconds: float, most: int) -> dict[str, Any]:
+    """Return the options of a pool."""
+    tls: dict[str, object] = {}
+    if uses_tls(url) and options.ca is not None:
+        tls["ssl_ca_certs"] = str(options.ca)
+    if uses_tls(url) and not options.verifies_tls:
+        tls |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return {
+        "max_connections": most,
+        "timeout": timeout_seconds,  # for a connection to be free
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        **tls,
+    }

@@ -13,14 +13,17 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
+    ClusterError,
     ConnectionError,  # noqa: A004 - Redis's own, and no relative of Python's
     MasterDownError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     TimeoutError,  # noqa: A004
 )
+from redis.sentinel import MasterNotFoundError
 
 _OLDEST = (6, 2)  # the oldest version with which our scripts and RQ were tested
 _NEARLY_FULL = 0.9  # leaves time to act before it refuses writes
@@ -28,6 +31,10 @@ _NEARLY_FULL = 0.9  # leaves time to act before it refuses writes
 _READ_ONLY = "it is a read-only replica, so it takes no writes (point REDIS_URL at the primary)"
 _FULL = "its memory is full, so it takes no writes (raise maxmemory, or see what fills it)"
 _CLUSTER = "it is a cluster, which spreads the keys over its nodes (use a server without cluster mode)"
+_UNDECLARED = (
+    "it lets scripts use only keys that they declare, and ours cannot name all of them (use Redis or Valkey; "
+    "Dragonfly can be started with --default_lua_flags=allow-undeclared-keys)"
+)
 _GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
 _FORBIDDEN = "its user may not do what we need (see its ACL)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
@@ -37,11 +44,12 @@ _BY_MARK = {
     "MISCONF": "it cannot write to its disk, so it takes no writes (make room; its log says more)",
     "UNBLOCKED": "it is no longer the primary (wait for the fail-over, or point REDIS_URL at the new one)",
     "NOREPLICAS": "it takes no writes, because it has fewer replicas than min-replicas-to-write asks for",
+    "undeclared key": _UNDECLARED,
     "-READONLY": _READ_ONLY,
     "-OOM": _FULL,
     "ACL failure in script": _FORBIDDEN,
     "CERTIFICATE_VERIFY_FAILED": (
-        "its certificate is not trusted (rediss://...?ssl_ca_certs=/path/to/ca.pem names a CA of your own)"
+        "its certificate is not trusted (CREDITS_REDIS_CA=/path/to/ca.pem names a CA of your own)"
     ),
     "WRONG_VERSION_NUMBER": "it does not speak TLS (write redis:// in REDIS_URL, not rediss://)",
 }
@@ -55,6 +63,9 @@ _BY_CLASS: Mapping[type[Exception], str] = {
     NoPermissionError: _FORBIDDEN,
     AskError: _CLUSTER,
     ClusterCrossSlotError: _CLUSTER,
+    MasterNotFoundError: (
+        "no sentinel names the primary (are they up, and is the master's name in REDIS_URL theirs?)"
+    ),
     MasterDownError: "it is a replica that has lost its primary (point REDIS_URL at the primary)",
     ClusterDownError: "its cluster is down",
     TimeoutError: "it does not answer in time",
@@ -73,6 +84,13 @@ def describe_redis_error(error: Exception) -> str:
     )  # the event loop's own errors
     meaning, *_ = [*by_mark, *by_class, by_kind]
     return f"{meaning}: {text}"
+
+
+def describe_wrong_kind(error: Exception) -> str | None:
+    """Return why a server of this kind cannot be used at all; None if the error says nothing about that."""
+    is_wrong = isinstance(error, ClusterError | ClusterCrossSlotError | MovedError)
+    is_wrong = is_wrong or "undeclared key" in str(error)
+    return describe_redis_error(error) if is_wrong else None
 
 
 def find_server_errors(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:

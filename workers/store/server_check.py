@@ -11,12 +11,18 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from config.redis_urls import RedisOptions, accepts_any_certificate, uses_tls
 from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.clock import clock_ahead
 from workers.store.connect import leave_server
-from workers.store.redis_errors import describe_redis_error, find_server_errors, find_server_warnings
+from workers.store.redis_errors import (
+    describe_redis_error,
+    describe_wrong_kind,
+    find_server_errors,
+    find_server_warnings,
+)
 from workers.store.scripts import load_script
 
 _READY_SECONDS = 10
@@ -34,11 +40,43 @@ _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
 
 
 def redis_findings(redis: Redis) -> list[Finding]:
-    """Return the problems of a server as errors and warnings; a server that does not answer is one error."""
+    """Return the problems of a server as errors and warnings, and ``ok`` for what could not be looked at.
+
+    A server that does not answer is one error.
+    """
     try:
         return list(_findings(redis))
     except (RedisError, OSError) as error:
         return [_error(describe_redis_error(error))]
+
+
+def tls_findings(url: str, options: RedisOptions) -> Iterator[Finding]:
+    """Yield a warning if no certificate is checked, or if settings for TLS have no effect."""
+    if accepts_any_certificate(url, options):
+        detail = (
+            "its certificate is not checked (CREDITS_REDIS_TLS_VERIFY=none, or ssl_cert_reqs in REDIS_URL): "
+            "whoever is between could read and change the ledger; CREDITS_REDIS_CA names a CA of your own"
+        )
+        yield Finding(level="warning", what="redis", detail=detail)
+    elif not uses_tls(url) and (options.ca is not None or not options.verifies_tls):
+        detail = (
+            "CREDITS_REDIS_CA and CREDITS_REDIS_TLS_VERIFY have no effect: REDIS_URL asks for no TLS "
+            "(write rediss://)"
+        )
+        yield Finding(level="warning", what="redis", detail=detail)
+
+
+def find_wrong_kind(redis: Redis) -> str | None:
+    """Return why our scripts cannot run on a server of this kind, such as a cluster.
+
+    None if they can, or if the server does not answer.
+    """
+    ask = redis.register_script(load_script("kind"))
+    try:
+        ask(keys=[keys.DUE, keys.COUNTS], args=[keys.READY])
+    except (RedisError, OSError) as error:
+        return describe_wrong_kind(error)
+    return None
 
 
 def clock_findings(redis: Redis) -> list[Finding]:
@@ -53,6 +91,9 @@ def clock_findings(redis: Redis) -> list[Finding]:
 
 
 def _findings(redis: Redis) -> Iterator[Finding]:
+    if reason := find_wrong_kind(redis):
+        yield _error(reason)
+        return
     info, settings = _info(redis), _settings(redis)
     missing = [_error(detail) for detail in _missing_permissions(redis)]
     yield from missing
@@ -68,9 +109,12 @@ def _findings(redis: Redis) -> Iterator[Finding]:
         detail = "its user may not run info, so whether it keeps its data cannot be checked (ACL: +info)"
         yield Finding(level="warning", what="redis", detail=detail)
         return
-    yield from map(_error, find_server_errors(info, settings))
-    for warning in find_server_warnings(info, settings):
+    yield from map(_error, find_server_errors(info, settings or {}))
+    for warning in find_server_warnings(info, settings or {}):
         yield Finding(level="warning", what="redis", detail=warning)
+    if settings is None:
+        detail = "it refuses CONFIG GET, so appendfsync cannot be checked (ACL: +config|get)"
+        yield Finding(level="ok", what="redis", detail=detail)
 
 
 def _info(redis: Redis) -> dict[str, object] | None:
@@ -80,8 +124,8 @@ def _info(redis: Redis) -> dict[str, object] | None:
         return None
 
 
-def _settings(redis: Redis) -> dict[str, str]:
-    """Return the settings that INFO does not show; none if the server's provider hides them."""
+def _settings(redis: Redis) -> dict[str, str] | None:
+    """Return the settings that INFO does not show; None if the server's provider hides them."""
     try:
         return {
             name: value
@@ -89,7 +133,7 @@ def _settings(redis: Redis) -> dict[str, str]:
             for name, value in cast(dict[str, str], redis.config_get(asked)).items()
         }
     except ResponseError:
-        return {}
+        return None
 
 
 def _missing_permissions(redis: Redis) -> Iterator[str]:

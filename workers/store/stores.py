@@ -41,7 +41,7 @@ def stores(settings: Settings, on_loading: Callable[[str], object] = log_loading
 
     ``on_loading`` is called every few seconds while an embedded one is loading its data.
     """
-    with redis_server(settings, on_loading) as url, connect(url) as connection:
+    with redis_server(settings, on_loading) as url, connect(url, settings.redis_options) as connection:
         yield stores_in(connection, settings)
 
 

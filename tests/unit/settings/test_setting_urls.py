@@ -3,6 +3,7 @@
 import pytest
 
 from app.cli.output import store_name
+from config.redis_urls import RedisOptions, accepts_any_certificate, read_sentinel_url
 from tests.support.environment import problem_with, settings_with
 
 
@@ -21,7 +22,16 @@ def test_a_polar_server_is_named_or_given_by_its_url(
     assert settings_with(monkeypatch, POLAR_SERVER=value).polar_url == url
 
 
-@pytest.mark.parametrize("url", ["redis://h:6379/1", "rediss://:pw@h", "unix:///run/redis.sock"])
+FORMS = [
+    "redis://h:6379/1",
+    "rediss://:pw@h",
+    "unix:///run/redis.sock",
+    "redis+sentinel://h:26379/shop",
+    "rediss+sentinel://me:pw@h:26379,[::1]:26380,h3/my%20shop/2?sentinel_password=x",
+]
+
+
+@pytest.mark.parametrize("url", FORMS)
 def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert settings_with(monkeypatch, REDIS_URL=url).require_redis_url() == url
 
@@ -34,6 +44,17 @@ def test_every_form_of_redis_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: 
         "redis://:s3cret/more@host:6379",
         "redis://:s3cret#more@host:6379",
         "redis://:s3cret?more@host:6379",
+        "redis+sentinel://:s3cret@host:26379",
+        "redis+sentinel://:s3cret@host:26379/",
+        "redis+sentinel://:s3cret@host:26379/shop/s3cret",
+        "redis+sentinel://:s3cret@host:26379/shop/0/s3cret",
+        "redis+sentinel://:s3cret@host:26379,/shop",
+        "redis+sentinel://:s3cret@host:99999/shop",
+        "redis+sentinel://:s3cret@host:0/shop",
+        "redis+sentinel://:s3cret\u2100@host:26379/shop",
+        "redis+sentinel://:s3cret@ho st/shop",
+        "redis+sentinel://:s3cret@host/shop#s3cret",
+        "redis+tls://:s3cret@host:6379/0",
     ],
 )
 def test_a_redis_url_that_cannot_be_used_is_refused_without_its_password(
@@ -45,7 +66,16 @@ def test_a_redis_url_that_cannot_be_used_is_refused_without_its_password(
     assert "s3cret" not in problem
 
 
-@pytest.mark.parametrize("url", ["redis://:p@ss/w0rd@host", "redis://:p@ss@host", "redis://:p#w0rd@host"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p@ss/w0rd@host",
+        "redis://:p@ss@host",
+        "redis://:p#w0rd@host",
+        "redis+sentinel://:p@ss/w0rd@host:26379/shop",
+        "redis+sentinel://:p@host:26379/shop?sentinel_password=w@rd",
+    ],
+)
 def test_an_unencoded_password_is_named_and_no_piece_of_it_is_shown(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
@@ -59,7 +89,7 @@ def test_an_unencoded_password_is_named_and_no_piece_of_it_is_shown(
     "option",
     ["decode_responses=True", "max_connections=1", "protocol=3", "encoding=latin-1", "socket_timeout=1"],
 )
-@pytest.mark.parametrize("url", ["redis://h/0", "unix:///run/redis.sock"])
+@pytest.mark.parametrize("url", ["redis://h/0", "unix:///run/redis.sock", "redis+sentinel://h:26379/shop"])
 def test_an_option_that_the_service_relies_on_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, url: str, option: str
 ) -> None:
@@ -72,6 +102,10 @@ def test_an_option_that_the_service_relies_on_is_refused_by_name(
     [
         ("redis://me:s3cret@h:6379/1?ssl_ca_certs=/x", "REDIS_URL, redis://h:6379/1"),
         ("rediss://:s3%40cret@h", "REDIS_URL, rediss://h"),
+        (
+            "redis+sentinel://me:s3cret@h:26379,i:26379/shop/1?sentinel_password=s3cret",
+            "REDIS_URL, redis+sentinel://h:26379,i:26379/shop/1",
+        ),
         ("unix:///run/redis.sock?password=s3cret", "REDIS_URL, unix:///run/redis.sock"),
     ],
 )
@@ -79,6 +113,37 @@ def test_the_store_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str, shown: str
 ) -> None:
     assert store_name(settings_with(monkeypatch, REDIS_URL=url)) == shown
+
+
+def test_a_url_of_sentinels_names_them_the_primary_and_both_credentials() -> None:
+    found = read_sentinel_url(
+        "rediss+sentinel://me:p%40ss@one:26379,[::1]:26380,three/my%20shop/2"
+        "?sentinel_username=guard&sentinel_password=s%26t&health_check_interval=3"
+    )
+    assert found.sentinels == (("one", 26379), ("::1", 26380), ("three", 26379))
+    assert found.master == "my shop"
+    assert found.credentials == {"username": "guard", "password": "s&t"}
+    assert found.server_url == "rediss://me:p%40ss@sentinels/2?health_check_interval=3"
+
+
+def test_a_url_of_sentinels_without_a_database_means_the_first() -> None:
+    assert read_sentinel_url("redis+sentinel://one:26379/shop").server_url == "redis://sentinels/0"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "accepts"),
+    [
+        ("rediss://h", RedisOptions(), False),
+        ("rediss://h", RedisOptions(verifies_tls=False), True),
+        ("rediss://h?ssl_cert_reqs=none", RedisOptions(), True),
+        ("rediss+sentinel://h:1/shop", RedisOptions(verifies_tls=False), True),
+        ("redis://h", RedisOptions(verifies_tls=False), False),
+    ],
+)
+def test_it_is_known_which_settings_accept_any_certificate(
+    url: str, options: RedisOptions, accepts: bool
+) -> None:
+    assert accepts_any_certificate(url, options) is accepts
 
 
 def test_a_polar_url_with_a_password_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,8 @@ def test_what_cannot_be_used_is_named_in_one_line(
         ("LOG_LEVEL", "loud", "'loud' is not debug, info, warning or error"),
         ("LOG_FORMAT", "xml", "'xml' is not console or json"),
         ("CREDITS_POLAR_REQUESTS_PER_MINUTE", "1", "'1' is not a whole number from 2 to 100000"),
+        ("CREDITS_REDIS_CONNECTIONS", "3", "'3' is not a whole number from 4 to 1000"),
+        ("CREDITS_REDIS_TLS_VERIFY", "off", "'off' is not full or none"),
     ],
 )
 def test_what_is_no_secret_is_shown_beside_what_is_allowed(

@@ -5,29 +5,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
+from config.redis_urls import RedisOptions
 from config.settings import Settings
-from workers.store.connect import connect, intake_for
+from workers.store.connect import connect, intake_for, most_connections
 
 
 @pytest.mark.parametrize("option", ["foo=bar", "socket_timeout=soon", "db=first", "ssl_ca_certs=/ca.pem"])
-def test_an_unknown_option_is_refused_without_showing_the_password(option: str) -> None:
+@pytest.mark.parametrize("form", ["redis://me:s3cret@host/0", "redis+sentinel://me:s3cret@host:1/shop"])
+def test_an_unknown_option_is_refused_without_showing_the_password(form: str, option: str) -> None:
     with pytest.raises(ConfigError, match="REDIS_URL: its options") as refused:
-        connect(f"redis://user:s3cret@host:6379/0?{option}")
+        connect(f"{form}?{option}")
     assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    "url", ["rediss://host:6379/0?ssl_ca_certs=/ca.pem", "redis://host?health_check_interval=3"]
+    "url",
+    [
+        "rediss://host:6379/0?ssl_ca_certs=/ca.pem",
+        "redis://host?health_check_interval=3",
+        "redis+sentinel://host:26379/shop?health_check_interval=3",
+        "rediss+sentinel://host:26379/shop?ssl_ca_certs=/ca.pem",
+    ],
 )
 def test_a_known_option_is_accepted(url: str) -> None:
     connect(url).close()
 
 
-@given(text=st.text(st.sampled_from(":/@#?[]%=&.0a\u2100"), max_size=12))
-def test_the_client_accepts_every_url_that_the_settings_accept(text: str) -> None:
+@given(
+    scheme=st.sampled_from(["redis", "redis+sentinel"]),
+    text=st.text(st.sampled_from(":/@#?[]%=&.0a\u2100"), max_size=12),
+)
+def test_the_client_accepts_every_url_that_the_settings_accept(scheme: str, text: str) -> None:
     """A URL that passes the settings raises nothing but ConfigError when the client is created."""
     try:
-        url = Settings(_env_file=None, REDIS_URL=f"redis://{text}").require_redis_url()
+        url = Settings(_env_file=None, REDIS_URL=f"{scheme}://{text}").require_redis_url()
     except ValueError:
         return
     try:
@@ -35,3 +46,17 @@ def test_the_client_accepts_every_url_that_the_settings_accept(text: str) -> Non
     except ConfigError:
         return
     intake_for(url)
+
+
+@pytest.mark.parametrize(
+    ("connections", "receiver", "api", "worker"),
+    [(4, 3, 4, 3), (6, 4, 5, 3), (7, 5, 5, 3), (13, 7, 13, 3), (20, 7, 13, 3), (1000, 7, 13, 3)],
+)
+def test_no_process_opens_more_connections_than_the_setting_allows_or_than_it_can_use(
+    connections: int, receiver: int, api: int, worker: int
+) -> None:
+    options = RedisOptions(connections=connections)
+    of_each = [most_connections(options, **{kind: 1}) for kind in ("receivers", "apis", "workers")]
+    assert of_each == [receiver, api, worker]
+    assert max(of_each) <= connections
+    assert most_connections(options, receivers=2, apis=1, workers=3) == 2 * receiver + api + 3 * worker

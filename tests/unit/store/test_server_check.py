@@ -103,7 +103,7 @@ def test_memory_counts_as_nearly_full_from_nine_tenths() -> None:
         (MasterDownError("Link with MASTER is down"), "lost its primary"),
         (RedisSlowError("Timeout reading from socket"), "does not answer in time"),
         (RedisGoneError("Error 111 connecting to localhost:6379. Connection refused."), "cannot be reached"),
-        (RedisGoneError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "ssl_ca_certs="),
+        (RedisGoneError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "CREDITS_REDIS_CA="),
         (RedisGoneError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not speak TLS"),
         (FileNotFoundError("redis.sock"), "cannot be reached (is it up? If REDIS_URL is set, is it right?)"),
         (ResponseError("BUSY Redis is busy running a script."), "it refuses a command"),

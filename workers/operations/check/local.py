@@ -10,7 +10,7 @@ from workers.core.findings import FilePlace, Finding, Level
 from workers.operations.disputes import NEEDS_RECONCILER, needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.store.losses import loss_findings
-from workers.store.server_check import clock_findings, redis_findings
+from workers.store.server_check import clock_findings, redis_findings, tls_findings
 from workers.store.stores import stores
 
 
@@ -71,7 +71,7 @@ def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
     """Yield the problems of Redis; if it has none, a confirmation that shows ``store``, its description."""
     try:
         with stores(settings) as held:
-            found = redis_findings(held.redis)
+            found = [*_tls(settings), *redis_findings(held.redis)]
             is_away = any(one.level == "error" for one in found)
             clock = [] if is_away else clock_findings(held.redis)
             losses = [] if is_away else loss_findings(held.redis)
@@ -79,7 +79,14 @@ def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
         found, clock, losses = [Finding(level="error", what="redis", detail=str(error))], [], []
     yield from clock
     yield from losses
-    yield from found or [Finding(level="ok", what="redis", detail=store)]
+    if all(one.level == "ok" for one in found):
+        yield Finding(level="ok", what="redis", detail=store)
+    yield from found
+
+
+def _tls(settings: Settings) -> Iterator[Finding]:
+    if settings.redis_url is not None:
+        yield from tls_findings(settings.redis_url.get_secret_value(), settings.redis_options)
 
 
 def _describe_alerts(settings: Settings) -> str:
