@@ -1,9 +1,9 @@
-"""``credits recover``: fetch the webhooks that Polar could not deliver."""
+"""``credits recover``: fetch the webhooks that Polar could not deliver, or that Redis has lost."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -22,6 +22,8 @@ from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
 from app.cli.to_json import iso
+from app.errors import CommandError
+from config.durations import format_duration
 from config.rules import load_rules
 from config.wording import format_count
 from workers.core.delivery import Outcome
@@ -29,6 +31,8 @@ from workers.core.dry_run import Prospect
 from workers.core.totals import add_up
 from workers.operations.recover import LostWebhook, WebhookScan
 from workers.runtime import granter_for, polar_for, recoverer_for
+from workers.store.losses import LOST, lost_at
+from workers.store.stores import Stores
 
 
 def recover(
@@ -39,6 +43,12 @@ def recover(
             "--since", metavar="WHEN", help="Delivery attempts since WHEN: 24h, or a time.", parser=parse_time
         ),
     ],
+    delivered: Annotated[
+        bool,
+        typer.Option(
+            "--delivered", help="Also webhooks that Polar delivered, and that Redis has lost since."
+        ),
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
@@ -50,14 +60,21 @@ def recover(
     replace: new customers, periods and refunds. Nothing is credited twice. In a script with --yes it prints
     nothing if nothing was lost.
 
+    With --delivered it also fetches webhooks that Polar did deliver, but that Redis no longer has: after a
+    fail-over, or from an old backup. Run credits rebuild first. They run by today's rules.
+
     Example: credits recover --since 24h --dry-run
     """
     settings = read_settings("recover", quiet=True)
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
+        if delivered:
+            _check_ready(held, since, settings.retain)
         recoverer = recoverer_for(settings, held, polar, show_wait)
-        with show_progress("reading failed attempts", json=json) as update:
-            found = recoverer.find_lost(since=since, until=datetime.now(UTC), on_progress=update)
+        with show_progress("reading attempts to deliver", json=json) as update:
+            found = recoverer.find_lost(
+                since=since, until=datetime.now(UTC), delivered=delivered, on_progress=update
+            )
         lost = found.oldest_first
         would = recoverer.dry_runs(lost, rules)
         if not json:
@@ -75,6 +92,17 @@ def recover(
         print_outcomes(outcomes, trouble)
     if trouble or found.not_listed or has_unfinished(outcomes):
         raise typer.Exit(1)
+
+
+def _check_ready(held: Stores, since: datetime, retain: timedelta) -> None:
+    """Refuse to fetch what is not known to be lost, or what may have credits that the ledger has lost."""
+    if lost_at(held.redis):
+        raise CommandError(f"{LOST}: run credits rebuild first, so that nothing is claimed again")
+    if since < datetime.now(UTC) - retain:
+        raise CommandError(
+            f"--delivered looks back {format_duration(retain)} at most (CREDITS_RETAIN): "
+            "what was settled before that has expired here, and would look lost"
+        )
 
 
 def _action(count: int, would: Mapping[str, Prospect]) -> str:

@@ -7,6 +7,7 @@ from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN
 from tests.support.recordings import payload
+from workers.store.losses import mark_loss
 
 SINCE = ("recover", "--since", "24h")
 WELCOME = TEN + "  - {name: welcome, triggers: [customer.created], grant: {api_usage: 5}}\n"
@@ -66,6 +67,27 @@ def test_attempts_that_polar_counts_and_does_not_list_fail_the_command(desk: Des
     desk.polar.deliveries.append(first)  # the list has one of them twice, and another not at all
     done = desk.credits.run(*SINCE, "--dry-run")
     assert (done.returncode, "Polar counts 1 attempt more than it lists" in done.stderr) == (1, True)
+
+
+def test_what_polar_delivered_and_redis_has_lost_is_fetched_on_demand(desk: Desk) -> None:
+    (known,) = desk.grant(sell(desk.polar, 1))
+    desk.polar.add_delivery(known, sell(desk.polar, 1), succeeded=True)
+    desk.polar.add_delivery(some_id(2), sell(desk.polar, 2), succeeded=True)
+    assert desk.credits.json(*SINCE, "--yes")["lost"] == []
+    report = desk.credits.json(*SINCE, "--delivered", "--yes")
+    assert [one["id"] for one in report["lost"]] == [some_id(2)]
+    assert desk.status_of(some_id(2)) == ("granted", "10 api_usage")
+    assert desk.polar.balance(CUSTOMER, "api_usage") == 20
+    assert desk.credits.json(*SINCE, "--delivered", "--yes")["lost"] == []
+
+
+def test_delivered_webhooks_are_fetched_after_a_rebuild_and_within_the_retention(desk: Desk) -> None:
+    mark_loss(desk.redis)
+    fetch = ("recover", "--delivered", "--since")
+    assert_one_line_error(desk.credits.run(*fetch, "24h"), "run credits rebuild first")
+    desk.credits.run("rebuild", "--yes")
+    assert desk.credits.run(*fetch, "24h").returncode == 0
+    assert_one_line_error(desk.credits.run(*fetch, "31d"), "CREDITS_RETAIN")
 
 
 def test_each_obstacle_is_a_one_line_error(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -76,7 +77,8 @@ def let_waiting_be_old(redis: Redis) -> None:
 def credit_what_waits(store: DeliveryStore, ledger: Ledger) -> None:
     (leased,) = store.lease(1).deliveries
     ledger.claim([(leased.id, plan_of(grant_of(1)))])
-    ledger.settle([grant_of(1)], [outcome(leased)])
+    settled = replace(outcome(leased), relies_on=(grant_of(1).subject,))
+    ledger.settle([grant_of(1)], [settled])
 
 
 def test_what_is_parked_is_told_at_the_next_look_and_not_again(

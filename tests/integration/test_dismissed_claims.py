@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
@@ -181,3 +182,32 @@ def test_a_delivery_that_was_named_before_a_dismissal_does_not_undo_it(
     (outcome,) = service.granter.run(service.store.lease(1))
     assert (outcome.delivery_id, outcome.status) == ("msg-2", Status.SKIPPED)
     assert service.polar.events == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "order", "status"),
+    [
+        (rules_of(BONUS), ORDER, Status.SKIPPED),
+        (rules_of(PACK, BONUS), ORDER, Status.SKIPPED),
+        (rules_of(BONUS), some_id(2), Status.GRANTED),
+    ],
+    ids=["same order, bonus alone", "same order", "another order"],
+)
+def test_a_bonus_that_a_dismissal_gives_back_is_no_lost_claim(
+    redis: Redis, service: Service, rules: Rules, order: str, status: Status
+) -> None:
+    """A worker has looked at another webhook of this customer before the dismissal, and settles it after."""
+    service.rules = rules
+    assert service.tell("msg-1", order_webhook()).status is Status.FAILED
+    leased = service.store.store_and_lease([("msg-2", "order.paid", order_webhook(id=order))])
+    ingested = service.granter._ingest_lease(service.granter._plan_and_claim(Lease(deliveries=leased)), {})
+    service.store.dismiss(["msg-1"], retain=RETAIN)
+    with capture_logs() as lines:
+        assert service.granter._settle(ingested) == []
+    assert "claims lost" not in [line["event"] for line in lines]
+    (waiting,) = service.store.get(["msg-2"])
+    assert waiting.reason == "a bonus that it relied on is claimed no more: it is claimed again"
+    service.polar.known = lambda _customer: True
+    (outcome,) = service.granter.run(service.store.lease(1))
+    assert outcome.status is status
+    assert service.polar.balance(CUSTOMER) == (50 if status is Status.GRANTED else 0)

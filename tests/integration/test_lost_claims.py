@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.fake_service import HUNDRED
@@ -16,6 +17,7 @@ from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import order_subject
 from workers.store import keys
 from workers.store.counts import LOST_CLAIMS
+from workers.store.losses import TO_DO, lost_at
 
 _SYNC_SECONDS = 1.3  # with everysec, all that is older is on disk
 
@@ -52,7 +54,11 @@ def run_through_a_power_failure(
 
 def test_a_credit_whose_claim_is_lost_is_claimed_again(server: Server, operations: Operations) -> None:
     paid = ("msg-1", "order.paid", order_webhook())
-    assert run_through_a_power_failure(server, operations, paid) == []
+    with capture_logs() as lines:
+        assert run_through_a_power_failure(server, operations, paid) == []
+    (line,) = [one for one in lines if one["event"] == "claims lost"]
+    assert (line["deliveries"], line["to_do"]) == (["msg-1"], TO_DO)
+    assert lost_at(operations.redis)
     (delivery,) = operations.store.get(["msg-1"])
     assert (delivery.status, delivery.reason) == (
         Status.WAITING,

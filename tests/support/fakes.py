@@ -21,6 +21,7 @@ TAKES_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.
 
 
 LOST_CLAIM = "its claim was lost with Redis's newest data: it is claimed again"
+BONUS_GONE = "a bonus that it relied on is claimed no more: it is claimed again"
 
 
 class KilledError(BaseException):
@@ -262,7 +263,8 @@ class FakeStore:
             if kept is None or kept.status is not Status.WAITING or kept.attempts != outcome.attempt:
                 lost.add(outcome.delivery_id)
             elif outcome.status is not Status.WAITING and self._is_claim_lost(outcome):
-                kept.due, kept.reason = self._clock.now, LOST_CLAIM
+                kept.due = self._clock.now
+                kept.reason = BONUS_GONE if self._is_bonus_gone(outcome) else LOST_CLAIM
                 lost.add(outcome.delivery_id)
             else:
                 self._write(kept, outcome)
@@ -279,6 +281,11 @@ class FakeStore:
             or outcome.dispute_id not in {None, *self.disputes.get(outcome.subject, {})}
             or (outcome.is_shown and outcome.subject not in self.shown)
         )
+
+    def _is_bonus_gone(self, outcome: Outcome) -> bool:
+        missing = [subject for subject in outcome.relies_on if subject not in self.claims]
+        is_bonus = bool(missing) and all(one.startswith("credits:customer:") for one in missing)
+        return outcome.subject in self.dismissed or is_bonus
 
     def confirm(self, grants: Sequence[Grant]) -> None:
         """Note that Polar has these grants as the ledger has them; what refunds take of them becomes due."""

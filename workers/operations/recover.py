@@ -1,4 +1,7 @@
-"""Finds webhooks that Polar failed to deliver and that never reached this service, and processes them."""
+"""Finds webhooks at Polar that this service does not have, and processes them.
+
+Polar failed to deliver them; or it delivered them, and Redis has lost them since.
+"""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_ba
 from workers.operations.previews import look_up
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
-from workers.polar.lists import Row, failed_webhooks
+from workers.polar.lists import Row, webhook_attempts
 from workers.store.bodies import compress_body, decompress_body
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -43,7 +46,7 @@ class _Attempt(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LostWebhook:
-    """A webhook that never reached the receiver; ``id`` is the ``webhook-id`` it would have had."""
+    """A webhook that the store does not have; ``id`` is its ``webhook-id``."""
 
     id: str
     type: str
@@ -56,6 +59,8 @@ class WebhookScan:
     """The lost webhooks found so far among Polar's delivery attempts, both maps keyed by webhook id."""
 
     types: frozenset[str] = STORED_TYPES
+    delivered: bool = False
+    """Whether webhooks count as lost that Polar has delivered."""
     lost: dict[str, LostWebhook] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     """Webhooks that cannot be recovered, each with the reason."""
@@ -79,8 +84,8 @@ class WebhookScan:
         return sorted(self.lost.values(), key=lambda one: (one.created_at, one.id))
 
     def _is_wanted(self, event: _Event) -> bool:
-        """Return whether an event leads to something and no later attempt delivered it."""
-        return event.type in self.types and event.succeeded is not True
+        """Return whether an event leads to something, and was not delivered, unless that counts."""
+        return event.type in self.types and (self.delivered or event.succeeded is not True)
 
     def _take(self, event: _Event) -> None:
         if event.payload is None:
@@ -105,7 +110,7 @@ def _event(row: Row) -> _Event | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Recoverer:
-    """Finds webhooks that Polar failed to deliver, and processes them as if they had arrived."""
+    """Finds webhooks that the store does not have, and processes them as if they had arrived."""
 
     store: DeliveryStore
     ledger: Ledger
@@ -114,11 +119,19 @@ class Recoverer:
     types: frozenset[str] = STORED_TYPES
 
     def find_lost(
-        self, *, since: datetime, until: datetime, on_progress: OnProgress = ignore_progress
+        self,
+        *,
+        since: datetime,
+        until: datetime,
+        delivered: bool = False,
+        on_progress: OnProgress = ignore_progress,
     ) -> WebhookScan:
-        """Return the webhooks that Polar failed to deliver and that are not in the store; writes nothing."""
-        found = WebhookScan(types=self.types)
-        listing = failed_webhooks(since=since, before=until, types=self.types)
+        """Return the webhooks that are not in the store; writes nothing.
+
+        These are those that Polar failed to deliver; with ``delivered``, also those that Redis has lost.
+        """
+        found = WebhookScan(types=self.types, delivered=delivered)
+        listing = webhook_attempts(since=since, before=until, types=self.types, only_failed=not delivered)
         reading = self.pacer.read_completely(self.polar, listing)
         for rows in self.pacer.rows(reading, scope="webhooks:read", on_progress=on_progress):
             found.add(rows, self._known)

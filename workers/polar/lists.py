@@ -118,8 +118,10 @@ def events(
     return Listing(path="/v1/events/", query=query, sorted_by="timestamp", bounds=_TIMESTAMPS)
 
 
-def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) -> Listing:
-    """Return the list of failed attempts to deliver webhooks of these types, newest first.
+def webhook_attempts(
+    *, since: datetime, before: datetime, types: Iterable[str], only_failed: bool
+) -> Listing:
+    """Return the list of attempts to deliver webhooks of these types, newest first.
 
     In each ``webhook_event``, ``id`` is the webhook's id and ``payload`` its body (null once archived). A
     later attempt to deliver the same webhook may have succeeded.
@@ -129,11 +131,11 @@ def failed_webhooks(*, since: datetime, before: datetime, types: Iterable[str]) 
     return Listing(
         path="/v1/webhooks/deliveries",
         query={
-            "succeeded": "false",
             "event_type": tuple(sorted(types)),
             "start_timestamp": _iso_utc(since),
             "end_timestamp": _iso_utc(before),
-        },
+        }
+        | ({"succeeded": "false"} if only_failed else {}),
         sorted_by="created_at",
         bounds=_TIMESTAMPS,
     )

@@ -21,6 +21,7 @@ from workers.store import keys
 from workers.store.counts import BOUNDS, Tally
 from workers.store.ledger_hashes import frozen_standing, read_standing
 from workers.store.ledger_rows import Row, accepted_row, claim_row, outcome_row, read_row, take_back_row
+from workers.store.losses import TO_DO, mark_loss
 from workers.store.scripts import load_script, moment_of
 
 log = structlog.get_logger(__name__)
@@ -129,10 +130,12 @@ class Ledger:
                 ],
             )
         if unclaimed:
+            mark_loss(self._redis)
             log.error(
                 "claims lost",
                 deliveries=[delivery_id.decode() for delivery_id in unclaimed],
                 reason="Redis came back without its newest data; these deliveries are claimed again",
+                to_do=TO_DO,
             )
         return {delivery_id.decode() for delivery_id in (*lost, *unclaimed)}
 

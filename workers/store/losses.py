@@ -18,7 +18,7 @@ from workers.store.scripts import load_script, milliseconds_of, moment_of
 log = structlog.get_logger(__name__)
 
 LOST = "Redis lost entries that it had confirmed"
-TO_DO = "run credits rebuild, then credits backfill"
+TO_DO = "run credits rebuild, then credits recover --delivered --since 1d and credits backfill --since 7d"
 
 
 class LedgerWatch:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from tests.support.examples import examples
 from tests.support.tied_lists import BEGIN, EVER, TiedList
 from workers.polar.complete import CompleteReading
-from workers.polar.lists import Listing, events, failed_webhooks, read_pages
+from workers.polar.lists import Listing, events, read_pages, webhook_attempts
 
 EVENTS = events(metadata={"granted_by": "credit-granter"}, before=EVER)
-WEBHOOKS = failed_webhooks(since=BEGIN - timedelta(days=1), before=EVER, types=["order.paid"])
+WEBHOOKS = webhook_attempts(
+    since=BEGIN - timedelta(days=1), before=EVER, types=["order.paid"], only_failed=True
+)
 
 
 def read(tied: TiedList, listing: Listing = EVENTS) -> tuple[list[str], CompleteReading]:

@@ -8,13 +8,15 @@ from app.demo.polar import Polar as Standin
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.polar_standin import client_of, event, ingest, organization
 from workers.core.usage_events import GRANTED_BY
-from workers.polar.lists import Listing, events, failed_webhooks, orders, read_pages
+from workers.polar.lists import Listing, events, orders, read_pages, webhook_attempts
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 BEGUN = datetime(2026, 11, 21, tzinfo=UTC)
 OURS = {"granted_by": GRANTED_BY}
 ORDERS = orders(created_after=SINCE, created_before=BEGUN)
-WEBHOOKS = failed_webhooks(since=SINCE, before=BEGUN, types=["order.paid", "customer.created"])
+WEBHOOKS = webhook_attempts(
+    since=SINCE, before=BEGUN, types=["order.paid", "customer.created"], only_failed=True
+)
 
 
 def test_an_order_refunded_between_two_pages_takes_no_other_out_of_sight() -> None:

@@ -17,7 +17,7 @@ from workers.errors import (
     PolarUnreachableError,
 )
 from workers.polar.client import Polar
-from workers.polar.lists import Listing, Page, events, failed_webhooks, orders, read_pages
+from workers.polar.lists import Listing, Page, events, orders, read_pages, webhook_attempts
 
 SINCE = datetime(2026, 11, 1, 2, tzinfo=timezone(timedelta(hours=2)))
 BEGUN = datetime(2026, 11, 21, 12, 30, 15, 250, tzinfo=UTC)
@@ -25,7 +25,9 @@ OURS = {"granted_by": "credit-granter"}
 
 ORDERS = orders(created_after=SINCE, created_before=BEGUN)
 EVENTS = events(metadata=OURS, before=BEGUN)
-WEBHOOKS = failed_webhooks(since=SINCE, before=BEGUN, types=["order.paid", "customer.created"])
+WEBHOOKS = webhook_attempts(
+    since=SINCE, before=BEGUN, types=["order.paid", "customer.created"], only_failed=True
+)
 
 BY_CURSOR = {"items": [], "pagination": {"has_next_page": True}}  # Polar's other form of a list of events
 

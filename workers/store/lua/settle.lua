@@ -12,7 +12,8 @@
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
 -- channel: where the orders are published of which something was settled
--- Returns the ids of the deliveries that another worker has by now, and of those whose claim is lost.
+-- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
+-- back what they relied on; and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts, unconfirmed = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
@@ -137,10 +138,27 @@ local function is_claim_lost(outcome)
   return refunded_amount and refunded_amount > tonumber(redis.call('HGET', outcome.subject, 'refunded_amount') or -1)
 end
 
-local function claim_again(key, outcome)
-  count('lost_claims')
+-- Returns whether nothing is missing but bonuses, and the claims of orders that have nothing else: a dismissal gives
+-- them back to their customer (see dismiss.lua). That is no sign of a loss.
+local function is_bonus_gone(outcome)
+  if redis.call('HEXISTS', outcome.subject, 'dismissed') == 1 then
+    return true
+  end
+  local is_bonus = false
+  for _, subject in ipairs(outcome.relies_on) do
+    if not claimer_of(subject) then
+      is_bonus = string.match(subject, '^credits:customer:[^:]+:') ~= nil
+      if not is_bonus then
+        return false
+      end
+    end
+  end
+  return is_bonus
+end
+
+local function claim_again(key, outcome, reason)
   redis.call('ZADD', due, text(now), outcome.id)
-  outcome.reason = "its claim was lost with Redis's newest data: it is claimed again"
+  outcome.reason = reason
   write_outcome(key, outcome, {})
 end
 
@@ -231,8 +249,12 @@ for _, outcome in ipairs(outcomes) do
     lost[#lost + 1] = outcome.id
   elseif outcome.status == 'waiting' then
     put_off(key, outcome)
+  elseif is_claim_lost(outcome) and is_bonus_gone(outcome) then
+    claim_again(key, outcome, 'a bonus that it relied on is claimed no more: it is claimed again')
+    lost[#lost + 1] = outcome.id
   elseif is_claim_lost(outcome) then
-    claim_again(key, outcome)
+    count('lost_claims')
+    claim_again(key, outcome, "its claim was lost with Redis's newest data: it is claimed again")
     unclaimed[#unclaimed + 1] = outcome.id
   else
     conclude(key, outcome, received_at, type_)
