@@ -1,14 +1,16 @@
 """Bounds the receiver's connections: what each may send, how long it may take, and how many there may be."""
 
 import asyncio
-import itertools
 import resource
 from contextlib import suppress
-from typing import ClassVar, cast
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from app.receiver.places import Places, Stage
 from app.receiver.refusal_log import RefusalLog
 from workers.store import counts
 
@@ -17,9 +19,11 @@ from workers.store import counts
 # app.receiver.server, or uvicorn answers 500 to a slow sender when the receiver stops.
 _REQUEST_SECONDS = 15.0
 
-# Far more than Polar opens. Each may send 256 KB before app.receiver.uploads counts a byte, so strangers can
+# How many are read at once. Each may send 256 KB before app.receiver.uploads counts a byte, so strangers can
 # raise a receiver's memory from 75 MB to at most 290; with a thousand connections it was 430.
 _MOST_CONNECTIONS = 250
+# How many more wait for a place. What they send stays in the system's buffers, so each costs us some KB.
+_MOST_WAITING = 2000
 _OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
 _MANY_FILES = 10_240  # where the system sets no limit; macOS accepts no more
 
@@ -40,10 +44,10 @@ class _RefusedError(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed when its request takes too long, or when it is the oldest of too many.
+    """A connection that is closed when its request takes too long, and read only while it has a place.
 
-    The oldest is closed rather than the newest, so that a stranger who opens all of them cannot lock
-    Polar out.
+    A new connection is read at once if any other can wait, so that a stranger who opens all of them cannot
+    lock Polar out.
     """
 
     # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.38 to 0.54. They are:
@@ -53,24 +57,27 @@ class Connection(HttpToolsProtocol):
     # tests/integration/test_connections.py, test_framing.py, test_strangers.py or test_metrics.py.
 
     refusals: ClassVar = RefusalLog()
-    _ages: ClassVar = itertools.count()  # the loop's clock is too coarse to tell which is older
-    age_rank = 0
-    """Set from ``_ages`` whenever a deadline starts: the connection with the lowest rank is the oldest."""
+    crowds: ClassVar = RefusalLog("connections wait")
+    _places_of: ClassVar[WeakKeyDictionary[ServerState, Places]] = WeakKeyDictionary()
     _deadline: asyncio.TimerHandle | None = None
     _buffered_bytes = 0  # given to the parser, which has not reported them yet
     _chunks = 0
     _in_body = False
+    _has_begun = False  # something of the present request was read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start to wait for a request."""
         super().connection_made(transport)
+        if self.server_state not in self._places_of:
+            self._places_of[self.server_state] = Places(self.loop, on_wait=_note_crowd)
+        self._places = self._places_of[self.server_state]
         self._start_deadline()
-        if len(self.connections) > most_connections():
-            self._close_oldest()
+        self._places.enter(self, most=most_connections(), most_waiting=most_waiting())
 
     def data_received(self, data: bytes) -> None:
         """Parse the data in slices, so that nothing more is parsed once the connection is refused."""
         self._unset_keepalive_if_required()
+        self._has_begun = True
         for start in range(0, len(data), _SLICE_BYTES):
             if self.transport.is_closing():
                 return
@@ -99,6 +106,8 @@ class Connection(HttpToolsProtocol):
         self.headers = []  # collects the trailers, which the application must not see among the headers
         if self.parser.should_upgrade():  # the upgrade is ignored, and the parser cannot go on after it
             self.cycle.keep_alive = False
+        if self._places.are_scarce:  # the place is for another one after the answer
+            self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:
         """Count the chunks of a body, and refuse too many."""
@@ -119,20 +128,39 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the deadline."""
+        """Cancel the deadline, and free the place."""
         super().connection_lost(exc)
         self._cancel_deadline()
+        self._places.leave(self)
 
     def on_response_complete(self) -> None:
         """Start a new deadline: for the next request, or for a client that has not read this answer yet."""
         super().on_response_complete()
+        self._has_begun = False
         self._start_deadline()
+        self._places.begin_turn(self)
+
+    @property
+    def stage(self) -> Stage:
+        """Return how far the present request is."""
+        if self._is_answering():
+            return Stage.PARTIAL if self._in_body else Stage.COMPLETE
+        return Stage.PARTIAL if self._has_begun else Stage.SILENT
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``: what is sent stays in the system's buffers."""
+        self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self.transport.resume_reading()
 
     def abort(self, reason: str) -> None:
         """Log ``reason`` and close at once, even if the client has not read all that was written."""
         self.refusals.add(reason)
         self.connections.discard(self)  # uvicorn does so only later, when the transport is closed
         self.transport.abort()
+        self._places.leave(self)
 
     def _parse(self, data: bytes) -> None:
         self._buffered_bytes += len(data)
@@ -185,25 +213,31 @@ class Connection(HttpToolsProtocol):
 
     def _start_deadline(self) -> None:
         self._cancel_deadline()
-        self.age_rank = next(self._ages)
         self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.abort, "a request took too long")
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
 
-    def _close_oldest(self) -> None:
-        ours = cast("set[Connection]", self.connections)
-        oldest = min(ours, key=lambda one: one.age_rank)
-        oldest.abort("too many connections: the oldest was closed")
+
+def _note_crowd() -> None:
+    reason = "more connections than are read at once"
+    Connection.crowds.add(reason, read_at_once=str(most_connections()))
 
 
 def most_connections() -> int:
-    """Return how many connections to allow, so that enough file descriptors are left for everything else."""
+    """Return how many connections to read at once, so that enough files are left for everything else."""
+    return max(1, min(_MOST_CONNECTIONS, _files_for_connections()))
+
+
+def most_waiting() -> int:
+    """Return how many connections may wait besides."""
+    return max(0, min(_MOST_WAITING, _files_for_connections() - _MOST_CONNECTIONS))
+
+
+def _files_for_connections() -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return _MOST_CONNECTIONS
-    return max(1, min(_MOST_CONNECTIONS, files - _OTHER_FILES))
+    return (_MANY_FILES if files == resource.RLIM_INFINITY else files) - _OTHER_FILES
 
 
 def raise_file_limit() -> None:

@@ -15,7 +15,8 @@ _QUIET_SECONDS = 10.0
 class RefusalLog:
     """Logs a refusal unless its reason was logged in the last ten seconds; the next line counts it."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, event: str = "request refused", *, now: Callable[[], float] = time.monotonic) -> None:
+        self._event = event
         self._now = now
         self._unlogged: Counter[str] = Counter()
         self._logged_at: dict[str, float] = {}
@@ -34,4 +35,4 @@ class RefusalLog:
         if self.is_due(reason):
             self._logged_at[reason] = self._now()
             given = {name: detail for name, detail in details.items() if detail is not None}
-            log.warning("request refused", reason=reason, count=self._unlogged.pop(reason), **given)
+            log.warning(self._event, reason=reason, count=self._unlogged.pop(reason), **given)

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
 from app.receiver import connections
-from app.receiver.connections import Connection, most_connections, raise_file_limit
+from app.receiver.connections import Connection, most_connections, most_waiting, raise_file_limit
 from app.receiver.server import server_config
 
 REQUEST_SECONDS = 15
@@ -57,6 +57,15 @@ class Transport:
 
     def __init__(self) -> None:
         self.state = "open"
+        self.is_read = True
+
+    def pause_reading(self) -> None:
+        """Read nothing."""
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        """Read."""
+        self.is_read = True
 
     def abort(self) -> None:
         """Close at once."""
@@ -156,22 +165,71 @@ def test_a_closed_connection_leaves_no_timer(door: Door) -> None:
     assert [timer for timer in door.loop.timers if not timer.cancelled] == []
 
 
-def test_the_connection_with_the_oldest_request_is_closed(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An answer makes a connection the youngest again."""
+@pytest.fixture
+def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_MOST_CONNECTIONS", 2)
-    first, first_transport = door.connect()
-    door.loop.advance(1)
-    _, second_transport = door.connect()
-    door.loop.advance(1)
+
+
+TURN_SECONDS = 0.25
+HALF = b"POST /webhooks/polar HTTP/1.1\r\n"
+
+
+def test_a_new_connection_is_read_and_the_oldest_silent_one_waits(door: Door, two_places: None) -> None:
+    """An answer makes a connection the youngest again."""
+    first, first_wire = door.connect()
+    _, second_wire = door.connect()
     first.on_response_complete()
-    door.loop.advance(1)
-    door.connect()
-    assert (first_transport.state, second_transport.state) == ("open", "aborted")
-    door.connect()
-    assert first_transport.state == "aborted"
-    assert len(door.state.connections) == 2
+    _, third_wire = door.connect()
+    assert [wire.is_read for wire in (first_wire, second_wire, third_wire)] == [True, False, True]
+    assert len(door.state.connections) == 3
+
+
+def test_all_that_wait_have_their_turns_again_and_again(door: Door, two_places: None) -> None:
+    wires = [door.connect()[1] for _ in range(5)]
+    turns = []
+    for _ in range(5):
+        turns.append([number for number, wire in enumerate(wires) if wire.is_read])
+        door.loop.advance(TURN_SECONDS)
+    assert turns == [[3, 4], [0, 1], [2, 3], [0, 4], [1, 2]]
+    assert {wire.state for wire in wires} == {"open"}
+
+
+def test_who_has_sent_a_part_keeps_its_place_for_a_turn_and_is_closed_for_one_that_waits(
+    door: Door, two_places: None
+) -> None:
+    half = [door.connect() for _ in range(2)]
+    for connection, _ in half:
+        connection.data_received(HALF)
+    _, waiting = door.connect()
+    assert not waiting.is_read
+    door.loop.advance(TURN_SECONDS)
+    assert waiting.is_read
+    assert [wire.state for _, wire in half] == ["aborted", "open"]
+
+
+def test_without_others_who_wait_a_slow_sender_has_all_its_time(door: Door, two_places: None) -> None:
+    connection, wire = door.connect()
+    connection.data_received(HALF)
+    door.loop.advance(REQUEST_SECONDS - 1)
+    assert wire.state == "open"
+
+
+def test_a_closed_connection_leaves_its_place_to_the_first_that_waits(door: Door, two_places: None) -> None:
+    wires = [door.connect() for _ in range(4)]
+    assert [wire.is_read for _, wire in wires] == [False, False, True, True]
+    wires[3][0].connection_lost(None)
+    assert [wire.is_read for _, wire in wires[:3]] == [True, False, True]
+    wires[1][0].connection_lost(None)  # it waited
+    wires[2][0].connection_lost(None)
+    assert wires[0][1].is_read
+
+
+def test_when_too_many_wait_the_one_that_waited_longest_is_closed(
+    door: Door, two_places: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_MOST_WAITING", 3)
+    wires = [door.connect()[1] for _ in range(6)]
+    assert [wire.state for wire in wires] == ["aborted", *["open"] * 5]
 
 
 def limits(monkeypatch: pytest.MonkeyPatch, now: int, most: int) -> list[tuple[int, int]]:
@@ -187,13 +245,17 @@ def limits(monkeypatch: pytest.MonkeyPatch, now: int, most: int) -> list[tuple[i
 
 
 @pytest.mark.parametrize(
-    ("files", "most"), [(20_000, 250), (350, 250), (349, 249), (256, 156), (64, 1), (-1, 250)]
-)
+    ("files", "most", "waiting"),
+    [
+        (20_000, 250, 2000), (2350, 250, 2000), (1024, 250, 674), (350, 250, 0), (349, 249, 0), (256, 156, 0),
+        (64, 1, 0), (-1, 250, 2000),
+    ],
+)  # fmt: skip
 def test_connections_leave_some_files_for_redis(
-    monkeypatch: pytest.MonkeyPatch, files: int, most: int
+    monkeypatch: pytest.MonkeyPatch, files: int, most: int, waiting: int
 ) -> None:
     limits(monkeypatch, resource.RLIM_INFINITY if files < 0 else files, files)
-    assert most_connections() == most
+    assert (most_connections(), most_waiting()) == (most, waiting)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def told(*moments: tuple[float, str]) -> list[tuple[str, int]]:
     """Return the reason and count of each line that is logged for refusals at these moments."""
     stopwatch = Stopwatch()
     with capture_logs() as lines:
-        refusals = RefusalLog(stopwatch)
+        refusals = RefusalLog(now=stopwatch)
         for stopwatch.seconds, reason in moments:
             refusals.add(reason)
     assert {line["log_level"] for line in lines} <= {"warning"}
