@@ -13,7 +13,7 @@ from tests.support.builders import order_webhook, refund_webhook, rule, rules_of
 from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import BROKEN, TEN
 from tests.support.fakes import KilledError
-from tests.support.metrics_scrape import OPERATOR, scraped
+from tests.support.metrics_scrape import OPERATOR, Numbers, scraped
 from tests.support.raw_http import post_with, send_raw
 from tests.support.real_stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story
 from tests.support.receivers import OPS_TOKEN, PATH, deliver, settings_for
@@ -60,10 +60,14 @@ def shop(redis: Redis) -> Shop:
     return Shop(redis)
 
 
+def has_counted_anything(numbers: Numbers) -> bool:
+    return any(value for name, value in numbers.items() if not name.startswith("credits_redis_"))
+
+
 def test_an_empty_service_is_all_zeros_and_names_what_may_come(receiver: str) -> None:
     """An alert on an increase sees the first failure only where there was a zero before."""
     numbers = scraped(receiver)
-    assert set(numbers.values()) == {0}
+    assert not has_counted_anything(numbers)
     assert {
         "credits_stored_deliveries failed",
         "credits_outcomes_total failed",
@@ -278,7 +282,7 @@ def test_a_meter_of_any_name_is_told_as_it_is(receiver: str, redis: Redis) -> No
 
 def test_a_count_that_a_newer_version_makes_is_passed_over(receiver: str, redis: Redis) -> None:
     redis.hset(keys.COUNTS, "miracles holy", 7)
-    assert set(scraped(receiver).values()) == {0}
+    assert not has_counted_anything(scraped(receiver))
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ops_s3cre", OPS_TOKEN])

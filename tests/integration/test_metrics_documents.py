@@ -3,11 +3,13 @@
 import re
 
 import pytest
-import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
+from tests.support.monitoring_files import ALERTS, annotation_expressions, panel_expressions
 from tests.support.paths import ROOT
-from workers.monitoring.metrics import exposition
+from workers.monitoring.metrics import COUNTS, exposition
+from workers.store import keys
 
 METRICS_PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text(encoding="utf-8")
 
@@ -26,13 +28,29 @@ def test_the_operators_table_names_what_is_told_and_nothing_else(redis: Redis) -
     assert {name for row in rows for name in names_in(row)} == told_by(redis)
 
 
-def test_the_alerts_shown_are_of_what_is_told(redis: Redis) -> None:
-    (block,) = re.findall(r"^```yml\n(.*?)^```$", METRICS_PAGE, re.MULTILINE | re.DOTALL)
-    alerts = [one for group in yaml.safe_load(block)["groups"] for one in group["rules"]]
-    assert len(alerts) >= 3
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for one in alerts for name in names_in(one["expr"])}
-    assert families <= told_by(redis)
-    assert all(one["annotations"]["summary"] for one in alerts)
+def labels_told_by(redis: Redis) -> dict[str, set[str]]:
+    """Return the labels of each sample that Prometheus sees, once everything has been counted."""
+    for count in COUNTS:
+        redis.hincrby(keys.COUNTS, " ".join([count.name, *count.labels]), 1)
+    told: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(exposition(redis).decode()):
+        for sample in family.samples:
+            told.setdefault(sample.name, set()).update(sample.labels)
+    return told
+
+
+@pytest.mark.parametrize("expression", [*ALERTS.values(), *panel_expressions(), *annotation_expressions()])
+def test_alerts_and_dashboard_use_only_metrics_and_labels_that_are_told(
+    redis: Redis, expression: str
+) -> None:
+    told = labels_told_by(redis)
+    used = re.findall(r"\b(credits_\w+)(?:\{(.*?)\})?", expression)
+    assert used or "ALERTS{" in expression
+    for name, selectors in used:
+        assert name in told
+        assert set(re.findall(r"(\w+)=", selectors)) <= told[name] | {"job"}
+    grouped = {label for labels in re.findall(r"by \((.*?)\)", expression) for label in labels.split(", ")}
+    assert grouped <= {label for name, _ in used for label in told[name]} | {"job", "alertname"}
 
 
 @pytest.mark.parametrize("name", ["credits_webhooks_total", "credits_delivery_to_credit_seconds"])

@@ -17,6 +17,7 @@ from redis import Redis
 
 from workers.core.delivery import Status
 from workers.core.envelope import stored_types
+from workers.monitoring.redis_metrics import redis_metrics
 from workers.store import counts, keys
 from workers.store.arrivals import arrivals
 from workers.store.clock import redis_now
@@ -114,6 +115,7 @@ class _RedisCollector(Collector):
         yield self._stored()
         for name, help_text, value in self._gauges():
             yield GaugeMetricFamily(f"credits_{name}", help_text, value=value)
+        yield from redis_metrics(self._redis)
         found = cast(dict[bytes, bytes], self._redis.hgetall(keys.COUNTS))
         counted = {name.decode(): float(value) for name, value in found.items()}
         for count in COUNTS:
