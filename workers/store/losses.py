@@ -18,7 +18,10 @@ from workers.store.scripts import load_script, milliseconds_of, moment_of
 log = structlog.get_logger(__name__)
 
 LOST = "Redis lost entries that it had confirmed"
-TO_DO = "run credits rebuild, then credits recover --delivered --since 1d and credits backfill --since 7d"
+TO_DO = (
+    "stop the workers, run credits rebuild, start them, then run credits recover --delivered --since 1d and "
+    "credits backfill --since 7d"
+)
 
 
 class LedgerWatch:

@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from config.rules.rule_reader import RULE_KEYS
 from config.settings import Settings
 from tests.support.paths import ROOT
 from workers.embedded.server import _make_private
+from workers.monitoring.alerts import AlertKind
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DEPLOYING = ROOT / "docs" / "deploying.md"
@@ -112,6 +114,30 @@ def test_every_log_line_that_the_documents_quote_is_logged() -> None:
     source = "".join(path.read_text() for path in modules)
     assert len(quoted) > 4
     assert {line for line in quoted if f'"{line}"' not in source} == set()
+
+
+def test_the_alerts_page_leads_from_the_words_of_an_alert_to_a_command() -> None:
+    page = (ROOT / "docs" / "operations" / "alerts.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", page.partition("| the alert says |")[2], re.MULTILINE)
+    words = [re.findall(r"`([^`]+)`", said) for said, _ in rows]
+    modules = ("monitoring/alerts", "store/arrivals", "store/losses", "operations/check/endpoint")
+    source = "".join((ROOT / "workers" / f"{name}.py").read_text() for name in modules)
+    assert len(rows) >= len(AlertKind)
+    assert [one for said in words for one in said if one not in source] == []
+
+
+def test_the_architecture_page_draws_the_layers_that_are_checked() -> None:
+    """Each layer is a line of the drawing, from the top down, as in the import contracts."""
+    drawing, *_ = blocks(ARCHITECTURE, "")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        if contract["type"] == "layers" and "containers" in contract:
+            part = drawing[drawing.index("\n" + contract["containers"][0]) :]
+            lines = [set(re.findall(r"[a-z_]+", line.replace(".py", ""))) for line in part.splitlines()]
+            layers = [set(layer.split(" | ")) for layer in contract["layers"]]
+            assert [layer for layer in layers if not any(layer <= line for line in lines)] == []
+            places = [next(n for n, line in enumerate(lines) if layer <= line) for layer in layers]
+            assert places == sorted(places)
 
 
 def test_the_tests_that_the_reliability_page_names_exist() -> None:
