@@ -30,6 +30,7 @@ def stored_types(*, forgets_deleted: bool) -> frozenset[str]:
 
 
 _MOST_NAMED = 3  # a reason names at most this many problems of a body
+_OTHER_FORMAT = "; set the endpoint's format to Raw in Polar's dashboard (Settings > Webhooks)"
 
 
 class Envelope(BaseModel):
@@ -53,7 +54,12 @@ def read_envelope(body: bytes) -> Envelope:
     try:
         return Envelope.model_validate_json(body)
     except ValidationError as error:
-        raise UnreadablePayloadError(validation_error_text(error)) from None
+        raise UnreadablePayloadError(validation_error_text(error) + _advice(error)) from None
+
+
+def _advice(error: ValidationError) -> str:
+    """Return what to change if the body is one of those that Polar writes for Slack or Discord."""
+    return _OTHER_FORMAT if error.errors()[0]["type"] == "missing" else ""
 
 
 def validation_error_text(error: ValidationError) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from config.cel.expressions import Variables, compile_expression
 from tests.support.builders import order_like, order_webhook, webhook
 from tests.support.recordings import PAYLOADS, payload
-from workers.core.envelope import ORDER_PAID, peek_type
+from workers.core.envelope import ORDER_PAID, peek_type, read_envelope
 from workers.core.payloads import (
     Customer,
     NewSubscription,
@@ -104,6 +104,20 @@ def test_a_body_that_is_not_a_webhook_has_no_type_and_no_envelope(body: bytes) -
     assert peek_type(body) is None
     for read in READERS.values():
         assert reading_error(body, read).startswith("the body cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "is_told"),
+    [
+        (b'{"text": "New order", "blocks": []}', True),  # Slack's
+        (b'{"content": "New order", "embeds": []}', True),  # Discord's
+        (b'{"type": 7}', False),
+        (b"[]", False),
+        (b"not json", False),
+    ],
+)
+def test_a_body_in_another_format_than_raw_says_what_to_change(body: bytes, *, is_told: bool) -> None:
+    assert ("set the endpoint's format to Raw" in reading_error(body, read_envelope)) is is_told
 
 
 @given(st.binary())
