@@ -37,6 +37,7 @@ from workers.store.connect import connect, connect_for_customers
 from workers.store.counts import Tally
 from workers.store.endpoint_note import EndpointNotes
 from workers.store.erasure import Erasure
+from workers.store.format import open_ledger, prepare
 from workers.store.losses import ComparisonSchedule, LedgerWatch
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
@@ -132,6 +133,7 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
     check_alerts = _alert_check_for(settings, connection, timings)
 
     def on_tick() -> None:
+        open_ledger(connection)  # a newer version may have started, or Redis was emptied or restored
         ledger_watch.check()
         check_alerts()
 
@@ -151,7 +153,8 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     stores = stores_in(connection, settings, timings)
     polar = polar_for(settings, stores.ledger.tally, timings)
     pacer = pacer_for(stores)
-    tasks = [
+    tasks: list[Callable[[], None]] = [
+        partial(prepare, connection),
         Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
         LostLedgerWatch(
             schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer

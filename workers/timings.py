@@ -85,6 +85,9 @@ class Timings:
     first_restart_delay_seconds: float = 0.5
     longest_restart_delay_seconds: float = 10.0
 
+    # After a process has refused to work on this data: the next version may have been installed by then.
+    refused_restart_seconds: float = 60.0
+
     # A process that lived this long did not die of its start: the next delay is the first one again.
     stable_after_seconds: float = 30.0
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores, read_settings
+from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import (
     Customer,
     Email,
@@ -57,7 +57,7 @@ def balance(
     if name is None:
         raise typer.BadParameter("give one of --customer, --external-customer and --email")
     settings = read_settings("balance", quiet=True)
-    with closing(polar_for(settings)) as polar, open_stores(settings) as held:
+    with closing(polar_for(settings)) as polar, open_stores_to_read(settings) as held:
         pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)
         audit = Audit(held.redis, held.ledger)
         found = BalanceReader(polar=polar, pacer=pacer, audit=audit).read(_find(name, polar, pacer))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores, read_settings
+from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
 from app.cli.options import DeliveryType, Json, ReceivedSince, parse_order_id
 from app.cli.output import (
@@ -82,7 +82,7 @@ def deliveries(
     if name and order:
         raise typer.BadParameter("give either an order or a customer, not both")
     settings = read_settings("deliveries", quiet=True)
-    with open_stores(settings) as held:
+    with open_stores_to_read(settings) as held:
         customer_id = find_customer_id(name, settings, held) if name else None
         newest = _newest(held, order, customer_id, status or list(Status), since)
         found = list(islice((one for one in newest if type_ in {None, one.type}), limit))
@@ -135,7 +135,7 @@ def show(
 
     Example: credits show 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
-    with open_stores(read_settings("show", quiet=True)) as held:
+    with open_stores_to_read(read_settings("show", quiet=True)) as held:
         one = find_deliveries(held, [delivery])[0]
         claims = held.ledger.find(one.subject).claims if one.subject else ()
         raw = held.deliveries.body(one.id)

@@ -10,7 +10,7 @@ import typer
 from redis.exceptions import RedisError
 from rich.text import Text
 
-from app.cli.context import open_stores, read_settings
+from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
 from app.cli.deliveries import deliveries_starting_with, find_deliveries
 from app.cli.options import Json
@@ -89,7 +89,7 @@ def explain(
 
 
 def _explain_customer(name: CustomerName, settings: Settings, *, json: bool) -> None:
-    with open_stores(settings) as held:
+    with open_stores_to_read(settings) as held:
         print_story(_history(held).of_customer(find_customer_id(name, settings, held)), json=json)
 
 

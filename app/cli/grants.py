@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores, read_settings
+from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
 from app.cli.options import Json, parse_order_id, parse_time
 from app.cli.output import Cell, console, format_age, print_json, print_table
@@ -52,7 +52,7 @@ def grants(
     if name and order:
         raise typer.BadParameter("give either an order or a customer, not both")
     settings = read_settings("grants", quiet=True)
-    with open_stores(settings) as held:
+    with open_stores_to_read(settings) as held:
         customer_id = find_customer_id(name, settings, held) if name else None
         found = list(islice(_select(Audit(held.redis, held.ledger), customer_id, order, since), limit))
     if json:

@@ -3,12 +3,13 @@
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import structlog
 import typer
 from redis import Redis
+from redis.exceptions import RedisError
 
 from app.api.application import Api
 from app.api.server import listen_for_api, run_api
@@ -28,6 +29,7 @@ from workers.operations.disputes import needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.runtime import polar_for
 from workers.store.connect import connect, most_connections
+from workers.store.format import format_findings, require_known
 from workers.store.server_check import find_wrong_kind, redis_findings, tls_findings
 
 log = structlog.get_logger(__name__)
@@ -72,6 +74,7 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
             return
         with EmbeddedRedis(settings.data_dir) as embedded:
             log.info("embedded Redis", data_dir=str(settings.data_dir))
+            _look_at_redis(embedded.url, settings.redis_options)
             parts = run(_environment(embedded.url, json=json))
             supervise(parts, on_poll=lambda: _keep_redis_running(embedded), on_stop=stop_listening)
 
@@ -123,9 +126,11 @@ def work(
     settings = read_settings("worker", json_logs=json)
     url = settings.require_redis_url()
     rules = _require_granting(settings)
+    with connect(url, settings.redis_options) as redis:
+        _refuse_wrong_kind(redis)
+        with suppress(RedisError, OSError):  # the workers wait for it
+            require_known(redis)
     if burst:
-        with connect(url, settings.redis_options) as redis:
-            _refuse_wrong_kind(redis)
         run_worker(settings, burst=True)
         return
     _look_at_redis(url, settings.redis_options)
@@ -210,10 +215,13 @@ def _look_at_redis(url: str, options: RedisOptions) -> None:
     """Log what is wrong with Redis; ConfigError if a server of its kind cannot be used at all."""
     with connect(url, options) as redis:
         _refuse_wrong_kind(redis)
-        for found in [*tls_findings(url, options), *redis_findings(redis)]:
-            if found.level != "ok":
-                log_finding = log.error if found.level == "error" else log.warning
-                log_finding("Redis needs attention", fault=found.detail)
+        findings = [*tls_findings(url, options), *redis_findings(redis)]
+        with suppress(RedisError, OSError):  # the findings say that it is away
+            findings += format_findings(redis)
+    for found in findings:
+        if found.level != "ok":
+            log_finding = log.error if found.level == "error" else log.warning
+            log_finding("Redis needs attention", fault=found.detail)
 
 
 def _refuse_wrong_kind(redis: Redis) -> None:

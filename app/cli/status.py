@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from app.cli.context import open_stores, read_settings
+from app.cli.context import open_stores_to_read, read_settings
 from app.cli.options import Json
 from app.cli.output import (
     Cell,
@@ -47,7 +47,7 @@ def status(
     Example: credits status --strict --quiet
     """
     settings = read_settings("status", quiet=True)
-    with open_stores(settings) as held:
+    with open_stores_to_read(settings) as held:
         state = _read(held)
     if json:
         print_json(_json(state, settings))

@@ -11,9 +11,11 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
+from app.processes.supervisor import REFUSED
 from config.errors import ConfigError
 from config.settings import AnySettings, load_receiver_settings, load_settings
 from workers.monitoring.logs import configure_logging
+from workers.store.format import UnknownFormatError
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
@@ -63,12 +65,15 @@ def _stop_with_supervisor() -> None:
 
 
 def main(timings: Timings = DEFAULT_TIMINGS) -> None:
-    """Run the process that the command line names; exit status 1, with one line, if it cannot start."""
+    """Run the process that the command line names.
+
+    If it cannot start, it logs one line, and its status is 1, or ``REFUSED`` if only another version can.
+    """
     try:
         _run(sys.argv[1], sys.argv[2:], timings)
     except (ConfigError, RedisError) as error:
         log.error("cannot start", reason=str(error))  # noqa: TRY400 - a user can fix it without a traceback
-        sys.exit(1)
+        sys.exit(REFUSED if isinstance(error, UnknownFormatError) else 1)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Keeps processes running: restarts those that die, and on a stop signal drains and ends them all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import structlog
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
+
+REFUSED = os.EX_CONFIG
+"""The exit status of a process that is not to be started again soon: it would refuse again."""
 
 
 @dataclass(kw_only=True)
@@ -52,7 +56,7 @@ class ManagedProcess:
                 self.start()
         elif (code := self.process.poll()) is not None:
             self.deaths = 0 if now - self.started_at > self.timings.stable_after_seconds else self.deaths + 1
-            delay = self._restart_delay()
+            delay = self.timings.refused_restart_seconds if code == REFUSED else self._restart_delay()
             log.error("process died", name=self.name, cause=_cause_of_death(code), restart_in_seconds=delay)
             self.process, self.due_at = None, now + delay
 

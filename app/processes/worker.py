@@ -8,6 +8,7 @@ from workers.pipeline.work_loop import work_in_a_burst, work_until_stopped
 from workers.pipeline.worker import GrantWorker
 from workers.runtime import worker_for
 from workers.store.connect import connect
+from workers.store.format import open_ledger
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
@@ -17,7 +18,7 @@ def run_worker(settings: Settings, *, burst: bool = False, timings: Timings = DE
 
     def build() -> GrantWorker:
         with connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds) as redis:
-            redis.ping()  # first: during an outage each attempt fails here, before the expensive steps
+            open_ledger(redis)  # first: during an outage each attempt fails here, before the expensive steps
         # RQ warns that a dashboard will not show this worker's address.
         with warnings.catch_warnings(action="ignore"):
             worker = worker_for(settings, url, timings)

@@ -66,6 +66,8 @@ KNOWN = {
     r"credits:due": NEVER,
     r"credits:audit": NEVER,
     r"credits:counts": NEVER,
+    r"credits:format": NEVER,
+    r"credits:migration": SOME_DAY,
     r"credits:customers": NEVER,
     r"credits:clock": NEVER,
     r"credits:polar_clock": SOME_DAY,

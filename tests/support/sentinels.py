@@ -26,6 +26,12 @@ class TcpServer:
     server: Server
     port: int
 
+    def follows(self) -> bool:
+        """Return whether it is a replica that has all that its primary has."""
+        with suppress(RedisError, OSError), self.server.client() as redis:
+            return bool(redis.info("replication").get("master_link_status") == "up")
+        return False  # it is loading
+
     def say(self, *command: str | int) -> object:
         """Run a command on it as its administrator."""
         with self.server.client() as redis:
@@ -84,7 +90,7 @@ def watched_redis(
         first, *others = watched.servers
         for replica in others:
             replica.say("REPLICAOF", "127.0.0.1", first.port)
-            eventually(lambda: _follows(replica))  # noqa: B023 - awaited here
+            eventually(replica.follows)
         for number in range(sentinels):
             stack.callback(_stop, _start_sentinel(watched, folder / f"sentinel-{number}", conf))
         eventually(lambda: _are_complete(watched, replicas, password))
@@ -114,11 +120,6 @@ def _start_sentinel(watched: Watched, folder: Path, conf: Sequence[str]) -> subp
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
-
-
-def _follows(replica: TcpServer) -> bool:
-    with replica.server.client() as redis:
-        return bool(redis.info("replication")["master_link_status"] == "up")
 
 
 def _are_complete(watched: Watched, replicas: int, password: str | None) -> bool:

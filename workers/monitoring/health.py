@@ -21,6 +21,7 @@ from workers.store import keys
 from workers.store.clock import PolarClock, clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.endpoint_note import EndpointNotes
+from workers.store.format import format_findings
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import foreign_workers, workers_alive
 from workers.store.redis_errors import describe_redis_error
@@ -77,7 +78,12 @@ def _clock(redis: Redis) -> tuple[bool, str]:
 
 
 def _ledger(redis: Redis) -> tuple[bool, str]:
-    """Check that Redis still has all that it has ever confirmed, as far as processes remember it."""
+    """Check that this version knows the format, and that Redis has all that it has ever confirmed.
+
+    The latter as far as processes remember it.
+    """
+    if too_new := format_findings(redis):
+        return False, too_new[0].detail
     noticed = lost_at(redis)
     if noticed is None:
         return True, "nothing is known to be lost"

@@ -14,6 +14,7 @@ from workers.core.delivery import Delivery, Lease, Leased, Status
 from workers.core.grants import order_of, order_subject
 from workers.store import keys
 from workers.store.bodies import compress_body, decompress_body
+from workers.store.format import FORMAT
 from workers.store.queue import drain_job_args
 from workers.store.scripts import load_script, milliseconds_of, moment_of
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -58,7 +59,8 @@ class DeliveryStore:
         The caller works on them itself. If it is killed, a worker does so when the lease ends.
         """
         args = [value for id_, type_, body in rows for value in (id_, type_, compress_body(body))]
-        return tuple(map(_leased, self._store_and_lease(keys=[keys.DUE], args=[*self._lease_by_id, *args])))
+        leased = self._store_and_lease(keys=[keys.DUE, keys.FORMAT], args=[*self._lease_by_id, FORMAT, *args])
+        return tuple(map(_leased, leased))
 
     def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
         """Dismiss those of ``ids`` that failed: they become skipped, and expire after ``retain``.

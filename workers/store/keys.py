@@ -111,6 +111,13 @@ ENDPOINT_LOOK = "credits:endpoint_look"
 # Never expires.
 BEGAN = "credits:began"
 
+# A string: the format of all that is stored, a whole number (see workers.store.format). Never expires.
+FORMAT = "credits:format"
+
+# A string: held by the one process that brings the stored data to the next format. Expires soon after that
+# process has died.
+MIGRATION = "credits:migration"
+
 # A string: written by readiness probes to see whether Redis takes writes. Expires within seconds.
 READY = "credits:ready"
 

@@ -11,6 +11,7 @@ from workers.core.confirmations import Reading
 from workers.core.grants import Grant
 from workers.core.restorations import Correction, Restoration
 from workers.store import keys
+from workers.store.format import FORMAT
 from workers.store.ledger_rows import correction_row, reading_row, restoration_row
 from workers.store.losses import end_loss
 from workers.store.scripts import load_script
@@ -55,7 +56,9 @@ class RestorationStore:
         if restorations:
             self._redis.delete(keys.BEGAN)
         rows = json.dumps([restoration_row(one) for one in restorations])
-        written = self._restore(keys=[keys.CUSTOMERS, keys.RESTORED], args=[REBUILD, rows])
+        written = self._restore(
+            keys=[keys.CUSTOMERS, keys.RESTORED, keys.FORMAT], args=[REBUILD, FORMAT, rows]
+        )
         return [bool(one) for one in written]
 
     def extend_audit(self) -> None:

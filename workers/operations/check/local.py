@@ -9,6 +9,7 @@ from config.wording import format_count
 from workers.core.findings import FilePlace, Finding, Level
 from workers.operations.disputes import NEEDS_RECONCILER, needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
+from workers.store.format import format_findings
 from workers.store.losses import loss_findings
 from workers.store.server_check import clock_findings, redis_findings, tls_findings
 from workers.store.stores import stores
@@ -74,7 +75,7 @@ def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
             found = [*_tls(settings), *redis_findings(held.redis)]
             is_away = any(one.level == "error" for one in found)
             clock = [] if is_away else clock_findings(held.redis)
-            losses = [] if is_away else loss_findings(held.redis)
+            losses = [] if is_away else [*format_findings(held.redis), *loss_findings(held.redis)]
     except ConfigError as error:
         found, clock, losses = [Finding(level="error", what="redis", detail=str(error))], [], []
     yield from clock

@@ -5,8 +5,8 @@
 --   was read, or ''; `plan` as in claim.lua; `taken_back` as in take_back.lua; `settled` lists
 --   {subject, claimed_at, meters = {{meter, at}}}, when Polar took each grant (ms).
 -- Returns for each 1 if all of it was written, or 0 where something has changed since it was read.
-local customers, restored = unpack(KEYS)
-local rebuild_delivery, restorations = ARGV[1], cjson.decode(ARGV[2])
+local customers, restored, format = unpack(KEYS)
+local rebuild_delivery, format_number, restorations = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 
 local function is_free(subject)
   local delivery = redis.call('HGET', subject, 'delivery')
@@ -84,6 +84,9 @@ local function restore(one)
   return is_complete and 1 or 0
 end
 
+if #restorations > 0 then
+  note_format(format, format_number)
+end
 local done = {}
 for i, one in ipairs(restorations) do
   done[i] = restore(one)

@@ -18,6 +18,11 @@ local function call_with(command, key, args)
   end
 end
 
+-- Notes the format of what is stored, unless it is noted (see workers/store/format.py).
+local function note_format(key, format)
+  redis.call('SET', key, format, 'NX')
+end
+
 -- In all scripts, `fields` is a list as HSET takes it: name, value, name, value, ...
 local function write(key, fields)
   call_with('HSET', key, fields)

@@ -1,12 +1,13 @@
 -- Stores deliveries that a command made itself, and leases them to the caller. A delivery that is known gets the new
 -- body and runs again. It is one step, so that no worker takes a delivery before the caller does.
 -- Returns {id, type, body, strikes, attempt} for each.
-local due = KEYS[1]
-local delivery_prefix, body_prefix, status_prefix, lease_ms = unpack(ARGV, 1, 4)
-local first_delivery = 5 -- three arguments each: id, type, body. Bodies are binary, which JSON cannot carry.
+local due, format = unpack(KEYS)
+local delivery_prefix, body_prefix, status_prefix, lease_ms, format_number = unpack(ARGV, 1, 5)
+local first_delivery = 6 -- three arguments each: id, type, body. Bodies are binary, which JSON cannot carry.
 
 local now = text(clock())
 local leased = {}
+note_format(format, format_number)
 for i = first_delivery, #ARGV, 3 do
   local id, type_, body = unpack(ARGV, i, i + 2)
   local key = delivery_prefix .. id
