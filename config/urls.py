@@ -12,6 +12,9 @@ POLAR_SERVERS: Mapping[str, str] = {
 WEBHOOKS_PATH = "/webhooks/polar"
 
 
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "0.0.0.0", "::1"}  # noqa: S104 - nothing listens there
+
+
 def read_polar_url(value: str) -> str:
     """Return the base URL of a Polar server that is named or given by its URL; ValueError if unusable."""
     url = POLAR_SERVERS.get(value, value)
@@ -25,6 +28,24 @@ def read_public_url(value: str) -> str:
     url = value.strip().rstrip("/").removesuffix(WEBHOOKS_PATH).rstrip("/")
     if not _is_http(url) or any(mark in url for mark in "@?# "):
         raise ValueError("write the URL at which Polar reaches the receiver: https://credits.example.com")
+    parts = urlsplit(url)  # Polar keeps scheme and host in lower case
+    return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl()
+
+
+def read_endpoint_base(value: str) -> str:
+    """Return a public URL to which Polar sends webhooks; ValueError says what Polar refuses about another."""
+    url = read_public_url(value)
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in _LOCAL_HOSTS or host.endswith(".localhost"):
+        raise ValueError(
+            f"Polar cannot reach {host}: start a tunnel, such as cloudflared tunnel --url "
+            "http://localhost:8000, and give the https:// URL that it prints"
+        )
+    if parts.scheme != "https":
+        raise ValueError(
+            "Polar sends webhooks only to https:// URLs: put a proxy or a tunnel with TLS in front"
+        )
     return url
 
 

@@ -112,6 +112,7 @@ def polar_for(
     tally: Tally | None = None,
     timings: Timings = DEFAULT_TIMINGS,
     note_clock: Callable[[timedelta], object] = lambda _ahead: None,
+    wait: Callable[[float], object] | None = None,
 ) -> Polar:
     """Return a client for the Polar that the settings name; ConfigError without a token."""
     return Polar(
@@ -119,6 +120,7 @@ def polar_for(
         token=settings.require_token(),
         count=partial((tally or Tally()).add, counts.POLAR_REQUESTS),
         note_clock=note_clock,
+        wait=wait,
         timings=timings,
     )
 

@@ -1,6 +1,6 @@
 """``credits check``: everything that would keep credits from being granted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from enum import StrEnum
 from typing import Annotated
@@ -56,20 +56,20 @@ def check(
     if json and format_ is Format.GITHUB:
         raise typer.BadParameter("give either --json or --format github")
     order = {"error": 0, "warning": 1, "ok": 2}
-    findings = sorted(_findings(offline=offline), key=lambda one: order[one.level])
+    found = sorted(find_all(offline=offline), key=lambda one: order[one.level])
     if json or format_ is Format.JSON:
-        print_json([_json(one) for one in findings])
+        print_json(findings_json(found))
     elif format_ is Format.GITHUB:
-        for line in annotations(findings):
+        for line in annotations(found):
             console().print(literal(line))
     else:
-        rows: list[list[Cell]] = [[_level_text(one.level), one.what, one.detail] for one in findings]
-        print_table(["", "", ""], rows)
-    if any(one.level == "error" for one in findings):
+        print_findings(found)
+    if any(one.level == "error" for one in found):
         raise typer.Exit(1)
 
 
-def _findings(*, offline: bool) -> Iterator[Finding]:
+def find_all(*, offline: bool = False, wait: Callable[[float], object] | None = None) -> Iterator[Finding]:
+    """Yield all findings; ``wait`` waits out Polar's rate limit, which is a finding otherwise."""
     yield from check_setting_names()
     try:
         settings = read_settings("check", quiet=True)
@@ -80,7 +80,7 @@ def _findings(*, offline: bool) -> Iterator[Finding]:
     rules = yield from check_rules(settings)
     yield from check_redis(settings, describe_store(settings))
     if not offline and _is_token_usable(settings):
-        yield from _polar(settings, rules)
+        yield from _polar(settings, rules, wait)
 
 
 def _is_token_usable(settings: Settings) -> bool:
@@ -90,16 +90,25 @@ def _is_token_usable(settings: Settings) -> bool:
         return False
 
 
-def _polar(settings: Settings, rules: Rules | None) -> Iterator[Finding]:
+def _polar(
+    settings: Settings, rules: Rules | None, wait: Callable[[float], object] | None
+) -> Iterator[Finding]:
     try:
-        with closing(polar_for(settings)) as polar:
+        with closing(polar_for(settings, wait=wait)) as polar:
             yield from survey(polar, rules, wanted_by(settings))
     except ConfigError as error:
         yield Finding(level="error", what="network", detail=str(error))
 
 
-def _json(one: Finding) -> FindingJson:
-    return {"level": one.level, "what": one.what, "detail": one.detail}
+def print_findings(found: Sequence[Finding]) -> None:
+    """Print the findings as a table."""
+    rows: list[list[Cell]] = [[_level_text(one.level), one.what, one.detail] for one in found]
+    print_table(["", "", ""], rows)
+
+
+def findings_json(found: Sequence[Finding]) -> list[FindingJson]:
+    """Return the findings as ``--json`` prints them."""
+    return [{"level": one.level, "what": one.what, "detail": one.detail} for one in found]
 
 
 def _level_text(level: str) -> Text:

@@ -20,6 +20,7 @@ from app.cli import (
     forget,
     grant,
     grants,
+    init,
     rebuild,
     recover,
     repair_shapes,
@@ -54,6 +55,7 @@ _EXPLAINED = {"": shapes.ExplanationJson, "for a customer": shapes.CustomerStory
 _REPLAYED = {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]}
 
 COMMANDS: Mapping[str, Command] = {
+    "init": Command("Run", init.init, {"": init.InitJson}),
     "up": Command("Run", service.up),
     "serve": Command("Run", service.serve),
     "api": Command("Run", service.api),

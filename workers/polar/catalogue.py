@@ -79,6 +79,7 @@ class PolarProduct(_View):
     id: str
     name: str
     is_recurring: bool
+    recurring_interval: str | None = None
     is_archived: bool
     meter_interval: str | None = None
     """How often Polar resets its metered meters, such as "month"; None: as often as it bills."""
@@ -104,6 +105,7 @@ class PolarProduct(_View):
 class PolarEndpoint(_View):
     """Where Polar sends webhooks, of which types, and how. Its secret is masked wherever it is shown."""
 
+    id: str
     url: str
     enabled: bool = True
     events: tuple[str, ...]

@@ -15,12 +15,14 @@ import httpx
 
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, read_pages
-from workers.polar.responses import error_from_response
+from workers.polar.responses import error_from_response, retry_after
 from workers.polar.sums import read_sum
 from workers.polar.transport import DeadlineTransport
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 API_VERSION = "2026-10"  # pinned: Polar's default is older, and changes
+
+_ENDPOINTS = "/v1/webhooks/endpoints"
 
 _FIRST_EVENTS = datetime(2023, 1, 1, tzinfo=UTC)  # Polar refuses to sum earlier ones
 _CLOCK_SLACK = timedelta(days=1)  # this host's clock may be behind
@@ -39,9 +41,12 @@ class Polar:
         transport: httpx.BaseTransport | None = None,
         count: Callable[[str], object] = lambda _status: None,
         note_clock: Callable[[timedelta], object] = lambda _ahead: None,
+        wait: Callable[[float], object] | None = None,
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
+        """Make a client. With ``wait``, which takes seconds, it waits out a 429 once and asks again."""
         self._count = count
+        self._wait = wait
         self._note_clock = note_clock
         self.clock_ahead: timedelta | None = None
         """How far our clock was ahead of Polar's at its last answer, to a second; None before that."""
@@ -83,6 +88,16 @@ class Polar:
         """Raise PolarError if the token may not create customers; creates none: the address is empty."""
         with suppress(PolarRefusedError):
             self.create_customer(email="")
+
+    def check_endpoint_creation(self) -> None:
+        """Raise PolarError if the token may not create webhook endpoints; creates none: the URL is empty."""
+        with suppress(PolarRefusedError):
+            self.create_endpoint(url="", events=())
+
+    def check_meter_creation(self) -> None:
+        """Raise PolarError if the token may not create meters; creates none: the title is empty."""
+        with suppress(PolarRefusedError):
+            self.create_meter(title="", name="", summed="")
 
     def read_list(self, path: str) -> tuple[list[Row], int]:
         """Return up to a thousand items of a list, and how many more it has."""
@@ -186,11 +201,56 @@ class Polar:
         body = {field: value for field, value in given.items() if value is not None}
         return _customer(self._request("POST", "/v1/customers/", success=HTTPStatus.CREATED, json=body))
 
+    def create_endpoint(self, *, url: str, events: Sequence[str]) -> Row:
+        """Create a webhook endpoint; return it with the secret that Polar has made for it.
+
+        PolarRefusedError unless the URL begins with ``https://`` and leads to another host.
+
+        Source: ``POST /v1/webhooks/endpoints``.
+        """
+        body = {"url": url, "name": "credit-granter", "format": "raw", "events": list(events)}
+        return _object(
+            self._request("POST", _ENDPOINTS, success=HTTPStatus.CREATED, json=body), "an endpoint"
+        )
+
+    def update_endpoint(self, endpoint_id: str, changes: Mapping[str, Any]) -> Row:
+        """Change some fields of a webhook endpoint; return it whole.
+
+        Source: ``PATCH /v1/webhooks/endpoints/{id}``.
+        """
+        path = f"{_ENDPOINTS}/{_path_segment(endpoint_id)}"
+        return _object(self._request("PATCH", path, json=dict(changes)), "an endpoint")
+
+    def create_meter(self, *, title: str, name: str, summed: str) -> Row:
+        """Create a meter that sums the property ``summed`` of the events named ``name``.
+
+        Source: ``POST /v1/meters/``. Its title has at least three characters.
+        """
+        clause = {"property": "name", "operator": "eq", "value": name}
+        body = {
+            "name": title,
+            "filter": {"conjunction": "and", "clauses": [clause]},
+            "aggregation": {"func": "sum", "property": summed},
+        }
+        return _object(self._request("POST", "/v1/meters/", success=HTTPStatus.CREATED, json=body), "a meter")
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _request(self, method: str, path: str, *, success: int = HTTPStatus.OK, **kwargs: Any) -> Any:
+        response = self._send(method, path, **kwargs)
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and self._wait:
+            self._wait(retry_after(response))
+            response = self._send(method, path, **kwargs)
+        if response.status_code != success:
+            raise error_from_response(response)
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise PolarUnreachableError("Polar's answer is not JSON") from None
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **kwargs)
         except httpx.HTTPError as error:
@@ -198,12 +258,7 @@ class Polar:
             raise PolarUnreachableError(f"no answer from Polar: {_error_text(error)}") from error
         self._count(str(response.status_code))
         self._compare_clocks(response)
-        if response.status_code != success:
-            raise error_from_response(response)
-        try:
-            return response.json()
-        except (ValueError, RecursionError):
-            raise PolarUnreachableError("Polar's answer is not JSON") from None
+        return response
 
     def _compare_clocks(self, response: httpx.Response) -> None:
         try:
@@ -224,10 +279,14 @@ def _timeout(timings: Timings) -> httpx.Timeout:
 
 
 def _customer(found: Any) -> Row:
+    return _object(found, "a customer")
+
+
+def _object(found: Any, what: str) -> Row:
     match found:
         case {"id": str()}:
             return dict(found)
-    raise PolarUnreachableError("Polar's answer is not a customer")
+    raise PolarUnreachableError(f"Polar's answer is not {what}")
 
 
 def _path_segment(text: str) -> str:

@@ -29,7 +29,7 @@ def error_from_response(response: httpx.Response) -> PolarError:
     status = response.status_code
     text = f"Polar answered {status}{_error_text(response)}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return PolarRateLimitedError(text, retry_after_seconds=_retry_after(response))
+        return PolarRateLimitedError(text, retry_after_seconds=retry_after(response))
     if status in _REFUSED:
         return PolarRefusedError(text, named=_refused_events(response))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -51,7 +51,8 @@ def needs(scope: str) -> Iterator[None]:
         raise PolarDeniedError(text, status=error.status) from None
 
 
-def _retry_after(response: httpx.Response) -> float:
+def retry_after(response: httpx.Response) -> float:
+    """Return for how many seconds a 429 asks to wait; a minute if it does not say."""
     try:
         seconds = float(response.headers["retry-after"])
     except (KeyError, ValueError):

@@ -2,26 +2,28 @@
 
 import argparse
 import sys
+from typing import Any
 from uuid import UUID
 
 import uvicorn
 from pydantic import UUID4, TypeAdapter
 
 from app.demo.polar import Polar, create_app
+from app.demo.polar.organization import SETUP_SCOPES
 from app.demo.polar.seeding import add_past_sales
 
 
 def main() -> None:
     """Serve one organization on 127.0.0.1 until a stop signal."""
     options = _parser().parse_args()
-    polar = Polar(token=options.token, requests_per_minute=options.requests_per_minute)
+    polar = Polar(token=options.token, scopes=SETUP_SCOPES, requests_per_minute=options.requests_per_minute)
     for customer_id in options.customer:
         polar.add_customer(customer_id)
     for meter in options.meter:
         name, _, property_ = meter.partition(":")
         polar.add_meter(name, property_ or "units")
-    for product_id in options.product:
-        polar.add_product(id=product_id)
+    for product in options.product:
+        polar.add_product(**product)
     if options.history:
         add_past_sales(polar)
     url = f"http://127.0.0.1:{options.port}"
@@ -57,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "--product",
         action="append",
         default=[],
-        type=_uuid4,
-        metavar="UUID",
-        help="the id of a product; may be repeated",
+        type=_product,
+        metavar="UUID[:NAME[:INTERVAL]]",
+        help="a product, sold once, or by subscription each INTERVAL (such as month); may be repeated",
     )
     parser.add_argument(
         "--history",
@@ -74,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
         help="requests beyond this limit get 429; default: %(default)s",
     )
     return parser
+
+
+def _product(text: str) -> dict[str, Any]:
+    product_id, *named = text.split(":")
+    given = dict(zip(("name", "recurring_interval"), named, strict=False))
+    return {"id": _uuid4(product_id), **given}
 
 
 def _uuid4(text: str) -> UUID:

@@ -5,8 +5,8 @@ from starlette.responses import Response
 
 from app.demo.polar.access import authorize, organization_of
 from app.demo.polar.queries import Query, as_stored, parse_query, show
-from app.demo.polar.refusals import validate
-from app.demo.polar.request_models import ById
+from app.demo.polar.refusals import parse_json, validate
+from app.demo.polar.request_models import ById, MeterCreate
 
 
 async def list_meters(request: Request) -> Response:
@@ -14,6 +14,14 @@ async def list_meters(request: Request) -> Response:
     polar = organization_of(request)
     authorize(request, polar, "meters:read", "meters:write")
     return parse_query(request, Query).page_of(list(polar.meters.values()), as_stored)
+
+
+async def create_meter(request: Request) -> Response:
+    """Create a meter."""
+    polar = organization_of(request)
+    authorize(request, polar, "meters:write")
+    create = validate(MeterCreate, parse_json(await request.body()), "body")
+    return show(polar.add_meter(**create.model_dump()), status=201)
 
 
 async def list_products(request: Request) -> Response:

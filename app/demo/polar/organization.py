@@ -28,6 +28,7 @@ from app.demo.polar.response_models import (
     WebhookEvent,
     is_number,
     name_filter,
+    now,
 )
 
 SCOPES = frozenset(
@@ -45,6 +46,8 @@ SCOPES = frozenset(
         "webhooks:read",
     }
 )
+SETUP_SCOPES = SCOPES | {"meters:write", "webhooks:write"}
+"""What `credits init` needs besides: it creates the webhook endpoint, and a meter if asked."""
 WINDOW_SECONDS = 60  # of the rate limit
 # Both limits were measured; Polar documents neither. The likely reasons: a statement has at most 32,767
 # parameters, seven to a row; an index entry has at most about 2,700 bytes.
@@ -173,6 +176,12 @@ class Polar:
         """Add a webhook endpoint; ValidationError if Polar cannot have such an endpoint."""
         self.endpoints.append(WebhookEndpoint.model_validate(fields))
         return self.endpoints[-1]
+
+    def change_endpoint(self, endpoint: WebhookEndpoint, **fields: Any) -> WebhookEndpoint:
+        """Change an endpoint; it keeps the fields that are not given."""
+        changed = endpoint.model_copy(update={**fields, "modified_at": now()})
+        self.endpoints[self.endpoints.index(endpoint)] = changed
+        return changed
 
     def add_delivery(self, webhook_id: UUID | str, body: bytes, **fields: Any) -> WebhookDelivery:
         """Add an attempt to deliver a webhook; it has failed unless ``fields`` say otherwise."""

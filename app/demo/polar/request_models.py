@@ -6,15 +6,17 @@ same entries: the same number for each bad event, with the same locations and me
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     UUID4,
     AfterValidator,
+    AnyUrl,
     AwareDatetime,
     BaseModel,
     Field,
     StringConstraints,
+    UrlConstraints,
     ValidationError,
 )
 from pydantic_core import PydanticCustomError
@@ -39,6 +41,12 @@ def _in_the_past(moment: datetime) -> datetime:
     if moment > datetime.now(UTC):
         raise ValueError("Timestamp must be in the past.")
     return moment
+
+
+def _not_localhost(url: AnyUrl) -> AnyUrl:
+    if (url.host or "").lower() in {"localhost", "127.0.0.1", "0.0.0.0", "[::1]"}:  # noqa: S104 - none binds
+        raise ValueError("Webhook URLs cannot point to localhost.")
+    return url
 
 
 def _with_an_at_sign(email: str) -> str:
@@ -101,3 +109,54 @@ class ById(BaseModel):
     """The path parameter of a single resource."""
 
     id: UUID4
+
+
+class _Clause(BaseModel):
+    property: str
+    operator: Literal["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like"]
+    value: Annotated[str, StringConstraints(max_length=1000)] | int | bool
+
+
+class _Filter(BaseModel):
+    conjunction: Literal["and", "or"]
+    clauses: list["_Clause | _Filter"]
+
+
+class _Aggregation(BaseModel):
+    func: Literal["avg", "max", "min", "sum"]
+    property: str
+
+
+class MeterCreate(BaseModel):
+    """The body of ``POST /v1/meters/``, for meters that aggregate a property."""
+
+    name: str = Field(min_length=3)
+    filter: _Filter
+    aggregation: _Aggregation
+
+
+_EndpointUrl = Annotated[
+    AnyUrl,
+    UrlConstraints(max_length=2083, allowed_schemes=["https"], host_required=True),
+    AfterValidator(_not_localhost),
+]
+_Format = Literal["raw", "discord", "slack"]
+
+
+class EndpointCreate(BaseModel):
+    """The body of ``POST /v1/webhooks/endpoints``; Polar refuses to send webhooks by plain HTTP."""
+
+    url: _EndpointUrl
+    name: str | None = None
+    format: _Format
+    events: list[str]
+
+
+class EndpointUpdate(BaseModel):
+    """The body of ``PATCH /v1/webhooks/endpoints/{id}``."""
+
+    url: _EndpointUrl | None = None
+    name: str | None = None
+    format: _Format | None = None
+    events: list[str] | None = None
+    enabled: bool | None = None

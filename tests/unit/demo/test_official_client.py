@@ -15,6 +15,7 @@ import pytest
 import respx
 
 from app.demo.polar import Polar, seeding
+from app.demo.polar.organization import SETUP_SCOPES
 from tests.support.polar_standin import CUSTOMER, TOKEN, ask, event, ingest
 from tests.support.recorded_triggers import FLOWS, REAL
 from tests.support.recordings import RESPONSES, payload, recorded
@@ -31,7 +32,7 @@ PRODUCT = {"is_deletable": False}
 ADDED_SINCE: Mapping[str, Mapping[str, object]] = {
     "product": PRODUCT,
     "webhook_event": {"api_version": "2026-10"},
-    "": {**PRODUCT, "api_version": "2026-10"},
+    "": {**PRODUCT, "api_version": "2026-10", "uses_standard_webhook_signature": False},
     "items": {
         **PRODUCT,
         "start_timestamp": None,
@@ -170,6 +171,38 @@ def test_answers_of_the_stand_in_are_what_polar_says_it_answers(polar: Polar) ->
     read(answers, lambda polar: polar.products.get(str(product.id)))
     state = read(answers, lambda polar: polar.customers.get_state(CUSTOMER))
     assert [one.balance for one in getattr(state, "active_meters", ())] == [10]
+
+
+def test_what_init_creates_and_changes_is_what_polar_says_it_answers() -> None:
+    standin = Polar(scopes=SETUP_SCOPES)
+    answers = answers_of(standin)
+    url = "https://credits.example/webhooks/polar"
+    made: Any = read(
+        answers,
+        lambda polar: polar.webhooks.create_webhook_endpoint(url=url, format="raw", events=["order.paid"]),
+    )
+    assert (made.url, made.secret) == (url, standin.endpoints[0].secret)
+    changed: Any = read(
+        answers, lambda polar: polar.webhooks.update_webhook_endpoint(made.id, events=["order.refunded"])
+    )
+    assert (changed.events, changed.secret) == (["order.refunded"], made.secret)
+    clause: Any = {"property": "name", "operator": "eq", "value": "api_usage"}
+    meter: Any = read(
+        answers,
+        lambda polar: polar.meters.create(
+            name="API usage",
+            filter={"conjunction": "and", "clauses": [clause]},
+            aggregation={"func": "sum", "property": "units"},
+        ),
+    )
+    assert meter.id == str(standin.meters["API usage"].id)
+    plain = read(
+        answers,
+        lambda polar: polar.webhooks.create_webhook_endpoint(url="http://a.example", format="raw", events=[]),
+    )
+    from polar.v2026_10 import errors  # noqa: PLC0415 # see above
+
+    assert isinstance(plain, errors.HTTPValidationError)
 
 
 def test_refusals_of_the_stand_in_are_what_polar_says_it_answers(polar: Polar) -> None:

@@ -1,9 +1,12 @@
 """The URLs among the settings: which forms work, and that no refusal shows a password."""
 
+import re
+
 import pytest
 
 from app.cli.output import store_name
 from config.redis_urls import RedisOptions, accepts_any_certificate, read_sentinel_url
+from config.urls import read_endpoint_base
 from tests.support.environment import problem_with, settings_with
 
 
@@ -179,3 +182,36 @@ def test_an_alert_url_that_cannot_be_used_is_refused_without_showing_it(
     problem = problem_with(monkeypatch, CREDITS_ALERT_URL=url)
     assert problem.startswith("CREDITS_ALERT_URL: write an http:// or https:// URL")
     assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        ("https://credits.example.com", "https://credits.example.com"),
+        (" HTTPS://Credits.Example.COM/ ", "https://credits.example.com"),
+        ("https://example.com/Credits/webhooks/polar/", "https://example.com/Credits"),
+        ("https://example.com:8443", "https://example.com:8443"),
+    ],
+)
+def test_a_public_url_is_compared_in_polars_spelling(
+    monkeypatch: pytest.MonkeyPatch, value: str, url: str
+) -> None:
+    assert settings_with(monkeypatch, CREDITS_PUBLIC_URL=value).public_url == url
+    assert read_endpoint_base(value) == url
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("http://credits.example.com", "only to https:// URLs"),
+        ("http://localhost:8000", "start a tunnel, such as cloudflared tunnel --url http://localhost:8000"),
+        ("https://127.0.0.1", "Polar cannot reach 127.0.0.1"),
+        ("https://[::1]:8000", "Polar cannot reach ::1"),
+        ("https://credits.localhost", "Polar cannot reach credits.localhost"),
+        ("credits.example.com", "write the URL at which Polar reaches the receiver"),
+        ("https://", "write the URL at which Polar reaches the receiver"),
+    ],
+)
+def test_a_url_to_which_polar_sends_nothing_is_refused_with_what_to_do(value: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_endpoint_base(value)
