@@ -1,1 +1,1 @@
-"""The storefront API: asks whether an order was credited and what a customer has left."""
+"""The storefront API: tells whether an order was credited and what a customer has left."""

@@ -50,12 +50,12 @@ class MeterAnswer(Answer):
     balance: Credits | None = Field(
         description="What is left: negative if more was used than given; null where Polar shows none yet."
     )
-    as_of: datetime = Field(description="When the balance was so.")
+    as_of: datetime = Field(description="The time of the balance.")
     source: Source = Field(
         description="`live`: the sum of all events at that time. `polar`: Polar's own number, which lags."
     )
     granted: Credits = Field(description="What credit-granter gave in all; positive.")
-    taken_back: Credits = Field(description="What of it was taken back; positive.")
+    taken_back: Credits = Field(description="How much of it was taken back; positive.")
 
     @classmethod
     def of(cls, one: MeterCredits) -> "MeterAnswer":
@@ -95,7 +95,7 @@ class OrderAnswer(Answer):
         "way. `granted`, `skipped` and `failed` are final, until an operator replays the webhook."
     )
     credits: Meters = Field(description="What was given so far, by meter; positive.")
-    taken_back: Meters = Field(description="What of it was taken back, by meter; positive.")
+    taken_back: Meters = Field(description="How much of it was taken back, by meter; positive.")
     upcoming: list[Instalment] = Field(description="What will be given later, the next first.")
     reason: str | None = Field(description="Why the order is skipped or has failed.")
     granted_at: datetime | None = Field(description="When Polar confirmed the newest of its credits.")

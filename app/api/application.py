@@ -31,7 +31,7 @@ _NOT_CACHED = {"Cache-Control": "no-store"}
 
 
 class Api(Starlette):
-    """The application, and the means to end what it holds open."""
+    """The application; it also ends the requests that it holds open."""
 
     def __init__(self, settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:
         """Build the application; ConfigError if a setting that it needs is missing."""
@@ -62,7 +62,7 @@ class Api(Starlette):
         return self._settlements.waiting
 
     def end_waits(self) -> None:
-        """Answer all requests that are held, because the process ends."""
+        """Answer all held requests, because the process is about to end."""
         self._settlements.stop()
 
     @asynccontextmanager
@@ -106,7 +106,7 @@ def _guarded(
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):  # Starlette's type says less than it does
+    if not isinstance(error, ApiError):  # the handler's type is wider than what Starlette passes
         raise error
     body = ErrorAnswer(error=error.code, detail=str(error))
     return JSONResponse(body.dump(), status_code=error.status, headers=error.headers)

@@ -41,8 +41,8 @@ class _Kept:
 class Customers:
     """Answers for customers from Polar and the ledger.
 
-    Several requests for one customer share one reading. What was read is answered for five seconds, and for
-    longer while it cannot be read again.
+    Several requests for one customer share one reading. A reading is used for five seconds, and for longer
+    while a new one fails.
     """
 
     def __init__(self, read: Read) -> None:
@@ -94,7 +94,7 @@ class Customers:
     def _forget_reading(self, name: CustomerName, done: "asyncio.Task[_Kept]") -> None:
         del self._reading[name]
         if not done.cancelled():
-            done.exception()  # everybody who asked may have gone: asyncio would complain that nobody looked
+            done.exception()  # else asyncio warns of an error that nobody read, if all clients have gone
 
     async def _read_and_keep(self, name: CustomerName) -> _Kept:
         kept = _Kept(await run_in_threadpool(self._read, name), time.monotonic())

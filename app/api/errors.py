@@ -1,4 +1,4 @@
-"""The errors that the API answers, each with its status and its code."""
+"""The errors of the API, each with its HTTP status and its code."""
 
 from collections.abc import Mapping
 from typing import ClassVar

@@ -29,7 +29,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
-    """What a method does on a path, and everything that it answers."""
+    """A method on a path, with its parameters and all its answers."""
 
     name: str
     method: str
@@ -75,7 +75,7 @@ _EXTERNAL_ID = Parameter(
     name="external_id",
     place="path",
     schema={"type": "string", "minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
-    description="The customer's id in the storefront. A slash in it cannot be asked for.",
+    description="The customer's id in the storefront. An id with a slash cannot be requested.",
 )
 _CREDITS = {200: (CustomerAnswer, "What the customer has, at most five seconds old if Polar can be asked.")}
 _CREDITS_ERRORS = (InvalidRequestError, UnauthorizedError, NotFoundError, UnavailableError)

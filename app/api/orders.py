@@ -50,7 +50,7 @@ class Orders:
 
 
 def read_order_id(text: str) -> str:
-    """Return an order's id; InvalidRequestError if ``text`` is none."""
+    """Return an order's id; InvalidRequestError if ``text`` is not one."""
     try:
         return read_id(text)
     except ValueError:

@@ -17,14 +17,14 @@ def listen_for_api(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Answers the requests that are held before it waits for the others."""
+    """Answers held requests first when it stops, so that it need not wait for them."""
 
     def __init__(self, api: Api) -> None:
         super().__init__(server_config(api))
         self._api = api
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop to serve."""
+        """Stop serving."""
         self._api.end_waits()
         await super().shutdown(sockets)
 

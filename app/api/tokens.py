@@ -15,7 +15,7 @@ class Tokens:
     """The tokens that are valid: several while one is being replaced.
 
     A wrong token is answered late, and a right one at once, even if both come from one address. So an
-    attacker behind the same proxy does not slow the storefront down.
+    attacker behind the storefront's own proxy does not slow it down.
     """
 
     def __init__(self, tokens: Iterable[str], *, wrong_seconds: float) -> None:
@@ -28,7 +28,7 @@ class Tokens:
         if not authorization.lower().startswith(_SCHEME):
             raise UnauthorizedError("send the header Authorization: Bearer <CREDITS_API_TOKEN>")
         given = authorization[len(_SCHEME) :].strip().encode("latin-1")
-        # All are compared, so that the time tells nothing about which one was close.
+        # All are compared, so that the time does not show which one was close.
         if not any([hmac.compare_digest(given, token) for token in self._tokens]):  # noqa: C419
             await asyncio.sleep(self._wrong_seconds)
-            raise UnauthorizedError("the token is none of those in CREDITS_API_TOKEN")
+            raise UnauthorizedError("the token is not one of those in CREDITS_API_TOKEN")

@@ -45,9 +45,7 @@ def recover(
     ],
     delivered: Annotated[
         bool,
-        typer.Option(
-            "--delivered", help="Also webhooks that Polar delivered, and that Redis has lost since."
-        ),
+        typer.Option("--delivered", help="Also fetch webhooks that Polar delivered, but Redis has lost."),
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -60,8 +58,8 @@ def recover(
     replace: new customers, periods and refunds. Nothing is credited twice. In a script with --yes it prints
     nothing if nothing was lost.
 
-    With --delivered it also fetches webhooks that Polar did deliver, but that Redis no longer has: after a
-    fail-over, or from an old backup. Run credits rebuild first. They run by today's rules.
+    With --delivered it also fetches webhooks that Polar delivered, but Redis no longer has, as after a
+    fail-over or with an old backup. Run credits rebuild first. The webhooks run by today's rules.
 
     Example: credits recover --since 24h --dry-run
     """
@@ -71,7 +69,7 @@ def recover(
         if delivered:
             _check_ready(held, since, settings.retain)
         recoverer = recoverer_for(settings, held, polar, show_wait)
-        with show_progress("reading attempts to deliver", json=json) as update:
+        with show_progress("reading delivery attempts", json=json) as update:
             found = recoverer.find_lost(
                 since=since, until=datetime.now(UTC), delivered=delivered, on_progress=update
             )
@@ -95,7 +93,7 @@ def recover(
 
 
 def _check_ready(held: Stores, since: datetime, retain: timedelta) -> None:
-    """Refuse to fetch what is not known to be lost, or what may have credits that the ledger has lost."""
+    """Refuse if a loss was noticed and not rebuilt, or if Redis no longer keeps what came since then."""
     if lost_at(held.redis):
         raise CommandError(f"{LOST}: run credits rebuild first, so that nothing is claimed again")
     if since < datetime.now(UTC) - retain:

@@ -106,7 +106,7 @@ class Connection(HttpToolsProtocol):
         self.headers = []  # collects the trailers, which the application must not see among the headers
         if self.parser.should_upgrade():  # the upgrade is ignored, and the parser cannot go on after it
             self.cycle.keep_alive = False
-        if self._places.are_scarce:  # the place is for another one after the answer
+        if self._places.are_scarce:  # after the answer, another connection gets the place
             self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:
@@ -231,7 +231,7 @@ def most_connections() -> int:
 
 
 def most_waiting() -> int:
-    """Return how many connections may wait besides."""
+    """Return how many more connections may wait."""
     return max(0, min(_MOST_WAITING, _files_for_connections() - _MOST_CONNECTIONS))
 
 

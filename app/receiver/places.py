@@ -7,7 +7,7 @@ from typing import Protocol
 
 # How long a connection whose request is not complete keeps its place while others wait. Polar sends a webhook
 # in one piece, or in two with a round trip between them. Strangers who send half a request on each connection
-# delay Polar by this much if they open 250 connections in this time, and keep it out only if they open more.
+# delay Polar by this time if they open 250 connections in it; to keep Polar out they must open more.
 _TURN_SECONDS = 0.25
 
 
@@ -23,7 +23,7 @@ class Stage(Enum):
 
 
 class Visitor(Protocol):
-    """A connection, as far as its place is concerned."""
+    """A connection, as its place sees it."""
 
     @property
     def stage(self) -> Stage:
@@ -42,8 +42,9 @@ class Visitor(Protocol):
 class Places:
     """Gives each connection a place to be read, or lets it wait for one.
 
-    A connection of which nothing was read waits without a loss. One of which a part was read is closed if its
-    turn is over and others wait, because that part takes memory. One that is being answered stays.
+    A connection loses nothing by waiting while nothing of its request was read. A request that was read in
+    part takes memory, so its connection is closed if its turn is over and others wait. One that is being
+    answered stays.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_wait: Callable[[], None]) -> None:
@@ -106,7 +107,7 @@ class Places:
             first.resume()
 
     def _rotate(self) -> None:
-        """Give the places of those whose turn is over to as many that wait."""
+        """Give the places of connections whose turn is over to those that wait."""
         self._rotation = None
         began, waiting = self._loop.time() - _TURN_SECONDS, len(self._line)
         over = [one for one, since in self._turns.items() if since <= began]

@@ -60,7 +60,7 @@ class WebhookScan:
 
     types: frozenset[str] = STORED_TYPES
     delivered: bool = False
-    """Whether webhooks count as lost that Polar has delivered."""
+    """Whether to look for webhooks that Polar has delivered, too: Redis may have lost them."""
     lost: dict[str, LostWebhook] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     """Webhooks that cannot be recovered, each with the reason."""
@@ -84,7 +84,7 @@ class WebhookScan:
         return sorted(self.lost.values(), key=lambda one: (one.created_at, one.id))
 
     def _is_wanted(self, event: _Event) -> bool:
-        """Return whether an event leads to something, and was not delivered, unless that counts."""
+        """Return whether an event is of a type that is stored, and may be one that the store lacks."""
         return event.type in self.types and (self.delivered or event.succeeded is not True)
 
     def _take(self, event: _Event) -> None:

@@ -216,7 +216,7 @@ class Granter:
         planned = [(one, plan) for one, plan, _ in known]
         standings = self._claim_plans(planned)
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
-        # A delivery that fails claims nothing: its dismissal would put that to rest.
+        # A delivery that fails must claim nothing: dismissing it would put the claim to rest, too.
         taking = [(one, plan) for one, plan, failure in known if not failure]
         left: list[TakeBack] = []
         while (due := _due(taking, standings)) and due != left:

@@ -157,7 +157,7 @@ class Polar:
         return None if found is None else _customer(found)
 
     def external_customer_state(self, external_id: str) -> Row | None:
-        """Return the same of the customer with the merchant's own id.
+        """Return the same for the customer with the merchant's own id.
 
         Source: ``GET /v1/customers/external/{external_id}/state``.
         """
@@ -167,7 +167,7 @@ class Polar:
     def consumed(self, meter_id: str, customer_id: str) -> Decimal:
         """Return what a customer's events add up to on a meter; negative where credit is left.
 
-        It has events at once, but knows neither resets of the meter nor Polar's own credits.
+        It includes the newest events, but neither resets of the meter nor Polar's own credits.
 
         Source: ``GET /v1/meters/{id}/quantities``.
         """

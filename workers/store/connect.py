@@ -23,7 +23,7 @@ _API = _STORING + _FOR_ORDERS + _WORKING
 
 _USUAL = RedisOptions()
 
-# A connection on which nothing has come for so long is tried with a PING before its next use.
+# A connection that has been silent for so long is tried with a PING before its next use.
 _HEALTH_CHECK_SECONDS = 10
 
 
@@ -116,7 +116,7 @@ def most_connections(options: RedisOptions, *, receivers: int = 0, workers: int 
 
 
 def _share(wanted: int, of: int, options: RedisOptions) -> int:
-    """Return how many connections a client opens that wants ``wanted`` of its process's ``of``."""
+    """Return a client's part of the limit, if it wants ``wanted`` of the ``of`` that its process wants."""
     return max(1, min(wanted, wanted * options.connections // of))
 
 
@@ -129,7 +129,7 @@ def _shared(url: str, options: RedisOptions, timeout_seconds: float, most: int) 
         tls |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
     return {
         "max_connections": most,
-        "timeout": timeout_seconds,  # for a connection to be free
+        "timeout": timeout_seconds,  # how long to wait for a free connection
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         **tls,

@@ -100,8 +100,8 @@ WEBHOOKS = "credits:webhooks"
 # that look.
 ENDPOINT = "credits:endpoint"
 
-# A channel: each settlement publishes the orders that it concerns, separated by spaces. Who waits for one of
-# them looks it up then; nobody has to listen.
+# A channel: each settlement publishes the orders that it concerns, separated by spaces. Whoever waits for one
+# of them then looks it up; nobody has to listen.
 SETTLED = "credits:settled"
 
 # A string: exists until the endpoint is to be looked at again. Expires within minutes.

@@ -1,4 +1,4 @@
-"""Looks up orders for the storefront, and tells who waits for one when it is settled."""
+"""Looks up orders for the storefront, and wakes those who wait for one when it is settled."""
 
 import asyncio
 from collections import defaultdict
@@ -44,21 +44,21 @@ class OrderReader:
 
 
 class Settlements:
-    """Wakes who waits for an order, whenever a worker settles something of it.
+    """Wakes those who wait for an order whenever a worker settles something of it.
 
-    One connection listens for all. While it is lost nobody is woken; when it is back everybody is, because a
-    settlement may have been missed.
+    One connection listens for all orders. While it is lost, nobody is woken. When it is back, everybody is,
+    because a settlement may have been missed.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.is_stopped = False
-        """Whether nobody shall wait any longer, because the process ends."""
+        """Whether waiting is over, because the process ends."""
 
     @property
     def waiting(self) -> int:
-        """Return how many wait."""
+        """Return how many are waiting."""
         return sum(map(len, self._waiting.values()))
 
     @contextmanager

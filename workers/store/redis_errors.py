@@ -64,7 +64,7 @@ _BY_CLASS: Mapping[type[Exception], str] = {
     AskError: _CLUSTER,
     ClusterCrossSlotError: _CLUSTER,
     MasterNotFoundError: (
-        "no sentinel names the primary (are they up, and is the master's name in REDIS_URL theirs?)"
+        "no sentinel names the primary (are they up, and do they know the master name in REDIS_URL?)"
     ),
     MasterDownError: "it is a replica that has lost its primary (point REDIS_URL at the primary)",
     ClusterDownError: "its cluster is down",

@@ -28,7 +28,7 @@ from redis.sentinel import (
 from config.redis_urls import SentinelUrl, uses_tls
 from workers.store.redis_errors import describe_redis_error
 
-# Of the time for an answer. Two sentinels may be dead, and each costs this much.
+# A sentinel's share of the time for an answer: two sentinels may be dead, and each costs this much.
 _SHARE_OF_TIME = 0.2
 
 _States = dict[str, dict[str, Any]]  # what a sentinel knows of each primary, by its name
@@ -54,7 +54,7 @@ class _Sentinels(Sentinel):
 
 
 class _AsyncSentinels(AsyncSentinel):
-    """As ``_Sentinels``."""
+    """The same for an event loop."""
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return the host and port of the primary; MasterNotFoundError if no sentinel names one."""
@@ -89,7 +89,7 @@ class _Pool(SentinelConnectionPool, BlockingConnectionPool):
 
 
 class _AsyncPool(AsyncSentinelConnectionPool, aio.BlockingConnectionPool):
-    """As ``_Pool``."""
+    """The same for an event loop."""
 
 
 def sentinel_pool(url: SentinelUrl, **options: Any) -> BlockingConnectionPool:
@@ -101,7 +101,7 @@ def sentinel_pool(url: SentinelUrl, **options: Any) -> BlockingConnectionPool:
 
 
 def async_sentinel_pool(url: SentinelUrl, **options: Any) -> aio.BlockingConnectionPool:
-    """Return what ``sentinel_pool`` does, for an event loop."""
+    """Return the same pool for an event loop."""
     server = {**options, **parse_url(url.server_url)}
     asked = _AsyncSentinels(
         url.sentinels, sentinel_kwargs=_for_sentinels(url, server, AsyncRetry(NoBackoff(), 0))
@@ -111,7 +111,7 @@ def async_sentinel_pool(url: SentinelUrl, **options: Any) -> aio.BlockingConnect
 
 
 def _for_sentinels(url: SentinelUrl, server: Mapping[str, Any], no_retry: object) -> dict[str, Any]:
-    """Return how to connect to the sentinels: by the TLS of the server, with credentials of their own."""
+    """Return how to connect to the sentinels: with the server's TLS options, and credentials of their own."""
     tls = {name: value for name, value in server.items() if name.startswith("ssl_")}
     seconds = _SHARE_OF_TIME * server["socket_timeout"]
     return {

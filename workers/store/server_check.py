@@ -55,7 +55,7 @@ def tls_findings(url: str, options: RedisOptions) -> Iterator[Finding]:
     if accepts_any_certificate(url, options):
         detail = (
             "its certificate is not checked (CREDITS_REDIS_TLS_VERIFY=none, or ssl_cert_reqs in REDIS_URL): "
-            "whoever is between could read and change the ledger; CREDITS_REDIS_CA names a CA of your own"
+            "anybody in between could read and change the ledger; CREDITS_REDIS_CA names a CA of your own"
         )
         yield Finding(level="warning", what="redis", detail=detail)
     elif not uses_tls(url) and (options.ca is not None or not options.verifies_tls):

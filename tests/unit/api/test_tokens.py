@@ -11,21 +11,19 @@ from app.api.tokens import Tokens
 
 OLD, NEW = "old-token-of-the-shop", "new-token-of-the-shop"
 WRONG_SECONDS = 0.05
+FOREVER = 3600  # longer than any test may take
 
 
-def ask(authorization: str | None) -> float:
-    """Return after how many seconds the request was admitted; UnauthorizedError if it was not."""
+def ask(authorization: str | None, wrong_seconds: float = WRONG_SECONDS) -> None:
+    """Ask with this header; UnauthorizedError if the request is not admitted."""
     headers = Headers({} if authorization is None else {"Authorization": authorization})
-    tokens = Tokens([OLD, NEW], wrong_seconds=WRONG_SECONDS)
-    begin = time.monotonic()
-    asyncio.run(tokens.admit(headers))
-    return time.monotonic() - begin
+    asyncio.run(Tokens([OLD, NEW], wrong_seconds=wrong_seconds).admit(headers))
 
 
 @pytest.mark.parametrize("token", [OLD, NEW])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_each_of_the_tokens_is_admitted_at_once(token: str, scheme: str) -> None:
-    assert ask(f"{scheme} {token}") < WRONG_SECONDS
+    ask(f"{scheme} {token}", wrong_seconds=FOREVER)
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", OLD, f"Basic {OLD}"])
@@ -42,4 +40,4 @@ def test_a_wrong_token_is_refused_late_and_never_repeated(wrong: str) -> None:
     with pytest.raises(UnauthorizedError) as refused:
         ask(f"Bearer {wrong}")
     assert time.monotonic() - begin >= WRONG_SECONDS
-    assert str(refused.value) == "the token is none of those in CREDITS_API_TOKEN"
+    assert str(refused.value) == "the token is not one of those in CREDITS_API_TOKEN"

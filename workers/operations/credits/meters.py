@@ -1,4 +1,4 @@
-"""Polar's meters: which one counts a meter of the rules, and whether its events make up the balance."""
+"""Polar's meters: which one belongs to a meter in the rules, and whether its events make up the balance."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ class Meters:
     """The ids of those that a product prices, or that Polar's own Credits benefit credits."""
 
     def counting(self, wanted: Meter) -> PolarMeter | None:
-        """Return the meter that counts the credits of a meter of the rules, if there is one."""
+        """Return Polar's meter for a meter in the rules, if there is one."""
         active = [meter for meter in self.all if meter.archived_at is None]
         return next((match.meter for match in closest_matches(wanted, active) if not match.faults), None)
 
@@ -57,7 +57,7 @@ class MeterCache:
 
 
 def event_name(meter: PolarMeter) -> str | None:
-    """Return the name of the events that a meter counts; None if its filter is more than that name."""
+    """Return the name of the events that a meter counts; None if its filter says more than that."""
     leaves = list(meter.filter.leaves())
     is_name = [(one.property, one.operator) for one in leaves] == [("name", "eq")]
     return str(leaves[0].value) if is_name else None

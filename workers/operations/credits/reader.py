@@ -42,7 +42,7 @@ class MeterCredits:
 class CustomerCredits:
     """What a customer has on each meter, by the name of the events that the meter counts.
 
-    A meter that counts more than one name, and of which the ledger knows nothing, has its title at Polar.
+    A meter that counts events of several names, and that the ledger does not know, has its title at Polar.
     """
 
     customer_id: str
@@ -109,7 +109,7 @@ class _State:
         priced = [str(meter.get("meter_id")) for one in subscriptions for meter in _rows(one.get("meters"))]
         credited = [id_ for id_, one in self.balances.items() if one.get("credited_units")]
         self.managed = {*priced, *credited}
-        """The meters that Polar itself resets or credits for this customer, maybe by an old price."""
+        """The meters that Polar itself resets or credits for this customer, perhaps by an old price."""
 
 
 def _rows(value: Any) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Makes requests to Polar for somebody who waits: soon, or not at all. Live webhooks go first."""
+"""Makes requests to Polar for a client that waits: within two seconds, or not at all. Webhooks go first."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _LONGEST_WAIT_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedPolar:
-    """Polar within our share of its rate limit."""
+    """Polar's API, used within our share of its rate limit."""
 
     polar: Polar
     throttle: Throttle

@@ -111,7 +111,7 @@ class Rebuilder:
                 done.refund_incomplete.append(one.subject)
 
     def _settle(self, grants: Sequence[Grant]) -> None:
-        """Settle what Polar has: nothing sends what is dismissed, so no answer of Polar would settle it."""
+        """Settle what Polar has: a dismissed claim is not sent again, so nothing else would settle it."""
         for start in range(0, len(grants), _AT_ONCE):
             self.ledger.settle(grants[start : start + _AT_ONCE], [])
 

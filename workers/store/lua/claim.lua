@@ -88,8 +88,8 @@ local function standing(plan, own)
   return found
 end
 
--- Returns whether a person has named a delivery that nobody had read before. That is used up now: it undoes no
--- dismissal that comes later.
+-- Returns whether a person has replayed, by name, a delivery that nobody had read before. This works once: it must not
+-- undo a dismissal that comes later.
 local function is_named(lease)
   return lease and redis.call('HDEL', delivery_prefix .. lease.delivery, 'named') == 1
 end

@@ -11,7 +11,7 @@
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
--- channel: where the orders are published of which something was settled
+-- channel: where the orders with a new settlement are published
 -- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
 -- back what they relied on; and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts, unconfirmed = unpack(KEYS)
@@ -281,7 +281,7 @@ for field, by in pairs(counted_by_caller) do
 end
 write_counts(counts)
 
--- Whoever waits for one of these orders looks it up now. Nothing depends on it: a user of Redis may lack the permission.
+-- Whoever waits for one of these orders looks it up now. A failure is ignored: Redis's user may lack the permission.
 local order_ids = {}
 for order_id in pairs(settled_orders) do
   order_ids[#order_ids + 1] = order_id
