@@ -14,6 +14,7 @@ from config.settings import Settings
 from workers import jobs
 from workers.core.envelope import stored_types
 from workers.monitoring.alerter import Alerter
+from workers.monitoring.redis_alerts import RedisAlerts
 from workers.operations.backfill.run import Backfiller
 from workers.operations.background import Background
 from workers.operations.check.endpoint import wanted_by
@@ -38,6 +39,7 @@ from workers.store.counts import Tally
 from workers.store.endpoint_note import EndpointNotes
 from workers.store.erasure import Erasure
 from workers.store.format import open_ledger, prepare
+from workers.store.full_disk import run_with_room
 from workers.store.losses import ComparisonSchedule, LedgerWatch
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
@@ -171,8 +173,13 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     ]
     if every := settings.reconcile_every(has_credit_from=True):
         tasks.append(_reconciler_for(settings, every, stores, polar, timings).run_if_due)
-    # After an outage the host name may belong to another server: a new connection finds that one.
-    return Background(tasks=tasks, reconnect=connection.connection_pool.disconnect, timings=timings)
+    alert = _redis_alert_for(settings, timings)
+    return Background(
+        tasks=[partial(run_with_room, connection, task) for task in tasks],
+        reconnect=connection.connection_pool.disconnect,
+        alert=alert,
+        timings=timings,
+    )
 
 
 def _usable_rules(settings: Settings) -> Rules | None:
@@ -194,6 +201,13 @@ def _reconciler_for(
         every=every,
         only_with_credit_from=settings.reconcile_set is None,
     )
+
+
+def _redis_alert_for(settings: Settings, timings: Timings) -> Callable[[str], None]:
+    """Return what sends the alert that Redis is away; it does nothing without an alert URL."""
+    if settings.alert_url is None:
+        return lambda _reason: None
+    return RedisAlerts(settings.alert_url.get_secret_value(), timings).check
 
 
 def _alert_check_for(settings: Settings, connection: Redis, timings: Timings) -> Callable[[], None]:

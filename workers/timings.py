@@ -76,6 +76,9 @@ class Timings:
     # An alert that takes longer is not delivered; a stopping worker waits no longer for one either.
     alert_seconds: float = 5.0
 
+    # People are told that Redis is away when it has been so long: a fail-over takes half a minute.
+    redis_away_before_alert_seconds: float = 60.0
+
     # How late a reconciliation or a confirmation may start, and how soon a changed rules file is noticed.
     background_check_seconds: float = 2.0
 

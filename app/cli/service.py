@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -16,6 +17,7 @@ from app.api.server import listen_for_api, run_api
 from app.cli.context import read_receiver_settings, read_settings
 from app.cli.options import JsonLogs
 from app.main import create_app
+from app.processes.disk_watch import DiskWatch
 from app.processes.supervisor import ManagedProcess, supervise
 from app.processes.worker import run_worker
 from app.receiver.server import base_url_of, listen, run_receiver, url_of
@@ -76,7 +78,8 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
             log.info("embedded Redis", data_dir=str(settings.data_dir))
             _look_at_redis(embedded.url, settings.redis_options)
             parts = run(_environment(embedded.url, json=json))
-            supervise(parts, on_poll=lambda: _keep_redis_running(embedded), on_stop=stop_listening)
+            keep = partial(_keep_redis_running, embedded, DiskWatch(embedded.full_disk))
+            supervise(parts, on_poll=keep, on_stop=stop_listening)
 
 
 def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
@@ -205,7 +208,8 @@ def _environment(redis_url: str, *, json: bool) -> dict[str, str]:
     return {**os.environ, "REDIS_URL": redis_url, **({"LOG_FORMAT": "json"} if json else {})}
 
 
-def _keep_redis_running(embedded: EmbeddedRedis) -> None:
+def _keep_redis_running(embedded: EmbeddedRedis, disk: DiskWatch) -> None:
+    disk.check()
     embedded.ensure_guardian()
     for reason in embedded.read_server_deaths():
         log.error("embedded Redis died, starting again", reason=reason)

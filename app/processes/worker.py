@@ -9,6 +9,7 @@ from workers.pipeline.worker import GrantWorker
 from workers.runtime import worker_for
 from workers.store.connect import connect
 from workers.store.format import open_ledger
+from workers.store.full_disk import naming_full_disk, require_room
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
@@ -17,7 +18,11 @@ def run_worker(settings: Settings, *, burst: bool = False, timings: Timings = DE
     url = settings.require_redis_url()
 
     def build() -> GrantWorker:
-        with connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds) as redis:
+        with (
+            connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds) as redis,
+            naming_full_disk(redis),
+        ):
+            require_room(redis)
             open_ledger(redis)  # first: during an outage each attempt fails here, before the expensive steps
         # RQ warns that a dashboard will not show this worker's address.
         with warnings.catch_warnings(action="ignore"):

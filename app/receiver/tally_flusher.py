@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from workers.store.arrivals import ArrivalNotes, note_arrivals
 from workers.store.connect import leave_server
 from workers.store.counts import Tally, add_counts
+from workers.store.full_disk import require_room
 
 # A receiver that is killed loses the counts of its last seconds. No credit depends on them.
 _EVERY_SECONDS = 5
@@ -38,6 +39,7 @@ class TallyFlusher:
     async def flush(self) -> None:
         """Write the counts to Redis; without Redis they are kept for the next time."""
         try:
+            require_room(self._redis)
             with self._tally.flush() as counts:
                 await run_in_threadpool(add_counts, self._redis, counts)
             with self._notes.flush() as note:

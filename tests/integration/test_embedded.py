@@ -70,6 +70,16 @@ def test_each_death_of_the_server_is_reported_once(folder: Path) -> None:
         assert server.read_server_deaths() == ["the server ended with status 1 after 2.0 s"]
 
 
+def test_a_death_is_reported_with_what_the_server_said_of_it(folder: Path) -> None:
+    with EmbeddedRedis(folder) as server:
+        with (folder / "redis.log").open("a") as log:
+            log.write("7:M 29 Nov 2026 06:55:49.119 # Can't recover from AOF write error. Exiting...\n")
+            log.write("guardian: the server ended with status 1 after 0.5 s\n")
+        assert server.read_server_deaths() == [
+            "the server ended with status 1 after 0.5 s: Can't recover from AOF write error. Exiting..."
+        ]
+
+
 def has_loaded(redis: Redis) -> bool:
     """Return whether a restarted server answers by now: it loads its files first."""
     try:

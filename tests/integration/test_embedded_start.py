@@ -11,6 +11,7 @@ from config.errors import ConfigError
 from tests.support.embedded_server import guarded, served
 from tests.support.processes import eventually
 from workers.embedded import server as embedded_redis
+from workers.embedded.disk import BACK, data_folder
 from workers.embedded.server import EmbeddedError, EmbeddedRedis
 
 
@@ -35,6 +36,8 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
         assert len(os.fsencode(server._socket)) < 104
     eventually(lambda: not guarded(data))
     if server._socket.parent != data:
+        assert data_folder(server._socket) == data
+        (server._socket.parent / BACK).unlink()
         server._socket.parent.rmdir()
 
 

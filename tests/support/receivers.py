@@ -44,6 +44,7 @@ class MemoryRedis:
         self.fault: Exception | None = None
         self.faults_left = inf
         self.connection_pool = self
+        self.connection_kwargs: dict[str, Any] = {}
         self.disconnected: list[str] = []
         self.ahead_seconds = 0
         self.held: Exception | None = None

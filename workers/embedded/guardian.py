@@ -13,10 +13,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from workers.embedded.disk import SERVER
 from workers.embedded.server import (
     LOG_PREFIX,
     POLL_SECONDS,
-    SERVER,
     USERS,
     EmbeddedError,
     ask,
@@ -93,7 +93,10 @@ class Server:
         status = child.wait()
         lived_seconds = time.monotonic() - self._started
         self._deaths_in_a_row = self._deaths_in_a_row + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 1
-        sys.stderr.write(f"{LOG_PREFIX}the server ended with status {status} after {lived_seconds:.1f} s\n")
+        with suppress(OSError):  # the log is on the same disk as the data, which may be full
+            sys.stderr.write(
+                f"{LOG_PREFIX}the server ended with status {status} after {lived_seconds:.1f} s\n"
+            )
         if self._deaths_in_a_row == _MOST_DEATHS_IN_A_ROW:
             raise EmbeddedError(f"giving up: it failed to start {_MOST_DEATHS_IN_A_ROW} times in a row")
         time.sleep(0.05 * 2**self._deaths_in_a_row)

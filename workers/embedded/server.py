@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -30,10 +31,11 @@ from urllib.parse import quote
 import structlog
 
 from config.errors import ConfigError
+from workers.embedded.disk import BACK, full_disk
 
 log = structlog.get_logger(__name__)
 
-USERS, _GUARDIAN, SERVER = "users.lock", "guardian.lock", "server.lock"
+USERS, _GUARDIAN = "users.lock", "guardian.lock"
 LOG_PREFIX = "guardian: "  # marks the guardian's lines in the log that it shares with the server
 _LOG = "redis.log"
 
@@ -85,13 +87,15 @@ class EmbeddedRedis:
         try:
             _make_private(self._folder)
             _make_private(self._socket.parent)
+            self._link_back()
             with self._take_users_lock(deadline) as lock:
                 self._await_server(deadline)
                 self._users_lock = lock.pop_all()
                 self._log_read_bytes = self._log_bytes()
         except OSError as error:
             raise EmbeddedError(
-                f"cannot run an embedded Redis in {self._folder}: {error}. "
+                self.full_disk()
+                or f"cannot run an embedded Redis in {self._folder}: {error}. "
                 "Set CREDITS_DATA_DIR to a folder that we can write to, or REDIS_URL to a server."
             ) from error
         return self
@@ -109,6 +113,10 @@ class EmbeddedRedis:
                     return
             time.sleep(POLL_SECONDS)
 
+    def full_disk(self) -> str | None:
+        """Return that the disk of the data folder is full, and what to do; None if it is not."""
+        return full_disk(self._folder)
+
     def ensure_guardian(self) -> None:
         """Start a guardian if there is none. If there is one, this costs three system calls."""
         if time.monotonic() < self._next_spawn:
@@ -123,7 +131,10 @@ class EmbeddedRedis:
             raise EmbeddedError(f"the folder of the embedded Redis is gone: {error}") from error
 
     def read_server_deaths(self) -> list[str]:
-        """Return the guardian's log lines about deaths of the server since the last call."""
+        """Return the guardian's log lines about deaths of the server since the last call.
+
+        Each is followed by the server's last line if that is a warning.
+        """
         size = self._log_bytes()
         begin = self._log_read_bytes if size >= self._log_read_bytes else 0  # a long log has been emptied
         if size == begin:
@@ -135,7 +146,18 @@ class EmbeddedRedis:
         self._log_read_bytes = begin + len(text) + len(end)
         lines = text.decode(errors="replace").splitlines()
         deaths = f"{LOG_PREFIX}the server ended"
-        return [line.removeprefix(LOG_PREFIX) for line in lines if line.startswith(deaths)]
+        return [
+            line.removeprefix(LOG_PREFIX) + _warning(before)
+            for before, line in pairwise(["", *lines])
+            if line.startswith(deaths)
+        ]
+
+    def _link_back(self) -> None:
+        """Make the folder known to whoever has only the socket."""
+        link = self._socket.parent / BACK
+        if self._socket.parent != self._folder and not link.is_symlink():
+            with suppress(FileExistsError):  # another process was faster
+                link.symlink_to(self._folder)
 
     def _log_bytes(self) -> int:
         with suppress(OSError):
@@ -186,12 +208,20 @@ class EmbeddedRedis:
 
     def _require(self, condition: bool, problem: str) -> None:
         if not condition:
+            if full := self.full_disk():
+                raise EmbeddedError(f"the embedded Redis failed: {full}")
             log = self._folder / _LOG
             last_lines = log.read_text(errors="replace").splitlines()[-12:]
             raise EmbeddedError(
                 f"the embedded Redis in {self._folder} failed: {problem}. Fix what its log says, "
                 f"or set REDIS_URL to a server. {log} ends:\n" + "\n".join(last_lines)
             )
+
+
+def _warning(line: str) -> str:
+    """Return the text of a line of the server's log if it is a warning, to be appended to another text."""
+    found = re.match(r"\d+:\w .*?\.\d{3} # (.*)", line)
+    return f": {found[1]}" if found else ""
 
 
 @contextmanager

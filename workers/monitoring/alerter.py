@@ -105,7 +105,7 @@ class Alerter:
                 post(self._url, body, timeout_seconds=self._timeout_seconds)
             except Exception as error:  # noqa: BLE001 - no failed alert may stop a worker
                 # It stays due and is sent again when the kind is no longer muted.
-                log.error("alert failed", kind=kind.value, reason=_reason(error))  # noqa: TRY400 - it may show the URL
+                log.error("alert failed", kind=kind.value, reason=describe_failure(error))  # noqa: TRY400 - it may show the URL
                 continue
             log.info("alert sent", kind=kind.value)
             with suppress(RedisError):  # then the alert is repeated
@@ -185,7 +185,7 @@ def post(url: str, body: Mapping[str, Any], *, timeout_seconds: float) -> None:
     opener.open(request, timeout=timeout_seconds).close()
 
 
-def _reason(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """Return what went wrong, without the error's own text, which may contain the secret URL."""
     if isinstance(error, ConfigError):
         return str(error)  # it names a variable of the environment, not the URL

@@ -32,6 +32,8 @@ class AlertKind(StrEnum):
     """Every webhook that looks like Polar's has been refused for a while."""
     ENDPOINT = "endpoint"
     """The webhook endpoint at Polar is disabled, or does not send what is needed."""
+    REDIS = "redis"
+    """Redis is away or takes no writes, so nothing is stored or granted."""
     WELL = "well"
     """A lasting problem, one that is not ``failed`` or ``mismatch``, is over."""
 
@@ -118,17 +120,27 @@ def alert_body(kind: AlertKind, state: AlertState, reasons: Sequence[str]) -> Ma
     shown = [_shown(reason) for reason in reasons]
     event, advice = _texts(kind, state)
     summary = ": ".join([event, "; ".join(shown)] if shown else [event]).rstrip(".")
-    text = f"credit-granter: {summary}. {advice}".strip()
     return {
-        "text": text,
-        "content": text,
-        "service": "credit-granter",
-        "kind": kind.value,
+        **_base(kind, f"{summary}. {advice}".strip()),
         "failed": state.failed,
         "waiting": state.waiting,
         "oldest_waiting_seconds": _seconds(state.now, state.oldest_waiting),
         "reasons": shown,
     }
+
+
+def redis_alert_body(kind: AlertKind, reason: str) -> Mapping[str, Any]:
+    """Return the JSON to post about Redis itself: without it, nothing is known of the deliveries."""
+    shown = _shown(reason)
+    gone = f"Redis is away or takes no writes, so nothing is stored or granted: {shown.rstrip('.')}."
+    text = gone if kind is AlertKind.REDIS else "Redis takes writes again. See `credits status`."
+    unknown = dict.fromkeys(("failed", "waiting", "oldest_waiting_seconds"))
+    return {**_base(kind, text), **unknown, "reasons": [shown] if reason else []}
+
+
+def _base(kind: AlertKind, text: str) -> dict[str, Any]:
+    told = f"credit-granter: {text}"
+    return {"text": told, "content": told, "service": "credit-granter", "kind": kind.value}
 
 
 def _texts(kind: AlertKind, state: AlertState) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from workers.store.format import format_findings
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import foreign_workers, workers_alive
 from workers.store.redis_errors import describe_redis_error
-from workers.store.server_check import redis_findings
+from workers.store.server_check import describe_no_answer, redis_findings
 from workers.store.throttle import Throttle
 
 
@@ -46,7 +46,7 @@ def examine(redis: Redis) -> list[Check]:
             ok, detail = run(redis)
         except (ConnectionError, TimeoutError, OSError) as error:
             # Each further check would wait as long as this one, and the caller would give up.
-            away = f"Redis: {describe_redis_error(error)}"
+            away = f"Redis: {describe_no_answer(redis, error)}"
             return checks + [Check(name=left, ok=False, detail=away) for left, _ in _CHECKS[len(checks) :]]
         except RedisError as error:
             ok, detail = False, f"Redis: {describe_redis_error(error)}"

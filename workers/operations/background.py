@@ -10,10 +10,13 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 @dataclass(frozen=True, kw_only=True)
 class Background:
-    """Runs ``tasks`` one after the other, again and again; ``reconnect`` is called when Redis went away."""
+    """Runs ``tasks`` one after the other, again and again, and tells ``alert`` whether Redis is away."""
 
     tasks: Sequence[Callable[[], None]]
     reconnect: Callable[[], None]
+    """Called when Redis went away: afterwards the host name may belong to another server."""
+    alert: Callable[[str], object] = lambda _reason: None
+    """Called after each round with why Redis is away, or with an empty text."""
     timings: Timings = DEFAULT_TIMINGS
 
     def run_forever(self) -> None:
@@ -21,6 +24,7 @@ class Background:
         outage = RedisOutage(self.timings)
         while True:
             seconds = outage.run(self._run_tasks, reconnect=self.reconnect)
+            self.alert(outage.reason)
             time.sleep(seconds or self.timings.background_check_seconds)
 
     def _run_tasks(self) -> None:

@@ -18,6 +18,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from workers.pipeline.worker import GrantWorker
+from workers.store.full_disk import naming_full_disk, require_room
 from workers.store.outage import RedisOutage
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -30,10 +31,11 @@ def work_until_stopped(build: Callable[[], GrantWorker], timings: Timings = DEFA
         while not stop.received:
             try:
                 worker = worker or build()
-                _register(worker)
-                while not stop.received:
-                    _work_once(worker, stop, worker.dequeue_timeout)
-                    outage.end()
+                with naming_full_disk(worker.connection):
+                    _register(worker)
+                    while not stop.received:
+                        _work_once(worker, stop, worker.dequeue_timeout)
+                        outage.end()
             except RedisError as error:
                 if worker:
                     worker.connection.connection_pool.disconnect()
@@ -58,6 +60,7 @@ def work_in_a_burst(build: Callable[[], GrantWorker]) -> None:
 
 
 def _register(worker: GrantWorker) -> None:
+    require_room(worker.connection)
     _unregister(worker)  # else RQ would refuse our name, which an outage may have left registered
     worker.register_birth()  # type: ignore[no-untyped-call] # RQ is only partly typed
     worker.set_state(WorkerStatus.IDLE)
@@ -75,6 +78,7 @@ def _unregister(worker: GrantWorker) -> None:
 
 def _work_once(worker: GrantWorker, stop: "_StopSignal", wait_seconds: int | None) -> bool:
     """Run one job; return False if none came in time."""
+    require_room(worker.connection)
     # `rq suspend` is not heeded: somebody who suspends the workers of a storefront means those alone.
     if worker.should_run_maintenance_tasks:
         worker.run_maintenance_tasks()  # type: ignore[no-untyped-call]

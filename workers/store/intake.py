@@ -24,8 +24,8 @@ from workers.errors import StoreUnavailableError
 from workers.store import keys
 from workers.store.bodies import compress_body
 from workers.store.clock import difference
+from workers.store.full_disk import describe_trouble, require_room
 from workers.store.queue import drain_job_args
-from workers.store.redis_errors import describe_redis_error
 from workers.store.scripts import load_script
 from workers.timings import DEFAULT_TIMINGS
 
@@ -152,6 +152,7 @@ class Intake:
         """
         try:
             async with asyncio.timeout(self._within_seconds):
+                require_room(self._redis)
                 try:
                     return await question()
                 except Exception:  # noqa: BLE001 - event loops have errors of their own for closed connections
@@ -159,9 +160,9 @@ class Intake:
                     return await question()
         except TimeoutError:
             slow = RedisTimeoutError(f"no answer in {self._within_seconds:g} s")
-            raise StoreUnavailableError(describe_redis_error(slow)) from None
+            raise StoreUnavailableError(describe_trouble(self._redis, slow)) from None
         except Exception as error:
-            raise StoreUnavailableError(describe_redis_error(error)) from error
+            raise StoreUnavailableError(describe_trouble(self._redis, error)) from error
 
     async def _leave_server(self) -> None:
         """Close the connections that are not in use, so that the next ones are new."""

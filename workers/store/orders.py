@@ -15,8 +15,8 @@ from workers.core.order_status import OrderState, order_state
 from workers.errors import StoreUnavailableError
 from workers.store import keys
 from workers.store.deliveries import read_delivery
+from workers.store.full_disk import describe_trouble
 from workers.store.ledger_hashes import read_standing
-from workers.store.redis_errors import describe_redis_error
 from workers.store.scripts import load_script
 
 _MOST_DELIVERIES = 20  # about one order; more than two or three are rare
@@ -28,6 +28,7 @@ class OrderReader:
     """Reads what is known of an order."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._find = redis.register_script(load_script("find_order"))
 
     async def read(self, order_id: str) -> OrderState:
@@ -38,7 +39,7 @@ class OrderReader:
                 args=[keys.DELIVERY, _MOST_DELIVERIES],
             )
         except (RedisError, OSError) as error:
-            raise StoreUnavailableError(describe_redis_error(error)) from error
+            raise StoreUnavailableError(describe_trouble(self._redis, error)) from error
         standing = read_standing(order_subject(order_id), found)
         return order_state(order_id, standing, [_delivery(id_, fields) for id_, fields in deliveries])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
-from workers.store.redis_errors import describe_redis_error
+from workers.store.redis_errors import DiskFullError, describe_redis_error
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
@@ -18,6 +18,9 @@ class RedisOutage:
     def __init__(self, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._timings = timings
         self._began: float | None = None
+        self._is_full = False
+        self.reason = ""
+        """Why Redis is away; empty while it is not."""
         self._next_wait_seconds = self._timings.first_redis_wait_seconds
 
     @property
@@ -37,9 +40,12 @@ class RedisOutage:
 
     def record_failure(self, error: RedisError) -> float:
         """Note that Redis did not answer; return how many seconds to wait, longer each time."""
-        if self._began is None:
-            self._began = time.monotonic()
-            log.warning("Redis is away: waiting for it", reason=describe_redis_error(error))
+        is_full = isinstance(error, DiskFullError)
+        self.reason = describe_redis_error(error)
+        if self._began is None or (is_full and not self._is_full):
+            self._began = self._began or time.monotonic()
+            self._is_full = is_full
+            log.warning("Redis is away: waiting for it", reason=self.reason)
         seconds = self._next_wait_seconds
         self._next_wait_seconds = min(2 * seconds, self._timings.longest_redis_wait_seconds)
         return seconds
@@ -48,4 +54,5 @@ class RedisOutage:
         """Note that Redis answers."""
         if self._began is not None:
             log.info("Redis is back", away_seconds=round(time.monotonic() - self._began, 1))
+            self.reason = ""
             self._began, self._next_wait_seconds = None, self._timings.first_redis_wait_seconds

@@ -25,6 +25,11 @@ from redis.exceptions import (
 )
 from redis.sentinel import MasterNotFoundError
 
+
+class DiskFullError(RedisError):
+    """The disk of the embedded server is full; the text says so, and what to do."""
+
+
 _OLDEST = (6, 2)  # the oldest version with which our scripts and RQ were tested
 _NEARLY_FULL = 0.9  # leaves time to act before it refuses writes
 
@@ -39,17 +44,34 @@ _GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
 _FORBIDDEN = "its user may not do what we need (see its ACL)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
 
+_OTHER_HOST = (
+    "its certificate is for another host than the one that REDIS_URL names (write a name that it has)"
+)
+
 # The text may be anywhere in the error: in a pipeline, or in a script before Redis 7, it does not come first.
 _BY_MARK = {
-    "MISCONF": "it cannot write to its disk, so it takes no writes (make room; its log says more)",
+    "No space left on device": "the disk is full, so it takes no writes (make room on the disk of its data)",
+    "MISCONF": "it cannot write to its disk, so it takes no writes (is the disk full? Its log says more)",
     "UNBLOCKED": "it is no longer the primary (wait for the fail-over, or point REDIS_URL at the new one)",
     "NOREPLICAS": "it takes no writes, because it has fewer replicas than min-replicas-to-write asks for",
     "undeclared key": _UNDECLARED,
     "-READONLY": _READ_ONLY,
     "-OOM": _FULL,
     "ACL failure in script": _FORBIDDEN,
+    "self-signed certificate (": (
+        "its certificate is self-signed (CREDITS_REDIS_CA=/path/to/it.pem trusts it; "
+        "CREDITS_REDIS_TLS_VERIFY=none checks no certificate, for hosts such as Heroku)"
+    ),
+    "Hostname mismatch": _OTHER_HOST,
+    "IP address mismatch": _OTHER_HOST,
+    "certificate has expired": "its certificate has expired (renew it, or ask the host of Redis)",
     "CERTIFICATE_VERIFY_FAILED": (
-        "its certificate is not trusted (CREDITS_REDIS_CA=/path/to/ca.pem names a CA of your own)"
+        "its certificate is not trusted (CREDITS_REDIS_CA=/path/to/ca.pem names a CA of your own; "
+        "CREDITS_REDIS_TLS_VERIFY=none checks no certificate, for hosts such as Heroku)"
+    ),
+    "max number of clients": (
+        "it has as many clients as it allows (raise maxclients, take a larger plan, or run fewer processes; "
+        "CREDITS_REDIS_CONNECTIONS limits the connections of each)"
     ),
     "WRONG_VERSION_NUMBER": "it does not speak TLS (write redis:// in REDIS_URL, not rediss://)",
 }
@@ -77,6 +99,8 @@ _BY_CLASS: Mapping[type[Exception], str] = {
 def describe_redis_error(error: Exception) -> str:
     """Return what an error of Redis means and what to do, followed by Redis's own text."""
     text = str(error)
+    if isinstance(error, DiskFullError):
+        return text
     by_mark = [meaning for mark, meaning in _BY_MARK.items() if mark in text]
     by_class = [meaning for kind, meaning in _BY_CLASS.items() if isinstance(error, kind)]
     by_kind = (
@@ -86,11 +110,21 @@ def describe_redis_error(error: Exception) -> str:
     return f"{meaning}: {text}"
 
 
+def is_clear(error: Exception) -> bool:
+    """Return whether an error's own text says what is wrong, beyond that there is no connection."""
+    return any(mark in str(error) for mark in _BY_MARK)
+
+
 def describe_wrong_kind(error: Exception) -> str | None:
     """Return why a server of this kind cannot be used at all; None if the error says nothing about that."""
     is_wrong = isinstance(error, ClusterError | ClusterCrossSlotError | MovedError)
     is_wrong = is_wrong or "undeclared key" in str(error)
     return describe_redis_error(error) if is_wrong else None
+
+
+def is_unknown_command(error: Exception) -> bool:
+    """Return whether a server does not know a command."""
+    return "unknown command" in str(error).lower()
 
 
 def find_server_errors(info: Mapping[str, Any], settings: Mapping[str, str]) -> Iterator[str]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - Redis's own, and no relative of Python's
     NoPermissionError,
     NoScriptError,
     RedisError,
     ResponseError,
+    TimeoutError,  # noqa: A004
 )
 
 from config.redis_urls import RedisOptions, accepts_any_certificate, uses_tls
@@ -17,13 +19,17 @@ from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.clock import clock_ahead
 from workers.store.connect import leave_server
+from workers.store.full_disk import describe_trouble, find_full_disk
 from workers.store.redis_errors import (
     describe_redis_error,
     describe_wrong_kind,
     find_server_errors,
     find_server_warnings,
+    is_clear,
+    is_unknown_command,
 )
 from workers.store.scripts import load_script
+from workers.store.wrong_scheme import find_wrong_scheme
 
 _READY_SECONDS = 10
 
@@ -47,7 +53,13 @@ def redis_findings(redis: Redis) -> list[Finding]:
     try:
         return list(_findings(redis))
     except (RedisError, OSError) as error:
-        return [_error(describe_redis_error(error))]
+        return [_error(describe_no_answer(redis, error))]
+
+
+def describe_no_answer(redis: Redis, error: Exception) -> str:
+    """Return why a server does not answer, after a second look at it."""
+    is_told = not isinstance(error, ConnectionError | TimeoutError | OSError) or is_clear(error)
+    return (None if is_told else find_wrong_scheme(redis)) or describe_trouble(redis, error)
 
 
 def tls_findings(url: str, options: RedisOptions) -> Iterator[Finding]:
@@ -75,8 +87,26 @@ def find_wrong_kind(redis: Redis) -> str | None:
     try:
         ask(keys=[keys.DUE, keys.COUNTS], args=[keys.READY])
     except (RedisError, OSError) as error:
-        return describe_wrong_kind(error)
+        return describe_wrong_kind(error) or (
+            _describe_sentinel(redis) if is_unknown_command(error) else None
+        )
     return None
+
+
+def _describe_sentinel(redis: Redis) -> str | None:
+    """Return what to write instead if a server is a Sentinel, else None."""
+    pool = redis.connection_pool
+    options = {**pool.connection_kwargs, "db": 0}  # a Sentinel has no databases to select
+    with Redis.from_pool(ConnectionPool(connection_class=pool.connection_class, **options)) as sentinel:
+        try:
+            names = list(cast(dict[str, object], sentinel.sentinel_masters()))
+        except (RedisError, OSError):  # only a Sentinel knows this command
+            return None
+    host, port, name = options.get("host"), options.get("port"), (names or ["<master name>"])[0]
+    return (
+        "it is a Sentinel, which names the primary and stores nothing "
+        f"(write REDIS_URL=redis+sentinel://{host}:{port}/{name}/0)"
+    )
 
 
 def clock_findings(redis: Redis) -> list[Finding]:
@@ -91,7 +121,7 @@ def clock_findings(redis: Redis) -> list[Finding]:
 
 
 def _findings(redis: Redis) -> Iterator[Finding]:
-    if reason := find_wrong_kind(redis):
+    if reason := find_full_disk(redis) or find_wrong_kind(redis):
         yield _error(reason)
         return
     info, settings = _info(redis), _settings(redis)

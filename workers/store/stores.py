@@ -10,6 +10,7 @@ from config.settings import Settings
 from workers.embedded.server import EmbeddedRedis, log_loading
 from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
+from workers.store.full_disk import naming_full_disk
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -41,7 +42,11 @@ def stores(settings: Settings, on_loading: Callable[[str], object] = log_loading
 
     ``on_loading`` is called every few seconds while an embedded one is loading its data.
     """
-    with redis_server(settings, on_loading) as url, connect(url, settings.redis_options) as connection:
+    with (
+        redis_server(settings, on_loading) as url,
+        connect(url, settings.redis_options) as connection,
+        naming_full_disk(connection),
+    ):
         yield stores_in(connection, settings)
 
 

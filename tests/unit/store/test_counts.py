@@ -51,6 +51,7 @@ class SomeRedis:
         self.counts: dict[str, int] = {}
         self.is_away = False
         self.connection_pool = self
+        self.connection_kwargs: dict[str, str] = {}
         self.left = 0
         self._waiting: dict[str, int] = {}
 

@@ -1,6 +1,7 @@
 """What a server says of itself, in words: each fault by itself, and none where all is well."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -119,6 +120,7 @@ class Hanging:
     """A Redis that never answers: each command ends in a timeout."""
 
     asked = 0
+    connection_pool = SimpleNamespace(connection_kwargs={})
 
     def ping(self) -> None:
         self.asked += 1
