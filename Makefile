@@ -36,6 +36,7 @@ test: $(VENV)/installed  ## run every test except those that take minutes
 
 .PHONY: test-heavy
 test-heavy: $(VENV)/installed  ## run the tests that take minutes, and property tests with all their examples
+	@.ci/apt-packages
 	@THOROUGH_TESTS=1 CHAOS_SEEDS=$${CHAOS_SEEDS:-3} $(BIN)/python -m pytest -n 3 --dist worksteal -m "heavy or property"
 
 .PHONY: check
@@ -64,13 +65,17 @@ docs: $(VENV)/installed  ## write docs/cli.md from the commands
 	@$(BIN)/python -m app.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 .PHONY: lock
-lock:  ## update constraints.txt to the newest allowed versions, with hashes
+lock:  ## update constraints.txt and requirements.txt to the newest allowed versions, with hashes
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/pip install --quiet --disable-pip-version-check 'uv<1'
 	@{ echo '# Written by `make lock`: what CI and the Makefile install, on every platform and Python.'; \
 		.venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --extra dev \
 			--generate-hashes --no-header --no-annotate pyproject.toml; } > .venv-lock/constraints.txt
-	@mv .venv-lock/constraints.txt constraints.txt && rm -rf .venv-lock
+	@mv .venv-lock/constraints.txt constraints.txt
+	@{ echo '# Written by `make lock`: constraints.txt without what only developers need, for the image and for Heroku.'; \
+		echo hatchling | .venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+			--constraint constraints.txt --generate-hashes --no-header --no-annotate pyproject.toml -; } > .venv-lock/requirements.txt
+	@mv .venv-lock/requirements.txt requirements.txt && rm -rf .venv-lock
 
 .PHONY: chaos
 chaos: $(VENV)/installed  ## run 1,000 simulations of 500 steps, and 20 storms of 2,000 orders on real processes: two or three hours
@@ -92,6 +97,15 @@ audit:  ## look for known vulnerabilities in the locked packages
 .PHONY: dist
 dist: $(VENV)/installed  ## build a wheel and an sdist in dist/
 	@rm -rf dist && $(BIN)/python -m hatchling build
+
+# Podman writes no HEALTHCHECK into images of the other format.
+.PHONY: image
+image:  ## build the container image, with docker or podman
+	@engine=$$(command -v docker || command -v podman) || { echo "neither docker nor podman is on the PATH" >&2; exit 1; }; \
+	version=$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' config/version.py); \
+	case $$engine in *podman) format='--format docker';; *) format='';; esac; \
+	$$engine build $$format --file Containerfile --build-arg VERSION=$$version \
+		--tag credit-granter:$$version --tag credit-granter:latest .
 
 .PHONY: clean
 clean:  ## remove what was installed and built

@@ -1,6 +1,5 @@
 """A Redis that has lost its newest entries: a receiver and a worker notice, and a rebuild ends it."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tests.support.ledgers import rebuild, refunding_operations_at
 from tests.support.processes import TEN, TOKEN, eventually
 from tests.support.real_stores import settled_story
 from tests.support.receivers import OPS_TOKEN, PAID, deliver, health, settings_for
-from tests.support.redis_servers import DURABLE, Server, name_in, own_redis
+from tests.support.redis_servers import DURABLE, Server, free_port, name_in, own_redis
 from tests.support.servers import running
 from workers.monitoring.health import Check, examine
 from workers.runtime import worker_for
@@ -140,11 +139,6 @@ class Pair:
             redis.replicaof("127.0.0.1", port_of(self.replica))
         self.name.unlink()
         self.name.symlink_to(self.replica.path)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def port_of(server: Server) -> int:
