@@ -21,8 +21,9 @@ def promtool(*args: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_configuration_is_valid() -> None:
-    promtool("check", "config", "--syntax-only", "prometheus.yml")
+@pytest.mark.parametrize("file", ["prometheus.yml", "compose.yml"])
+def test_the_configuration_is_valid(file: str) -> None:
+    promtool("check", "config", "--syntax-only", file)
 
 
 def test_the_alerts_are_valid() -> None:
