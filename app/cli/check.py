@@ -76,7 +76,7 @@ def find_all(*, offline: bool = False, wait: Callable[[float], object] | None = 
     except ConfigError as error:
         yield from unreadable_settings(error)
         return
-    yield from check_settings(settings)
+    yield from check_settings(settings, offline=offline)
     rules = yield from check_rules(settings)
     yield from check_redis(settings, describe_store(settings))
     if not offline and _is_token_usable(settings):

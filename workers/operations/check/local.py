@@ -1,6 +1,6 @@
 """Checks what needs no request to Polar: the settings, the rules file and Redis."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from config.errors import ConfigError
 from config.rules import Problem, Rules, RulesError, load_rules
@@ -27,17 +27,24 @@ def unreadable_settings(error: ConfigError) -> Iterator[Finding]:
         yield Finding(level="error", what="settings", detail=problem)
 
 
-def check_settings(settings: Settings) -> Iterator[Finding]:
-    """Yield findings about the token, the webhook secrets, the Polar server and the alerts."""
-    for require, what in ((settings.require_token, "token"), (settings.require_secrets, "secret")):
-        try:
-            require()
-        except ConfigError as error:
-            yield Finding(level="error", what=what, detail=str(error))
-        else:
-            yield Finding(level="ok", what=what, detail="set")
+def check_settings(settings: Settings, *, offline: bool) -> Iterator[Finding]:
+    """Yield findings about the token, the webhook secrets, the Polar server and the alerts.
+
+    With ``offline``, a secret that is not set is only a warning: a build has the rules, but no secrets.
+    """
+    missing: Level = "warning" if offline else "error"
+    yield _secret_finding("token", settings.require_token, "error" if settings.access_token else missing)
+    yield _secret_finding("secret", settings.require_secrets, "error" if settings.webhook_secret else missing)
     yield Finding(level="ok", what="server", detail=settings.polar_server)
     yield Finding(level="ok", what="alerts", detail=_describe_alerts(settings))
+
+
+def _secret_finding(what: str, require: Callable[[], object], fault: Level) -> Finding:
+    try:
+        require()
+    except ConfigError as error:
+        return Finding(level=fault, what=what, detail=str(error))
+    return Finding(level="ok", what=what, detail="set")
 
 
 def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
