@@ -14,12 +14,11 @@ from config.rules import Trigger, parse_rules
 from config.rules.loader import FILE_KEYS
 from config.rules.rule_reader import RULE_KEYS
 from config.settings import Settings
+from tests.support.commands import parse_command
 from tests.support.paths import ROOT
-from workers.embedded.server import _make_private
 from workers.monitoring.alerts import AlertKind
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-DEPLOYING = ROOT / "docs" / "deploying.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -41,34 +40,19 @@ COMMANDS = sorted(
 )
 
 
-UNITS = sorted(
-    line.rpartition("/bin/")[2]
-    for document in DOCUMENTS
-    for block in blocks(document, "ini")
-    for line in block.splitlines()
-    if line.startswith("ExecStart=")
-)
-
-
 @pytest.mark.parametrize(("document", "block"), YAML, ids=lambda value: getattr(value, "name", "block"))
 def test_every_rules_file_shown_can_be_used(document: Path, block: str) -> None:
     assert parse_rules(block, document.name).rules
 
 
-@pytest.mark.parametrize("line", [*COMMANDS, *UNITS])
+@pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_shown_can_be_parsed(line: str) -> None:
-    words = shlex.split(line)[1:]
-    group = typer.main.get_command(root)
-    assert isinstance(group, typer.core.TyperGroup)
-    command = group.commands[words[0]]
-    with command.make_context(words[0], words[1:]) as context:
-        assert context.info_name == words[0]
+    parse_command(shlex.split(line))
 
 
 def test_the_documents_show_commands_and_rules() -> None:
     assert len(COMMANDS) > 5
     assert YAML
-    assert UNITS
 
 
 def test_every_command_has_an_example_in_its_help() -> None:
@@ -144,21 +128,6 @@ def test_the_tests_that_the_reliability_page_names_exist() -> None:
     named = re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", (ROOT / "docs" / "reliability.md").read_text())
     assert len(named) > 20
     assert [path for path in named if not (ROOT / "tests" / path).exists()] == []
-
-
-def test_the_embedded_redis_accepts_the_folder_that_systemd_creates(tmp_path: Path) -> None:
-    unit, *_ = blocks(DEPLOYING, "ini")
-    options = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
-    folder = tmp_path / options["StateDirectory"]
-    folder.mkdir()
-    folder.chmod(int(options.get("StateDirectoryMode", "0755"), base=8))
-    _make_private(folder)
-    assert f"CREDITS_DATA_DIR=/var/lib/{folder.name}\n" in blocks(DEPLOYING, "sh")
-
-
-def test_no_unit_has_a_setting_that_a_command_run_by_hand_would_lack() -> None:
-    units = "".join(blocks(DEPLOYING, "ini"))
-    assert set(re.findall(r"^Environment=(.*)$", units, re.MULTILINE)) == {"HOST=0.0.0.0 PORT=8000"}
 
 
 def anchors(document: Path) -> set[str]:
