@@ -81,8 +81,8 @@ def starter_text(rules: Sequence[StarterRule], credit_from: datetime) -> str:
 def _head(credit_from: datetime) -> Iterator[str]:
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield ""
-    yield "# Which orders give which credits. `credits check` finds every mistake in this file, and running"
-    yield "# workers pick up a change within seconds. docs/rules.md explains every key, with examples."
+    yield "# Which orders give which credits. docs/rules.md explains every key, docs/cookbook has examples."
+    yield "# `credits check` finds every mistake in this file. Running workers pick up a change in seconds."
     yield ""
     yield "version: 1"
     yield ""

@@ -157,6 +157,22 @@ def test_an_endpoint_that_misses_events_is_updated_only_with_yes(shop: Credits, 
     assert env_of(shop)["POLAR_WEBHOOK_SECRET"] == SECRET
 
 
+def test_the_endpoint_of_a_former_public_url_is_moved_and_keeps_its_secret(
+    shop: Credits, polar: Polar
+) -> None:
+    shop.run("init", *SETTINGS, *PACK)
+    (before,) = polar.endpoints
+    moved = ("--public-url", "https://another-tunnel.invalid")
+    refused = shop.run("init", *moved)
+    assert refused.returncode == 2
+    assert f"moves here from {HOOKS}" in refused.stdout
+    assert shop.run("init", *moved, "--yes").returncode == 0
+    (after,) = polar.endpoints
+    assert (after.id, after.secret) == (before.id, before.secret)
+    assert after.url == "https://another-tunnel.invalid/webhooks/polar"
+    assert env_of(shop)["CREDITS_PUBLIC_URL"] == "https://another-tunnel.invalid"
+
+
 def test_a_meter_is_created_only_if_that_was_asked_for(shop: Credits, polar: Polar) -> None:
     options = (*SETTINGS, *PACK, "--meter", "images")
     assert_usage_error(shop.run("init", *options), "--create-meter creates it")

@@ -199,7 +199,7 @@ def _plan(settings: Settings, path: Path, text: str | None, shop: Shop, *, creat
         rules=rules,
         rules_text=text,
         new_meters=tuple(one for one in rules.meters.values() if creates_meters and shop.lacks(one)),
-        endpoint=_endpoint_plan(settings, rules, shop),
+        endpoint=_endpoint_plan(settings, rules, shop, present.get("CREDITS_PUBLIC_URL")),
     )
 
 
@@ -212,11 +212,16 @@ def _env(settings: Settings, rules_path: Path) -> dict[str, str]:
     return known | ({"CREDITS_PUBLIC_URL": settings.public_url} if settings.public_url else {})
 
 
-def _endpoint_plan(settings: Settings, rules: Rules, shop: Shop) -> EndpointPlan | None:
+def _endpoint_plan(
+    settings: Settings, rules: Rules, shop: Shop, former_url: str | None
+) -> EndpointPlan | None:
+    """Plan the endpoint; that of a former public URL, such as a tunnel's of yesterday, is moved."""
     if settings.public_url is None:
         return None
     needed = needed_webhooks(rules, forgets_deleted=settings.forget_deleted) or {ORDER_PAID}
     existing = shop.endpoint_at(settings.public_url)
+    if existing is None and former_url:
+        existing = shop.endpoint_at(former_url)
     return plan_endpoint(existing, public_url=settings.public_url, needed=needed)
 
 

@@ -35,7 +35,9 @@ def tell(text: str = "") -> None:
 def ask(question: str, read: Callable[[str], T], *, default: str | None = None, hidden: bool = False) -> T:
     """Ask until ``read`` accepts the answer; its ValueError says what is wrong."""
     while True:
-        answer = typer.prompt(question, default=default, hide_input=hidden, err=True, type=str)
+        answer = typer.prompt(
+            question, default=default, show_default=bool(default), hide_input=hidden, err=True, type=str
+        )
         try:
             return read(answer.strip())
         except ValueError as error:
@@ -63,7 +65,7 @@ def ask_for_rules(
 
 
 def _ask_for_template(products: Sequence[PolarProduct]) -> Template:
-    tell("\nWhat gives credits? docs/rules.md has more kinds of rules.")
+    tell("\nWhat gives credits? You can add any other rule later: docs/cookbook has thirty.")
     _show_menu([[one.value, one.description] for one in Template])
 
     def read(text: str) -> Template:

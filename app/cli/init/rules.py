@@ -96,8 +96,8 @@ def _meter_of(options: RuleOptions, shop: Shop, *, create_meter: bool) -> Meter:
 
 def _ask_for_new_meter() -> MeterChoice:
     tell(
-        "\nPolar has no meter that can hold credits. One will be created: it sums `units` over the events\n"
-        "of one name, which your application sends for each use."
+        "\nPolar has no meter that can hold credits, so one will be created. It sums `units` over the\n"
+        "events of one name: your application sends such an event whenever a customer uses something."
     )
     meter = ask("Name of the events", _read_new_meter, default=_USUAL_METER)
     return MeterChoice(meter=meter, title=meter.name)

@@ -71,7 +71,8 @@ def ask_for_token(settings: Settings) -> SecretStr:
     """Ask for an access token; what is typed is not shown."""
     tell(
         "\nIn Polar's dashboard (Settings > Developers), create an organization token with the scopes\n"
-        f"  {', '.join(SCOPES)}"
+        f"  {', '.join(SCOPES)}\n"
+        "and meters:write if Polar has no meter yet: one can be created for you."
     )
     return ask("Access token (not shown)", _usable_token(settings), hidden=True)
 

@@ -37,11 +37,18 @@ class EndpointPlan:
 def plan_endpoint(
     existing: PolarEndpoint | None, *, public_url: str, needed: Collection[str]
 ) -> EndpointPlan:
-    """Return what to do so that the endpoint gets the webhooks ``needed``; it keeps those that it has."""
+    """Return what to do so that the endpoint at ``public_url`` gets the webhooks ``needed``.
+
+    One that exists keeps the webhooks that it has, and is moved if it leads elsewhere.
+    """
+    url = public_url + WEBHOOKS_PATH
     if existing is None:
-        return EndpointPlan(url=public_url + WEBHOOKS_PATH, events=tuple(sorted(needed)))
+        return EndpointPlan(url=url, events=tuple(sorted(needed)))
     changes: dict[str, Any] = {}
     reasons = []
+    if existing.url.rstrip("/") != url:
+        changes["url"] = url
+        reasons.append(f"moves here from {existing.url}")
     if not existing.enabled:
         changes["enabled"] = True
         reasons.append("is enabled again")
@@ -53,7 +60,7 @@ def plan_endpoint(
         changes["events"] = events
         reasons.append(f"also gets {joined(missing)}")
     return EndpointPlan(
-        url=existing.url, events=tuple(events), existing=existing, changes=changes, reasons=tuple(reasons)
+        url=url, events=tuple(events), existing=existing, changes=changes, reasons=tuple(reasons)
     )
 
 
