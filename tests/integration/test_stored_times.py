@@ -120,6 +120,14 @@ def test_a_tick_shortens_what_lives_longer_than_it_may(
     assert redis.pttl(key) <= longest_ms // 2
 
 
+def test_a_pause_is_shortened_to_its_own_length(redis: Redis, worker: GrantWorker) -> None:
+    """It began while the clock was an hour ahead, between two ticks, which see no step."""
+    Throttle(redis).pause(60, "Polar answered 503")
+    redis.pexpire(keys.PAUSE, HOUR_MS)
+    worker.tick()
+    assert redis.pttl(keys.PAUSE) <= MINUTE_MS
+
+
 def test_a_new_worker_concludes_from_the_last_tick_that_the_clock_was_set_back(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:

@@ -105,6 +105,6 @@ class Throttle:
 
     def _start_pause(self, seconds: float, reason: str, cause: PauseCause, *, is_outage: bool) -> None:
         self._pause_script(
-            keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.REDUCED_SHARE],
+            keys=[keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.REDUCED_SHARE, keys.CLOCK],
             args=[max(1, round(seconds * 1000)), reason, cause, int(is_outage)],
         )

@@ -1,6 +1,6 @@
 -- Makes every worker wait before the next request to Polar. It is one step, so that workers that fail together count
 -- as one pause, and that the longest of their pauses applies.
-local pause, outage, probe, reduced = unpack(KEYS)
+local pause, outage, probe, reduced, clock_state = unpack(KEYS)
 local ms, reason, cause, is_outage = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
 
 local now, left = clock(), redis.call('PTTL', pause)
@@ -23,4 +23,5 @@ if cause == 'rate_limited' and now >= tonumber(redis.call('GET', reduced) or 0) 
 end
 if ms > left then
   redis.call('SET', pause, reason, 'PX', text(ms))
+  redis.call('HSET', clock_state, 'pause_ms', text(ms)) -- the next tick sees if it lasts longer: see tick.lua
 end

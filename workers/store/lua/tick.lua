@@ -25,6 +25,11 @@ local function cap_lifetime(key, longest_ms)
   end
 end
 
+-- No pause lasts longer than it was meant to, or than a minute, which our share of the rate limit may ask for.
+local function longest_pause_now()
+  return math.max(60000, tonumber(redis.call('HGET', clock_state, 'pause_ms') or longest_pause_ms))
+end
+
 -- No retry and no lease makes a delivery wait so long.
 local function pull_in_late()
   local late = '(' .. text(now + longest_wait_ms)
@@ -93,7 +98,7 @@ if last <= now then -- else the clock was set back just now, and mend_step.lua m
   redis.call('HSET', clock_state, 'ticked_at', text(now))
   write_began()
   pull_in_late()
-  cap_lifetime(pause, longest_pause_ms)
+  cap_lifetime(pause, longest_pause_now())
   cap_lifetime(probe, lease_ms)
   cap_lifetime(reduced, longest_pause_ms + MOST_HALVINGS * HALVING_MS)
 end
