@@ -210,3 +210,16 @@ def test_a_refund_after_a_rebuilt_dispute_takes_no_more_than_is_left(
     assert operations.balance() == 0
     taken = operations.ledger.find(order_subject(ONE)).taken
     assert taken == {"api_usage": {"pack": Decimal(100)}}
+
+
+def test_a_dispute_after_a_rebuilt_refund_takes_all_that_is_left(operations: Operations, redis: Redis) -> None:
+    """Polar's events do not say how much was refunded, but the disputed order does."""
+    refund = json.loads(sell(operations.polar, 1, refunded_amount=300, status="partially_refunded"))
+    refund["type"] = "order.refunded"
+    operations.deliver(json.dumps(refund).encode(), "msg-refund")
+    redis.flushall()
+    rebuild(operations)
+    lose(operations, amount=700)
+    find_and_take_back(operations)
+    operations.deliver(json.dumps(refund).encode(), "msg-refund")
+    assert operations.balance() == 0

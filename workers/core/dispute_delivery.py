@@ -10,7 +10,7 @@ from workers.core.envelope import validation_error_text
 from workers.core.grants import order_subject
 from workers.core.payloads import Cents, Id, Order
 from workers.core.planning import Plan
-from workers.core.refunds import share_of
+from workers.core.refunds import refund_of, share_of
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did.
@@ -67,7 +67,8 @@ def dispute_body(dispute: LostDispute, order: DisputedOrder) -> bytes:
 def dispute_plan(body: bytes) -> Plan:
     """Return the plan of such a delivery, which grants nothing; it fails where a person must decide.
 
-    It notes the dispute either way, so that the dispute is not found again.
+    It notes the dispute either way, so that the dispute is not found again. It also notes what has been
+    refunded, in case that note was lost: the share of both together decides.
     """
     try:
         data = _Body.model_validate_json(body).data
@@ -79,6 +80,7 @@ def dispute_plan(body: bytes) -> Plan:
         subject=order_subject(order.id),
         customer_id=order.customer_id,
         order_id=order.id,
+        refund=refund_of(order),
         dispute=Dispute(id=dispute.id, share=share_of(order, 0 if review else dispute.amount)),
         failure=review,
     )
