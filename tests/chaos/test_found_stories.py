@@ -177,3 +177,18 @@ def test_a_backfilled_renewal_is_credited_although_its_subscription_has_ended_si
     story.backfill("order 4")
     story.work_to_the_end("A")
     assert story.service.store.deliveries["order 4/backfilled"].status is Status.GRANTED
+
+
+def test_an_order_is_granted_although_half_of_its_take_back_is_in_doubt(story: ExactCredits) -> None:
+    """Polar took one half without an answer, counted it as a duplicate later, and stumbles over the other."""
+    story.tell("order 2 told late", "a")
+    story.work_to_the_end("A")
+    story.stumble_or_not("images")
+    story.workers["A"].begin(story.service.reopen("order 2 told late/a"))
+    story.change_mood(Mood.SILENT)
+    for mood in (Mood.SILENT, Mood.FINE, Mood.FINE, Mood.FINE):
+        story.work_to_the_end("A")
+        story.change_mood(mood)
+        story.wait(1000)
+    assert story.service.store.deliveries["order 2 told late/a"].status is Status.GRANTED
+    assert "credits:refund:00000000-0002-4000-8000-000000000000:450:images" not in story.service.polar.events

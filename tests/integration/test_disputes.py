@@ -212,7 +212,9 @@ def test_a_refund_after_a_rebuilt_dispute_takes_no_more_than_is_left(
     assert taken == {"api_usage": {"pack": Decimal(100)}}
 
 
-def test_a_dispute_after_a_rebuilt_refund_takes_all_that_is_left(operations: Operations, redis: Redis) -> None:
+def test_a_dispute_after_a_rebuilt_refund_takes_all_that_is_left(
+    operations: Operations, redis: Redis
+) -> None:
     """Polar's events do not say how much was refunded, but the disputed order does."""
     refund = json.loads(sell(operations.polar, 1, refunded_amount=300, status="partially_refunded"))
     refund["type"] = "order.refunded"
