@@ -13,16 +13,23 @@ _OURS = ("app", "workers", "config")
 _HOME = os.path.dirname(os.path.abspath(__file__))
 """Where our packages are: site-packages, or a clone."""
 
+_INTERRUPTED = 130  # as shells count it: 128 and the number of the signal
+
 
 def main() -> None:
-    """Run the command line. If files of ours are missing or replaced, say so in one line."""
-    isolate()
+    """Run the command line. If files of ours are missing or replaced, say so in one line.
+
+    Ctrl-C while everything is being imported, which takes a moment, ends it as it ends any command.
+    """
     try:
+        isolate()
         from app.cli import main as run  # noqa: PLC0415 - only now is it certainly ours
 
         run()
     except ImportError as error:
         sys.exit(f"credits: {describe(error)}")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def isolate() -> None:

@@ -90,3 +90,24 @@ def test_a_receiver_serves_although_settings_of_others_are_broken(tmp_path: Path
 def test_send_reaches_an_ipv6_receiver_by_its_host(tmp_path: Path) -> None:
     done = run(tmp_path, "credits send --sample purchase", HOST="[::1]", PORT="9")
     assert "no answer from http://[::1]:9/webhooks/polar" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["app.cli", "rich.console", "config.settings", "redis"])
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(module: str) -> None:
+    """The test presses it when a module is looked for: in a shell it is a matter of luck which one that is."""
+    script = f"""
+import os, signal, sys, credit_granter
+
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["credits", "--help"]
+credit_granter.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
