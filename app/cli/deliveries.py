@@ -1,7 +1,7 @@
 """``credits deliveries`` and ``credits show``: what arrived, and what became of it."""
 
 import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -22,6 +22,7 @@ from app.cli.output import (
     print_table,
     status_text,
     terminal_width,
+    with_product,
 )
 from app.cli.shapes import ShownJson
 from app.cli.to_json import delivery_json, grants_json, iso_or_none
@@ -30,6 +31,7 @@ from config.wording import quoted
 from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read_request
+from workers.core.products import product_name
 from workers.core.wording import utc
 from workers.operations.history import History
 from workers.store.audit import Audit
@@ -86,24 +88,26 @@ def deliveries(
         customer_id = find_customer_id(name, settings, held) if name else None
         newest = _newest(held, order, customer_id, status or list(Status), since)
         found = list(islice((one for one in newest if type_ in {None, one.type}), limit))
+        products = {} if json else held.deliveries.product_names(one.id for one in found)
     if json:
         print_json([delivery_json(one) for one in found])
     elif found:
-        _print_deliveries(found)
+        _print_deliveries(found, products)
     else:
         console().print("no deliveries")
 
 
-def _print_deliveries(found: Sequence[Delivery]) -> None:
-    rows = [_row(one) for one in found]
+def _print_deliveries(found: Sequence[Delivery], products: Mapping[str, str]) -> None:
+    rows = [_row(one, products.get(one.id, "")) for one in found]
     if (width := terminal_width()) is None or width >= _WIDE:
         print_table(list(rows[0]), [list(row.values()) for row in rows])
         return
     # What does not fit goes below, where no header names it.
     for row, one in zip(rows, found, strict=True):
-        row["order"] = f"order {one.order_id}" if one.order_id else ""
+        row["order"] = with_product(f"order {one.order_id}" if one.order_id else "", products.get(one.id, ""))
+        row["product"] = ""
         row["customer"] = f"customer {one.customer_id}" if one.customer_id else ""
-    columns = ["" if name in {"order", "customer", "reason"} else name for name in rows[0]]
+    columns = ["" if name in {"order", "customer", "product", "reason"} else name for name in rows[0]]
     print_table(columns, [list(row.values()) for row in rows])
 
 
@@ -191,7 +195,7 @@ def _only(start: str, matching: Sequence[Delivery]) -> Delivery:
     return matching[0]
 
 
-def _row(one: Delivery) -> dict[str, Cell]:
+def _row(one: Delivery, product: str) -> dict[str, Cell]:
     return {
         "received": format_age(one.received_at),
         "delivery": one.id,
@@ -199,6 +203,7 @@ def _row(one: Delivery) -> dict[str, Cell]:
         "status": status_text(one.status),
         "order": one.order_id or "-",
         "customer": one.customer_id or "-",
+        "product": product or "-",
         "reason": one.reason,
     }
 
@@ -212,7 +217,7 @@ def _print_delivery(one: Delivery, claims: Sequence[Claim], body: bytes) -> None
         ["received", f"{utc(one.received_at)} ({format_age(one.received_at)})"],
         ["settled", utc(one.settled_at) if one.settled_at else "not yet"],
         ["attempts", str(one.attempts)],
-        ["order", one.order_id or "-"],
+        ["order", with_product(one.order_id or "-", product_name(body))],
         ["customer", one.customer_id or "-"],
     ]
     if reason := _operator_reason(one, body):

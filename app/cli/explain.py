@@ -34,6 +34,7 @@ from config.rules import NO_RULES, Rules, load_rules
 from config.settings import Settings
 from workers.core.customers import CustomerName
 from workers.core.delivery import Delivery
+from workers.core.facts import Fact
 from workers.core.wording import credits_text, plain, utc
 from workers.embedded.server import EmbeddedError
 from workers.operations.explain.explanation import Explanation, RuleView
@@ -90,7 +91,9 @@ def explain(
 
 def _explain_customer(name: CustomerName, settings: Settings, *, json: bool) -> None:
     with open_stores_to_read(settings) as held:
-        print_story(_history(held).of_customer(find_customer_id(name, settings, held)), json=json)
+        history = _history(held).of_customer(find_customer_id(name, settings, held))
+        products = {} if json else held.deliveries.product_names(one.id for one in history.deliveries)
+        print_story(history, products, json=json)
 
 
 def _history(held: Stores) -> History:
@@ -214,7 +217,7 @@ def _fact_rows(one: Explanation) -> Iterator[list[Cell]]:
     if one.fact:
         yield ["trigger", str(one.fact.trigger or "none that a rule can name")]
         yield ["happened", utc(one.fact.moment)]
-        yield ["product", one.fact.product_id or "-"]
+        yield ["product", _product_text(one.fact)]
     if one.plan:
         yield ["order", one.plan.order_id or "-"]
         yield ["customer", one.plan.customer_id or "-"]
@@ -223,6 +226,12 @@ def _fact_rows(one: Explanation) -> Iterator[list[Cell]]:
         yield ["refunded", f"{one.plan.refund.amount} cents in total, {share:.4g} % of what was paid"]
     if one.plan and one.plan.dispute:
         yield ["lost dispute", f"{float(one.plan.dispute.share * 100):.4g} % of what was paid"]
+
+
+def _product_text(fact: Fact) -> str:
+    name = fact.product_name
+    id_ = fact.product_id or "-"
+    return f"{name} ({id_})" if name else id_
 
 
 def _rule_row(rule: RuleView) -> list[Cell]:

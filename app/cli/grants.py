@@ -55,12 +55,14 @@ def grants(
     with open_stores_to_read(settings) as held:
         customer_id = find_customer_id(name, settings, held) if name else None
         found = list(islice(_select(Audit(held.redis, held.ledger), customer_id, order, since), limit))
+        products = {} if json or as_csv else held.deliveries.product_names(one.delivery_id for one in found)
     if json:
         print_json([entry_json(one) for one in found])
     elif as_csv:
         _print_csv(found)
     elif found:
-        print_table(["granted", "credits", "meter", "by", "customer", "key"], [_row(one) for one in found])
+        columns = ["granted", "credits", "meter", "by", "product", "customer", "key"]
+        print_table(columns, [_row(one, products.get(one.delivery_id, "-")) for one in found])
     else:
         console().print("no grants")
 
@@ -75,12 +77,13 @@ def _select(audit: Audit, customer: str | None, order: str | None, since: dateti
     return (one for one in found if since is None or (one.granted_at or one.claimed_at) >= since)
 
 
-def _row(one: Entry) -> list[Cell]:
+def _row(one: Entry, product: str) -> list[Cell]:
     return [
         format_age(one.granted_at) if one.granted_at else "not at Polar yet",
         plain(one.grant.units),
         one.grant.meter,
         ", ".join(one.grant.rules) or "hand",
+        product,
         one.grant.customer_id,
         one.grant.key,
     ]

@@ -67,6 +67,11 @@ def literal(text: str) -> Text:
     return Text("".join(char if char.isprintable() else "\ufffd" for char in text))
 
 
+def with_product(what: str, product: str) -> str:
+    """Return an order's or a product's id with the product's name, if that is known."""
+    return f"{what} ({product})".strip() if product else what
+
+
 def status_text(status: Status) -> Text:
     """Return a status in its colour."""
     return Text(status.value, style=_COLOURS[status])

@@ -15,8 +15,11 @@ from workers.operations.history import CustomerHistory
 _ZERO = Decimal(0)
 
 
-def print_story(history: CustomerHistory, *, json: bool) -> None:
-    """Print a customer's deliveries, oldest first, with the credits of each, and the totals by meter."""
+def print_story(history: CustomerHistory, products: Mapping[str, str], *, json: bool) -> None:
+    """Print a customer's deliveries, oldest first, with the credits of each, and the totals by meter.
+
+    ``products`` has the names of what was bought, by delivery, as far as they are known.
+    """
     if json:
         print_json(_json(history))
         return
@@ -28,8 +31,10 @@ def print_story(history: CustomerHistory, *, json: bool) -> None:
         return
     console().print(literal(f"customer {history.customer_id}"))
     given = _grants_by_delivery(history)
-    rows: list[list[Cell]] = [_row(one, given.get(one.id, [])) for one in history.deliveries]
-    print_table(["received", "type", "status", "order", "credits", "reason"], rows)
+    rows: list[list[Cell]] = [
+        _row(one, products.get(one.id, ""), given.get(one.id, [])) for one in history.deliveries
+    ]
+    print_table(["received", "type", "status", "order", "product", "credits", "reason"], rows)
     console().print()
     totals: list[list[Cell]] = [
         [meter, plain(granted), plain(taken_back)]
@@ -40,7 +45,7 @@ def print_story(history: CustomerHistory, *, json: bool) -> None:
         console().print(literal(text))
 
 
-def _row(one: Delivery, grants: list[Grant]) -> list[Cell]:
+def _row(one: Delivery, product: str, grants: list[Grant]) -> list[Cell]:
     credited = credits_text(grants) if grants else "-"
     reason = "" if one.status is Status.GRANTED else one.reason
     return [
@@ -48,6 +53,7 @@ def _row(one: Delivery, grants: list[Grant]) -> list[Cell]:
         one.type or "?",
         status_text(one.status),
         one.order_id or "-",
+        product or "-",
         credited,
         reason,
     ]

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.builders import CUSTOMER, order_webhook, some_id
 from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
+from tests.support.terminals import at_a_terminal
 
 OTHER = some_id(77)
 WAYS = [["--customer", CUSTOMER], ["--external-customer", "user-42"], ["--email", "Ada@Example.com"]]
@@ -86,3 +87,23 @@ def test_two_names_at_once_are_refused(shop: Desk) -> None:
         assert_usage_error(
             shop.credits.run(command, *both[:2], "--order", some_id(1)), "give either an order or a customer"
         )
+
+
+PACK = "Credit pack 100"
+
+
+def test_products_are_shown_by_name_wherever_people_look_for_an_order(shop: Desk) -> None:
+    _, shown = at_a_terminal(shop.credits, "deliveries", columns=80)
+    assert f"order {some_id(1)} ({PACK})" in shown
+    assert PACK in shop.credits.run("deliveries").stdout
+    assert PACK in shop.credits.run("grants").stdout
+    assert PACK in shop.credits.run("explain", "--customer", CUSTOMER).stdout
+    assert f"{PACK} (" in shop.credits.run("explain", some_id(1)).stdout
+    (paid, *_) = shop.credits.json("deliveries", "--order", some_id(1))
+    assert PACK in shop.credits.run("show", paid["id"]).stdout
+
+
+def test_a_product_is_not_named_once_the_body_is_erased(shop: Desk) -> None:
+    shop.credits.run("forget", "--customer", CUSTOMER, "--yes")
+    for command in ("deliveries", "grants", "explain"):
+        assert PACK not in shop.credits.run(command, "--customer", CUSTOMER).stdout

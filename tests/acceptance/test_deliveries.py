@@ -119,10 +119,23 @@ def test_narrow_terminals_break_no_id_and_redirected_lines_have_no_trailing_blan
     assert max(map(len, lines)) <= 80
     assert any(line.endswith(f"  {second}  order.paid  skipped") for line in lines)
     assert f"    already granted: claimed by delivery {first} at" in lines
-    assert lines.count(f"    order {some_id(1)}") == lines.count(f"    customer {CUSTOMER}") == 2
+    assert (
+        lines.count(f"    order {some_id(1)} (Credit pack 100)")
+        == lines.count(f"    customer {CUSTOMER}")
+        == 2
+    )
     piped = desk.credits.run("deliveries").stdout.splitlines()
     assert len(piped) == 3
-    assert piped[0].split() == ["received", "delivery", "type", "status", "order", "customer", "reason"]
+    assert piped[0].split() == [
+        "received",
+        "delivery",
+        "type",
+        "status",
+        "order",
+        "customer",
+        "product",
+        "reason",
+    ]
     assert [line.rstrip() for line in piped] == piped
 
 

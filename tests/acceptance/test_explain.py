@@ -55,7 +55,7 @@ class TestFile:
         for line in (
             "type order.paid",
             "trigger purchase",
-            f"product {PRODUCT}",
+            f"product Credit pack 100 ({PRODUCT})",
             f"order {ORDER}",
             f"customer {CUSTOMER}",
             "match pack grants 10 api_usage",

@@ -94,7 +94,7 @@ def test_send_reaches_an_ipv6_receiver_by_its_host(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["app.cli", "rich.console", "config.settings", "redis"])
 def test_ctrl_c_while_modules_are_imported_is_no_traceback(module: str) -> None:
-    """The test presses it when a module is looked for: in a shell it is a matter of luck which one that is."""
+    """The test presses it while a module is looked for: by hand, it is a matter of luck which one."""
     script = f"""
 import os, signal, sys, credit_granter
 

@@ -26,6 +26,7 @@ from workers.core.payloads import (
     read_order,
     read_period,
 )
+from workers.core.products import name_of
 from workers.core.refunds import refund_of
 
 _FINAL_INVOICE = "final invoice of an ended subscription: never credited"
@@ -55,6 +56,11 @@ class Fact:
     """What decides an order's trigger, if its billing reason does not."""
     verb: str = "created"
     """What happened, as a reason says it: "created", or "started" for a period."""
+
+    @property
+    def product_name(self) -> str:
+        """Return the product's name as the webhook has it; empty if it has none."""
+        return name_of(self.variables.values["product"])
 
 
 def order_fact(read: Read[Order]) -> Fact:

@@ -1,7 +1,7 @@
 """Deliveries in Redis: what was received, what is due, and what became of it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import chain, count, islice, takewhile
@@ -12,6 +12,7 @@ from redis.typing import EncodableT
 
 from workers.core.delivery import Delivery, Lease, Leased, Status
 from workers.core.grants import order_of, order_subject
+from workers.core.products import product_name
 from workers.store import keys
 from workers.store.bodies import compress_body, decompress_body
 from workers.store.format import FORMAT
@@ -110,6 +111,17 @@ class DeliveryStore:
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery, the bytes that were signed; empty if it is unknown or erased."""
         return decompress_body(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")
+
+    def product_names(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return the product's name in each of these deliveries whose body is kept and has one."""
+        names: dict[str, str] = {}
+        left = iter(dict.fromkeys(ids))
+        while page := list(islice(left, _PAGE)):
+            bodies = cast(list[bytes | None], self._redis.mget([keys.body(id_) for id_ in page]))
+            for id_, body in zip(page, bodies, strict=True):
+                if name := product_name(decompress_body(body or b"")):
+                    names[id_] = name
+        return names
 
     def newest(
         self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None
