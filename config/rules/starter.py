@@ -19,7 +19,7 @@ _NAME_CHARACTERS = 48  # of a rule's name; up to 64 are valid, and a number may 
 
 
 class Template(StrEnum):
-    """A kind of rule to begin with; docs/rules.md has many more."""
+    """A kind of rule to begin with; docs/cookbook has many more."""
 
     _value_: str
     description: str
@@ -70,7 +70,7 @@ class StarterRule:
     products: tuple[StarterProduct, ...] = ()
     meter: Meter
     units: str
-    """The credits, as the file shall show them: a number."""
+    """The number of credits, as the file shows it."""
 
 
 def starter_text(rules: Sequence[StarterRule], credit_from: datetime) -> str:

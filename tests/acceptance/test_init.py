@@ -225,7 +225,7 @@ def test_a_polar_that_cannot_be_reached_is_one_line(shop: Credits) -> None:
             "write one of pack, plan, trial, yearly, welcome",
         ),
         ((*SETTINGS, "--template", "welcome", "--units", "0"), "not a number of credits"),
-        ((*SETTINGS, "--template", "welcome", "--product", PRODUCT, "--units", "1"), "is for no product"),
+        ((*SETTINGS, "--template", "welcome", "--product", PRODUCT, "--units", "1"), "takes no product"),
         ((*SETTINGS, *PACK, "--meter", "api_usgae"), "did you mean 'api_usage'?"),
     ],
 )

@@ -25,7 +25,7 @@ def full_disk(folder: Path) -> str | None:
         return None
     return (
         f"the disk is full: {free_bytes // 1024} KB are left for {folder} (make room there, 2 MB or more; "
-        "nothing that was confirmed is lost, and Polar sends for half an hour what is refused now: if it "
+        "nothing that was confirmed is lost, and Polar repeats refused webhooks for half an hour; if this "
         "lasts longer, run `credits recover --since 24h` afterwards)"
     )
 

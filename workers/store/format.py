@@ -53,7 +53,7 @@ def prepare(redis: Redis, *, newest: int = FORMAT, steps: Mapping[int, Step] = S
 
 
 def open_ledger(redis: Redis) -> None:
-    """Do what ``prepare`` does, for a worker, which also notes the format of a ledger without a note."""
+    """Do the same for a worker, which also notes the format where none is noted."""
     redis.set(keys.FORMAT, _UNNOTED, nx=True)
     prepare(redis)
 

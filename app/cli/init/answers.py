@@ -71,7 +71,7 @@ def read_product(text: str, template: Template, products: Sequence[PolarProduct]
 
 
 def _why_not(text: str, products: Sequence[PolarProduct]) -> str:
-    """Return how a product is sold that another kind of rule is for."""
+    """Return which kinds of rule fit a product that exists, but is sold in another way."""
     for one in products:
         if text.lower() in {one.id, one.name.lower()}:
             kinds = [kind.value for kind, fits in _FITTING.items() if fits(one)]

@@ -52,7 +52,9 @@ def init(
     token_file: Annotated[
         str,
         typer.Option(
-            "--token-file", metavar="FILE", help="The access token, if not in the environment; -: stdin."
+            "--token-file",
+            metavar="FILE",
+            help="A file with the access token, if it is not in the environment; -: stdin.",
         ),
     ] = "",
     public_url: Annotated[
@@ -79,7 +81,7 @@ def init(
         typer.Option("--meter", metavar="NAME", help="Its meter: the event name that the meter looks for."),
     ] = "",
     create_meter: Annotated[
-        bool, typer.Option("--create-meter", help="Create meters of the rules that Polar does not have.")
+        bool, typer.Option("--create-meter", help="Create meters that the rules need and Polar lacks.")
     ] = False,
     units: Annotated[str, typer.Option("--units", metavar="N", help="Its credits, such as 1000.")] = "",
     dry_run: DryRun = False,
@@ -88,9 +90,9 @@ def init(
 ) -> None:
     """Set everything up: the settings, a first rule, and the webhook endpoint at Polar.
 
-    Asks for what no option and no .env says. Then it writes .env and the rules file, creates the endpoint
-    with the events that the rules need, stores its secret, and runs `credits check`. What exists is kept, or
-    changed only after a question. It may be interrupted and run again.
+    It asks for what neither an option nor .env says. Then it writes .env and the rules file, creates the
+    endpoint with the events that the rules need, stores its secret, and runs `credits check`. It keeps what
+    exists, and asks before it changes any of it. After an interruption, run it again.
 
     The token is read from POLAR_ACCESS_TOKEN, --token-file or a hidden prompt, never from an option, which
     other users of the host could see.
@@ -133,7 +135,7 @@ def init(
 
 
 def _is_confirmed(plan: Plan, *, yes: bool) -> bool:
-    """Ask a person; a script must say ``--yes`` only where something that exists would change."""
+    """Ask a person. A script needs ``--yes`` only if something that exists would change."""
     return plan.is_done or confirm("write and create this", yes=yes, scripts_may=not plan.changes_existing)
 
 
@@ -148,7 +150,7 @@ def _refuse_if_incomplete(
     if not rules_path.exists():
         lacking += rule.missing()
     if lacking:
-        raise typer.BadParameter(f"without a terminal to ask on, give also {', '.join(lacking)}")
+        raise typer.BadParameter(f"there is no terminal to ask on: also give {', '.join(lacking)}")
 
 
 def _open_shop(settings: Settings, *, creates_meter: bool) -> tuple[Settings, Polar, Shop]:

@@ -75,7 +75,7 @@ def _endpoint_json(endpoint: EndpointPlan) -> InitEndpointJson:
 def print_plan(plan: Plan, *, dry_run: bool) -> None:
     """Print what is going to be written and created; in a dry run the rules file, too."""
     out = console()
-    out.print(literal("Everything is in place:" if plan.is_done else "This is to be done:"))
+    out.print(literal("Everything is in place:" if plan.is_done else "This will be done:"))
     print_table(["", ""], [[f"  {what}", text] for what, text in describe_plan(plan)])
     if dry_run and plan.rules_text is not None:
         out.print()

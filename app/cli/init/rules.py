@@ -67,7 +67,7 @@ def _rule_of(options: RuleOptions, shop: Shop, *, create_meter: bool) -> Starter
         raise typer.BadParameter(f"with --template give also {', '.join(lacking)}")
     template = _option("--template", options.template, read_template)
     if options.products and not names_products(template):
-        raise typer.BadParameter(f"--product: a rule of the kind {template} is for no product")
+        raise typer.BadParameter(f"--product: a rule of the kind {template} takes no product")
     products = [
         _option("--product", one, lambda text: read_product(text, template, shop.products))
         for one in options.products

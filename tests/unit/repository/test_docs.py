@@ -102,7 +102,8 @@ def test_every_log_line_that_the_documents_quote_is_logged() -> None:
 
 def test_the_alerts_page_leads_from_the_words_of_an_alert_to_a_command() -> None:
     page = (ROOT / "docs" / "operations" / "alerts.md").read_text()
-    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", page.partition("| the alert says |")[2], re.MULTILINE)
+    table = page.partition("| the alert says |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", table, re.MULTILINE)
     words = [re.findall(r"`([^`]+)`", said) for said, _ in rows]
     modules = ("monitoring/alerts", "store/arrivals", "store/losses", "operations/check/endpoint")
     source = "".join((ROOT / "workers" / f"{name}.py").read_text() for name in modules)

@@ -31,7 +31,7 @@ def test_the_text_names_folder_room_and_what_to_do(tmp_path: Path, monkeypatch: 
     leave(monkeypatch, 0.5)
     assert full_disk(tmp_path) == (
         f"the disk is full: 512 KB are left for {tmp_path} (make room there, 2 MB or more; nothing that was "
-        "confirmed is lost, and Polar sends for half an hour what is refused now: if it lasts longer, run "
+        "confirmed is lost, and Polar repeats refused webhooks for half an hour; if this lasts longer, run "
         "`credits recover --since 24h` afterwards)"
     )
 

@@ -54,7 +54,7 @@ def plan_endpoint(
         reasons.append("is enabled again")
     if existing.format != "raw":
         changes["format"] = "raw"
-        reasons.append(f"gets the format raw in place of {existing.format}")
+        reasons.append(f"gets the format raw instead of {existing.format}")
     events = sorted({*existing.events, *needed})
     if missing := sorted(set(needed).difference(existing.events)):
         changes["events"] = events

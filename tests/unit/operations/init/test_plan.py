@@ -109,7 +109,7 @@ def endpoint_at_polar(standin: Polar, **fields: object) -> WebhookEndpoint:
     ("fields", "words"),
     [
         ({"enabled": False}, "is enabled again"),
-        ({"format": "slack"}, "gets the format raw in place of slack"),
+        ({"format": "slack"}, "gets the format raw instead of slack"),
         ({"events": ["order.paid", "customer.created"]}, "also gets order.refunded"),
     ],
 )
