@@ -117,6 +117,13 @@ def test_keys_that_a_user_may_not_use_are_reported(server: Server) -> None:
     assert (level, detail) == ("error", "its user may not use keys that begin with rq: (ACL: ~rq:*)")
 
 
+def test_a_user_who_may_not_use_the_channel_of_settlements_is_only_a_warning(server: Server) -> None:
+    url = server.add_user("shop", "s3cret", ["+@all"], channels=[])
+    ((level, detail),) = found(url)
+    assert (level, "(ACL: &credits:settled +publish +subscribe)" in detail) == ("warning", True), detail
+    assert found(server.add_user("other", "s3cret", ["+@all"], channels=["credits:settled"])) == []
+
+
 def test_a_user_who_may_not_run_scripts_is_reported(server: Server) -> None:
     ((level, detail),) = found(user(server, "+@all", "-@scripting"))
     assert (level, "evalsha" in detail) == ("error", True), detail

@@ -48,8 +48,15 @@ class Server:
     def url_of(self, user: str, password: str) -> str:
         return f"{self.url}?username={user}&password={password}"
 
-    def add_user(self, user: str, password: str, commands: Sequence[str], keys: Sequence[str] = OURS) -> str:
-        """Add a user with only these commands and keys; return the URL with their password."""
+    def add_user(
+        self,
+        user: str,
+        password: str,
+        commands: Sequence[str],
+        keys: Sequence[str] = OURS,
+        channels: Sequence[str] = ("*",),
+    ) -> str:
+        """Add a user with only these commands, keys and channels; return the URL with their password."""
         with self.client() as redis:
             redis.acl_setuser(
                 user,
@@ -57,6 +64,7 @@ class Server:
                 reset=True,
                 passwords=[f"+{password}"],
                 keys=list(keys),
+                channels=list(channels),
                 commands=list(commands),
             )
         return self.url_of(user, password)

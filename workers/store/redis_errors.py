@@ -58,6 +58,7 @@ _BY_MARK = {
     "-READONLY": _READ_ONLY,
     "-OOM": _FULL,
     "ACL failure in script": _FORBIDDEN,
+    "The user executing the script can't": _FORBIDDEN,  # before Redis 7
     "self-signed certificate (": (
         "its certificate is self-signed (CREDITS_REDIS_CA=/path/to/it.pem trusts it; "
         "CREDITS_REDIS_TLS_VERIFY=none checks no certificate, for hosts such as Heroku)"

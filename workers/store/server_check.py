@@ -127,6 +127,8 @@ def _findings(redis: Redis) -> Iterator[Finding]:
     info, settings = _info(redis), _settings(redis)
     missing = [_error(detail) for detail in _missing_permissions(redis)]
     yield from missing
+    if not missing:
+        yield from _missing_channel(redis)
     try:
         redis.set(keys.READY, 1, ex=_READY_SECONDS)
     except NoPermissionError as error:
@@ -179,6 +181,17 @@ def _missing_permissions(redis: Redis) -> Iterator[str]:
     names = sorted({name for prefix in keys.PREFIXES if prefix not in closed for name in denied[prefix]})
     if names:
         yield _not_permitted(names)
+
+
+def _missing_channel(redis: Redis) -> Iterator[Finding]:
+    """Yield a warning if our user may not use the channel that tells the storefront API of settlements."""
+    denied = redis.register_script(load_script("permissions"))(args=[keys.SETTLED, "publish", "subscribe"])
+    if denied:
+        detail = (
+            f"its user may not use the channel {keys.SETTLED}, so the storefront API does not notice at once "
+            f"that an order is settled (ACL: &{keys.SETTLED} +publish +subscribe)"
+        )
+        yield Finding(level="warning", what="redis", detail=detail)
 
 
 def _missing_for_scripts(redis: Redis) -> list[str]:
