@@ -98,13 +98,15 @@ audit:  ## look for known vulnerabilities in the locked packages
 dist: $(VENV)/installed  ## build a wheel and an sdist in dist/
 	@rm -rf dist && $(BIN)/python -m hatchling build
 
-# Podman writes no HEALTHCHECK into images of the other format.
+ENGINE ?= $(shell command -v docker || command -v podman)
+# Podman writes a HEALTHCHECK only into images of Docker's format.
+IMAGE_FORMAT = $(if $(findstring podman,$(ENGINE)),--format docker)
+
 .PHONY: image
-image:  ## build the container image, with docker or podman
-	@engine=$$(command -v docker || command -v podman) || { echo "neither docker nor podman is on the PATH" >&2; exit 1; }; \
-	version=$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' config/version.py); \
-	case $$engine in *podman) format='--format docker';; *) format='';; esac; \
-	$$engine build $$format --file Containerfile --build-arg VERSION=$$version \
+image:  ## build the container image, with docker or podman (ENGINE=podman)
+	@test -n "$(ENGINE)" || { echo "neither docker nor podman is on the PATH" >&2; exit 1; }
+	@version=$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' config/version.py); \
+	$(ENGINE) build $(IMAGE_FORMAT) --file Containerfile --build-arg VERSION=$$version \
 		--tag credit-granter:$$version --tag credit-granter:latest .
 
 .PHONY: clean

@@ -23,7 +23,7 @@ from tests.support.processes import SECRET, TOKEN, eventually, post, some_polar
 from tests.support.redis_servers import free_port, own_redis
 from tests.support.servers import running
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]  # it builds an image
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]  # an image is built
 
 DATA = "/var/lib/credit-granter"
 MOST_BYTES = 250_000_000
@@ -100,10 +100,10 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def image(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Image:
     folder = tmp_path_factory.mktemp("image")
-    with podman(folder) as engine, built_image(engine, folder) as name:
-        yield Image(engine=engine, name=name)
+    engine = podman(folder)
+    return Image(engine=engine, name=built_image(engine, folder, testrun_uid))
 
 
 @pytest.fixture

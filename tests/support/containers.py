@@ -60,13 +60,18 @@ class Podman:
         (found,) = json.loads(self.must("inspect", name))
         return found
 
-    def ensure_base(self) -> None:
-        """Make the base image with debootstrap, unless it is there: no registry is needed."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes of the tests from building at the same time."""
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if self.run("image", "exists", BASE).returncode != 0:
-                with tempfile.TemporaryDirectory() as folder:
-                    self._import_base(Path(folder))
+            yield
+
+    def ensure_base(self) -> None:
+        """Make the base image with debootstrap, unless it is there: no registry is needed."""
+        if self.run("image", "exists", BASE).returncode != 0:
+            with tempfile.TemporaryDirectory() as folder:
+                self._import_base(Path(folder))
 
     def _import_base(self, folder: Path) -> None:
         system, archive = folder / "system", folder / "system.tar"
@@ -83,9 +88,8 @@ def _succeed(*command: str) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
-@contextmanager
-def podman(folder: Path) -> Iterator[Podman]:
-    """Yield a podman that works in a virtual machine without systemd; skip the test where there is none."""
+def podman(folder: Path) -> Podman:
+    """Return a podman that works in a virtual machine without systemd; skip the test where there is none."""
     require_programs("podman", "runc", "debootstrap", as_root=True)
     config = folder / "containers.conf"
     # runc takes any layout of cgroups. Podman's own limits are more than some machines allow.
@@ -94,31 +98,26 @@ def podman(folder: Path) -> Iterator[Podman]:
     config.write_text(f'[containers]\ndefault_ulimits = {limits}\n[engine]\nruntime = "runc"\n')
     cache = user_cache_path("credit-granter-tests") / "containers"
     cache.mkdir(parents=True, exist_ok=True)
-    yield Podman(folder=cache, config=config)
+    return Podman(folder=cache, config=config)
 
 
-@contextmanager
-def built_image(engine: Podman, folder: Path) -> Iterator[str]:
-    """Build the image as a user does, from what git has; yield its name."""
+def built_image(engine: Podman, folder: Path, run_id: str) -> str:
+    """Build the image as a user does, once in a run of the tests; return its name."""
+    name = f"credit-granter-test:{run_id}"
+    with engine.locked():
+        if engine.run("image", "exists", name).returncode != 0:
+            _build(engine, folder, name)
+    return name
+
+
+def _build(engine: Podman, folder: Path, name: str) -> None:
+    ours = ("--filter", "label=org.opencontainers.image.title=credit-granter", "--filter", "until=3h")
+    engine.run("image", "prune", "--all", "--force", *ours)  # those of earlier runs
     engine.ensure_base()
-    name = f"credit-granter-test:{uuid4().hex}"
-    image = (
-        "--file",
-        "Containerfile",
-        "--tag",
-        name,
-        "--build-arg",
-        f"VERSION={VERSION}",
-        "--format",
-        "docker",
-    )
-    host = ("--network", "host", *_packages_as_here(folder))
-    local = ("--pull=never", "--layers=false")
-    engine.must("build", *image, *local, *host, str(ROOT), timeout_seconds=_BUILD_SECONDS)
-    try:
-        yield name
-    finally:
-        engine.run("rmi", "--force", name)
+    image = ("--file", "Containerfile", "--tag", name, "--build-arg", f"VERSION={VERSION}")
+    local = ("--pull=never", "--layers=false", "--format", "docker", "--network", "host")
+    options = (*image, *local, *_packages_as_here(folder))
+    engine.must("build", *options, str(ROOT), timeout_seconds=_BUILD_SECONDS)
 
 
 def _packages_as_here(folder: Path) -> list[str]:
