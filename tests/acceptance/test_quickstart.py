@@ -67,7 +67,7 @@ def answers(standin: str) -> list[tuple[str, str]]:
 
 
 def is_question(text: str) -> bool:
-    return text.endswith((":", ": ")) and not text.startswith(("This is", " "))
+    return text.endswith((":", ": ")) and not text.startswith(("This will", " "))
 
 
 @dataclass

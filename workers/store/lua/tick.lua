@@ -25,7 +25,7 @@ local function cap_lifetime(key, longest_ms)
   end
 end
 
--- No pause lasts longer than it was meant to, or than a minute, which our share of the rate limit may ask for.
+-- No pause may last longer than it was set to, or than a minute: our share of the rate limit may ask for that much.
 local function longest_pause_now()
   return math.max(60000, tonumber(redis.call('HGET', clock_state, 'pause_ms') or longest_pause_ms))
 end
