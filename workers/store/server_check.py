@@ -184,7 +184,7 @@ def _missing_permissions(redis: Redis) -> Iterator[str]:
 
 
 def _missing_channel(redis: Redis) -> Iterator[Finding]:
-    """Yield a warning if our user may not use the channel that tells the storefront API of settlements."""
+    """Yield a warning if our user may not use the channel that wakes requests of the storefront API."""
     denied = redis.register_script(load_script("permissions"))(args=[keys.SETTLED, "publish", "subscribe"])
     if denied:
         detail = (
