@@ -44,6 +44,10 @@ _GONE = "it cannot be reached (is it up? If REDIS_URL is set, is it right?)"
 _FORBIDDEN = "its user may not do what we need (see its ACL)"
 _DENIED = "it refuses the user or the password (see REDIS_URL)"
 
+_SELF_SIGNED = (
+    "its certificate is self-signed (CREDITS_REDIS_CA=/path/to/it.pem trusts it; "
+    "CREDITS_REDIS_TLS_VERIFY=none checks no certificate, for hosts such as Heroku)"
+)
 _OTHER_HOST = (
     "its certificate is for another host than the one that REDIS_URL names (write a name that it has)"
 )
@@ -59,10 +63,8 @@ _BY_MARK = {
     "-OOM": _FULL,
     "ACL failure in script": _FORBIDDEN,
     "The user executing the script can't": _FORBIDDEN,  # before Redis 7
-    "self-signed certificate (": (
-        "its certificate is self-signed (CREDITS_REDIS_CA=/path/to/it.pem trusts it; "
-        "CREDITS_REDIS_TLS_VERIFY=none checks no certificate, for hosts such as Heroku)"
-    ),
+    "self-signed certificate (": _SELF_SIGNED,
+    "self signed certificate (": _SELF_SIGNED,  # OpenSSL before 3
     "Hostname mismatch": _OTHER_HOST,
     "IP address mismatch": _OTHER_HOST,
     "certificate has expired": "its certificate has expired (renew it, or ask the host of Redis)",
