@@ -28,6 +28,7 @@ from workers.operations.pacing import Pacer, ShowWait
 from workers.operations.rebuild.lost_ledger import LostLedgerWatch
 from workers.operations.reconcile import Reconciler
 from workers.operations.recover import Recoverer
+from workers.pipeline.customers import OfferCustomers
 from workers.pipeline.granter import Granter
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
@@ -51,11 +52,13 @@ def granter_for(
     settings: Settings, stores: Stores, rules: Callable[[], Rules], timings: Timings = DEFAULT_TIMINGS
 ) -> Granter:
     """Return a granter that asks ``rules`` for each lease; ConfigError without a token."""
+    polar = polar_for(settings, stores.ledger.tally, timings, note_clock=PolarClock(stores.redis).note)
     return Granter(
         deliveries=stores.deliveries,
         ledger=stores.ledger,
         throttle=stores.throttle,
-        polar=polar_for(settings, stores.ledger.tally, timings, note_clock=PolarClock(stores.redis).note),
+        polar=polar,
+        customers=OfferCustomers(polar, stores.throttle),
         rules=rules,
         forgetting=_forgetting_in(stores) if settings.forget_deleted else None,
         timings=timings,

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from workers.core.order_status import OrderState, OrderStatus
+from workers.core.credit_status import CreditState, CreditStatus
 from workers.core.wording import plain
 from workers.operations.credits.reader import CustomerCredits, MeterCredits, Source
 
@@ -24,6 +24,8 @@ class Answer(BaseModel):
     """A body that the API answers."""
 
     model_config = ConfigDict(frozen=True)
+
+    http_status: ClassVar[int] = 200
 
     def dump(self) -> Any:
         """Return the body as JSON values."""
@@ -86,11 +88,37 @@ class CustomerAnswer(Answer):
         )
 
 
+class OfferAnswer(Answer):
+    """What stands under a key of an offer: it was given before, or it was not given."""
+
+    delivery: str = Field(description="The id under which operators find it.")
+    status: CreditStatus
+    credits: Meters = Field(description="What was given, by meter; positive.")
+    reason: str | None = Field(description="Why it was not given.")
+
+    @classmethod
+    def of(cls, delivery: str, state: CreditState) -> Self:
+        """Return the answer that describes the ``state`` of a delivery."""
+        return cls(delivery=delivery, status=state.status, credits=dict(state.credits), reason=state.reason)
+
+
+class GivenOfferAnswer(OfferAnswer):
+    """The offer was given just now."""
+
+    http_status: ClassVar[int] = 201
+
+
+class WaitingOfferAnswer(OfferAnswer):
+    """The request is stored, and its credits are on their way."""
+
+    http_status: ClassVar[int] = 202
+
+
 class OrderAnswer(Answer):
     """How far the credits of an order have come."""
 
     order_id: str = Field(description="The order's id at Polar.")
-    status: OrderStatus = Field(
+    status: CreditStatus = Field(
         description="`unknown`: no webhook about the order was read yet. `waiting`: its credits are on their "
         "way. `granted`, `skipped` and `failed` are final, until an operator replays the webhook."
     )
@@ -101,10 +129,10 @@ class OrderAnswer(Answer):
     granted_at: datetime | None = Field(description="When Polar confirmed the newest of its credits.")
 
     @classmethod
-    def of(cls, state: OrderState) -> "OrderAnswer":
-        """Return the answer that describes ``state``."""
+    def of(cls, order_id: str, state: CreditState) -> "OrderAnswer":
+        """Return the answer that describes the ``state`` of an order."""
         return cls(
-            order_id=state.order_id,
+            order_id=order_id,
             status=state.status,
             credits=dict(state.credits),
             taken_back=dict(state.taken_back),

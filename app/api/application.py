@@ -14,14 +14,16 @@ from app.api.answers import Answer, ErrorAnswer
 from app.api.customers import Customers
 from app.api.errors import ApiError
 from app.api.gone import ClientGoneError
+from app.api.offers import Offers
 from app.api.openapi import describe
-from app.api.operations import GET_CREDITS, GET_EXTERNAL_CREDITS, GET_ORDER, OPERATIONS, Operation
+from app.api.operations import GET_CREDITS, GET_EXTERNAL_CREDITS, GET_ORDER, OPERATIONS, POST_OFFER
 from app.api.orders import Orders
 from app.api.tokens import Tokens
 from app.receiver.health import Readiness
 from config.settings import Settings
 from workers.runtime import credits_reader
 from workers.store.connect import connect_api, intake_for
+from workers.store.offers import OfferStore
 from workers.store.orders import OrderReader, Settlements
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -44,10 +46,12 @@ class Api(Starlette):
         orders = Orders(OrderReader(self._redis), self._settlements)
         self._reader = ExitStack()
         customers = Customers(self._reader.enter_context(credits_reader(settings, timings)).read)
+        offers = Offers(OfferStore(self._redis), self._settlements, customers.find_id)
         endpoints = {
             GET_ORDER.name: orders.get,
             GET_CREDITS.name: customers.get,
             GET_EXTERNAL_CREDITS.name: customers.get_external,
+            POST_OFFER.name: offers.post,
         }
         super().__init__(
             routes=_routes(tokens, Readiness(self._intake), endpoints),
@@ -83,24 +87,18 @@ def _routes(tokens: Tokens, readiness: Readiness, endpoints: Mapping[str, Endpoi
         return JSONResponse(document)
 
     return [
-        *(
-            Route(one.path, _guarded(tokens, endpoints[one.name], one), methods=[one.method])
-            for one in OPERATIONS
-        ),
+        *(Route(one.path, _guarded(tokens, endpoints[one.name]), methods=[one.method]) for one in OPERATIONS),
         Route("/v1/openapi.json", openapi),
         Route("/livez", readiness.livez),
         Route("/readyz", readiness.readyz),
     ]
 
 
-def _guarded(
-    tokens: Tokens, endpoint: Endpoint, operation: Operation
-) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(tokens: Tokens, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         await tokens.admit(request.headers)
         body = await endpoint(request)
-        status = next(status for status, (model, _) in operation.answers.items() if isinstance(body, model))
-        return JSONResponse(body.dump(), status_code=status, headers=_NOT_CACHED)
+        return JSONResponse(body.dump(), status_code=body.http_status, headers=_NOT_CACHED)
 
     return answer
 

@@ -65,6 +65,13 @@ class Customers:
             raise InvalidRequestError(f"the external id is longer than {LONGEST_EXTERNAL_ID} characters")
         return await self._answer(CustomerName(NameKind.EXTERNAL, external_id))
 
+    async def find_id(self, external_id: str) -> str | None:
+        """Return Polar's id of the customer with an external id; None if there is none. Raises PolarError."""
+        kept = self._kept.get(CustomerName(NameKind.EXTERNAL, external_id))
+        if kept is None or kept.credits is None:
+            kept = await asyncio.shield(self._read_once(CustomerName(NameKind.EXTERNAL, external_id)))
+        return kept.credits.customer_id if kept.credits else None
+
     async def _answer(self, name: CustomerName) -> CustomerAnswer:
         kept = await self._current(name)
         if kept.credits is None:

@@ -28,10 +28,24 @@ class UnauthorizedError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """Polar has no such customer."""
+    """Polar has no such customer, or the rules have no such offer."""
 
     status = 404
     code = "not_found"
+
+
+class ConflictError(ApiError):
+    """The key was used for another customer."""
+
+    status = 409
+    code = "conflict"
+
+
+class NotOfferedError(ApiError):
+    """The offer has not begun or is over, or the customer has had it as often as one customer can."""
+
+    status = 422
+    code = "not_offered"
 
 
 class UnavailableError(ApiError):

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from app.api.answers import Answer, ErrorAnswer
+from app.api.answers import ErrorAnswer
 from app.api.operations import Operation, Parameter
 
 _SCHEMAS = "#/components/schemas/{model}"
@@ -14,6 +15,7 @@ _SCHEMAS = "#/components/schemas/{model}"
 Json = dict[str, Any]
 
 _AS_ANSWERED: JsonSchemaMode = "serialization"
+_AS_SENT: JsonSchemaMode = "validation"
 
 
 def describe(operations: Sequence[Operation]) -> Json:
@@ -42,6 +44,7 @@ def _describe(operation: Operation) -> Json:
         "operationId": operation.name,
         "summary": operation.summary,
         "parameters": [_parameter(one) for one in operation.parameters],
+        **({"requestBody": {"required": True, **_content(operation.body)}} if operation.body else {}),
         "responses": dict(_answers(operation)),
     }
 
@@ -57,15 +60,16 @@ def _parameter(one: Parameter) -> Json:
 
 
 def _answers(operation: Operation) -> Iterator[tuple[str, Json]]:
-    for status, (model, description) in operation.answers.items():
-        yield str(status), _answer(model, description)
+    for model in operation.answers:
+        yield str(model.http_status), {"description": model.__doc__ or "", **_content(model)}
     for error in operation.errors:
-        yield str(error.status), _answer(ErrorAnswer, error.__doc__ or "") | _headers(error.headers)
+        described = {"description": error.__doc__ or "", **_content(ErrorAnswer)}
+        yield str(error.status), described | _headers(error.headers)
 
 
-def _answer(model: type[Answer], description: str) -> Json:
+def _content(model: type[BaseModel]) -> Json:
     schema = {"$ref": _SCHEMAS.format(model=model.__name__)}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _headers(headers: Mapping[str, str]) -> Json:
@@ -73,8 +77,9 @@ def _headers(headers: Mapping[str, str]) -> Json:
 
 
 def _schemas(operations: Sequence[Operation]) -> Json:
-    models = [model for one in operations for model, _ in one.answers.values()]
-    unique: list[type[Answer]] = list(dict.fromkeys([*models, ErrorAnswer]))
-    _, found = models_json_schema([(one, _AS_ANSWERED) for one in unique], ref_template=_SCHEMAS)
+    answers: list[type[BaseModel]] = [ErrorAnswer, *(model for one in operations for model in one.answers)]
+    bodies = [one.body for one in operations if one.body]
+    models = [(one, _AS_ANSWERED) for one in dict.fromkeys(answers)] + [(one, _AS_SENT) for one in bodies]
+    _, found = models_json_schema(models, ref_template=_SCHEMAS)
     schemas: Json = found["$defs"]
     return schemas

@@ -4,15 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.api.answers import Answer, CustomerAnswer, OrderAnswer
+from pydantic import BaseModel
+
+from app.api.answers import (
+    Answer,
+    CustomerAnswer,
+    GivenOfferAnswer,
+    OfferAnswer,
+    OrderAnswer,
+    WaitingOfferAnswer,
+)
 from app.api.customers import LONGEST_EXTERNAL_ID
 from app.api.errors import (
     ApiError,
+    ConflictError,
     InvalidRequestError,
     NotFoundError,
+    NotOfferedError,
     UnauthorizedError,
     UnavailableError,
 )
+from app.api.offers import OfferBody
 from app.api.orders import LONGEST_WAIT_SECONDS
 
 
@@ -36,8 +48,9 @@ class Operation:
     path: str
     summary: str
     parameters: Sequence[Parameter]
-    answers: Mapping[int, tuple[type[Answer], str]]
-    """The body of each successful answer, and when it is given, by its status."""
+    answers: Sequence[type[Answer]]
+    """The body of each successful answer. Each has a status of its own, and says when it is given."""
+    body: type[BaseModel] | None = None
     errors: Sequence[type[ApiError]] = field(
         default=(InvalidRequestError, UnauthorizedError, UnavailableError)
     )
@@ -62,7 +75,7 @@ GET_ORDER = Operation(
     path="/v1/orders/{order_id}",
     summary="Whether an order was credited",
     parameters=(_ORDER_ID, _WAIT),
-    answers={200: (OrderAnswer, "How far the order's credits have come.")},
+    answers=(OrderAnswer,),
 )
 
 _CUSTOMER_ID = Parameter(
@@ -77,7 +90,6 @@ _EXTERNAL_ID = Parameter(
     schema={"type": "string", "minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
     description="The customer's id in the storefront. An id with a slash cannot be requested.",
 )
-_CREDITS = {200: (CustomerAnswer, "What the customer has, at most five seconds old if Polar can be asked.")}
 _CREDITS_ERRORS = (InvalidRequestError, UnauthorizedError, NotFoundError, UnavailableError)
 
 GET_CREDITS = Operation(
@@ -86,7 +98,7 @@ GET_CREDITS = Operation(
     path="/v1/customers/{customer_id}/credits",
     summary="What a customer has left",
     parameters=(_CUSTOMER_ID,),
-    answers=_CREDITS,
+    answers=(CustomerAnswer,),
     errors=_CREDITS_ERRORS,
 )
 GET_EXTERNAL_CREDITS = Operation(
@@ -95,8 +107,39 @@ GET_EXTERNAL_CREDITS = Operation(
     path="/v1/customers/external/{external_id}/credits",
     summary="What a customer has left, by the storefront's own id",
     parameters=(_EXTERNAL_ID,),
-    answers=_CREDITS,
+    answers=(CustomerAnswer,),
     errors=_CREDITS_ERRORS,
 )
 
-OPERATIONS = (GET_ORDER, GET_CREDITS, GET_EXTERNAL_CREDITS)
+POST_OFFER = Operation(
+    name="give_offer",
+    method="POST",
+    path="/v1/offers/{offer}",
+    summary="Give a customer what an offer of the rules gives",
+    parameters=(
+        Parameter(
+            name="offer",
+            place="path",
+            schema={"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            description="The offer's name in the rules.",
+        ),
+        Parameter(
+            name="wait",
+            place="query",
+            schema={"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 5},
+            description="How many seconds to hold the answer until the credits are at Polar.",
+        ),
+    ),
+    body=OfferBody,
+    answers=(GivenOfferAnswer, WaitingOfferAnswer, OfferAnswer),
+    errors=(
+        InvalidRequestError,
+        UnauthorizedError,
+        NotFoundError,
+        ConflictError,
+        NotOfferedError,
+        UnavailableError,
+    ),
+)
+
+OPERATIONS = (GET_ORDER, GET_CREDITS, GET_EXTERNAL_CREDITS, POST_OFFER)

@@ -9,13 +9,13 @@ from app.api.answers import OrderAnswer
 from app.api.errors import InvalidRequestError, UnavailableError
 from app.api.gone import until_gone
 from config.ids import read_id
-from workers.core.order_status import OrderState
+from workers.core.credit_status import CreditState
 from workers.errors import StoreUnavailableError
 from workers.store.orders import OrderReader, Settlements
 
 LONGEST_WAIT_SECONDS = 20
 
-_MOST_WAITING = 1000
+MOST_WAITING = 1000
 
 
 class Orders:
@@ -29,14 +29,14 @@ class Orders:
         """Return the state of an order, at once or when it is settled; ApiError if it cannot be read."""
         order_id = read_order_id(request.path_params["order_id"])
         seconds = read_wait(request.query_params.get("wait", "0"))
-        if self._settlements.waiting >= _MOST_WAITING:
+        if self._settlements.waiting >= MOST_WAITING:
             seconds = 0
         try:
-            return OrderAnswer.of(await until_gone(request, self._settled(order_id, seconds)))
+            return OrderAnswer.of(order_id, await until_gone(request, self._settled(order_id, seconds)))
         except StoreUnavailableError:
             raise UnavailableError("the ledger cannot be read now; ask again") from None
 
-    async def _settled(self, order_id: str, seconds: float) -> OrderState:
+    async def _settled(self, order_id: str, seconds: float) -> CreditState:
         """Return the state once it is final, or as it is after ``seconds``."""
         with self._settlements.watch(order_id) as settled:
             state = await self._reader.read(order_id)

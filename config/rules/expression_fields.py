@@ -31,6 +31,13 @@ def amount(node: Node) -> Amount:
     return _constant(expression, node) if expression.is_constant else expression
 
 
+def plain_amount(node: Node) -> Decimal:
+    """Return an amount that is written as a positive number."""
+    if not isinstance(node, Scalar) or node.kind is not NodeKind.NUMBER:
+        raise expected("a number: an offer has no webhook for an expression to look at", node)
+    return _number(node)
+
+
 def condition(node: Node) -> Condition:
     """Return a rule's compiled ``when``."""
     if not isinstance(node, Scalar) or node.kind not in {NodeKind.TEXT, NodeKind.BOOLEAN}:

@@ -18,6 +18,7 @@ MAX_PROPERTY_CHARACTERS = 40  # Polar's limit on a key of an event's metadata
 RESERVED_PROPERTIES = ("granted_by", "key", "order_id", "rules", "reason")  # usage events already use these
 
 ONCE_PER = ("customer",)
+OFFER_ONCE_PER = ("key", "customer")
 ON_REVERSAL = ("keep", "revoke")
 
 # The schema for editors uses these patterns too, so they must mean the same in JavaScript.
@@ -119,6 +120,20 @@ def once_per(node: Node) -> bool:
     """Return True for ``customer``, the only word that is valid here."""
     word = _word(node, "word", ONCE_PER, what="customer", hint="it can only be customer")
     return word == "customer"
+
+
+def offer_once_per(node: Node) -> bool:
+    """Return whether an offer is given once per customer, and not once per key."""
+    word = _word(node, "word", OFFER_ONCE_PER, what="key or customer", hint="it can be key or customer")
+    return word == "customer"
+
+
+def count(node: Node) -> int:
+    """Return a whole number of at least 1."""
+    what = "a whole number of at least 1, such as 20"
+    if not re.fullmatch("[1-9][0-9]{0,8}", _scalar(node, NodeKind.NUMBER, what).text):
+        raise expected(what, node)
+    return int(_scalar(node, NodeKind.NUMBER, what).text)
 
 
 def revokes(node: Node) -> bool:

@@ -10,13 +10,14 @@ from pathlib import Path
 from config.errors import ConfigError
 from config.rules import fields
 from config.rules.conflicts import catch_alls, close_handovers, conflicts_between
-from config.rules.model import Meter, Rule, Rules
+from config.rules.model import Meter, Offer, Rule, Rules
 from config.rules.nodes import Entries, Node, NodeKind, Scalar, items_of, mapping_of, values_of
+from config.rules.offer_reader import OfferReader
 from config.rules.problems import NodeError, Report
 from config.rules.rule_reader import RuleReader
 from config.rules.yaml_source import place_in, read_yaml
 
-FILE_KEYS = ("version", "credit_from", "meters", "rules")
+FILE_KEYS = ("version", "credit_from", "meters", "rules", "offers")
 METER_KEYS = ("property",)
 
 _DIGEST_CHARACTERS = 12  # enough to tell the versions of one file apart in a log line
@@ -86,6 +87,7 @@ class _FileReader:
             credit_from=read(fields.moment, values.get("credit_from"), None),
             meters=meters,
             rules=read(self._rules, values.get("rules"), ()),
+            offers=read(self._offers, values.get("offers"), {}),
             digest=digest,
             warnings=self._report.warnings,
         )
@@ -107,6 +109,9 @@ class _FileReader:
             return meter  # `api_usage:` without a value means the same as `api_usage: {}`
         prop = values_of(node, self._report, allowed=METER_KEYS).get("property")
         return replace(meter, property=self._report.read(fields.property_name, prop, meter.property))
+
+    def _offers(self, node: Node) -> dict[str, Offer]:
+        return OfferReader(self._report, self._declared, self._now).offers(node)
 
     def _rules(self, node: Node) -> tuple[Rule, ...]:
         nodes = items_of(node, "a list of rules")

@@ -1,8 +1,9 @@
 """Defines the rules as values, once their file is read. Planning works with these values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from config.cel.amounts import Amount
@@ -100,11 +101,28 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """Credits that the storefront may give: the amount on each meter, to whom, when, and how often.
+
+    Requests made at or after ``begins`` and before ``ends`` count.
+    """
+
+    name: str
+    grant: Mapping[str, Decimal]
+    once_per_customer: bool = False
+    """Whether each customer gets it once; otherwise each key of the storefront gives it once."""
+    most_per_customer: int | None = None
+    begins: datetime | None = None
+    ends: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
     """A whole rules file; ``digest`` identifies its version."""
 
     meters: Mapping[str, Meter]
     rules: tuple[Rule, ...]
+    offers: Mapping[str, Offer] = field(default_factory=dict)
     credit_from: datetime | None
     digest: str
     warnings: tuple[Problem, ...] = ()

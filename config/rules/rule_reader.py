@@ -20,6 +20,8 @@ from config.wording import describe_unknown, joined, quoted
 T = TypeVar("T")
 Absent = TypeVar("Absent")
 
+AnyAmount = TypeVar("AnyAmount", bound=Amount)
+
 FindProblem = Callable[[Expression, frozenset[Trigger]], str]
 
 RULE_KEYS = (
@@ -35,9 +37,11 @@ RULE_KEYS = (
     "grant",
 )
 
+_OVER = "this time is in the past: the rule credits only what was created before it"
+
 # A rule whose `from` or `until` cannot be read covers no time, so it conflicts with no other rule.
-_NEVER_BEGINS = datetime.max.replace(tzinfo=UTC)
-_NEVER_LASTS = datetime.min.replace(tzinfo=UTC)
+NEVER_BEGINS = datetime.max.replace(tzinfo=UTC)
+NEVER_LASTS = datetime.min.replace(tzinfo=UTC)
 
 
 class RuleReader:
@@ -60,7 +64,7 @@ class RuleReader:
             self._report.add(values[key].place, message)
         self._check_expressions(rule, values)
         if self._now is not None:
-            for key, message in window_warnings(rule, self._now):
+            for key, message in window_warnings(rule.begins, rule.ends, self._now, over=_OVER):
                 self._report.warn(values[key].place, message)
         return rule
 
@@ -80,15 +84,15 @@ class RuleReader:
 
     def _rule(self, values: Mapping[str, Node]) -> Rule:
         get, read = values.get, self._report.read
-        begins = self._read(fields.moment, get("from"), absent=None, broken=_NEVER_BEGINS)
-        until = partial(_until, begins=begins)
+        begins = self._read(fields.moment, get("from"), absent=None, broken=NEVER_BEGINS)
+        until = partial(read_until, begins=begins)
         return Rule(
             name=read(self._name, get("name"), ""),
             products=self._read(self._products, get("products"), absent=None, broken=frozenset()),
             triggers=self._read(self._triggers, get("triggers"), absent=DEFAULT_TRIGGERS, broken=frozenset()),
             when=read(expression_fields.condition, get("when"), None),
             begins=begins,
-            ends=self._read(until, get("until"), absent=None, broken=_NEVER_LASTS),
+            ends=self._read(until, get("until"), absent=None, broken=NEVER_LASTS),
             once_per_customer=self._read(fields.once_per, get("once_per"), absent=False, broken=True),
             revokes=read(fields.revokes, get("on_refund"), False),
             revokes_disputed=read(fields.revokes, get("on_dispute"), False),
@@ -101,7 +105,7 @@ class RuleReader:
         return absent if node is None else self._report.read(reader, node, broken)
 
     def _name(self, node: Node) -> str:
-        return _unique("rule name", fields.rule_name(node), node.place, self._names)
+        return add_unique("rule name", fields.rule_name(node), node.place, self._names)
 
     def _products(self, node: Node) -> frozenset[str]:
         return self._set("product", node, fields.product_id, "every product")
@@ -117,39 +121,48 @@ class RuleReader:
         places: dict[T, Place] = {}
 
         def read_unique(item: Node) -> T:
-            return _unique(what, read_item(item), item.place, places)
+            return add_unique(what, read_item(item), item.place, places)
 
         for item in items:
             self._report.read(read_unique, item, None)
         return frozenset(places) if len(places) == len(items) else frozenset()
 
     def _grant(self, node: Node) -> dict[str, Amount]:
-        entries = mapping_of(node, "a mapping from meters to amounts")
-        if not entries:
-            raise NodeError(node.place, "grants nothing; name a meter and an amount")
-        for entry in entries.values():
-            self._report.read(self._check_declared, entry.key, None)
-        return {
-            name: self._report.read(expression_fields.amount, entry.value, Decimal())
-            for name, entry in entries.items()
-        }
-
-    def _check_declared(self, key: Scalar) -> None:
-        name = fields.meter_name(key)
-        if self._declared is not None and name not in self._declared:
-            declared = joined(map(quoted, self._declared)) or "none"
-            hint = f"declare it under `meters` (declared: {declared})"
-            raise NodeError(key.place, describe_unknown("meter", name, self._declared, hint))
+        return read_amounts(node, expression_fields.amount, self._report, self._declared)
 
 
-def _until(node: Node, begins: datetime | None) -> datetime:
+def read_amounts(
+    node: Node,
+    read_amount: Callable[[Node], AnyAmount],
+    report: Report,
+    declared: Collection[str] | None,
+) -> dict[str, AnyAmount | Decimal]:
+    """Return the amounts by meter; report those that cannot be read, and meters that are not declared."""
+    entries = mapping_of(node, "a mapping from meters to amounts")
+    if not entries:
+        raise NodeError(node.place, "grants nothing; name a meter and an amount")
+    for entry in entries.values():
+        report.read(partial(_check_declared, declared=declared), entry.key, None)
+    return {name: report.read(read_amount, entry.value, Decimal()) for name, entry in entries.items()}
+
+
+def _check_declared(key: Scalar, declared: Collection[str] | None) -> None:
+    name = fields.meter_name(key)
+    if declared is not None and name not in declared:
+        names = joined(map(quoted, declared)) or "none"
+        hint = f"declare it under `meters` (declared: {names})"
+        raise NodeError(key.place, describe_unknown("meter", name, declared, hint))
+
+
+def read_until(node: Node, begins: datetime | None) -> datetime:
+    """Return the end of a window, which must lie after its beginning."""
     ends = fields.moment(node)
-    if begins not in (None, _NEVER_BEGINS) and ends <= begins:
-        raise NodeError(node.place, "`until` is not after `from`: the rule would never apply")
+    if begins not in (None, NEVER_BEGINS) and ends <= begins:
+        raise NodeError(node.place, "`until` is not after `from`: it would never apply")
     return ends
 
 
-def _unique(what: str, value: T, place: Place, places: dict[T, Place]) -> T:
+def add_unique(what: str, value: T, place: Place, places: dict[T, Place]) -> T:
     """Return ``value`` and add it to ``places``; raise NodeError if it is already there."""
     if value in places:
         repeated, line = quoted(str(value)), places[value].line

@@ -41,6 +41,11 @@ def _file() -> Schema:
             "type": "array",
             "items": _rule(),
         },
+        "offers": {
+            "description": "Credits that the storefront may give over HTTP.",
+            "type": "array",
+            "items": _offer(),
+        },
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -110,11 +115,45 @@ def _rule() -> Schema:
     return _object(keys, required=("name", "grant"))
 
 
-def _amount() -> Schema:
+def _offer() -> Schema:
+    keys = {
+        "name": {
+            "description": "The storefront asks for it by this name.",
+            "type": "string",
+            "pattern": f"^{fields.RULE_NAME}$",
+        },
+        "grant": {
+            "description": "The credits by meter.",
+            **_mapping(fields.MAX_METER_CHARACTERS, {"description": "More than 0.", **_number()}),
+            "minProperties": 1,
+        },
+        "once_per": {
+            "description": "key: each key gives it once. customer: each customer gets it once.",
+            "default": "key",
+            "enum": list(fields.OFFER_ONCE_PER),
+        },
+        "most_per_customer": {
+            "description": "How often one customer can get it.",
+            "type": "integer",
+            "minimum": 1,
+        },
+        "from": _moment("It can be given from this time on."),
+        "until": _moment("It can be given before this time."),
+    }
+    return _object(keys, required=("name", "grant"))
+
+
+def _number() -> Schema:
     least, most = float(MIN_CREDITS), int(CREDITS_LIMIT)
-    number = {"type": "number", "minimum": least, "exclusiveMaximum": most}
+    return {"type": "number", "minimum": least, "exclusiveMaximum": most}
+
+
+def _amount() -> Schema:
     expression = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS}
-    return {"description": f"More than 0: a number, or an expression {_CEL}.", "anyOf": [number, expression]}
+    return {
+        "description": f"More than 0: a number, or an expression {_CEL}.",
+        "anyOf": [_number(), expression],
+    }
 
 
 def _moment(description: str) -> Schema:

@@ -34,14 +34,16 @@ def find_warnings(expression: Expression, rule: Rule) -> Iterator[str]:
         yield from _unguarded_fields(expression, rule.when)
 
 
-def window_warnings(rule: Rule, now: datetime) -> Iterator[tuple[str, str]]:
-    """Yield the key of a rule's window and a warning if the rule is over, or if a year looks mistyped."""
+def window_warnings(
+    begins: datetime | None, ends: datetime | None, now: datetime, *, over: str
+) -> Iterator[tuple[str, str]]:
+    """Yield a window's key and a warning: ``over`` if it is in the past, or that a year looks mistyped."""
     far = now + _FAR
-    if rule.ends is not None and rule.begins is not None and rule.begins >= rule.ends:
+    if ends is not None and begins is not None and begins >= ends:
         return  # an unreadable or empty window is reported already
-    if rule.ends is not None and rule.ends <= now:
-        yield "until", "this time is in the past: the rule credits only what was created before it"
-    for key, moment in (("from", rule.begins), ("until", rule.ends)):
+    if ends is not None and ends <= now:
+        yield "until", over
+    for key, moment in (("from", begins), ("until", ends)):
         if moment is not None and moment > far:
             yield key, "this time is more than five years away: is the year right?"
 

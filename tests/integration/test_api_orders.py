@@ -198,7 +198,7 @@ def test_the_success_page_of_the_documentation_works(
     monkeypatch.setenv("CREDITS_API_URL", api)
     monkeypatch.setenv("CREDITS_API_TOKEN", TOKEN)
     page: dict[str, Any] = {}
-    (example,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    example = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
     exec(example, page)  # noqa: S102 - our own documentation
     settled_story(redis_url, store, ledger)
     assert page["success_text"](ORDER) == "Thank you! You have 10 api_usage more."

@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.support.builders import dispute_webhook, fact_like, refund_webhook, rule, rules_of, some_id
+from tests.support.builders import (
+    dispute_webhook,
+    fact_like,
+    offer,
+    offer_request,
+    offers_of,
+    refund_webhook,
+    rule,
+    rules_of,
+    some_id,
+)
 from tests.support.examples import examples
 from tests.support.fakes import Clock, FakeStore
 from tests.support.real_stores import RETAIN
@@ -20,6 +30,7 @@ from workers.core.delivery_plans import refund_plan
 from workers.core.dispute_delivery import dispute_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
+from workers.core.offers import offer_plan
 from workers.core.planning import Plan, plan_for
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.core.takebacks import due_take_backs
@@ -42,6 +53,9 @@ FILES = [
     rules_of(TRIAL, BONUS),
     rules_of(),
 ]
+OFFERS = offers_of(
+    offer("capped", {"api_usage": 5}, most_per_customer=1), offer("once", {"images": 2}, once_per="customer")
+)
 BY_HAND = [
     ManualGrant(
         key="beta",
@@ -80,6 +94,12 @@ PLANS = [
     ),
     *(one.plan() for one in BY_HAND),
     *(one.plan() for one in REVOKED),
+    *(
+        offer_plan(offer_request(offer, key, some_id(customer)), some_id(customer), OFFERS)
+        for offer in ("capped", "once")
+        for key in ("k1", "k2")
+        for customer in (1, 2)
+    ),
 ]
 
 _ANY_TIME = datetime(2026, 11, 21, tzinfo=UTC)
@@ -226,7 +246,7 @@ def _timeless(claim: Claim) -> Claim:
 def test_the_plans_lead_to_all_kinds_of_claims() -> None:
     """Sequences of nothing would prove nothing."""
     grants: list[Grant] = [grant for plan in PLANS for grant in plan.grants]
-    assert {grant.subject.split(":")[1] for grant in grants} == {"order", "customer", "manual"}
+    assert {grant.subject.split(":")[1] for grant in grants} == {"order", "customer", "manual", "offer"}
     assert any(part.revocable for grant in grants for part in grant.parts)
     assert any(not plan.grants for plan in PLANS)
     assert any(plan.refund for plan in PLANS)

@@ -69,6 +69,7 @@ def test_a_tick_writes_for_a_while_which_rules_are_in_force(
     assert redis.hgetall(keys.RULES) == {
         b"in_force": f"1 rule, version {watch.version}".encode(),
         b"refused": b"0",
+        b"offers": b"",
     }
     assert 0 < redis.ttl(keys.RULES) <= 60
 

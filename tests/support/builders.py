@@ -1,7 +1,7 @@
 """Builds webhooks, orders, facts, rules and grants for tests, with defaults for what a test leaves out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from tests.support.recordings import payload
 from workers.core.envelope import peek_type
 from workers.core.facts import Fact, fact_of
 from workers.core.grants import Grant, Part, order_subject
+from workers.core.offers import OfferRequest
 from workers.core.payloads import Order, read_order
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"  # the customer of order_paid_purchase
@@ -89,6 +90,27 @@ def rules_of(*lines: str, credit_from: str | None = None) -> Rules:
     begin = f"credit_from: {credit_from}\n" if credit_from else ""
     listed = "".join(f"{line}\n" for line in lines) or "  []\n"
     return parse_rules(f"version: 1\n{begin}meters: {meters}\nrules:\n{listed}", "rules.yaml")
+
+
+def offer(name: str, grant: Mapping[str, Amount], **others: Any) -> str:
+    """Return an offer as a line of a rules file; ``others`` are its other keys."""
+    return rule(name, grant, **others)
+
+
+def offers_of(*lines: str, rules: Sequence[str] = ()) -> Rules:
+    """Return the parsed rules of a file with these lines as offers."""
+    meters = json.dumps({name: {"property": value} for name, value in METERS.items()})
+    listed = ["".join(f"{line}\n" for line in each) or "  []\n" for each in (rules, lines)]
+    text = f"version: 1\nmeters: {meters}\nrules:\n{listed[0]}offers:\n{listed[1]}"
+    return parse_rules(text, "rules.yaml")
+
+
+def offer_request(
+    offer: str = "referral", key: str = "invitation-1", customer_id: str | None = CUSTOMER, **others: Any
+) -> OfferRequest:
+    """Return the storefront's request for an offer."""
+    usual = {"requested_at": "2026-11-29T07:00:00Z", "customer_id": customer_id}
+    return OfferRequest.model_validate({"offer": offer, "key": key, **usual, **others})
 
 
 def grant_of(

@@ -70,6 +70,8 @@ class FakeStore:
         self.dismissed: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
         self.audit: list[str] = []
+        self.places: dict[str, tuple[str, str]] = {}
+        """By the claim that holds a place of an offer: the offer and the customer."""
         self.last_pause: tuple[float, str] | None = None  # the last that began: seconds, reason
         self.outages = 0
         self._paused_until = clock.now
@@ -168,9 +170,25 @@ class FakeStore:
                 self.dismissed.pop(plan.subject, None)
         holds = attempt is None or self._holds(delivery_id, attempt)
         is_other = self.shown.get(plan.subject) != plan.shown or plan.subject in self.dismissed
+        if holds and plan.cap and not self._take_place(plan):
+            return replace(self.find_for_plan(plan), is_capped=True)
         if holds and not is_other and plan.subject not in self.claims:
             self._claim_grants(delivery_id, plan)
         return self.find_for_plan(plan)
+
+    def _take_place(self, plan: Plan) -> bool:
+        """Take one of the customer's places of an offer, unless it has one; return whether it has one."""
+        own = self.claims.get(plan.subject)
+        is_other = own is not None and own.grants[0].customer_id != plan.customer_id
+        is_done = own is not None and not own.unsettled
+        if is_done or is_other or plan.subject in self.dismissed or plan.subject in self.places:
+            return True
+        assert plan.cap is not None
+        held = (plan.cap.offer, plan.customer_id)
+        if plan.cap.most is not None and list(self.places.values()).count(held) >= plan.cap.most:
+            return False
+        self.places[plan.subject] = held
+        return True
 
     def _holds(self, delivery_id: str, attempt: int) -> bool:
         kept = self.deliveries.get(delivery_id)  # it may have expired, or its Redis may be lost
@@ -320,6 +338,9 @@ class FakeStore:
             kept.due = self._clock.now + timedelta(seconds=outcome.after_seconds)
             kept.strikes += outcome.strike
             return
+        own = self.claims.get(outcome.subject)
+        if outcome.status is Status.FAILED and own and not own.settled:
+            self.places.pop(outcome.subject, None)
         kept.status, kept.due, kept.subject = outcome.status, None, outcome.subject
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
 

@@ -108,6 +108,8 @@ class Standing:
     disputes: tuple[Dispute, ...] = ()
     taken: Taken = field(default_factory=dict)
     shown: Shown | None = None
+    is_capped: bool = False
+    """Whether the customer has had the offer as often as one customer can, so that it is not given again."""
     dismissed_with: str = ""
     """The delivery with which a person has dismissed the fact; empty if nobody has."""
 
@@ -146,7 +148,7 @@ class Standing:
 
         A refund or a revoke sends take-backs alone: it must not be what credits an order.
         """
-        if takes_back or self.is_dismissed:
+        if takes_back or self.is_dismissed or self.is_capped:
             kept = []
         else:
             kept = [claim for claim in self.claims if not is_take_back(claim.subject)]

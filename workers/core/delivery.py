@@ -61,6 +61,8 @@ class Delivery:
     customer_id: str | None
     is_dismissed: bool = False
     """Whether it failed and a person dismissed it."""
+    refusal: str = ""
+    """Why an offer was not given, as a word for the storefront (``workers.core.planning.Refusal``)."""
     erased_at: datetime | None = None
     """When its body was erased. After that, the delivery can no longer be read or replayed."""
 
@@ -83,6 +85,8 @@ class Outcome:
     customer_id: str = ""
     after_seconds: float = 0
     strike: bool = False
+    refusal: str = ""
+    """Why an offer was not given, as a word for the storefront."""
     relies_on: tuple[str, ...] = ()
     """The subjects whose claims the outcome relies on. If one is lost, the delivery is claimed again."""
     refunded_amount: int | None = None

@@ -10,6 +10,13 @@ from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_envelop
 from workers.core.facts import Fact, as_shown, fact_of, shown_by
 from workers.core.grants import order_subject
 from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
+from workers.core.offers import (
+    OFFER,
+    OfferRequest,
+    offer_plan,
+    read_offer_request,
+    unknown_customer_plan,
+)
 from workers.core.payloads import read_deleted_customer, read_order
 from workers.core.planning import Plan, plan_for
 from workers.core.refunds import refund_of
@@ -27,6 +34,10 @@ class PlannedDelivery:
     plan: Plan | None = None
     deleted_customer: str | None = None
     """The id of the customer whose stored bodies it erases, where that is switched on."""
+    offer: OfferRequest | None = None
+    """The storefront's request. Its plan is only a preview until its customer is looked up at Polar."""
+    put_off: str = ""
+    """Why it is looked at again later."""
     skip: str = ""
     failure: str = ""
 
@@ -52,6 +63,10 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
         if read_plan := _PLANS_WITHOUT_RULES.get(type_):
             plan = read_plan(body)
             return PlannedDelivery(type=type_, plan=plan, failure=plan.failure)
+        if type_ == OFFER:
+            request = read_offer_request(body)
+            plan = offer_plan(request, request.customer_id or "", rules)
+            return PlannedDelivery(type=OFFER, offer=request, plan=plan)
         if type_ == CUSTOMER_DELETED:
             return _forgetting(body)
         fact = fact_of(type_, body)
@@ -61,6 +76,13 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
     except UnreadablePayloadError as error:
         return PlannedDelivery(type=type_, failure=str(error))
     return PlannedDelivery(type=type_, fact=fact, plan=plan_for(fact, rules))
+
+
+def plan_offer(request: OfferRequest, customer_id: str | None, rules: Rules) -> PlannedDelivery:
+    """Return the plan of a request whose customer was looked up; ``customer_id`` is None if there is none."""
+    if customer_id is None:
+        return PlannedDelivery(type=OFFER, plan=unknown_customer_plan(request))
+    return PlannedDelivery(type=OFFER, plan=offer_plan(request, customer_id, rules))
 
 
 def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Rules) -> PlannedDelivery:

@@ -14,6 +14,7 @@ _SUBSCRIPTION = "credits:subscription:"
 _CUSTOMER = "credits:customer:"
 REFUND = "credits:refund:"
 DISPUTE = "credits:dispute:"
+_OFFER = "credits:offer:"
 _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 
@@ -103,6 +104,24 @@ def refund_subject(order_id: str, refunded_amount: int) -> str:
 def dispute_subject(dispute_id: str) -> str:
     """Return the subject of the fact "this dispute was lost"."""
     return DISPUTE + dispute_id
+
+
+def offer_key_subject(offer: str, key: str) -> str:
+    """Return the subject of the fact "the storefront gave this offer under this key"."""
+    return f"{_OFFER}{offer}:key:{key}"
+
+
+def offer_customer_subject(offer: str, customer_id: str) -> str:
+    """Return the subject of the fact "this customer got this offer", which each gets once."""
+    return f"{_OFFER}{offer}:customer:{customer_id}"
+
+
+def capped_offer(subject: str) -> str | None:
+    """Return the offer that a subject names if each customer may get it several times; else None."""
+    match subject.split(":"):
+        case ["credits", "offer", offer, "key", _]:
+            return offer
+    return None
 
 
 def manual_subject(key: str, customer: str, meter: str) -> str:

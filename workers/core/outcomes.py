@@ -10,7 +10,7 @@ from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import is_take_back
 from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
-from workers.core.planning import Plan
+from workers.core.planning import Plan, Refusal
 from workers.core.takebacks import why_none_due
 from workers.core.wording import credits_text, utc
 
@@ -32,11 +32,16 @@ class IngestionResult:
     """Why there is a pause; has no meaning if there is none."""
 
 
+_PUT_OFF_SECONDS = 10.0
+_OF_CUSTOMER = "customer_id:"  # begins Polar's reason if it does not know the customer of an event
+
+
 class _Decision(NamedTuple):
     status: Status
     reason: str
     after_seconds: float = 0
     strike: bool = False
+    refusal: str = ""
 
 
 def decide_outcome(
@@ -62,6 +67,7 @@ def decide_outcome(
         customer_id=plan.customer_id if plan else "",
         after_seconds=decision.after_seconds,
         strike=decision.strike,
+        refusal=decision.refusal,
         relies_on=_relied_on(standing) if standing else (),
         refunded_amount=plan.refund.amount if plan and plan.refund else None,
         dispute_id=plan.dispute.id if plan and plan.dispute else None,
@@ -91,14 +97,15 @@ def _decide(
 ) -> _Decision:
     plan = planned.plan
     if planned.failure or standing is None or plan is None:
-        status = Status.FAILED if planned.failure else Status.SKIPPED
-        return _Decision(status, planned.failure or planned.skip)
+        return _without_plan(planned)
     claims = standing.claims_to_send(takes_back=planned.takes_back)
     open_keys = [grant.key for claim in claims for grant in claim.unsettled]
     if any(key not in result.accepted and key not in result.refused for key in open_keys):
         return _waiting(open_keys, result)
     if refusals := {result.refused[key] for key in open_keys if key in result.refused}:
-        return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}")
+        is_stranger = plan.cap is not None and all(text.startswith(_OF_CUSTOMER) for text in refusals)
+        refusal = Refusal.CUSTOMER if is_stranger else ""
+        return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}", refusal=refusal)
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return _Decision(Status.FAILED, conflict)
     # Take-backs that Polar has stay this delivery's, even if nothing more is taken back for the moment.
@@ -110,6 +117,12 @@ def _decide(
         note = "" if planned.takes_back else _rules_note(plan, standing, own)
         return _Decision(Status.GRANTED, text + note)
     return _without_claim(planned, plan, standing, result)
+
+
+def _without_plan(planned: PlannedDelivery) -> _Decision:
+    if planned.put_off:
+        return _Decision(Status.WAITING, planned.put_off, after_seconds=_PUT_OFF_SECONDS)
+    return _Decision(Status.FAILED if planned.failure else Status.SKIPPED, planned.failure or planned.skip)
 
 
 def _is_made_by(delivery_id: str, claim: Claim, makers: Mapping[str, str]) -> bool:
@@ -125,6 +138,9 @@ def _without_claim(
     """Decide about a delivery that claimed nothing: its fact was credited before, or earns no credit."""
     if planned.takes_back or standing.is_dismissed:
         return _Decision(Status.SKIPPED, why_none_due(standing, plan.refund, plan.revoke, plan.dispute))
+    if standing.is_capped and plan.cap is not None:
+        text = f"the customer has had this offer {plan.cap.most} times, which is the most for one customer"
+        return _Decision(Status.SKIPPED, text, refusal=Refusal.CAP)
     if earlier := [claim for claim in standing.claims if claim.grants]:
         return _Decision(Status.SKIPPED, f"already granted: {_claim_text(earlier[0], result)}")
     if plan.failure:
@@ -134,9 +150,13 @@ def _without_claim(
         rule = ", ".join(bonus.grants[0].rules)
         text = f"already granted to this customer by rule {rule}: {_claim_text(bonus, result)}"
         return _Decision(Status.SKIPPED, text)
+    return _unclaimed(plan)
+
+
+def _unclaimed(plan: Plan) -> _Decision:
     if plan.grants:  # the ledger did not accept the claim
         return _Decision(Status.WAITING, "another worker has taken over this delivery")
-    return _Decision(Status.SKIPPED, plan.skip)
+    return _Decision(Status.SKIPPED, plan.skip, refusal=plan.refusal or "")
 
 
 def _claim_text(claim: Claim, result: IngestionResult) -> str:

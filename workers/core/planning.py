@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
@@ -36,6 +36,27 @@ class Verdict:
     failure: str = ""
 
 
+class Refusal(StrEnum):
+    """Why an offer is not given. The storefront is told, so it is stored with the delivery."""
+
+    OFFER = "offer"
+    """The rules have no such offer."""
+    WINDOW = "window"
+    """It was requested before the offer begins, or after it has ended."""
+    CAP = "cap"
+    """The customer has had it as often as one customer can."""
+    CUSTOMER = "customer"
+    """Polar does not know the customer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cap:
+    """An offer, and how often one customer can get it; None: as often as the storefront has keys."""
+
+    offer: str
+    most: int | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The grants for a delivery, or why there are none: a skip, or the failure of an expression.
@@ -52,7 +73,11 @@ class Plan:
     revoke: Revoke | None = None
     shown: Shown | None = None
     """What the webhook shows the order to be."""
+    cap: Cap | None = None
+    """The offer of which this takes one of the customer's places."""
     skip: str = ""
+    refusal: Refusal | None = None
+    """Why an offer is skipped."""
     failure: str = ""
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import structlog
@@ -18,15 +18,16 @@ from rq.timeouts import BaseTimeoutException
 from config.rules import Rules
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Leased, Outcome
-from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery
+from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery, plan_offer
 from workers.core.forgetting import forgetting_outcome
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs
+from workers.errors import PolarDeniedError
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.outcome_log import log_outcomes
-from workers.pipeline.ports import Deliveries, Forgetting, Ledger, Polar, Throttle
+from workers.pipeline.ports import Deliveries, Forgetting, Ledger, OfferCustomers, Polar, Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
@@ -84,6 +85,8 @@ class Granter:
     rules: Callable[[], Rules]
     forgetting: Forgetting | None = None
     """None where ``customer.deleted`` erases nothing."""
+    customers: OfferCustomers | None = None
+    """None where no offers are given."""
     jitter: Callable[[], float] = random.random
     timings: Timings = DEFAULT_TIMINGS
 
@@ -129,7 +132,7 @@ class Granter:
     def _plan_and_claim(self, lease: Lease) -> ClaimedLease:
         leased_at = time.monotonic()
         rules = self.rules()  # one version for the whole lease
-        planned = [self._plan(delivery, rules) for delivery in lease.deliveries]
+        planned = self._plan_all(lease, rules)
         standings = self._claim(zip(lease.deliveries, planned, strict=True))
         as_shown = [
             plan_as_shown(one, standings.get(delivery.id), rules)
@@ -199,6 +202,18 @@ class Granter:
         log_outcomes(outcomes, [], {}, {})
         return outcomes
 
+    def _plan_all(self, lease: Lease, rules: Rules) -> list[PlannedDelivery]:
+        planned = [self._plan(delivery, rules) for delivery in lease.deliveries]
+        requests = [one.offer for one in planned if one.offer]
+        if not requests:
+            return planned
+        try:
+            found, why_not = self.customers.find(requests) if self.customers else ({}, "nobody looks it up")
+        except PolarDeniedError as error:
+            failure = f"{error}; give the token the scope customers:read in Polar's dashboard"
+            return [replace(one, plan=None, failure=failure) if one.offer else one for one in planned]
+        return [_with_customer(one, found, why_not, rules) for one in planned]
+
     def _plan(self, delivery: Leased, rules: Rules) -> PlannedDelivery:
         try:
             return plan_delivery(delivery.type, delivery.body, rules)
@@ -257,6 +272,16 @@ class Granter:
             seconds, reason = result.pause
             log.warning("Polar pause started", seconds=round(seconds, 1), reason=reason)
             self.throttle.pause(seconds, reason, result.cause)
+
+
+def _with_customer(
+    planned: PlannedDelivery, found: Mapping[str, str | None], why_not: str, rules: Rules
+) -> PlannedDelivery:
+    if planned.offer is None:
+        return planned
+    if planned.offer.delivery_id not in found:
+        return replace(planned, plan=None, put_off=why_not)
+    return plan_offer(planned.offer, found[planned.offer.delivery_id], rules)
 
 
 def _grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, str]]:

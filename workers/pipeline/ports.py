@@ -1,12 +1,13 @@
 """The protocols of the stores and of Polar that the granter uses; tests implement them with fakes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from workers.core.claims import Standing, TakeBack
 from workers.core.delivery import Lease, Outcome
 from workers.core.forgetting import Forgotten
 from workers.core.grants import Grant
+from workers.core.offers import OfferRequest
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 
@@ -51,6 +52,14 @@ class Forgetting(Protocol):
 
     def forget(self, deleted: Mapping[str, str]) -> Mapping[str, Forgotten]:
         """Erase the bodies about these customers; both maps are by the ids of the ``customer.deleted``."""
+        ...
+
+
+class OfferCustomers(Protocol):
+    """Finds the customers of the storefront's offers at Polar."""
+
+    def find(self, requests: Iterable[OfferRequest]) -> tuple[Mapping[str, str | None], str]:
+        """Return the customers' ids by delivery (None: there is none), and why the others are not known."""
         ...
 
 

@@ -130,6 +130,7 @@ class GrantWorker(SimpleWorker):
                 _milliseconds(self._timings.longest_wait_seconds),
                 _milliseconds(self._timings.longest_retry_after_seconds),
                 _milliseconds(self._timings.lease_seconds),
+                " ".join(self._rulebook.current().offers),
                 *drain_job_args(),
             ],
         )  # fmt: skip

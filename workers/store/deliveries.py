@@ -184,6 +184,7 @@ def read_delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
         order_id=order_of(subject),
         customer_id=fields.get(b"customer_id", b"").decode() or None,
         is_dismissed=b"dismissed" in fields,
+        refusal=fields.get(b"refusal", b"").decode(),
         erased_at=_moment(fields.get(b"erased_at")),
     )
 

@@ -54,7 +54,8 @@ CONFIRMING = "credits:confirming"
 # `before`. Both leave out `credits:`. Never expires.
 CUSTOMERS = "credits:customers"
 
-# A hash, written at each tick: which rules the workers use, and whether they have refused the file since.
+# A hash, written at each tick: which rules the workers use, with the names of their offers, and whether they
+# have refused the file since.
 # Expires soon after the last worker has ended.
 RULES = "credits:rules"
 
@@ -100,8 +101,8 @@ WEBHOOKS = "credits:webhooks"
 # that look.
 ENDPOINT = "credits:endpoint"
 
-# A channel: each settlement publishes the orders that it concerns, separated by spaces. Whoever waits for one
-# of them then looks it up; nobody has to listen.
+# A channel: each settlement publishes the orders and the offers' deliveries that it concerns, separated by
+# spaces. Whoever waits for one of them then looks it up; nobody has to listen.
 SETTLED = "credits:settled"
 
 # A string: exists until the endpoint is to be looked at again. Expires within minutes.
@@ -151,6 +152,10 @@ def about(id_: str) -> str:
     if it failed). Expires with the last of them.
     """
     return ABOUT + id_
+
+
+# Hashes, one for each customer who got an offer: how many places of each offer they have taken. Never expire.
+OFFERED = "credits:offered:"
 
 
 def muted(kind: str) -> str:

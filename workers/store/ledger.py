@@ -127,6 +127,7 @@ class Ledger:
                     _TOLD_MS,
                     int((REDELIVERED_FOR + self._retain).total_seconds()),
                     keys.SETTLED,
+                    keys.OFFERED,
                 ],
             )
         if unclaimed:

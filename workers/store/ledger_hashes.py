@@ -22,6 +22,7 @@ _SETTLED, _PROPERTY, _UNCONFIRMED = "settled:", "property:", "unconfirmed:"
 _REASON = "reason"
 _SHOWN = "shown"
 _DISMISSED = "dismissed"
+_CAPPED = "capped"  # never stored: claim.lua adds it to what it returns
 _REVOKE, _LOST = "revoke", "lost"
 _USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
@@ -72,6 +73,7 @@ def read_standing(subject: str, found: Found) -> Standing:
             meter: {part.rule: part.units for part in _parts(text)} for meter, text in by_kind[TAKEN].items()
         },
         shown=Shown(fields[_SHOWN]) if _SHOWN in fields else None,
+        is_capped=_CAPPED in fields,
         dismissed_with=fields.get(_DISMISSED, ""),
     )
 

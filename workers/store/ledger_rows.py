@@ -13,6 +13,7 @@ from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.wording import plain
+from workers.store import keys
 from workers.store.ledger_hashes import (
     GRANT,
     TAKEN,
@@ -41,6 +42,8 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
         row["refund"] = {"amount": str(plan.refund.amount), "share": ratio_text(plan.refund.share)}
     if plan.dispute:
         row["dispute"] = {"id": plan.dispute.id, "share": ratio_text(plan.dispute.share)}
+    if plan.cap:
+        row["cap"] = {"key": keys.OFFERED + plan.customer_id, "offer": plan.cap.offer, "most": plan.cap.most}
     if plan.shown:
         row["shown"] = plan.shown.value
     if attempt is not None:
@@ -130,6 +133,8 @@ def outcome_row(outcome: Outcome) -> Row:
     }
     if outcome.status is not Status.WAITING:
         row |= {"relies_on": outcome.relies_on, "is_shown": outcome.is_shown}
+    if outcome.refusal:
+        row["refusal"] = outcome.refusal
     if outcome.refunded_amount is not None:
         row["refunded_amount"] = outcome.refunded_amount
     if outcome.dispute_id is not None:

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from workers.core.credit_status import CreditState, credit_state
 from workers.core.delivery import Delivery
 from workers.core.grants import order_subject
-from workers.core.order_status import OrderState, order_state
 from workers.errors import StoreUnavailableError
 from workers.store import keys
 from workers.store.deliveries import read_delivery
@@ -31,7 +31,7 @@ class OrderReader:
         self._redis = redis
         self._find = redis.register_script(load_script("find_order"))
 
-    async def read(self, order_id: str) -> OrderState:
+    async def read(self, order_id: str) -> CreditState:
         """Return the state of an order, in one round trip; StoreUnavailableError if Redis does not answer."""
         try:
             found, deliveries = await self._find(
@@ -41,7 +41,7 @@ class OrderReader:
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(describe_trouble(self._redis, error)) from error
         standing = read_standing(order_subject(order_id), found)
-        return order_state(order_id, standing, [_delivery(id_, fields) for id_, fields in deliveries])
+        return credit_state(standing.claims, [delivery_of(id_, fields) for id_, fields in deliveries])
 
 
 class Settlements:
@@ -103,5 +103,6 @@ class Settlements:
                 event.set()
 
 
-def _delivery(delivery_id: bytes, flat: Sequence[bytes]) -> Delivery:
+def delivery_of(delivery_id: bytes, flat: Sequence[bytes]) -> Delivery:
+    """Return the delivery that a script has returned: its id and its hash."""
     return read_delivery(delivery_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True)))

@@ -57,7 +57,8 @@ class RestorationStore:
             self._redis.delete(keys.BEGAN)
         rows = json.dumps([restoration_row(one) for one in restorations])
         written = self._restore(
-            keys=[keys.CUSTOMERS, keys.RESTORED, keys.FORMAT], args=[REBUILD, FORMAT, rows]
+            keys=[keys.CUSTOMERS, keys.RESTORED, keys.FORMAT],
+            args=[REBUILD, FORMAT, rows, keys.OFFERED],
         )
         return [bool(one) for one in written]
 

@@ -88,7 +88,7 @@ class TestTheTimeOfARule:
         """A rule that would end before it begins is a problem at its `until`."""
         assert rule_problem(
             f"{{name: a, from: 2026-12-01T00:00:00Z, until: {until}, grant: {{m: 1}}}}"
-        ).endswith("rules[0].until: `until` is not after `from`: the rule would never apply")
+        ).endswith("rules[0].until: `until` is not after `from`: it would never apply")
 
     def test_is_given_in_moments(self) -> None:
         """An unreadable bound is one problem; the other bound is not compared with it."""

@@ -2,9 +2,11 @@
 -- that of two workers with different rules only one freezes a plan. A plan without `base` only reads.
 --
 -- plans: {subject, refund = {amount, share}, dispute = {id, share}, shown, lease = {delivery, attempt}, base = fields,
---        claims = {{subject, fields}}}; refund, dispute, shown, lease and base may be missing. `shown` is what the
---        webhook shows the order to be; `base` holds the fields of a fact that gets only linked claims.
--- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}. Where the whole
+--        cap = {key, offer, most}, claims = {{subject, fields}}}; refund, dispute, shown, lease, cap and base may be
+--        missing. `shown` is what the webhook shows the order to be; `base` holds the fields of a fact that gets only
+--        linked claims; `cap` says which of the customer's places of an offer the claim takes.
+-- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}; the hash has a
+-- field `capped` if the customer has no place left. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]
 local delivery_prefix, plans = ARGV[1], cjson.decode(ARGV[2])
@@ -71,6 +73,33 @@ local function freeze(plan, is_chained, has_notes)
   end
 end
 
+-- Takes one of the places that a customer has of an offer; returns whether there was one. The places that were taken are
+-- counted, and a claim that holds one has the field `place`.
+local function take_place(plan)
+  local cap = plan.cap
+  local taken = tonumber(redis.call('HGET', cap.key, cap.offer) or 0)
+  if type(cap.most) == 'number' and taken >= cap.most then
+    return false
+  end
+  redis.call('HINCRBY', cap.key, cap.offer, 1)
+  redis.call('HSET', plan.subject, 'place', '1')
+  return true
+end
+
+-- Returns whether a claim has returned its place, because Polar refused its grants, and would send them again now.
+local function lacks_place(own)
+  if value_of('place', own) or value_of('dismissed', own) then
+    return false
+  end
+  for i = 1, #own, 2 do
+    local meter = string.match(own[i], '^grant:(.*)$')
+    if meter and not value_of('settled:' .. meter, own) then
+      return true
+    end
+  end
+  return false
+end
+
 local function standing(plan, own)
   local found, seen = { own }, { [plan.subject] = true }
   local function add(subject, is_linked)
@@ -109,7 +138,18 @@ local function claim(plan)
   end
   local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)
     or value_of('shown', own) ~= plan.shown
-  if not plan.base or is_frozen_or_other or not is_valid(plan.lease, delivery_prefix) then
+  if not plan.base or not is_valid(plan.lease, delivery_prefix) then
+    return standing(plan, own)
+  end
+  if is_frozen_or_other then
+    local is_same = value_of('customer', own) == value_of('customer', plan.base)
+    if plan.cap and is_same and lacks_place(own) and not take_place(plan) then
+      append(own, 'capped', '1')
+    end
+    return standing(plan, own)
+  end
+  if plan.cap and not take_place(plan) then
+    append(own, 'capped', '1')
     return standing(plan, own)
   end
   freeze(plan, value_of('customer', own), #own > 0)

@@ -7,6 +7,7 @@
 -- Returns for each 1 if all of it was written, or 0 where something has changed since it was read.
 local customers, restored, format = unpack(KEYS)
 local rebuild_delivery, format_number, restorations = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
+local offered_prefix = ARGV[4]
 
 local function is_free(subject)
   local delivery = redis.call('HGET', subject, 'delivery')
@@ -22,6 +23,14 @@ local function append_to_customer(fact)
   set_newest_fact(customers, customer, fact)
 end
 
+-- An offer takes one of its customer's places. `place` says that it has one.
+local function take_place(claim)
+  local offer = string.match(claim.subject, '^credits:offer:([^:]+):key:')
+  if offer and redis.call('HSETNX', claim.subject, 'place', '1') == 1 then
+    redis.call('HINCRBY', offered_prefix .. value_of('customer', claim.fields), offer, 1)
+  end
+end
+
 -- Returns whether all claims of the plan were written.
 local function freeze(plan)
   local fact, written = plan.subject, 0
@@ -30,6 +39,7 @@ local function freeze(plan)
   for _, claim in ipairs(plan.claims) do
     if is_free(claim.subject) then
       write(claim.subject, claim.fields)
+      take_place(claim)
       written = written + 1
       if claim.subject ~= fact then
         add_link(fact, claim.subject)

@@ -4,21 +4,23 @@
 --
 -- accepted: {subject, meter, units, grant, unconfirmed}; `grant` is the field of the claim, as it was sent;
 --           `unconfirmed` is missing unless Polar may have another amount
--- outcomes: {id, attempt, status, reason, subject, order_id, customer_id}; if the status is `waiting`, the delivery is
+-- outcomes: {id, attempt, status, reason, subject, order_id, customer_id, refusal}; refusal may be missing; if the status is `waiting`, the delivery is
 --           put off, and the row also has after_ms and strike. Otherwise it has what the outcome relies on: relies_on
 --           (subjects that are claimed), is_shown, refunded_amount and dispute (its id; both may be missing).
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
--- channel: where the orders with a new settlement are published
+-- channel: where the orders and the offers' deliveries with a new settlement are published
+-- offered_prefix: of the hashes that count the places of offers
 -- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
 -- back what they relied on; and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts, unconfirmed = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
-local told_prefix, told_ms, notes_s, channel = ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13]
+local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
+local channel, offered_prefix = ARGV[13], ARGV[14]
 
 local now = clock()
 
@@ -65,12 +67,12 @@ for _, grant in ipairs(accepted) do
     newly_settled[subject] = is_reversed_now
   end
 end
-local settled_orders = {} -- a set
+local settled_ids = {} -- a set: of orders, and of deliveries that give offers
 -- A refund or a dispute that came before its order was credited counts now.
 for subject, is_reversed_now in pairs(newly_settled) do
   local order_id = string.match(subject, '^credits:order:(.*)$')
   if order_id then
-    settled_orders[order_id] = true
+    settled_ids[order_id] = true
   end
   if order_id and is_reversed_now then
     local customer_id = redis.call('HGET', subject, 'customer')
@@ -82,6 +84,11 @@ end
 local function write_outcome(key, outcome, fields)
   append(fields, 'subject', outcome.subject)
   append(fields, 'customer_id', outcome.customer_id)
+  if outcome.refusal then
+    append(fields, 'refusal', outcome.refusal)
+  elseif outcome.attempt > 1 then
+    redis.call('HDEL', key, 'refusal')
+  end
   if outcome.attempt == 1 then -- there is no earlier reason to replace
     append_reason(fields, outcome.reason)
     write(key, fields)
@@ -204,6 +211,22 @@ local function set_expiry_of_notes(outcome)
   end
 end
 
+-- An offer that Polar refused takes none of its customer's places. A replay takes one again (see claim.lua).
+local function return_place(outcome)
+  local offer = string.match(outcome.subject, '^credits:offer:([^:]+):key:')
+  if not offer or claimer_of(outcome.subject) ~= outcome.id then
+    return
+  end
+  for _, field in ipairs(redis.call('HKEYS', outcome.subject)) do
+    if string.find(field, 'settled:', 1, true) == 1 then
+      return
+    end
+  end
+  if redis.call('HDEL', outcome.subject, 'place') == 1 then
+    redis.call('HINCRBY', offered_prefix .. outcome.customer_id, offer, -1)
+  end
+end
+
 -- Each command is one entry of the append-only file. So what one command can do for all deliveries is done at the end.
 local concluded, received_by_status = {}, {}
 
@@ -217,12 +240,17 @@ local function conclude(key, outcome, received_at, type_)
   write_outcome(key, outcome, { 'status', status, 'settled_at', text(now) })
   concluded[#concluded + 1] = id
   if outcome.order_id ~= '' then
-    settled_orders[outcome.order_id] = true
+    settled_ids[outcome.order_id] = true
+  elseif type_ == 'credits.offer' then
+    settled_ids[id] = true
   end
   received_by_status[status] = received_by_status[status] or {}
   append(received_by_status[status], received_at, id)
   set_expiry(key, status)
   set_expiry(body_prefix .. id, status)
+  if status == 'failed' then
+    return_place(outcome)
+  end
   local is_skipped_order = status == 'skipped' and type_ == 'order.paid' and outcome.order_id ~= ''
   if is_skipped_order and not claimer_of(outcome.subject) then
     remember_told(told_prefix, told_ms, now, outcome.order_id)
@@ -281,12 +309,12 @@ for field, by in pairs(counted_by_caller) do
 end
 write_counts(counts)
 
--- Whoever waits for one of these orders looks it up now. A failure is ignored: Redis's user may lack the permission.
-local order_ids = {}
-for order_id in pairs(settled_orders) do
-  order_ids[#order_ids + 1] = order_id
+-- Whoever waits for one of these looks it up now. A failure is ignored: Redis's user may lack the permission.
+local told = {}
+for id in pairs(settled_ids) do
+  told[#told + 1] = id
 end
-if #order_ids > 0 then
-  redis.pcall('PUBLISH', channel, table.concat(order_ids, ' '))
+if #told > 0 then
+  redis.pcall('PUBLISH', channel, table.concat(told, ' '))
 end
 return { lost, unclaimed }

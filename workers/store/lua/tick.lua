@@ -9,7 +9,8 @@ local places, former_queue, waiting, failed = unpack(KEYS, 10, 13)
 local first_pruned_list = 14
 local worker, alive_seconds, in_force, refused, retention_ms, delivery_prefix, body_prefix = unpack(ARGV, 1, 7)
 local longest_wait_ms, longest_pause_ms, lease_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local first_drain_argument = 11
+local offers = ARGV[11]
+local first_drain_argument = 12
 
 local now = clock()
 
@@ -92,7 +93,7 @@ local last = latest_stored_time()
 redis.call('ZREMRANGEBYSCORE', workers, '-inf', text(now - alive_seconds * 1000))
 redis.call('ZREMRANGEBYSCORE', workers, '(' .. text(now), '+inf') -- those that are alive come back with their next tick
 redis.call('ZADD', workers, text(now), worker)
-redis.call('HSET', rules, 'in_force', in_force, 'refused', refused)
+redis.call('HSET', rules, 'in_force', in_force, 'refused', refused, 'offers', offers)
 redis.call('EXPIRE', rules, alive_seconds)
 if last <= now then -- else the clock was set back just now, and mend_step.lua moves all these times back
   redis.call('HSET', clock_state, 'ticked_at', text(now))

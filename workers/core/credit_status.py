@@ -1,4 +1,4 @@
-"""Tells a storefront how far the credits of one order have come."""
+"""Tells a storefront how far the credits of one order, or of one offer, have come."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from workers.core.claims import Claim, Standing
+from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.dispute_delivery import DISPUTE_LOST
 from workers.core.envelope import ORDER_REFUNDED
@@ -23,52 +23,50 @@ Amounts = Mapping[str, Decimal]
 _TAKING_BACK = frozenset({ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE})
 
 
-class OrderStatus(StrEnum):
-    """How far the credits of an order have come."""
+class CreditStatus(StrEnum):
+    """How far credits have come."""
 
     UNKNOWN = "unknown"
-    """No worker has read a webhook about the order yet."""
+    """No worker has read a webhook about them yet."""
     WAITING = "waiting"
-    """Its credits are on their way to Polar."""
+    """They are on their way to Polar."""
     GRANTED = "granted"
-    """Polar has confirmed all of its credits."""
+    """Polar has confirmed all of them."""
     SKIPPED = "skipped"
-    """It earns no credits, for the reason given."""
+    """There are none, for the reason given."""
     FAILED = "failed"
-    """Its credits, or some of them, could not be granted, for the reason given."""
+    """They, or some of them, could not be granted, for the reason given."""
 
     @property
     def is_settled(self) -> bool:
-        """Return whether nothing more happens to the order by itself."""
-        return self not in {OrderStatus.UNKNOWN, OrderStatus.WAITING}
+        """Return whether nothing more happens by itself."""
+        return self not in {CreditStatus.UNKNOWN, CreditStatus.WAITING}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OrderState:
-    """What Polar has confirmed of an order's credits, and what became of the rest."""
+class CreditState:
+    """What Polar has confirmed of some credits, and what became of the rest."""
 
-    order_id: str
-    status: OrderStatus
+    status: CreditStatus
     reason: str | None = None
-    """Why it is skipped or has failed."""
+    """Why there are none, or why they failed."""
     credits: Amounts = field(default_factory=dict)
     """What was given."""
     taken_back: Amounts = field(default_factory=dict)
     """What of it was taken back."""
     granted_at: datetime | None = None
-    """When Polar confirmed the newest of its credits; take-backs do not count."""
+    """When Polar confirmed the newest of them; take-backs do not count."""
 
 
-def order_state(order_id: str, standing: Standing, deliveries: Sequence[Delivery]) -> OrderState:
-    """Return the state of an order.
+def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> CreditState:
+    """Return the state of what ``claims`` give and take back.
 
-    ``standing`` is what the ledger holds for the order, ``deliveries`` are those about it in any order.
+    ``deliveries`` are those about the same order or offer, in any order.
     """
-    given = [claim for claim in standing.claims if not is_take_back(claim.subject)]
-    taken = [claim for claim in standing.claims if is_take_back(claim.subject)]
+    given = [claim for claim in claims if not is_take_back(claim.subject)]
+    taken = [claim for claim in claims if is_take_back(claim.subject)]
     status, reason = _status(given, [one for one in deliveries if one.type not in _TAKING_BACK])
-    return OrderState(
-        order_id=order_id,
+    return CreditState(
         status=status,
         reason=reason,
         credits=_sums(_settled(given), sign=1),
@@ -77,15 +75,15 @@ def order_state(order_id: str, standing: Standing, deliveries: Sequence[Delivery
     )
 
 
-def _status(given: Sequence[Claim], deliveries: Sequence[Delivery]) -> tuple[OrderStatus, str | None]:
+def _status(given: Sequence[Claim], deliveries: Sequence[Delivery]) -> tuple[CreditStatus, str | None]:
     if given and not any(claim.unsettled for claim in given):
-        return OrderStatus.GRANTED, None
+        return CreditStatus.GRANTED, None
     newest = max(deliveries, key=_moment, default=None)
     if any(one.status is Status.WAITING for one in deliveries):
-        return OrderStatus.WAITING, None
+        return CreditStatus.WAITING, None
     if newest is not None and newest.status in {Status.SKIPPED, Status.FAILED}:
-        return OrderStatus(newest.status), newest.reason
-    return (OrderStatus.WAITING if given else OrderStatus.UNKNOWN), None
+        return CreditStatus(newest.status), newest.reason
+    return (CreditStatus.WAITING if given else CreditStatus.UNKNOWN), None
 
 
 def _moment(delivery: Delivery) -> datetime:

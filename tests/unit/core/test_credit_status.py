@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 
 from tests.support.builders import CUSTOMER, grant_of, some_id
-from workers.core.claims import Claim, Standing
+from workers.core.claims import Claim
+from workers.core.credit_status import CreditState, CreditStatus, credit_state
 from workers.core.delivery import Delivery, Status
 from workers.core.grants import Grant, Part, customer_subject, order_subject, refund_subject
-from workers.core.order_status import OrderState, OrderStatus, order_state
 
 ORDER = some_id(1)
 SUBJECT = order_subject(ORDER)
@@ -59,21 +59,21 @@ def amounts(**units: int) -> dict[str, Decimal]:
     return {meter: Decimal(number) for meter, number in units.items()}
 
 
-def state_of(*claims: Claim, deliveries: tuple[Delivery, ...] = ()) -> OrderState:
-    return order_state(ORDER, Standing(subject=SUBJECT, claims=claims), deliveries)
+def state_of(*claims: Claim, deliveries: tuple[Delivery, ...] = ()) -> CreditState:
+    return credit_state(claims, deliveries)
 
 
 def test_an_order_that_nobody_has_read_about_is_unknown() -> None:
-    assert state_of() == OrderState(order_id=ORDER, status=OrderStatus.UNKNOWN)
+    assert state_of() == CreditState(status=CreditStatus.UNKNOWN)
 
 
 def test_a_claim_waits_until_polar_has_confirmed_every_meter() -> None:
     both = (grant_of(1, 10), grant_of(1, 5, meter="images"))
     waiting = state_of(claim(*both, settled=("api_usage",)))
-    assert waiting.status is OrderStatus.WAITING
+    assert waiting.status is CreditStatus.WAITING
     assert waiting.credits == amounts(api_usage=10)
     granted = state_of(claim(*both, settled=("api_usage", "images")))
-    assert granted.status is OrderStatus.GRANTED
+    assert granted.status is CreditStatus.GRANTED
     assert granted.credits == amounts(api_usage=10, images=5)
     assert granted.granted_at == NOON
 
@@ -89,7 +89,7 @@ def test_a_bonus_that_the_order_earned_is_part_of_its_credits() -> None:
     )
     earned = claim(bonus, settled=("api_usage",), subject=bonus.subject)
     state = state_of(claim(grant_of(1, 10), settled=("api_usage",)), earned)
-    assert state.status is OrderStatus.GRANTED
+    assert state.status is CreditStatus.GRANTED
     assert state.credits == amounts(api_usage=60)
 
 
@@ -100,14 +100,14 @@ def test_what_was_taken_back_is_counted_apart_and_positive() -> None:
     state = state_of(own, settled, on_its_way)
     assert state.credits == amounts(api_usage=10)
     assert state.taken_back == amounts(api_usage=4)
-    assert state.status is OrderStatus.GRANTED  # what a refund takes does not make the order wait again
+    assert state.status is CreditStatus.GRANTED  # what a refund takes does not make the order wait again
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(Status.SKIPPED, OrderStatus.SKIPPED), (Status.FAILED, OrderStatus.FAILED)]
+    ("status", "told"), [(Status.SKIPPED, CreditStatus.SKIPPED), (Status.FAILED, CreditStatus.FAILED)]
 )
 def test_without_a_claim_the_newest_webhook_about_the_order_decides(
-    status: Status, told: OrderStatus
+    status: Status, told: CreditStatus
 ) -> None:
     older = delivery(Status.SKIPPED, "older", settled_at=NOON - timedelta(hours=1))
     state = state_of(deliveries=(delivery(status, "why"), older))
@@ -116,21 +116,21 @@ def test_without_a_claim_the_newest_webhook_about_the_order_decides(
 
 def test_a_claim_that_polar_refused_has_failed() -> None:
     state = state_of(claim(grant_of(1)), deliveries=(delivery(Status.FAILED, "Polar refused it"),))
-    assert (state.status, state.reason, state.credits) == (OrderStatus.FAILED, "Polar refused it", {})
+    assert (state.status, state.reason, state.credits) == (CreditStatus.FAILED, "Polar refused it", {})
 
 
 def test_a_replay_makes_the_order_wait_again() -> None:
     state = state_of(claim(grant_of(1)), deliveries=(delivery(Status.WAITING, settled_at=None),))
-    assert (state.status, state.reason) == (OrderStatus.WAITING, None)
+    assert (state.status, state.reason) == (CreditStatus.WAITING, None)
 
 
 @pytest.mark.parametrize("type_", ["order.refunded", "credits.take_back", "credits.dispute", "manual.revoke"])
 def test_a_delivery_that_only_takes_back_says_nothing_about_the_credits(type_: str) -> None:
     state = state_of(deliveries=(delivery(Status.SKIPPED, "counts later", type_=type_),))
-    assert (state.status, state.reason) == (OrderStatus.UNKNOWN, None)
+    assert (state.status, state.reason) == (CreditStatus.UNKNOWN, None)
 
 
 def test_a_second_webhook_about_a_credited_order_changes_nothing() -> None:
     own = claim(grant_of(1, 10), settled=("api_usage",))
     state = state_of(own, deliveries=(delivery(Status.SKIPPED, "credited before"),))
-    assert (state.status, state.reason) == (OrderStatus.GRANTED, None)
+    assert (state.status, state.reason) == (CreditStatus.GRANTED, None)
