@@ -2,11 +2,13 @@
 
 import socket
 from contextlib import suppress
+from typing import ClassVar
 
 import uvicorn
 
 from app.api.application import Api
-from app.receiver.connections import raise_file_limit
+from app.api.orders import LONGEST_WAIT_SECONDS, MOST_WAITING
+from app.receiver.connections import Connection, raise_file_limit
 from app.receiver.server import open_socket, server_config
 from config.settings import Settings
 
@@ -16,11 +18,23 @@ def listen_for_api(settings: Settings) -> socket.socket:
     return open_socket(settings.host, settings.api_port, "CREDITS_API_PORT")
 
 
+class HoldingConnection(Connection):
+    """A connection on which an answer may be held until something is settled."""
+
+    held_seconds: ClassVar[float] = LONGEST_WAIT_SECONDS
+    most_held: ClassVar[int] = MOST_WAITING
+
+
+def api_config(api: Api) -> uvicorn.Config:
+    """Return the configuration with which uvicorn serves the API."""
+    return server_config(api, HoldingConnection)
+
+
 class _Server(uvicorn.Server):
     """Answers held requests first when it stops, so that it need not wait for them."""
 
     def __init__(self, api: Api) -> None:
-        super().__init__(server_config(api))
+        super().__init__(api_config(api))
         self._api = api
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -56,6 +56,10 @@ class Connection(HttpToolsProtocol):
     # _unset_keepalive_if_required, and the parser's callbacks. If uvicorn changes one, a test fails:
     # tests/integration/test_connections.py, test_framing.py, test_strangers.py or test_metrics.py.
 
+    held_seconds: ClassVar[float] = 0.0
+    """How much longer a request may take because its answer is held on purpose."""
+    most_held: ClassVar[int] = 0
+    """How many answers may be held at once; each keeps a place."""
     refusals: ClassVar = RefusalLog()
     crowds: ClassVar = RefusalLog("connections wait")
     _places_of: ClassVar[WeakKeyDictionary[ServerState, Places]] = WeakKeyDictionary()
@@ -72,7 +76,7 @@ class Connection(HttpToolsProtocol):
             self._places_of[self.server_state] = Places(self.loop, on_wait=_note_crowd)
         self._places = self._places_of[self.server_state]
         self._start_deadline()
-        self._places.enter(self, most=most_connections(), most_waiting=most_waiting())
+        self._places.enter(self, most=most_connections() + self.most_held, most_waiting=most_waiting())
 
     def data_received(self, data: bytes) -> None:
         """Parse the data in slices, so that nothing more is parsed once the connection is refused."""
@@ -213,7 +217,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_deadline(self) -> None:
         self._cancel_deadline()
-        self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.abort, "a request took too long")
+        seconds = _REQUEST_SECONDS + self.held_seconds
+        self._deadline = self.loop.call_later(seconds, self.abort, "a request took too long")
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:

@@ -65,11 +65,11 @@ def _base_url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def server_config(app: ASGIApp) -> uvicorn.Config:
-    """Return the configuration with which uvicorn serves ``app``."""
+def server_config(app: ASGIApp, http: type[Connection] = Connection) -> uvicorn.Config:
+    """Return the configuration with which uvicorn serves ``app``, on connections of the type ``http``."""
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=http,
         ws="none",  # no deadline would end a web socket
         proxy_headers=False,  # the client's address, which a proxy's headers give, is not used
         log_config=None,

@@ -11,12 +11,14 @@ import pytest
 from redis import Redis
 
 from app.api.application import Api
+from app.api.server import api_config
+from app.receiver import connections
 from tests.support.builders import some_id
 from tests.support.paths import ROOT
 from tests.support.processes import eventually
 from tests.support.real_stores import accept, outcome, settled_story
 from tests.support.receivers import settings_for
-from tests.support.servers import running
+from tests.support.servers import running, running_as
 from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
@@ -95,7 +97,7 @@ def test_who_waits_is_answered_when_the_order_is_settled(
         assert not any(one.done() for one in waiting)
         settled_story(redis_url, store, ledger)
         assert {one.result()["status"] for one in waiting} == {"granted"}
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
 
 
 def test_a_skipped_order_wakes_who_waits(
@@ -107,13 +109,13 @@ def test_a_skipped_order_wakes_who_waits(
         accept(redis_url, "msg-1")
         (leased,) = store.lease(10).deliveries
         ledger.settle([], [outcome(leased, Status.SKIPPED, "why")])
-        assert waiting.result(timeout=5)["status"] == "skipped"
+        assert waiting.result(timeout=15)["status"] == "skipped"
 
 
 def test_a_wait_that_ends_tells_how_it_stands(api: str) -> None:
     begin = time.monotonic()
     assert order(api, 1)["status"] == "unknown"
-    assert 1 <= time.monotonic() - begin < 3
+    assert 1 <= time.monotonic() - begin < 15
 
 
 def test_no_command_is_sent_while_an_order_is_waited_for(
@@ -139,7 +141,7 @@ def test_a_settlement_that_was_missed_while_the_connection_was_lost_wakes_all_th
         redis.client_kill_filter(_type="pubsub")
         settled_story(redis_url, store, ledger)
         assert waiting.result()["status"] == "granted"
-        assert time.monotonic() - begin < 8
+        assert time.monotonic() - begin < 15
 
 
 def test_a_client_that_goes_away_frees_its_place(api: str, served: tuple[Api, str]) -> None:
@@ -202,3 +204,12 @@ def test_the_success_page_of_the_documentation_works(
     exec(example, page)  # noqa: S102 - our own documentation
     settled_story(redis_url, store, ledger)
     assert page["success_text"](ORDER) == "Thank you! You have 10 api_usage more."
+
+
+def test_an_answer_may_be_held_longer_than_a_request_may_take(
+    redis_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_REQUEST_SECONDS", 0.3)
+    settings = settings_for(redis_url, CREDITS_API_TOKEN=TOKEN, POLAR_ACCESS_TOKEN="polar_oat_of-the-tests")
+    with running_as(api_config(Api(settings))) as url:
+        assert order(url, 1)["status"] == "unknown"

@@ -117,10 +117,18 @@ local function standing(plan, own)
   return found
 end
 
--- Returns whether a person has replayed, by name, a delivery that nobody had read before. This works once: it must not
--- undo a dismissal that comes later.
-local function is_named(lease)
-  return lease and redis.call('HDEL', delivery_prefix .. lease.delivery, 'named') == 1
+-- Returns whether a lease is still valid, and whether a person has replayed its delivery by name before anybody had read
+-- it. The name works once: it must not undo a dismissal that comes later.
+local function look_at(lease)
+  if not lease then
+    return true, false
+  end
+  local key = delivery_prefix .. lease.delivery
+  local attempts, named = unpack(redis.call('HMGET', key, 'attempts', 'named'))
+  if named then
+    redis.call('HDEL', key, 'named')
+  end
+  return attempts == lease.attempt, named
 end
 
 local function claim(plan)
@@ -131,14 +139,15 @@ local function claim(plan)
     note_dispute(plan.subject, plan.dispute)
   end
   local own = redis.call('HGETALL', plan.subject)
-  if is_named(plan.lease) and value_of('dismissed', own) then
+  local is_leased, is_named = look_at(plan.lease)
+  if is_named and value_of('dismissed', own) then
     local delivery = plan.lease.delivery
     revive(delivery, redis.call('HGET', delivery_prefix .. delivery, 'type'), plan.subject)
     own = redis.call('HGETALL', plan.subject)
   end
   local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)
     or value_of('shown', own) ~= plan.shown
-  if not plan.base or not is_valid(plan.lease, delivery_prefix) then
+  if not plan.base or not is_leased then
     return standing(plan, own)
   end
   if is_frozen_or_other then
