@@ -1,7 +1,6 @@
 """The container image, built and run for real: small, without rights, safe to stop and to kill."""
 
 import threading
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,13 +129,10 @@ def test_the_image_is_small_has_no_rights_and_says_what_it_is(image: Image) -> N
     assert found["Config"]["User"] == "10001:10001"
     assert found["Config"]["StopSignal"] == "SIGTERM"
     assert (labels["version"], labels["description"]) == (VERSION, project["description"])
-    print(f"the image has {found['Size'] / 1e6:.0f} MB")  # noqa: T201 - shown by pytest -s
 
 
 def test_it_credits_an_order_with_nothing_writable_but_its_volume(shop: Shop) -> None:
-    began = time.monotonic()
     with shop.ready() as one:
-        print(f"ready after {time.monotonic() - began:.1f} s")  # noqa: T201 - shown by pytest -s
         shop.sells(1)
         eventually(lambda: shop.balance() == 10)
         assert one.is_healthy()

@@ -14,6 +14,7 @@ LONGEST_CELL = 160
 LINE_WIDTH = 120
 MOST_LINES = 5  # of a paragraph, or of one item of a list
 README_LINES = 150
+MOST_STEPS = 10
 
 
 def prose(page: Path) -> str:
@@ -58,6 +59,11 @@ def test_the_index_has_one_line_for_every_page() -> None:
     decisions = ROOT / "docs" / "decisions"  # listed by their own index
     pages = {page for page in ROOT.glob("docs/**/*.md") if page.parent != decisions} - {index}
     assert sorted(index.parent / one for one in listed) == sorted([*pages, decisions / "README.md"])
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/deploying/*.md")), ids=lambda page: page.stem)
+def test_every_place_to_deploy_to_is_at_most_ten_steps_away(page: Path) -> None:
+    assert len(re.findall(r"^\d+\. ", page.read_text(), re.MULTILINE)) <= MOST_STEPS
 
 
 def test_the_decisions_are_all_listed() -> None:
