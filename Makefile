@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 
 # The first Python that runs and is new enough (a pyenv shim may exist without running).
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -52,13 +52,14 @@ format: $(VENV)/installed  ## format, and fix what the linter can
 	@$(BIN)/ruff check --fix .
 
 .PHONY: test-all
-test-all:  ## run every test on Python 3.11, 3.12 and 3.13 (from the PATH or pyenv)
-	@for v in 3.11 3.12 3.13; do \
+test-all:  ## run every test on each Python from 3.11 to 3.14 that is installed (on the PATH or in pyenv)
+	@for v in 3.11 3.12 3.13 3.14; do \
 		python=$$(for p in python$$v $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python; do \
 			$$p -c '' 2>/dev/null && echo $$p && break; done); \
-		test -n "$$python" || { echo "no Python $$v" >&2; exit 1; }; \
+		test -n "$$python" || { missing="$$missing $$v"; continue; }; \
 		echo "== Python $$v"; \
-		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$v || exit 1; done
+		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$v || exit 1; done; \
+	test -z "$$missing" || echo "not installed, so not tried: Python$$missing"
 
 .PHONY: docs
 docs: $(VENV)/installed  ## write docs/cli.md from the commands
@@ -108,6 +109,10 @@ image:  ## build the container image, with docker or podman (ENGINE=podman)
 	@version=$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' config/version.py); \
 	$(ENGINE) build $(IMAGE_FORMAT) --file Containerfile --build-arg VERSION=$$version \
 		--tag credit-granter:$$version --tag credit-granter:latest .
+
+.PHONY: release
+release: $(VENV)/installed  ## check, build and tag a version: make release VERSION=0.2.0 (publishes nothing)
+	@VENV=$(VENV) .ci/release "$(VERSION)"
 
 .PHONY: clean
 clean:  ## remove what was installed and built

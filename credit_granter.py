@@ -43,6 +43,7 @@ def isolate() -> None:
         os.environ["PYTHONPATH"] = _HOME
     if not sys.flags.safe_path:  # then Python has put the folder of the script first
         foreign.add(os.path.abspath(sys.path[0]))
+    os.environ.pop("RQ_KEY_PREFIX", None)  # RQ 3 would obey what is meant for another application's RQ
     foreign -= {_HOME, os.path.dirname(os.__file__), *site.getsitepackages()}
     sys.path[:] = [one for one in sys.path if os.path.abspath(one) not in foreign]
 

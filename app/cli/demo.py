@@ -1,5 +1,7 @@
 """``credits demo``: runs the service from webhook to credit, and checks the result."""
 
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -168,6 +170,9 @@ def _print_ending(out: Console, balances: dict[str, float], *, right: bool) -> N
         out.print(Text(f"  {meter:<20}{balances[meter]:>8,.0f}   ").append_text(verdict))
     if right:
         out.print(Text("\nEvery order was credited exactly once.", style="bold green"))
-        out.print("Next: write your settings and rules (README.md), then run .venv/bin/credits up")
+        command = "credits" if shutil.which("credits") else sys.argv[0]
+        out.print(
+            f"Next: {command} init writes settings and rules for your shop; {command} up runs the service"
+        )
     else:
         out.print(Text("\nSomething is wrong: see the lines marked BAD or WRONG.", style="bold red"))

@@ -106,7 +106,7 @@ KNOWN = {
     r"rq:queues": NEVER,
     r"rq:queue:credit-granter": NEVER,
     r"rq:(finished|failed|wip|started|canceled|scheduled|deferred):credit-granter": NEVER,
-    r"rq:(clean_registries|intermediate|suspended|executions?).*": SOME_DAY,
+    r"rq:(clean_registries|clean_groups|intermediate|suspended|executions?).*": SOME_DAY,
 }
 """The keys that there may be, by what they look like; whether they must have a lifetime."""
 
