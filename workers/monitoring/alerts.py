@@ -13,6 +13,7 @@ from config.wording import joined
 LONGEST_WAIT = timedelta(minutes=5)
 
 _MOST_CHARACTERS = 200  # of a reason; every chat accepts three of them
+_MOST_ALONE = 600  # of a reason that is the only one, and says what to do at its end
 
 
 class AlertKind(StrEnum):
@@ -131,7 +132,7 @@ def alert_body(kind: AlertKind, state: AlertState, reasons: Sequence[str]) -> Ma
 
 def redis_alert_body(kind: AlertKind, reason: str) -> Mapping[str, Any]:
     """Return the JSON to post about Redis itself: without it, nothing is known of the deliveries."""
-    shown = _shown(reason)
+    shown = _shown(reason, _MOST_ALONE)
     gone = f"Redis is away or takes no writes, so nothing is stored or granted: {shown.rstrip('.')}."
     text = gone if kind is AlertKind.REDIS else "Redis takes writes again. See `credits status`."
     unknown = dict.fromkeys(("failed", "waiting", "oldest_waiting_seconds"))
@@ -181,9 +182,9 @@ def _deliveries(count: int) -> str:
     return f"{count} {'delivery' if count == 1 else 'deliveries'}"
 
 
-def _shown(reason: str) -> str:
+def _shown(reason: str, most: int = _MOST_CHARACTERS) -> str:
     """Return a reason without e-mail addresses and without anything that a chat reads as a mention."""
-    return re.sub(r"\S*@\S*", "...", reason).replace("<", "‹")[:_MOST_CHARACTERS]  # noqa: RUF001 - it only looks like it
+    return re.sub(r"\S*@\S*", "...", reason).replace("<", "‹")[:most]  # noqa: RUF001 - it only looks like it
 
 
 def _seconds(now: datetime, then: datetime | None) -> int | None:

@@ -9,7 +9,7 @@ from workers.monitoring import redis_alerts
 from workers.monitoring.redis_alerts import RedisAlerts
 from workers.timings import Timings
 
-FULL = "the disk is full: 0 KB are left for /data (make room there)"
+FULL = f"the disk is full: 0 KB are left for /{'data/' * 50} (make room there)"
 URL = "https://chat.example.com/s3cret"
 LASTS = Timings().redis_away_before_alert_seconds
 
