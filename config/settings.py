@@ -125,8 +125,8 @@ class ReceiverSettings(BaseSettings):
         secrets = self.webhook_secrets
         if not secrets:
             raise ConfigError(
-                "POLAR_WEBHOOK_SECRET is not set: copy the secret of the webhook endpoint from Polar's "
-                "dashboard (Settings > Webhooks)"
+                "POLAR_WEBHOOK_SECRET is not set: run credits init, or copy the secret of the webhook "
+                "endpoint from Polar's dashboard (Settings > Webhooks)"
             )
         if any(secret.startswith(PREFIX_OF_TOKENS) for secret in secrets):
             raise ConfigError(

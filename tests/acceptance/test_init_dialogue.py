@@ -124,8 +124,9 @@ def test_who_says_no_has_nothing_changed(merchant: Credits, polar: Polar, polar_
         ("Another rule?", "n"),
         ("Write and create this?", "n"),
     ]
-    status, _ = in_dialogue(merchant, "init", answers=answers)
+    status, shown = in_dialogue(merchant, "init", answers=answers)
     assert status == 0
+    assert shown.endswith("Nothing was written or created.\n")
     assert list(merchant.folder.iterdir()) == []
     assert polar.endpoints == []
 

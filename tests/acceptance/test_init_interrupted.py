@@ -31,3 +31,20 @@ def test_killed_in_the_middle_and_run_again_there_is_one_endpoint_and_its_secret
     (endpoint,) = polar.endpoints
     assert dotenv_values(tmp_path / ".env")["POLAR_WEBHOOK_SECRET"] == endpoint.secret
     assert sorted(polar.meters) == ["api_usage", "images"]
+
+
+def test_killed_before_a_move_is_made_and_run_again_the_same_endpoint_is_moved(
+    tmp_path: Path, redis_url: str
+) -> None:
+    polar = stocked_polar()
+    boundary = Boundary(when="before", method=name_of(Client.update_endpoint))
+    with shop_in(tmp_path, polar, redis_url) as shop:
+        assert shop.run("init", *SETTINGS, *PACK).returncode == 0
+        (before,) = polar.endpoints
+        moved = ("init", "--public-url", "https://another-tunnel.invalid", "--yes")
+        with doomed(shop, Fate.DIE, boundary, *moved) as process:
+            assert process.process.wait(60) == DIED
+        assert shop.run("init", "--yes").returncode == 0
+    (after,) = polar.endpoints
+    assert (after.id, after.url) == (before.id, "https://another-tunnel.invalid/webhooks/polar")
+    assert dotenv_values(tmp_path / ".env")["POLAR_WEBHOOK_SECRET"] == before.secret

@@ -120,7 +120,10 @@ def init(
             print_plan(plan, dry_run=dry_run)
         elif dry_run:
             print_json(planned)
-        if dry_run or not _is_confirmed(plan, yes=yes):
+        if dry_run:
+            return
+        if not _is_confirmed(plan, yes=yes):
+            tell("Nothing was written or created.")
             return
         for line in execute(plan, polar):
             tell(line)
@@ -201,7 +204,7 @@ def _plan(settings: Settings, path: Path, text: str | None, shop: Shop, *, creat
         rules=rules,
         rules_text=text,
         new_meters=tuple(one for one in rules.meters.values() if creates_meters and shop.lacks(one)),
-        endpoint=_endpoint_plan(settings, rules, shop, present.get("CREDITS_PUBLIC_URL")),
+        endpoint=_endpoint_plan(settings, rules, shop),
     )
 
 
@@ -214,16 +217,11 @@ def _env(settings: Settings, rules_path: Path) -> dict[str, str]:
     return known | ({"CREDITS_PUBLIC_URL": settings.public_url} if settings.public_url else {})
 
 
-def _endpoint_plan(
-    settings: Settings, rules: Rules, shop: Shop, former_url: str | None
-) -> EndpointPlan | None:
-    """Plan the endpoint; that of a former public URL, such as a tunnel's of yesterday, is moved."""
+def _endpoint_plan(settings: Settings, rules: Rules, shop: Shop) -> EndpointPlan | None:
     if settings.public_url is None:
         return None
     needed = needed_webhooks(rules, forgets_deleted=settings.forget_deleted) or {ORDER_PAID}
-    existing = shop.endpoint_at(settings.public_url)
-    if existing is None and former_url:
-        existing = shop.endpoint_at(former_url)
+    existing = shop.our_endpoint(settings.public_url, settings.webhook_secrets)
     return plan_endpoint(existing, public_url=settings.public_url, needed=needed)
 
 

@@ -85,7 +85,7 @@ def _elsewhere(endpoints: Collection[PolarEndpoint], public_url: str) -> str:
     others = joined([one.url for one in endpoints]) if endpoints else "none"
     return (
         f"no endpoint at Polar has the URL {public_url}{WEBHOOKS_PATH} (CREDITS_PUBLIC_URL), but there is "
-        f"{others}: correct the URL {_WHERE}"
+        f"{others}: run credits init, or correct the URL {_WHERE}"
     )
 
 
@@ -98,7 +98,7 @@ def _problems(one: PolarEndpoint, needed: frozenset[str], secrets: Collection[st
     if one.format != "raw":
         yield f"has the format {one.format}: set it to Raw {_WHERE}"
     if missing := sorted(needed.difference(one.events)):
-        yield f"does not get {joined(missing)}: select what is missing {_WHERE}"
+        yield f"does not get {joined(missing)}: run credits init, or select what is missing {_WHERE}"
     if one.secret and secrets and not _is_among(one.secret.get_secret_value(), secrets):
         yield "has another secret than POLAR_WEBHOOK_SECRET: copy it from there, and restart the receivers"
 

@@ -66,11 +66,11 @@ def write_rules(path: Path, text: str) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        file.write(text)
-    written = Path(file.name)
-    written.chmod(_FOR_ALL_TO_READ)
-    written.replace(path)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        written.write_text(text, encoding="utf-8")
+        written.chmod(_FOR_ALL_TO_READ)
+        written.replace(path)
 
 
 def _encoding(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Reads at Polar what ``credits init`` offers: meters that can hold credits, products, endpoints."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
@@ -44,10 +44,16 @@ class Shop:
     endpoints: tuple[PolarEndpoint, ...]
     missing_scopes: tuple[str, ...]
 
-    def endpoint_at(self, public_url: str) -> PolarEndpoint | None:
-        """Return the endpoint that leads to the receiver: of several, one that is enabled."""
+    def our_endpoint(self, public_url: str, secrets: Collection[str] = ()) -> PolarEndpoint | None:
+        """Return the endpoint that leads to the receiver, or else one that signs with a secret of ours.
+
+        The latter leads to a former public URL. Of several endpoints, one that is enabled is returned.
+        """
         url = public_url + WEBHOOKS_PATH
         found = [one for one in self.endpoints if one.url.rstrip("/") == url]
+        found = found or [
+            one for one in self.endpoints if one.secret and one.secret.get_secret_value() in secrets
+        ]
         return min(found, key=lambda one: not one.enabled, default=None)
 
     def lacks(self, meter: Meter) -> bool:
@@ -85,7 +91,7 @@ def read_shop(polar: Polar, *, public_url: str | None, creates_meter: bool) -> S
         endpoints=parse_items(PolarEndpoint, rows("webhooks:read", "/v1/webhooks/endpoints")),
         missing_scopes=(),
     )
-    if public_url and shop.endpoint_at(public_url) is None:
+    if public_url and shop.our_endpoint(public_url) is None:
         ask("webhooks:write", polar.check_endpoint_creation, None)
     if creates_meter:
         ask("meters:write", polar.check_meter_creation, None)

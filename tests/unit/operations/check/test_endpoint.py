@@ -115,7 +115,7 @@ def test_where_it_is_as_it_should_be_nothing_is_said() -> None:
     assert problems(endpoint("order.paid", url=URL + "/")) == []
     assert problems() == [
         f"no endpoint at Polar has the URL {URL} (CREDITS_PUBLIC_URL), but there is none: "
-        "correct the URL in Polar's dashboard (Settings > Webhooks)"
+        "run credits init, or correct the URL in Polar's dashboard (Settings > Webhooks)"
     ]
 
 

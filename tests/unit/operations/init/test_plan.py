@@ -43,7 +43,7 @@ def plan_for(standin: Polar, folder: Path) -> Plan:
         rules=rules_of(rule("pack", {"api_usage": 1})),
         rules_text=None if path.exists() else TEXT,
         new_meters=(meter,) if shop.lacks(meter) else (),
-        endpoint=plan_endpoint(shop.endpoint_at(URL), public_url=URL, needed=NEEDED),
+        endpoint=plan_endpoint(shop.our_endpoint(URL), public_url=URL, needed=NEEDED),
     )
 
 

@@ -67,10 +67,18 @@ def test_of_several_endpoints_with_our_url_an_enabled_one_is_ours(standin: Polar
     ):
         standin.add_endpoint(url=url, secret="whsec_x", events=[], enabled=enabled)
     shop = shop_of(standin)
-    ours = shop.endpoint_at(URL)
+    ours = shop.our_endpoint(URL)
     assert ours is not None
     assert (ours.url, ours.enabled) == (f"{HOOKS}/", True)
-    assert shop.endpoint_at("https://new.example.com") is None
+    assert shop.our_endpoint("https://new.example.com") is None
+
+
+def test_an_endpoint_that_signs_with_our_secret_is_ours_wherever_it_leads(standin: Polar) -> None:
+    old = standin.add_endpoint(url=HOOKS, secret="whsec_ours", events=[])
+    standin.add_endpoint(url="https://shop.example.com/webhooks/polar", secret="whsec_another", events=[])
+    found = shop_of(standin).our_endpoint("https://new.example.com", ["whsec_older", "whsec_ours"])
+    assert found is not None
+    assert found.id == str(old.id)
 
 
 def test_every_missing_scope_is_noted_at_once_and_nothing_is_created(standin: Polar) -> None:
