@@ -104,7 +104,9 @@ def describe_redis_error(error: Exception) -> str:
     text = str(error)
     if isinstance(error, DiskFullError):
         return text
-    by_mark = [meaning for mark, meaning in _BY_MARK.items() if mark in text]
+    # What a sentinel has answered is described already.
+    marks = {} if isinstance(error, MasterNotFoundError) else _BY_MARK
+    by_mark = [meaning for mark, meaning in marks.items() if mark in text]
     by_class = [meaning for kind, meaning in _BY_CLASS.items() if isinstance(error, kind)]
     by_kind = (
         "it refuses a command" if isinstance(error, RedisError) else _GONE

@@ -18,6 +18,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisGoneError
 from redis.exceptions import TimeoutError as RedisSlowError
+from redis.sentinel import MasterNotFoundError
 
 from workers.monitoring.health import examine
 from workers.store.redis_errors import describe_redis_error, find_server_errors, find_server_warnings
@@ -32,6 +33,13 @@ GOOD = {
     "cluster_enabled": 0,
 }
 SHOWN = {"save": "3600 1", "appendfsync": "everysec"}
+
+
+def test_what_a_sentinel_has_answered_is_described_once() -> None:
+    answered = describe_redis_error(RedisGoneError("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get issuer"))
+    error = MasterNotFoundError(f"sentinel one:26379: {answered}")
+    assert describe_redis_error(error).count("its certificate") == 1
+    assert describe_redis_error(error).startswith("no sentinel names the primary")
 
 
 def said(info: Mapping[str, Any], settings: Mapping[str, str] = SHOWN) -> list[str]:
