@@ -23,7 +23,7 @@ from tests.chaos.storm.final_checks import FinalChecks
 from tests.chaos.storm.polar_faults import FAULTS, WORKER_KILLS, plan_polar_faults, polar_fault
 from tests.chaos.storm.process_faults import FROZEN, Harm, ProcessFault, plan_process_faults
 from tests.chaos.storm.running_service import LOG, RunningService, run_service, thaw
-from tests.chaos.storm.shop import RULES_FILE, Shop
+from tests.chaos.storm.shop import RULES_FILE, PlannedDispute, Shop
 from tests.chaos.storm.stumbling_polar import StumblingPolar
 from tests.chaos.storm.webhook_sender import WebhookSender
 from tests.support.builders import METERS
@@ -77,12 +77,27 @@ class StormRun:
     async def _run(self, service: RunningService, sender: WebhookSender) -> None:
         async with asyncio.timeout(_STORM_SECONDS + _PROMISE_SECONDS), asyncio.TaskGroup() as group:
             group.create_task(sender.deliver(self.shop.webhooks))
+            for dispute in self.shop.disputes:
+                group.create_task(self._lose(dispute))
             for process_fault in self.process_faults:
                 group.create_task(_apply_process_fault(process_fault, service))
 
+    async def _lose(self, dispute: PlannedDispute) -> None:
+        await asyncio.sleep(dispute.at_seconds)
+        lost = dispute.sent
+        self.polar.add_order(**dispute.order)
+        self.polar.add_dispute(
+            lost.order_id, id=lost.dispute_id, amount=lost.disputed_cents, tax_amount=lost.disputed_cents // 5
+        )
+
     def settle(self, held: Stores) -> None:
-        """Return when nothing waits any more, or after the promised time."""
+        """Return when nothing waits any more and every dispute is found, or after the promised time."""
         began = time.monotonic()
+        held.redis.delete(keys.RECONCILED)  # whoever looked for disputes may have been killed meanwhile
+        disputes = [dispute.delivery_id for dispute in self.shop.disputes]
+        deadline = began + _PROMISE_SECONDS
+        while len(held.deliveries.get(disputes)) < len(disputes) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         _await_settled(held, _PROMISE_SECONDS)
         self.took["settling"] = time.monotonic() - began
 
@@ -132,6 +147,7 @@ def test_whatever_the_weather_every_webhook_leads_to_exactly_its_credit(seed: in
             polar_url,
             rules=RULES_FILE,
             CREDITS_POLAR_REQUESTS_PER_MINUTE=str(_REQUESTS_PER_MINUTE),
+            CREDITS_RECONCILE_EVERY="2s",  # by rules without credit_from, it looks for disputes alone
         )
         with run_service(credits_) as service, connect(service.redis.url) as connection:
             eventually(lambda: workers_alive(connection) == len(service.workers))
@@ -155,6 +171,7 @@ def _report(storm: StormRun, service: RunningService, checks: FinalChecks) -> No
     _say(f"they ended: {_counted(Counter(one.status for one in stored))}")
     _say(f"leases for each: {_counted(Counter(f'{one.attempts}' for one in stored))}")
     _say(f"at Polar: {len(storm.polar.events)} events; requests met: {_counted(Counter(storm.faults))}")
+    _say(f"{len(storm.shop.disputes)} disputes lost")
     _say(f"500 to {len(storm.polar.stumbled)} grants, while others passed")
     planned = len(storm.process_faults)
     _say(f"harmed: {_counted(service.harmed)} (of {planned} faults); {service.restarts} restarts")

@@ -34,10 +34,12 @@ def due(sent: Iterable[SentWebhook]) -> dict[str, Credit]:
 
 def to_take_back(sent: Sequence[SentWebhook]) -> dict[str, Credit]:
     """Return the expected take-backs by order and meter, in total: the number of steps is not fixed."""
-    shares: defaultdict[str, Fraction] = defaultdict(Fraction)
+    refunded: defaultdict[str, Fraction] = defaultdict(Fraction)
+    disputed: defaultdict[str, Fraction] = defaultdict(Fraction)
     for one in sent:
-        if one.order_id:
-            shares[one.order_id] = max(shares[one.order_id], one.share)
+        refunded[one.order_id] = max(refunded[one.order_id], one.share)
+        disputed[one.order_id] += one.disputed_share
+    shares = {order_id: min(Fraction(1), share + disputed[order_id]) for order_id, share in refunded.items()}
     return {
         f"{one.order_id}:{meter}": (one.customer_id, meter, -units)
         for one in sent

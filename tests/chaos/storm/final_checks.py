@@ -28,7 +28,7 @@ from workers.core.delivery import Delivery, Status
 from workers.core.take_back_delivery import take_back_delivery
 from workers.store.stores import Stores
 
-_REFUND = "credits:refund:"
+_TAKEN_BACK = ("credits:refund:", "credits:dispute:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,7 @@ class FinalChecks:
         return [
             *self._acknowledged(),
             *self._ended(),
+            *self._disputed(),
             *self._credited(),
             *self._taken_back(),
             *self._balances(),
@@ -62,12 +63,13 @@ class FinalChecks:
 
     @cached_property
     def _sent_webhooks(self) -> list[SentWebhook]:
-        """Return the stored webhooks that can be credited."""
-        return [
+        """Return the stored webhooks that can be credited, and the lost disputes."""
+        come = [
             planned.sent
             for planned in self.shop.webhooks
             if planned.sent and planned.id in self.stored and Status.FAILED not in planned.ends
         ]
+        return come + [dispute.sent for dispute in self.shop.disputes]
 
     @cached_property
     def _events(self) -> dict[str, Credit]:
@@ -86,6 +88,7 @@ class FinalChecks:
             ):
                 yield f"{planned.id} should be neither stored nor {said or 'known'}"
         ours = {take_back_delivery(one.order_id) for one in self._sent_webhooks}
+        ours |= {dispute.delivery_id for dispute in self.shop.disputes}
         for delivery_id in self.stored.keys() - self.sender.sent - ours:
             yield f"{delivery_id} is stored, and nobody sent it"
         if (listed := sum(self.held.deliveries.count_by_status().values())) != len(self.stored):
@@ -101,17 +104,24 @@ class FinalChecks:
             if is_credited_itself(sent) and sent.subject not in granted:
                 yield f"of {sent.subject} no delivery ended granted"
 
+    def _disputed(self) -> Iterator[str]:
+        for dispute in self.shop.disputes:
+            one = self.stored.get(dispute.delivery_id)
+            if one is None or one.status not in {Status.GRANTED, Status.SKIPPED}:
+                yield f"{dispute.delivery_id} is {one and one.status} ({one and one.reason})"
+
     def _credited(self) -> Iterator[str]:
-        found = {key: one for key, one in self._events.items() if not key.startswith(_REFUND)}
+        found = {key: one for key, one in self._events.items() if not key.startswith(_TAKEN_BACK)}
         yield from _differences("at Polar", found, due(self._sent_webhooks))
         if len(self._events) != len(self.polar.events):
             yield "Polar has events that share a key"
 
     def _taken_back(self) -> Iterator[str]:
         found: dict[str, Credit] = {}
-        for key, (customer_id, meter, units) in self._events.items():
-            if key.startswith(_REFUND):
-                place = f"{key.removeprefix(_REFUND).partition(':')[0]}:{meter}"
+        for event in self.polar.events:
+            customer_id, meter, units = credit_in(event)
+            if event["external_id"].startswith(_TAKEN_BACK):
+                place = f"{event['metadata']['order_id']}:{meter}"
                 found[place] = (customer_id, meter, units + (found[place][2] if place in found else 0))
         yield from _differences("taken back", found, to_take_back(self._sent_webhooks))
         yield from self._taken_too_early()
@@ -121,9 +131,9 @@ class FinalChecks:
         seen = set[str]()
         for event in self.polar.events:
             key = str(event["external_id"])
-            if key.startswith(_REFUND):
-                order_id, _, meter = key.removeprefix(_REFUND).split(":")
-                if f"credits:order:{order_id}:{meter}" not in seen:
+            if key.startswith(_TAKEN_BACK):
+                granted = f"credits:order:{event['metadata']['order_id']}:{event['name']}"
+                if granted not in seen:
                     yield f"{key} came to Polar before its grant"
             seen.add(key)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from tests.chaos.storm.seed import random_for
@@ -18,7 +19,9 @@ from workers.core.delivery import Status
 
 RULES = RulesFile(
     (
-        RuleSpec(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True),
+        RuleSpec(
+            name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True, revokes_disputed=True
+        ),
         RuleSpec(name="gift", gives={"api_usage": "7"}, triggers=("purchase", "subscription_cycle")),
         RuleSpec(
             name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True
@@ -39,6 +42,8 @@ RULES_FILE = "\n".join(
 )
 
 _REFUNDS_CENTS = [CENTS // 4, CENTS // 2, CENTS]  # cumulative
+_DISPUTED = 0.15  # the share of orders with a lost dispute
+_DISPUTES_CENTS = [CENTS // 3, CENTS // 2, CENTS]
 _PERIOD_BEGINS, _PERIOD_SECONDS = "2026-11-20T00:00:00Z", 1_795_132_800
 
 _IGNORED = [
@@ -77,6 +82,22 @@ class PlannedWebhook:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedDispute:
+    """A dispute that is lost at Polar, which sends no webhook for it."""
+
+    order: Mapping[str, Any]
+    """The order at Polar."""
+    at_seconds: float
+    sent: SentWebhook
+    """What the reconciler should make of it."""
+
+    @property
+    def delivery_id(self) -> str:
+        """Return the id of its delivery."""
+        return f"dispute-{self.sent.dispute_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Event:
     """Something that happened at Polar, before its webhooks are planned."""
 
@@ -92,6 +113,7 @@ class Shop:
     def __init__(self, seed: int, orders: int, seconds: float) -> None:
         self._rng = random_for(seed, "shop")
         self._seconds = seconds
+        self.disputes: list[PlannedDispute] = []
         self.customers = [_some_id(self._rng) for _ in range(max(2, orders // 3))]
         self.webhooks = [
             planned for _ in range(orders) for event in self._happens() for planned in self._plan(event)
@@ -115,9 +137,28 @@ class Shop:
         name = self._rng.choice(PAID)
         refunds = self._rng.sample(_REFUNDS_CENTS, self._rng.choice([0, 0, 1, 2, 3]))
         told_late = self._rng.choice([0, 0, *refunds])
-        yield _event(_paid(name, order_id, customer_id, told_late))
+        sent = _paid(name, order_id, customer_id, told_late)
+        if self._rng.random() < _DISPUTED:
+            self.disputes.append(self._dispute(sent))
+        yield _event(sent)
         for cents in refunds:
             yield _event(_refunded(order_id, customer_id, cents), _CREDITED)
+
+    def _dispute(self, sent: SentWebhook) -> PlannedDispute:
+        """Plan a lost dispute of an order, which may have refunds too, before or after."""
+        rng = self._rng
+        return PlannedDispute(
+            order=json.loads(sent.body)["data"] | {"refunded_amount": 0, "status": "paid"},
+            at_seconds=rng.uniform(0, self._seconds),
+            sent=SentWebhook(
+                body=b"",
+                subject=sent.subject,
+                customer_id=sent.customer_id,
+                order_id=sent.order_id,
+                dispute_id=_some_id(rng),
+                disputed_cents=rng.choice(_DISPUTES_CENTS),
+            ),
+        )
 
     def _period(self) -> Iterator[_Event]:
         subscription_id = _some_id(self._rng)
