@@ -1,8 +1,9 @@
 """A storm: processes are killed and frozen, Polar fails, webhooks come in any order; credits stay exact.
 
 ``CHAOS_SEEDS=20 CHAOS_ORDERS=2000 pytest tests/chaos/test_storm.py -s`` is a long one; CHAOS_SEED is its
-first seed. A seed gives the same webhooks and faults at the same seconds. Where they find the processes
-depends on the kernel, so a failure may take several runs to happen again.
+first seed; CHAOS_RATE is how many orders come in a second: fewer on a busy machine. A seed and a rate give
+the same webhooks and faults at the same seconds. Where they find the processes depends on the kernel, so a
+failure may take several runs to happen again.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from workers.store.queue import workers_alive
 from workers.store.stores import Stores, stores_in
 
 _SHORT_ORDERS = 66
-_ORDERS_PER_SECOND = 12  # more are too much for two cores
+_ORDERS_PER_SECOND = float(os.environ.get("CHAOS_RATE", "12"))  # more are too much for two cores
 
 _FIRST_SEED = int(os.environ.get("CHAOS_SEED", "2"))
 _SEEDS = int(os.environ.get("CHAOS_SEEDS", "1"))

@@ -131,6 +131,23 @@ class RunningService:
             with suppress(ProcessLookupError):
                 _signal(worker.pid(), signal.SIGKILL)
 
+    def lose_last_second(self, folder: Path) -> None:
+        """Kill Redis, and take from its disk what it wrote in the last second, as a power failure can."""
+        sizes = {file: file.stat().st_size for file in folder.glob("*.incr.aof")}
+        time.sleep(1)
+        with suppress(ProcessLookupError):
+            guardian, server = self._guardian(), self._server()
+            _signal(guardian, signal.SIGSTOP)  # or it would start the server at once
+            try:
+                _signal(server, signal.SIGKILL)
+                time.sleep(_CHECK_SECONDS)
+                for file, size in sizes.items():
+                    if file.exists() and file.stat().st_size > size:  # else it was rewritten meanwhile
+                        os.truncate(file, size)
+                        self.harmed["a second lost"] += 1
+            finally:
+                _signal(guardian, signal.SIGCONT)
+
     def _running_pids(self, process_fault: ProcessFault) -> Iterator[int]:
         for target in self._targets(process_fault):
             with suppress(ProcessLookupError):

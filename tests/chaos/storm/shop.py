@@ -201,7 +201,7 @@ class Shop:
         for _ in range(rng.choice([1, 1, 1, 2])):
             at = rng.uniform(0, self._seconds)
             yield PlannedWebhook(
-                id=f"msg_{_some_id(rng)}",
+                id=_some_id(rng),
                 body=event.body,
                 at_seconds=rng.choice([(at,), (at,), (at, at), (at, rng.uniform(at, self._seconds))]),
                 tries=rng.choice([None, None, None, None, 1, 2]),
