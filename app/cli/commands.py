@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from app.cli import (
+    adjust,
     backfill,
     balance,
     check,
@@ -74,6 +75,7 @@ COMMANDS: Mapping[str, Command] = {
     "dismiss": Command("Repair", dismiss.dismiss, {"": list[shapes.DeliveryJson]}),
     "backfill": Command("Repair", backfill.backfill, {"": repair_shapes.BackfillJson}),
     "recover": Command("Repair", recover.recover, {"": repair_shapes.RecoverJson}),
+    "adjust": Command("Repair", adjust.adjust, {"": repair_shapes.AdjustJson}),
     "rebuild": Command("Repair", rebuild.rebuild, {"": repair_shapes.RebuildJson}),
     "grant": Command("Grant by hand", grant.grant, _GRANTED),
     "revoke": Command("Grant by hand", revoke.revoke, {"": list[shapes.GrantJson]}),

@@ -23,9 +23,9 @@ The exit status is 0 for success, 1 for failure, 2 for wrong usage. Results go t
 errors to standard error. Colours are used only on a terminal, and not if `NO_COLOR` is set.
 
 On a terminal, a command that grants shows its plan and asks for confirmation. `--dry-run` stops after the
-plan; `--yes` skips the question. A script cannot be asked: there `replay`, `backfill`, `recover`, `rebuild`
-and `forget` refuse to run without `--yes`. `grant` and `revoke` run without it, because nothing is granted or
-taken back twice.
+plan; `--yes` skips the question. A script cannot be asked: there `replay`, `backfill`, `adjust`,
+`recover`, `rebuild` and `forget` refuse to run without `--yes`. `grant` and `revoke` run without it, because
+nothing is granted or taken back twice.
 
 `credits --install-completion` installs completion of commands and options for your shell (bash, zsh, fish,
 PowerShell). `credits --show-completion` prints what it would install.

@@ -58,6 +58,37 @@ class BackfillJson(TypedDict):
     trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
 
 
+class AdjustedOrderJson(TypedDict):
+    """An order to which the rule gave another amount than it says today."""
+
+    order_id: str
+    customer_id: str
+    grants: Annotated[list[PlannedJson], "what is sent; negative credits take back"]
+
+
+class LeftAloneJson(TypedDict):
+    """An order that is not adjusted."""
+
+    order_id: str
+    reason: str
+
+
+class AdjustJson(TypedDict):
+    """What an adjustment found, and what became of it."""
+
+    rule: str
+    read: Annotated[int, "orders credited in this time, by whatever rule"]
+    adjusting: list[AdjustedOrderJson]
+    begun: Annotated[list[str], "deliveries that an interrupted run has left"]
+    unchanged: Annotated[int, "orders that have what the rule says"]
+    skipped: list[LeftAloneJson]
+    failing: Annotated[list[LeftAloneJson], "the rule cannot be evaluated for them"]
+    needs_review: Annotated[list[LeftAloneJson], "Polar may have had their adjustment before"]
+    warnings: list[str]
+    outcomes: list[OutcomeJson]
+    trouble: Annotated[str | None, "why the rest was not run; null if all were run"]
+
+
 class LostJson(TypedDict):
     """A webhook that never arrived."""
 

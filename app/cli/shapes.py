@@ -9,7 +9,8 @@ class DeliveryJson(TypedDict):
     """A stored webhook, or a request made by a command, and what became of it."""
 
     id: Annotated[
-        str, "Polar's webhook-id, or one that a command made: `backfill-...`, `manual-...`, `revoke-...`"
+        str,
+        "Polar's webhook-id, or that of a command: `backfill-...`, `manual-...`, `revoke-...`, `adjust-...`",
     ]
     type: str
     status: Status

@@ -11,7 +11,7 @@ from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
 from tests.support.fake_polar import Event
 from tests.support.fakes import TAKES_BACK, Clock, FakeStore, read_back
-from workers.core.claims import Claim, Standing, TakeBack
+from workers.core.claims import Adjustment, Claim, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.pauses import PauseCause
@@ -306,7 +306,9 @@ class RecordingLedger:
         for subject in self.service.store.claims:
             self.service.work_log.frozen.setdefault(subject, self.run.file)
 
-    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
+    def take_back(
+        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
+    ) -> None:
         """Claim take-backs, with stops before and after."""
         self.stoppable.at(Stop.BEFORE_TAKING_BACK)
         self.service.store.take_back(claims, attempts)

@@ -25,7 +25,8 @@ from tests.support.builders import (
 from tests.support.examples import examples
 from tests.support.fakes import Clock, FakeStore
 from tests.support.real_stores import RETAIN
-from workers.core.claims import Claim, Refund, Revoke, Standing
+from workers.core.adjustments import adjustment_due
+from workers.core.claims import Adjust, Claim, Refund, Revoke, Standing
 from workers.core.delivery_plans import refund_plan
 from workers.core.dispute_delivery import dispute_plan
 from workers.core.grants import Grant, order_subject
@@ -155,6 +156,33 @@ def takes_back(shares: list[tuple[int, int, int]], by_hand: set[str | None], *, 
     return step
 
 
+def adjusts(order: int, units: int, *, stale: bool) -> Step:
+    """Freeze an adjustment of what the rule ``pack`` gave; stale: worked out before the last one was made."""
+
+    def step(book: Readable) -> list[Standing]:
+        standing = look(book, order)
+        if stale and standing.adjusted:
+            standing = replace(standing, adjusted=standing.adjusted - 1)
+        wanted = plan_for(fact_like(id=some_id(order)), rules_of(rule("pack", {"images": units}))).grants
+        request = Adjust(rule="pack", number=standing.adjusted + 1, wanted=wanted)
+        due = adjustment_due(standing, request, f"adjust-{order}")
+        book.take_back([due] if due else [])
+        return [look(book, order)]
+
+    return step
+
+
+def settles_corrections(order: int) -> Step:
+    """Settle everything that is open of an order, adjustments included."""
+
+    def step(book: Readable) -> list[Standing]:
+        open_ = [grant for claim in look(book, order).claims for grant in claim.unsettled]
+        book.settle(open_, [], ())
+        return [look(book, order)]
+
+    return step
+
+
 def look(book: Readable, order: int) -> Standing:
     return book.find_for_plan(Plan(subject=order_subject(some_id(order))))
 
@@ -212,6 +240,8 @@ steps = st.one_of(
         is_doubtful=st.booleans(),
     ),
     st.builds(confirms, _places, st.sets(_meters)),
+    st.builds(adjusts, _orders, st.integers(1, 20), stale=st.booleans()),
+    _orders.map(settles_corrections),
 )
 
 

@@ -9,7 +9,7 @@ from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
 from tests.support.fake_polar import FakePolar
 from tests.support.fakes import Clock, FakeStore, KilledError, read_back
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Adjustment, Standing, TakeBack
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.planning import Plan
@@ -157,7 +157,9 @@ class LedgerWith:
         """Claim as usual."""
         return self._store.claim(plans, attempts)
 
-    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
+    def take_back(
+        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
+    ) -> None:
         """Call the function once, then take back."""
         happens, self._before_taking_back = self._before_taking_back, nothing
         happens()

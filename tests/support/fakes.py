@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tests.support.fake_polar import FakePolar
-from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, TakeBack, Taken
+from workers.core.claims import Adjustment, Claim, Dispute, Refund, Shown, Standing, TakeBack, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
-from workers.core.grants import REVOKE, Grant, order_subject
+from workers.core.grants import REVOKE, Grant, is_adjustment, order_subject, refund_subject
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
 from workers.core.usage_events import usage_event
 from workers.timings import DEFAULT_TIMINGS
 
-TAKES_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.revoke"}
+TAKES_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.revoke", "manual.adjust"}
 """The types of deliveries that never credit anything."""
 
 
@@ -67,6 +67,7 @@ class FakeStore:
         self.refunds: dict[str, Refund] = {}
         self.disputes: dict[str, dict[str, Dispute]] = {}
         self.taken: dict[str, Taken] = {}
+        self.adjusted: dict[str, int] = {}
         self.dismissed: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
         self.audit: list[str] = []
@@ -212,6 +213,7 @@ class FakeStore:
             refund=self.refunds.get(plan.subject),
             disputes=tuple(one for _, one in sorted(self.disputes.get(plan.subject, {}).items())),
             taken=self.taken.get(plan.subject, {}),
+            adjusted=self.adjusted.get(plan.subject, 0),
             shown=self.shown.get(plan.subject),
             dismissed_with=self.dismissed.get(plan.subject, ""),
         )
@@ -229,8 +231,10 @@ class FakeStore:
             )
         self.linked[plan.subject] = [one for one in subjects if one != plan.subject]
 
-    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
-        """Freeze take-backs, but for those that were computed from an older state of the ledger."""
+    def take_back(
+        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
+    ) -> None:
+        """Freeze take-backs and adjustments, but for those computed from an older state of the ledger."""
         for one in claims:
             subject = one.grants[0].subject
             if subject in self.claims:
@@ -243,16 +247,27 @@ class FakeStore:
                     grants=one.grants,
                     order_id=one.grants[0].order_id,
                 )
-                taken = {**self.taken.get(one.subject, {}), **one.after}
-                self.taken[one.subject] = {meter: rules for meter, rules in taken.items() if rules}
+                self._note(one)
                 self._link(one.subject, subject)
 
-    def _may_take_back(self, one: TakeBack, attempt: int | None) -> bool:
+    def _note(self, one: TakeBack | Adjustment) -> None:
+        if isinstance(one, Adjustment):
+            self.adjusted[one.subject] = one.adjusted
+        else:
+            taken = {**self.taken.get(one.subject, {}), **one.after}
+            self.taken[one.subject] = {meter: rules for meter, rules in taken.items() if rules}
+
+    def _may_take_back(self, one: TakeBack | Adjustment, attempt: int | None) -> bool:
         return (attempt is None or self._holds(one.delivery_id, attempt)) and self._is_up_to_date(one)
 
-    def _is_up_to_date(self, one: TakeBack) -> bool:
+    def _is_up_to_date(self, one: TakeBack | Adjustment) -> bool:
+        if isinstance(one, Adjustment):
+            adjusted, before, after = one.before, one.taken, one.taken
+        else:
+            adjusted, before, after = one.adjusted, one.before, one.after
         taken = self.taken.get(one.subject, {})
-        return all(taken.get(meter, {}) == one.before.get(meter, {}) for meter in {**one.before, **one.after})
+        is_same = all(taken.get(meter, {}) == before.get(meter, {}) for meter in {**before, **after})
+        return is_same and self.adjusted.get(one.subject, 0) == adjusted
 
     def _link(self, order: str, refund: str) -> None:
         linked = self.linked.setdefault(order, [])
@@ -273,7 +288,7 @@ class FakeStore:
                     doubts[grant.meter] = ""
                 self.claims[grant.subject] = replace(claim, settled=settled, unconfirmed=doubts)
                 self.audit.append(grant.key)
-                if grant.subject in self.refunds or grant.subject in self.disputes:
+                if self._may_be_taken_back(grant):
                     self._queue_take_back(grant.order_id or "", grant.customer_id)
         lost = set()
         for outcome in outcomes:
@@ -287,6 +302,16 @@ class FakeStore:
             else:
                 self._write(kept, outcome)
         return lost
+
+    def _may_be_taken_back(self, settled: Grant) -> bool:
+        if is_adjustment(settled.subject):
+            return self._is_reversed_meanwhile(settled.order_id or "")
+        return settled.subject in self.refunds or settled.subject in self.disputes
+
+    def _is_reversed_meanwhile(self, order_id: str) -> bool:
+        refund = self.refunds.get(order_subject(order_id))
+        is_new = refund is not None and refund_subject(order_id, refund.amount) not in self.claims
+        return is_new or order_subject(order_id) in self.disputes
 
     def _is_claim_lost(self, outcome: Outcome) -> bool:
         refund, refunded_amount = self.refunds.get(outcome.subject), outcome.refunded_amount

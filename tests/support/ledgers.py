@@ -48,7 +48,7 @@ def rebuild(operations: Operations) -> RebuildResult:
 
 def subjects_in(redis: Redis) -> list[str]:
     """Return the subject of every claim."""
-    kinds = ("order", "cycle", "customer", "refund", "dispute", "manual", "revoke")
+    kinds = ("order", "cycle", "customer", "refund", "dispute", "manual", "revoke", "adjust")
     found = (name.decode() for kind in kinds for name in redis.scan_iter(f"credits:{kind}:*"))
     return sorted(name for name in found if redis.hexists(name, "delivery"))
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from workers.core.grants import Grant, is_take_back
+from workers.core.grants import Grant, adjust_subject, is_adjustment, is_correction, is_take_back, order_of
 
 # Replaces the delivery's id in a claim that was rebuilt, because Polar does not know the delivery.
 REBUILD = "rebuild"
@@ -33,7 +33,7 @@ class Claim:
     """What Polar has of each settled grant that may differ there, by meter; empty until it is read."""
     order_id: str | None = None
     is_dismissed: bool = False
-    """Whether a person has dismissed the delivery of this take-back."""
+    """Whether a person has dismissed the delivery of this take-back or adjustment."""
 
     @property
     def unsettled(self) -> tuple[Grant, ...]:
@@ -92,11 +92,24 @@ class Revoke:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Adjust:
+    """A person's request to bring what ``rule`` gave an order to what today's rule says.
+
+    ``wanted`` has the grants of that rule alone, before refunds. ``number`` counts the order's adjustments.
+    """
+
+    rule: str
+    number: int
+    wanted: tuple[Grant, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """Everything that the ledger holds for one fact: the fact's own claim first, then the linked claims.
 
-    Linked claims are take-backs, and the bonuses of ``once_per`` rules that this fact earned. ``elsewhere``
-    holds bonuses that another fact earned for the same customer. They explain why this fact earns none.
+    Linked claims are take-backs, adjustments, and the bonuses of ``once_per`` rules that this fact earned.
+    ``taken`` leaves out what adjustments changed, and ``adjusted`` counts them. ``elsewhere`` holds bonuses
+    that another fact earned for the same customer. They explain why this fact earns none.
     ``refund`` is the highest refund seen, ``disputes`` are the lost ones, and ``shown`` is what a webhook
     showed the order to be, even if nothing has been credited yet.
     """
@@ -107,6 +120,7 @@ class Standing:
     refund: Refund | None = None
     disputes: tuple[Dispute, ...] = ()
     taken: Taken = field(default_factory=dict)
+    adjusted: int = 0
     shown: Shown | None = None
     is_capped: bool = False
     """Whether the customer has had the offer as often as one customer can, so that it is not given again."""
@@ -122,25 +136,44 @@ class Standing:
     def is_dismissed(self) -> bool:
         """Return whether nothing more is sent of the fact, because a person has dismissed it."""
         is_complete = self.own is not None and not any(
-            claim.unsettled for claim in self.claims if not is_take_back(claim.subject)
+            claim.unsettled for claim in self.claims if not is_correction(claim.subject)
         )
         return bool(self.dismissed_with) and not is_complete
 
     @property
-    def can_be_taken_back(self) -> bool:
-        """Return whether Polar has all grants of the fact's own claim, with the ledger's amounts.
+    def adjustments(self) -> tuple[Claim, ...]:
+        """Return the adjustments of the fact's own claim."""
+        return tuple(claim for claim in self.claims if is_adjustment(claim.subject))
 
-        Until then nothing is taken back: what Polar has less of than the ledger would become a debt.
-        """
+    @property
+    def open_adjustment(self) -> Claim | None:
+        """Return the adjustment that Polar lacks; None if there is none, or a person has dismissed it."""
+        if not self.adjusted:
+            return None
+        last = adjust_subject(order_of(self.subject) or "", self.adjusted)
+        found = (claim for claim in self.claims if claim.subject == last)
+        return next((claim for claim in found if claim.unsettled and not claim.is_dismissed), None)
+
+    @property
+    def is_credited(self) -> bool:
+        """Return whether Polar has all grants of the fact's own claim, with the ledger's amounts."""
         return self.own is not None and not self.own.unsettled and not self.unconfirmed
 
     @property
+    def can_be_taken_back(self) -> bool:
+        """Return whether Polar has everything that a take-back takes from, adjustments included.
+
+        Until then nothing is taken back: what Polar has less of than the ledger would become a debt.
+        """
+        return self.is_credited and self.open_adjustment is None
+
+    @property
     def unconfirmed(self) -> tuple[Claim, ...]:
-        """Return the fact's own claim and its take-backs, as far as Polar may have other amounts of them."""
+        """Return the fact's own claim and its corrections, as far as Polar may have other amounts of them."""
         return tuple(
             claim
             for claim in self.claims
-            if claim.unconfirmed and (claim.subject == self.subject or is_take_back(claim.subject))
+            if claim.unconfirmed and (claim.subject == self.subject or is_correction(claim.subject))
         )
 
     def claims_to_send(self, *, takes_back: bool) -> tuple[Claim, ...]:
@@ -151,10 +184,15 @@ class Standing:
         if takes_back or self.is_dismissed or self.is_capped:
             kept = []
         else:
-            kept = [claim for claim in self.claims if not is_take_back(claim.subject)]
+            kept = [claim for claim in self.claims if not is_correction(claim.subject)]
         if self.can_be_taken_back:
             kept += [claim for claim in self.claims if is_take_back(claim.subject) and not claim.is_dismissed]
         return tuple(kept)
+
+    def adjustments_to_send(self, number: int) -> tuple[Claim, ...]:
+        """Return the adjustment with this number, if Polar lacks it and nothing has replaced it."""
+        last = self.open_adjustment
+        return (last,) if last and number == self.adjusted and self.is_credited else ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,3 +210,22 @@ class TakeBack:
     after: Taken
     computed_from: tuple[Grant, ...] = ()
     """The grants behind the take-back. If a rebuild has since corrected them, the ledger writes nothing."""
+    adjusted: int = 0
+    """How many adjustments it was computed from. If there are more by now, the ledger writes nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adjustment:
+    """Grants that bring an order's credits to other amounts: positive or negative ones.
+
+    ``adjusted`` is how many adjustments the order has with this one, ``before`` how many without. The ledger
+    writes it only if that is still so, and the totals ``taken`` on these meters are the same.
+    """
+
+    delivery_id: str
+    subject: str
+    grants: tuple[Grant, ...]
+    before: int
+    adjusted: int
+    taken: Taken
+    computed_from: tuple[Grant, ...] = ()

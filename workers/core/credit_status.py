@@ -7,11 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from workers.core.adjust_delivery import MANUAL_ADJUST
 from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.dispute_delivery import DISPUTE_LOST
 from workers.core.envelope import ORDER_REFUNDED
-from workers.core.grants import Grant, is_take_back
+from workers.core.grants import Grant, is_correction
 from workers.core.manual import MANUAL_REVOKE
 from workers.core.take_back_delivery import TAKE_BACK
 
@@ -20,7 +21,7 @@ Amounts = Mapping[str, Decimal]
 
 
 # What became of these says nothing about the credits that an order earned.
-_TAKING_BACK = frozenset({ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE})
+_CORRECTING = frozenset({ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE, MANUAL_ADJUST})
 
 
 class CreditStatus(StrEnum):
@@ -51,11 +52,11 @@ class CreditState:
     reason: str | None = None
     """Why there are none, or why they failed."""
     credits: Amounts = field(default_factory=dict)
-    """What was given."""
+    """What was given, by the order's own grants and by adjustments."""
     taken_back: Amounts = field(default_factory=dict)
     """What of it was taken back."""
     granted_at: datetime | None = None
-    """When Polar confirmed the newest of them; take-backs do not count."""
+    """When Polar confirmed the newest of them; take-backs and adjustments do not count."""
 
 
 def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> CreditState:
@@ -63,14 +64,14 @@ def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> Cre
 
     ``deliveries`` are those about the same order or offer, in any order.
     """
-    given = [claim for claim in claims if not is_take_back(claim.subject)]
-    taken = [claim for claim in claims if is_take_back(claim.subject)]
-    status, reason = _status(given, [one for one in deliveries if one.type not in _TAKING_BACK])
+    given = [claim for claim in claims if not is_correction(claim.subject)]
+    settled = list(_settled(claims))
+    status, reason = _status(given, [one for one in deliveries if one.type not in _CORRECTING])
     return CreditState(
         status=status,
         reason=reason,
-        credits=_sums(_settled(given), sign=1),
-        taken_back=_sums(_settled(taken), sign=-1),
+        credits=_sums(one for one in settled if one.units > 0),
+        taken_back=_sums(one for one in settled if one.units < 0),
         granted_at=max((at for claim in given for at in claim.settled.values()), default=None),
     )
 
@@ -94,8 +95,8 @@ def _settled(claims: Iterable[Claim]) -> Iterator[Grant]:
     return (grant for claim in claims for grant in claim.grants if grant.meter in claim.settled)
 
 
-def _sums(grants: Iterable[Grant], *, sign: int) -> Amounts:
+def _sums(grants: Iterable[Grant]) -> Amounts:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for grant in grants:
-        sums[grant.meter] += sign * grant.units
+        sums[grant.meter] += abs(grant.units)
     return dict(sums)

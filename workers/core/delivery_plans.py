@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from config.rules import Rules
-from workers.core.claims import Standing
+from workers.core.adjust_delivery import MANUAL_ADJUST, adjust_plan
+from workers.core.claims import Claim, Standing
 from workers.core.dispute_delivery import DISPUTE_LOST, dispute_plan
 from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_envelope
 from workers.core.facts import Fact, as_shown, fact_of, shown_by
@@ -48,8 +49,17 @@ class PlannedDelivery:
 
     @property
     def takes_back(self) -> bool:
-        """Return whether the delivery can only take credits back."""
-        return self.type in {ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE}
+        """Return whether the delivery can only change what was credited: take it back, or adjust it."""
+        return self.type in {ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE, MANUAL_ADJUST}
+
+    def claims_to_send(self, standing: Standing) -> tuple[Claim, ...]:
+        """Return the claims whose grants the delivery sends until Polar confirms them.
+
+        An adjustment is sent by its own delivery, and that one sends nothing else.
+        """
+        if self.plan and self.plan.adjust:
+            return standing.adjustments_to_send(self.plan.adjust.number)
+        return standing.claims_to_send(takes_back=self.takes_back)
 
     @property
     def is_manual_grant(self) -> bool:
@@ -115,5 +125,6 @@ _PLANS_WITHOUT_RULES: Mapping[str, Callable[[bytes], Plan]] = {
     ORDER_REFUNDED: refund_plan,
     DISPUTE_LOST: dispute_plan,
     TAKE_BACK: take_back_plan,
+    MANUAL_ADJUST: adjust_plan,
     **MANUAL_PLANS,
 }

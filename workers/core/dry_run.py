@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from workers.core.claims import Claim, Dispute, Refund, Standing
+from workers.core.adjusted import granted
+from workers.core.adjustments import adjustment_due, why_not_adjusted
+from workers.core.claims import Adjust, Claim, Dispute, Refund, Standing
 from workers.core.delivery_plans import PlannedDelivery
-from workers.core.grants import Grant
+from workers.core.grants import Grant, is_correction
 from workers.core.outcomes import amount_conflict
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs, why_none_due
@@ -49,6 +51,8 @@ def dry_run(planned: PlannedDelivery, standing: Standing) -> Prospect:
         refund=_highest(standing.refund, plan.refund),
         disputes=_with(standing.disputes, plan.dispute),
     )
+    if plan.adjust:
+        return _adjustment(plan.adjust, noted)
     then = noted if planned.takes_back else _as_if_settled(plan, noted)
     take_backs = due_take_backs(then, _NO_DELIVERY, plan.revoke)
     claimed = [grant for claim in then.claims_to_send(takes_back=True) for grant in claim.unsettled]
@@ -58,6 +62,16 @@ def dry_run(planned: PlannedDelivery, standing: Standing) -> Prospect:
     credit = Prospect(text="") if planned.takes_back else _credit(plan, standing)
     text = "; ".join(filter(None, [credit.text, credits_text(taken) if taken else ""]))
     return replace(credit, text=text, grants=(*credit.grants, *taken))
+
+
+def _adjustment(adjust: Adjust, standing: Standing) -> Prospect:
+    """Return what an adjustment would send: a new one, or the one that was claimed before."""
+    due = adjustment_due(standing, adjust, _NO_DELIVERY)
+    claims = standing.adjustments_to_send(adjust.number)
+    grants = due.grants if due else tuple(grant for claim in claims for grant in claim.unsettled)
+    if not grants:
+        return Prospect(text=f"nothing: {why_not_adjusted(standing, adjust)}")
+    return Prospect(text=f"adjust: {credits_text(grants)}", grants=grants)
 
 
 def _fails(why: str) -> Prospect:
@@ -84,14 +98,15 @@ def _as_if_settled(plan: Plan, standing: Standing) -> Standing:
 
 def _credit(plan: Plan, standing: Standing) -> Prospect:
     """Return what would be granted, without what is taken back afterwards."""
-    frozen = [grant for claim in standing.claims for grant in claim.grants if grant.units > 0]
+    frozen = [grant for grant in granted(standing) if grant.units > 0]
     earned = {claim.subject for claim in standing.elsewhere}
     planned = [grant for grant in plan.grants if grant.subject not in earned]
     if not frozen:
         return _first_credit(plan, planned, standing.elsewhere)
     differs = credits_text(frozen) != credits_text(planned)
     note = f" (today's rules say {credits_text(planned)}: left alone)" if differs else ""
-    left = tuple(one for claim in standing.claims for one in claim.unsettled if one.units > 0)
+    claims = [claim for claim in standing.claims if not is_correction(claim.subject)]
+    left = tuple(one for claim in claims for one in claim.unsettled)
     text = (
         f"grant {credits_text(left)}, as claimed before"
         if left

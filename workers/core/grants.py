@@ -17,6 +17,7 @@ DISPUTE = "credits:dispute:"
 _OFFER = "credits:offer:"
 _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
+ADJUST = "credits:adjust:"
 
 # Replaces a rule's name where a person granted the credits. No rule can have an empty name.
 NO_RULE = ""
@@ -39,6 +40,14 @@ class Part:
     """Whether a lost dispute takes this part back. Frozen, too."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """What an adjustment changes: a rule's part of an order's credits, before refunds."""
+
+    before: Decimal
+    after: Decimal
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grant:
     """Credits for one customer on one meter, from one fact; negative if they are taken back."""
@@ -51,6 +60,8 @@ class Grant:
     order_id: str | None = None
     reason: str = ""
     """Why a person granted it. Sent to Polar."""
+    revision: Revision | None = None
+    """Of an adjustment: from and to what it leads; ``units`` differs where refunds took a share."""
 
     @cached_property  # cached, like the two below, because each is read about ten times
     def key(self) -> str:
@@ -144,14 +155,39 @@ def revoke_subject(order_id: str, meter: str) -> str:
     return f"{REVOKE}{order_id}:{meter}"
 
 
+def adjust_subject(order_id: str, number: int) -> str:
+    """Return the subject of the fact "an order's credits were adjusted", for the nth time from 1."""
+    return f"{ADJUST}{order_id}:{number}"
+
+
+def is_order_subject(subject: str) -> bool:
+    """Return whether the grants of ``subject`` are what rules gave an order."""
+    return subject.startswith(_ORDER)
+
+
+def adjustment_number(subject: str) -> int:
+    """Return the number of the adjustment that has this subject."""
+    return int(subject.rpartition(":")[2])
+
+
 def is_take_back(subject: str) -> bool:
     """Return whether the grants of ``subject`` take credits back."""
     return subject.startswith((REFUND, DISPUTE, REVOKE))
 
 
+def is_adjustment(subject: str) -> bool:
+    """Return whether the grants of ``subject`` adjust an order's credits, up or down."""
+    return subject.startswith(ADJUST)
+
+
+def is_correction(subject: str) -> bool:
+    """Return whether the grants of ``subject`` change what was credited before: take-backs, adjustments."""
+    return is_take_back(subject) or is_adjustment(subject)
+
+
 def order_of(subject: str) -> str | None:
     """Return the id of the order that a subject names; None if it names none."""
-    for prefix in (_ORDER, REFUND, REVOKE):
+    for prefix in (_ORDER, REFUND, REVOKE, ADJUST):
         if subject.startswith(prefix):
             return subject.removeprefix(prefix).partition(":")[0]
     return None

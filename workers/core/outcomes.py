@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from workers.core.adjusted import credited
+from workers.core.adjustments import why_not_adjusted
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
 from workers.core.delivery_plans import PlannedDelivery
-from workers.core.grants import is_take_back
+from workers.core.grants import adjust_subject, is_correction
 from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan, Refusal
@@ -34,6 +36,10 @@ class IngestionResult:
 
 _PUT_OFF_SECONDS = 10.0
 _OF_CUSTOMER = "customer_id:"  # begins Polar's reason if it does not know the customer of an event
+NEEDS_REVIEW = (
+    "needs review: Polar had it, or another in its request, though it was sent for the first time: "
+    "`credits rebuild` reads what Polar has"
+)
 
 
 class _Decision(NamedTuple):
@@ -57,11 +63,12 @@ def decide_outcome(
     """
     decision = _decide(delivery.id, planned, standing, makers, result)
     plan = planned.plan
+    review = f", {NEEDS_REVIEW}" if _is_duplicate_adjustment(delivery, planned, result) else ""
     return Outcome(
         delivery_id=delivery.id,
         attempt=delivery.attempt,
         status=decision.status,
-        reason=decision.reason,
+        reason=decision.reason + review,
         subject=plan.subject if plan else "",
         order_id=(plan.order_id or "") if plan else "",
         customer_id=plan.customer_id if plan else "",
@@ -73,6 +80,15 @@ def decide_outcome(
         dispute_id=plan.dispute.id if plan and plan.dispute else None,
         is_shown=plan is not None and plan.shown is not None,
     )
+
+
+def _is_duplicate_adjustment(delivery: Leased, planned: PlannedDelivery, result: IngestionResult) -> bool:
+    """Return whether Polar had an adjustment before it was first sent: its number was used before."""
+    plan = planned.plan
+    if plan is None or plan.adjust is None or delivery.attempt > 1:
+        return False
+    prefix = adjust_subject(plan.order_id or "", plan.adjust.number) + ":"
+    return any(key.startswith(prefix) for key in result.unconfirmed)
 
 
 def _relied_on(standing: Standing) -> tuple[str, ...]:
@@ -98,7 +114,7 @@ def _decide(
     plan = planned.plan
     if planned.failure or standing is None or plan is None:
         return _without_plan(planned)
-    claims = standing.claims_to_send(takes_back=planned.takes_back)
+    claims = planned.claims_to_send(standing)
     open_keys = [grant.key for claim in claims for grant in claim.unsettled]
     if any(key not in result.accepted and key not in result.refused for key in open_keys):
         return _waiting(open_keys, result)
@@ -108,8 +124,8 @@ def _decide(
         return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}", refusal=refusal)
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return _Decision(Status.FAILED, conflict)
-    # Take-backs that Polar has stay this delivery's, even if nothing more is taken back for the moment.
-    settled = [one for one in standing.claims if is_take_back(one.subject) and not one.unsettled]
+    # Corrections that Polar has stay this delivery's, even if nothing more is taken back for the moment.
+    settled = [one for one in standing.claims if is_correction(one.subject) and not one.unsettled]
     made_of = dict.fromkeys(claim.subject for claim in (*claims, *settled))
     by_subject = {claim.subject: claim for claim in standing.claims}
     if own := [one for one in map(by_subject.__getitem__, made_of) if _is_made_by(delivery_id, one, makers)]:
@@ -137,7 +153,7 @@ def _without_claim(
 ) -> _Decision:
     """Decide about a delivery that claimed nothing: its fact was credited before, or earns no credit."""
     if planned.takes_back or standing.is_dismissed:
-        return _Decision(Status.SKIPPED, why_none_due(standing, plan.refund, plan.revoke, plan.dispute))
+        return _Decision(Status.SKIPPED, _why_nothing(plan, standing))
     if standing.is_capped and plan.cap is not None:
         text = f"the customer has had this offer {plan.cap.most} times, which is the most for one customer"
         return _Decision(Status.SKIPPED, text, refusal=Refusal.CAP)
@@ -159,6 +175,12 @@ def _unclaimed(plan: Plan) -> _Decision:
     return _Decision(Status.SKIPPED, plan.skip, refusal=plan.refusal or "")
 
 
+def _why_nothing(plan: Plan, standing: Standing) -> str:
+    if plan.adjust:
+        return why_not_adjusted(standing, plan.adjust)
+    return why_none_due(standing, plan.refund, plan.revoke, plan.dispute)
+
+
 def _claim_text(claim: Claim, result: IngestionResult) -> str:
     is_pending = any(grant.key not in result.accepted for grant in claim.unsettled)
     note = ", not confirmed by Polar yet" if is_pending else ""
@@ -175,7 +197,13 @@ def _waiting(open_keys: Sequence[str], result: IngestionResult) -> _Decision:
 
 def _rules_note(plan: Plan, standing: Standing, own: Sequence[Claim]) -> str:
     """Return a note that today's rules would grant something else; empty if they would not."""
-    given = tuple(grant for claim in own for grant in claim.grants if grant.units > 0)
+    given = tuple(
+        grant
+        for claim in own
+        if not is_correction(claim.subject)
+        for grant in (credited(standing) if claim is standing.own else claim.grants)
+        if grant.units > 0
+    )
     if not given or given == plan.grants:
         return ""
     others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in own}

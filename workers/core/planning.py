@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
-from workers.core.claims import Dispute, Refund, Revoke, Shown
+from workers.core.claims import Adjust, Dispute, Refund, Revoke, Shown
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.wording import utc
@@ -71,6 +71,7 @@ class Plan:
     refund: Refund | None = None
     dispute: Dispute | None = None
     revoke: Revoke | None = None
+    adjust: Adjust | None = None
     shown: Shown | None = None
     """What the webhook shows the order to be."""
     cap: Cap | None = None
@@ -86,7 +87,7 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
     reason = why_never(fact, rules)
     verdicts = [] if reason else [judge(rule, fact) for rule in rules.rules]
     grants = tuple(_grants(fact, verdicts, rules))
-    failure = "; ".join([one.failure for one in verdicts if one.failure] + list(_inexact_sums(grants)))
+    failure = "; ".join([one.failure for one in verdicts if one.failure] + list(inexact_sums(grants)))
     return Plan(
         subject=fact.subject,
         customer_id=fact.customer_id,
@@ -193,7 +194,7 @@ def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
     return bool(named) and not any(fact.product_id in products for products in named)
 
 
-def _inexact_sums(grants: Sequence[Grant]) -> Iterator[str]:
+def inexact_sums(grants: Sequence[Grant]) -> Iterator[str]:
     """Yield a failure for each grant whose sum has more digits than Polar's numbers keep.
 
     The amount of a single rule never has so many. What a full refund or a lost dispute takes back is checked

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from workers.core.claims import Claim, TakeBack, Taken
+from workers.core.claims import Adjustment, Claim, TakeBack, Taken
 from workers.core.grants import Grant
 from workers.core.planning import Plan
 
@@ -19,7 +19,8 @@ class Restoration:
     plan: Plan
     claimed_by: str
     """The delivery that has claimed the fact in the ledger; empty if none has."""
-    taken: tuple[TakeBack, ...]
+    taken: tuple[TakeBack | Adjustment, ...]
+    """What corrects the fact's grants, in the order in which it is to be written."""
     times: Mapping[str, Mapping[str, datetime]]
     """When Polar confirmed each grant, by subject and meter."""
 
@@ -41,3 +42,4 @@ class Correction:
     """The claim, the grant in the ledger, and the grant that replaces it."""
     before: Taken
     after: Taken
+    adjusted: int = 0

@@ -1,15 +1,18 @@
 """Decides how many of an order's credits are taken back: a share by refunds and disputes, or all by hand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.claims import REBUILD, Claim, Dispute, Refund, Revoke, Standing, TakeBack, Taken
+from workers.core.adjusted import credited, minus, plus, taken_back, taken_by_adjusting
+from workers.core.claims import REBUILD, Dispute, Refund, Revoke, Standing, TakeBack, Taken
 from workers.core.grants import Grant, Part, dispute_subject, is_take_back, refund_subject, revoke_subject
 from workers.core.refunds import reversed_units
 
 _TAKE_BACK_DISMISSED = "its take-back was dismissed: only a replay by its delivery's id sends it"
+
+_ADJUSTING = "an adjustment of this order is not at Polar yet"
 
 _UNCONFIRMED = "Polar may have other amounts of this order's credits than the ledger"
 
@@ -97,8 +100,10 @@ def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: T
     if claim is None:
         return None
     refunded = standing.refund.share if standing.refund else Fraction(0)
-    after = {grant.meter: _taken_after(taken, grant, refunded, disputed) for grant in claim.grants}
-    grants = tuple(_reversal_grants(claim, subject, taken, after))
+    by_adjusting = taken_by_adjusting(standing)
+    before, given = plus(taken, by_adjusting), credited(standing)
+    after = {grant.meter: _taken_after(before, grant, refunded, disputed) for grant in given}
+    grants = tuple(_reversal_grants(given, subject, before, after))
     if not grants:
         return None
     return TakeBack(
@@ -106,8 +111,9 @@ def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: T
         subject=standing.subject,
         grants=grants,
         before=taken,
-        after={meter: rules for meter, rules in after.items() if rules},
+        after=minus({meter: rules for meter, rules in after.items() if rules}, by_adjusting),
         computed_from=claim.grants,
+        adjusted=standing.adjusted,
     )
 
 
@@ -118,8 +124,8 @@ def _taken_after(taken: Taken, grant: Grant, refunded: Fraction, disputed: Fract
     return before | {rule: max(units, before.get(rule, units)) for rule, units in shares}
 
 
-def _reversal_grants(claim: Claim, subject: str, before: Taken, after: Taken) -> Iterator[Grant]:
-    for grant in claim.grants:
+def _reversal_grants(given: Sequence[Grant], subject: str, before: Taken, after: Taken) -> Iterator[Grant]:
+    for grant in given:
         taken = before.get(grant.meter, {})
         parts = tuple(
             Part(rule=rule, units=-(target - taken.get(rule, Decimal(0))))
@@ -133,15 +139,18 @@ def _reversal_grants(claim: Claim, subject: str, before: Taken, after: Taken) ->
                 meter=grant.meter,
                 property_name=grant.property_name,
                 parts=parts,
-                order_id=claim.order_id,
+                order_id=grant.order_id,
             )
 
 
 def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[TakeBack]:
     """Yield one take-back for each meter: all that is left of each part, revocable or not."""
-    for grant in _revoked_grants(revoke, standing) if standing.can_be_taken_back else ():
+    by_adjusting, own = taken_by_adjusting(standing), standing.own
+    if own is None or not standing.can_be_taken_back:
+        return
+    for grant in _revoked_grants(revoke, standing):
         subject = revoke_subject(grant.order_id or "", grant.meter)
-        taken = standing.taken.get(grant.meter, {})
+        taken = taken_back(standing).get(grant.meter, {})
         parts = tuple(
             Part(rule=part.rule, units=-left)
             for part in grant.parts
@@ -152,14 +161,15 @@ def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> 
                 delivery_id=delivery_id,
                 subject=standing.subject,
                 grants=(replace(grant, subject=subject, parts=parts),),
-                before={grant.meter: taken},
-                after={grant.meter: {part.rule: part.units for part in grant.parts}},
-                computed_from=(grant,),
+                before={grant.meter: standing.taken.get(grant.meter, {})},
+                after=minus({grant.meter: {part.rule: part.units for part in grant.parts}}, by_adjusting),
+                computed_from=tuple(one for one in own.grants if one.meter == grant.meter),
+                adjusted=standing.adjusted,
             )
 
 
 def _revoked_grants(revoke: Revoke, standing: Standing) -> list[Grant]:
-    own = standing.own.grants if standing.own and standing.own.order_id else ()
+    own = credited(standing) if standing.own and standing.own.order_id else ()
     return [grant for grant in own if revoke.meter in {None, grant.meter}]
 
 
@@ -169,7 +179,7 @@ def _why_no_refund(standing: Standing, refund: Refund | None) -> str:
     own = standing.own
     if own is None or not standing.can_be_taken_back:
         return _not_yet(standing, "refund")
-    if not any(part.revocable for grant in own.grants for part in grant.parts):
+    if not any(part.revocable for grant in credited(standing) for part in grant.parts):
         return "no rule that credited this order takes credits back (on_refund: revoke)"
     if any(claim.is_dismissed for claim in standing.claims):
         return _TAKE_BACK_DISMISSED
@@ -182,7 +192,7 @@ def _why_none_disputed(standing: Standing) -> str:
     own = standing.own
     if own is None or not standing.can_be_taken_back:
         return _not_yet(standing, "dispute")
-    if not any(part.disputable for grant in own.grants for part in grant.parts):
+    if not any(part.disputable for grant in credited(standing) for part in grant.parts):
         return "no rule that credited this order takes credits back (on_dispute: revoke)"
     if any(claim.is_dismissed for claim in standing.claims):
         return _TAKE_BACK_DISMISSED
@@ -192,6 +202,8 @@ def _why_none_disputed(standing: Standing) -> str:
 def _not_yet(standing: Standing, what: str) -> str:
     if standing.unconfirmed:
         return f"{_UNCONFIRMED}: the {what} counts when they are confirmed"
+    if standing.open_adjustment:
+        return f"{_ADJUSTING}: the {what} counts when it is"
     state = "has not been credited" if standing.own is None else "is not credited at Polar"
     return f"this order {state} yet: the {what} counts when the order is credited"
 
@@ -201,6 +213,8 @@ def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
         return "this order has not been credited"
     if standing.unconfirmed:
         return f"{_UNCONFIRMED}: see `credits status`"
+    if standing.open_adjustment:
+        return f"{_ADJUSTING} (see `credits show {standing.open_adjustment.delivery_id}`)"
     if not standing.can_be_taken_back:
         return f"this order is not credited at Polar yet (see `credits show {standing.own.delivery_id}`)"
     if not _revoked_grants(revoke, standing):

@@ -45,6 +45,14 @@ def add_up(prospects: Iterable[Iterable[Grant]]) -> Totals:
     return Totals(granted=granted, taken_back=taken_back)
 
 
+def signed_totals(grants: Iterable[Grant]) -> str:
+    """Return what is given and what is taken on each meter: ``+1,665 api_usage, -20 images``."""
+    sums: dict[tuple[str, bool], Decimal] = defaultdict(Decimal)
+    for grant in grants:
+        sums[grant.meter, grant.units < 0] += grant.units
+    return ", ".join(f"{units:+,f} {meter}" for (meter, _), units in sorted(sums.items()))
+
+
 def _side_text(noun: str, side: Mapping[_Place, Decimal]) -> str:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for (_, meter), units in side.items():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.cel.amounts import MAX_DIGITS
 from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import (
+    ADJUST,
     DISPUTE,
     KEY,
     LONGEST_TEXT,
@@ -21,9 +22,11 @@ from workers.core.grants import (
     RULE_SEPARATOR,
     Grant,
     Part,
+    Revision,
     subject_of,
 )
 from workers.core.payloads import Id, Moment
+from workers.core.wording import plain
 
 GRANTED_BY = "credit-granter"
 
@@ -39,8 +42,10 @@ _STEM = re.compile(
     rf"|(?P<hand>manual):{KEY}:[^:\s]+"
     rf"|refund:(?P<refunded>{_UUID}):[0-9]+"
     rf"|(?P<lost>dispute):{_UUID}"
+    rf"|adjust:(?P<adjusted>{_UUID}):[1-9][0-9]*"
     rf"|revoke:(?P<revoked>{_UUID}))"
 )
+_REVISION = re.compile(r"adjust from ([0-9]{1,15}(?:\.[0-9]{1,15})?) to ([0-9]{1,15}(?:\.[0-9]{1,15})?)")
 _RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may be cut off
 
 
@@ -106,7 +111,9 @@ def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
         raise _NotOursError(f"its key is not one that we write for meter {event.name}")
     found = form.groupdict()
     takes_back = bool(found["refunded"] or found["revoked"] or found["lost"])
-    property_name, units = _units(event.metadata, takes_back=takes_back)
+    property_name, units = _units(event.metadata)
+    if not found["adjusted"]:
+        _check_sign(units, takes_back=takes_back)
     grant = Grant(
         subject=subject_of(key, event.name),
         customer_id=_customer_id(event, found["customer"]),
@@ -114,12 +121,13 @@ def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
         property_name=property_name,
         parts=(Part(rule=_rules(event.metadata, found), units=units),),
         order_id=_order_id(event.metadata, found),
-        reason="" if takes_back else _text(event.metadata, "reason"),
+        reason="" if takes_back or found["adjusted"] else _text(event.metadata, "reason"),
+        revision=_revision(_text(event.metadata, "reason")) if found["adjusted"] else None,
     )
     return RecordedGrant(event_id=event_id, grant=grant, at=event.timestamp)
 
 
-def _units(metadata: dict[str, Any], *, takes_back: bool) -> tuple[str, Decimal]:
+def _units(metadata: dict[str, Any]) -> tuple[str, Decimal]:
     """Return the property that the meter sums, and the credits. Polar keeps credits as negative numbers."""
     numbers = {
         name: one
@@ -132,11 +140,20 @@ def _units(metadata: dict[str, Any], *, takes_back: bool) -> tuple[str, Decimal]
     units = -Decimal(str(number)).normalize()
     if not units.is_finite() or not units or units.adjusted() >= MAX_DIGITS:
         raise _NotOursError("it has no number of credits")
+    return property_name, units
+
+
+def _check_sign(units: Decimal, *, takes_back: bool) -> None:
     if units < 0 and not takes_back:
         raise _NotOursError("it takes credits back, but its key is that of a grant")
     if units > 0 and takes_back:
         raise _NotOursError("it grants credits, but its key is that of a take-back")
-    return property_name, units
+
+
+def _revision(reason: str) -> Revision | None:
+    """Return what an adjustment leads from and to; None if somebody has changed its reason."""
+    found = _REVISION.fullmatch(reason)
+    return Revision(before=Decimal(found[1]), after=Decimal(found[2])) if found else None
 
 
 def _customer_id(event: _Event, in_key: str | None) -> str:
@@ -154,7 +171,7 @@ def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | N
         if order_id is None or re.fullmatch(_UUID, order_id) is None:
             raise _NotOursError("it names no order")
         return order_id
-    in_key = found["order"] or found["refunded"] or found["revoked"]
+    in_key = found["order"] or found["refunded"] or found["revoked"] or found["adjusted"]
     if found["customer"] and (order_id is None or re.fullmatch(_UUID, order_id)):
         return order_id  # the order that earned this bonus, if there was one
     if order_id != in_key:
@@ -197,16 +214,15 @@ def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
         yield "order_id", grant.order_id
     if grant.rules:  # Polar refuses empty text
         yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
-    if reason := grant.reason or _default_reason(grant.subject):
+    if reason := grant.reason or _default_reason(grant):
         yield "reason", reason
 
 
-def _default_reason(subject: str) -> str:
-    if subject.startswith(REFUND):
-        return "refund"
-    if subject.startswith(DISPUTE):
-        return "dispute"
-    return "revoke" if subject.startswith(REVOKE) else ""
+def _default_reason(grant: Grant) -> str:
+    if revision := grant.revision:  # a rebuild needs both amounts
+        return f"adjust from {plain(revision.before)} to {plain(revision.after)}"
+    kinds = {REFUND: "refund", DISPUTE: "dispute", REVOKE: "revoke", ADJUST: "adjust"}
+    return next((reason for prefix, reason in kinds.items() if grant.subject.startswith(prefix)), "")
 
 
 def _number(units: Decimal) -> int | float:

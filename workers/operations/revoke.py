@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from config.wording import describe_unknown
+from workers.core.adjusted import credited
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant, order_subject, revoke_subject
@@ -31,7 +32,7 @@ class Revocation:
     @property
     def claims(self) -> list[Claim]:
         """Return what was taken back by hand already, on the requested meters."""
-        meters = {grant.meter for grant in self.standing.own.grants} if self.standing.own else set()
+        meters = {grant.meter for grant in credited(self.standing)}
         wanted = {
             revoke_subject(self.request.order_id, meter)
             for meter in meters
@@ -77,12 +78,12 @@ class Revoker:
                 "status` says whether it has: if so, run credits rebuild, else wait until they are confirmed"
             )
         if not standing.can_be_taken_back:
-            raise NotCreditedError(_not_at_polar_text(order_id, standing.own))
-        grants = standing.own.grants
+            raise NotCreditedError(_not_at_polar_text(order_id, standing.open_adjustment or standing.own))
+        grants = credited(standing)
         meters = [grant.meter for grant in grants]
         if meter is not None and meter not in meters:
-            credited = f"this order was credited {credits_text(grants)}"
-            raise NotCreditedError(describe_unknown("meter", meter, meters, credited))
+            known = f"this order was credited {credits_text(grants)}"
+            raise NotCreditedError(describe_unknown("meter", meter, meters, known))
         customer_id = grants[0].customer_id if grants else standing.claims[-1].grants[0].customer_id
         request = ManualRevoke(order_id=order_id, customer_id=customer_id, meter=meter)
         return Revocation(request=request, standing=standing)

@@ -16,7 +16,8 @@ import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.core.claims import Standing, TakeBack
+from workers.core.adjustments import adjustment_due
+from workers.core.claims import Adjustment, Standing, TakeBack
 from workers.core.delivery import Lease, Leased, Outcome
 from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery, plan_offer
 from workers.core.forgetting import forgetting_outcome
@@ -226,14 +227,17 @@ class Granter:
             return PlannedDelivery(type=delivery.type, failure=failure)
 
     def _claim(self, deliveries: Iterable[tuple[Leased, PlannedDelivery]]) -> dict[str, Standing]:
-        """Claim the plans, then the take-backs that they lead to; return the standings by delivery id."""
+        """Claim the plans, then the take-backs and adjustments that they lead to.
+
+        Returns the standings by delivery id.
+        """
         known = [(one, each.plan, each.failure) for one, each in deliveries if each.plan is not None]
         planned = [(one, plan) for one, plan, _ in known]
         standings = self._claim_plans(planned)
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
         # A delivery that fails must claim nothing: dismissing it would put the claim to rest, too.
         taking = [(one, plan) for one, plan, failure in known if not failure]
-        left: list[TakeBack] = []
+        left: Sequence[TakeBack | Adjustment] = []
         while (due := _due(taking, standings)) and due != left:
             # If another worker has taken something back meanwhile, the new standings show it and the
             # take-backs are computed again. What stays the same belongs to leases that we have lost.
@@ -290,16 +294,21 @@ def _grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, 
     makers: dict[str, str] = {}
     for delivery, planned in claimed.deliveries:
         if (standing := claimed.standings.get(delivery.id)) and not planned.failure:
-            for claim in standing.claims_to_send(takes_back=planned.takes_back):
+            for claim in planned.claims_to_send(standing):
                 for grant in claim.unsettled:
                     grants[grant.key] = grant
                     makers.setdefault(grant.key, delivery.id)
     return grants, makers
 
 
-def _due(planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]) -> list[TakeBack]:
-    return [
-        take_back
-        for delivery, plan in planned
-        for take_back in due_take_backs(standings[delivery.id], delivery.id, plan.revoke)
-    ]
+def _due(
+    planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]
+) -> list[TakeBack | Adjustment]:
+    return [one for delivery, plan in planned for one in _due_of(delivery.id, plan, standings[delivery.id])]
+
+
+def _due_of(delivery_id: str, plan: Plan, standing: Standing) -> Sequence[TakeBack | Adjustment]:
+    if plan.adjust is None:
+        return due_take_backs(standing, delivery_id, plan.revoke)
+    due = adjustment_due(standing, plan.adjust, delivery_id)
+    return [due] if due else []

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Adjustment, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome
 from workers.core.forgetting import Forgotten
 from workers.core.grants import Grant
@@ -32,8 +32,10 @@ class Ledger(Protocol):
         """
         ...
 
-    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
-        """Claim the take-backs, except where something else was taken back, or the lease was lost."""
+    def take_back(
+        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
+    ) -> None:
+        """Claim take-backs and adjustments, except where the order has changed, or the lease was lost."""
         ...
 
     def settle(

@@ -12,7 +12,7 @@ from typing import Any, cast
 import structlog
 from redis import Redis
 
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Adjustment, Standing, TakeBack
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant
 from workers.core.look_back import LONGEST_LOOK_BACK, REDELIVERED_FOR
@@ -82,8 +82,10 @@ class Ledger:
         """Return what the ledger has for each of ``subjects``."""
         return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
-    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
-        """Freeze take-backs, except those that were computed from an older state of the ledger.
+    def take_back(
+        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
+    ) -> None:
+        """Freeze take-backs and adjustments, except those that were computed from an older state.
 
         Neither is that of a delivery whose number in ``attempts`` is not its latest attempt.
         """

@@ -3,7 +3,9 @@
 A hash with a field or a value of more than 64 bytes takes Redis about six times the memory. So texts are
 short, and repeat nothing that the key or another field says. The field ``grant:api_usage`` is
 ``pack=10 first=50:revoke:lost``: the credits that each rule gives. ``:revoke`` says that a refund takes them
-back, ``:lost`` that a lost dispute does. The field ``dispute:<id>`` is the share of a lost dispute.
+back, ``:lost`` that a lost dispute does. The field ``dispute:<id>`` is the share of a lost dispute. In an
+order that was adjusted, ``adjusted`` is how often; in an adjustment, ``revised:api_usage`` is ``5 50``, the
+amounts that it leads from and to.
 """
 
 from collections import defaultdict
@@ -12,13 +14,14 @@ from decimal import Decimal
 from fractions import Fraction
 
 from workers.core.claims import Claim, Dispute, Refund, Shown, Standing
-from workers.core.grants import Grant, Part, is_take_back, order_of
+from workers.core.grants import Grant, Part, Revision, is_correction, order_of
 from workers.core.planning import Plan
 from workers.store.scripts import moment_of
 
-GRANT, TAKEN = "grant:", "taken:"
+GRANT, TAKEN, ADJUSTED = "grant:", "taken:", "adjusted"
 _DISPUTE = "dispute:"
 _SETTLED, _PROPERTY, _UNCONFIRMED = "settled:", "property:", "unconfirmed:"
+_REVISED = "revised:"
 _REASON = "reason"
 _SHOWN = "shown"
 _DISMISSED = "dismissed"
@@ -49,6 +52,8 @@ def claim_fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
         fields += [GRANT + grant.meter, grant_text(grant)]
         if grant.property_name != _USUAL_PROPERTY:
             fields += [_PROPERTY + grant.meter, grant.property_name]
+        if revision := grant.revision:
+            fields += [_REVISED + grant.meter, f"{revision.before:f} {revision.after:f}"]
     return fields
 
 
@@ -72,6 +77,7 @@ def read_standing(subject: str, found: Found) -> Standing:
         taken={
             meter: {part.rule: part.units for part in _parts(text)} for meter, text in by_kind[TAKEN].items()
         },
+        adjusted=int(fields.get(ADJUSTED, 0)),
         shown=Shown(fields[_SHOWN]) if _SHOWN in fields else None,
         is_capped=_CAPPED in fields,
         dismissed_with=fields.get(_DISMISSED, ""),
@@ -108,13 +114,14 @@ def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
                 parts=_parts(text),
                 order_id=order_id,
                 reason=fields.get(_REASON, ""),
+                revision=_revision(by_kind[_REVISED].get(meter)),
             )
             for meter, text in sorted(by_kind[GRANT].items())
         ),
         settled={meter: moment_of(moment) for meter, moment in by_kind[_SETTLED].items()},
         unconfirmed=dict(by_kind[_UNCONFIRMED]),
         order_id=order_id,
-        is_dismissed=is_take_back(subject) and _DISMISSED in fields,
+        is_dismissed=is_correction(subject) and _DISMISSED in fields,
     )
 
 
@@ -141,6 +148,13 @@ def _by_kind(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
         if colon:
             found[kind + colon][meter] = text
     return found
+
+
+def _revision(text: str | None) -> Revision | None:
+    if not text:
+        return None
+    before, after = map(Decimal, text.split())
+    return Revision(before=before, after=after)
 
 
 def _parts(text: str) -> tuple[Part, ...]:

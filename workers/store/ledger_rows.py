@@ -6,7 +6,7 @@ The first comment of each script lists the names that it reads.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from workers.core.claims import REBUILD, Claim, TakeBack
+from workers.core.claims import REBUILD, Adjustment, Claim, TakeBack
 from workers.core.confirmations import Reading
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
@@ -15,6 +15,7 @@ from workers.core.restorations import Correction, Restoration
 from workers.core.wording import plain
 from workers.store import keys
 from workers.store.ledger_hashes import (
+    ADJUSTED,
     GRANT,
     TAKEN,
     base_fields,
@@ -57,8 +58,8 @@ def read_row(plan: Plan) -> Row:
     return {"subject": plan.subject, "claims": [{"subject": subject} for subject in subjects]}
 
 
-def take_back_row(one: TakeBack, attempt: int | None = None) -> Row:
-    """Return a take-back for ``take_back.lua``; without ``attempt`` it needs no lease."""
+def take_back_row(one: TakeBack | Adjustment, attempt: int | None = None) -> Row:
+    """Return a take-back or an adjustment for ``take_back.lua``; without ``attempt`` it needs no lease."""
     row: Row = {"order": one.subject, "changes": _changes(one), **_own_claim_row(one)}
     return row if attempt is None else row | {"lease": _lease_row(one.delivery_id, attempt)}
 
@@ -152,20 +153,31 @@ def _claim_row(subject: str, delivery_id: str, grants: Sequence[Grant]) -> Row:
     return {"subject": subject, "fields": claim_fields(delivery_id, grants)}
 
 
-def _own_claim_row(one: TakeBack) -> Row:
+def _own_claim_row(one: TakeBack | Adjustment) -> Row:
     return _claim_row(one.grants[0].subject, one.delivery_id, one.grants)
 
 
-def _changes(one: TakeBack) -> list[Row]:
-    """Return the fields of the order that a take-back was computed from, before and after it."""
+def _changes(one: TakeBack | Adjustment) -> list[Row]:
+    """Return the fields of the order that a correction was computed from, before and after it."""
+    if isinstance(one, Adjustment):
+        adjusted_before, before, after = one.before, one.taken, one.taken
+    else:
+        adjusted_before, before, after = one.adjusted, one.before, one.after
     changes: list[Row] = [
         {
             "field": TAKEN + meter,
-            "before": taken_text(one.before.get(meter, {})),
-            "after": taken_text(one.after.get(meter, {})),
+            "before": taken_text(before.get(meter, {})),
+            "after": taken_text(after.get(meter, {})),
         }
-        for meter in {**one.before, **one.after}
+        for meter in {**before, **after}
     ]
+    changes.append(
+        {
+            "field": ADJUSTED,
+            "before": str(adjusted_before or ""),
+            "after": str(one.adjusted or ""),
+        }
+    )
     for grant in one.computed_from:  # unchanged: the take-back is a share of these grants
         text = grant_text(grant)
         changes.append({"field": GRANT + grant.meter, "before": text, "after": text})
@@ -180,4 +192,5 @@ def _as_take_back(one: Correction, claim: Claim, grant: Grant) -> TakeBack:
         grants=(grant,),
         before=one.before,
         after=one.after,
+        adjusted=one.adjusted,
     )

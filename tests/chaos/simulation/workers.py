@@ -10,7 +10,7 @@ from redis import Redis
 from config.rules import Rules
 from tests.chaos.stops import Stop, StoppableWork
 from tests.support.real_stores import RETAIN
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Adjustment, Standing, TakeBack
 from workers.core.delivery import Lease, Outcome
 from workers.core.grants import Grant
 from workers.core.planning import Plan
@@ -39,7 +39,9 @@ class StoppingLedger(Ledger):
         self._stoppable.at(Stop.CLAIMED)
         return standings
 
-    def take_back(self, claims: Sequence[TakeBack], attempts: Mapping[str, int] | None = None) -> None:
+    def take_back(
+        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
+    ) -> None:
         """Claim take-backs."""
         self._stoppable.at(Stop.BEFORE_TAKING_BACK)
         super().take_back(claims, attempts)

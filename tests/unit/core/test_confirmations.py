@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def event_of(grant: Grant) -> RecordedGrant:
     return RecordedGrant(event_id=some_id(1), grant=grant, at=NOW)
 
 
-def other(units: int, **fields: str) -> RecordedGrant:
+def other(units: int, **fields: Any) -> RecordedGrant:
     (part,) = GRANT.parts
     return event_of(replace(GRANT, parts=(replace(part, units=Decimal(units)),), **fields))
 

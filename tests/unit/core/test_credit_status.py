@@ -9,7 +9,7 @@ from tests.support.builders import CUSTOMER, grant_of, some_id
 from workers.core.claims import Claim
 from workers.core.credit_status import CreditState, CreditStatus, credit_state
 from workers.core.delivery import Delivery, Status
-from workers.core.grants import Grant, Part, customer_subject, order_subject, refund_subject
+from workers.core.grants import Grant, Part, adjust_subject, customer_subject, order_subject, refund_subject
 
 ORDER = some_id(1)
 SUBJECT = order_subject(ORDER)
@@ -134,3 +134,15 @@ def test_a_second_webhook_about_a_credited_order_changes_nothing() -> None:
     own = claim(grant_of(1, 10), settled=("api_usage",))
     state = state_of(own, deliveries=(delivery(Status.SKIPPED, "credited before"),))
     assert (state.status, state.reason) == (CreditStatus.GRANTED, None)
+
+
+def test_an_adjustment_counts_where_it_gives_and_where_it_takes_and_holds_up_no_status() -> None:
+    up, down, open_ = (adjust_subject(ORDER, number) for number in (1, 2, 3))
+    state = state_of(
+        claim(grant_of(1, 5), settled=("api_usage",)),
+        claim(taken(-45, subject=up), settled=("api_usage",), subject=up),
+        claim(taken(20, subject=down), settled=("api_usage",), subject=down),
+        claim(taken(-9, subject=open_), subject=open_),
+    )
+    assert state.status is CreditStatus.GRANTED
+    assert (state.credits, state.taken_back) == (amounts(api_usage=50), amounts(api_usage=20))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from config.rules import Rules
+from workers.core.adjusted import granted
 from workers.core.claims import REBUILD, Standing
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.dry_run import Prospect, dry_run
@@ -151,7 +152,7 @@ class OrderScan:
         if (status := row.get("status")) not in _CREDITABLE:
             self.skipped[f"now {status}"] += 1
             return None
-        body = _webhook(row, self.now)
+        body = webhook_of(row, self.now)
         try:
             fact = order_fact(read_order(body))
         except UnreadablePayloadError as error:
@@ -246,7 +247,8 @@ def delivery_id_of(order_id: str) -> str:
     return _PREFIX + order_id
 
 
-def _webhook(row: Row, now: datetime) -> bytes:
+def webhook_of(row: Row, now: datetime) -> bytes:
+    """Return the body of the webhook that would have announced an order, as Polar shows it today."""
     payload = {"type": ORDER_PAID, "timestamp": now.isoformat(), "data": row}
     return json.dumps(payload, separators=(",", ":")).encode()
 
@@ -271,9 +273,9 @@ def _possible_shortfall(plan: Plan, standing: Standing) -> str:
     """
     if standing.own is None or standing.own.delivery_id != REBUILD:
         return ""
-    granted = [grant for claim in (*standing.claims, *standing.elsewhere) for grant in claim.grants]
-    more = [grant for grant in plan.grants if grant.key not in {one.key for one in granted}]
-    return f"Polar has {credits_text(granted)}; today's rules also give {credits_text(more)}" if more else ""
+    has = [*granted(standing), *(grant for claim in standing.elsewhere for grant in claim.grants)]
+    more = [grant for grant in plan.grants if grant.key not in {one.key for one in has}]
+    return f"Polar has {credits_text(has)}; today's rules also give {credits_text(more)}" if more else ""
 
 
 def _skip_reason(fact: Fact, rules: Rules, plan: Plan) -> str:

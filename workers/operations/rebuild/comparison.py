@@ -6,9 +6,18 @@ from datetime import datetime
 from decimal import Decimal
 
 from config.rules import Rules
+from workers.core.adjusted import credited
 from workers.core.claims import REBUILD, Claim, Standing
 from workers.core.confirmations import is_same_credit
-from workers.core.grants import Grant, customer_subject, grant_key, order_subject
+from workers.core.grants import (
+    Grant,
+    customer_subject,
+    grant_key,
+    is_adjustment,
+    is_correction,
+    is_take_back,
+    order_subject,
+)
 from workers.core.takebacks import has_open_take_backs, is_reversal_incomplete
 from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, Row, is_marked_ours, read_usage_event
 
@@ -65,6 +74,7 @@ class LedgerComparison:
     _duplicate_keys: set[str] = field(default_factory=set)
     """Keys that several events have: all but one of those events came from somebody else."""
     _taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    _adjusted: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def add(self, rows: Sequence[Row], find_standings: FindStandings) -> None:
         """Add some of Polar's events, each of which comes once."""
@@ -81,12 +91,14 @@ class LedgerComparison:
 
         These are take-backs of something never granted, and keys that several events have.
         """
-        doubtful = [fact for fact, recorded_grants in self.missing.items() if _baseless(recorded_grants, ())]
+        nothing = Standing(subject="")
+        doubtful = [fact for fact, some in self.missing.items() if _baseless(some, nothing)]
         for fact, standing in zip(doubtful, find_standings(doubtful), strict=True):
             recorded_grants = self.missing[fact]
-            for recorded in _baseless(recorded_grants, standing.own.grants if standing.own else ()):
+            for recorded in _baseless(recorded_grants, standing):
                 del recorded_grants[recorded.grant.key]
-                self._add_invalid(recorded, "neither Polar nor the ledger has the grant that it takes back")
+                verb = "adjusts" if is_adjustment(recorded.grant.subject) else "takes back"
+                self._add_invalid(recorded, f"neither Polar nor the ledger has the grant that it {verb}")
             if not recorded_grants:
                 del self.missing[fact]
         self.differing = [
@@ -122,9 +134,13 @@ class LedgerComparison:
     @property
     def over_reversed(self) -> dict[tuple[str, str], Decimal]:
         """Return, by order and meter, how much more was taken back at Polar than had been granted there."""
-        given = {at: self._units.get(grant_key(order_subject(at[0]), at[1])) for at in self._taken}
-        excess = {at: self._taken[at] - units for at, units in given.items() if units is not None}
+        excess = {at: taken - units for at, taken in self._taken.items() if (units := self._given(at))}
         return {at: units for at, units in excess.items() if units > 0}
+
+    def _given(self, at: tuple[str, str]) -> Decimal | None:
+        """Return what Polar has of an order's credits on a meter, adjustments included; None if nothing."""
+        own, adjusted = self._units.get(grant_key(order_subject(at[0]), at[1])), self._adjusted.get(at)
+        return None if own is None and adjusted is None else (own or Decimal(0)) + (adjusted or Decimal(0))
 
     def _is_first(self, recorded: RecordedGrant) -> bool:
         """Return whether it is the first event with its key, and note its units; only the first counts."""
@@ -134,9 +150,11 @@ class LedgerComparison:
             self._add_invalid(recorded, _DUPLICATE_KEY)
             return False
         self._units[grant.key] = grant.units
-        if grant.units < 0:
-            at = (grant.order_id or "", grant.meter)
+        at = (grant.order_id or "", grant.meter)
+        if is_take_back(grant.subject):
             self._taken[at] = self._taken.get(at, Decimal(0)) - grant.units
+        elif is_adjustment(grant.subject):
+            self._adjusted[at] = self._adjusted.get(at, Decimal(0)) + grant.units
         return True
 
     def _classify(self, recorded: RecordedGrant, standing: Standing) -> None:
@@ -160,7 +178,7 @@ class LedgerComparison:
     def _add_missing(self, recorded: RecordedGrant, own: Claim | None) -> None:
         grant = recorded.grant
         # A grant that joins a claim restored earlier is linked to that claim and listed with it.
-        fact = grant.subject if own and grant.units > 0 else self._fact_of(grant)
+        fact = grant.subject if own and not is_correction(grant.subject) else self._fact_of(grant)
         self.missing.setdefault(fact, {})[grant.key] = recorded
 
     def _add_invalid(self, recorded: RecordedGrant, why: str) -> None:
@@ -192,12 +210,18 @@ def why_kept(grant: Grant, frozen: Grant | None, own: Claim) -> str:
 
 
 def _fact_counted_for(grant: Grant) -> str:
-    return order_subject(grant.order_id or "") if grant.units < 0 else grant.subject
+    return order_subject(grant.order_id or "") if is_correction(grant.subject) else grant.subject
 
 
-def _baseless(recorded_grants: Mapping[str, RecordedGrant], own: Sequence[Grant]) -> list[RecordedGrant]:
-    credited = {one.meter for one in own}
-    credited |= {one.grant.meter for one in recorded_grants.values() if is_order_grant(one.grant)}
+def _baseless(recorded_grants: Mapping[str, RecordedGrant], standing: Standing) -> list[RecordedGrant]:
+    """Return the take-backs of what was never credited, and the adjustments of orders that never were."""
+    grants = [one.grant for one in recorded_grants.values()]
+    is_known = standing.own is not None or not all(is_correction(one.subject) for one in grants)
+    meters = {one.meter for one in credited(standing)}
+    meters |= {one.meter for one in grants if is_order_grant(one) or is_adjustment(one.subject)}
     return [
-        one for one in recorded_grants.values() if one.grant.units < 0 and one.grant.meter not in credited
+        one
+        for one in recorded_grants.values()
+        if (is_take_back(one.grant.subject) and one.grant.meter not in meters)
+        or (is_adjustment(one.grant.subject) and not is_known)
     ]

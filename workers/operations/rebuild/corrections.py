@@ -2,13 +2,25 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
-from workers.core.claims import REBUILD, Claim, Standing, TakeBack, Taken
+from workers.core.adjusted import credited, minus, plus, taken_by_adjusting
+from workers.core.claims import REBUILD, Adjustment, Claim, Standing, TakeBack, Taken
 from workers.core.confirmations import is_same_credit
-from workers.core.grants import DISPUTE, LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, revoke_subject
+from workers.core.grants import (
+    DISPUTE,
+    LONGEST_TEXT,
+    REVOKE,
+    RULE_SEPARATOR,
+    Grant,
+    Part,
+    adjustment_number,
+    is_adjustment,
+    is_correction,
+    is_take_back,
+)
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.usage_events import RecordedGrant
@@ -28,20 +40,72 @@ def restoration(
     oldest_first = sorted(recorded_grants, key=lambda one: one.at)
     new = [one for one in oldest_first if one.grant.key not in known]
     reversing = [one.grant for one in new if _is_reversal(one.grant)]
-    given = tuple(_reversible(one.grant, reversing, rules) for one in new if one.grant.units > 0)
-    stands = standing.own.grants if standing.own else ()
-    own = {one.meter: one for one in (*(one for one in given if one.subject == fact), *stands)}
-    # A take-back needs its grant, which is missing if Redis was lost again in the meantime.
-    writable = [one for one in new if one.grant.units > 0 or one.grant.meter in own]
+    marked = [replace(one, grant=_reversible(one.grant, reversing, rules)) for one in new]
+    given = tuple(one.grant for one in marked if not is_correction(one.grant.subject))
+    # A correction needs its grant, which is missing if Redis was lost again in the meantime.
+    adjusting = [one for one in marked if is_adjustment(one.grant.subject) and (given or standing.own)]
+    then = _as_restored(fact, given, adjusting, standing)
+    parts = {one.meter: one.parts for one in credited(then)}
+    taking = [one for one in marked if is_take_back(one.grant.subject) and one.grant.meter in parts]
+    writable = [one for one in marked if one.grant in given or one in adjusting or one in taking]
     if not writable:
         return None
     first = writable[0].grant
     return Restoration(
         plan=Plan(subject=fact, customer_id=first.customer_id, order_id=first.order_id, grants=given),
         claimed_by=standing.own.delivery_id if standing.own else "",
-        taken=tuple(_take_backs([one.grant for one in writable if one.grant.units < 0], own, standing)),
+        taken=(
+            *_adjustments([one.grant for one in adjusting], standing),
+            *_take_backs([one.grant for one in taking], parts, then),
+        ),
         times=_times(fact, writable),
     )
+
+
+def _as_restored(
+    fact: str, given: Sequence[Grant], adjusting: Sequence[RecordedGrant], standing: Standing
+) -> Standing:
+    """Return the standing with the fact's own grants and its adjustments as they will be restored."""
+    stands = standing.own.grants if standing.own else ()
+    own = {one.meter: one for one in (*(one for one in given if one.subject == fact), *stands)}
+    restored = [
+        Claim(
+            subject=one.grant.subject,
+            delivery_id=REBUILD,
+            claimed_at=one.at,
+            grants=(one.grant,),
+            settled={one.grant.meter: one.at},
+        )
+        for one in adjusting
+    ]
+    others = [claim for claim in standing.claims if claim.subject != fact]
+    first = standing.own or Claim(
+        subject=fact, delivery_id=REBUILD, claimed_at=datetime.min.replace(tzinfo=UTC)
+    )
+    numbers = (adjustment_number(one.subject) for one in restored)
+    return replace(
+        standing,
+        claims=(replace(first, grants=tuple(own.values())), *others, *restored),
+        adjusted=max(standing.adjusted, *numbers, 0),
+    )
+
+
+def _adjustments(grants: Sequence[Grant], standing: Standing) -> Iterator[Adjustment]:
+    """Yield the adjustments to restore, so that the next one continues their numbers."""
+    by_number: dict[int, list[Grant]] = {}
+    for one in grants:
+        by_number.setdefault(adjustment_number(one.subject), []).append(one)
+    before = standing.adjusted
+    for number, some in sorted(by_number.items()):
+        yield Adjustment(
+            delivery_id=REBUILD,
+            subject=standing.subject,
+            grants=tuple(some),
+            before=before,
+            adjusted=max(before, number),
+            taken={},
+        )
+        before = max(before, number)
 
 
 def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Correction | None:
@@ -62,37 +126,47 @@ def correction(grants: Sequence[Grant], standing: Standing, rules: Rules) -> Cor
     meters = {grant.meter for _, grant, _ in corrected}
     if not corrected:
         return None
+    then = _as_corrected(standing, corrected_all)
     return Correction(
         subject=standing.subject,
         grants=corrected,
         before={meter: standing.taken.get(meter, {}) for meter in meters},
-        after={
-            meter: _taken_by_rule(standing.subject, [one for *_, one in corrected_all if one.meter == meter])
-            for meter in meters
-        },
+        after={meter: _taken_by_rule(then, meter) for meter in meters},
+        adjusted=standing.adjusted,
     )
+
+
+def _as_corrected(standing: Standing, corrected: Sequence[tuple[Claim, Grant, Grant]]) -> Standing:
+    claims = (
+        replace(claim, grants=tuple(now for one, _, now in corrected if one is claim))
+        for claim in standing.claims
+    )
+    return replace(standing, claims=tuple(claims))
 
 
 def _as_at_polar(claim: Claim, grant: Grant, polar: Mapping[str, Grant]) -> Grant:
     truth = polar.get(grant.key)
     if truth is None or is_same_credit(truth, grant) or why_kept(truth, grant, claim):
         return grant
-    return replace(grant, parts=truth.parts)
+    return replace(grant, parts=truth.parts, revision=truth.revision)
 
 
-def _taken_by_rule(subject: str, grants: Sequence[Grant]) -> dict[str, Decimal]:
-    """Return how much the take-backs among the ``grants`` of one meter took from the fact's own, by rule."""
-    taken: dict[str, Decimal] = {}
-    parts = [part for one in grants if one.subject == subject for part in one.parts]
-    for one in grants:
-        if parts and one.units < 0:
-            taken = _taken_after(taken, one, parts)
-    return taken
+def _taken_by_rule(standing: Standing, meter: str) -> dict[str, Decimal]:
+    """Return how much the take-backs on a meter took from the fact's own credits, by rule."""
+    by_adjusting = taken_by_adjusting(standing).get(meter, {})
+    parts = [part for one in credited(standing) if one.meter == meter for part in one.parts]
+    taken = dict(by_adjusting)
+    for grant in (one for claim in standing.claims for one in claim.grants if one.meter == meter):
+        if parts and is_take_back(grant.subject):
+            taken = _taken_after(taken, grant, parts)
+    return {
+        rule: units for rule, units in minus({meter: taken}, {meter: by_adjusting})[meter].items() if units
+    }
 
 
 def _is_reversal(grant: Grant) -> bool:
     """Return whether a refund or a lost dispute took this back, not a person."""
-    return grant.units < 0 and grant.subject != revoke_subject(grant.order_id or "", grant.meter)
+    return is_take_back(grant.subject) and not grant.subject.startswith(REVOKE)
 
 
 def _reversible(grant: Grant, reversing: Sequence[Grant], rules: Rules) -> Grant:
@@ -102,7 +176,8 @@ def _reversible(grant: Grant, reversing: Sequence[Grant], rules: Rules) -> Grant
     rules decide.
     """
     (part,) = grant.parts
-    if not is_order_grant(grant) or len(part.rule) >= LONGEST_TEXT:  # a longer text was cut off
+    is_credit = is_order_grant(grant) or is_adjustment(grant.subject)
+    if not is_credit or len(part.rule) >= LONGEST_TEXT:  # a longer text was cut off
         return grant
     disputes = [one for one in reversing if one.subject.startswith(DISPUTE)]
     refunds = [one for one in reversing if one not in disputes]
@@ -119,15 +194,22 @@ def _covers(grant: Grant, today: set[str], reversing: Sequence[Grant]) -> bool:
     return any(set(grant.rules) <= known for known in (today, *taken_from))
 
 
-def _take_backs(takings: Sequence[Grant], own: Mapping[str, Grant], standing: Standing) -> Iterator[TakeBack]:
+def _take_backs(
+    takings: Sequence[Grant], parts: Mapping[str, Sequence[Part]], standing: Standing
+) -> Iterator[TakeBack]:
     """Yield the take-backs of an order's own grants, in the order in which they were made."""
     by_subject: dict[str, list[Grant]] = {}
     for one in takings:
         by_subject.setdefault(one.subject, []).append(one)
-    before: Taken = standing.taken
+    before, by_adjusting = standing.taken, taken_by_adjusting(standing)
     for grants in by_subject.values():
+        counted = plus(before, by_adjusting)
+        now: Taken = {
+            one.meter: _taken_after(counted.get(one.meter, {}), one, parts[one.meter]) for one in grants
+        }
         after = {
-            one.meter: _taken_after(before.get(one.meter, {}), one, own[one.meter].parts) for one in grants
+            meter: {rule: units for rule, units in rules.items() if units}
+            for meter, rules in minus(now, by_adjusting).items()
         }
         yield TakeBack(
             delivery_id=REBUILD,
@@ -135,6 +217,7 @@ def _take_backs(takings: Sequence[Grant], own: Mapping[str, Grant], standing: St
             grants=tuple(grants),
             before={meter: before.get(meter, {}) for meter in after},
             after=after,
+            adjusted=standing.adjusted,
         )
         before = {**before, **after}
 
@@ -156,7 +239,7 @@ def _taken_after(taken: Mapping[str, Decimal], taking: Grant, parts: Sequence[Pa
             left -= share
         last = shared[-1].rule
         after[last] = after.get(last, Decimal(0)) + left
-    return {rule: units for rule, units in after.items() if units}
+    return after
 
 
 def _taken_from(taken_part: Part, parts: Sequence[Part], *, by: Grant) -> Sequence[Part]:

@@ -67,16 +67,24 @@ for _, grant in ipairs(accepted) do
     newly_settled[subject] = is_reversed_now
   end
 end
+-- Returns whether something may have to be taken back after the adjustment of an order: a dispute, or a refund that was
+-- noted while the adjustment was not settled.
+local function is_reversed_meanwhile(order_id)
+  local refunded, disputed = unpack(redis.call('HMGET', 'credits:order:' .. order_id, 'refunded_amount', 'disputed'))
+  return disputed or (refunded and redis.call('EXISTS', 'credits:refund:' .. order_id .. ':' .. refunded) == 0)
+end
+
 local settled_ids = {} -- a set: of orders, and of deliveries that give offers
--- A refund or a dispute that came before its order was credited counts now.
+-- A refund or a dispute that came before its order was credited, or while an adjustment was under way, counts now.
 for subject, is_reversed_now in pairs(newly_settled) do
   local order_id = string.match(subject, '^credits:order:(.*)$')
-  if order_id then
-    settled_ids[order_id] = true
+  local adjusted_id = string.match(subject, '^credits:adjust:([^:]+)')
+  if order_id or adjusted_id then
+    settled_ids[order_id or adjusted_id] = true
   end
-  if order_id and is_reversed_now then
+  if (order_id and is_reversed_now) or (adjusted_id and is_reversed_meanwhile(adjusted_id)) then
     local customer_id = redis.call('HGET', subject, 'customer')
-    queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
+    queue_take_back(order_id or adjusted_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
 end
 

@@ -186,12 +186,13 @@ local function is_told(prefix, told_ms, now, order_id)
   return false
 end
 
--- The types of deliveries that credit nothing. To dismiss one says nothing about the order's credits.
+-- The types of deliveries that never credit an order by themselves. To dismiss one says nothing about the order's credits.
 local TAKES_BACK = {
   ['order.refunded'] = true,
   ['credits.dispute'] = true,
   ['credits.take_back'] = true,
   ['manual.revoke'] = true,
+  ['manual.adjust'] = true,
 }
 
 -- Returns the subjects that are linked to a fact, by their links.
@@ -286,7 +287,7 @@ end
 -- Makes the take-back of the order due to which a subject belongs, if anything may have to be taken back of it.
 local function make_take_back_due(subject, due, delivery_prefix, body_prefix, status_prefix)
   local kind, id = string.match(subject, '^credits:(%a+):([^:]+)')
-  local is_order = kind == 'order' or kind == 'refund' or kind == 'revoke'
+  local is_order = kind == 'order' or kind == 'refund' or kind == 'revoke' or kind == 'adjust'
   local order_id = is_order and id or redis.call('HGET', subject, 'order')
   local order = 'credits:order:' .. (order_id or '')
   local customer_id, also = unpack(redis.call('HMGET', order, 'customer', 'also'))

@@ -1,6 +1,6 @@
--- Freezes take-backs, and notes with each order how much was taken of it. It is one step, so that two refunds that are
--- processed at the same time never take the same credits: a take-back computed from an older state is left out, and so
--- is that of a worker whose lease has run out.
+-- Freezes take-backs, and notes with each order how much was taken of it; and adjustments, which it counts. It is one
+-- step, so that two refunds that are processed at the same time never take the same credits: what was computed from an
+-- older state is left out, and so is what a worker whose lease has run out wants to freeze.
 --
 -- take_backs: {order, changes = {{field, before, after}}, subject, fields, lease = {delivery, attempt}}; `order` is the
 --             order's subject, `subject` that of the take-back; lease may be missing.
