@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 
+from config.durations import format_duration
 from config.errors import ConfigError
 from config.rules import Problem, Rules, RulesError, load_rules
 from config.settings import Settings, find_unknown_settings
@@ -65,9 +66,19 @@ def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
         yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
     if settings.reconcile_every(has_credit_from=has_credit_from) is None and needs_disputes(rules):
         yield Finding(level="error", what="rules", detail=NEEDS_RECONCILER)
+    yield Finding(level="ok", what="reconciler", detail=_describe_reconciler(settings, rules))
     for warning in rules.warnings:
         yield _rules_finding("warning", warning)
     return rules
+
+
+def _describe_reconciler(settings: Settings, rules: Rules) -> str:
+    every = settings.reconcile_every(has_credit_from=rules.credit_from is not None)
+    if every is not None:
+        return f"on, every {format_duration(every)}"
+    is_off = rules.credit_from is not None
+    why = "CREDITS_RECONCILE_EVERY is off" if is_off else "the rules have no credit_from"
+    return f"off, because {why}: what never arrives is granted by `credits backfill` alone"
 
 
 def _rules_finding(level: Level, one: Problem) -> Finding:
