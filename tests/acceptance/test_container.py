@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,9 @@ from tests.support.redis_servers import free_port, own_redis
 from tests.support.servers import running
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]  # an image is built
+
+# A container starts several processes, beside other tests that do so too.
+in_time = partial(eventually, patience_seconds=180)
 
 DATA = "/var/lib/credit-granter"
 MOST_BYTES = 250_000_000
@@ -78,7 +82,7 @@ class Shop:
     def ready(self) -> Iterator[Container]:
         """Run the image's own command; yield when it can store webhooks."""
         with self.running() as one:
-            eventually(lambda: one.has_ended() or self.answers("/readyz") == httpx.codes.OK)
+            in_time(lambda: self.answers("/readyz") == httpx.codes.OK or one.has_ended())
             assert not one.has_ended(), one.said()
             yield one
 
@@ -134,7 +138,7 @@ def test_the_image_is_small_has_no_rights_and_says_what_it_is(image: Image) -> N
 def test_it_credits_an_order_with_nothing_writable_but_its_volume(shop: Shop) -> None:
     with shop.ready() as one:
         shop.sells(1)
-        eventually(lambda: shop.balance() == 10)
+        in_time(lambda: shop.balance() == 10)
         assert one.is_healthy()
         assert one.execute("touch", "/srv/x", "/tmp/x").returncode != 0  # noqa: S108 - it must not be writable
         status = one.execute("credits", "status", "--strict")
@@ -149,10 +153,10 @@ def test_when_stopped_it_finishes_open_work_and_ends_with_0(shop: Shop) -> None:
     shop.polar.faults.append(polar_thinks)
     with shop.ready() as one:
         shop.sells(1)
-        eventually(lambda: not shop.polar.faults)
+        in_time(lambda: not shop.polar.faults)
         stopping = threading.Thread(target=one.engine.must, args=("stop", "--time", "60", one.name))
         stopping.start()
-        eventually(lambda: shop.answers("/livez") == 0)
+        in_time(lambda: shop.answers("/livez") == 0)
         assert not one.has_ended()
         polar_thinks.released.set()
         stopping.join()
@@ -163,14 +167,14 @@ def test_when_stopped_it_finishes_open_work_and_ends_with_0(shop: Shop) -> None:
 def test_when_killed_it_loses_nothing(shop: Shop) -> None:
     with shop.ready() as one:
         credited = shop.sells(1)
-        eventually(lambda: shop.balance() == 10)
+        in_time(lambda: shop.balance() == 10)
         shop.polar.faults.extend([Status(503)] * 100)
         waiting = shop.sells(2)
         one.engine.must("kill", "--signal", "KILL", one.name)
-        eventually(one.has_ended)
+        in_time(one.has_ended)
     shop.polar.faults.clear()
     with shop.ready() as one:
-        eventually(lambda: shop.balance() == 20)
+        in_time(lambda: shop.balance() == 20)
         for delivery in (credited, waiting):
             shown = one.execute("credits", "show", delivery)
             assert "granted" in shown.stdout
@@ -187,9 +191,9 @@ def test_the_services_of_compose_credit_an_order_together(shop: Shop, tmp_path: 
         shop.running(*services["receiver"]["command"], **redis) as receiver,
         shop.running(*services["worker"]["command"], **redis) as worker,
     ):
-        eventually(lambda: shop.answers("/readyz") == httpx.codes.OK)
+        in_time(lambda: shop.answers("/readyz") == httpx.codes.OK)
         shop.sells(1)
-        eventually(lambda: shop.balance() == 10)
+        in_time(lambda: shop.balance() == 10)
         checked = worker.execute(*services["worker"]["healthcheck"]["test"][1:])
         assert checked.returncode == 0, checked.stdout
         assert receiver.is_healthy()
@@ -197,13 +201,13 @@ def test_the_services_of_compose_credit_an_order_together(shop: Shop, tmp_path: 
 
 def test_its_health_check_fails_while_it_cannot_store(shop: Shop) -> None:
     with shop.running("credits", "serve", REDIS_URL=f"redis://127.0.0.1:{free_port()}") as one:
-        eventually(lambda: shop.answers("/livez") == httpx.codes.OK)
+        in_time(lambda: shop.answers("/livez") == httpx.codes.OK)
         assert shop.answers("/readyz") == httpx.codes.SERVICE_UNAVAILABLE
         assert not one.is_healthy()
 
 
 def test_without_settings_it_says_what_is_missing(shop: Shop) -> None:
     with shop.running(POLAR_ACCESS_TOKEN="") as one:
-        eventually(one.has_ended)
+        in_time(one.has_ended)
         assert one.exit_status() == 1
         assert "POLAR_ACCESS_TOKEN is not set" in one.said()

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _SUITE = "trixie"
 _MIRROR = "http://deb.debian.org/debian"
 _BUILD_SECONDS = 600
 _RUN_SECONDS = 120
+_POLL_SECONDS = 0.5
 
 # Keeps what the published image of that name keeps out, and writes to disk as carelessly.
 _SLIM = ("usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists")
@@ -149,7 +151,8 @@ class Container:
     name: str
 
     def has_ended(self) -> bool:
-        """Return whether its first process has ended."""
+        """Return whether its first process has ended; slowly, because each question starts podman."""
+        time.sleep(_POLL_SECONDS)
         return bool(self.engine.inspect(self.name)["State"]["Status"] == "exited")
 
     def exit_status(self) -> int:

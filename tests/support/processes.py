@@ -45,9 +45,9 @@ _POLL_SECONDS = 0.02
 Value = TypeVar("Value")
 
 
-def eventually(get: Callable[[], Value]) -> Value:
-    """Return the first true result of ``get``; AssertionError after a minute."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def eventually(get: Callable[[], Value], *, patience_seconds: float = _PATIENCE_SECONDS) -> Value:
+    """Return the first true result of ``get``; AssertionError after a minute, if nothing else is said."""
+    deadline = time.monotonic() + patience_seconds
     while not (value := get()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(_POLL_SECONDS)
