@@ -42,7 +42,7 @@ class OfferBody(BaseModel):
 
     key: str = Field(
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="Whatever the gift is for, such as the invitation. Each key gives the offer once.",
+        description="What the credits are for, such as an invitation. Each key gives the offer once.",
     )
     customer_id: str | None = Field(None, description="The customer's id at Polar.")
     external_customer_id: str | None = Field(

@@ -115,7 +115,7 @@ POST_OFFER = Operation(
     name="give_offer",
     method="POST",
     path="/v1/offers/{offer}",
-    summary="Give a customer what an offer of the rules gives",
+    summary="Give a customer the credits of an offer",
     parameters=(
         Parameter(
             name="offer",
