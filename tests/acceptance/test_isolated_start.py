@@ -15,7 +15,8 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.processes import Credits, credits_in, eventually
 
-pytestmark = pytest.mark.heavy  # each test starts processes without the fork server
+# Each test starts processes without the fork server.
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 # What installers write; older ones of pip also `import re` before it, which nobody can isolate.
 SCRIPT = f"""\
@@ -64,7 +65,7 @@ def run(command: list[str | Path], place: Credits, **settings: str) -> subproces
         env=place._environment() | settings,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
