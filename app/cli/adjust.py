@@ -56,13 +56,13 @@ def adjust(
 ) -> None:
     """Bring what a rule gave earlier orders to what it says today, less what was refunded.
 
-    For rules that gave too little or too much for a while. Mend the rule first. An order that got too
+    Use it after a rule gave too little or too much for a while. Correct the rule first. An order that got too
     little gets the rest, one that got too much gives the rest back, and later refunds count from the new
     amount. What other rules gave stays as it is.
 
-    Orders that were revoked by hand, are not confirmed by Polar, or of which something is under way are
-    skipped, each with its reason. Before it asks, it shows the totals. After an interruption, run the command
-    again; run twice, it changes nothing more. If the ledger was lost, run credits rebuild first.
+    It skips orders that were revoked by hand, that Polar has not confirmed, or that have something under way,
+    each with its reason. It shows the totals before it asks. After an interruption, run the command again;
+    run twice, it changes nothing more. If the ledger was lost, run credits rebuild first.
 
     Example: credits adjust --rule starter-pack --since 7d --dry-run
     """
