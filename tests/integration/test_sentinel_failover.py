@@ -23,7 +23,7 @@ from workers.store.losses import LOST
 
 pytestmark = pytest.mark.heavy  # a fail-over takes its time
 
-MOST_ORDERS = 2000
+MOST_ORDERS = 20_000  # more than can be sent meanwhile
 SENDERS = 4
 
 
@@ -101,7 +101,7 @@ def test_every_order_is_credited_once_through_fail_overs(tmp_path: Path) -> None
                 old = killed(watched)
                 old.server.start()  # a supervisor would; the sentinels make it the replica of the new one
                 # Until it has loaded its copy, only the new primary has what was accepted.
-                eventually(old.follows)
+                eventually(watched.is_replicated)
                 wait_for_more(sender)
                 assert sender.refused > refused
             sender.stop.set()

@@ -14,7 +14,7 @@ from tests.support.redis_servers import DURABLE, Server, free_port
 from workers.embedded.server import _find_server
 
 MASTER = "shop"
-DOWN_AFTER_MS = 1000
+DOWN_AFTER_MS = 3000  # a busy machine must not look like a dead primary
 # A primary that has lost its replica takes no writes: what it alone had would be lost with it.
 GUARDED = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-diskless-sync-delay", "0")
 
@@ -55,6 +55,10 @@ class Watched:
         """Return the server that the first living sentinel names as primary."""
         port = eventually(lambda: self._named_by_sentinels(password))
         return next(one for one in self.servers if one.port == port)
+
+    def is_replicated(self) -> bool:
+        """Return whether a replica has all that the primary has."""
+        return any(one.follows() for one in self.servers)
 
     def _named_by_sentinels(self, password: str | None) -> int:
         for port in self.sentinel_ports:
