@@ -42,7 +42,7 @@ def why_left_alone(standing: Standing, rule: str) -> str:
     merged = f"restored from Polar, which does not record how much rule {rule} gave beside other rules"
     reasons = {
         NOT_CREDITED: standing.own is None,
-        DISMISSED: standing.is_dismissed,
+        DISMISSED: bool(standing.dismissed_with),
         REVOKED: any(claim.subject.startswith(REVOKE) for claim in standing.claims),
         UNCONFIRMED: bool(standing.unconfirmed),
         NOT_AT_POLAR: not standing.is_credited,

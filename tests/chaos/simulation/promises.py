@@ -9,11 +9,14 @@ from typing import Any
 
 from tests.chaos.simulation.shop import REVOCABLE_STEP, Sale
 from tests.support.builders import METERS
+from workers.core.adjusted import credited
 from workers.core.claims import Standing
+from workers.core.grants import Grant
 
 Place = tuple[str, str]
 """An order or a customer, and a meter."""
 TAKES_BACK = {"refund", "dispute", "revoke"}
+CORRECTS = {*TAKES_BACK, "adjust"}
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Promises:
     granted: dict[Place, Decimal] = field(default_factory=dict)
     """What each order was credited."""
     taken: dict[Place, Decimal] = field(default_factory=dict)
+    adjusted: dict[Place, Decimal] = field(default_factory=dict)
+    """What adjustments gave an order, or took, in sum."""
     balances: dict[Place, Decimal] = field(default_factory=dict)
     exposed: set[str] = field(default_factory=set)
     """Orders and customers of whom Redis has lost a take-back: a later refund cannot know what Polar has."""
@@ -42,6 +47,8 @@ class Promises:
         kind = data["key"].split(":")[1]
         if kind in TAKES_BACK:
             self._add_take_back((data["order_id"], meter), -units)
+        elif kind == "adjust":
+            self._add_adjustment(data["key"], (data["order_id"], meter), units)
         else:
             self._add_grant(kind, event, units)
         self.balances[customer, meter] = self.balances.get((customer, meter), Decimal(0)) + units
@@ -60,8 +67,24 @@ class Promises:
         assert units > 0
         assert place in self.granted, f"taken back before it was granted: {place}"
         self.taken[place] = self.taken.get(place, Decimal(0)) + units
-        is_bounded = self.taken[place] <= revocable(self.granted[place])
-        assert is_bounded or place[0] in self.exposed, f"too much was taken back: {place}"
+        most = (
+            self._net(place) if place in self.adjusted else revocable(self.granted[place]) - self.taken[place]
+        )
+        assert most >= 0 or place[0] in self.exposed, f"too much was taken back: {place}"
+
+    def _add_adjustment(self, key: str, place: Place, units: Decimal) -> None:
+        order_id, meter = place
+        assert units
+        assert any(order == order_id for order, _ in self.granted), f"adjusted before it was granted: {key}"
+        assert ("adjust", key, meter) not in self._meanings, f"adjusted twice: {key}"
+        self._meanings.add(("adjust", key, meter))
+        self.adjusted[place] = self.adjusted.get(place, Decimal(0)) + units
+        assert self._net(place) >= 0 or order_id in self.exposed, f"adjusted to less than nothing: {key}"
+
+    def _net(self, place: Place) -> Decimal:
+        return sum((one.get(place, Decimal(0)) for one in (self.granted, self.adjusted)), Decimal(0)) - (
+            self.taken.get(place, Decimal(0))
+        )
 
     def is_granted(self, standing: Standing) -> bool:
         """Return whether Polar has a grant on every meter of an order's claim."""
@@ -82,11 +105,26 @@ class Promises:
         assert not own.unsettled, f"not settled: {own}"
         # Polar does not record which rule gave which part, so a rebuild cannot know what a refund may take.
         merged = {grant.meter for grant in own.grants if any("," in part.rule for part in grant.parts)}
+        for grant in credited(standing):
+            place = (sale.order_id, grant.meter)
+            if place in self.adjusted and sale.order_id not in self.exposed and not may_keep:
+                self._check_adjusted(sale, grant)
         for meter, units in at_polar.items():
+            if (sale.order_id, meter) in self.adjusted:
+                continue
             due = floor(Fraction(revocable(units)) * sale.share)
             taken = self.taken.get((sale.order_id, meter), Decimal(0))
             is_excused = may_keep or meter in merged if taken < due else sale.order_id in self.exposed
             assert taken == due or is_excused, f"{taken} of {units} {meter} taken back, not {due}: {sale}"
+
+    def _check_adjusted(self, sale: Sale, grant: Grant) -> None:
+        """Check that an adjusted order has what the last adjustment says, less its share."""
+        if not any("," in part.rule for part in grant.parts):
+            left = sum(
+                part.units - floor(Fraction(part.units) * sale.share * part.revocable) for part in grant.parts
+            )
+            net = self._net((sale.order_id, grant.meter))
+            assert net == left, f"{net} {grant.meter} left, not {left}: {sale}"
 
 
 def revocable(units: Decimal) -> Decimal:

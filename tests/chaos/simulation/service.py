@@ -11,7 +11,7 @@ from typing import cast
 from app.demo.polar import Polar
 from tests.chaos.simulation.clocked_redis import ClockedRedis, SimulatedClock
 from tests.chaos.simulation.moody_polar import MoodyPolar
-from tests.chaos.simulation.promises import TAKES_BACK, Promises
+from tests.chaos.simulation.promises import CORRECTS, Promises
 from tests.chaos.simulation.shop import FILES, Shop
 from tests.chaos.simulation.ticker import new_ticker
 from tests.chaos.simulation.workers import Event, Worker
@@ -112,6 +112,8 @@ class SimulatedService:
             disputes = {f"dispute-{one.id}": str(one.order_id) for one in self.shop.polar.disputes}
             return disputes[delivery_id]
         own = delivery_id.removeprefix("backfill-").removeprefix("take-back-")
+        if delivery_id.startswith("adjust-"):
+            own = delivery_id.removeprefix("adjust-").rpartition("-")[0]
         return self.shop.order_of.get(delivery_id, own)
 
     def _new_worker(self) -> Worker:
@@ -121,6 +123,6 @@ class SimulatedService:
         """Check that nothing is sent of an order that was dismissed before the lease began."""
         for event in events:
             data = event["metadata"]
-            is_grant = data["key"].split(":")[1] not in TAKES_BACK
+            is_grant = data["key"].split(":")[1] not in CORRECTS
             dismissed = self.dismissed.get(data.get("order_id", ""), began) if is_grant else began
             assert dismissed >= began, f"dismissed at step {dismissed}, but sent: {data['key']}"

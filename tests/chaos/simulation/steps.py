@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.chaos.simulation.clocked_redis import Copy
 from tests.chaos.simulation.moody_polar import Mood
-from tests.chaos.simulation.promises import TAKES_BACK
+from tests.chaos.simulation.promises import CORRECTS
 from tests.chaos.simulation.service import SimulatedService
 from tests.chaos.simulation.shop import CUSTOMERS, FILES
 from tests.chaos.simulation.ticker import new_ticker
@@ -14,10 +14,12 @@ from tests.support.builders import METERS
 from tests.support.real_stores import RETAIN
 from workers.core.delivery import Status
 from workers.errors import PolarError
+from workers.operations.adjust.run import Adjuster, adjustable_rule
 from workers.operations.backfill.run import Backfiller
 from workers.operations.confirm import Confirmer
 from workers.operations.disputes import DisputeFinder
 from workers.store import keys
+from workers.store.audit import Audit
 from workers.store.unconfirmed import UnconfirmedStore
 from workers.timings import DEFAULT_TIMINGS
 
@@ -104,7 +106,7 @@ class Steps(SimulatedService):
         self.dismissed = dict(self._dismissed_then)
         for event in self.shop.polar.events:
             subject = event["external_id"].rpartition(":")[0]
-            if subject.split(":")[1] in TAKES_BACK and self.ledger.find(subject).own is None:
+            if subject.split(":")[1] in CORRECTS and self.ledger.find(subject).own is None:
                 self.promises.exposed |= {event["metadata"]["order_id"], event["customer_id"]}
 
     def change_mood(self) -> None:
@@ -156,6 +158,24 @@ class Steps(SimulatedService):
             found = backfiller.find_missing(rules, since=now - timedelta(days=7), until=now, now=now)
             list(backfiller.grant(found, self.granter()))
 
+    def adjust(self) -> None:
+        """A person brings earlier orders to other rules; workers, which may die, do it in the end."""
+        now, rules = datetime.now(UTC), self.random.choice(list(FILES.values()))
+        audit = Audit(self.redis, self.ledger)
+        adjuster = Adjuster(store=self.store, ledger=self.ledger, audit=audit, pacer=self.pacer)
+        pack = adjustable_rule("pack", rules)
+        with suppress(PolarError):
+            found = adjuster.find(
+                pack,
+                rules,
+                since=now - timedelta(days=30),
+                until=now + timedelta(days=30),
+                polar=self.client,
+            )
+            for one in found.adjusting:
+                self.store.store_and_lease([one.request.delivery()])
+                self.redis.zadd(keys.DUE, {one.request.delivery_id: self.clock.milliseconds})
+
     def mend(self) -> None:
         """A person rebuilds the ledger while the workers work."""
         with suppress(PolarError):
@@ -190,5 +210,6 @@ STEPS = {
     Steps.dismiss: 2,
     Steps.backfill: 1,
     Steps.find_disputes: 2,
+    Steps.adjust: 2,
     Steps.mend: 1,
 }

@@ -5,6 +5,7 @@ from typing import Any, cast
 from redis import Redis
 
 from config.rulebook import Rulebook
+from config.rules import NO_RULES, Rules
 from tests.chaos.simulation.clocked_redis import SimulatedClock
 from tests.support.real_stores import RETAIN
 from workers.pipeline.worker import GrantWorker
@@ -15,6 +16,10 @@ class _SameRules:
     """A rulebook whose file never changes."""
 
     is_file_refused = False
+
+    def current(self) -> Rules:
+        """Return rules."""
+        return NO_RULES
 
     def reload_if_changed(self) -> None:
         """Find nothing new."""
