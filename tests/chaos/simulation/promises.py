@@ -65,7 +65,8 @@ class Promises:
 
     def _add_take_back(self, place: Place, units: Decimal) -> None:
         assert units > 0
-        assert place in self.granted, f"taken back before it was granted: {place}"
+        is_given = place in self.granted or place in self.adjusted
+        assert is_given, f"taken back before it was granted: {place}"
         self.taken[place] = self.taken.get(place, Decimal(0)) + units
         most = (
             self._net(place) if place in self.adjusted else revocable(self.granted[place]) - self.taken[place]
