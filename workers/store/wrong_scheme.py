@@ -17,6 +17,8 @@ def find_wrong_scheme(client: Redis) -> str | None:
     pool = client.connection_pool
     if "host" not in pool.connection_kwargs:
         return None
+    if "port" not in pool.connection_kwargs:  # a socket, or sentinels, whose errors are described already
+        return None
     address = pool.connection_kwargs["host"], pool.connection_kwargs["port"]
     if issubclass(pool.connection_class, SSLConnection):
         return (
