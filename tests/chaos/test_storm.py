@@ -94,7 +94,8 @@ class StormRun:
     def settle(self, held: Stores) -> None:
         """Return when nothing waits any more and every dispute is found, or after the promised time."""
         began = time.monotonic()
-        held.redis.delete(keys.RECONCILED)  # whoever looked for disputes may have been killed meanwhile
+        # Who looked for disputes, or read a grant back, may have been killed: for minutes others would wait.
+        held.redis.delete(keys.RECONCILED, keys.CONFIRMING)
         disputes = [dispute.delivery_id for dispute in self.shop.disputes]
         deadline = began + _PROMISE_SECONDS
         while len(held.deliveries.get(disputes)) < len(disputes) and time.monotonic() < deadline:
