@@ -158,4 +158,5 @@ def stands_as_written(redis: Redis, standing: Standing) -> bool:
     )
     changes = cast(list[dict[str, str]], take_back_row(taking)["changes"])
     written = cast(dict[bytes, bytes], redis.hgetall(standing.subject))
-    return {one["field"].encode(): one["before"].encode() for one in changes}.items() <= written.items()
+    # An empty text stands for a missing field.
+    return all(written.get(one["field"].encode(), b"") == one["before"].encode() for one in changes)

@@ -70,7 +70,7 @@ local function spare()
 end
 
 local function pause(ms, cause)
-  scripts.pause({ 'pause', 'outage', 'probe', 'thrift' }, { ms, 'Polar answered', cause, '1' })
+  scripts.pause({ 'pause', 'outage', 'probe', 'thrift', 'clock' }, { ms, 'Polar answered', cause, '1' })
 end
 
 function steps.wait(ms) now = now + ms end
