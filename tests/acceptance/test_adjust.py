@@ -12,6 +12,8 @@ from tests.support.terminals import at_a_terminal
 from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
+pytestmark = pytest.mark.heavy  # starts whole services
+
 FIVE = TEN.replace("api_usage: 10}", "api_usage: 5}, on_refund: revoke")
 FIFTY = FIVE.replace("api_usage: 5", "api_usage: 50")
 ADJUST = ("adjust", "--rule", "pack", "--since", "1h")

@@ -16,6 +16,8 @@ from tests.support.cli_session import (
 from tests.support.polar_standin import INGEST, ask
 from tests.support.processes import TEN, TOKEN
 
+pytestmark = pytest.mark.heavy  # starts a command for each test
+
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
 
 

@@ -90,7 +90,9 @@ def test_an_unknown_process_is_reported_and_runs_nothing(alone: Credits) -> None
         command, cwd=alone.folder, env=alone._environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
-        assert process.stderr.read() == b"unknown process 'wroker': choose receiver, api, worker or background\n"
+        assert (
+            process.stderr.read() == b"unknown process 'wroker': choose receiver, api, worker or background\n"
+        )
         assert process.wait() == 1
 
 

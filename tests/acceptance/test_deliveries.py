@@ -22,6 +22,8 @@ from tests.support.processes import SECRET, TEN, Credits, eventually
 from tests.support.recordings import payload
 from tests.support.terminals import at_a_terminal
 
+pytestmark = pytest.mark.heavy  # starts a command for each test
+
 
 def test_deliveries_are_listed_newest_first_and_can_be_filtered(desk: Desk) -> None:
     granted, failed, customer = desk.grant(purchase(1), strangers_purchase(), payload("customer_created"))

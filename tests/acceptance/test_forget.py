@@ -21,6 +21,8 @@ from tests.support.recordings import payload
 from tests.support.terminals import at_a_keyboard
 from workers.store import keys
 
+pytestmark = pytest.mark.heavy  # starts a command for each test
+
 PURCHASE = payload("order_paid_purchase")
 ORDER = json.loads(PURCHASE)["data"]["id"]
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"

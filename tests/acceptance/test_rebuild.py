@@ -24,6 +24,8 @@ from workers.operations.rebuild.run import Rebuilder
 from workers.store.deliveries import DeliveryStore
 from workers.store.restorations import RestorationStore
 
+pytestmark = pytest.mark.heavy  # starts whole services
+
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
 DOING = ("rebuild", "--yes")
 BY_HAND = ("--customer", CUSTOMER, "--meter", "api_usage", "--units", "7", "--key", "beta")

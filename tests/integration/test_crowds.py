@@ -18,6 +18,8 @@ from tests.support.receivers import PAID, SECRET, deliver, signed
 from workers.core.delivery import Status
 from workers.store.deliveries import DeliveryStore
 
+pytestmark = pytest.mark.heavy  # opens thousands of connections
+
 _POLARS_PATIENCE_SECONDS = 10
 _MOST_MEGABYTES = 300
 

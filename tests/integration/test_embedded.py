@@ -32,6 +32,8 @@ from workers.embedded import guardian
 from workers.embedded import server as embedded_redis
 from workers.embedded.server import EmbeddedRedis
 
+pytestmark = pytest.mark.heavy  # starts a server for each test
+
 
 def test_the_server_is_durable(folder: Path) -> None:
     with EmbeddedRedis(folder) as server, Redis.from_url(server.url, decode_responses=True) as redis:
