@@ -58,7 +58,10 @@ def split_tokens(text: str) -> tuple[str, ...]:
 
 def read_host(value: str) -> str:
     """Return the host without the brackets in which a URL encloses an IPv6 address."""
-    return value.strip().removeprefix("[").removesuffix("]")
+    host = value.strip()
+    if host.startswith("[") != host.endswith("]"):
+        raise ValueError("it has one bracket: write the address alone, such as :: or ::1")
+    return host.removeprefix("[").removesuffix("]")
 
 
 def read_folder(path: Path) -> Path:

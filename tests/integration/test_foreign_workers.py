@@ -11,7 +11,7 @@ from rq.suspension import suspend
 
 from tests.support.real_stores import QUEUE, RETAIN, accept
 from tests.support.rulebooks import watch_in
-from workers.monitoring.health import examine
+from workers.monitoring.health import START_WORKERS, examine
 from workers.pipeline.work_loop import work_in_a_burst
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
@@ -69,7 +69,7 @@ def test_a_foreign_worker_on_our_queue_is_named_and_does_not_count_as_alive(
     (workers,) = [check for check in examine(redis) if check.name == "workers"]
     assert (workers.ok, workers.detail) == (
         False,
-        "0 alive; not ours, but on our queue: storefront.7 (stop them: they take our jobs)",
+        f"0 alive: {START_WORKERS}; not ours, but on our queue: storefront.7 (stop them: they take our jobs)",
     )
     worker.register_birth()  # type: ignore[no-untyped-call]
     worker.tick()

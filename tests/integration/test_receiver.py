@@ -21,6 +21,7 @@ from tests.support.recordings import PAYLOADS, payload
 from tests.support.rulebooks import watch_in
 from tests.support.servers import running
 from workers.core.delivery import Status
+from workers.monitoring.health import START_WORKERS
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
 from workers.store import keys
@@ -97,7 +98,7 @@ def test_it_is_alive_and_ready_without_any_worker(receiver: str, redis: Redis) -
 def test_an_operator_sees_each_check(receiver: str) -> None:
     checks = health(receiver, f"Bearer {OPS_TOKEN}")["checks"]
     assert checks["redis"] == {"ok": True, "detail": "accepts writes and keeps them"}
-    assert checks["workers"] == {"ok": False, "detail": "0 alive"}
+    assert checks["workers"] == {"ok": False, "detail": f"0 alive: {START_WORKERS}"}
     assert {"waiting", "rules"} <= checks.keys()
 
 

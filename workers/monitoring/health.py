@@ -59,6 +59,9 @@ def all_well(checks: Iterable[Check]) -> bool:
     return all(check.ok for check in checks)
 
 
+START_WORKERS = "start credits work, or credits up, and look at its log if it ends again"
+
+
 def _redis(redis: Redis) -> tuple[bool, str]:
     """Check that Redis keeps what it stores: on disk, and when memory is short."""
     redis.ping()  # raises if Redis is away; a finding would not, and the other checks would then wait too
@@ -96,7 +99,8 @@ def _workers(redis: Redis) -> tuple[bool, str]:
     note = (
         f"; not ours, but on our queue: {joined(foreign)} (stop them: they take our jobs)" if foreign else ""
     )
-    return alive > 0, f"{alive} alive{note}"
+    hint = "" if alive else f": {START_WORKERS}"
+    return alive > 0, f"{alive} alive{hint}{note}"
 
 
 def _waiting(redis: Redis) -> tuple[bool, str]:
@@ -111,7 +115,7 @@ def _rules(redis: Redis) -> tuple[bool, str]:
     """Check that rules are in force and their file is usable: with a broken file no worker can start."""
     in_force, refused = cast(list[bytes | None], redis.hmget(keys.RULES, "in_force", "refused"))
     if in_force is None:
-        return False, "no worker has rules in force"
+        return False, f"no worker has rules in force: {START_WORKERS}"
     return refused != b"1", in_force.decode()
 
 
