@@ -6,6 +6,8 @@ from tests.support.builders import CUSTOMER, order_webhook, some_id
 from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
 from tests.support.terminals import at_a_terminal
 
+pytestmark = pytest.mark.heavy  # starts a command for each test
+
 OTHER = some_id(77)
 WAYS = [["--customer", CUSTOMER], ["--external-customer", "user-42"], ["--email", "Ada@Example.com"]]
 

@@ -13,6 +13,8 @@ from tests.support.processes import TEN
 from tests.support.real_stores import let_leases_end
 from workers.core.manual import ManualGrant
 
+pytestmark = pytest.mark.heavy  # starts a command for each test
+
 FIVE = ("--meter", "api_usage", "--units", "5", "--key", "beta")
 TO_CUSTOMER = ("--customer", CUSTOMER)
 KEY = f"credits:manual:beta:{CUSTOMER}:api_usage"

@@ -2,12 +2,16 @@
 
 import json
 
+import pytest
+
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_error
 from tests.support.polar_orders import sell
 from tests.support.processes import TEN
 from tests.support.recordings import payload
 from workers.store.losses import mark_loss
+
+pytestmark = pytest.mark.heavy  # starts a command for each test
 
 SINCE = ("recover", "--since", "24h")
 WELCOME = TEN + "  - {name: welcome, triggers: [customer.created], grant: {api_usage: 5}}\n"

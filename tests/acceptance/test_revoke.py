@@ -9,6 +9,8 @@ from tests.support.cli_session import Desk, assert_one_line_error, assert_usage_
 from tests.support.processes import TEN
 from tests.support.recordings import payload
 
+pytestmark = pytest.mark.heavy  # starts a command for each test
+
 PURCHASE = payload("order_paid_purchase")
 MINE = json.loads(PURCHASE)["data"]["id"]
 REVOCABLE = TEN.replace("api_usage: 10}", "api_usage: 10}, on_refund: revoke")
