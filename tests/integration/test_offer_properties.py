@@ -85,6 +85,7 @@ class Shop:
         with suppress(KilledError):
             granter.run(self.store.lease(100))
         let_leases_end(self.redis)
+        self.redis.delete(keys.PROBE)  # it ends with its worker's lease
 
     def check(self) -> None:
         """Check what must hold at every moment."""
