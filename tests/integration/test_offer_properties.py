@@ -152,8 +152,14 @@ def _dismisses_what_failed(shop: Shop) -> None:
 
 
 def _forgets(customer: str) -> Step:
-    """Let Polar know the customer, or not know them, from now on."""
-    return lambda shop: shop.unknown.symmetric_difference_update({customer})
+    """Let Polar not know the customer from now on, or know them. A customer who was deleted never returns."""
+
+    def step(shop: Shop) -> None:
+        had_credits = any(event["customer_id"] == customer for event in shop.polar.events.values())
+        if customer not in shop.unknown or not had_credits:
+            shop.unknown.symmetric_difference_update({customer})
+
+    return step
 
 
 _names, _keys, _customers = map(st.sampled_from, (OFFERS, KEYS, CUSTOMERS))
