@@ -2,8 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# The first Python that runs and is new enough (a pyenv shim may exist without running).
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+# The first Python that runs and is new enough. A pyenv shim may exist without running: .python-version, which Heroku
+# reads, may name a version that is not installed.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 \
+	$${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1[1-4]*/bin/python /usr/bin/python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
