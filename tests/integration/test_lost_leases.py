@@ -14,7 +14,7 @@ from tests.support.polar_orders import Operations, operations_at
 from tests.support.real_stores import accept
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
-from workers.pipeline.granter import Accepted, ClaimedLease, IngestedLease
+from workers.pipeline.leases import Accepted, ClaimedLease, IngestedLease
 from workers.store.unconfirmed import Doubts
 
 FIFTY = rules_of(rule("pack", {"api_usage": 50}, on_refund="revoke"))

@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.core.adjustments import adjustment_due
 from workers.core.claims import Adjustment, Standing, TakeBack
 from workers.core.delivery import Lease, Leased, Outcome
 from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery, plan_offer
@@ -24,9 +22,9 @@ from workers.core.forgetting import forgetting_outcome
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
-from workers.core.takebacks import due_take_backs
 from workers.errors import PolarDeniedError
 from workers.pipeline.ingestion import Ingestion
+from workers.pipeline.leases import Accepted, ClaimedLease, IngestedLease, due_claims, grants_to_send
 from workers.pipeline.outcome_log import log_outcomes
 from workers.pipeline.ports import Deliveries, Forgetting, Ledger, OfferCustomers, Polar, Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -35,44 +33,6 @@ log = structlog.get_logger(__name__)
 
 # One lease waits for Polar and one is being settled while the next is planned and claimed.
 _MAX_PENDING_LEASES = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimedLease:
-    """A lease whose plans are claimed; ``leased_at`` is read from the monotonic clock."""
-
-    lease: Lease
-    planned: Sequence[PlannedDelivery]
-    standings: Mapping[str, Standing]
-    leased_at: float
-
-    @property
-    def deliveries(self) -> Iterable[tuple[Leased, PlannedDelivery]]:
-        """Return each leased delivery with its plan."""
-        return zip(self.lease.deliveries, self.planned, strict=True)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IngestedLease:
-    """A claimed lease, and Polar's answer to its grants.
-
-    ``grants`` are the grants that were sent, by key; ``earlier`` are those that Polar had accepted before in
-    this drain. ``makers`` maps the key of each unsettled grant to the delivery that made it.
-    """
-
-    claimed: ClaimedLease
-    grants: Mapping[str, Grant]
-    earlier: Sequence[Grant]
-    makers: Mapping[str, str]
-    result: IngestionResult
-
-
-class Accepted(NamedTuple):
-    """A grant that Polar has accepted, as it was sent, and the delivery that made it."""
-
-    grant: Grant
-    maker: str
-    is_unconfirmed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +110,7 @@ class Granter:
         Two leases can contain deliveries of the same order, and the second may be claimed before the first
         is settled. ``accepted_before`` has what was accepted, by key; it is updated.
         """
-        grants, makers = _grants_to_send(claimed)
+        grants, makers = grants_to_send(claimed)
         sent = {key: grant for key, grant in grants.items() if key not in accepted_before}
         result = self._ingest(sent, makers, claimed)
         self._update_throttle(result, claimed.lease)  # at once: the next lease may be about to send
@@ -238,7 +198,7 @@ class Granter:
         # A delivery that fails must claim nothing: dismissing it would put the claim to rest, too.
         taking = [(one, plan) for one, plan, failure in known if not failure]
         left: Sequence[TakeBack | Adjustment] = []
-        while (due := _due(taking, standings)) and due != left:
+        while (due := due_claims(taking, standings)) and due != left:
             # If another worker has taken something back meanwhile, the new standings show it and the
             # take-backs are computed again. What stays the same belongs to leases that we have lost.
             self.ledger.take_back(due, attempts)
@@ -286,29 +246,3 @@ def _with_customer(
     if planned.offer.delivery_id not in found:
         return replace(planned, plan=None, put_off=why_not)
     return plan_offer(planned.offer, found[planned.offer.delivery_id], rules)
-
-
-def _grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, str]]:
-    """Return the grants that Polar has not confirmed yet, and the first delivery of each; both by key."""
-    grants: dict[str, Grant] = {}
-    makers: dict[str, str] = {}
-    for delivery, planned in claimed.deliveries:
-        if (standing := claimed.standings.get(delivery.id)) and not planned.failure:
-            for claim in planned.claims_to_send(standing):
-                for grant in claim.unsettled:
-                    grants[grant.key] = grant
-                    makers.setdefault(grant.key, delivery.id)
-    return grants, makers
-
-
-def _due(
-    planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]
-) -> list[TakeBack | Adjustment]:
-    return [one for delivery, plan in planned for one in _due_of(delivery.id, plan, standings[delivery.id])]
-
-
-def _due_of(delivery_id: str, plan: Plan, standing: Standing) -> Sequence[TakeBack | Adjustment]:
-    if plan.adjust is None:
-        return due_take_backs(standing, delivery_id, plan.revoke)
-    due = adjustment_due(standing, plan.adjust, delivery_id)
-    return [due] if due else []

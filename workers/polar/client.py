@@ -15,7 +15,7 @@ import httpx
 
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, read_pages
-from workers.polar.responses import error_from_response, retry_after
+from workers.polar.responses import error_from_response, read_duplicates, retry_after
 from workers.polar.sums import read_sum
 from workers.polar.transport import DeadlineTransport
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -69,14 +69,7 @@ class Polar:
         Source: ``POST /v1/events/ingest``. A request is one transaction at Polar.
         """
         answer = self._request("POST", "/v1/events/ingest", json={"events": list(events)})
-        counts = answer if isinstance(answer, dict) else {}
-        inserted, duplicates = counts.get("inserted"), counts.get("duplicates", 0)
-        if not _is_count(inserted) or not _is_count(duplicates) or inserted + duplicates != len(events):
-            raise PolarUnreachableError(
-                f"Polar confirmed inserted={_count_text(inserted)} duplicates={_count_text(duplicates)} "
-                f"of {len(events)} events"
-            )
-        return int(duplicates)
+        return read_duplicates(answer, sent=len(events))
 
     def check_token(self) -> None:
         """Raise PolarError if the token may not ingest; ingests nothing."""
@@ -292,14 +285,6 @@ def _object(found: Any, what: str) -> Row:
 def _path_segment(text: str) -> str:
     """Return ``text`` as one segment of a path; unquoted, "." and ".." would change the path."""
     return quote(text, safe="").replace(".", "%2E")
-
-
-def _count_text(count: Any) -> str:
-    return str(count) if _is_count(count) or count is None else "(not a number)"
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _error_text(error: httpx.HTTPError) -> str:

@@ -51,6 +51,26 @@ def needs(scope: str) -> Iterator[None]:
         raise PolarDeniedError(text, status=error.status) from None
 
 
+def read_duplicates(answer: Any, *, sent: int) -> int:
+    """Return how many of the events sent Polar knew before; PolarUnreachableError unless it confirms each."""
+    counts = answer if isinstance(answer, dict) else {}
+    inserted, duplicates = counts.get("inserted"), counts.get("duplicates", 0)
+    if not _is_count(inserted) or not _is_count(duplicates) or inserted + duplicates != sent:
+        raise PolarUnreachableError(
+            f"Polar confirmed inserted={_count_text(inserted)} duplicates={_count_text(duplicates)} "
+            f"of {sent} events"
+        )
+    return int(duplicates)
+
+
+def _count_text(count: Any) -> str:
+    return str(count) if _is_count(count) or count is None else "(not a number)"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def retry_after(response: httpx.Response) -> float:
     """Return for how many seconds a 429 asks to wait; a minute if it does not say."""
     try:

@@ -1,0 +1,79 @@
+"""What the granter knows of a lease after each step, and what follows from it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from workers.core.adjustments import adjustment_due
+from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.delivery import Lease, Leased
+from workers.core.delivery_plans import PlannedDelivery
+from workers.core.grants import Grant
+from workers.core.outcomes import IngestionResult
+from workers.core.planning import Plan
+from workers.core.takebacks import due_take_backs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimedLease:
+    """A lease whose plans are claimed; ``leased_at`` is read from the monotonic clock."""
+
+    lease: Lease
+    planned: Sequence[PlannedDelivery]
+    standings: Mapping[str, Standing]
+    leased_at: float
+
+    @property
+    def deliveries(self) -> Iterable[tuple[Leased, PlannedDelivery]]:
+        """Return each leased delivery with its plan."""
+        return zip(self.lease.deliveries, self.planned, strict=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestedLease:
+    """A claimed lease, and Polar's answer to its grants.
+
+    ``grants`` are the grants that were sent, by key; ``earlier`` are those that Polar had accepted before in
+    this drain. ``makers`` maps the key of each unsettled grant to the delivery that made it.
+    """
+
+    claimed: ClaimedLease
+    grants: Mapping[str, Grant]
+    earlier: Sequence[Grant]
+    makers: Mapping[str, str]
+    result: IngestionResult
+
+
+class Accepted(NamedTuple):
+    """A grant that Polar has accepted, as it was sent, and the delivery that made it."""
+
+    grant: Grant
+    maker: str
+    is_unconfirmed: bool
+
+
+def grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, str]]:
+    """Return the grants that Polar has not confirmed yet, and the first delivery of each; both by key."""
+    grants: dict[str, Grant] = {}
+    makers: dict[str, str] = {}
+    for delivery, planned in claimed.deliveries:
+        if (standing := claimed.standings.get(delivery.id)) and not planned.failure:
+            for claim in planned.claims_to_send(standing):
+                for grant in claim.unsettled:
+                    grants[grant.key] = grant
+                    makers.setdefault(grant.key, delivery.id)
+    return grants, makers
+
+
+def due_claims(
+    planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]
+) -> list[TakeBack | Adjustment]:
+    """Return the take-backs and adjustments that the standings lead to, in the order of the deliveries."""
+    return [one for delivery, plan in planned for one in _due_of(delivery.id, plan, standings[delivery.id])]
+
+
+def _due_of(delivery_id: str, plan: Plan, standing: Standing) -> Sequence[TakeBack | Adjustment]:
+    if plan.adjust is None:
+        return due_take_backs(standing, delivery_id, plan.revoke)
+    due = adjustment_due(standing, plan.adjust, delivery_id)
+    return [due] if due else []
