@@ -66,6 +66,7 @@ KNOWN = {
     r"credits:due": NEVER,
     r"credits:audit": NEVER,
     r"credits:counts": NEVER,
+    r"credits:day:[0-9]+": SOME_DAY,
     r"credits:format": NEVER,
     r"credits:migration": SOME_DAY,
     r"credits:customers": NEVER,

@@ -42,6 +42,12 @@ NAMES = frozenset(
     }
 )
 
+# Counted for each day alone (see workers.store.days), so they are no metrics.
+GIVEN_BY_RULE = "given_by_rule"  # rule, meter
+MOST_USED_MS = "most_used_ms"
+
+NAMES_BY_DAY = frozenset({GIVEN_BY_RULE, MOST_USED_MS})
+
 # The buckets of DELIVERY_TO_CREDIT_SECONDS. A worker wakes within 0.1 s, and Polar answers within 0.5 s. The
 # deliveries of a killed worker are taken over within a minute. After 300 s an alert is sent.
 BOUNDS = ("0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "3600", "+Inf")

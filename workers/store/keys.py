@@ -82,6 +82,10 @@ ALERTS = "credits:alerts"
 # workers.store.counts). Never expires: how many fields it has depends only on the number of meters.
 COUNTS = "credits:counts"
 
+# Hashes, one for each day (the number of days since 1970 follows): the counts of that day, for charts (see
+# workers.store.days). Expire after 400 days.
+DAY = "credits:day:"
+
 # A hash: since when workers have looked for alerts without a gap while Polar was in the same state, and when
 # they first saw the newest credit. Expires soon after the last look.
 WATCH = "credits:watch"

@@ -26,6 +26,8 @@ from workers.store.scripts import load_script, moment_of
 
 log = structlog.get_logger(__name__)
 
+_DAY_KEPT_SECONDS = 400 * 86_400  # a year and a month: long enough to compare with the same month a year ago
+
 _TOLD_MS = int(LONGEST_LOOK_BACK.total_seconds() * 1000)
 
 
@@ -112,6 +114,7 @@ class Ledger:
                     keys.PROBE,
                     keys.COUNTS,
                     keys.UNCONFIRMED,
+                    keys.BUDGET,
                 ],
                 args=[
                     keys.DELIVERY,
@@ -130,6 +133,8 @@ class Ledger:
                     int((REDELIVERED_FOR + self._retain).total_seconds()),
                     keys.SETTLED,
                     keys.OFFERED,
+                    keys.DAY,
+                    _DAY_KEPT_SECONDS,
                 ],
             )
         if unclaimed:

@@ -13,14 +13,15 @@
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
 -- channel: where the orders and the offers' deliveries with a new settlement are published
 -- offered_prefix: of the hashes that count the places of offers
+-- day_prefix, day_kept_s: of the hash with the counts of a day, and how long it is kept
 -- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
 -- back what they relied on; and of those whose claim is lost.
-local due, audit, pause, outage, probe, counts, unconfirmed = unpack(KEYS)
+local due, audit, pause, outage, probe, counts, unconfirmed, budget = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
 local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
-local channel, offered_prefix = ARGV[13], ARGV[14]
+local channel, offered_prefix, day_prefix, day_kept_s = unpack(ARGV, 13, 16)
 
 local now = clock()
 
@@ -49,6 +50,8 @@ local function count_grant(meter, units)
   end
 end
 
+local given = {} -- by meter and field of the claim: how many such grants were settled just now
+
 local newly_granted = {} -- by delivery: whether a grant, and not only a take-back, was settled just now
 local newly_settled = {} -- by subject of which a grant was settled just now: whether it is reversed
 for _, grant in ipairs(accepted) do
@@ -59,6 +62,8 @@ for _, grant in ipairs(accepted) do
   if grant_now and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
     count_grant(meter, units)
+    given[meter] = given[meter] or {}
+    given[meter][grant.grant] = (given[meter][grant.grant] or 0) + 1
     if grant.unconfirmed or grant_now ~= grant.grant then
       redis.call('HSET', subject, 'unconfirmed:' .. meter, '')
       redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
@@ -316,6 +321,26 @@ for field, by in pairs(counted_by_caller) do
   add_to_count(field, by)
 end
 write_counts(counts)
+
+-- The same is counted for each day, and what only charts show: the credits of each rule (a field of a claim is
+-- `rule=credits:policies`, and the next rule after a space), and how long our share of Polar's rate limit needs at most
+-- until it is whole again.
+local function count_for_charts(day)
+  for meter, fields in pairs(given) do
+    for field, times in pairs(fields) do
+      for rule, units in string.gmatch(field, '([^%s=]+)=([%d.]+)') do
+        count('given_by_rule', rule .. ' ' .. meter, units * times)
+      end
+    end
+  end
+  local most_ms = tonumber(redis.call('HGET', day, 'most_used_ms') or 0)
+  count('most_used_ms', nil, math.max(0, redis.call('PTTL', budget) - most_ms))
+end
+
+local day = day_prefix .. text(math.floor(now / 86400000))
+count_for_charts(day)
+write_counts(day)
+redis.call('EXPIRE', day, day_kept_s)
 
 -- Whoever waits for one of these looks it up now. A failure is ignored: Redis's user may lack the permission.
 local told = {}
