@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.exceptions import RedisError
@@ -35,16 +36,33 @@ FindCustomer = Callable[[str], Awaitable[str | None]]
 """Returns Polar's id of the customer with an external id; PolarError if Polar cannot be asked."""
 
 
+def _naming(id_: str, *, without: str) -> dict[str, Any]:
+    named = {id_: {"type": "string"}, without: {"type": "null"}}
+    return {"required": [id_], "properties": named}
+
+
 class OfferBody(BaseModel):
     """Who gets the offer, by one of the two ids, and the storefront's key for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "oneOf": [
+                _naming("customer_id", without="external_customer_id"),
+                _naming("external_customer_id", without="customer_id"),
+            ],
+            "examples": [{"key": "invitation-7", "external_customer_id": "user_42"}],
+        },
+    )
 
     key: str = Field(
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
         description="What the credits are for, such as an invitation. Each key gives the offer once.",
     )
-    customer_id: str | None = Field(None, description="The customer's id at Polar.")
+    customer_id: str | None = Field(
+        None, description="The customer's id at Polar.", json_schema_extra={"format": "uuid"}
+    )
     external_customer_id: str | None = Field(
         None,
         min_length=1,
@@ -64,7 +82,7 @@ class Offers:
 
     async def post(self, request: Request) -> OfferAnswer:
         """Return what the offer gave, at once or when it is settled; ApiError if it gives nothing."""
-        seconds = read_wait(request.query_params.get("wait", str(USUAL_WAIT_SECONDS)))
+        seconds = read_wait(request.query_params, usual=USUAL_WAIT_SECONDS)
         wanted = await self._read(request)
         if self._settlements.waiting >= MOST_WAITING:
             seconds = 0

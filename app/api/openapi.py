@@ -56,6 +56,7 @@ def _parameter(one: Parameter) -> Json:
         "required": one.place == "path",
         "schema": dict(one.schema),
         "description": one.description,
+        "example": one.example,
     }
 
 

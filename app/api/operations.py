@@ -37,6 +37,7 @@ class Parameter:
     """``path`` or ``query``."""
     schema: Mapping[str, Any]
     description: str
+    example: str | int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +62,14 @@ _ORDER_ID = Parameter(
     place="path",
     schema={"type": "string", "format": "uuid"},
     description="The order's id at Polar.",
+    example="2a9bd3c2-84d9-4be8-9a3d-b03af1044217",
 )
 _WAIT = Parameter(
     name="wait",
     place="query",
     schema={"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
     description="How many seconds to hold the answer until the order is settled, also while it is unknown.",
+    example=10,
 )
 
 GET_ORDER = Operation(
@@ -83,12 +86,14 @@ _CUSTOMER_ID = Parameter(
     place="path",
     schema={"type": "string", "format": "uuid"},
     description="The customer's id at Polar.",
+    example="2be1e608-32d5-4adb-aa15-bf61ea0cfb0b",
 )
 _EXTERNAL_ID = Parameter(
     name="external_id",
     place="path",
     schema={"type": "string", "minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
     description="The customer's id in the storefront. An id with a slash cannot be requested.",
+    example="user_42",
 )
 _CREDITS_ERRORS = (InvalidRequestError, UnauthorizedError, NotFoundError, UnavailableError)
 
@@ -122,12 +127,14 @@ POST_OFFER = Operation(
             place="path",
             schema={"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
             description="The offer's name in the rules.",
+            example="referral",
         ),
         Parameter(
             name="wait",
             place="query",
             schema={"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 5},
             description="How many seconds to hold the answer until the credits are at Polar.",
+            example=10,
         ),
     ),
     body=OfferBody,

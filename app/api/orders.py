@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from app.api.answers import OrderAnswer
@@ -28,7 +29,7 @@ class Orders:
     async def get(self, request: Request) -> OrderAnswer:
         """Return the state of an order, at once or when it is settled; ApiError if it cannot be read."""
         order_id = read_order_id(request.path_params["order_id"])
-        seconds = read_wait(request.query_params.get("wait", "0"))
+        seconds = read_wait(request.query_params, usual=0)
         if self._settlements.waiting >= MOST_WAITING:
             seconds = 0
         try:
@@ -57,8 +58,11 @@ def read_order_id(text: str) -> str:
         raise InvalidRequestError("the order's id is not a UUID") from None
 
 
-def read_wait(text: str) -> int:
+def read_wait(query: QueryParams, *, usual: int) -> int:
     """Return for how many seconds to hold the answer; InvalidRequestError unless they are 0 to 20."""
+    text, *others = query.getlist("wait") or [str(usual)]
+    if others:
+        raise InvalidRequestError("wait is given more than once")
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LONGEST_WAIT_SECONDS))):
         raise InvalidRequestError(f"wait is not a whole number of seconds, 0 to {LONGEST_WAIT_SECONDS}")
     seconds = int(text)

@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from app.api.application import Api
+from app.api.operations import OPERATIONS, Operation
 from app.api.server import api_config
 from app.receiver import connections
 from tests.support.builders import some_id
@@ -158,6 +159,10 @@ def test_a_client_that_goes_away_frees_its_place(api: str, served: tuple[Api, st
         (f"/v1/orders/{ORDER}?wait=21", 400, "invalid_request"),
         (f"/v1/orders/{ORDER}?wait=-1", 400, "invalid_request"),
         (f"/v1/orders/{ORDER}?wait=1e1", 400, "invalid_request"),
+        (f"/v1/orders/{ORDER}?wait=1e309", 400, "invalid_request"),
+        (f"/v1/orders/{ORDER}?wait=NaN", 400, "invalid_request"),
+        (f"/v1/orders/{ORDER}?wait=", 400, "invalid_request"),
+        (f"/v1/orders/{ORDER}?wait=1&wait=1", 400, "invalid_request"),
         (f"/v1/orders/{ORDER}?wait=%D9%A1", 400, "invalid_request"),  # an Arabic digit
         (f"/v1/orders/{ORDER}/", 404, "not_found"),
         ("/v1/orders/", 404, "not_found"),
@@ -177,9 +182,10 @@ def test_another_method_is_refused(api: str) -> None:
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
-def test_nothing_is_told_without_a_token(api: str) -> None:
-    for headers in ({}, {"Authorization": "Bearer wrong"}):
-        answer = httpx.get(f"{api}/v1/orders/{ORDER}", headers=headers)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
+def test_nothing_is_told_without_a_token(api: str, operation: Operation) -> None:
+    for headers in ({}, {"Authorization": TOKEN}, {"Authorization": "Bearer wrong"}):
+        answer = httpx.request(operation.method, f"{api}{operation.path}", headers=headers)
         assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
 

@@ -37,7 +37,7 @@ class OfferRequest(BaseModel):
     @model_validator(mode="after")
     def _has_one_id(self) -> "OfferRequest":
         if (self.customer_id is None) == (self.external_customer_id is None):
-            raise ValueError("it names no customer, or two")
+            raise ValueError("name the customer by customer_id or by external_customer_id, not by both")
         return self
 
     @property
