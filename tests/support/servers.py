@@ -17,9 +17,12 @@ def running(app: ASGIApp) -> AbstractContextManager[str]:
 
     A request that is unfinished at the end gets one more second, then it is cancelled.
     """
-    # pytest configures the logging; a failing lifespan must be seen; no application here has web sockets.
+    # pytest configures the logging; a failing lifespan must be seen; no application here has web sockets. The
+    # stand-in for Polar dates its answers itself.
     return running_as(
-        uvicorn.Config(app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1, date_header=False
+        )
     )
 
 

@@ -15,7 +15,7 @@ import httpx
 
 from workers.errors import PolarDeniedError, PolarRefusedError, PolarUnreachableError
 from workers.polar.lists import Listing, Page, Row, read_pages
-from workers.polar.responses import error_from_response, read_duplicates, retry_after
+from workers.polar.responses import error_from_response, read_duplicates, read_object, retry_after
 from workers.polar.sums import read_sum
 from workers.polar.transport import DeadlineTransport
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -50,6 +50,8 @@ class Polar:
         self._note_clock = note_clock
         self.clock_ahead: timedelta | None = None
         """How far our clock was ahead of Polar's at its last answer, to a second; None before that."""
+        self.date: datetime | None = None
+        """The time by Polar's clock at its last answer, in whole seconds; None before that."""
         self._client = httpx.Client(
             base_url=url,
             headers={
@@ -176,6 +178,14 @@ class Polar:
         )
         return read_sum(answer.get("total") if isinstance(answer, dict) else None)
 
+    def subscription(self, subscription_id: str) -> Row | None:
+        """Return the subscription, or None if Polar has none with this id.
+
+        Source: ``GET /v1/subscriptions/{id}``.
+        """
+        found = self.find(f"/v1/subscriptions/{_path_segment(subscription_id)}")
+        return None if found is None else read_object(found, "a subscription")
+
     def customers_by_email(self, email: str) -> list[Row]:
         """Return the customers with this address, upper or lower case; Polar has at most one.
 
@@ -202,7 +212,7 @@ class Polar:
         Source: ``POST /v1/webhooks/endpoints``.
         """
         body = {"url": url, "name": "credit-granter", "format": "raw", "events": list(events)}
-        return _object(
+        return read_object(
             self._request("POST", _ENDPOINTS, success=HTTPStatus.CREATED, json=body), "an endpoint"
         )
 
@@ -212,7 +222,7 @@ class Polar:
         Source: ``PATCH /v1/webhooks/endpoints/{id}``.
         """
         path = f"{_ENDPOINTS}/{_path_segment(endpoint_id)}"
-        return _object(self._request("PATCH", path, json=dict(changes)), "an endpoint")
+        return read_object(self._request("PATCH", path, json=dict(changes)), "an endpoint")
 
     def create_meter(self, *, title: str, name: str, summed: str) -> Row:
         """Create a meter that sums the property ``summed`` of the events named ``name``.
@@ -225,7 +235,8 @@ class Polar:
             "filter": {"conjunction": "and", "clauses": [clause]},
             "aggregation": {"func": "sum", "property": summed},
         }
-        return _object(self._request("POST", "/v1/meters/", success=HTTPStatus.CREATED, json=body), "a meter")
+        answer = self._request("POST", "/v1/meters/", success=HTTPStatus.CREATED, json=body)
+        return read_object(answer, "a meter")
 
     def close(self) -> None:
         """Close the connections."""
@@ -255,10 +266,11 @@ class Polar:
 
     def _compare_clocks(self, response: httpx.Response) -> None:
         try:
-            ahead = datetime.now(UTC) - parsedate_to_datetime(response.headers["date"])
+            date = parsedate_to_datetime(response.headers["date"])
+            ahead = datetime.now(UTC) - date
         except (KeyError, ValueError, TypeError):
             return  # it has no date, or none that can be read
-        self.clock_ahead = ahead
+        self.date, self.clock_ahead = date, ahead
         self._note_clock(ahead)
 
 
@@ -272,14 +284,7 @@ def _timeout(timings: Timings) -> httpx.Timeout:
 
 
 def _customer(found: Any) -> Row:
-    return _object(found, "a customer")
-
-
-def _object(found: Any, what: str) -> Row:
-    match found:
-        case {"id": str()}:
-            return dict(found)
-    raise PolarUnreachableError(f"Polar's answer is not {what}")
+    return read_object(found, "a customer")
 
 
 def _path_segment(text: str) -> str:

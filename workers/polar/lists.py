@@ -150,5 +150,16 @@ def lost_disputes() -> Listing:
     return Listing(path="/v1/disputes/", query=query, sorted_by="created_at")
 
 
+def subscriptions(customer_ids: Sequence[str]) -> Listing:
+    """Return the list of all subscriptions of these customers, oldest first; a URL has room for a hundred.
+
+    Pages may miss subscriptions that began at the same moment as others.
+
+    Source: ``GET /v1/subscriptions/``.
+    """
+    query = {"customer_id": tuple(customer_ids), "sorting": "started_at"}
+    return Listing(path="/v1/subscriptions/", query=query, sorted_by="started_at")
+
+
 def _iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()

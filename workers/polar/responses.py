@@ -1,4 +1,4 @@
-"""Maps Polar's error responses to ``workers.errors``, with a message for operators."""
+"""Reads Polar's answers; maps error responses to ``workers.errors``, with a message for operators."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +61,14 @@ def read_duplicates(answer: Any, *, sent: int) -> int:
             f"of {sent} events"
         )
     return int(duplicates)
+
+
+def read_object(found: Any, what: str) -> dict[str, Any]:
+    """Return an answer that is one thing with an id; ``what`` names it if it is not."""
+    match found:
+        case {"id": str()}:
+            return dict(found)
+    raise PolarUnreachableError(f"Polar's answer is not {what}")
 
 
 def _count_text(count: Any) -> str:

@@ -31,7 +31,10 @@ def main() -> None:
         f"The stand-in for Polar is ready: POLAR_SERVER={url} POLAR_ACCESS_TOKEN={options.token}\n"
     )
     sys.stdout.flush()
-    uvicorn.run(create_app(polar), host="127.0.0.1", port=options.port, log_level="warning")
+    # Our answers have a date of their own.
+    uvicorn.run(
+        create_app(polar), host="127.0.0.1", port=options.port, log_level="warning", date_header=False
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,10 +1,12 @@
 """Decides which requests the stand-in for Polar admits: rate limit, version, length, token and scopes."""
 
 from collections.abc import Sequence
+from email.utils import format_datetime
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.demo.polar.organization import WINDOW_SECONDS, IngestAttempt, Polar
 from app.demo.polar.refusals import RefusalError
@@ -16,7 +18,10 @@ MOST_BODY_BYTES = 10 * 1024 * 1024
 
 
 class RequestGate:
-    """Middleware that checks every request before its token is, whether or not its path exists."""
+    """Middleware that checks every request before its token is, whether or not its path exists.
+
+    It also dates every answer, so the server must not.
+    """
 
     def __init__(self, app: ASGIApp, polar: Polar) -> None:
         self._app = app
@@ -27,7 +32,13 @@ class RequestGate:
         refusal = self._refusal(Request(scope)) if scope["type"] == "http" else None
         if refusal and scope["path"] == INGEST:
             self._polar.received.append(IngestAttempt(at=now(), events=(), status=refusal.status_code))
-        await (refusal or self._app)(scope, receive, send)
+
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["date"] = format_datetime(self._polar.now(), usegmt=True)
+            await send(message)
+
+        await (refusal or self._app)(scope, receive, send_dated)
 
     def _refusal(self, request: Request) -> Response | None:
         if not self._polar.admits():

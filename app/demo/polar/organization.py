@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -114,6 +114,8 @@ class Polar:
     requests_per_minute: int = 500  # Polar's limit in production
     faults: deque[Fault] = field(default_factory=deque)
     clock: Callable[[], float] = time.monotonic
+    ahead: timedelta = timedelta()
+    """How far its calendar is ahead of this host's; it dates its answers and new events."""
     list_lag: float = 0
     """After how many seconds the list of events shows an event. Balances and quantities show it at once."""
     customers: dict[str, Customer] = field(default_factory=dict)
@@ -128,6 +130,10 @@ class Polar:
     received: list[IngestAttempt] = field(default_factory=list, init=False)
     _external_ids: set[str] = field(default_factory=set, init=False)
     _arrivals: deque[float] = field(default_factory=deque, init=False)
+
+    def now(self) -> datetime:
+        """Return the present moment by its calendar."""
+        return now() + self.ahead
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -179,7 +185,7 @@ class Polar:
 
     def change_endpoint(self, endpoint: WebhookEndpoint, **fields: Any) -> WebhookEndpoint:
         """Change an endpoint; it keeps the fields that are not given."""
-        changed = endpoint.model_copy(update={**fields, "modified_at": now()})
+        changed = endpoint.model_copy(update={**fields, "modified_at": self.now()})
         self.endpoints[self.endpoints.index(endpoint)] = changed
         return changed
 
@@ -280,7 +286,7 @@ class Polar:
                 return False
             self._external_ids.add(event.external_id)
         sent = {"external_id": None, **event.model_dump(mode="json", exclude_unset=True)}
-        whole = event.timestamp.microsecond // 1000 * 1000
-        timestamp = event.timestamp.replace(microsecond=whole)
+        moment = event.timestamp if "timestamp" in event.model_fields_set else self.now()
+        timestamp = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         self.stored.append(StoredEvent(id=uuid4(), timestamp=timestamp, arrived=self.clock(), sent=sent))
         return True

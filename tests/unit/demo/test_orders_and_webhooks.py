@@ -1,6 +1,8 @@
 """Orders, and attempts to deliver webhooks, as the stand-in lists them."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -213,3 +215,24 @@ def test_a_subscription_is_shown_as_it_is_now_and_makes_no_order(polar: Polar, n
     assert ask(polar, "GET", f"/v1/subscriptions/{some_id(1)}").status_code == 404
     assert ask(polar, "GET", "/v1/subscriptions/", params={"status": "trialing"}).json()["items"] == []
     assert not polar.orders
+
+
+def subscribe(polar: Polar, number: int, customer: int) -> None:
+    moment = f"2026-11-20T12:{number:02}:00Z"
+    usual = {"id": some_id(number), "status": "active", "product_id": PRODUCT, "started_at": moment}
+    polar.add_subscription(**usual, customer_id=some_id(customer))
+
+
+def test_subscriptions_are_listed_for_several_customers_at_once(polar: Polar) -> None:
+    for number, customer in ((1, 51), (2, 52), (3, 51), (4, 53)):
+        subscribe(polar, number, customer)
+    params = {"customer_id": [some_id(51), some_id(53)], "sorting": "started_at"}
+    assert listed(polar, "/v1/subscriptions/", **params) == [1, 3, 4]
+    assert listed(polar, "/v1/subscriptions/", **params, limit=2, page=2) == [4]
+
+
+def test_the_date_of_its_answers_can_be_moved(polar: Polar) -> None:
+    polar.ahead = timedelta(days=31)
+    answer = ask(polar, "GET", ORDERS)
+    ahead = parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
+    assert abs(ahead - timedelta(days=31)) < timedelta(minutes=1)
