@@ -115,7 +115,9 @@ async def _apply_process_fault(process_fault: ProcessFault, service: RunningServ
 
 
 def _polar_of(shop: Shop, seed: int) -> StumblingPolar:
-    polar = StumblingPolar(token=TOKEN, requests_per_minute=_REQUESTS_PER_MINUTE, seed=seed)
+    polar = StumblingPolar(
+        token=TOKEN, requests_per_minute=_REQUESTS_PER_MINUTE, seed=seed, expected_orders=_ORDERS
+    )
     for meter, summed in METERS.items():
         polar.add_meter(meter, summed)
     for customer_id in shop.customers:

@@ -10,7 +10,10 @@ from app.demo.polar.organization import StatementTooLargeError
 from app.demo.polar.request_models import EventCreate
 from tests.chaos.storm.seed import random_for
 
-_SHARE = 0.1  # of all orders
+_MOST_ORDERS = (
+    20  # each costs three pauses and more: in a long storm, a tenth of all would leave no time for the rest
+)
+_SHARE = 0.1
 _TIMES = 3  # alone; five times would fail a delivery
 _GRANT = "credits:order:"
 
@@ -23,6 +26,8 @@ class StumblingPolar(Polar):
     """
 
     seed: int
+    expected_orders: int
+    """How many orders are to come; it stumbles over a tenth of them, at most over about twenty."""
     stumbled: Counter[str] = field(default_factory=Counter)
     """How often each grant was sent alone, by its key."""
 
@@ -33,6 +38,10 @@ class StumblingPolar(Polar):
             raise StatementTooLargeError
         return super().ingest(batch)
 
+    @property
+    def _share(self) -> float:
+        return min(_SHARE, _MOST_ORDERS / self.expected_orders)
+
     def _stumbles_over(self, key: str) -> bool:
         rng: Random = random_for(self.seed, key)
-        return key.startswith(_GRANT) and rng.random() < _SHARE and self.stumbled[key] < _TIMES
+        return key.startswith(_GRANT) and rng.random() < self._share and self.stumbled[key] < _TIMES
