@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from config.rules.model import DEFAULT_TRIGGERS, Rule, Trigger
+from config.rules.model import DEFAULT_TRIGGERS, PERIOD_TRIGGERS, Rule, Trigger
 from config.rules.problems import Place
 from config.wording import joined, quoted
 
@@ -43,6 +43,14 @@ _WHY_NOT_DISPUTABLE = {
     Trigger.CUSTOMER: "a new customer has paid nothing that could be disputed",
 }
 
+_WHY_NO_PERIOD = {
+    Trigger.PURCHASE: "a purchase has no paid period that ends",
+    Trigger.SUBSCRIPTION_METER_CYCLE: "it pays for usage, not for a period",
+    Trigger.SUBSCRIPTION: "it credits without an order that has paid the period",
+    Trigger.PERIOD: "it credits a period whether it is paid or not",
+    Trigger.CUSTOMER: "a new customer has paid no period",
+}
+
 
 def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
     """Yield the conflicts between the keys of one rule: the key to change, and the message."""
@@ -59,6 +67,7 @@ def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
                     key,
                     f"`{key}: revoke` cannot be combined with the trigger {trigger}: {why_not[trigger]}",
                 )
+    yield from _conflicts_with_every(rule)
     if rule.products is not None and Trigger.CUSTOMER in rule.triggers:
         why = "a new customer has bought no product; write a separate rule for it"
         yield "products", f"`products` cannot be combined with the trigger {Trigger.CUSTOMER}: {why}"
@@ -67,6 +76,47 @@ def conflicts_within(rule: Rule) -> Iterator[tuple[str, str]]:
             meters = joined(map(quoted, rule.grant))
             why = f"both could credit each {double.what} to {meters}; keep one of them"
             yield "triggers", f"{double.order} cannot be combined with {double.event}: {why}"
+
+
+def _conflicts_with_every(rule: Rule) -> Iterator[tuple[str, str]]:
+    if rule.every is None:
+        return
+    if rule.once_per_customer:
+        yield "every", "`every` cannot be combined with `once_per`: that credit is given only once"
+    for trigger in Trigger:
+        if trigger in rule.triggers - PERIOD_TRIGGERS:
+            note = f"{_default_note(rule, trigger)}: {_WHY_NO_PERIOD[trigger]}"
+            usual = joined(one for one in Trigger if one in DEFAULT_TRIGGERS & PERIOD_TRIGGERS)
+            hint = f"; write `triggers: [{usual}]`" if rule.triggers == DEFAULT_TRIGGERS else ""
+            yield "every", f"`every` cannot be combined with the trigger {trigger}{note}{hint}"
+
+
+def mixed_instalments(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:
+    """Yield where rules with different ``every`` could credit one meter from one order.
+
+    Each meter of an order has one row of dates, so that each instalment has one key.
+    """
+    earlier: list[tuple[Rule, Place]] = []
+    for rule, place in (one for one in placed if one[0].every):
+        for other, other_place in earlier:
+            meters = [meter for meter in rule.grant if meter in other.grant]
+            if meters and rule.every != other.every and _share_orders(rule, other):
+                yield place, _mixed(rule, other, other_place, meters)
+                break
+        earlier.append((rule, place))
+
+
+def _mixed(rule: Rule, other: Rule, other_place: Place, meters: Sequence[str]) -> str:
+    return (
+        f"{_named(other)} on line {other_place.line} credits every {other.every}, this rule every "
+        f"{rule.every}: both could credit {joined(map(quoted, meters))} from one order; give them the same "
+        "`every`, or different meters"
+    )
+
+
+def _share_orders(one: Rule, other: Rule) -> bool:
+    is_shared = bool(one.effective_triggers & other.effective_triggers)
+    return is_shared and _share_products(one, other) and _share_time(one, other)
 
 
 def conflicts_between(placed: Sequence[tuple[Rule, Place]]) -> Iterator[tuple[Place, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from config.ids import read_id
+from config.intervals import Every
 from config.rules.model import Trigger
 from config.rules.nodes import Node, NodeKind, Scalar, expected
 from config.rules.problems import NodeError
@@ -140,6 +141,22 @@ def revokes(node: Node) -> bool:
     """Return whether refunds, or lost disputes, take back what the rule granted: true for ``revoke``."""
     word = _word(node, "word", ON_REVERSAL, what="keep or revoke", hint="it can be keep or revoke")
     return word == "revoke"
+
+
+_EVERY_HINTS = {
+    "monthly": "write month",
+    "weekly": "write week",
+    "day": "it can be month or week",
+    "year": "a yearly plan is credited each year by subscription_cycle",
+}
+
+
+def every(node: Node) -> Every:
+    """Return how often a rule credits again within a paid period."""
+    words = [one.value for one in Every]
+    if isinstance(node, Scalar) and node.text in _EVERY_HINTS:
+        raise NodeError(node.place, f"unknown word {quoted(node.text)}; {_EVERY_HINTS[node.text]}")
+    return Every(_word(node, "word", words, what="month or week", hint="it can be month or week"))
 
 
 def _word(node: Node, kind: str, words: Sequence[str], *, what: str, hint: str) -> str:

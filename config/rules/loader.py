@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.rules import fields
-from config.rules.conflicts import catch_alls, close_handovers, conflicts_between
+from config.rules.conflicts import catch_alls, close_handovers, conflicts_between, mixed_instalments
 from config.rules.model import Meter, Offer, Rule, Rules
 from config.rules.nodes import Entries, Node, NodeKind, Scalar, items_of, mapping_of, values_of
 from config.rules.offer_reader import OfferReader
@@ -119,7 +119,7 @@ class _FileReader:
         reader = RuleReader(self._report, self._declared, self._now)
         read = ((self._report.read(reader.rule, each, None), each.place) for each in nodes)
         placed = [(rule, place) for rule, place in read if rule is not None]
-        for place, message in conflicts_between(placed):
+        for place, message in (*conflicts_between(placed), *mixed_instalments(placed)):
             self._report.add(place, message)
         for place, message in (*close_handovers(placed), *catch_alls(placed)):
             self._report.warn(place, message)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from config.cel.amounts import Amount
 from config.cel.conditions import Condition
+from config.intervals import Every
 from config.rules.problems import Problem
 
 
@@ -57,6 +58,16 @@ class Trigger(StrEnum):
 
 ORDER_TRIGGERS = frozenset(set(Trigger) - {Trigger.SUBSCRIPTION, Trigger.PERIOD, Trigger.CUSTOMER})
 
+PERIOD_TRIGGERS = frozenset(
+    {
+        Trigger.SUBSCRIPTION_CREATE,
+        Trigger.TRIAL_START,
+        Trigger.SUBSCRIPTION_CYCLE,
+        Trigger.SUBSCRIPTION_UPDATE,
+    }
+)
+"""The orders that have a period, so that they can be credited in instalments."""
+
 DEFAULT_TRIGGERS = frozenset({Trigger.PURCHASE, Trigger.SUBSCRIPTION_CREATE, Trigger.SUBSCRIPTION_CYCLE})
 
 
@@ -87,6 +98,8 @@ class Rule:
     """Whether a refund takes back its share of what the rule granted (``on_refund: revoke``)."""
     revokes_disputed: bool = False
     """Whether a lost dispute does, too (``on_dispute: revoke``)."""
+    every: Every | None = None
+    """How often it credits again until the paid period ends; None if it credits once."""
     grant: Mapping[str, Amount]
 
     @property

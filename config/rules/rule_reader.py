@@ -34,6 +34,7 @@ RULE_KEYS = (
     "on_dispute",
     "from",
     "until",
+    "every",
     "grant",
 )
 
@@ -96,6 +97,7 @@ class RuleReader:
             once_per_customer=self._read(fields.once_per, get("once_per"), absent=False, broken=True),
             revokes=read(fields.revokes, get("on_refund"), False),
             revokes_disputed=read(fields.revokes, get("on_dispute"), False),
+            every=read(fields.every, get("every"), None),
             grant=read(self._grant, get("grant"), {}),
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from config.cel.amounts import CREDITS_LIMIT
 from config.cel.expressions import MAX_CHARACTERS
 from config.ids import UUID_PATTERN
+from config.intervals import Every
 from config.rules import fields
 from config.rules.expression_fields import MIN_CREDITS
 from config.rules.model import DEFAULT_TRIGGERS, Trigger
@@ -99,6 +100,11 @@ def _rule() -> Schema:
             "description": "Whether a dispute that was lost takes back its share of what the rule granted.",
             "default": "keep",
             "enum": list(fields.ON_REVERSAL),
+        },
+        "every": {
+            "description": "Grant the credits when the order is paid, and again each month or week until the "
+            "paid period ends.",
+            "enum": [one.value for one in Every],
         },
         "from": _moment(
             "Applies to orders, subscriptions and customers created, and periods begun, from this time on."

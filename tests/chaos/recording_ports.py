@@ -11,9 +11,10 @@ from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
 from tests.support.fake_polar import Event
 from tests.support.fakes import TAKES_BACK, Clock, FakeStore, read_back
-from workers.core.claims import Adjustment, Claim, Standing, TakeBack
+from workers.core.claims import Claim, Standing
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
@@ -306,9 +307,7 @@ class RecordingLedger:
         for subject in self.service.store.claims:
             self.service.work_log.frozen.setdefault(subject, self.run.file)
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Claim take-backs, with stops before and after."""
         self.stoppable.at(Stop.BEFORE_TAKING_BACK)
         self.service.store.take_back(claims, attempts)

@@ -13,8 +13,9 @@ from redis import Redis
 
 from tests.support.builders import CUSTOMER, grant_of, some_id
 from tests.support.real_stores import RETAIN, accept, claim_of, let_leases_end, plan_of
-from workers.core.claims import Refund, Standing, TakeBack
+from workers.core.claims import Refund, Standing
 from workers.core.grants import Part, order_subject
+from workers.core.later_claims import TakeBack
 from workers.core.planning import Plan
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

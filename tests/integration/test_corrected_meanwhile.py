@@ -10,8 +10,9 @@ from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhoo
 from tests.support.ledgers import come, compare, rebuild, refunding_operations_at, run, standing_of
 from tests.support.polar_orders import Operations
 from tests.support.reversals import refund_take_back
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery_plans import refund_plan
+from workers.core.later_claims import TakeBack
 from workers.core.manual import ManualRevoke
 
 PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")

@@ -16,10 +16,11 @@ from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import HUNDRED
 from tests.support.real_stores import accept, claim_of
 from tests.support.reversals import refund_take_back
-from workers.core.claims import Refund, Standing, TakeBack
+from workers.core.claims import Refund, Standing
 from workers.core.delivery import Lease, Outcome
 from workers.core.delivery_plans import refund_plan
 from workers.core.grants import order_subject, refund_subject
+from workers.core.later_claims import TakeBack
 from workers.core.planning import Plan, plan_for
 from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore

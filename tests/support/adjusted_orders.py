@@ -10,9 +10,10 @@ from tests.support.builders import order_webhook, refund_webhook, rule, rules_of
 from tests.support.fakes import KilledError
 from tests.support.ledgers import run
 from tests.support.polar_orders import Operations
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.planning import Plan
 from workers.operations.adjust.run import Adjuster, adjustable_rule
 from workers.operations.adjust.scan import AdjustScan
@@ -96,9 +97,7 @@ class Deadly:
         """Claim, and maybe die."""
         return self._at("claim", lambda: self.ledger.claim(plans, attempts))
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Freeze the adjustments, and maybe die."""
         self._at("freeze", lambda: self.ledger.take_back(claims, attempts))
 

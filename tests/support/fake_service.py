@@ -9,9 +9,10 @@ from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
 from tests.support.fake_polar import FakePolar
 from tests.support.fakes import Clock, FakeStore, KilledError, read_back
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
@@ -157,9 +158,7 @@ class LedgerWith:
         """Claim as usual."""
         return self._store.claim(plans, attempts)
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Call the function once, then take back."""
         happens, self._before_taking_back = self._before_taking_back, nothing
         happens()

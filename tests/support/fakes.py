@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tests.support.fake_polar import FakePolar
-from workers.core.claims import Adjustment, Claim, Dispute, Refund, Shown, Standing, TakeBack, Taken
+from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
-from workers.core.grants import REVOKE, Grant, is_adjustment, order_subject, refund_subject
+from workers.core.grants import REVOKE, Grant, is_adjustment, order_of, order_subject, refund_subject
+from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
+from workers.core.schedule import PaidPeriod
 from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
 from workers.core.usage_events import usage_event
 from workers.timings import DEFAULT_TIMINGS
@@ -68,6 +70,11 @@ class FakeStore:
         self.disputes: dict[str, dict[str, Dispute]] = {}
         self.taken: dict[str, Taken] = {}
         self.adjusted: dict[str, int] = {}
+        self.periods: dict[str, PaidPeriod] = {}
+        self.begun: dict[str, dict[str, int]] = {}
+        self.ended: dict[str, dict[str, str]] = {}
+        self.chains: dict[str, dict[str, str]] = {}
+        """By subscription and meter: the youngest order that began instalments."""
         self.dismissed: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
         self.audit: list[str] = []
@@ -206,6 +213,7 @@ class FakeStore:
         """Return what the ledger has for all subjects of ``plan``; changes nothing."""
         subjects = dict.fromkeys(grant.subject for grant in plan.grants)
         linked = [plan.subject, *self.linked.get(plan.subject, [])]
+        period = self.periods.get(plan.subject)
         return Standing(
             subject=plan.subject,
             claims=tuple(self.claims[one] for one in linked if one in self.claims),
@@ -215,8 +223,31 @@ class FakeStore:
             taken=self.taken.get(plan.subject, {}),
             adjusted=self.adjusted.get(plan.subject, 0),
             shown=self.shown.get(plan.subject),
+            period=period,
+            begun=self.begun.get(plan.subject, {}),
+            ended=self.ended.get(plan.subject, {}),
+            superseded=self._superseded(plan.subject, period),
             dismissed_with=self.dismissed.get(plan.subject, ""),
         )
+
+    def _superseded(self, order: str, period: PaidPeriod | None) -> dict[str, str]:
+        if period is None:
+            return {}
+        youngest = self.chains.get(period.subscription_id, {})
+        return {
+            meter: order_of(other) or ""
+            for meter, other in youngest.items()
+            if other != order and any(grant.meter == meter for grant in self.claims[order].grants)
+        }
+
+    def _begin_chain(self, plan: Plan, period: PaidPeriod) -> None:
+        self.periods[plan.subject] = period
+        youngest = self.chains.setdefault(period.subscription_id, {})
+        for grant in plan.grants:
+            known = youngest.get(grant.meter)
+            is_younger = known is None or self.periods[known].ordered_at < period.ordered_at
+            if is_younger and any(part.every for part in grant.parts):
+                youngest[grant.meter] = plan.subject
 
     def _claim_grants(self, delivery_id: str, plan: Plan) -> None:
         wanted = dict.fromkeys(grant.subject for grant in plan.grants)
@@ -230,10 +261,10 @@ class FakeStore:
                 order_id=plan.order_id,
             )
         self.linked[plan.subject] = [one for one in subjects if one != plan.subject]
+        if plan.period and plan.subject in subjects:
+            self._begin_chain(plan, plan.period)
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Freeze take-backs and adjustments, but for those computed from an older state of the ledger."""
         for one in claims:
             subject = one.grants[0].subject
@@ -250,17 +281,31 @@ class FakeStore:
                 self._note(one)
                 self._link(one.subject, subject)
 
-    def _note(self, one: TakeBack | Adjustment) -> None:
-        if isinstance(one, Adjustment):
+    def _note(self, one: LaterClaim) -> None:
+        if isinstance(one, Instalment):
+            self.begun.setdefault(one.subject, {})[one.grant.meter] = one.number
+        elif isinstance(one, Adjustment):
             self.adjusted[one.subject] = one.adjusted
         else:
             taken = {**self.taken.get(one.subject, {}), **one.after}
             self.taken[one.subject] = {meter: rules for meter, rules in taken.items() if rules}
 
-    def _may_take_back(self, one: TakeBack | Adjustment, attempt: int | None) -> bool:
+    def _may_take_back(self, one: LaterClaim, attempt: int | None) -> bool:
         return (attempt is None or self._holds(one.delivery_id, attempt)) and self._is_up_to_date(one)
 
-    def _is_up_to_date(self, one: TakeBack | Adjustment) -> bool:
+    def _is_up_to_date(self, one: LaterClaim) -> bool:
+        begun = self.begun.get(one.subject, {})
+        if isinstance(one, Instalment):
+            meter, disputes = one.grant.meter, self.disputes.get(one.subject, {})
+            return (
+                begun.get(meter, 1) == one.number - 1
+                and meter not in self.ended.get(one.subject, {})
+                and self.taken.get(one.subject, {}).get(meter, {}) == one.taken
+                and self.refunds.get(one.subject) == one.refund
+                and set(disputes.values()).issuperset(one.disputes)
+            )
+        if isinstance(one, TakeBack) and one.begun != begun:
+            return False
         if isinstance(one, Adjustment):
             adjusted, before, after = one.before, one.taken, one.taken
         else:

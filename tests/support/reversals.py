@@ -1,6 +1,7 @@
 """What refunds take back of an order that has no disputes."""
 
-from workers.core.claims import Standing, TakeBack
+from workers.core.claims import Standing
+from workers.core.later_claims import TakeBack
 from workers.core.takebacks import reversals
 
 

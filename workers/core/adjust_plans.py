@@ -4,7 +4,13 @@ from dataclasses import dataclass, replace
 
 from config.rules import Rule, Rules
 from workers.core.adjust_delivery import ManualAdjust, SeenRefund, Wanted
-from workers.core.adjustments import UNCHANGED, adjustment_due, why_left_alone, why_not_adjusted
+from workers.core.adjustments import (
+    NEW_INSTALMENTS,
+    UNCHANGED,
+    adjustment_due,
+    why_left_alone,
+    why_not_adjusted,
+)
 from workers.core.claims import Refund, Standing
 from workers.core.facts import Fact, as_shown
 from workers.core.grants import Grant
@@ -40,6 +46,8 @@ def plan_adjustment(
     verdict = judge(rule, known)
     if verdict.failure:
         return AdjustPlan(left_alone=verdict.failure, fails=True)
+    if rule.every and verdict.amounts:
+        return AdjustPlan(left_alone=NEW_INSTALMENTS)
     request = _request(fact, verdict, rules, noted, refund)
     adjust = request.plan().adjust
     due = adjustment_due(noted, adjust, request.delivery_id) if adjust else None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from workers.core.claims import Standing, Taken
-from workers.core.grants import RULE_SEPARATOR, Grant, Part, is_correction
+from workers.core.grants import RULE_SEPARATOR, Grant, Part, has_own_delivery
 
 _NOTHING = Decimal(0)
 
@@ -32,7 +32,7 @@ def granted(standing: Standing) -> tuple[Grant, ...]:
     bonuses = (
         claim
         for claim in standing.claims
-        if claim.subject != standing.subject and not is_correction(claim.subject)
+        if claim.subject != standing.subject and not has_own_delivery(claim.subject)
     )
     return (*credited(standing), *(grant for claim in bonuses for grant in claim.grants))
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from config.cel.amounts import MAX_DIGITS
 from workers.core.adjusted import credited, part_of, taken_back
-from workers.core.claims import Adjust, Adjustment, Standing
+from workers.core.claims import Adjust, Standing
 from workers.core.grants import (
     DISPUTE,
     REFUND,
@@ -19,7 +19,8 @@ from workers.core.grants import (
     dispute_subject,
     is_take_back,
 )
-from workers.core.planning import inexact_sums
+from workers.core.later_claims import Adjustment
+from workers.core.plan_checks import inexact_sums
 from workers.core.refunds import reversed_units
 from workers.core.takebacks import reversals
 
@@ -30,18 +31,18 @@ UNCONFIRMED = "Polar may have other amounts of its credits than the ledger (`cre
 NOT_AT_POLAR = "not credited at Polar yet"
 IN_FLIGHT = "a take-back or an adjustment of it is not at Polar yet"
 UNKNOWN_SHARE = "how much of it was refunded or disputed was lost with Redis"
+HAS_INSTALMENTS = "it is credited in instalments, which are not adjusted"
+NEW_INSTALMENTS = "today's rule gives instalments, which only the claim of an order can begin"
 TOO_LONG = "its amounts have too many digits to be taken back exactly"
 UNCHANGED = "the rule gave this order what today's rule says"
 
 
 def why_left_alone(standing: Standing, rule: str) -> str:
-    """Return why an order is not adjusted, whatever today's rules say; empty if it can be.
-
-    Orders whose credits depend on more than their own claim, such as later instalments, belong in this list.
-    """
+    """Return why an order is not adjusted, whatever today's rules say; empty if it can be."""
     merged = f"restored from Polar, which does not record how much rule {rule} gave beside other rules"
     reasons = {
         NOT_CREDITED: standing.own is None,
+        HAS_INSTALMENTS: standing.period is not None,
         DISMISSED: bool(standing.dismissed_with),
         REVOKED: any(claim.subject.startswith(REVOKE) for claim in standing.claims),
         UNCONFIRMED: bool(standing.unconfirmed),

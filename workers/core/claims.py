@@ -1,4 +1,4 @@
-"""Defines what the core and the stores exchange: what the ledger holds for a fact, and changes to it."""
+"""Defines what the ledger holds for a fact."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,18 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from workers.core.grants import Grant, adjust_subject, is_adjustment, is_correction, is_take_back, order_of
+from config.intervals import Every
+from workers.core.grants import (
+    Grant,
+    adjust_subject,
+    has_own_delivery,
+    instalment_subject,
+    is_adjustment,
+    is_instalment,
+    is_take_back,
+    order_of,
+)
+from workers.core.schedule import PaidPeriod
 
 # Replaces the delivery's id in a claim that was rebuilt, because Polar does not know the delivery.
 REBUILD = "rebuild"
@@ -33,7 +44,7 @@ class Claim:
     """What Polar has of each settled grant that may differ there, by meter; empty until it is read."""
     order_id: str | None = None
     is_dismissed: bool = False
-    """Whether a person has dismissed the delivery of this take-back or adjustment."""
+    """Whether a person has dismissed the delivery of this take-back, adjustment or instalment."""
 
     @property
     def unsettled(self) -> tuple[Grant, ...]:
@@ -107,7 +118,8 @@ class Adjust:
 class Standing:
     """Everything that the ledger holds for one fact: the fact's own claim first, then the linked claims.
 
-    Linked claims are take-backs, adjustments, and the bonuses of ``once_per`` rules that this fact earned.
+    Linked claims are take-backs, adjustments, later instalments, and the bonuses of ``once_per`` rules that
+    this fact earned.
     ``taken`` leaves out what adjustments changed, and ``adjusted`` counts them. ``elsewhere`` holds bonuses
     that another fact earned for the same customer. They explain why this fact earns none.
     ``refund`` is the highest refund seen, ``disputes`` are the lost ones, and ``shown`` is what a webhook
@@ -122,6 +134,14 @@ class Standing:
     taken: Taken = field(default_factory=dict)
     adjusted: int = 0
     shown: Shown | None = None
+    period: PaidPeriod | None = None
+    """The period that the order has paid, if later instalments follow in it."""
+    begun: Mapping[str, int] = field(default_factory=dict)
+    """How many instalments were claimed, the first included, by meter; only where there are several."""
+    ended: Mapping[str, str] = field(default_factory=dict)
+    """Why no further instalment follows, by meter, where an instalment has found that out."""
+    superseded: Mapping[str, str] = field(default_factory=dict)
+    """The later order of the same subscription that began instalments, by meter."""
     is_capped: bool = False
     """Whether the customer has had the offer as often as one customer can, so that it is not given again."""
     dismissed_with: str = ""
@@ -136,9 +156,30 @@ class Standing:
     def is_dismissed(self) -> bool:
         """Return whether nothing more is sent of the fact, because a person has dismissed it."""
         is_complete = self.own is not None and not any(
-            claim.unsettled for claim in self.claims if not is_correction(claim.subject)
+            claim.unsettled for claim in self.claims if not has_own_delivery(claim.subject)
         )
         return bool(self.dismissed_with) and not is_complete
+
+    @property
+    def instalments(self) -> tuple[Claim, ...]:
+        """Return the later instalments that were claimed; the first is part of the fact's own claim."""
+        return tuple(claim for claim in self.claims if is_instalment(claim.subject))
+
+    @property
+    def open_instalment(self) -> Claim | None:
+        """Return a later instalment that Polar lacks; None if there is none, or a person has dismissed it."""
+        return next((one for one in self.instalments if one.unsettled and not one.is_dismissed), None)
+
+    def instalment(self, number: int, meter: str) -> Claim | None:
+        """Return the claim of a later instalment; None if it was not claimed."""
+        subject = instalment_subject(order_of(self.subject) or "", number, meter)
+        return next((claim for claim in self.claims if claim.subject == subject), None)
+
+    def every(self, meter: str) -> Every | None:
+        """Return how often the fact's own claim is followed by instalments on ``meter``."""
+        grants = self.own.grants if self.own else ()
+        parts = (part for grant in grants if grant.meter == meter for part in grant.parts)
+        return next((part.every for part in parts if part.every), None)
 
     @property
     def adjustments(self) -> tuple[Claim, ...]:
@@ -161,30 +202,31 @@ class Standing:
 
     @property
     def can_be_taken_back(self) -> bool:
-        """Return whether Polar has everything that a take-back takes from, adjustments included.
+        """Return whether Polar has everything that a take-back takes from, with adjustments and instalments.
 
         Until then nothing is taken back: what Polar has less of than the ledger would become a debt.
         """
-        return self.is_credited and self.open_adjustment is None
+        return self.is_credited and self.open_adjustment is None and self.open_instalment is None
 
     @property
     def unconfirmed(self) -> tuple[Claim, ...]:
-        """Return the fact's own claim and its corrections, as far as Polar may have other amounts of them."""
+        """Return the fact's own claim, its instalments and its corrections, where Polar may have others."""
         return tuple(
             claim
             for claim in self.claims
-            if claim.unconfirmed and (claim.subject == self.subject or is_correction(claim.subject))
+            if claim.unconfirmed and (claim.subject == self.subject or has_own_delivery(claim.subject))
         )
 
     def claims_to_send(self, *, takes_back: bool) -> tuple[Claim, ...]:
         """Return the claims whose grants a delivery of this fact sends until Polar confirms them.
 
-        A refund or a revoke sends take-backs alone: it must not be what credits an order.
+        A refund or a revoke sends take-backs alone: it must not be what credits an order. Later instalments
+        have deliveries of their own.
         """
         if takes_back or self.is_dismissed or self.is_capped:
             kept = []
         else:
-            kept = [claim for claim in self.claims if not is_correction(claim.subject)]
+            kept = [claim for claim in self.claims if not has_own_delivery(claim.subject)]
         if self.can_be_taken_back:
             kept += [claim for claim in self.claims if is_take_back(claim.subject) and not claim.is_dismissed]
         return tuple(kept)
@@ -193,39 +235,3 @@ class Standing:
         """Return the adjustment with this number, if Polar lacks it and nothing has replaced it."""
         last = self.open_adjustment
         return (last,) if last and number == self.adjusted and self.is_credited else ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TakeBack:
-    """Negative grants that take credits back, after a refund or a lost dispute, or by hand.
-
-    ``before`` and ``after`` are the totals taken on these meters. The ledger writes the take-back only if its
-    total is still ``before``.
-    """
-
-    delivery_id: str
-    subject: str
-    grants: tuple[Grant, ...]
-    before: Taken
-    after: Taken
-    computed_from: tuple[Grant, ...] = ()
-    """The grants behind the take-back. If a rebuild has since corrected them, the ledger writes nothing."""
-    adjusted: int = 0
-    """How many adjustments it was computed from. If there are more by now, the ledger writes nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Adjustment:
-    """Grants that bring an order's credits to other amounts: positive or negative ones.
-
-    ``adjusted`` is how many adjustments the order has with this one, ``before`` how many without. The ledger
-    writes it only if that is still so, and the totals ``taken`` on these meters are the same.
-    """
-
-    delivery_id: str
-    subject: str
-    grants: tuple[Grant, ...]
-    before: int
-    adjusted: int
-    taken: Taken
-    computed_from: tuple[Grant, ...] = ()

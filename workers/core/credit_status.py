@@ -12,7 +12,7 @@ from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.dispute_delivery import DISPUTE_LOST
 from workers.core.envelope import ORDER_REFUNDED
-from workers.core.grants import Grant, is_correction
+from workers.core.grants import Grant, has_own_delivery
 from workers.core.manual import MANUAL_REVOKE
 from workers.core.take_back_delivery import TAKE_BACK
 
@@ -52,11 +52,11 @@ class CreditState:
     reason: str | None = None
     """Why there are none, or why they failed."""
     credits: Amounts = field(default_factory=dict)
-    """What was given, by the order's own grants and by adjustments."""
+    """What was given, by the order's own grants, by later instalments and by adjustments."""
     taken_back: Amounts = field(default_factory=dict)
     """What of it was taken back."""
     granted_at: datetime | None = None
-    """When Polar confirmed the newest of them; take-backs and adjustments do not count."""
+    """When Polar confirmed the newest of its own grants; later claims do not count."""
 
 
 def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> CreditState:
@@ -64,7 +64,7 @@ def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> Cre
 
     ``deliveries`` are those about the same order or offer, in any order.
     """
-    given = [claim for claim in claims if not is_correction(claim.subject)]
+    given = [claim for claim in claims if not has_own_delivery(claim.subject)]
     settled = list(_settled(claims))
     status, reason = _status(given, [one for one in deliveries if one.type not in _CORRECTING])
     return CreditState(

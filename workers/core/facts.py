@@ -26,8 +26,10 @@ from workers.core.payloads import (
     read_order,
     read_period,
 )
+from workers.core.periods import paid_period, trial_period
 from workers.core.products import name_of
 from workers.core.refunds import refund_of
+from workers.core.schedule import PaidPeriod
 
 _FINAL_INVOICE = "final invoice of an ended subscription: never credited"
 
@@ -54,6 +56,10 @@ class Fact:
     """The refunds that the webhook already mentions."""
     shown: Shown | None = None
     """What decides an order's trigger, if its billing reason does not."""
+    period: PaidPeriod | None = None
+    """The period that an order has paid; None if the webhook shows none."""
+    trial: PaidPeriod | None = None
+    """The trial that an order began, if it began one."""
     verb: str = "created"
     """What happened, as a reason says it: "created", or "started" for a period."""
 
@@ -78,6 +84,8 @@ def order_fact(read: Read[Order]) -> Fact:
         product_id=order.product_id,
         order_id=order.id,
         refund=refund_of(order),
+        period=paid_period(order),
+        trial=trial_period(order),
     )
     return as_shown(fact, shown_by(order))
 
@@ -88,7 +96,7 @@ def as_shown(fact: Fact, shown: Shown | None) -> Fact:
         return fact
     if shown is Shown.FINAL_INVOICE:
         return replace(fact, shown=shown, trigger=None, why_never=_FINAL_INVOICE)
-    return replace(fact, shown=shown, trigger=Trigger.TRIAL_START, why_never="")
+    return replace(fact, shown=shown, trigger=Trigger.TRIAL_START, why_never="", period=fact.trial)
 
 
 def shown_by(order: Order) -> Shown | None:

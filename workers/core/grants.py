@@ -5,10 +5,13 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
+from config.intervals import Every
+
 # The pattern of a manual grant's key and of a rule's name.
 KEY = "[A-Za-z0-9._-]{1,64}"
 
 _ORDER = "credits:order:"
+_INSTALMENT = "credits:instalment:"
 _CYCLE = "credits:cycle:"
 _SUBSCRIPTION = "credits:subscription:"
 _CUSTOMER = "credits:customer:"
@@ -18,6 +21,9 @@ _OFFER = "credits:offer:"
 _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 ADJUST = "credits:adjust:"
+
+# These subjects are for one meter, so that they are keys as well.
+_ENDS_IN_METER = (_INSTALMENT, _MANUAL, REVOKE)
 
 # Replaces a rule's name where a person granted the credits. No rule can have an empty name.
 NO_RULE = ""
@@ -38,6 +44,8 @@ class Part:
     """Whether a refund takes this part back. Frozen with the grant, so later rules do not change it."""
     disputable: bool = False
     """Whether a lost dispute takes this part back. Frozen, too."""
+    every: Every | None = None
+    """How often this part is given again until the paid period ends. Frozen, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +95,21 @@ class Grant:
 def order_subject(order_id: str) -> str:
     """Return the subject of the fact "this order was paid": the prefix of its grants' keys."""
     return _ORDER + order_id
+
+
+def instalment_subject(order_id: str, number: int, meter: str) -> str:
+    """Return the subject of the fact "this instalment of an order came due"; ``number`` counts from 2."""
+    return f"{_INSTALMENT}{order_id}:{number}:{meter}"
+
+
+def is_instalment(subject: str) -> bool:
+    """Return whether the grants of ``subject`` are a later instalment of an order."""
+    return subject.startswith(_INSTALMENT)
+
+
+def instalment_number(subject: str) -> int:
+    """Return the number of the instalment that has this subject."""
+    return int(subject.removeprefix(_INSTALMENT).split(":", 2)[1])
 
 
 def cycle_subject(subscription_id: str, period_start: datetime) -> str:
@@ -185,9 +208,14 @@ def is_correction(subject: str) -> bool:
     return is_take_back(subject) or is_adjustment(subject)
 
 
+def has_own_delivery(subject: str) -> bool:
+    """Return whether the grants of ``subject`` are sent by a delivery of their own, not by their order's."""
+    return is_correction(subject) or is_instalment(subject)
+
+
 def order_of(subject: str) -> str | None:
     """Return the id of the order that a subject names; None if it names none."""
-    for prefix in (_ORDER, REFUND, REVOKE, ADJUST):
+    for prefix in (_ORDER, _INSTALMENT, REFUND, REVOKE, ADJUST):
         if subject.startswith(prefix):
             return subject.removeprefix(prefix).partition(":")[0]
     return None
@@ -196,11 +224,11 @@ def order_of(subject: str) -> str | None:
 def grant_key(subject: str, meter: str) -> str:
     """Return the key under which ``subject`` can be credited on ``meter`` exactly once.
 
-    The subject of a grant or revoke by hand already ends in the meter.
+    The subject of an instalment, and of a grant or revoke by hand, already ends in the meter.
     """
-    return subject if subject.startswith((_MANUAL, REVOKE)) else f"{subject}:{meter}"
+    return subject if subject.startswith(_ENDS_IN_METER) else f"{subject}:{meter}"
 
 
 def subject_of(key: str, meter: str) -> str:
     """Return the subject of the grant on ``meter`` that has this key."""
-    return key if key.startswith((_MANUAL, REVOKE)) else key.removesuffix(f":{meter}")
+    return key if key.startswith(_ENDS_IN_METER) else key.removesuffix(f":{meter}")

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import from_json
 
 from config.cel.expressions import bound_integers
@@ -30,6 +39,17 @@ def _in_range(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+
+
+def _none_if_unreadable(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+# Only rules with `every` need these, and say so where they are missing.
+_IfReadable = WrapValidator(_none_if_unreadable)
 
 # Amounts become part of a key, so their length is bounded.
 Cents = Annotated[int, Field(ge=-(10**15), le=10**15)]
@@ -55,6 +75,9 @@ class Subscription(_View):
     ended_at: Moment | None = None
     trial_start: Moment | None = None
     trial_end: Moment | None = None
+    id: Annotated[Id | None, _IfReadable] = None
+    current_period_start: Annotated[Moment | None, _IfReadable] = None
+    current_period_end: Annotated[Moment | None, _IfReadable] = None
 
 
 class Order(_View):

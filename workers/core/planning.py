@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 
-from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount
+from config.cel.amounts import AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
 from workers.core.claims import Adjust, Dispute, Refund, Revoke, Shown
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
+from workers.core.plan_checks import impossible_instalments, inexact_sums
+from workers.core.schedule import PaidPeriod
 from workers.core.wording import utc
 
 _MOST_NAMED = 3  # a reason names at most this many of the rules that came close
@@ -74,6 +76,8 @@ class Plan:
     adjust: Adjust | None = None
     shown: Shown | None = None
     """What the webhook shows the order to be."""
+    period: PaidPeriod | None = None
+    """The period in which later instalments follow; None if the grants have none."""
     cap: Cap | None = None
     """The offer of which this takes one of the customer's places."""
     skip: str = ""
@@ -87,7 +91,11 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
     reason = why_never(fact, rules)
     verdicts = [] if reason else [judge(rule, fact) for rule in rules.rules]
     grants = tuple(_grants(fact, verdicts, rules))
-    failure = "; ".join([one.failure for one in verdicts if one.failure] + list(inexact_sums(grants)))
+    has_instalments = any(part.every for grant in grants for part in grant.parts)
+    period = fact.period if has_instalments else None
+    failures = [one.failure for one in verdicts if one.failure]
+    failures += [*inexact_sums(grants), *impossible_instalments(grants, period)]
+    failure = "; ".join(failures)
     return Plan(
         subject=fact.subject,
         customer_id=fact.customer_id,
@@ -95,6 +103,7 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
         grants=() if failure else grants,
         refund=fact.refund,
         shown=fact.shown,
+        period=None if failure else period,
         skip="" if grants or failure else (reason or _no_match(fact, verdicts)),
         failure=failure,
     )
@@ -194,29 +203,6 @@ def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
     return bool(named) and not any(fact.product_id in products for products in named)
 
 
-def inexact_sums(grants: Sequence[Grant]) -> Iterator[str]:
-    """Yield a failure for each grant whose sum has more digits than Polar's numbers keep.
-
-    The amount of a single rule never has so many. What a full refund or a lost dispute takes back is checked
-    too, because its sum is sent.
-    """
-    for grant in grants:
-        if len(grant.parts) == 1:
-            continue
-        for parts in (
-            grant.parts,
-            [part for part in grant.parts if part.revocable],
-            [part for part in grant.parts if part.disputable],
-            [part for part in grant.parts if part.revocable and not part.disputable],
-            [part for part in grant.parts if part.disputable and not part.revocable],
-        ):
-            units = sum((part.units for part in parts), Decimal(0))
-            if len(units.normalize().as_tuple().digits) > MAX_DIGITS:
-                names = ", ".join(part.rule for part in parts)
-                yield f"rules {names} add up to {units:f} {grant.meter}: too many digits"
-                break
-
-
 def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[Grant]:
     parts: dict[tuple[str, str], list[Part]] = {}
     for one in verdicts:
@@ -226,6 +212,7 @@ def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[G
                 units=units,
                 revocable=one.rule.revokes,
                 disputable=one.rule.revokes_disputed,
+                every=one.rule.every,
             )
             parts.setdefault((_subject(one.rule, fact), meter), []).append(part)
     for (subject, meter), shares in sorted(parts.items()):

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from workers.core.claims import Adjustment, Claim, TakeBack, Taken
+from workers.core.claims import Claim, Taken
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.planning import Plan
 
 
@@ -19,7 +20,7 @@ class Restoration:
     plan: Plan
     claimed_by: str
     """The delivery that has claimed the fact in the ledger; empty if none has."""
-    taken: tuple[TakeBack | Adjustment, ...]
+    taken: tuple[LaterClaim, ...]
     """What corrects the fact's grants, in the order in which it is to be written."""
     times: Mapping[str, Mapping[str, datetime]]
     """When Polar confirmed each grant, by subject and meter."""

@@ -5,14 +5,18 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from workers.core.adjusted import credited, minus, plus, taken_back, taken_by_adjusting
-from workers.core.claims import REBUILD, Dispute, Refund, Revoke, Standing, TakeBack, Taken
+from workers.core.adjusted import credited, minus, plus
+from workers.core.begun import begun, taken_in_all, taken_otherwise
+from workers.core.claims import REBUILD, Claim, Dispute, Refund, Revoke, Standing, Taken
 from workers.core.grants import Grant, Part, dispute_subject, is_take_back, refund_subject, revoke_subject
+from workers.core.later_claims import TakeBack
 from workers.core.refunds import reversed_units
 
 _TAKE_BACK_DISMISSED = "its take-back was dismissed: only a replay by its delivery's id sends it"
 
 _ADJUSTING = "an adjustment of this order is not at Polar yet"
+
+_IN_PROGRESS = "an instalment of this order is not at Polar yet"
 
 _UNCONFIRMED = "Polar may have other amounts of this order's credits than the ledger"
 
@@ -100,8 +104,8 @@ def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: T
     if claim is None:
         return None
     refunded = standing.refund.share if standing.refund else Fraction(0)
-    by_adjusting = taken_by_adjusting(standing)
-    before, given = plus(taken, by_adjusting), credited(standing)
+    otherwise = taken_otherwise(standing)
+    before, given = plus(taken, otherwise), begun(standing)
     after = {grant.meter: _taken_after(before, grant, refunded, disputed) for grant in given}
     grants = tuple(_reversal_grants(given, subject, before, after))
     if not grants:
@@ -111,9 +115,10 @@ def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: T
         subject=standing.subject,
         grants=grants,
         before=taken,
-        after=minus({meter: rules for meter, rules in after.items() if rules}, by_adjusting),
+        after=minus({meter: rules for meter, rules in after.items() if rules}, otherwise),
         computed_from=claim.grants,
         adjusted=standing.adjusted,
+        begun=standing.begun,
     )
 
 
@@ -145,12 +150,12 @@ def _reversal_grants(given: Sequence[Grant], subject: str, before: Taken, after:
 
 def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> Iterator[TakeBack]:
     """Yield one take-back for each meter: all that is left of each part, revocable or not."""
-    by_adjusting, own = taken_by_adjusting(standing), standing.own
+    otherwise, own = taken_otherwise(standing), standing.own
     if own is None or not standing.can_be_taken_back:
         return
     for grant in _revoked_grants(revoke, standing):
         subject = revoke_subject(grant.order_id or "", grant.meter)
-        taken = taken_back(standing).get(grant.meter, {})
+        taken = taken_in_all(standing).get(grant.meter, {})
         parts = tuple(
             Part(rule=part.rule, units=-left)
             for part in grant.parts
@@ -162,14 +167,15 @@ def _revoke_take_backs(revoke: Revoke, standing: Standing, delivery_id: str) -> 
                 subject=standing.subject,
                 grants=(replace(grant, subject=subject, parts=parts),),
                 before={grant.meter: standing.taken.get(grant.meter, {})},
-                after=minus({grant.meter: {part.rule: part.units for part in grant.parts}}, by_adjusting),
+                after=minus({grant.meter: {part.rule: part.units for part in grant.parts}}, otherwise),
                 computed_from=tuple(one for one in own.grants if one.meter == grant.meter),
                 adjusted=standing.adjusted,
+                begun=standing.begun,
             )
 
 
 def _revoked_grants(revoke: Revoke, standing: Standing) -> list[Grant]:
-    own = credited(standing) if standing.own and standing.own.order_id else ()
+    own = begun(standing) if standing.own and standing.own.order_id else ()
     return [grant for grant in own if revoke.meter in {None, grant.meter}]
 
 
@@ -204,19 +210,30 @@ def _not_yet(standing: Standing, what: str) -> str:
         return f"{_UNCONFIRMED}: the {what} counts when they are confirmed"
     if standing.open_adjustment:
         return f"{_ADJUSTING}: the {what} counts when it is"
+    if standing.open_instalment:
+        return f"{_IN_PROGRESS}: the {what} counts when it is"
     state = "has not been credited" if standing.own is None else "is not credited at Polar"
     return f"this order {state} yet: the {what} counts when the order is credited"
 
 
 def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
-    if standing.own is None:
+    own = standing.own
+    if own is None:
         return "this order has not been credited"
     if standing.unconfirmed:
         return f"{_UNCONFIRMED}: see `credits status`"
-    if standing.open_adjustment:
-        return f"{_ADJUSTING} (see `credits show {standing.open_adjustment.delivery_id}`)"
     if not standing.can_be_taken_back:
-        return f"this order is not credited at Polar yet (see `credits show {standing.own.delivery_id}`)"
+        return _what_is_missing(standing, own)
     if not _revoked_grants(revoke, standing):
         return f"this order has no credits on {revoke.meter or 'any meter'} except bonuses (once_per)"
     return "all of this order's credits have already been taken back"
+
+
+def _what_is_missing(standing: Standing, own: Claim) -> str:
+    """Return what of an order Polar lacks, so that nothing can be taken back yet."""
+    what, claim = "this order is not credited at Polar yet", own
+    if standing.open_adjustment:
+        what, claim = _ADJUSTING, standing.open_adjustment
+    elif standing.open_instalment:
+        what, claim = _IN_PROGRESS, standing.open_instalment
+    return f"{what} (see `credits show {claim.delivery_id}`)"

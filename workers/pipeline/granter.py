@@ -15,11 +15,12 @@ import structlog
 from rq.timeouts import BaseTimeoutException
 
 from config.rules import Rules
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased, Outcome
 from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery, plan_offer
 from workers.core.forgetting import forgetting_outcome
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
 from workers.errors import PolarDeniedError
@@ -197,7 +198,7 @@ class Granter:
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
         # A delivery that fails must claim nothing: dismissing it would put the claim to rest, too.
         taking = [(one, plan) for one, plan, failure in known if not failure]
-        left: Sequence[TakeBack | Adjustment] = []
+        left: Sequence[LaterClaim] = []
         while (due := due_claims(taking, standings)) and due != left:
             # If another worker has taken something back meanwhile, the new standings show it and the
             # take-backs are computed again. What stays the same belongs to leases that we have lost.

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from workers.core.adjustments import adjustment_due
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.outcomes import IngestionResult
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs
@@ -65,14 +66,12 @@ def grants_to_send(claimed: ClaimedLease) -> tuple[dict[str, Grant], dict[str, s
     return grants, makers
 
 
-def due_claims(
-    planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]
-) -> list[TakeBack | Adjustment]:
+def due_claims(planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, Standing]) -> list[LaterClaim]:
     """Return the take-backs and adjustments that the standings lead to, in the order of the deliveries."""
     return [one for delivery, plan in planned for one in _due_of(delivery.id, plan, standings[delivery.id])]
 
 
-def _due_of(delivery_id: str, plan: Plan, standing: Standing) -> Sequence[TakeBack | Adjustment]:
+def _due_of(delivery_id: str, plan: Plan, standing: Standing) -> Sequence[LaterClaim]:
     if plan.adjust is None:
         return due_take_backs(standing, delivery_id, plan.revoke)
     due = adjustment_due(standing, plan.adjust, delivery_id)

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Lease, Outcome
 from workers.core.forgetting import Forgotten
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.offers import OfferRequest
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
@@ -32,10 +33,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
-        """Claim take-backs and adjustments, except where the order has changed, or the lease was lost."""
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
+        """Claim these, except where the order has changed, or the lease was lost."""
         ...
 
     def settle(

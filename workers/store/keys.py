@@ -158,6 +158,10 @@ def about(id_: str) -> str:
     return ABOUT + id_
 
 
+# Hashes, one for each subscription with instalments: by meter, the youngest order that began them, as
+# "<when it was created (ms)> <its id>". Never expire.
+CHAIN = "credits:chain:"
+
 # Hashes, one for each customer who got an offer: how many places of each offer they have taken. Never expire.
 OFFERED = "credits:offered:"
 

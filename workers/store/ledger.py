@@ -12,9 +12,10 @@ from typing import Any, cast
 import structlog
 from redis import Redis
 
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Outcome
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.look_back import LONGEST_LOOK_BACK, REDELIVERED_FOR
 from workers.core.planning import Plan
 from workers.store import keys
@@ -84,10 +85,8 @@ class Ledger:
         """Return what the ledger has for each of ``subjects``."""
         return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
-        """Freeze take-backs and adjustments, except those that were computed from an older state.
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
+        """Freeze these claims, except those that were computed from an older state.
 
         Neither is that of a delivery whose number in ``attempts`` is not its latest attempt.
         """
@@ -162,5 +161,7 @@ class Ledger:
         return int(self._redis.xlen(keys.AUDIT))
 
     def _run_claim(self, rows: Sequence[Row]) -> list[Any]:
-        found: list[Any] = self._claim(keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows)])
+        found: list[Any] = self._claim(
+            keys=[keys.CUSTOMERS], args=[keys.DELIVERY, json.dumps(rows), keys.CHAIN]
+        )
         return found

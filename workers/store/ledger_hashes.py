@@ -3,9 +3,13 @@
 A hash with a field or a value of more than 64 bytes takes Redis about six times the memory. So texts are
 short, and repeat nothing that the key or another field says. The field ``grant:api_usage`` is
 ``pack=10 first=50:revoke:lost``: the credits that each rule gives. ``:revoke`` says that a refund takes them
-back, ``:lost`` that a lost dispute does. The field ``dispute:<id>`` is the share of a lost dispute. In an
-order that was adjusted, ``adjusted`` is how often; in an adjustment, ``revised:api_usage`` is ``5 50``, the
-amounts that it leads from and to.
+back, ``:lost`` that a lost dispute does, ``:month`` or ``:week`` that instalments follow. The field
+``dispute:<id>`` is the share of a lost dispute. In an order that was adjusted, ``adjusted`` is how often; in
+an adjustment, ``revised:api_usage`` is ``5 50``, the amounts that it leads from and to.
+
+An order with instalments has its ``period`` (from, until, and when it was ordered, in ms), ``subscription``
+and ``product``; ``begun:api_usage`` is how many instalments were claimed, if there are two or more, and
+``ended:api_usage`` why no more follow.
 """
 
 from collections import defaultdict
@@ -13,19 +17,23 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from config.intervals import Every
 from workers.core.claims import Claim, Dispute, Refund, Shown, Standing
-from workers.core.grants import Grant, Part, Revision, is_correction, order_of
+from workers.core.grants import Grant, Part, Revision, has_own_delivery, order_of
 from workers.core.planning import Plan
-from workers.store.scripts import moment_of
+from workers.core.schedule import PaidPeriod
+from workers.store.scripts import milliseconds_of, moment_of
 
 GRANT, TAKEN, ADJUSTED = "grant:", "taken:", "adjusted"
-_DISPUTE = "dispute:"
+BEGUN, ENDED = "begun:", "ended:"
+DISPUTE, REFUNDED_AMOUNT, REFUNDED_SHARE = "dispute:", "refunded_amount", "refunded_share"
+_PERIOD, _SUBSCRIPTION, _PRODUCT = "period", "subscription", "product"
 _SETTLED, _PROPERTY, _UNCONFIRMED = "settled:", "property:", "unconfirmed:"
 _REVISED = "revised:"
 _REASON = "reason"
 _SHOWN = "shown"
 _DISMISSED = "dismissed"
-_CAPPED = "capped"  # never stored: claim.lua adds it to what it returns
+_CAPPED, _SUPERSEDED = "capped", "superseded:"  # never stored: claim.lua adds them to what it returns
 _REVOKE, _LOST = "revoke", "lost"
 _USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
@@ -57,28 +65,39 @@ def claim_fields(delivery_id: str, grants: Sequence[Grant]) -> list[str]:
     return fields
 
 
+def period_fields(period: PaidPeriod) -> list[str]:
+    """Return the fields of the period that an order has paid."""
+    times = (period.start, period.end, period.ordered_at)
+    text = " ".join(str(milliseconds_of(one)) for one in times)
+    return [_PERIOD, text, _SUBSCRIPTION, period.subscription_id, _PRODUCT, period.product_id]
+
+
 def read_standing(subject: str, found: Found) -> Standing:
     """Return what the ledger has for ``subject``: its claim, linked claims, and others asked for."""
     flat, *others = found
     fields = _decoded(flat)
     read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
     linked = [(subject, fields), *((name, each) for name, each, is_linked in read if is_linked)]
-    amount, by_kind = fields.get("refunded_amount"), _by_kind(fields)
+    amount, by_kind = fields.get(REFUNDED_AMOUNT), _by_kind(fields)
     return Standing(
         subject=subject,
         claims=tuple(read_claim(name, each) for name, each in linked if "delivery" in each),
         elsewhere=tuple(
             read_claim(name, each) for name, each, is_linked in read if not is_linked and "delivery" in each
         ),
-        refund=Refund(amount=int(amount), share=Fraction(fields["refunded_share"])) if amount else None,
+        refund=Refund(amount=int(amount), share=Fraction(fields[REFUNDED_SHARE])) if amount else None,
         disputes=tuple(
-            Dispute(id=id_, share=Fraction(share)) for id_, share in sorted(by_kind[_DISPUTE].items())
+            Dispute(id=id_, share=Fraction(share)) for id_, share in sorted(by_kind[DISPUTE].items())
         ),
         taken={
             meter: {part.rule: part.units for part in _parts(text)} for meter, text in by_kind[TAKEN].items()
         },
         adjusted=int(fields.get(ADJUSTED, 0)),
         shown=Shown(fields[_SHOWN]) if _SHOWN in fields else None,
+        period=_period(fields),
+        begun={meter: int(number) for meter, number in by_kind[BEGUN].items()},
+        ended=dict(by_kind[ENDED]),
+        superseded=dict(by_kind[_SUPERSEDED]),
         is_capped=_CAPPED in fields,
         dismissed_with=fields.get(_DISMISSED, ""),
     )
@@ -93,7 +112,7 @@ def frozen_standing(delivery_id: str, plan: Plan, moment: bytes) -> Standing:
         grants=tuple(sorted(plan.grants, key=lambda grant: grant.meter)),
         order_id=plan.order_id,
     )
-    return Standing(subject=plan.subject, claims=(own,))
+    return Standing(subject=plan.subject, claims=(own,), period=plan.period)
 
 
 def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
@@ -121,7 +140,7 @@ def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
         settled={meter: moment_of(moment) for meter, moment in by_kind[_SETTLED].items()},
         unconfirmed=dict(by_kind[_UNCONFIRMED]),
         order_id=order_id,
-        is_dismissed=is_correction(subject) and _DISMISSED in fields,
+        is_dismissed=has_own_delivery(subject) and _DISMISSED in fields,
     )
 
 
@@ -150,6 +169,19 @@ def _by_kind(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
+def _period(fields: Mapping[str, str]) -> PaidPeriod | None:
+    if _PERIOD not in fields:
+        return None
+    start, end, ordered_at = map(moment_of, fields[_PERIOD].split())
+    return PaidPeriod(
+        subscription_id=fields[_SUBSCRIPTION],
+        product_id=fields[_PRODUCT],
+        start=start,
+        end=end,
+        ordered_at=ordered_at,
+    )
+
+
 def _revision(text: str | None) -> Revision | None:
     if not text:
         return None
@@ -164,11 +196,17 @@ def _parts(text: str) -> tuple[Part, ...]:
 def _part(text: str) -> Part:
     rule, _, units_and_policies = text.partition("=")
     units, *policies = units_and_policies.split(":")
-    return Part(rule=rule, units=Decimal(units), revocable=_REVOKE in policies, disputable=_LOST in policies)
+    return Part(
+        rule=rule,
+        units=Decimal(units),
+        revocable=_REVOKE in policies,
+        disputable=_LOST in policies,
+        every=next((one for one in Every if one in policies), None),
+    )
 
 
 def _part_text(part: Part) -> str:
-    policies = [_REVOKE] * part.revocable + [_LOST] * part.disputable
+    policies = [_REVOKE] * part.revocable + [_LOST] * part.disputable + ([part.every] if part.every else [])
     return ":".join([f"{part.rule}={part.units:f}", *policies])
 
 

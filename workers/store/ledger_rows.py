@@ -6,27 +6,37 @@ The first comment of each script lists the names that it reads.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from workers.core.claims import REBUILD, Adjustment, Claim, TakeBack
+from workers.core.claims import REBUILD, Claim
 from workers.core.confirmations import Reading
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
+from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
+from workers.core.schedule import PaidPeriod
 from workers.core.wording import plain
 from workers.store import keys
 from workers.store.ledger_hashes import (
     ADJUSTED,
+    BEGUN,
+    DISPUTE,
+    ENDED,
     GRANT,
+    REFUNDED_AMOUNT,
+    REFUNDED_SHARE,
     TAKEN,
     base_fields,
     claim_fields,
     grant_text,
+    period_fields,
     ratio_text,
     taken_text,
 )
 from workers.store.scripts import milliseconds_of
 
 Row = dict[str, object]
+
+_SECOND = 2  # the first instalment is the order's own grant, which needs no count
 
 
 def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
@@ -39,6 +49,8 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
         "base": base_fields(delivery_id, plan.customer_id, plan.subject, plan.order_id),
         "claims": [_claim_row(subject, delivery_id, grants) for subject, grants in by_subject.items()],
     }
+    if plan.period:
+        row |= _period_row(plan.period, plan)
     if plan.refund:
         row["refund"] = {"amount": str(plan.refund.amount), "share": ratio_text(plan.refund.share)}
     if plan.dispute:
@@ -58,9 +70,11 @@ def read_row(plan: Plan) -> Row:
     return {"subject": plan.subject, "claims": [{"subject": subject} for subject in subjects]}
 
 
-def take_back_row(one: TakeBack | Adjustment, attempt: int | None = None) -> Row:
-    """Return a take-back or an adjustment for ``take_back.lua``; without ``attempt`` it needs no lease."""
-    row: Row = {"order": one.subject, "changes": _changes(one), **_own_claim_row(one)}
+def take_back_row(one: LaterClaim, attempt: int | None = None) -> Row:
+    """Return such a claim for ``take_back.lua``; without ``attempt`` it needs no lease."""
+    is_linked = not isinstance(one, Instalment)  # an order finds its instalments by their number
+    changes = _begun_changes(one) if isinstance(one, Instalment) else _changes(one)
+    row: Row = {"order": one.subject, "changes": changes, "link": is_linked, **_own_claim_row(one)}
     return row if attempt is None else row | {"lease": _lease_row(one.delivery_id, attempt)}
 
 
@@ -153,7 +167,19 @@ def _claim_row(subject: str, delivery_id: str, grants: Sequence[Grant]) -> Row:
     return {"subject": subject, "fields": claim_fields(delivery_id, grants)}
 
 
-def _own_claim_row(one: TakeBack | Adjustment) -> Row:
+def _period_row(period: PaidPeriod, plan: Plan) -> Row:
+    """Return the fields of the paid period, and where to note that this order begins instalments."""
+    meters = [grant.meter for grant in plan.grants if any(part.every for part in grant.parts)]
+    chain = {
+        "key": keys.CHAIN + period.subscription_id,
+        "at": str(milliseconds_of(period.ordered_at)),
+        "order": plan.order_id,
+        "meters": meters,
+    }
+    return {"period": period_fields(period), "chain": chain}
+
+
+def _own_claim_row(one: LaterClaim) -> Row:
     return _claim_row(one.grants[0].subject, one.delivery_id, one.grants)
 
 
@@ -178,10 +204,40 @@ def _changes(one: TakeBack | Adjustment) -> list[Row]:
             "after": str(one.adjusted or ""),
         }
     )
-    for grant in one.computed_from:  # unchanged: the take-back is a share of these grants
-        text = grant_text(grant)
-        changes.append({"field": GRANT + grant.meter, "before": text, "after": text})
-    return changes
+    begun = one.begun if isinstance(one, TakeBack) else {}
+    return [
+        *changes,
+        # A take-back is a share of these grants, with as many instalments as have begun.
+        *(_unchanged(GRANT + grant.meter, grant_text(grant)) for grant in one.computed_from),
+        *(
+            _unchanged(BEGUN + grant.meter, str(begun.get(grant.meter, "")))
+            for grant in one.computed_from
+            if any(part.every for part in grant.parts)
+        ),
+    ]
+
+
+def _begun_changes(one: Instalment) -> list[Row]:
+    """Return the fields of the order that decide about an instalment, and the number that it changes."""
+    grant, refund = one.computed_from, one.refund
+    meter = grant.meter
+    return [
+        {
+            "field": BEGUN + meter,
+            "before": str(one.number - 1) if one.number > _SECOND else "",
+            "after": str(one.number),
+        },
+        _unchanged(ENDED + meter, ""),
+        _unchanged(GRANT + meter, grant_text(grant)),
+        _unchanged(TAKEN + meter, taken_text(one.taken)),
+        _unchanged(REFUNDED_AMOUNT, str(refund.amount) if refund else ""),
+        _unchanged(REFUNDED_SHARE, ratio_text(refund.share) if refund else ""),
+        *(_unchanged(DISPUTE + each.id, ratio_text(each.share)) for each in one.disputes),
+    ]
+
+
+def _unchanged(field: str, text: str) -> Row:
+    return {"field": field, "before": text, "after": text}
 
 
 def _as_take_back(one: Correction, claim: Claim, grant: Grant) -> TakeBack:

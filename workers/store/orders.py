@@ -36,7 +36,7 @@ class OrderReader:
         try:
             found, deliveries = await self._find(
                 keys=[order_subject(order_id), keys.about(order_id)],
-                args=[keys.DELIVERY, _MOST_DELIVERIES],
+                args=[keys.DELIVERY, _MOST_DELIVERIES, keys.CHAIN],
             )
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(describe_trouble(self._redis, error)) from error

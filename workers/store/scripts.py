@@ -1,8 +1,10 @@
 """Loads Lua scripts. Each is one atomic step, and takes the time from Redis, the one clock of all hosts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @cache
@@ -19,4 +21,4 @@ def moment_of(milliseconds: str | bytes | float) -> datetime:
 
 def milliseconds_of(moment: datetime) -> int:
     """Return a moment as milliseconds since the epoch, as Redis keeps it."""
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)  # exact: a float may be a millisecond less

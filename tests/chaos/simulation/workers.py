@@ -10,9 +10,10 @@ from redis import Redis
 from config.rules import Rules
 from tests.chaos.stops import Stop, StoppableWork
 from tests.support.real_stores import RETAIN
-from workers.core.claims import Adjustment, Standing, TakeBack
+from workers.core.claims import Standing
 from workers.core.delivery import Lease, Outcome
 from workers.core.grants import Grant
+from workers.core.later_claims import LaterClaim
 from workers.core.planning import Plan
 from workers.pipeline.granter import Granter
 from workers.pipeline.ports import Polar
@@ -39,9 +40,7 @@ class StoppingLedger(Ledger):
         self._stoppable.at(Stop.CLAIMED)
         return standings
 
-    def take_back(
-        self, claims: Sequence[TakeBack | Adjustment], attempts: Mapping[str, int] | None = None
-    ) -> None:
+    def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Claim take-backs."""
         self._stoppable.at(Stop.BEFORE_TAKING_BACK)
         super().take_back(claims, attempts)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.builders import CUSTOMER, METERS, ORDER, order_like
 from tests.support.reversals import refund_take_back
-from workers.core.claims import Claim, Refund, Standing, TakeBack
+from workers.core.claims import Claim, Refund, Standing
 from workers.core.grants import Grant, Part, order_subject, refund_subject
+from workers.core.later_claims import TakeBack
 from workers.core.refunds import refund_of
 from workers.core.takebacks import why_none_due
 

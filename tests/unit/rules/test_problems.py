@@ -52,7 +52,7 @@ class TestEveryProblem:
             "rules.yaml:4:5: rules[1].triger: unknown key 'triger'; did you mean 'triggers'?",
             "rules.yaml:5:12: rules[1].grant: grants nothing; name a meter and an amount",
             "rules.yaml:6:5: rules[2]: expected a mapping with the keys "
-            "name, products, triggers, when, once_per, on_refund, on_dispute, from, until, grant, "
+            "name, products, triggers, when, once_per, on_refund, on_dispute, from, until, every, grant, "
             "found the text 'starter'",
             "rules.yaml:8:17: meters.m.property: 'order_id' is reserved: the service itself writes "
             "granted_by, key, order_id, rules, reason",
@@ -88,7 +88,7 @@ class TestEveryProblem:
             "rules[4].name: YAML reads this as a number; quote it: '2026'",
             "rules[4].grant: grants nothing; name a meter and an amount",
             "rules[5]: expected a mapping with the keys name, products, triggers, when, once_per, on_refund, "
-            "on_dispute, from, until, grant, found the text 'team-plan'",
+            "on_dispute, from, until, every, grant, found the text 'team-plan'",
             "rules[6].grant: grants nothing; name a meter and an amount (rule pro)",
         ]
 

@@ -7,7 +7,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
 from workers.core.adjusted import credited, minus, plus, taken_by_adjusting
-from workers.core.claims import REBUILD, Adjustment, Claim, Standing, TakeBack, Taken
+from workers.core.claims import REBUILD, Claim, Standing, Taken
 from workers.core.confirmations import is_same_credit
 from workers.core.grants import (
     DISPUTE,
@@ -21,6 +21,7 @@ from workers.core.grants import (
     is_correction,
     is_take_back,
 )
+from workers.core.later_claims import Adjustment, TakeBack
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.usage_events import RecordedGrant

@@ -2,14 +2,17 @@
 -- that of two workers with different rules only one freezes a plan. A plan without `base` only reads.
 --
 -- plans: {subject, refund = {amount, share}, dispute = {id, share}, shown, lease = {delivery, attempt}, base = fields,
---        cap = {key, offer, most}, claims = {{subject, fields}}}; refund, dispute, shown, lease, cap and base may be
+--        cap = {key, offer, most}, claims = {{subject, fields}}, period = fields, chain = {key, at, order, meters}};
+--        refund, dispute, shown, lease, cap, period, chain and base may be
 --        missing. `shown` is what the webhook shows the order to be; `base` holds the fields of a fact that gets only
---        linked claims; `cap` says which of the customer's places of an offer the claim takes.
+--        linked claims; `period` holds the fields of an order with instalments, `chain` where to note that it begins
+--        them; `cap` says which of the customer's places of an offer the claim takes.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}; the hash has a
--- field `capped` if the customer has no place left. Where the whole
+-- field `capped` if the customer has no place left, and a field `superseded:<meter>` (an order's id) where a later order
+-- of the same subscription has begun instalments on that meter. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]
-local delivery_prefix, plans = ARGV[1], cjson.decode(ARGV[2])
+local delivery_prefix, plans, chain_prefix = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
 
 local now = text(clock())
 
@@ -39,6 +42,16 @@ local function note_shown(plan)
   end
 end
 
+-- Notes that an order begins instalments, unless a later order of its subscription has begun some on the same meter.
+local function begin_chain(chain)
+  for _, meter in ipairs(chain.meters) do
+    local known = redis.call('HGET', chain.key, meter)
+    if not known or tonumber(string.match(known, '^%d+')) < tonumber(chain.at) then
+      redis.call('HSET', chain.key, meter, chain.at .. ' ' .. chain.order)
+    end
+  end
+end
+
 -- A fact whose claim a dismissal has released is in its customer's chain already.
 local function freeze(plan, is_chained, has_notes)
   local own, linked = nil, {}
@@ -55,6 +68,12 @@ local function freeze(plan, is_chained, has_notes)
     return
   end
   local fields = own or plan.base
+  if own and plan.period then
+    for _, each in ipairs(plan.period) do
+      fields[#fields + 1] = each
+    end
+    begin_chain(plan.chain)
+  end
   append(fields, 'claimed_at', now)
   if not is_chained then
     local customer = value_of('customer', fields)
@@ -111,6 +130,7 @@ local function standing(plan, own)
   for link in string.gmatch(value_of('also', own) or '', '%S+') do
     add(linked_by(link, plan.subject), 1)
   end
+  add_instalments(plan.subject, own, chain_prefix, add)
   for _, claim in ipairs(plan.claims) do
     add(claim.subject, 0)
   end

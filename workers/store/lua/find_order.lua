@@ -3,13 +3,17 @@
 --
 -- Returns {{the order's hash, {subject, its hash, 1}, ...}, {{id, the delivery's hash}, ...}}.
 local order, about = KEYS[1], KEYS[2]
-local delivery_prefix, most = ARGV[1], tonumber(ARGV[2])
+local delivery_prefix, most, chain_prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local own = redis.call('HGETALL', order)
 local standing = { own }
-for _, subject in pairs(links_of(order)) do
+local function add(subject)
   standing[#standing + 1] = { subject, redis.call('HGETALL', subject), 1 }
 end
+for _, subject in pairs(links_of(order)) do
+  add(subject)
+end
+add_instalments(order, own, chain_prefix, add)
 
 local ids = redis.call('ZRANGE', about, -most, -1)
 ids[#ids + 1] = value_of('delivery', own)

@@ -186,6 +186,34 @@ local function is_told(prefix, told_ms, now, order_id)
   return false
 end
 
+-- Returns the meters on which instalments follow the claim of an order.
+local function meters_with_instalments(own)
+  local meters = {}
+  for i = 1, #own, 2 do
+    local meter = string.match(own[i], '^grant:(.*)$')
+    if meter and (string.find(own[i + 1], ':month', 1, true) or string.find(own[i + 1], ':week', 1, true)) then
+      meters[#meters + 1] = meter
+    end
+  end
+  return meters
+end
+
+-- Calls `add` with the subject of each later instalment of an order, and adds to the order's fields, as they were read, by
+-- which later order of the same subscription they are replaced.
+local function add_instalments(order, own, chain_prefix, add)
+  local subscription = value_of('subscription', own)
+  local order_id = string.match(order, '^credits:order:(.*)$')
+  for _, meter in ipairs(subscription and meters_with_instalments(own) or {}) do
+    for number = 2, tonumber(value_of('begun:' .. meter, own) or 1) do
+      add('credits:instalment:' .. order_id .. ':' .. number .. ':' .. meter, 1)
+    end
+    local youngest = string.match(redis.call('HGET', chain_prefix .. subscription, meter) or '', '^%d+ (.*)$')
+    if youngest and youngest ~= order_id then
+      append(own, 'superseded:' .. meter, youngest)
+    end
+  end
+end
+
 -- The types of deliveries that never credit an order by themselves. To dismiss one says nothing about the order's credits.
 local TAKES_BACK = {
   ['order.refunded'] = true,

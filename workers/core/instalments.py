@@ -1,0 +1,208 @@
+"""Decides whether a later instalment of an order is given now, later or never, and how much of it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workers.core.claims import Standing
+from workers.core.envelope import validation_error_text
+from workers.core.grants import Grant, Part, instalment_subject, order_of, order_subject, revoke_subject
+from workers.core.later_claims import Instalment
+from workers.core.payloads import Id
+from workers.core.refunds import reversed_units
+from workers.core.schedule import count, instalment_at
+from workers.core.wording import utc
+from workers.errors import UnreadablePayloadError
+
+# No webhook has this type, and the receiver would not store one that did.
+INSTALMENT = "credits.instalment"
+
+LOOKED_AT_EVERY = timedelta(days=1)
+
+_LONGEST_REASON = 64  # a longer value in a hash takes Redis several times the memory
+_LONGEST_STATUS = 40
+
+_PAID_STATES = frozenset({"active", "trialing"})
+_ENDED_STATES = frozenset({"canceled", "incomplete_expired"})
+
+
+class InstalmentRequest(BaseModel):
+    """An instalment that is due: ``number`` counts from 2.
+
+    The subscription and the product are those of the order that began the instalments.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    order_id: Id
+    number: int = Field(ge=2)
+    meter: str
+    customer_id: Id
+    subscription_id: Id
+    product_id: Id
+
+    @property
+    def subject(self) -> str:
+        """Return the subject of the instalment, which is its key as well."""
+        return instalment_subject(self.order_id, self.number, self.meter)
+
+    @property
+    def order_subject(self) -> str:
+        """Return the subject of the order that began the instalments."""
+        return order_subject(self.order_id)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data: InstalmentRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionState:
+    """What Polar shows of a subscription, as far as it decides about instalments."""
+
+    status: str
+    product_id: str | None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Give:
+    """The instalment is to be claimed and sent now."""
+
+    instalment: Instalment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """The instalment is looked at again at ``until``."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """Neither this instalment nor a later one of the same order and meter is given."""
+
+    reason: str
+
+
+Decision = Give | Wait | End
+
+
+def read_instalment_request(body: bytes) -> InstalmentRequest:
+    """Return the request in the body of such a delivery; UnreadablePayloadError if it has another shape."""
+    try:
+        return _Body.model_validate_json(body).data
+    except ValidationError as error:
+        raise UnreadablePayloadError(validation_error_text(error)) from None
+
+
+def decide_instalment(
+    request: InstalmentRequest,
+    standing: Standing,
+    state: SubscriptionState | None,
+    polar_now: datetime,
+    delivery_id: str = "",
+) -> Decision:
+    """Return what becomes of an instalment that is not claimed yet.
+
+    ``standing`` is the order's, ``state`` is its subscription's at ``polar_now``, which is Polar's own time;
+    None if Polar does not find the subscription.
+    """
+    grant = _own_grant(request.meter, standing)
+    if grant is None or standing.period is None:
+        return Wait(until=polar_now + LOOKED_AT_EVERY, reason="the ledger has lost its order's claim")
+    if reason := why_ended(standing, request.meter) or _why_over(standing, request):
+        return End(reason=reason)
+    at = instalment_date(standing, request.meter, request.number)
+    if at is None or polar_now < at:
+        until = at or polar_now + LOOKED_AT_EVERY
+        return Wait(until=until, reason=f"not before {utc(until)}")
+    return _by_subscription(state, request, polar_now) or Give(
+        instalment=_instalment(request, standing, grant, delivery_id)
+    )
+
+
+def why_ended(standing: Standing, meter: str) -> str:
+    """Return why an order has no further instalments on ``meter``; empty if the ledger has no reason."""
+    revoked = revoke_subject(order_of(standing.subject) or "", meter)
+    is_revoked = any(claim.subject == revoked and not claim.is_dismissed for claim in standing.claims)
+    later = standing.superseded.get(meter)
+    dismissed = f"dismissed with delivery {standing.dismissed_with}"[:_LONGEST_REASON]
+    reasons = {
+        standing.ended.get(meter, ""): meter in standing.ended,
+        dismissed: standing.is_dismissed,
+        "the order was refunded in full": standing.refund is not None and standing.refund.share == 1,
+        "a dispute of the order was lost": bool(standing.disputes),
+        "revoked by hand": is_revoked,
+        f"replaced by order {later}": later is not None,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), "")
+
+
+def instalment_date(standing: Standing, meter: str, number: int) -> datetime | None:
+    """Return when an instalment is due; None if the order has no instalments on ``meter``."""
+    every = standing.every(meter)
+    if standing.period is None or every is None:
+        return None
+    return instalment_at(standing.period, every, number)
+
+
+def instalment_parts(grant: Grant, refunded: Fraction, disputed: Fraction) -> tuple[Part, ...]:
+    """Return what an instalment gives: the parts that are repeated, less what these shares take of each."""
+    repeated = replace(grant, parts=tuple(part for part in grant.parts if part.every))
+    taken = dict(reversed_units(repeated, refunded, disputed))
+    parts = (replace(one, units=one.units - taken.get(one.rule, 0)) for one in repeated.parts)
+    return tuple(part for part in parts if part.units)
+
+
+def _own_grant(meter: str, standing: Standing) -> Grant | None:
+    grants = standing.own.grants if standing.own else ()
+    return next((grant for grant in grants if grant.meter == meter), None)
+
+
+def _why_over(standing: Standing, request: InstalmentRequest) -> str:
+    every = standing.every(request.meter)
+    if every is None:
+        return "the order has no instalments on this meter"
+    if standing.period is not None and request.number > count(standing.period, every):
+        return "the paid period is over"
+    return ""
+
+
+def _by_subscription(
+    state: SubscriptionState | None, request: InstalmentRequest, polar_now: datetime
+) -> Decision | None:
+    """Return what the subscription's state makes of the instalment; None if it can be given."""
+    tomorrow = polar_now + LOOKED_AT_EVERY
+    if state is None:
+        return Wait(until=tomorrow, reason="Polar does not find the subscription")
+    if state.ended_at is not None or state.status in _ENDED_STATES:
+        at = f" at {utc(state.ended_at)}" if state.ended_at else ""
+        return End(reason=f"the subscription ended{at}")
+    if state.product_id != request.product_id:
+        return End(reason="the subscription has another product")
+    if state.status not in _PAID_STATES:
+        return Wait(until=tomorrow, reason=f"the subscription is {state.status[:_LONGEST_STATUS]}")
+    return None
+
+
+def _instalment(request: InstalmentRequest, standing: Standing, grant: Grant, delivery_id: str) -> Instalment:
+    refunded = standing.refund.share if standing.refund else Fraction(0)
+    disputed = sum((one.share for one in standing.disputes), Fraction(0))
+    parts = instalment_parts(grant, refunded, disputed)
+    return Instalment(
+        delivery_id=delivery_id,
+        subject=standing.subject,
+        grant=replace(grant, subject=request.subject, parts=parts),
+        number=request.number,
+        computed_from=grant,
+        refund=standing.refund,
+        disputes=standing.disputes,
+        taken=standing.taken.get(request.meter, {}),
+    )
