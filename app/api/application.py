@@ -45,7 +45,7 @@ class Api(Starlette):
         self._settlements = Settlements(self._redis)
         orders = Orders(OrderReader(self._redis), self._settlements)
         self._reader = ExitStack()
-        customers = Customers(self._reader.enter_context(credits_reader(settings, timings)).read)
+        customers = Customers(self._reader.enter_context(credits_reader(settings, timings)))
         offers = Offers(OfferStore(self._redis), self._settlements, customers.find_id)
         endpoints = {
             GET_ORDER.name: orders.get,

@@ -1,31 +1,41 @@
 """``GET /v1/customers/.../credits``: what a customer has left."""
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-import structlog
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.api.answers import CustomerAnswer
 from app.api.errors import InvalidRequestError, NotFoundError, UnavailableError
+from app.receiver.refusal_log import RefusalLog
 from config.ids import read_id
-from workers.core.customers import CustomerName, NameKind
-from workers.errors import PolarError
+from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID, CustomerName, NameKind
+from workers.errors import PolarError, PolarUnreachableError
 from workers.operations.credits.reader import CustomerCredits
 
-log = structlog.get_logger(__name__)
-
-LONGEST_EXTERNAL_ID = 200
+# Each takes a thread, for two seconds if our share of Polar's rate limit is used up. Twenty use up any share.
+MOST_READINGS = 20
 
 _FRESH_SECONDS = 5.0
 _MOST_KEPT = 100_000  # customers, a kilobyte each
 
-Read = Callable[[CustomerName], CustomerCredits | None]
+
+class Reader(Protocol):
+    """Reads customers from Polar and the ledger."""
+
+    def read(self, name: CustomerName) -> CustomerCredits | None:
+        """Return a customer's credits; None if Polar has no such customer. Raises PolarError."""
+        ...
+
+    def find_id(self, external_id: str) -> str | None:
+        """Return Polar's id of a customer; None if Polar has no such customer. Raises PolarError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +52,12 @@ class Customers:
     """Answers for customers from Polar and the ledger.
 
     Several requests for one customer share one reading. A reading is used for five seconds, and for longer
-    while a new one fails.
+    while no new one can be made.
     """
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._failures = RefusalLog("credits cannot be read")
         self._kept: OrderedDict[CustomerName, _Kept] = OrderedDict()
         self._reading: dict[CustomerName, asyncio.Task[_Kept]] = {}
 
@@ -56,23 +67,26 @@ class Customers:
             customer_id = read_id(request.path_params["customer_id"])
         except ValueError:
             raise InvalidRequestError("the customer's id is not a UUID") from None
-        return await self._answer(CustomerName(NameKind.ID, customer_id))
+        return await self.credits_of(CustomerName(NameKind.ID, customer_id))
 
     async def get_external(self, request: Request) -> CustomerAnswer:
         """Return a customer's credits, by the storefront's own id."""
         external_id = request.path_params["external_id"]
         if len(external_id) > LONGEST_EXTERNAL_ID:
             raise InvalidRequestError(f"the external id is longer than {LONGEST_EXTERNAL_ID} characters")
-        return await self._answer(CustomerName(NameKind.EXTERNAL, external_id))
+        if not re.fullmatch(EXTERNAL_ID, external_id):
+            raise InvalidRequestError("the external id has a null character")
+        return await self.credits_of(CustomerName(NameKind.EXTERNAL, external_id))
 
     async def find_id(self, external_id: str) -> str | None:
         """Return Polar's id of the customer with an external id; None if there is none. Raises PolarError."""
         kept = self._kept.get(CustomerName(NameKind.EXTERNAL, external_id))
-        if kept is None or kept.credits is None:
-            kept = await asyncio.shield(self._read_once(CustomerName(NameKind.EXTERNAL, external_id)))
-        return kept.credits.customer_id if kept.credits else None
+        if kept is not None and kept.credits is not None:
+            return kept.credits.customer_id
+        return await run_in_threadpool(self._reader.find_id, external_id)
 
-    async def _answer(self, name: CustomerName) -> CustomerAnswer:
+    async def credits_of(self, name: CustomerName) -> CustomerAnswer:
+        """Return a customer's credits; ApiError if Polar has no such customer, or if they cannot be read."""
         kept = await self._current(name)
         if kept.credits is None:
             raise NotFoundError(f"Polar has no customer with this {name.kind.value}")
@@ -86,14 +100,16 @@ class Customers:
             return await asyncio.shield(self._read_once(name))
         except (PolarError, RedisError, OSError) as error:
             given = "none" if kept is None else "the last ones"
-            log.warning("credits cannot be read", reason=str(error), given=given)
+            self._failures.add("Polar or Redis cannot be asked now", error=str(error), given=given)
             if kept is None:
                 raise UnavailableError("the credits cannot be read now; ask again") from None
             return kept
 
     def _read_once(self, name: CustomerName) -> "asyncio.Task[_Kept]":
-        """Return the reading that is under way, or begin one."""
+        """Return the reading that is under way, or begin one; PolarUnreachableError if too many are."""
         if (reading := self._reading.get(name)) is None:
+            if len(self._reading) >= MOST_READINGS:
+                raise PolarUnreachableError(f"{MOST_READINGS} customers are being read")
             reading = self._reading[name] = asyncio.create_task(self._read_and_keep(name))
             reading.add_done_callback(lambda done: self._forget_reading(name, done))
         return reading
@@ -104,7 +120,7 @@ class Customers:
             done.exception()  # else asyncio warns of an error that nobody read, if all clients have gone
 
     async def _read_and_keep(self, name: CustomerName) -> _Kept:
-        kept = _Kept(await run_in_threadpool(self._read, name), time.monotonic())
+        kept = _Kept(await run_in_threadpool(self._reader.read, name), time.monotonic())
         self._kept[name] = kept
         self._kept.move_to_end(name)
         if len(self._kept) > _MOST_KEPT:

@@ -23,14 +23,15 @@ from app.api.gone import until_gone
 from app.api.orders import MOST_WAITING, read_wait
 from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.core.credit_status import CreditStatus
-from workers.core.offers import LONGEST_EXTERNAL_ID, OfferRequest
+from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
+from workers.core.offers import OfferRequest
 from workers.core.planning import Refusal
 from workers.errors import PolarError, StoreUnavailableError
 from workers.store.offers import Disposition, OfferState, OfferStore
 from workers.store.orders import Settlements
 
 USUAL_WAIT_SECONDS = 5
-_LONGEST_BODY = 4096
+_LONGEST_BODY_BYTES = 4096
 
 FindCustomer = Callable[[str], Awaitable[str | None]]
 """Returns Polar's id of the customer with an external id; PolarError if Polar cannot be asked."""
@@ -67,6 +68,7 @@ class OfferBody(BaseModel):
         None,
         min_length=1,
         max_length=LONGEST_EXTERNAL_ID,
+        pattern=EXTERNAL_ID,
         description="The customer's id in the storefront.",
     )
 
@@ -78,7 +80,7 @@ class Offers:
         self._store = store
         self._settlements = settlements
         self._find_customer = find_customer
-        self._uploads = Uploads()
+        self._uploads = Uploads(_LONGEST_BODY_BYTES)
 
     async def post(self, request: Request) -> OfferAnswer:
         """Return what the offer gave, at once or when it is settled; ApiError if it gives nothing."""
@@ -98,12 +100,10 @@ class Offers:
     async def _read(self, request: Request) -> OfferRequest:
         try:
             body = await self._uploads.read(request.headers, request.receive)
-        except BodyTooLargeError:
-            body = b" " * (_LONGEST_BODY + 1)
+        except BodyTooLargeError as error:
+            raise InvalidRequestError(str(error)) from None
         except IncompleteBodyError:
             raise InvalidRequestError("the body is incomplete") from None
-        if len(body) > _LONGEST_BODY:
-            raise InvalidRequestError(f"the body is longer than {_LONGEST_BODY} bytes")
         try:
             given = OfferBody.model_validate_json(body)
             return OfferRequest(

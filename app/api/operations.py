@@ -14,7 +14,6 @@ from app.api.answers import (
     OrderAnswer,
     WaitingOfferAnswer,
 )
-from app.api.customers import LONGEST_EXTERNAL_ID
 from app.api.errors import (
     ApiError,
     ConflictError,
@@ -26,6 +25,7 @@ from app.api.errors import (
 )
 from app.api.offers import OfferBody
 from app.api.orders import LONGEST_WAIT_SECONDS
+from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +91,7 @@ _CUSTOMER_ID = Parameter(
 _EXTERNAL_ID = Parameter(
     name="external_id",
     place="path",
-    schema={"type": "string", "minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
+    schema={"type": "string", "minLength": 1, "maxLength": LONGEST_EXTERNAL_ID, "pattern": EXTERNAL_ID},
     description="The customer's id in the storefront. An id with a slash cannot be requested.",
     example="user_42",
 )

@@ -24,8 +24,8 @@ class Tokens:
 
     async def admit(self, headers: Headers) -> None:
         """Return if the request has a valid token; UnauthorizedError otherwise."""
-        authorization = headers.get("authorization", "")
-        if not authorization.lower().startswith(_SCHEME):
+        authorization, *others = headers.getlist("authorization") or [""]
+        if others or not authorization.lower().startswith(_SCHEME):
             raise UnauthorizedError("send the header Authorization: Bearer <CREDITS_API_TOKEN>")
         given = authorization[len(_SCHEME) :].strip().encode("latin-1")
         # All are compared, so that the time does not show which one was close.

@@ -7,18 +7,19 @@ from starlette.types import Message, Receive
 
 from workers.store.bodies import MOST_BYTES
 
-# For all unfinished bodies together. They cannot be verified yet, so any of them may be a stranger's. Data
-# that has arrived but was not read yet is not counted here; app.receiver.connections bounds it.
-MOST_BYTES_AT_ONCE = 64 * MOST_BYTES
+# All unfinished bodies together take as much as so many of the largest ones. They cannot be verified yet, so
+# any of them may be a stranger's. Data that has arrived but was not read yet is not counted here;
+# app.receiver.connections bounds it.
+MOST_AT_ONCE = 64
 _READ_SECONDS = 10  # Polar gives up by then
 _MOST_DIGITS = 18  # of a Content-Length; int() itself raises for thousands of them
 
 
 class BodyTooLargeError(Exception):
-    """The request's body is larger than ``MOST_BYTES``."""
+    """The request's body is larger than it may be."""
 
-    def __init__(self) -> None:
-        super().__init__(f"the body is larger than {MOST_BYTES} bytes")
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"the body is larger than {most_bytes} bytes")
 
 
 class IncompleteBodyError(Exception):
@@ -31,7 +32,8 @@ class Uploads:
     It does not refuse the newest, because then a stranger who sends without end could keep Polar out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._bytes: dict[asyncio.Timeout, int] = {}  # of each unfinished body, oldest first
 
     async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
@@ -39,12 +41,12 @@ class Uploads:
 
         Raises BodyTooLargeError without reading the rest, and IncompleteBodyError.
         """
-        if _is_too_large(headers.get("content-length", "0")):
-            raise BodyTooLargeError
+        if self._is_too_large(headers.get("content-length", "0")):
+            raise BodyTooLargeError(self._most_bytes)
         body = bytearray()
         # Polar's bodies arrive in one piece. They need no timer, which would cost half as much as verifying.
         # If a client sends nothing at all, app.receiver.connections closes its connection.
-        if _append(body, await receive()):
+        if self._append(body, await receive()):
             await self._read_rest(body, receive)
         return bytes(body)
 
@@ -62,9 +64,9 @@ class Uploads:
         has_more = True
         while has_more:
             self._bytes[timeout] = len(body)
-            if sum(self._bytes.values()) > MOST_BYTES_AT_ONCE:
+            if sum(self._bytes.values()) > MOST_AT_ONCE * self._most_bytes:
                 self._cancel_oldest()
-            has_more = _append(body, await receive())
+            has_more = self._append(body, await receive())
 
     def _cancel_oldest(self) -> None:
         oldest = next(iter(self._bytes))
@@ -72,17 +74,17 @@ class Uploads:
         if not oldest.expired():
             oldest.reschedule(0)
 
+    def _append(self, body: bytearray, message: Message) -> bool:
+        """Append the message's bytes to ``body``; return whether more will follow."""
+        if message["type"] == "http.disconnect":
+            raise IncompleteBodyError
+        body += message.get("body", b"")
+        if len(body) > self._most_bytes:
+            raise BodyTooLargeError(self._most_bytes)
+        return bool(message.get("more_body", False))
 
-def _append(body: bytearray, message: Message) -> bool:
-    """Append the message's bytes to ``body``; return whether more will follow."""
-    if message["type"] == "http.disconnect":
-        raise IncompleteBodyError
-    body += message.get("body", b"")
-    if len(body) > MOST_BYTES:
-        raise BodyTooLargeError
-    return bool(message.get("more_body", False))
-
-
-def _is_too_large(length: str) -> bool:
-    # A length that is not a number is ignored: the body itself is counted.
-    return len(length) > _MOST_DIGITS or (length.isascii() and length.isdigit() and int(length) > MOST_BYTES)
+    def _is_too_large(self, length: str) -> bool:
+        # A length that is not a number is ignored: the body itself is counted.
+        if len(length) > _MOST_DIGITS:
+            return True
+        return length.isascii() and length.isdigit() and int(length) > self._most_bytes

@@ -151,7 +151,7 @@ def test_credits_on_a_meter_that_polar_lacks_have_no_balance(
         ("external/" + "x" * 201, 400),
         ("external/%FF%FE", 404),
         ("external/..%2F..", 404),
-        ("external/%00", 404),
+        ("external/%00", 400),
     ],
 )
 def test_who_cannot_be_found_is_no_error_of_ours(shop: Shop, path: str, status: int) -> None:

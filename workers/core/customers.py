@@ -8,6 +8,10 @@ from urllib.parse import quote
 # Punctuation stays readable in a key, except ":", which separates parts, and "%", which starts an escape.
 _READABLE = "".join(set(string.punctuation) - set(":%"))
 
+# The shop's own id of a customer, as the storefront may send it. Polar's database stores no null character.
+LONGEST_EXTERNAL_ID = 200
+EXTERNAL_ID = r"^[^\x00]*$"
+
 
 class NameKind(StrEnum):
     """The kinds of names; each value is also the name of a CSV column."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.rules import Offer, Rules
+from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from workers.core.grants import KEY, Grant, Part, offer_customer_subject, offer_key_subject
 from workers.core.payloads import Id
 from workers.core.planning import Cap, Plan, Refusal
@@ -15,9 +16,8 @@ from workers.errors import UnreadablePayloadError
 # No webhook has this type, and the receiver would not store one that did.
 OFFER = "credits.offer"
 
-LONGEST_EXTERNAL_ID = 200
-
 _Name = Annotated[str, Field(pattern=f"^{KEY}$")]
+_ExternalId = Annotated[str, Field(min_length=1, max_length=LONGEST_EXTERNAL_ID, pattern=EXTERNAL_ID)]
 
 
 class OfferRequest(BaseModel):
@@ -31,7 +31,7 @@ class OfferRequest(BaseModel):
     offer: _Name
     key: _Name
     customer_id: Id | None = None
-    external_customer_id: Annotated[str, Field(min_length=1, max_length=LONGEST_EXTERNAL_ID)] | None = None
+    external_customer_id: _ExternalId | None = None
     requested_at: AwareDatetime
 
     @model_validator(mode="after")

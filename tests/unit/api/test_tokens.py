@@ -32,6 +32,13 @@ def test_without_a_token_the_answer_says_what_to_send(authorization: str | None)
         ask(authorization)
 
 
+def test_of_two_tokens_none_is_tried() -> None:
+    """A proxy may check the first, and another program the last."""
+    raw = [(b"authorization", f"Bearer {token}".encode()) for token in (OLD, NEW)]
+    with pytest.raises(UnauthorizedError, match="send the header Authorization: Bearer"):
+        asyncio.run(Tokens([OLD, NEW], wrong_seconds=WRONG_SECONDS).admit(Headers(raw=raw)))
+
+
 @pytest.mark.parametrize(
     "wrong", ["", f"{OLD}x", OLD[:-1], f"{OLD},{NEW}", OLD.upper(), "\xff\xfe", "x" * 60_000, f"{OLD}\x00"]
 )

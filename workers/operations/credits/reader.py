@@ -77,6 +77,15 @@ class CreditsReader:
             meters=dict(self._read_meters(_State(state), self.meters.current())),
         )
 
+    def find_id(self, external_id: str) -> str | None:
+        """Return Polar's id of the customer with the merchant's own id; None if there is none.
+
+        It takes one request. Raises PolarError.
+        """
+        with needs("customers:read"):
+            customer = self.polar.ask(lambda polar: polar.customer_by_external_id(external_id))
+        return None if customer is None else str(customer["id"])
+
     def _read_meters(self, state: "_State", meters: Meters) -> Iterator[tuple[str, MeterCredits]]:
         seen: set[str] = set()
         for wanted, (granted, taken_back) in _sums(self.audit.of_customer(state.customer_id)).items():

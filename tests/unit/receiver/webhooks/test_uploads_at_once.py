@@ -14,7 +14,7 @@ CHUNK = b"x" * 60_000
 @pytest.fixture
 def scarce_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit the memory to more than one chunk but less than two."""
-    monkeypatch.setattr(uploads, "MOST_BYTES_AT_ONCE", 100_000)
+    monkeypatch.setattr(uploads, "MOST_AT_ONCE", 0.1)
 
 
 class Sender:
