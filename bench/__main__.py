@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bench.rounds import Table
+from bench.wrk import WrkError
 
 _SUBJECTS = ("receiver", "drain", "latency", "burst", "footprint", "startup")
 _REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -27,7 +28,10 @@ def main() -> None:
     if unknown := set(args.subjects) - set(_SUBJECTS):
         parser.error(f"unknown subjects: {', '.join(sorted(unknown))}; choose from {', '.join(_SUBJECTS)}")
     for subject in args.subjects or _SUBJECTS:
-        table: Table = import_module(f"bench.{subject}").measure(quick=args.quick)
+        try:
+            table: Table = import_module(f"bench.{subject}").measure(quick=args.quick)
+        except WrkError as error:
+            parser.exit(1, f"{parser.prog}: {error}\n")
         text = f"{table.markdown()}\n{_describe_run(quick=args.quick)}\n"
         sys.stdout.write(f"\n{subject}\n\n{text}")
         sys.stdout.flush()

@@ -27,6 +27,9 @@ rules:
   - {name: pack, triggers: [subscription_cycle], grant: {api_usage: 10}}
 """
 
+# uvicorn's choice where both are installed, as they are with ours.
+_OUR_SERVER = ("--http=httptools", "--loop=uvloop")
+
 POLAR_LATENCY_MS = 30
 _UNLIMITED = 100_000  # requests a minute; the most that our settings take
 _PATIENCE_SECONDS = 60
@@ -71,10 +74,10 @@ class Harness:
             yield port, process.pid
 
     @contextmanager
-    def rival(self, app: str, *, http: str = "h11", **environment: str) -> Iterator[tuple[int, int]]:
-        """Run one of the applications of ``bench.rivals`` under uvicorn, as ours runs."""
+    def rival(self, app: str, **environment: str) -> Iterator[tuple[int, int]]:
+        """Run one of the applications of ``bench.rivals`` on the server on which ours runs."""
         port = free_port()
-        options = [f"--port={port}", f"--http={http}", "--no-access-log", "--log-level=warning"]
+        options = [f"--port={port}", *_OUR_SERVER, "--no-access-log", "--log-level=warning"]
         with self.process("uvicorn", f"bench.rivals:{app}", *options, **environment) as process:
             self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/"))
             yield port, process.pid

@@ -1,4 +1,4 @@
-"""Generates load: sends prepared requests over open connections, at a tenth of any receiver's own cost."""
+"""Sends prepared requests over open connections, and takes the latency of each."""
 
 import asyncio
 import re

@@ -4,73 +4,80 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from bench.harness import Harness, cpu_seconds, start_harness
-from bench.load import send
 from bench.orders import ignored, paid_orders, requests_with
 from bench.rounds import Rounds, Sample, Table, figure, interleave
+from bench.wrk import find_wrk, load
 
 _CONNECTIONS = 64
 
-_BARE = "bare Starlette route, h11"
-_FAST = "bare Starlette route, httptools"
+_BARE = "bare Starlette route"
 _SCRIPT = "Starlette, one script in Redis, nothing verified"
 _OURS = "**credit-granter**"
 _IGNORED = "**credit-granter**, an ignored type"
 _RQ = "Starlette, verified, RQ's `enqueue` in the thread pool"
+
+# How many webhooks are prepared for each second. A receiver that stores them needs new ones for each request.
+_STORED, _QUEUED, _REPEATED = 20_000, 5_000, 500
 
 Bodies = Callable[[int], Iterator[bytes]]
 
 
 def measure(*, quick: bool) -> Table:
     """Measure all receivers under the same load."""
-    count, rounds = (200, 1) if quick else (4000, 5)
+    find_wrk()
+    seconds, rounds = (1, 1) if quick else (3, 5)
     with start_harness() as harness, ExitStack() as stack:
-        contenders = _contenders(harness, stack, count)
-        interleave({name: _reduced(one) for name, one in contenders.items()}, rounds=1)  # to warm up
+        contenders = _contenders(harness, stack, seconds)
+        interleave(contenders, rounds=1)  # to warm up
         return _table(interleave(contenders, rounds=rounds), list(contenders))
 
 
-def _contenders(harness: Harness, stack: ExitStack, count: int) -> dict[str, "_Contender"]:
+def _contenders(harness: Harness, stack: ExitStack, seconds: int) -> dict[str, "_Contender"]:
     ours = stack.enter_context(harness.receiver())
+    bare, script, queue = (
+        stack.enter_context(harness.rival(name)) for name in ("bare", "one_script", "rq_enqueue")
+    )
     return {
-        _BARE: _Contender(*stack.enter_context(harness.rival("bare")), paid_orders, count),
-        _FAST: _Contender(*stack.enter_context(harness.rival("bare", http="httptools")), paid_orders, count),
-        _SCRIPT: _Contender(*stack.enter_context(harness.rival("one_script")), paid_orders, count),
-        _OURS: _Contender(*ours, paid_orders, count),
-        _IGNORED: _Contender(*ours, ignored, count),
-        _RQ: _Contender(*stack.enter_context(harness.rival("rq_enqueue")), paid_orders, count // 2),
+        _BARE: _Contender(*bare, paid_orders, _REPEATED, seconds, may_repeat=True),
+        _SCRIPT: _Contender(*script, paid_orders, _STORED, seconds),
+        _OURS: _Contender(*ours, paid_orders, _STORED, seconds),
+        _IGNORED: _Contender(*ours, ignored, _REPEATED, seconds, may_repeat=True),
+        _RQ: _Contender(*queue, paid_orders, _QUEUED, seconds),
     }
 
 
 class _Contender:
     """A running receiver, and the webhooks that it is sent."""
 
-    def __init__(self, port: int, pid: int, bodies: Bodies, count: int) -> None:
-        self._port, self._pid, self._bodies, self.count = port, pid, bodies, count
+    def __init__(
+        self, port: int, pid: int, bodies: Bodies, a_second: int, seconds: int, *, may_repeat: bool = False
+    ) -> None:
+        self._port, self._pid, self._seconds = port, pid, seconds
+        self._bodies, self._count, self._may_repeat = bodies, a_second * seconds, may_repeat
 
     def __call__(self) -> Sample:
-        return self.measured(self.count)
-
-    def measured(self, count: int) -> Sample:
-        """Send ``count`` webhooks, signed just before; return the figures."""
-        requests = requests_with(self._bodies(count))
+        """Send webhooks, signed just before; return the figures."""
+        requests = requests_with(self._bodies(self._count))
         before = cpu_seconds(self._pid)
-        result = send(self._port, requests, connections=_CONNECTIONS)
+        result = load(
+            self._port,
+            requests,
+            connections=_CONNECTIONS,
+            seconds=self._seconds,
+            may_repeat=self._may_repeat,
+        )
         return {
             "rate": result.rate,
-            "p50": result.percentile_ms(50),
-            "p99": result.percentile_ms(99),
-            "cpu": (cpu_seconds(self._pid) - before) / count * 1e6,
+            "p50": result.p50_ms,
+            "p99": result.p99_ms,
+            "cpu": (cpu_seconds(self._pid) - before) / result.answered * 1e6,
         }
-
-
-def _reduced(contender: _Contender) -> Callable[[], Sample]:
-    return lambda: contender.measured(max(contender.count // 10, _CONNECTIONS))
 
 
 def _table(found: Rounds, names: list[str]) -> Table:
     return Table(
         subject="receiver",
-        header=["receiver", "webhooks/s", "of bare h11", "p50 ms", "p99 ms", "CPU, µs per webhook"],
+        header=["receiver", "webhooks/s", "of the bare route", "p50 ms", "p99 ms", "CPU, µs per webhook"],
         rows=[
             [
                 name,

@@ -5,12 +5,14 @@ import sys
 
 import pytest
 
+from tests.support.debian import require_programs
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.heavy  # it measures
 
 
 def test_the_bench_measures_a_subject_and_prints_its_table() -> None:
+    require_programs("wrk")
     command = [sys.executable, "-m", "bench", "receiver", "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

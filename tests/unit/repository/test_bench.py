@@ -5,6 +5,7 @@ import pytest
 from bench.__main__ import with_table
 from bench.load import LoadResult
 from bench.rounds import Rounds, Table, figure, interleave
+from bench.wrk import WrkError, find_wrk, read_measured
 
 REPORT = "before\n<!-- bench drain -->\nold\n<!-- end drain -->\nafter\n"
 
@@ -31,6 +32,38 @@ def test_a_percentile_is_a_measured_latency() -> None:
     assert answered.percentile_ms(50) == 51
     assert answered.percentile_ms(99) == 100
     assert answered.rate == 100
+
+
+MEASURED = (
+    "Running 3s test\n"
+    'MEASURED {"requests": 300, "microseconds": 3000000, "p50": 1500, "p99": 9000, '
+    '"refused": 0, "failed": 0, "ran_out": false}\n'
+)
+
+
+def test_what_wrk_measures_is_read_as_answers_a_second_and_milliseconds() -> None:
+    found = read_measured(MEASURED, "")
+    assert (found.answered, found.rate, found.p50_ms, found.p99_ms) == (300, 100, 1.5, 9)
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (MEASURED.replace('"refused": 0', '"refused": 7'), "7 requests were refused"),
+        (MEASURED.replace('"failed": 0', '"failed": 2'), "2 failed"),
+        (MEASURED.replace("false", "true"), "prepare more"),
+        ("", "unable to connect"),
+    ],
+)
+def test_a_load_that_was_not_answered_has_no_rate(output: str, problem: str) -> None:
+    with pytest.raises(WrkError, match=problem):
+        read_measured(output, "unable to connect to 127.0.0.1:1")
+
+
+def test_without_wrk_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(WrkError, match="apt-get install wrk"):
+        find_wrk()
 
 
 @pytest.mark.parametrize(
