@@ -3,9 +3,11 @@
 import os
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ from workers.store.bodies import MOST_BYTES, compress_body, decompress_body
 
 REAL = {path.stem: path.read_bytes() for path in PAYLOADS.glob("*.json") if ".headers" not in path.name}
 STORED = [name for name, body in REAL.items() if peek_type(body) in STORED_TYPES]
-DICTIONARY = Path(bodies.__file__).parent / "dictionaries" / "1.txt"
+DICTIONARIES = Path(bodies.__file__).parent / "dictionaries"
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -67,6 +69,10 @@ BY_FIRST_BYTE = {
         "01abc6180984d67a682d58230323335d43435d03c31003032b308a426fd59aa69a241aa619a4ea9aa51826eb9aa419a6ea5a261a27"
         "e91a245ba418a5992799251a1a22d56ac0b2c021b502687c4e2aa8ae52426b3c407ae700"
     ),
+    "2, compressed by zstd with dictionary 2": bytes.fromhex(
+        "0228b52ffd20a0550200c3830a4d68422482451c90c4151f9920bd791bbaeb18b5ddf7cb8e397c7beafc7cfcf4f1d8edf3f0474dfd02"
+        "9509fcc8a6f006e607cb6de2ad7d95f9982d0ccbb30c32a9de790dab4822"
+    ),
     "none, before 0.1.0": GOLDEN,
 }
 
@@ -77,29 +83,59 @@ def test_a_body_in_each_encoding_that_there_ever_was_can_be_read(encoding: str) 
     assert decompress_body(BY_FIRST_BYTE[encoding]) == GOLDEN
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "more than anybody sends"])
-def test_a_damaged_body_is_no_event_and_raises_nothing(damage: str) -> None:
+def _damaged() -> dict[str, bytes]:
     packed = compress_body(order_webhook(id=some_id(1)))
     deflate = zlib.compressobj(9, zlib.DEFLATED, -14)
-    bomb = b"\x01" + deflate.compress(bytes(50 * MOST_BYTES)) + deflate.flush()
-    stored = {
+    huge = bytes(50 * MOST_BYTES)
+    return {
         "cut": packed[:-5],
+        "cut within its header": packed[:4],
+        "longer": packed + b"x",
         "flipped": packed[:1] + bytes(byte ^ 0xFF for byte in packed[1:]),
-        "more than anybody sends": bomb,
-    }[damage]
+        "deflated, cut": BY_FIRST_BYTE["1, deflated with dictionary 1"][:-5],
+        "deflated, more than anybody sends": b"\x01" + deflate.compress(huge) + deflate.flush(),
+        "more than anybody sends": b"\x02" + zstandard.compress(huge),
+        "of unknown size": b"\x02" + zstandard.ZstdCompressor(write_content_size=False).compress(huge),
+    }
+
+
+@pytest.mark.parametrize("damage", _damaged())
+def test_a_damaged_body_is_no_event_and_raises_nothing(damage: str) -> None:
+    stored = _damaged()[damage]
     assert decompress_body(stored) == stored
     assert peek_type(decompress_body(stored)) is None
 
 
-def test_dictionary_1_never_changes() -> None:
-    """Bodies stored with it cannot be read with another dictionary: a new one must be number 2."""
-    words = b"".join(DICTIONARY.read_bytes().splitlines())
-    assert (len(words), zlib.crc32(words)) == (5130, 0x91E1E82B)
+@given(body=st.sampled_from([REAL[name] for name in STORED]), at=st.integers(0), byte=st.integers(0, 255))
+def test_a_body_with_any_byte_changed_raises_nothing_and_takes_no_more_memory(
+    body: bytes, at: int, byte: int
+) -> None:
+    stored = bytearray(compress_body(body))
+    stored[at % len(stored)] = byte
+    assert len(decompress_body(bytes(stored))) <= MOST_BYTES
 
 
-def test_the_dictionary_contains_no_personal_data() -> None:
+def test_threads_compress_and_restore_at_the_same_time() -> None:
+    all_bodies = [*REAL.values()] * 20
+    with ThreadPoolExecutor(8) as threads:
+        stored = list(threads.map(compress_body, all_bodies))
+        assert list(threads.map(decompress_body, stored)) == all_bodies
+
+
+@pytest.mark.parametrize(
+    ("file", "length", "checksum"), [("1.txt", 5130, 0x91E1E82B), ("2.zdict", 16_384, 0x851DA794)]
+)
+def test_a_dictionary_never_changes(file: str, length: int, checksum: int) -> None:
+    """Bodies stored with it cannot be read with another dictionary: a new one must get a new number."""
+    content = (DICTIONARIES / file).read_bytes()
+    used = b"".join(content.splitlines()) if file == "1.txt" else content
+    assert (len(used), zlib.crc32(used)) == (length, checksum)
+
+
+@pytest.mark.parametrize("file", ["1.txt", "2.zdict"])
+def test_a_dictionary_contains_no_personal_data(file: str) -> None:
     """It has only what every body has: no value of a recorded webhook that could belong to a person."""
-    words = DICTIONARY.read_text()
+    words = (DICTIONARIES / file).read_text(errors="replace")
     for body in map(bytes.decode, REAL.values()):
         for field in ("email", "name", "external_id", "billing_name", "public_name", "id", "customer_id"):
             for rest in body.split(f'"{field}":"')[1:]:
