@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 # Polar's present and former prefixes. They reveal a token pasted as a secret, and a secret pasted as a token.
 PREFIX_OF_TOKENS = "polar_oat_"
-PREFIXES_OF_SECRETS = ("whsec_", "polar_whs_")
+STANDARD_PREFIX = "whsec_"
+PREFIXES_OF_SECRETS = (STANDARD_PREFIX, "polar_whs_")
 
 SHORTEST = 16
 """The least number of characters after a secret's prefix, and of bytes in a key that is derived from it."""

@@ -1,5 +1,7 @@
 """Reads the values of single settings. Each function is a validator: it raises ValueError with a message."""
 
+import base64
+import binascii
 import os
 import re
 import ssl
@@ -10,12 +12,15 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from config.durations import LONGEST_INTERVAL, parse_duration
-from config.pasted_secrets import SHORTEST, find_damage
+from config.pasted_secrets import SHORTEST, STANDARD_PREFIX, find_damage
 from config.redis_urls import check_redis_url
-from config.urls import read_alert_url
+from config.urls import read_alert_url, read_storefront_url
 
 OFF: Literal["off"] = "off"
 """Says that something shall never run."""
+
+
+MAKE_ONE = "make one with `echo whsec_$(openssl rand -base64 32)`, and set it here and in the storefront"
 
 
 def read_redis_url(value: SecretStr) -> SecretStr:
@@ -27,6 +32,24 @@ def read_redis_url(value: SecretStr) -> SecretStr:
 def read_secret_url(value: SecretStr) -> SecretStr:
     """Return the URL to which alerts are posted, which contains a secret; ValueError if unusable."""
     return SecretStr(read_alert_url(value.get_secret_value()))
+
+
+def read_events_url(value: SecretStr) -> SecretStr:
+    """Return the URL to which credit events are sent, which may contain a secret; ValueError if unusable."""
+    return SecretStr(read_storefront_url(value.get_secret_value()))
+
+
+def read_signing_secret(value: SecretStr) -> SecretStr:
+    """Return a secret as Standard Webhooks has it: ``whsec_`` and a key in base64; ValueError if unusable."""
+    text = read_token(value).get_secret_value()
+    key64 = text.removeprefix(STANDARD_PREFIX)
+    try:
+        key = base64.b64decode(key64 + "=" * (-len(key64) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"it is no Standard Webhooks secret: {MAKE_ONE}") from None
+    if len(key) < SHORTEST:
+        raise ValueError(f"its key has fewer than {SHORTEST} bytes, so others could guess it: {MAKE_ONE}")
+    return SecretStr(text)
 
 
 def read_token(value: SecretStr) -> SecretStr:

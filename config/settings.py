@@ -1,24 +1,31 @@
 """The settings, which no other module reads from the environment. docs/operations/settings.md lists them."""
 
-import os
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from dotenv import dotenv_values
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
 from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
 from config.redis_urls import MOST_CONNECTIONS, RedisOptions
 from config.setting_values import (
+    MAKE_ONE,
     OFF,
     lowercase,
     read_ca_file,
     read_duration,
+    read_events_url,
     read_folder,
     read_host,
     read_interval,
@@ -27,20 +34,19 @@ from config.setting_values import (
     read_own_tokens,
     read_redis_url,
     read_secret_url,
+    read_signing_secret,
     read_token,
     split_tokens,
 )
 from config.urls import POLAR_SERVERS, read_polar_url, read_public_url
-from config.wording import describe_unknown, quoted
+from config.wording import quoted
 
 ENV_FILE = ".env"
-_ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
+ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
 
 _USUAL_INTERVAL = timedelta(hours=6)  # between two rounds of the reconciler
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-
-_SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us; POLAR_SUCCESS_URL is not
 
 # Messages that replace pydantic's own. They show the value, so no variable here may contain a secret.
 _ALLOWED = {
@@ -63,7 +69,7 @@ class ReceiverSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
-        env_file_encoding=_ENV_FILE_ENCODING,
+        env_file_encoding=ENV_FILE_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -168,12 +174,25 @@ class Settings(ReceiverSettings):
     alert_url: Annotated[SecretStr, AfterValidator(read_secret_url)] | None = Field(
         None, validation_alias="CREDITS_ALERT_URL"
     )
+    events_url: Annotated[SecretStr, AfterValidator(read_events_url)] | None = Field(
+        None, validation_alias="CREDITS_EVENTS_URL"
+    )
+    events_secret: Annotated[SecretStr, AfterValidator(read_signing_secret)] | None = Field(
+        None, validation_alias="CREDITS_EVENTS_SECRET", validate_default=True
+    )
     reconcile_set: Annotated[timedelta | Literal["off"] | None, BeforeValidator(read_interval)] = Field(
         None, validation_alias="CREDITS_RECONCILE_EVERY"
     )
     retain: Annotated[timedelta, BeforeValidator(read_duration)] = Field(
         timedelta(days=30), validation_alias="CREDITS_RETAIN"
     )
+
+    @field_validator("events_secret")
+    @classmethod
+    def _signs_events(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None and info.data.get("events_url"):
+            raise ValueError(f"it is not set, but CREDITS_EVENTS_URL is: {MAKE_ONE}")
+        return secret
 
     @property
     def api_tokens(self) -> tuple[str, ...]:
@@ -188,6 +207,15 @@ class Settings(ReceiverSettings):
                 "here and in the storefront"
             )
         return self.api_tokens
+
+    def require_events(self) -> tuple[str, str]:
+        """Return the URL and the secret of credit events; ConfigError if they are not sent."""
+        if self.events_url is None or self.events_secret is None:
+            raise ConfigError(
+                "CREDITS_EVENTS_URL is not set: set it to the URL at which the storefront receives credit "
+                "events, and CREDITS_EVENTS_SECRET to the secret that signs them"
+            )
+        return self.events_url.get_secret_value(), self.events_secret.get_secret_value()
 
     @property
     def polar_server(self) -> str:
@@ -258,36 +286,10 @@ def _load(kind: type[AnySettings]) -> AnySettings:
         raise ConfigError(f"{ENV_FILE} cannot be read: {error.strerror}") from None
 
 
-def find_unknown_settings() -> list[str]:
-    """Return a message for each unknown ``CREDITS_*`` variable and each misspelt ``POLAR_*`` in ``.env``.
-
-    A storefront may have ``POLAR_*`` variables of its own, so only those that resemble ours are reported.
-    """
-    ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
-    named = [(ENV_FILE, name) for name in _names_in_env_file()]
-    named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
-    return [
-        f"{where}: {describe_unknown('setting', name, ours, 'docs/operations/settings.md lists them all')}"
-        for where, name in named
-        if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
-    ]
-
-
-def _names_in_env_file() -> list[str]:
-    try:
-        return list(dotenv_values(ENV_FILE, encoding=_ENV_FILE_ENCODING))
-    except (OSError, UnicodeError):
-        return []  # loading the settings reports it
-
-
-def _is_meant_for_us(name: str, ours: list[str]) -> bool:
-    if name.startswith("POLAR_"):
-        return bool(get_close_matches(name, ours, cutoff=_SIMILARITY))
-    return name.startswith("CREDITS_")
-
-
 def _problem_line(error: Any) -> str:
     name = error["loc"][0]
+    if field := Settings.model_fields.get(name):  # it is unset, so pydantic names the attribute
+        name = field.validation_alias
     if allowed := _ALLOWED.get(name):
         return f"{name}: {quoted(error['input'])} is not {allowed}"
     # The value is left out, because it may be a secret or contain one.

@@ -52,12 +52,27 @@ def read_endpoint_base(value: str) -> str:
 def read_alert_url(text: str) -> str:
     """Return the URL to which alerts are posted; ValueError, without any piece of it, if unusable."""
     url = text.strip()
-    if not _is_http(url) or "@" in url or " " in url or not (url.isascii() and url.isprintable()):
+    if not _can_be_posted_to(url):
         raise ValueError(
             "write an http:// or https:// URL without user and password, such as the one that Slack or "
             "Discord gives for an incoming webhook"
         )
     return url
+
+
+def read_storefront_url(text: str) -> str:
+    """Return the URL to which credit events are sent; ValueError, without any piece of it, if unusable."""
+    url = text.strip()
+    if not _can_be_posted_to(url):
+        raise ValueError(
+            "write an http:// or https:// URL without user and password, such as "
+            "https://shop.example.com/credit-events"
+        )
+    return url
+
+
+def _can_be_posted_to(url: str) -> bool:
+    return _is_http(url) and "@" not in url and " " not in url and url.isascii() and url.isprintable()
 
 
 def _is_http(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -24,6 +25,9 @@ from workers.operations.credits.meters import MeterCache
 from workers.operations.credits.reader import CreditsReader
 from workers.operations.credits.share import SharedPolar
 from workers.operations.forget import CustomerEraser, DeletedCustomers
+from workers.operations.outbox.reader import EventReader
+from workers.operations.outbox.receiver import StorefrontReceiver
+from workers.operations.outbox.sender import EventSender
 from workers.operations.pacing import Pacer, ShowWait
 from workers.operations.rebuild.lost_ledger import LostLedgerWatch
 from workers.operations.reconcile import Reconciler
@@ -42,6 +46,7 @@ from workers.store.erasure import Erasure
 from workers.store.format import open_ledger, prepare
 from workers.store.full_disk import run_with_room
 from workers.store.losses import ComparisonSchedule, LedgerWatch
+from workers.store.outbox import Outbox
 from workers.store.schedule import ReconcileSchedule
 from workers.store.stores import Stores, stores_in
 from workers.store.unconfirmed import UnconfirmedStore
@@ -181,6 +186,31 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
         tasks=[partial(run_with_room, connection, task) for task in tasks],
         reconnect=connection.connection_pool.disconnect,
         alert=alert,
+        timings=timings,
+    )
+
+
+def events_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Background:
+    """Return what sends credit events to the storefront; ConfigError if they have no URL."""
+    connection = connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds, most=1)
+    sender = sender_for(settings, stores_in(connection, settings, timings), timings)
+    return Background(
+        tasks=[
+            partial(run_with_room, connection, task)
+            for task in (partial(prepare, connection), sender.send_due)
+        ],
+        reconnect=connection.connection_pool.disconnect,
+        timings=replace(timings, background_check_seconds=timings.event_check_seconds),
+    )
+
+
+def sender_for(settings: Settings, stores: Stores, timings: Timings = DEFAULT_TIMINGS) -> EventSender:
+    """Return what sends the events in these stores; ConfigError if they have no URL."""
+    url, secret = settings.require_events()
+    return EventSender(
+        outbox=Outbox(stores.redis, timings),
+        reader=EventReader(ledger=stores.ledger, deliveries=stores.deliveries),
+        storefront=StorefrontReceiver(url=url, secret=secret, seconds=timings.event_seconds),
         timings=timings,
     )
 

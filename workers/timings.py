@@ -79,6 +79,24 @@ class Timings:
     # People are told that Redis is away when it has been so long: a fail-over takes half a minute.
     redis_away_before_alert_seconds: float = 60.0
 
+    # A storefront that takes longer to answer a credit event has not taken it. A lease covers all that a
+    # sender has leased, and waits for the requests before it.
+    event_seconds: float = 10.0
+    event_lease_seconds: float = 60.0
+    events_in_flight: int = 8
+
+    # How late a credit event is noticed. One command each time.
+    event_check_seconds: float = 1.0
+
+    # A refused event is sent again after twice as long each time, for three days. Half an hour is short
+    # enough for a storefront that is back, and 150 requests for one that never takes it.
+    first_event_retry_seconds: float = 5.0
+    longest_event_retry_seconds: float = 1800.0
+    event_patience_seconds: float = 3 * 86_400.0
+
+    # While the storefront refuses everything, it gets one event at a time, and at the end one a minute.
+    longest_event_pause_seconds: float = 60.0
+
     # How late a reconciliation or a confirmation may start, and how soon a changed rules file is noticed.
     background_check_seconds: float = 2.0
 

@@ -25,7 +25,8 @@ from config.durations import format_duration
 from config.errors import ConfigError
 from config.redis_urls import RedisOptions
 from config.rules import Rules, load_rules
-from config.settings import ReceiverSettings, Settings, find_unknown_settings
+from config.setting_names import find_unknown_settings
+from config.settings import ReceiverSettings, Settings
 from workers.embedded.server import EmbeddedRedis
 from workers.operations.disputes import needs_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
@@ -56,7 +57,7 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
     with listen(settings) as listener, _listen_for_api(settings) as api_listener:
 
         def run(env: Mapping[str, str]) -> list[ManagedProcess]:
-            parts = [*_receiver_parts(listener, receivers, env), *_worker_parts(workers, env)]
+            parts = [*_receiver_parts(listener, receivers, env), *_worker_parts(settings, workers, env)]
             return parts + ([_api_part(api_listener, env)] if api_listener else [])
 
         def stop_listening() -> None:
@@ -139,7 +140,7 @@ def work(
     _look_at_redis(url, settings.redis_options)
     _log_settings(settings, rules)
     _log_connections(settings, workers=workers + 1)
-    supervise(_worker_parts(workers, _environment(url, json=json)))
+    supervise(_worker_parts(settings, workers, _environment(url, json=json)))
 
 
 def _require_granting(settings: Settings) -> Rules:
@@ -161,6 +162,7 @@ def _log_settings(settings: Settings, rules: Rules) -> None:
         rules=f"{len(rules.rules)} in {settings.rules_path}",
         version=rules.digest,
         alerts="on" if settings.alert_url else "off",
+        events="on" if settings.events_url else "off",
         reconciling=f"every {format_duration(every)}" if every else "off",
     )
     for unknown in find_unknown_settings():
@@ -199,9 +201,10 @@ def _api_part(listener: socket.socket, env: Mapping[str, str]) -> ManagedProcess
     return ManagedProcess(name="api", args=args, env=env, pass_fds=shared)
 
 
-def _worker_parts(count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
+def _worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
     workers = [ManagedProcess(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
-    return [*workers, ManagedProcess(name="background", args=["background"], env=env)]
+    beside = ["background", *(["events"] if settings.events_url else [])]
+    return workers + [ManagedProcess(name=name, args=[name], env=env) for name in beside]
 
 
 def _environment(redis_url: str, *, json: bool) -> dict[str, str]:

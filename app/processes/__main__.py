@@ -1,5 +1,5 @@
-"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``api FD``, ``worker`` or
-``background``."""
+"""Runs a managed process: ``python -m app.processes`` with ``receiver FD``, ``api FD``, ``worker``,
+``background`` or ``events``."""
 
 import os
 import signal
@@ -44,8 +44,12 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
             from app.processes.background import run_background  # noqa: PLC0415
 
             run_background(_read(load_settings, kind), timings)
+        case "events":
+            from app.processes.events import run_events  # noqa: PLC0415
+
+            run_events(_read(load_settings, kind), timings)
         case _:
-            sys.exit(f"unknown process {kind!r}: choose receiver, api, worker or background")
+            sys.exit(f"unknown process {kind!r}: choose receiver, api, worker, background or events")
 
 
 def _read(load: Callable[[], AnySettings], kind: str) -> AnySettings:

@@ -67,6 +67,7 @@ class Operations:
     client: Client
     rules: Rules = field(default_factory=lambda: TEN)
     slept: list[float] = field(default_factory=list)
+    tells_storefront: bool = False
 
     @property
     def store(self) -> DeliveryStore:
@@ -76,7 +77,7 @@ class Operations:
     @property
     def ledger(self) -> Ledger:
         """Return the ledger."""
-        return Ledger(self.redis, retain=RETAIN)
+        return Ledger(self.redis, retain=RETAIN, tells_storefront=self.tells_storefront)
 
     @property
     def pacer(self) -> Pacer:

@@ -202,7 +202,7 @@ def usage_event(grant: Grant) -> dict[str, Any]:
         "name": grant.meter,
         "customer_id": grant.customer_id,
         "external_id": grant.key,
-        "metadata": {grant.property_name: _number(-grant.units), **dict(_metadata(grant))},
+        "metadata": {grant.property_name: json_number(-grant.units), **dict(_metadata(grant))},
     }
 
 
@@ -214,17 +214,20 @@ def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
         yield "order_id", grant.order_id
     if grant.rules:  # Polar refuses empty text
         yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
-    if reason := grant.reason or _default_reason(grant):
+    if reason := grant_reason(grant):
         yield "reason", reason
 
 
-def _default_reason(grant: Grant) -> str:
+def grant_reason(grant: Grant) -> str:
+    """Return the reason that a person gave, or why a grant changes what was credited before; else ``""``."""
+    if grant.reason:
+        return grant.reason
     if revision := grant.revision:  # a rebuild needs both amounts
         return f"adjust from {plain(revision.before)} to {plain(revision.after)}"
     kinds = {REFUND: "refund", DISPUTE: "dispute", REVOKE: "revoke", ADJUST: "adjust"}
     return next((reason for prefix, reason in kinds.items() if grant.subject.startswith(prefix)), "")
 
 
-def _number(units: Decimal) -> int | float:
+def json_number(units: Decimal) -> int | float:
     """Return a JSON number. It is exact, because amounts have no more digits than a double keeps."""
     return int(units) if units == units.to_integral_value() else float(units)

@@ -17,6 +17,7 @@ from redis import Redis
 
 from workers.core.delivery import Status
 from workers.core.envelope import stored_types
+from workers.core.event_names import FAILED, GRANTED, TAKEN_BACK
 from workers.monitoring.redis_metrics import redis_metrics
 from workers.store import counts, keys
 from workers.store.arrivals import arrivals
@@ -84,6 +85,22 @@ COUNTS = (
         name=counts.POLAR_REQUESTS,
         help="Requests to Polar, by the status of the answer; none if there was no answer.",
         labels=("status",),
+    ),
+    Count(
+        name=counts.CREDIT_EVENTS_SENT,
+        help="Credit events that the storefront has taken, by type.",
+        labels=("type",),
+        known=((GRANTED,), (TAKEN_BACK,), (FAILED,)),
+    ),
+    Count(
+        name=counts.CREDIT_EVENTS_REFUSED,
+        help="Attempts to send a credit event that the storefront refused, or did not answer.",
+        known=((),),
+    ),
+    Count(
+        name=counts.CREDIT_EVENTS_GIVEN_UP,
+        help="Credit events that are not sent any more.",
+        known=((),),
     ),
 )
 

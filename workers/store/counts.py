@@ -23,6 +23,9 @@ GRANTS = "grants"  # meter
 GRANTED_UNITS = "granted_units"  # meter
 TAKEN_BACK_UNITS = "taken_back_units"  # meter
 POLAR_REQUESTS = "polar_requests"  # status
+CREDIT_EVENTS_SENT = "credit_events_sent"  # type
+CREDIT_EVENTS_REFUSED = "credit_events_refused"
+CREDIT_EVENTS_GIVEN_UP = "credit_events_given_up"
 DELIVERY_TO_CREDIT_SECONDS = "delivery_to_credit_seconds"  # bound
 DELIVERY_TO_CREDIT_SECONDS_SUM = "delivery_to_credit_seconds_sum"
 
@@ -37,6 +40,9 @@ NAMES = frozenset(
         GRANTED_UNITS,
         TAKEN_BACK_UNITS,
         POLAR_REQUESTS,
+        CREDIT_EVENTS_SENT,
+        CREDIT_EVENTS_REFUSED,
+        CREDIT_EVENTS_GIVEN_UP,
         DELIVERY_TO_CREDIT_SECONDS,
         DELIVERY_TO_CREDIT_SECONDS_SUM,
     }

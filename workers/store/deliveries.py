@@ -112,16 +112,18 @@ class DeliveryStore:
         """Return the body of a delivery, the bytes that were signed; empty if it is unknown or erased."""
         return decompress_body(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")
 
-    def product_names(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return the product's name in each of these deliveries whose body is kept and has one."""
-        names: dict[str, str] = {}
+    def bodies(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield each of these deliveries, once, with its body; empty if that is unknown or erased."""
         left = iter(dict.fromkeys(ids))
         while page := list(islice(left, _PAGE)):
             bodies = cast(list[bytes | None], self._redis.mget([keys.body(id_) for id_ in page]))
             for id_, body in zip(page, bodies, strict=True):
-                if name := product_name(decompress_body(body or b"")):
-                    names[id_] = name
-        return names
+                yield id_, decompress_body(body or b"")
+
+    def product_names(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return the product's name in each of these deliveries whose body is kept and has one."""
+        found = ((id_, product_name(body)) for id_, body in self.bodies(ids))
+        return {id_: name for id_, name in found if name}
 
     def newest(
         self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None

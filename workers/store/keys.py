@@ -71,6 +71,27 @@ CLOCK = "credits:clock"
 # day.
 POLAR_CLOCK = "credits:polar_clock"
 
+# A sorted set, the outbox: credit events that the storefront has not taken yet, scored by when each is sent
+# next (ms). An event is named by a subject, a line feed and a meter, or by `failed`, a line feed, a delivery
+# and its attempt. Exists while there are any.
+OUTBOX = "credits:outbox"
+
+# A sorted set: those of them that the storefront has refused, scored by when it first did (ms). Exists while
+# there are any.
+OUTBOX_REFUSED = "credits:outbox:refused"
+
+# A hash: of events that were refused, how often each was, and why the last time. Exists while there are any.
+OUTBOX_ATTEMPTS = "credits:outbox:attempts"
+
+# A hash: what an event about a failed delivery tells. Exists while such an event is in the outbox or in one
+# of the next two lists.
+OUTBOX_FAILURES = "credits:outbox:failures"
+
+# Sorted sets: the events that the storefront took last, and those that were given up last, scored by when
+# that was (ms). Never expire; a thousand and ten thousand events at most (see workers.store.outbox).
+OUTBOX_SENT = "credits:outbox:sent"
+OUTBOX_GIVEN_UP = "credits:outbox:given_up"
+
 # A sorted set: the workers that are alive, scored by the time of their last tick (ms). Each tick removes
 # those that have fallen silent.
 WORKERS = "credits:workers"

@@ -23,6 +23,7 @@ from workers.store.counts import BOUNDS, Tally
 from workers.store.ledger_hashes import frozen_standing, read_standing
 from workers.store.ledger_rows import Row, accepted_row, claim_row, outcome_row, read_row, take_back_row
 from workers.store.losses import TO_DO, mark_loss
+from workers.store.outbox import MOST_GIVEN_UP, MOST_WAITING, OUTBOX_KEYS
 from workers.store.scripts import load_script, moment_of
 
 log = structlog.get_logger(__name__)
@@ -35,14 +36,16 @@ _TOLD_MS = int(LONGEST_LOOK_BACK.total_seconds() * 1000)
 class Ledger:
     """The ledger in Redis; its entries never expire."""
 
-    def __init__(self, redis: Redis, *, retain: timedelta) -> None:
+    def __init__(self, redis: Redis, *, retain: timedelta, tells_storefront: bool = False) -> None:
+        """Make a ledger; with ``tells_storefront`` each settlement leaves credit events in the outbox."""
         self.tally = Tally()
         """What this process has counted, such as requests to Polar; each settlement writes it to Redis."""
         self._redis = redis
         self._retain = retain
         self._claim = redis.register_script(load_script("claim"))
         self._take_back = redis.register_script(load_script("take_back"))
-        self._settle = redis.register_script(load_script("settle"))
+        self._settle = redis.register_script(load_script("settle", "outbox"))
+        self._told = (MOST_WAITING, MOST_GIVEN_UP) if tells_storefront else ("", "")
         self._find_told = redis.register_script(load_script("find_told"))
 
     def claim(
@@ -114,6 +117,7 @@ class Ledger:
                     keys.COUNTS,
                     keys.UNCONFIRMED,
                     keys.BUDGET,
+                    *OUTBOX_KEYS,
                 ],
                 args=[
                     keys.DELIVERY,
@@ -134,6 +138,7 @@ class Ledger:
                     keys.OFFERED,
                     keys.DAY,
                     _DAY_KEPT_SECONDS,
+                    *self._told,
                 ],
             )
         if unclaimed:

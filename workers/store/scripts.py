@@ -8,10 +8,13 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @cache
-def load_script(name: str) -> str:
-    """Return ``workers/store/lua/<name>.lua``, behind the functions that all scripts share."""
+def load_script(name: str, *libraries: str) -> str:
+    """Return ``workers/store/lua/<name>.lua``, behind the functions that all scripts share.
+
+    ``libraries`` are files of functions that only some scripts share.
+    """
     folder = files("workers.store") / "lua"
-    return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return "".join((folder / f"{one}.lua").read_text() for one in ("shared", *libraries, name))
 
 
 def moment_of(milliseconds: str | bytes | float) -> datetime:

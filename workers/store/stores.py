@@ -55,6 +55,6 @@ def stores_in(connection: Redis, settings: Settings, timings: Timings = DEFAULT_
     return Stores(
         redis=connection,
         deliveries=DeliveryStore(connection, timings),
-        ledger=Ledger(connection, retain=settings.retain),
+        ledger=Ledger(connection, retain=settings.retain, tells_storefront=settings.events_url is not None),
         throttle=Throttle(connection, requests_per_minute=settings.requests_per_minute),
     )

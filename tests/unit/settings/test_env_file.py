@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import ConfigError
-from config.settings import Settings, find_unknown_settings, load_settings
+from config.setting_names import find_unknown_settings
+from config.settings import Settings, load_settings
 from tests.support.environment import settings_with
 from tests.support.paths import ROOT
 

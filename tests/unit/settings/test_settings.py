@@ -86,6 +86,13 @@ def test_several_secrets_are_in_force_while_one_is_rotated(
         ("CREDITS_API_PORT", "http"),
         ("CREDITS_API_TOKEN", "too-short"),
         ("CREDITS_API_TOKEN", "long-enough-for-us,short"),
+        ("CREDITS_EVENTS_URL", "shop.example.com/events"),
+        ("CREDITS_EVENTS_URL", "ftp://shop.example.com"),
+        ("CREDITS_EVENTS_URL", "https://me:s3cret@shop.example.com"),
+        ("CREDITS_EVENTS_SECRET", "whsec_not base64"),
+        ("CREDITS_EVENTS_SECRET", "whsec_only-for-the-tests"),
+        ("CREDITS_EVENTS_SECRET", "whsec_c2hvcnQ="),
+        ("CREDITS_EVENTS_SECRET", "'whsec_c3RvcmVmcm9udC1hbmQtZ3JhbnRlcg=='"),
         ("PORT", "http"),
         ("PORT", "-1"),
         ("PORT", "65536"),
@@ -189,9 +196,35 @@ def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         CREDITS_OPS_TOKEN="ops_s3cret-of-sixteen",
         REDIS_URL="redis://:s3cret@host",
         CREDITS_ALERT_URL="https://chat.example.com/s3cret",
+        CREDITS_EVENTS_URL="https://shop.example.com/s3cret",
+        CREDITS_EVENTS_SECRET="whsec_s3cret+of/sixteen/bytes+",
     )
     shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert "s3cret" not in shown
+
+
+EVENTS = {
+    "CREDITS_EVENTS_URL": "https://shop.example.com/credit-events",
+    "CREDITS_EVENTS_SECRET": "whsec_c3RvcmVmcm9udC1hbmQtZ3JhbnRlcg",
+}
+
+
+def test_credit_events_have_a_url_and_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_with(monkeypatch, **EVENTS).require_events() == tuple(EVENTS.values())
+
+
+def test_credit_events_without_a_secret_are_one_problem_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with(monkeypatch, CREDITS_EVENTS_URL=EVENTS["CREDITS_EVENTS_URL"])
+    assert problem == (
+        "CREDITS_EVENTS_SECRET: it is not set, but CREDITS_EVENTS_URL is: make one with "
+        "`echo whsec_$(openssl rand -base64 32)`, and set it here and in the storefront"
+    )
+
+
+def test_a_secret_alone_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(monkeypatch, CREDITS_EVENTS_SECRET=EVENTS["CREDITS_EVENTS_SECRET"])
+    with pytest.raises(ConfigError, match="CREDITS_EVENTS_URL is not set"):
+        settings.require_events()
 
 
 def test_settings_cannot_be_changed() -> None:

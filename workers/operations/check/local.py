@@ -5,7 +5,8 @@ from collections.abc import Callable, Generator, Iterator
 from config.durations import format_duration
 from config.errors import ConfigError
 from config.rules import Problem, Rules, RulesError, load_rules
-from config.settings import Settings, find_unknown_settings
+from config.setting_names import find_unknown_settings
+from config.settings import Settings
 from config.wording import format_count
 from workers.core.findings import FilePlace, Finding, Level
 from workers.operations.disputes import NEEDS_RECONCILER, needs_disputes

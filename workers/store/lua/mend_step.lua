@@ -1,8 +1,9 @@
 -- Moves stored times by as much as the clock of Redis has stepped, so that nothing waits longer, and nothing looks older,
 -- than it did before. It is one step, and counts the steps, so that of all workers that notice one only one mends it.
 -- Returns 1 if this call has mended the step, or 0 if another worker has.
-local clock_state, polar_clock, began, due, waiting, unconfirmed, watch, outage, webhooks, budget, reduced = unpack(KEYS, 1, 11)
-local first_lifetime = 9 -- this key and those that follow expire: a step back would prolong their lives
+local clock_state, polar_clock, began, due, waiting, unconfirmed, outbox = unpack(KEYS, 1, 7)
+local watch, outage, webhooks, budget, reduced = unpack(KEYS, 8, 12)
+local first_lifetime = 11 -- this key and those that follow expire: a step back would prolong their lives
 local step_ms, steps, delivery_prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local is_past_wrong = ARGV[4] == '1' -- else only times that are still to come are
 local WINDOW_MS = 30000 -- a step is noticed within this time, even by a worker that was busy
@@ -61,6 +62,7 @@ local function move_back()
   local future = '(' .. text(now)
   move_scores(due, future, '+inf', function() end)
   move_scores(unconfirmed, future, '+inf', function() end)
+  move_scores(outbox, future, '+inf', function() end)
   if is_past_wrong then
     move_scores(waiting, '-inf', text(now - WINDOW_MS), set_received)
   end

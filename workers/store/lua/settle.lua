@@ -14,6 +14,7 @@
 -- channel: where the orders and the offers' deliveries with a new settlement are published
 -- offered_prefix: of the hashes that count the places of offers
 -- day_prefix, day_kept_s: of the hash with the counts of a day, and how long it is kept
+-- most_waiting, most_given_up: how many credit events the outbox holds; '' if the storefront is not told of any
 -- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
 -- back what they relied on; and of those whose claim is lost.
 local due, audit, pause, outage, probe, counts, unconfirmed, budget = unpack(KEYS)
@@ -22,6 +23,8 @@ local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
 local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
 local channel, offered_prefix, day_prefix, day_kept_s = unpack(ARGV, 13, 16)
+local most_waiting, most_given_up = tonumber(ARGV[17]), tonumber(ARGV[18])
+local outbox = outbox_in({ unpack(KEYS, 9, 14) })
 
 local now = clock()
 
@@ -52,6 +55,7 @@ end
 
 local given = {} -- by meter and field of the claim: how many such grants were settled just now
 
+local events = {} -- for the storefront
 local newly_granted = {} -- by delivery: whether a grant, and not only a take-back, was settled just now
 local newly_settled = {} -- by subject of which a grant was settled just now: whether it is reversed
 for _, grant in ipairs(accepted) do
@@ -64,6 +68,9 @@ for _, grant in ipairs(accepted) do
     count_grant(meter, units)
     given[meter] = given[meter] or {}
     given[meter][grant.grant] = (given[meter][grant.grant] or 0) + 1
+    if most_waiting then
+      events[#events + 1] = subject .. '\n' .. meter
+    end
     if grant.unconfirmed or grant_now ~= grant.grant then
       redis.call('HSET', subject, 'unconfirmed:' .. meter, '')
       redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
@@ -240,6 +247,15 @@ local function return_place(outcome)
   end
 end
 
+local function tell_failure(outcome)
+  local event = 'failed\n' .. outcome.id .. ':' .. outcome.attempt
+  redis.call('HSET', outbox.failures, event, cjson.encode({
+    at = text(now), reason = outcome.reason, subject = outcome.subject, order_id = outcome.order_id,
+    customer_id = outcome.customer_id,
+  }))
+  events[#events + 1] = event
+end
+
 -- Each command is one entry of the append-only file. So what one command can do for all deliveries is done at the end.
 local concluded, received_by_status = {}, {}
 
@@ -263,6 +279,9 @@ local function conclude(key, outcome, received_at, type_)
   set_expiry(body_prefix .. id, status)
   if status == 'failed' then
     return_place(outcome)
+    if most_waiting then
+      tell_failure(outcome)
+    end
   end
   local is_skipped_order = status == 'skipped' and type_ == 'order.paid' and outcome.order_id ~= ''
   if is_skipped_order and not claimer_of(outcome.subject) then
@@ -312,6 +331,9 @@ call_with('ZREM', due, concluded)
 call_with('ZREM', status_prefix .. 'waiting', concluded)
 for status, received in pairs(received_by_status) do
   call_with('ZADD', status_prefix .. status, received)
+end
+if most_waiting then
+  tell_events(outbox, events, most_waiting, most_given_up)
 end
 -- An accepted grant ends an outage, whoever sent it, unless the next pause has begun meanwhile.
 if #accepted > 0 and redis.call('EXISTS', pause) == 0 then

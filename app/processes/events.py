@@ -1,0 +1,18 @@
+"""Runs the process that sends credit events to the storefront."""
+
+import os
+
+from config.settings import Settings
+from workers.runtime import events_for
+from workers.timings import DEFAULT_TIMINGS, Timings
+
+_NICENESS = 10  # a credit comes before the news of it: workers get about ten times the processor time
+
+
+def run_events(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:
+    """Send credit events until a stop signal, and then end at once.
+
+    What was being sent is sent again by the next one.
+    """
+    os.nice(_NICENESS)
+    events_for(settings, settings.require_redis_url(), timings).run_forever()

@@ -1,0 +1,1 @@
+"""Sends credit events to the storefront."""
