@@ -9,7 +9,15 @@ from tests.support.fake_polar import FakePolar
 from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, Taken
 from workers.core.delivery import Lease, Leased, Outcome, Status
 from workers.core.envelope import peek_type
-from workers.core.grants import REVOKE, Grant, is_adjustment, order_of, order_subject, refund_subject
+from workers.core.grants import (
+    REVOKE,
+    Grant,
+    is_adjustment,
+    is_instalment,
+    order_of,
+    order_subject,
+    refund_subject,
+)
 from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
@@ -351,6 +359,9 @@ class FakeStore:
     def _may_be_taken_back(self, settled: Grant) -> bool:
         if is_adjustment(settled.subject):
             return self._is_reversed_meanwhile(settled.order_id or "")
+        if is_instalment(settled.subject):
+            order = order_subject(settled.order_id or "")
+            return order in self.refunds or order in self.disputes
         return settled.subject in self.refunds or settled.subject in self.disputes
 
     def _is_reversed_meanwhile(self, order_id: str) -> bool:

@@ -12,11 +12,13 @@ from workers.core.adjusted import credited, plus, taken_by_adjusting
 from workers.core.claims import Claim, Standing, Taken
 from workers.core.grants import Grant, Part
 
+_NOTHING = Decimal(0)
+
 
 def begun(standing: Standing) -> tuple[Grant, ...]:
     """Return the fact's own grants as adjusted, with each part times its instalments so far."""
     grants = credited(standing)
-    if not standing.begun:
+    if not standing.instalments:
         return grants
     return tuple(replace(one, parts=tuple(_times(standing, one.meter, one.parts))) for one in grants)
 
@@ -32,29 +34,25 @@ def taken_in_all(standing: Standing) -> Taken:
 
 
 def withheld(standing: Standing) -> Taken:
-    """Return what instalments gave less than their rules' parts, by meter and rule.
-
-    One that Polar refused, and that a person has dismissed, gave nothing.
-    """
+    """Return what instalments gave less than their rules' parts, by meter and rule."""
     found: dict[str, dict[str, Decimal]] = {}
-    for claim in standing.instalments:
-        for grant in claim.grants:
-            rules = found.setdefault(grant.meter, {})
-            for rule, units in _lacking(standing, claim, grant):
-                rules[rule] = rules.get(rule, Decimal(0)) + units
+    own = {grant.meter: grant for grant in credited(standing)}
+    for grant in (grant for claim in _given(standing) for grant in claim.grants):
+        given = {part.rule: part.units for part in grant.parts}
+        rules = found.setdefault(grant.meter, {})
+        for part in own[grant.meter].parts:
+            if part.every:
+                lacking = part.units - given.get(part.rule, _NOTHING)
+                rules[part.rule] = rules.get(part.rule, _NOTHING) + lacking
     return found
 
 
 def _times(standing: Standing, meter: str, parts: tuple[Part, ...]) -> Iterator[Part]:
-    number = standing.begun.get(meter, 1)
+    number = 1 + sum(grant.meter == meter for claim in _given(standing) for grant in claim.grants)
     for part in parts:
         yield replace(part, units=part.units * number) if part.every else part
 
 
-def _lacking(standing: Standing, claim: Claim, grant: Grant) -> Iterator[tuple[str, Decimal]]:
-    is_given = not claim.is_dismissed or grant.meter in claim.settled
-    given = {part.rule: part.units for part in grant.parts} if is_given else {}
-    for own in credited(standing):
-        for part in own.parts if own.meter == grant.meter else ():
-            if part.every:
-                yield part.rule, part.units - given.get(part.rule, Decimal(0))
+def _given(standing: Standing) -> Iterator[Claim]:
+    """Yield the instalments that count: not those that Polar refused and a person has dismissed."""
+    return (one for one in standing.instalments if one.settled or not one.is_dismissed)
