@@ -201,5 +201,6 @@ def end_well(shop: Shop) -> None:
         shop.read_back()
     failed = [id_ for id_, kept in shop.store.deliveries.items() if kept.status is Status.FAILED]
     shop.replay(*failed)
+    shop.read_back()  # Polar may have had what was replayed
     shop.work()  # what refunds take of credits that were replayed
     assert {kept.status for kept in shop.store.deliveries.values()} <= {Status.GRANTED, Status.SKIPPED}
