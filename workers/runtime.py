@@ -29,11 +29,13 @@ from workers.operations.outbox.reader import EventReader
 from workers.operations.outbox.receiver import StorefrontReceiver
 from workers.operations.outbox.sender import EventSender
 from workers.operations.pacing import Pacer, ShowWait
+from workers.operations.polar_clock import PolarClockWatch
 from workers.operations.rebuild.lost_ledger import LostLedgerWatch
 from workers.operations.reconcile import Reconciler
 from workers.operations.recover import Recoverer
 from workers.pipeline.customers import OfferCustomers
 from workers.pipeline.granter import Granter
+from workers.pipeline.subscriptions import SubscriptionFinder
 from workers.pipeline.worker import GrantWorker
 from workers.polar.client import Polar
 from workers.store import counts
@@ -45,6 +47,7 @@ from workers.store.endpoint_note import EndpointNotes
 from workers.store.erasure import Erasure
 from workers.store.format import open_ledger, prepare
 from workers.store.full_disk import run_with_room
+from workers.store.instalments import InstalmentQueue
 from workers.store.losses import ComparisonSchedule, LedgerWatch
 from workers.store.outbox import Outbox
 from workers.store.schedule import ReconcileSchedule
@@ -64,6 +67,7 @@ def granter_for(
         throttle=stores.throttle,
         polar=polar,
         customers=OfferCustomers(polar, stores.throttle),
+        subscriptions=SubscriptionFinder(polar, stores.throttle),
         rules=rules,
         forgetting=_forgetting_in(stores) if settings.forget_deleted else None,
         timings=timings,
@@ -170,6 +174,9 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
         Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
         LostLedgerWatch(
             schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer
+        ).run_if_due,
+        PolarClockWatch(
+            clock=PolarClock(stores.redis), queue=InstalmentQueue(stores.redis), polar=polar, pacer=pacer
         ).run_if_due,
         EndpointWatch(
             notes=EndpointNotes(connection),

@@ -15,6 +15,7 @@ from workers.core.claims import Claim, Standing
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
@@ -315,12 +316,16 @@ class RecordingLedger:
         self.stoppable.at(Stop.TAKEN_BACK)
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Settle, and record which outcomes were stored."""
         self.stoppable.at(Stop.BEFORE_SETTLING)
         counting = [one for one in outcomes if self.service.holds(one.delivery_id, one.attempt)]
-        lost = self.service.store.settle(accepted, outcomes, unconfirmed)
+        lost = self.service.store.settle(accepted, outcomes, unconfirmed, following)
         # A settled order takes the lease of its take-back.
         counting = [one for one in counting if self.service.attempts(one.delivery_id) == one.attempt]
         self.service.count_strikes(counting)

@@ -48,6 +48,7 @@ RULES = rules_of(
     rule("bonus", {"api_usage": 50}, once_per="customer"),
     rule("included", {"images": 3}, triggers=["subscription.cycled"]),
     rule("welcome", {"api_usage": 25}, triggers=["customer.created"]),
+    rule("monthly", {"images": 9}, every="month", triggers=["subscription_create"]),
 )
 STORY = [
     order_webhook(id=some_id(1)),
@@ -60,10 +61,13 @@ STORY = [
     refund_webhook(300, id=some_id(5)),  # of an order that never comes
     payload("subscription_cycled"),
     payload("customer_created"),
+    order_webhook("order_paid_subscription_create_yearly", id=some_id(6), customer_id=CUSTOMER),
 ]
 
 KNOWN = {
     r"credits:due": NEVER,
+    r"credits:instalments": NEVER,
+    rf"credits:chain:{UUID}": NEVER,
     r"credits:audit": NEVER,
     r"credits:counts": NEVER,
     r"credits:day:[0-9]+": SOME_DAY,
@@ -180,7 +184,7 @@ def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
     assert work() == []
     assert store.count_by_status() == {
         Status.WAITING: 0,
-        Status.GRANTED: 5,
+        Status.GRANTED: 6,
         Status.SKIPPED: 4,
         Status.FAILED: 2,
     }
@@ -190,12 +194,12 @@ def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
     GrantWorker(redis, rulebook=rulebook, retain=RETAIN).tick()
     assert work() == []
     assert store.count_by_status()[Status.FAILED] == 2
-    assert ledger.count_grants() == 6
+    assert ledger.count_grants() == 8
     store.store_and_lease([one.delivery() for one in BY_HAND])
     assert unaccounted(redis, store) == []
     let_leases_end(redis)
     assert work() == []
-    assert ledger.count_grants() == 8
+    assert ledger.count_grants() == 10
     assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
 
 

@@ -18,6 +18,7 @@ from tests.support.fakes import KilledError
 from tests.support.real_stores import RETAIN, let_leases_end, let_pause_end
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.offers import OfferRequest, offer_delivery
 from workers.pipeline.granter import Granter
 from workers.store import keys
@@ -47,7 +48,11 @@ class Doomed(Ledger):
     """A ledger whose worker is killed before it settles."""
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         raise KilledError
 

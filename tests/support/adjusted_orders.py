@@ -14,6 +14,7 @@ from workers.core.claims import Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.planning import Plan
 from workers.operations.adjust.run import Adjuster, adjustable_rule
 from workers.operations.adjust.scan import AdjustScan
@@ -102,10 +103,14 @@ class Deadly:
         self._at("freeze", lambda: self.ledger.take_back(claims, attempts))
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Settle, and maybe die."""
-        return self._at("settle", lambda: self.ledger.settle(accepted, outcomes, unconfirmed))
+        return self._at("settle", lambda: self.ledger.settle(accepted, outcomes, unconfirmed, following))
 
     def ingest(self, events: Sequence[Mapping[str, Any]]) -> int:
         """Send, and maybe die."""

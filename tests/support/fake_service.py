@@ -13,6 +13,7 @@ from workers.core.claims import Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.planning import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarRateLimitedError, PolarUnreachableError
@@ -165,11 +166,15 @@ class LedgerWith:
         self._store.take_back(claims, attempts)
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Call the function, then settle."""
         self._before_settling()
-        return self._store.settle(accepted, outcomes, unconfirmed)
+        return self._store.settle(accepted, outcomes, unconfirmed, following)
 
 
 def work_but_before_settling(shop: Shop, happens: Callable[[], object]) -> dict[str, Outcome]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.support.fake_polar import FakePolar
 from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, Taken
-from workers.core.delivery import Lease, Leased, Outcome, Status
+from workers.core.delivery import Lease, Leased, Outcome, PutBack, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import (
     REVOKE,
@@ -19,6 +19,7 @@ from workers.core.grants import (
     refund_subject,
 )
 from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
 from workers.core.schedule import PaidPeriod
@@ -26,8 +27,15 @@ from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
 from workers.core.usage_events import usage_event
 from workers.timings import DEFAULT_TIMINGS
 
-TAKES_BACK = {"order.refunded", "credits.dispute", "credits.take_back", "manual.revoke", "manual.adjust"}
-"""The types of deliveries that never credit anything."""
+TAKES_BACK = {
+    "order.refunded",
+    "credits.dispute",
+    "credits.take_back",
+    "manual.revoke",
+    "manual.adjust",
+    "credits.instalment",
+}
+"""The types of deliveries that never make an order's own credits."""
 
 
 LOST_CLAIM = "its claim was lost with Redis's newest data: it is claimed again"
@@ -81,6 +89,9 @@ class FakeStore:
         self.periods: dict[str, PaidPeriod] = {}
         self.begun: dict[str, dict[str, int]] = {}
         self.ended: dict[str, dict[str, str]] = {}
+        self.waits: dict[str, dict[str, str]] = {}
+        self.instalments: dict[tuple[str, int, str], datetime] = {}
+        """By order, number and meter: when an instalment that is to come is looked at next."""
         self.chains: dict[str, dict[str, str]] = {}
         """By subscription and meter: the youngest order that began instalments."""
         self.dismissed: dict[str, str] = {}
@@ -234,6 +245,7 @@ class FakeStore:
             period=period,
             begun=self.begun.get(plan.subject, {}),
             ended=self.ended.get(plan.subject, {}),
+            waits=self.waits.get(plan.subject, {}),
             superseded=self._superseded(plan.subject, period),
             dismissed_with=self.dismissed.get(plan.subject, ""),
         )
@@ -328,7 +340,11 @@ class FakeStore:
             linked.append(refund)
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Record accepted grants and outcomes; return the deliveries that another worker has by now."""
         for grant in accepted:
@@ -341,6 +357,7 @@ class FakeStore:
                     doubts[grant.meter] = ""
                 self.claims[grant.subject] = replace(claim, settled=settled, unconfirmed=doubts)
                 self.audit.append(grant.key)
+                self._begin_next(grant, following.get(grant.key))
                 if self._may_be_taken_back(grant):
                     self._queue_take_back(grant.order_id or "", grant.customer_id)
         lost = set()
@@ -348,13 +365,34 @@ class FakeStore:
             kept = self.deliveries.get(outcome.delivery_id)
             if kept is None or kept.status is not Status.WAITING or kept.attempts != outcome.attempt:
                 lost.add(outcome.delivery_id)
-            elif outcome.status is not Status.WAITING and self._is_claim_lost(outcome):
+            elif self._ends(outcome) and self._is_claim_lost(outcome):
                 kept.due = self._clock.now
                 kept.reason = BONUS_GONE if self._is_bonus_gone(outcome) else LOST_CLAIM
                 lost.add(outcome.delivery_id)
+            elif outcome.put_back:
+                self._put_back(outcome, outcome.put_back)
             else:
                 self._write(kept, outcome)
         return lost
+
+    def _ends(self, outcome: Outcome) -> bool:
+        return outcome.status is not Status.WAITING or outcome.put_back is not None
+
+    def _begin_next(self, grant: Grant, following: NextInstalment | None) -> None:
+        order = order_subject(grant.order_id or "")
+        if is_instalment(grant.subject):
+            self.waits.get(order, {}).pop(grant.meter, None)
+        if following and grant.meter not in self.ended.get(order, {}):
+            place = (following.order_id, following.number, following.meter)
+            self.instalments.setdefault(place, following.at)
+
+    def _put_back(self, outcome: Outcome, back: PutBack) -> None:
+        del self.deliveries[outcome.delivery_id]
+        self.instalments[outcome.order_id, back.number, back.meter] = back.until
+        waits = self.waits.setdefault(outcome.subject, {})
+        waits.pop(back.meter, None)
+        if back.reason:
+            waits[back.meter] = back.reason
 
     def _may_be_taken_back(self, settled: Grant) -> bool:
         if is_adjustment(settled.subject):
@@ -415,6 +453,9 @@ class FakeStore:
 
     def _write(self, kept: Stored, outcome: Outcome) -> None:
         kept.reason = outcome.reason
+        if outcome.ended:
+            self.ended.setdefault(outcome.subject, {})[outcome.ended.meter] = outcome.ended.reason
+            self.waits.get(outcome.subject, {}).pop(outcome.ended.meter, None)
         if outcome.status is Status.WAITING:
             kept.due = self._clock.now + timedelta(seconds=outcome.after_seconds)
             kept.strikes += outcome.strike

@@ -1,7 +1,7 @@
 """Orders and webhooks that only Polar has, and the operations that find them."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from tests.support.recordings import payload
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import Grant
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.operations.backfill.run import Backfiller, Backlog
 from workers.operations.confirm import Confirmer
 from workers.operations.pacing import Pacer
@@ -52,7 +53,11 @@ class _Doomed:
         self.claim, self.take_back = ledger.claim, ledger.take_back
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Raise KilledError."""
         raise KilledError

@@ -140,6 +140,8 @@ class Standing:
     """How many instalments were claimed, the first included, by meter; only where there are several."""
     ended: Mapping[str, str] = field(default_factory=dict)
     """Why no further instalment follows, by meter, where an instalment has found that out."""
+    waits: Mapping[str, str] = field(default_factory=dict)
+    """Why the next instalment has to wait, by meter, where one has found that out."""
     superseded: Mapping[str, str] = field(default_factory=dict)
     """The later order of the same subscription that began instalments, by meter."""
     is_capped: bool = False

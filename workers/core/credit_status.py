@@ -13,6 +13,7 @@ from workers.core.delivery import Delivery, Status
 from workers.core.dispute_delivery import DISPUTE_LOST
 from workers.core.envelope import ORDER_REFUNDED
 from workers.core.grants import Grant, has_own_delivery
+from workers.core.instalments import INSTALMENT
 from workers.core.manual import MANUAL_REVOKE
 from workers.core.take_back_delivery import TAKE_BACK
 
@@ -20,8 +21,8 @@ Amounts = Mapping[str, Decimal]
 """Credits by meter, positive."""
 
 
-# What became of these says nothing about the credits that an order earned.
-_CORRECTING = frozenset({ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE, MANUAL_ADJUST})
+# What became of these says nothing about the credits of an order's own claim.
+_LATER = frozenset({ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE, MANUAL_ADJUST, INSTALMENT})
 
 
 class CreditStatus(StrEnum):
@@ -66,7 +67,7 @@ def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> Cre
     """
     given = [claim for claim in claims if not has_own_delivery(claim.subject)]
     settled = list(_settled(claims))
-    status, reason = _status(given, [one for one in deliveries if one.type not in _CORRECTING])
+    status, reason = _status(given, [one for one in deliveries if one.type not in _LATER])
     return CreditState(
         status=status,
         reason=reason,

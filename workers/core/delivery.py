@@ -73,6 +73,27 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PutBack:
+    """A later instalment of an order that is looked at again at ``until``, by Polar's clock."""
+
+    number: int
+    meter: str
+    until: datetime
+    reason: str = ""
+    """Why it waits, for example for its subscription; empty if it was only too early."""
+    too_early_at: datetime | None = None
+    """The time by Polar's clock, if it was too early: the clock of Redis is ahead of Polar's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """Why an order has no further instalments on a meter."""
+
+    meter: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How a delivery ended. If its status is ``waiting``, it is due again in ``after_seconds``."""
 
@@ -93,5 +114,9 @@ class Outcome:
     """The refund in cents that the ledger has noted with the order, in the same sense."""
     dispute_id: str | None = None
     """The lost dispute that the ledger has noted with the order, in the same sense."""
+    put_back: PutBack | None = None
+    """The instalment that comes again later. The delivery itself is deleted."""
+    ended: Ended | None = None
+    """What the delivery of an instalment has found out about those that would follow."""
     is_shown: bool = False
     """Whether the ledger has noted what the webhook shows the order to be, in the same sense."""

@@ -2,14 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from config.rules import Rules
 from workers.core.adjust_delivery import MANUAL_ADJUST, adjust_plan
 from workers.core.claims import Claim, Standing
 from workers.core.dispute_delivery import DISPUTE_LOST, dispute_plan
+from workers.core.due_instalments import DueInstalment
 from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_envelope
 from workers.core.facts import Fact, as_shown, fact_of, shown_by
 from workers.core.grants import order_subject
+from workers.core.instalments import (
+    INSTALMENT,
+    InstalmentRequest,
+    SubscriptionState,
+    read_instalment_request,
+)
 from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
 from workers.core.offers import (
     OFFER,
@@ -37,8 +45,11 @@ class PlannedDelivery:
     """The id of the customer whose stored bodies it erases, where that is switched on."""
     offer: OfferRequest | None = None
     """The storefront's request. Its plan is only a preview until its customer is looked up at Polar."""
+    instalment: InstalmentRequest | None = None
+    """The instalment that has come due. It has no plan until its subscription is looked up at Polar."""
     put_off: str = ""
     """Why it is looked at again later."""
+    put_off_seconds: float = 10.0
     skip: str = ""
     failure: str = ""
 
@@ -55,10 +66,13 @@ class PlannedDelivery:
     def claims_to_send(self, standing: Standing) -> tuple[Claim, ...]:
         """Return the claims whose grants the delivery sends until Polar confirms them.
 
-        An adjustment is sent by its own delivery, and that one sends nothing else.
+        An adjustment or an instalment is sent by its own delivery, and that one sends nothing else.
         """
         if self.plan and self.plan.adjust:
             return standing.adjustments_to_send(self.plan.adjust.number)
+        if self.plan and self.plan.instalment:
+            claim = self.plan.instalment.claim(standing)
+            return (claim,) if claim and not claim.is_dismissed else ()
         return standing.claims_to_send(takes_back=self.takes_back)
 
     @property
@@ -73,12 +87,8 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
         if read_plan := _PLANS_WITHOUT_RULES.get(type_):
             plan = read_plan(body)
             return PlannedDelivery(type=type_, plan=plan, failure=plan.failure)
-        if type_ == OFFER:
-            request = read_offer_request(body)
-            plan = offer_plan(request, request.customer_id or "", rules)
-            return PlannedDelivery(type=OFFER, offer=request, plan=plan)
-        if type_ == CUSTOMER_DELETED:
-            return _forgetting(body)
+        if read := _WITHOUT_FACTS.get(type_):
+            return read(body, rules)
         fact = fact_of(type_, body)
         if fact is None:
             skip = f"{read_envelope(body).type} is ignored: no rule can credit it"
@@ -88,11 +98,34 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
     return PlannedDelivery(type=type_, fact=fact, plan=plan_for(fact, rules))
 
 
+def _offer_delivery(body: bytes, rules: Rules) -> PlannedDelivery:
+    request = read_offer_request(body)
+    plan = offer_plan(request, request.customer_id or "", rules)
+    return PlannedDelivery(type=OFFER, offer=request, plan=plan)
+
+
 def plan_offer(request: OfferRequest, customer_id: str | None, rules: Rules) -> PlannedDelivery:
     """Return the plan of a request whose customer was looked up; ``customer_id`` is None if there is none."""
     if customer_id is None:
         return PlannedDelivery(type=OFFER, plan=unknown_customer_plan(request))
     return PlannedDelivery(type=OFFER, plan=offer_plan(request, customer_id, rules))
+
+
+def plan_instalment(
+    request: InstalmentRequest, state: SubscriptionState | None, polar_now: datetime
+) -> PlannedDelivery:
+    """Return the plan of an instalment whose subscription was looked up."""
+    plan = Plan(
+        subject=request.order_subject,
+        customer_id=request.customer_id,
+        order_id=request.order_id,
+        instalment=DueInstalment(request=request, state=state, polar_now=polar_now),
+    )
+    return PlannedDelivery(type=INSTALMENT, instalment=request, plan=plan)
+
+
+def _instalment_delivery(body: bytes, _rules: Rules) -> PlannedDelivery:
+    return PlannedDelivery(type=INSTALMENT, instalment=read_instalment_request(body))
 
 
 def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Rules) -> PlannedDelivery:
@@ -103,7 +136,7 @@ def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Ru
     return planned if fact is planned.fact else replace(planned, fact=fact, plan=plan_for(fact, rules))
 
 
-def _forgetting(body: bytes) -> PlannedDelivery:
+def _forgetting(body: bytes, _rules: Rules) -> PlannedDelivery:
     customer = read_deleted_customer(body).view
     skip = "credits nothing; with CREDITS_FORGET_DELETED=1 it erases the stored bodies about this customer"
     return PlannedDelivery(type=CUSTOMER_DELETED, deleted_customer=customer.id, skip=skip)
@@ -127,4 +160,10 @@ _PLANS_WITHOUT_RULES: Mapping[str, Callable[[bytes], Plan]] = {
     TAKE_BACK: take_back_plan,
     MANUAL_ADJUST: adjust_plan,
     **MANUAL_PLANS,
+}
+
+_WITHOUT_FACTS: Mapping[str, Callable[[bytes, Rules], PlannedDelivery]] = {
+    OFFER: _offer_delivery,
+    INSTALMENT: _instalment_delivery,
+    CUSTOMER_DELETED: _forgetting,
 }

@@ -82,6 +82,8 @@ class Wait:
 
     until: datetime
     reason: str
+    is_early: bool = False
+    """Whether only its date has not come."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +124,7 @@ def decide_instalment(
     at = instalment_date(standing, request.meter, request.number)
     if at is None or polar_now < at:
         until = at or polar_now + LOOKED_AT_EVERY
-        return Wait(until=until, reason=f"not before {utc(until)}")
+        return Wait(until=until, reason=f"not before {utc(until)}", is_early=at is not None)
     return _by_subscription(state, request, polar_now) or Give(
         instalment=_instalment(request, standing, grant, delivery_id)
     )

@@ -7,9 +7,11 @@ from typing import NamedTuple
 from workers.core.adjusted import credited
 from workers.core.adjustments import why_not_adjusted
 from workers.core.claims import Claim, Standing
-from workers.core.delivery import Leased, Outcome, Status
+from workers.core.delivery import Ended, Leased, Outcome, PutBack, Status
 from workers.core.delivery_plans import PlannedDelivery
+from workers.core.due_instalments import DueInstalment
 from workers.core.grants import adjust_subject, is_correction
+from workers.core.instalments import End, Wait
 from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan, Refusal
@@ -34,7 +36,6 @@ class IngestionResult:
     """Why there is a pause; has no meaning if there is none."""
 
 
-_PUT_OFF_SECONDS = 10.0
 _OF_CUSTOMER = "customer_id:"  # begins Polar's reason if it does not know the customer of an event
 NEEDS_REVIEW = (
     "needs review: Polar had it, or another in its request, though it was sent for the first time: "
@@ -48,6 +49,8 @@ class _Decision(NamedTuple):
     after_seconds: float = 0
     strike: bool = False
     refusal: str = ""
+    put_back: PutBack | None = None
+    ended: Ended | None = None
 
 
 def decide_outcome(
@@ -75,6 +78,8 @@ def decide_outcome(
         after_seconds=decision.after_seconds,
         strike=decision.strike,
         refusal=decision.refusal,
+        put_back=decision.put_back,
+        ended=decision.ended,
         relies_on=_relied_on(standing) if standing else (),
         refunded_amount=plan.refund.amount if plan and plan.refund else None,
         dispute_id=plan.dispute.id if plan and plan.dispute else None,
@@ -130,14 +135,17 @@ def _decide(
     by_subject = {claim.subject: claim for claim in standing.claims}
     if own := [one for one in map(by_subject.__getitem__, made_of) if _is_made_by(delivery_id, one, makers)]:
         text = credits_text([grant for claim in own for grant in claim.grants])
-        note = "" if planned.takes_back else _rules_note(plan, standing, own)
+        note = "" if planned.takes_back or plan.instalment else _rules_note(plan, standing, own)
         return _Decision(Status.GRANTED, text + note)
-    return _without_claim(planned, plan, standing, result)
+    due = plan.instalment
+    return (
+        _without_instalment(due, standing, result) if due else _without_claim(planned, plan, standing, result)
+    )
 
 
 def _without_plan(planned: PlannedDelivery) -> _Decision:
     if planned.put_off:
-        return _Decision(Status.WAITING, planned.put_off, after_seconds=_PUT_OFF_SECONDS)
+        return _Decision(Status.WAITING, planned.put_off, after_seconds=planned.put_off_seconds)
     return _Decision(Status.FAILED if planned.failure else Status.SKIPPED, planned.failure or planned.skip)
 
 
@@ -169,9 +177,35 @@ def _without_claim(
     return _unclaimed(plan)
 
 
+def _without_instalment(due: DueInstalment, standing: Standing, result: IngestionResult) -> _Decision:
+    """Decide about an instalment that this delivery did not give: it was given, waits, or never comes."""
+    meter = due.request.meter
+    if claim := due.claim(standing):
+        dismissed = "dismissed: only a replay by the delivery's id sends it"
+        text = dismissed if claim.is_dismissed else f"already granted: {_claim_text(claim, result)}"
+        return _Decision(Status.SKIPPED, text)
+    match due.decide(standing):
+        case End(reason=reason):
+            return _Decision(Status.SKIPPED, reason, ended=Ended(meter=meter, reason=reason))
+        case Wait() as wait:
+            early = due.polar_now if wait.is_early else None
+            back = PutBack(
+                number=due.request.number,
+                meter=meter,
+                until=wait.until,
+                reason="" if wait.is_early else wait.reason,
+                too_early_at=early,
+            )
+            return _Decision(Status.WAITING, wait.reason, put_back=back)
+    return _TAKEN_OVER  # the ledger did not accept the claim
+
+
+_TAKEN_OVER = _Decision(Status.WAITING, "another worker has taken over this delivery")
+
+
 def _unclaimed(plan: Plan) -> _Decision:
     if plan.grants:  # the ledger did not accept the claim
-        return _Decision(Status.WAITING, "another worker has taken over this delivery")
+        return _TAKEN_OVER
     return _Decision(Status.SKIPPED, plan.skip, refusal=plan.refusal or "")
 
 

@@ -9,6 +9,7 @@ from config.cel.amounts import AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
 from workers.core.claims import Adjust, Dispute, Refund, Revoke, Shown
+from workers.core.due_instalments import DueInstalment
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.plan_checks import impossible_instalments, inexact_sums
@@ -78,6 +79,8 @@ class Plan:
     """What the webhook shows the order to be."""
     period: PaidPeriod | None = None
     """The period in which later instalments follow; None if the grants have none."""
+    instalment: DueInstalment | None = None
+    """The later instalment that has come due."""
     cap: Cap | None = None
     """The offer of which this takes one of the customer's places."""
     skip: str = ""

@@ -156,7 +156,9 @@ def run_batches(
         pacer.wait(take=False)
         outcomes = granter.run(Lease(deliveries=store_and_lease(items[start : start + most])))
         outcomes += _take_back(outcomes, granter, store)
-        held_up = [one for one in outcomes if one.status is Status.WAITING and not one.strike]
+        held_up = [
+            one for one in outcomes if one.status is Status.WAITING and not (one.strike or one.put_back)
+        ]
         yield [one for one in outcomes if one not in held_up]
         if held_up:
             pacer.wait(take=False)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from rq.timeouts import BaseTimeoutException
@@ -17,17 +17,32 @@ from rq.timeouts import BaseTimeoutException
 from config.rules import Rules
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased, Outcome
-from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery, plan_offer
+from workers.core.delivery_plans import PlannedDelivery, plan_as_shown, plan_delivery
 from workers.core.forgetting import forgetting_outcome
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.planning import Plan
-from workers.errors import PolarDeniedError
 from workers.pipeline.ingestion import Ingestion
-from workers.pipeline.leases import Accepted, ClaimedLease, IngestedLease, due_claims, grants_to_send
+from workers.pipeline.leases import (
+    Accepted,
+    ClaimedLease,
+    IngestedLease,
+    due_claims,
+    following_instalments,
+    grants_to_send,
+)
+from workers.pipeline.lookups import with_customers, with_subscriptions
 from workers.pipeline.outcome_log import log_outcomes
-from workers.pipeline.ports import Deliveries, Forgetting, Ledger, OfferCustomers, Polar, Throttle
+from workers.pipeline.ports import (
+    Deliveries,
+    Forgetting,
+    Ledger,
+    OfferCustomers,
+    Polar,
+    Subscriptions,
+    Throttle,
+)
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
@@ -49,6 +64,8 @@ class Granter:
     """None where ``customer.deleted`` erases nothing."""
     customers: OfferCustomers | None = None
     """None where no offers are given."""
+    subscriptions: Subscriptions | None = None
+    """None where no instalments are given."""
     jitter: Callable[[], float] = random.random
     timings: Timings = DEFAULT_TIMINGS
 
@@ -140,7 +157,8 @@ class Granter:
         ]
         accepted = [grant for key, grant in ingested.grants.items() if key in result.accepted]
         # A Redis that came back without its newest data may have lost the settlement of the earlier ones.
-        if lost := self.ledger.settle([*accepted, *ingested.earlier], outcomes, result.unconfirmed):
+        accepted_in_all, following = [*accepted, *ingested.earlier], following_instalments(standings)
+        if lost := self.ledger.settle(accepted_in_all, outcomes, result.unconfirmed, following):
             # The worker that holds the newer lease logs these.
             outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
         log_outcomes(outcomes, accepted, makers, standings)
@@ -166,15 +184,7 @@ class Granter:
 
     def _plan_all(self, lease: Lease, rules: Rules) -> list[PlannedDelivery]:
         planned = [self._plan(delivery, rules) for delivery in lease.deliveries]
-        requests = [one.offer for one in planned if one.offer]
-        if not requests:
-            return planned
-        try:
-            found, why_not = self.customers.find(requests) if self.customers else ({}, "nobody looks it up")
-        except PolarDeniedError as error:
-            failure = f"{error}; give the token the scope customers:read in Polar's dashboard"
-            return [replace(one, plan=None, failure=failure) if one.offer else one for one in planned]
-        return [_with_customer(one, found, why_not, rules) for one in planned]
+        return with_subscriptions(with_customers(planned, self.customers, rules), self.subscriptions)
 
     def _plan(self, delivery: Leased, rules: Rules) -> PlannedDelivery:
         try:
@@ -237,13 +247,3 @@ class Granter:
             seconds, reason = result.pause
             log.warning("Polar pause started", seconds=round(seconds, 1), reason=reason)
             self.throttle.pause(seconds, reason, result.cause)
-
-
-def _with_customer(
-    planned: PlannedDelivery, found: Mapping[str, str | None], why_not: str, rules: Rules
-) -> PlannedDelivery:
-    if planned.offer is None:
-        return planned
-    if planned.offer.delivery_id not in found:
-        return replace(planned, plan=None, put_off=why_not)
-    return plan_offer(planned.offer, found[planned.offer.delivery_id], rules)

@@ -8,8 +8,11 @@ from workers.core.adjustments import adjustment_due
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased
 from workers.core.delivery_plans import PlannedDelivery
+from workers.core.due_instalments import DueInstalment
 from workers.core.grants import Grant
+from workers.core.instalments import Give
 from workers.core.later_claims import LaterClaim
+from workers.core.next_instalments import NextInstalment, next_instalment
 from workers.core.outcomes import IngestionResult
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs
@@ -71,8 +74,28 @@ def due_claims(planned: Sequence[tuple[Leased, Plan]], standings: Mapping[str, S
     return [one for delivery, plan in planned for one in _due_of(delivery.id, plan, standings[delivery.id])]
 
 
+def following_instalments(standings: Mapping[str, Standing]) -> dict[str, NextInstalment]:
+    """Return the instalments that follow when Polar confirms what it lacks, by the key of the grant."""
+    lacking = [
+        (standing, grant)
+        for standing in standings.values()
+        if standing.period
+        for claim in standing.claims
+        for grant in claim.unsettled
+    ]
+    found = {grant.key: next_instalment(standing, grant) for standing, grant in lacking}
+    return {key: one for key, one in found.items() if one}
+
+
 def _due_of(delivery_id: str, plan: Plan, standing: Standing) -> Sequence[LaterClaim]:
+    if plan.instalment:
+        return _instalment_due(plan.instalment, standing, delivery_id)
     if plan.adjust is None:
         return due_take_backs(standing, delivery_id, plan.revoke)
     due = adjustment_due(standing, plan.adjust, delivery_id)
     return [due] if due else []
+
+
+def _instalment_due(due: DueInstalment, standing: Standing, delivery_id: str) -> Sequence[LaterClaim]:
+    decision = None if due.claim(standing) else due.decide(standing, delivery_id)
+    return [decision.instalment] if isinstance(decision, Give) else []

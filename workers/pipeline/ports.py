@@ -8,9 +8,11 @@ from workers.core.delivery import Lease, Outcome
 from workers.core.forgetting import Forgotten
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.offers import OfferRequest
 from workers.core.pauses import PauseCause
 from workers.core.planning import Plan
+from workers.pipeline.subscriptions import Look
 
 
 class Deliveries(Protocol):
@@ -38,12 +40,17 @@ class Ledger(Protocol):
         ...
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Store the accepted grants and the outcomes.
 
-        ``unconfirmed`` has the keys of accepted grants of which Polar may have another amount. Returns the
-        ids of deliveries whose lease or claim was lost: their outcomes are not stored.
+        ``unconfirmed`` has the keys of accepted grants of which Polar may have another amount, ``following``
+        the instalments that follow grants, by the grant's key. Returns the ids of deliveries whose lease or
+        claim was lost: their outcomes are not stored.
         """
         ...
 
@@ -61,6 +68,14 @@ class OfferCustomers(Protocol):
 
     def find(self, requests: Iterable[OfferRequest]) -> tuple[Mapping[str, str | None], str]:
         """Return the customers' ids by delivery (None: there is none), and why the others are not known."""
+        ...
+
+
+class Subscriptions(Protocol):
+    """Finds the subscriptions of instalments at Polar."""
+
+    def find(self, wanted: Mapping[str, str]) -> Look:
+        """Return these subscriptions, which ``wanted`` maps to their customers."""
         ...
 
 

@@ -15,6 +15,7 @@ from config.rulebook import Rulebook
 from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.clock import ClockWatch
+from workers.store.instalments import InstalmentQueue
 from workers.store.queue import (
     FORMER_QUEUE_KEY,
     QUEUE,
@@ -66,6 +67,7 @@ class GrantWorker(SimpleWorker):
         self._timings = timings
         self._tick = connection.register_script(load_script("tick"))
         self._clock = ClockWatch(connection)
+        self._instalments = InstalmentQueue(connection)
         self._next_tick = 0.0
         self._ticks_without_job = 0
 
@@ -103,8 +105,9 @@ class GrantWorker(SimpleWorker):
         return self.queues[0].count > 0
 
     def tick(self) -> None:
-        """Queue a drain job if one is missing, reload changed rules, and call ``on_tick``."""
+        """Make instalments due, queue a missing drain job, reload changed rules, and call ``on_tick``."""
         self._rulebook.reload_if_changed()
+        self._instalments.move_due()
         if self._clock.compare(self._run_tick):
             self._register_again()
         self._on_tick()

@@ -65,8 +65,16 @@ class PolarClock:
             return
         self._next_note = time.monotonic() + _NOTE_SECONDS
         with suppress(RedisError, OSError):  # the next answer of Polar's tells it as well
-            ahead_ms = round((ahead - clock_ahead(self._redis)).total_seconds() * 1000)
-            self._redis.set(keys.POLAR_CLOCK, ahead_ms, ex=_NOTED_SECONDS)
+            self.write(ahead)
+
+    def write(self, ahead: timedelta) -> None:
+        """Store that this host's clock is ahead of Polar's by ``ahead``."""
+        ahead_ms = round((ahead - clock_ahead(self._redis)).total_seconds() * 1000)
+        self._redis.set(keys.POLAR_CLOCK, ahead_ms, ex=_NOTED_SECONDS)
+
+    def is_noted(self) -> bool:
+        """Return whether a worker has asked Polar lately, and the clock of Redis has not stepped since."""
+        return bool(self._redis.exists(keys.POLAR_CLOCK))
 
     def ahead(self) -> timedelta | None:
         """Return how far this host's clock is ahead of Polar's; None if no worker has asked Polar lately."""

@@ -8,6 +8,11 @@ the hash of an order that was refunded and never credited does, after its last w
 # A sorted set: unsettled deliveries, scored by when each is next due (ms). Exists while any delivery waits.
 DUE = "credits:due"
 
+# A sorted set: the later instalments of orders that are to come (an order's id, a number and a meter,
+# separated by spaces), scored by when each is next looked at, by Polar's clock (ms). Exists while there are
+# any.
+INSTALMENTS = "credits:instalments"
+
 # A string: while it exists no worker asks Polar; its text says why. Expires when the pause is over.
 PAUSE = "credits:pause"
 
@@ -67,8 +72,8 @@ PRUNED = "credits:pruned"
 # expires.
 CLOCK = "credits:clock"
 
-# A string: by how many ms the clock of Redis was ahead of Polar's at a worker's last look. Expires within a
-# day.
+# A string: by how many ms the clock of Redis was ahead of Polar's at the last look. Expires within a day, and
+# is deleted when the clock of Redis steps.
 POLAR_CLOCK = "credits:polar_clock"
 
 # A sorted set, the outbox: credit events that the storefront has not taken yet, scored by when each is sent

@@ -17,6 +17,7 @@ from workers.core.delivery import Outcome
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.look_back import LONGEST_LOOK_BACK, REDELIVERED_FOR
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.planning import Plan
 from workers.store import keys
 from workers.store.counts import BOUNDS, Tally
@@ -98,11 +99,16 @@ class Ledger:
         self._take_back(keys=[], args=[keys.DELIVERY, json.dumps(rows)])
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Record in one step which grants Polar has accepted and what became of the deliveries.
 
         Grants whose keys are ``unconfirmed`` are read back from Polar before anything is taken back of them.
+        ``following`` has the instalments that follow grants, by the grant's key.
         Returns the ids of deliveries whose outcomes were not written: another worker has them by now, or
         Redis has lost their claims, so that they are claimed again.
         """
@@ -117,6 +123,8 @@ class Ledger:
                     keys.COUNTS,
                     keys.UNCONFIRMED,
                     keys.BUDGET,
+                    keys.INSTALMENTS,
+                    keys.POLAR_CLOCK,
                     *OUTBOX_KEYS,
                 ],
                 args=[
@@ -126,7 +134,12 @@ class Ledger:
                     keys.ABOUT,
                     int(self._retain.total_seconds()),
                     json.dumps(
-                        [accepted_row(one, is_unconfirmed=one.key in unconfirmed) for one in accepted]
+                        [
+                            accepted_row(
+                                one, is_unconfirmed=one.key in unconfirmed, following=following.get(one.key)
+                            )
+                            for one in accepted
+                        ]
                     ),
                     json.dumps([outcome_row(outcome) for outcome in outcomes]),
                     json.dumps(BOUNDS),

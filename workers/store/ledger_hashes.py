@@ -9,7 +9,7 @@ an adjustment, ``revised:api_usage`` is ``5 50``, the amounts that it leads from
 
 An order with instalments has its ``period`` (from, until, and when it was ordered, in ms), ``subscription``
 and ``product``; ``begun:api_usage`` is how many instalments were claimed, if there are two or more, and
-``ended:api_usage`` why no more follow.
+``ended:api_usage`` why no more follow; ``waits:api_usage`` why the next has to wait.
 """
 
 from collections import defaultdict
@@ -26,6 +26,7 @@ from workers.store.scripts import milliseconds_of, moment_of
 
 GRANT, TAKEN, ADJUSTED = "grant:", "taken:", "adjusted"
 BEGUN, ENDED = "begun:", "ended:"
+_WAITS = "waits:"
 DISPUTE, REFUNDED_AMOUNT, REFUNDED_SHARE = "dispute:", "refunded_amount", "refunded_share"
 _PERIOD, _SUBSCRIPTION, _PRODUCT = "period", "subscription", "product"
 _SETTLED, _PROPERTY, _UNCONFIRMED = "settled:", "property:", "unconfirmed:"
@@ -97,6 +98,7 @@ def read_standing(subject: str, found: Found) -> Standing:
         period=_period(fields),
         begun={meter: int(number) for meter, number in by_kind[BEGUN].items()},
         ended=dict(by_kind[ENDED]),
+        waits=dict(by_kind[_WAITS]),
         superseded=dict(by_kind[_SUPERSEDED]),
         is_capped=_CAPPED in fields,
         dismissed_with=fields.get(_DISMISSED, ""),

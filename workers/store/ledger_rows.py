@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from workers.core.claims import REBUILD, Claim
 from workers.core.confirmations import Reading
-from workers.core.delivery import Outcome, Status
+from workers.core.delivery import Outcome, PutBack, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
+from workers.core.next_instalments import NextInstalment
 from workers.core.planning import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.schedule import PaidPeriod
@@ -110,15 +111,24 @@ def correction_row(one: Correction) -> Row:
     }
 
 
-def accepted_row(grant: Grant, *, is_unconfirmed: bool) -> Row:
-    """Return a grant that Polar has accepted, for ``settle.lua``."""
+def accepted_row(grant: Grant, *, is_unconfirmed: bool, following: NextInstalment | None) -> Row:
+    """Return a grant that Polar has accepted, for ``settle.lua``, and the instalment that follows it."""
     row: Row = {
         "subject": grant.subject,
         "meter": grant.meter,
         "units": float(grant.units),
         "grant": grant_text(grant),
     }
-    return row | {"unconfirmed": True} if is_unconfirmed else row
+    if is_unconfirmed:
+        row["unconfirmed"] = True
+    if following:
+        row["next"] = {"member": instalment_member(following), "at": str(milliseconds_of(following.at))}
+    return row
+
+
+def instalment_member(one: NextInstalment) -> str:
+    """Return an instalment as a member of the sorted set of those to come."""
+    return f"{one.order_id} {one.number} {one.meter}"
 
 
 def reading_row(one: Reading) -> Row:
@@ -146,7 +156,7 @@ def outcome_row(outcome: Outcome) -> Row:
         "order_id": outcome.order_id,
         "customer_id": outcome.customer_id,
     }
-    if outcome.status is not Status.WAITING:
+    if outcome.status is not Status.WAITING or outcome.put_back:
         row |= {"relies_on": outcome.relies_on, "is_shown": outcome.is_shown}
     if outcome.refusal:
         row["refusal"] = outcome.refusal
@@ -154,9 +164,24 @@ def outcome_row(outcome: Outcome) -> Row:
         row["refunded_amount"] = outcome.refunded_amount
     if outcome.dispute_id is not None:
         row["dispute"] = outcome.dispute_id
-    if outcome.status is Status.WAITING:
+    if outcome.ended:
+        row["ended"] = {"meter": outcome.ended.meter, "reason": outcome.ended.reason}
+    if outcome.put_back:
+        row["put_back"] = _put_back_row(outcome.order_id, outcome.put_back)
+    elif outcome.status is Status.WAITING:
         row |= {"after_ms": round(outcome.after_seconds * 1000), "strike": outcome.strike}
     return row
+
+
+def _put_back_row(order_id: str, back: PutBack) -> Row:
+    one = NextInstalment(order_id=order_id, number=back.number, meter=back.meter, at=back.until)
+    row: Row = {
+        "member": instalment_member(one),
+        "at": str(milliseconds_of(back.until)),
+        "meter": back.meter,
+        "reason": back.reason,
+    }
+    return row | {"polar_now": milliseconds_of(back.too_early_at)} if back.too_early_at else row
 
 
 def _lease_row(delivery_id: str, attempt: int) -> Row:

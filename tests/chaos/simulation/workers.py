@@ -14,6 +14,7 @@ from workers.core.claims import Standing
 from workers.core.delivery import Lease, Outcome
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
+from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.planning import Plan
 from workers.pipeline.granter import Granter
 from workers.pipeline.ports import Polar
@@ -47,11 +48,15 @@ class StoppingLedger(Ledger):
         self._stoppable.at(Stop.TAKEN_BACK)
 
     def settle(
-        self, accepted: Sequence[Grant], outcomes: Sequence[Outcome], unconfirmed: Collection[str] = ()
+        self,
+        accepted: Sequence[Grant],
+        outcomes: Sequence[Outcome],
+        unconfirmed: Collection[str] = (),
+        following: Mapping[str, NextInstalment] = NONE_FOLLOWS,
     ) -> set[str]:
         """Settle."""
         self._stoppable.at(Stop.BEFORE_SETTLING)
-        lost = super().settle(accepted, outcomes, unconfirmed)
+        lost = super().settle(accepted, outcomes, unconfirmed, following)
         self._stoppable.at(Stop.SETTLED)
         return lost
 

@@ -54,8 +54,8 @@ local function release_bonuses(fact)
 end
 
 local function put_to_rest(id, type_, fact)
-  if TAKES_BACK[type_] then
-    for _, subject in ipairs(take_backs_by(id, fact)) do
+  if IS_LATER[type_] then
+    for _, subject in ipairs(later_claims_by(id, fact)) do
       redis.call('HSET', subject, 'dismissed', id)
     end
     return

@@ -2,11 +2,15 @@
 -- `granted` while its grants are not settled in the ledger. A worker whose lease has run out changes no delivery:
 -- another worker may have it by now.
 --
--- accepted: {subject, meter, units, grant, unconfirmed}; `grant` is the field of the claim, as it was sent;
---           `unconfirmed` is missing unless Polar may have another amount
+-- accepted: {subject, meter, units, grant, unconfirmed, next}; `grant` is the field of the claim, as it was sent;
+--           `unconfirmed` is missing unless Polar may have another amount; `next` = {member, at} is the instalment of
+--           an order that follows, if one does
 -- outcomes: {id, attempt, status, reason, subject, order_id, customer_id, refusal}; refusal may be missing; if the status is `waiting`, the delivery is
 --           put off, and the row also has after_ms and strike. Otherwise it has what the outcome relies on: relies_on
---           (subjects that are claimed), is_shown, refunded_amount and dispute (its id; both may be missing).
+--           (subjects that are claimed), is_shown, refunded_amount and dispute (its id; both may be missing). The
+--           outcome of an instalment may have `put_back` = {member, at, meter, reason, polar_now}: it is looked at again
+--           at that time, and the delivery goes; polar_now is missing unless it was too early. Or it may have
+--           `ended` = {meter, reason}: no further instalment follows.
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
 -- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
@@ -17,14 +21,15 @@
 -- most_waiting, most_given_up: how many credit events the outbox holds; '' if the storefront is not told of any
 -- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
 -- back what they relied on; and of those whose claim is lost.
-local due, audit, pause, outage, probe, counts, unconfirmed, budget = unpack(KEYS)
+local due, audit, pause, outage, probe, counts, unconfirmed, budget, instalments, polar_clock =
+  unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
 local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
 local channel, offered_prefix, day_prefix, day_kept_s = unpack(ARGV, 13, 16)
 local most_waiting, most_given_up = tonumber(ARGV[17]), tonumber(ARGV[18])
-local outbox = outbox_in({ unpack(KEYS, 9, 14) })
+local outbox = outbox_in({ unpack(KEYS, 11, 16) })
 
 local now = clock()
 
@@ -56,6 +61,19 @@ end
 local given = {} -- by meter and field of the claim: how many such grants were settled just now
 
 local events = {} -- for the storefront
+
+-- Exactly one further instalment follows from one that was settled. Its date is by Polar's clock, whatever the clock of
+-- Redis shows.
+local function begin_next(subject, meter, following)
+  local order = 'credits:order:' .. string.match(subject, '^credits:%a+:([^:]+)')
+  if string.sub(subject, 1, #'credits:instalment:') == 'credits:instalment:' then
+    redis.call('HDEL', order, 'waits:' .. meter)
+  end
+  if following and redis.call('HEXISTS', order, 'ended:' .. meter) == 0 then
+    redis.call('ZADD', instalments, 'NX', following.at, following.member)
+  end
+end
+
 local newly_granted = {} -- by delivery: whether a grant, and not only a take-back, was settled just now
 local newly_settled = {} -- by subject of which a grant was settled just now: whether it is reversed
 for _, grant in ipairs(accepted) do
@@ -75,6 +93,7 @@ for _, grant in ipairs(accepted) do
       redis.call('HSET', subject, 'unconfirmed:' .. meter, '')
       redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
     end
+    begin_next(subject, meter, grant.next)
     newly_granted[delivery] = units > 0 or newly_granted[delivery]
     newly_settled[subject] = is_reversed_now
   end
@@ -87,16 +106,19 @@ local function is_reversed_meanwhile(order_id)
 end
 
 local settled_ids = {} -- a set: of orders, and of deliveries that give offers
--- A refund or a dispute that came before its order was credited, or while an adjustment was under way, counts now.
+-- A refund or a dispute that came before its order was credited, or while an adjustment or an instalment was under way,
+-- counts now.
 for subject, is_reversed_now in pairs(newly_settled) do
-  local order_id = string.match(subject, '^credits:order:(.*)$')
-  local adjusted_id = string.match(subject, '^credits:adjust:([^:]+)')
-  if order_id or adjusted_id then
-    settled_ids[order_id or adjusted_id] = true
+  local kind, order_id = string.match(subject, '^credits:(%a+):([^:]+)')
+  local may_take_back = (kind == 'order' and is_reversed_now)
+    or (kind == 'instalment' and is_reversed('credits:order:' .. order_id))
+    or (kind == 'adjust' and is_reversed_meanwhile(order_id))
+  if kind == 'order' or kind == 'instalment' or kind == 'adjust' then
+    settled_ids[order_id] = true
   end
-  if (order_id and is_reversed_now) or (adjusted_id and is_reversed_meanwhile(adjusted_id)) then
+  if may_take_back then
     local customer_id = redis.call('HGET', subject, 'customer')
-    queue_take_back(order_id or adjusted_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
+    queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
 end
 
@@ -300,6 +322,30 @@ local function conclude(key, outcome, received_at, type_)
   set_expiry_of_notes(outcome)
 end
 
+-- An instalment whose time has not come, or whose subscription has to wait, is to come again. So that no tick makes it
+-- due at once, the difference of the clocks is noted where it shows.
+local function put_back(key, outcome)
+  local order, back = outcome.subject, outcome.put_back
+  redis.call('ZADD', instalments, back.at, back.member)
+  redis.call('DEL', key, body_prefix .. outcome.id)
+  concluded[#concluded + 1] = outcome.id
+  if back.polar_now then
+    redis.call('SET', polar_clock, text(now - back.polar_now), 'EX', 86400)
+  end
+  if back.reason == '' then
+    redis.call('HDEL', order, 'waits:' .. back.meter)
+  elseif claimer_of(order) then
+    redis.call('HSET', order, 'waits:' .. back.meter, back.reason)
+  end
+end
+
+local function end_instalments(outcome)
+  if outcome.ended and claimer_of(outcome.subject) then
+    redis.call('HDEL', outcome.subject, 'waits:' .. outcome.ended.meter)
+    redis.call('HSET', outcome.subject, 'ended:' .. outcome.ended.meter, outcome.ended.reason)
+  end
+end
+
 local lost, unclaimed = {}, {}
 for _, outcome in ipairs(outcomes) do
   local key = delivery_prefix .. outcome.id
@@ -307,7 +353,7 @@ for _, outcome in ipairs(outcomes) do
     unpack(redis.call('HMGET', key, 'status', 'attempts', 'received_at', 'type'))
   if status ~= 'waiting' or tonumber(attempts) ~= outcome.attempt then
     lost[#lost + 1] = outcome.id
-  elseif outcome.status == 'waiting' then
+  elseif outcome.status == 'waiting' and not outcome.put_back then
     put_off(key, outcome)
   elseif is_claim_lost(outcome) and is_bonus_gone(outcome) then
     claim_again(key, outcome, 'a bonus that it relied on is claimed no more: it is claimed again')
@@ -316,7 +362,10 @@ for _, outcome in ipairs(outcomes) do
     count('lost_claims')
     claim_again(key, outcome, "its claim was lost with Redis's newest data: it is claimed again")
     unclaimed[#unclaimed + 1] = outcome.id
+  elseif outcome.put_back then
+    put_back(key, outcome)
   else
+    end_instalments(outcome)
     conclude(key, outcome, received_at, type_)
   end
 end

@@ -79,9 +79,22 @@ local function write_counts(key)
   end
 end
 
+-- A meter's name may have spaces, and some lists are separated by them: there it is escaped as in URLs.
+local function escaped(name)
+  return (string.gsub(name, '[%s%%]', function(char)
+    return string.format('%%%02X', string.byte(char))
+  end))
+end
+
+local function unescaped(name)
+  return (string.gsub(name, '%%(%x%x)', function(code)
+    return string.char(tonumber(code, 16))
+  end))
+end
+
 -- A fact names its linked claims in its field `also`, separated by spaces. To keep that value short, a link leaves out
 -- the id that the fact itself has (its customer's or its order's): `credits:customer:<id>:bonus` becomes
--- `customer:bonus`. Spaces in a meter's name are escaped as in URLs.
+-- `customer:bonus`.
 --
 -- A lost dispute has an id of its own, which its link keeps.
 local function link_to(subject)
@@ -89,9 +102,7 @@ local function link_to(subject)
   if kind == 'dispute' then
     return string.sub(subject, #'credits:' + 1)
   end
-  return kind .. string.gsub(rest, '[%s%%]', function(char)
-    return string.format('%%%02X', string.byte(char))
-  end)
+  return kind .. escaped(rest)
 end
 
 local function linked_by(link, fact)
@@ -101,9 +112,7 @@ local function linked_by(link, fact)
   end
   local id = kind == 'customer' and redis.call('HGET', fact, 'customer')
     or string.match(fact, '^credits:%a+:([^:]+)')
-  return 'credits:' .. kind .. ':' .. id .. string.gsub(rest, '%%(%x%x)', function(code)
-    return string.char(tonumber(code, 16))
-  end)
+  return 'credits:' .. kind .. ':' .. id .. unescaped(rest)
 end
 
 -- A worker whose lease has run out freezes nothing: another worker has the delivery by now, maybe with newer rules.
@@ -214,13 +223,14 @@ local function add_instalments(order, own, chain_prefix, add)
   end
 end
 
--- The types of deliveries that never credit an order by themselves. To dismiss one says nothing about the order's credits.
-local TAKES_BACK = {
+-- The types of deliveries that never make an order's own credits. To dismiss one says nothing about those.
+local IS_LATER = {
   ['order.refunded'] = true,
   ['credits.dispute'] = true,
   ['credits.take_back'] = true,
   ['manual.revoke'] = true,
   ['manual.adjust'] = true,
+  ['credits.instalment'] = true,
 }
 
 -- Returns the subjects that are linked to a fact, by their links.
@@ -232,9 +242,17 @@ local function links_of(fact)
   return subjects
 end
 
--- Returns the take-backs of an order that a delivery has claimed.
-local function take_backs_by(id, order)
+-- Returns the later claims of an order that a delivery has made. Take-backs and adjustments are linked to the order. The
+-- delivery of an instalment names its claim: no list of an order's instalments is kept.
+local function later_claims_by(id, order)
   local found = {}
+  local order_id = string.sub(order, #'credits:order:' + 1)
+  local prefix = 'instalment-' .. order_id .. '-'
+  if string.sub(id, 1, #prefix) == prefix then
+    local number, meter = string.match(string.sub(id, #prefix + 1), '^(%d+)%-(.*)$')
+    local subject = 'credits:instalment:' .. order_id .. ':' .. number .. ':' .. unescaped(meter)
+    return redis.call('EXISTS', subject) == 1 and { subject } or {}
+  end
   for _, subject in pairs(links_of(order)) do
     if redis.call('HGET', subject, 'delivery') == id then
       found[#found + 1] = subject
@@ -246,11 +264,11 @@ end
 
 -- Undoes what a dismissal did to the claims of a delivery's fact: see dismiss.lua.
 local function revive(id, type_, fact)
-  if not TAKES_BACK[type_] then
+  if not IS_LATER[type_] then
     redis.call('HDEL', fact, 'dismissed')
     return
   end
-  for _, subject in ipairs(take_backs_by(id, fact)) do
+  for _, subject in ipairs(later_claims_by(id, fact)) do
     redis.call('HDEL', subject, 'dismissed')
   end
 end
@@ -287,17 +305,12 @@ local function is_reversed(order)
   return refunded or disputed
 end
 
--- Makes it due to take back what an order's refunds and disputes take, as a delivery of its own: no take-back may reach
--- Polar before the grant that it takes from. If a worker has this delivery now, it may have looked at an older state of
--- the order: so that worker loses its lease.
-local function queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
-  local id, now = 'take-back-' .. order_id, text(clock())
-  local key, waiting = delivery_prefix .. id, status_prefix .. 'waiting'
+-- Makes a delivery of our own due, whatever its status was. If a worker has it now, it may have looked at an older state
+-- of the order: so that worker loses its lease.
+local function queue_delivery(id, type_, body, due, delivery_prefix, body_prefix, status_prefix)
+  local now, key, waiting = text(clock()), delivery_prefix .. id, status_prefix .. 'waiting'
   local status = redis.call('HGET', key, 'status')
-  redis.call('SET', body_prefix .. id, string.format(
-    '{"type":"credits.take_back","data":{"order_id":%s,"customer_id":%s}}',
-    cjson.encode(order_id), cjson.encode(customer_id)
-  ))
+  redis.call('SET', body_prefix .. id, body)
   if status and status ~= 'waiting' then
     redis.call('ZREM', status_prefix .. status, id)
   end
@@ -306,16 +319,28 @@ local function queue_take_back(order_id, customer_id, due, delivery_prefix, body
     redis.call('HSET', key, 'received_at', now)
   end
   redis.call('ZADD', due, now, id)
-  write_with_reason(key, { 'type', 'credits.take_back', 'status', 'waiting', 'strikes', '0' }, '')
+  write_with_reason(key, { 'type', type_, 'status', 'waiting', 'strikes', '0' }, '')
   redis.call('HDEL', key, 'settled_at', 'dismissed', 'erased_at')
   redis.call('PERSIST', key)
   redis.call('HINCRBY', key, 'attempts', status and 1 or 0)
 end
 
+-- Makes it due to take back what an order's refunds and disputes take, as a delivery of its own: no take-back may reach
+-- Polar before the grant that it takes from.
+local function queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
+  local body = string.format(
+    '{"type":"credits.take_back","data":{"order_id":%s,"customer_id":%s}}',
+    cjson.encode(order_id), cjson.encode(customer_id)
+  )
+  queue_delivery(
+    'take-back-' .. order_id, 'credits.take_back', body, due, delivery_prefix, body_prefix, status_prefix
+  )
+end
+
 -- Makes the take-back of the order due to which a subject belongs, if anything may have to be taken back of it.
 local function make_take_back_due(subject, due, delivery_prefix, body_prefix, status_prefix)
   local kind, id = string.match(subject, '^credits:(%a+):([^:]+)')
-  local is_order = kind == 'order' or kind == 'refund' or kind == 'revoke' or kind == 'adjust'
+  local is_order = kind == 'order' or kind == 'instalment' or kind == 'refund' or kind == 'revoke' or kind == 'adjust'
   local order_id = is_order and id or redis.call('HGET', subject, 'order')
   local order = 'credits:order:' .. (order_id or '')
   local customer_id, also = unpack(redis.call('HMGET', order, 'customer', 'also'))
