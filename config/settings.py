@@ -154,6 +154,9 @@ class Settings(ReceiverSettings):
     api_token: Annotated[SecretStr, AfterValidator(read_own_tokens)] | None = Field(
         None, validation_alias="CREDITS_API_TOKEN"
     )
+    desk_token: Annotated[SecretStr, AfterValidator(read_own_token)] | None = Field(
+        None, validation_alias="CREDITS_DESK_TOKEN"
+    )
     api_port: int = Field(8001, ge=0, le=65535, validation_alias="CREDITS_API_PORT")
     access_token: Annotated[SecretStr, AfterValidator(read_token)] | None = Field(
         None, validation_alias="POLAR_ACCESS_TOKEN"
@@ -199,14 +202,26 @@ class Settings(ReceiverSettings):
         """Return every token of the storefront API: several during a rotation, none if unset."""
         return split_tokens(self.api_token.get_secret_value()) if self.api_token else ()
 
-    def require_api_tokens(self) -> tuple[str, ...]:
-        """Return the tokens of the storefront API; ConfigError if there is none."""
-        if not self.api_tokens:
+    @property
+    def serves_api(self) -> bool:
+        """Return whether ``credits api`` has anything to serve: the storefront API or the desk."""
+        return bool(self.api_tokens or self.desk_token)
+
+    def require_api(self) -> None:
+        """Raise ConfigError if neither the storefront API nor the desk can be served."""
+        if not self.serves_api:
             raise ConfigError(
-                "CREDITS_API_TOKEN is not set: make a token, such as with `openssl rand -hex 32`, and set it "
-                "here and in the storefront"
+                "neither CREDITS_API_TOKEN (storefront API) nor CREDITS_DESK_TOKEN (operators' pages) "
+                "is set: make a token, such as with `openssl rand -hex 32`"
             )
-        return self.api_tokens
+
+    def require_desk_token(self) -> str:
+        """Return the desk's token; ConfigError if there is none."""
+        if self.desk_token is None:
+            raise ConfigError(
+                "CREDITS_DESK_TOKEN is not set: make a token, such as with `openssl rand -hex 32`"
+            )
+        return self.desk_token.get_secret_value()
 
     def require_events(self) -> tuple[str, str]:
         """Return the URL and the secret of credit events; ConfigError if they are not sent."""

@@ -1,8 +1,8 @@
 """The composition root: builds the parts that workers and commands use from the settings."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -105,20 +105,40 @@ def pacer_for(stores: Stores, show_wait: ShowWait | None = None) -> Pacer:
     return Pacer(throttle=stores.throttle, show_wait=show_wait)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiParts:
+    """What the storefront API and the desk use, with one pool of connections to Redis."""
+
+    stores: Stores
+    polar: SharedPolar | None
+    """None without an access token: then the desk shows what is stored here."""
+
+    @property
+    def credits_reader(self) -> CreditsReader | None:
+        """Return what reads customers' credits; None if Polar cannot be asked."""
+        if self.polar is None:
+            return None
+        audit = Audit(self.stores.redis, self.stores.ledger)
+        return CreditsReader(polar=self.polar, meters=MeterCache(polar=self.polar), audit=audit)
+
+
 @contextmanager
-def credits_reader(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> Iterator[CreditsReader]:
-    """Yield the reader of customers' credits for the storefront API; ConfigError without a token."""
-    url = settings.require_redis_url()
-    with (
-        connect_for_customers(
-            url, settings.redis_options, timeout_seconds=timings.receiver_redis_seconds
-        ) as connection,
-        closing(polar_for(settings, timings=timings)) as client,
-    ):
+def api_parts(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> Iterator[ApiParts]:
+    """Yield what the storefront API and the desk use."""
+    with ExitStack() as closing_all:
+        connection = closing_all.enter_context(
+            connect_for_customers(
+                settings.require_redis_url(),
+                settings.redis_options,
+                timeout_seconds=timings.receiver_redis_seconds,
+            )
+        )
         stores = stores_in(connection, settings, timings)
-        polar = SharedPolar(polar=client, throttle=stores.throttle)
-        audit = Audit(connection, stores.ledger)
-        yield CreditsReader(polar=polar, meters=MeterCache(polar=polar), audit=audit)
+        polar = None
+        if settings.access_token is not None:
+            client = closing_all.enter_context(closing(polar_for(settings, timings=timings)))
+            polar = SharedPolar(polar=client, throttle=stores.throttle)
+        yield ApiParts(stores=stores, polar=polar)
 
 
 def polar_for(

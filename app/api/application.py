@@ -1,14 +1,15 @@
 """The storefront API as an ASGI application, a process of its own beside the receiver."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from app.api.answers import Answer, ErrorAnswer
 from app.api.customers import Customers
@@ -21,7 +22,8 @@ from app.api.orders import Orders
 from app.api.tokens import Tokens
 from app.receiver.health import Readiness
 from config.settings import Settings
-from workers.runtime import credits_reader
+from workers.operations.credits.reader import CreditsReader
+from workers.runtime import ApiParts, api_parts
 from workers.store.connect import connect_api, intake_for
 from workers.store.offers import OfferStore
 from workers.store.orders import OrderReader, Settlements
@@ -29,32 +31,38 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 Endpoint = Callable[[Request], Awaitable[Answer]]
 
+MakeRoutes = Callable[[ApiParts], Sequence[BaseRoute]]
+"""Makes the routes of pages that are served beside the operations."""
+
 _NOT_CACHED = {"Cache-Control": "no-store"}
 
 
 class Api(Starlette):
-    """The application; it also ends the requests that it holds open."""
+    """The application; it also ends the requests that it holds open.
 
-    def __init__(self, settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:
+    Without ``CREDITS_API_TOKEN`` it has no operations: it serves only the ``pages`` of the desk.
+    """
+
+    def __init__(
+        self, settings: Settings, timings: Timings = DEFAULT_TIMINGS, pages: MakeRoutes | None = None
+    ) -> None:
         """Build the application; ConfigError if a setting that it needs is missing."""
         url = settings.require_redis_url()
-        tokens = Tokens(settings.require_api_tokens(), wrong_seconds=timings.wrong_token_seconds)
+        settings.require_api()
         options, seconds = settings.redis_options, timings.receiver_redis_seconds
         self._redis = connect_api(url, options, timeout_seconds=seconds)
         self._intake = intake_for(url, options, timeout_seconds=seconds)
         self._settlements = Settlements(self._redis)
-        orders = Orders(OrderReader(self._redis), self._settlements)
-        self._reader = ExitStack()
-        customers = Customers(self._reader.enter_context(credits_reader(settings, timings)))
-        offers = Offers(OfferStore(self._redis), self._settlements, customers.find_id)
-        endpoints = {
-            GET_ORDER.name: orders.get,
-            GET_CREDITS.name: customers.get,
-            GET_EXTERNAL_CREDITS.name: customers.get_external,
-            POST_OFFER.name: offers.post,
-        }
+        self._open = ExitStack()
+        parts = self._open.enter_context(api_parts(settings, timings))
+        readiness = Readiness(self._intake)
         super().__init__(
-            routes=_routes(tokens, Readiness(self._intake), endpoints),
+            routes=[
+                *(self._operations(settings, timings, parts) if settings.api_tokens else []),
+                Route("/livez", readiness.livez),
+                Route("/readyz", readiness.readyz),
+                *(pages(parts) if pages else []),
+            ],
             lifespan=self._lifespan,
             exception_handlers={ApiError: _refuse, HTTPException: _refuse_http, ClientGoneError: _drop},
         )
@@ -69,18 +77,35 @@ class Api(Starlette):
         """Answer all held requests, because the process is about to end."""
         self._settlements.stop()
 
+    def _operations(self, settings: Settings, timings: Timings, parts: ApiParts) -> list[Route]:
+        settings.require_token()
+        reader = cast(CreditsReader, parts.credits_reader)  # there is one where there is a token
+        customers = Customers(reader)
+        orders = Orders(OrderReader(self._redis), self._settlements)
+        offers = Offers(OfferStore(self._redis), self._settlements, customers.find_id)
+        tokens = Tokens(settings.api_tokens, wrong_seconds=timings.wrong_token_seconds)
+        return _routes(
+            tokens,
+            {
+                GET_ORDER.name: orders.get,
+                GET_CREDITS.name: customers.get,
+                GET_EXTERNAL_CREDITS.name: customers.get_external,
+                POST_OFFER.name: offers.post,
+            },
+        )
+
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         listening = asyncio.create_task(self._settlements.run())
         yield
         listening.cancel()
         await asyncio.wait([listening])
-        self._reader.close()
+        self._open.close()
         await self._intake.close()
         await self._redis.aclose()
 
 
-def _routes(tokens: Tokens, readiness: Readiness, endpoints: Mapping[str, Endpoint]) -> list[Route]:
+def _routes(tokens: Tokens, endpoints: Mapping[str, Endpoint]) -> list[Route]:
     document = describe(OPERATIONS)
 
     async def openapi(_request: Request) -> Response:
@@ -89,8 +114,6 @@ def _routes(tokens: Tokens, readiness: Readiness, endpoints: Mapping[str, Endpoi
     return [
         *(Route(one.path, _guarded(tokens, endpoints[one.name]), methods=[one.method]) for one in OPERATIONS),
         Route("/v1/openapi.json", openapi),
-        Route("/livez", readiness.livez),
-        Route("/readyz", readiness.readyz),
     ]
 
 

@@ -12,8 +12,8 @@ import typer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.api.application import Api
 from app.api.server import listen_for_api, run_api
+from app.api_main import create_api
 from app.cli.context import read_receiver_settings, read_settings
 from app.cli.options import JsonLogs
 from app.main import create_app
@@ -46,8 +46,9 @@ Receivers = Annotated[
 def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -> None:
     """Run the receiver and the workers.
 
-    If REDIS_URL is not set, it also runs an embedded, durable Redis. A process that dies is started again.
-    Ctrl-C finishes the work in progress and stops everything.
+    If REDIS_URL is not set, it also runs an embedded, durable Redis. If CREDITS_API_TOKEN or
+    CREDITS_DESK_TOKEN is set, it also runs `credits api`. A process that dies is started again. Ctrl-C
+    finishes the work in progress and stops everything.
 
     Example: credits up --workers 2
     """
@@ -67,7 +68,9 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
 
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
         if api_listener:
-            log.info("listening for the storefront", url=base_url_of(api_listener))
+            if settings.api_tokens:
+                log.info("listening for the storefront", url=base_url_of(api_listener))
+            _log_desk(settings, api_listener)
         _log_settings(settings, rules)
         _log_connections(settings, receivers=receivers, workers=workers + 1, apis=int(bool(api_listener)))
         if settings.redis_url is not None:
@@ -105,15 +108,19 @@ def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
 
 
 def api(json: JsonLogs = False) -> None:
-    """Run the storefront API alone. Needs REDIS_URL and CREDITS_API_TOKEN.
+    """Run the storefront API and the desk alone. Needs REDIS_URL.
+
+    Serves the storefront API if CREDITS_API_TOKEN is set, and the operators' pages under /desk if
+    CREDITS_DESK_TOKEN is.
 
     Example: credits api
     """
     settings = read_settings("api", json_logs=json)
-    application = Api(settings)
+    application = create_api(settings)
     _look_at_redis(settings.require_redis_url(), settings.redis_options)
     with listen_for_api(settings) as listener:
         log.info("listening", url=base_url_of(listener))
+        _log_desk(settings, listener)
         _log_connections(settings, apis=1)
         run_api(application, listener)
 
@@ -188,12 +195,17 @@ def _receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str])
 
 @contextmanager
 def _listen_for_api(settings: Settings) -> Iterator[socket.socket | None]:
-    """Yield the API's socket; None if no token is set, because then it is not served."""
-    if not settings.api_tokens:
+    """Yield the API's socket; None if no token is set, because then nothing is served."""
+    if not settings.serves_api:
         yield None
         return
     with listen_for_api(settings) as listener:
         yield listener
+
+
+def _log_desk(settings: Settings, listener: socket.socket) -> None:
+    if settings.desk_token:
+        log.info("the desk is open", url=f"{base_url_of(listener)}/desk")
 
 
 def _api_part(listener: socket.socket, env: Mapping[str, str]) -> ManagedProcess:

@@ -1,8 +1,5 @@
 """``credits status``: whether all is well, and how many deliveries wait or failed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -25,16 +22,9 @@ from app.cli.to_json import iso_or_none, json_number
 from config.settings import Settings
 from config.version import VERSION
 from config.wording import format_count
-from workers.core.delivery import Status
 from workers.core.wording import plain
-from workers.monitoring.health import Check, all_well, examine
-from workers.operations.confirm import MISMATCH_ADVICE
-from workers.store.arrivals import arrivals
-from workers.store.queue import queue_length
-from workers.store.stores import Stores
-from workers.store.unconfirmed import Doubts, Mismatch
-
-_MOST_LISTED = 20
+from workers.monitoring.health import Check
+from workers.operations.status import ServiceState, read_state
 
 
 def status(
@@ -48,7 +38,7 @@ def status(
     """
     settings = read_settings("status", quiet=True)
     with open_stores_to_read(settings) as held:
-        state = _read(held)
+        state = read_state(held)
     if json:
         print_json(_json(state, settings))
     elif quiet:
@@ -61,46 +51,7 @@ def status(
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _State:
-    checks: list[Check]
-    failed: Check
-    amounts: Check
-    counts: dict[Status, int]
-    grants: int
-    unconfirmed: int
-    mismatches: Sequence[Mismatch]
-    queued_jobs: int
-    last_received: datetime | None
-
-    @property
-    def all_checks(self) -> list[Check]:
-        return [*self.checks, self.failed, self.amounts]
-
-    @property
-    def is_well(self) -> bool:
-        return all_well(self.all_checks)
-
-
-def _read(held: Stores) -> _State:
-    came, doubts = arrivals(held.redis), Doubts(held.redis)
-    counts = held.deliveries.count_by_status()
-    newest = next(held.deliveries.newest(), None)
-    webhooks = Check(name="webhooks", ok=not came.are_refused, detail=came.describe())
-    return _State(
-        checks=[*examine(held.redis), webhooks],
-        failed=Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed"),
-        amounts=_amounts_check(doubts),
-        counts=counts,
-        grants=held.ledger.count_grants(),
-        unconfirmed=doubts.count_unconfirmed(),
-        mismatches=doubts.mismatches(_MOST_LISTED),
-        queued_jobs=queue_length(held.redis),
-        last_received=newest.received_at if newest else None,
-    )
-
-
-def _json(state: _State, settings: Settings) -> StatusJson:
+def _json(state: ServiceState, settings: Settings) -> StatusJson:
     return {
         "version": VERSION,
         "well": state.is_well,
@@ -118,7 +69,7 @@ def _json(state: _State, settings: Settings) -> StatusJson:
     }
 
 
-def _rows(state: _State, settings: Settings) -> list[list[Cell]]:
+def _rows(state: ServiceState, settings: Settings) -> list[list[Cell]]:
     kept = ", ".join(f"{count} {status.value}" for status, count in state.counts.items())
     return [
         *map(_row, state.checks),
@@ -134,16 +85,6 @@ def _rows(state: _State, settings: Settings) -> list[list[Cell]]:
 
 def _row(one: Check) -> list[Cell]:
     return [one.name, _verdict(one.ok), one.detail]
-
-
-def _amounts_check(doubts: Doubts) -> Check:
-    """Check that Polar has no other amounts than the ledger, as far as that is known."""
-    differing, waiting = doubts.count_mismatches(), doubts.count_unconfirmed()
-    if differing:
-        detail = f"{format_count(differing, 'grant')} not the same at Polar: {MISMATCH_ADVICE}"
-    else:
-        detail = f"{format_count(waiting, 'grant')} to be read back from Polar" if waiting else "as at Polar"
-    return Check(name="amounts", ok=not differing, detail=detail)
 
 
 def _verdict(ok: bool) -> Text:

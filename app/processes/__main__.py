@@ -32,10 +32,10 @@ def _run(kind: str, args: list[str], timings: Timings) -> None:
             app = create_app(_read(load_receiver_settings, kind), timings)
             run_receiver(app, socket.socket(fileno=int(args[0])))
         case "api":
-            from app.api.application import Api  # noqa: PLC0415
             from app.api.server import run_api  # noqa: PLC0415
+            from app.api_main import create_api  # noqa: PLC0415
 
-            run_api(Api(_read(load_settings, kind), timings), socket.socket(fileno=int(args[0])))
+            run_api(create_api(_read(load_settings, kind), timings), socket.socket(fileno=int(args[0])))
         case "worker":
             from app.processes.worker import run_worker  # noqa: PLC0415
 

@@ -101,13 +101,14 @@ def _as_json(logger: object, method: str, event: EventDict) -> str | bytes:
 
 
 def _without_addresses(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {name: _mask_addresses(value) for name, value in event.items()}
+    return {name: mask_addresses(value) for name, value in event.items()}
 
 
-def _mask_addresses(value: object) -> object:
+def mask_addresses(value: object) -> object:
+    """Return a text, or a list of texts, with ``...`` in place of each e-mail address."""
     if isinstance(value, str):
         return _ADDRESS.sub("...", value) if "@" in value else value
-    return [_mask_addresses(one) for one in value] if isinstance(value, list) else value
+    return [mask_addresses(one) for one in value] if isinstance(value, list) else value
 
 
 def _escape_values(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import chain, count, islice, takewhile
+from itertools import chain, count, dropwhile, islice, takewhile
 from typing import cast
 
 from redis import Redis
@@ -23,6 +24,14 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 _DISMISSED = "dismissed: "  # precedes the reason of a dismissed delivery
 
 _PAGE = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """The place of a delivery among all, which are ordered by when they were received (ms), then by id."""
+
+    at_ms: int
+    id: str
 
 
 class DeliveryStore:
@@ -126,19 +135,34 @@ class DeliveryStore:
         return {id_: name for id_, name in found if name}
 
     def newest(
-        self, statuses: Sequence[Status] = tuple(Status), *, since: datetime | None = None
+        self,
+        statuses: Sequence[Status] = tuple(Status),
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: Place | None = None,
     ) -> Iterator[Delivery]:
-        """Yield the deliveries with these statuses, received at ``since`` or later, newest first."""
+        """Yield the deliveries with these statuses, newest first.
+
+        Only those received at ``since`` or later, before ``until``, and behind the place ``after``: the
+        last one of the page before.
+        """
         oldest = "-inf" if since is None else str(milliseconds_of(since))
-        pages = [self._ids(status, oldest) for status in statuses]
-        ids = merge(*pages, key=lambda row: row[1], reverse=True)
-        while page := [row[0].decode() for row in islice(ids, _PAGE)]:
+        newest = "+inf" if until is None else f"({milliseconds_of(until)}"
+        if after is not None and (until is None or after.at_ms < milliseconds_of(until)):
+            newest = str(after.at_ms)
+        pages = [self._ids(status, oldest, newest) for status in statuses]
+        rows: Iterator[tuple[bytes, float]] = merge(*pages, key=lambda row: (row[1], row[0]), reverse=True)
+        if after is not None:
+            last = (after.at_ms, after.id.encode())
+            rows = dropwhile(lambda row: (row[1], row[0]) >= last, rows)
+        while page := [row[0].decode() for row in islice(rows, _PAGE)]:
             yield from self.get(page)
 
-    def _ids(self, status: Status, oldest: str) -> Iterator[tuple[bytes, float]]:
+    def _ids(self, status: Status, oldest: str, newest: str) -> Iterator[tuple[bytes, float]]:
         for start in count(0, _PAGE):
             page = self._redis.zrevrangebyscore(
-                keys.deliveries(status), "+inf", oldest, start=start, num=_PAGE, withscores=True
+                keys.deliveries(status), newest, oldest, start=start, num=_PAGE, withscores=True
             )
             yield from cast(list[tuple[bytes, float]], page)
             if len(page) < _PAGE:
@@ -150,6 +174,11 @@ class DeliveryStore:
         for status in Status:
             pipeline.zcard(keys.deliveries(status))
         return dict(zip(Status, pipeline.execute(), strict=True))
+
+    def due_at(self, delivery_id: str) -> datetime | None:
+        """Return when a delivery is next due; for one that a worker has, when its lease ends."""
+        due = self._redis.zscore(keys.DUE, delivery_id)
+        return None if due is None else moment_of(due)
 
     def oldest_waiting(self) -> datetime | None:
         """Return when the oldest waiting delivery was received."""

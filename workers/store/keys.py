@@ -112,6 +112,12 @@ COUNTS = "credits:counts"
 # workers.store.days). Expire after 400 days.
 DAY = "credits:day:"
 
+# A list: what operators did at the desk, the newest first, a thousand entries at most. Never expires.
+DESK_ACTIONS = "credits:desk:actions"
+
+# Strings, one for each session of the desk that was ended by logging out. Expire with the session's cookie.
+DESK_ENDED = "credits:desk:ended:"
+
 # A hash: since when workers have looked for alerts without a gap while Polar was in the same state, and when
 # they first saw the newest credit. Expires soon after the last look.
 WATCH = "credits:watch"

@@ -1,0 +1,1 @@
+"""The desk: pages on which operators see what became of webhooks, and act on it."""

@@ -1,0 +1,66 @@
+"""What a page is: a function that gathers what its template shows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from app.desk.parts import DeskParts
+from app.desk.sessions import Session
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """A request for a page, admitted: ``fields`` are those of its query, or of its form."""
+
+    parts: DeskParts
+    session: Session
+    fields: Mapping[str, str]
+
+    def get(self, name: str) -> str:
+        """Return a field without surrounding blanks; "" if it is missing."""
+        return self.fields.get(name, "").strip()
+
+    def note(self, what: str) -> None:
+        """Add to the list of actions what the operator is about to do."""
+        self.parts.notes.note_action(name=self.session.name, session=self.session.id[:8], what=what)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A page to be shown: its template, and the model that the template shows as ``page``."""
+
+    template: str
+    title: str
+    section: str = ""
+    """The page in the navigation to which it belongs."""
+    model: object = None
+    status: int = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Elsewhere:
+    """The browser is sent to another page."""
+
+    page: str
+    fields: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """Return the URL, relative to the desk."""
+        return f"{self.page}?{urlencode(self.fields)}" if self.fields else self.page
+
+
+Gather = Callable[[Visit], Shown | Elsewhere]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A page: what answers a GET, and what answers a POST of its form. Either may be missing."""
+
+    get: Gather | None = None
+    post: Gather | None = None
+
+    @property
+    def methods(self) -> list[str]:
+        """Return the methods that it answers."""
+        return ["GET"] * bool(self.get) + ["POST"] * bool(self.post)

@@ -1,0 +1,84 @@
+"""The list of deliveries: what arrived, what became of it, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.desk.filters import TYPES, Filters, read_filters, read_place
+from app.desk.page import Shown, Visit
+from workers.core.delivery import Delivery, Status
+from workers.store.deliveries import Place
+from workers.store.scripts import milliseconds_of
+
+_ROWS = 50
+_MOST_READ = 1000  # deliveries; the others of a rare type are on the pages after
+
+BULK = frozenset({Status.FAILED, Status.SKIPPED})
+"""The statuses of which all that is filtered may be replayed at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveriesPage:
+    """A page of the list; ``after`` is where the next one begins, empty on the last page."""
+
+    filters: Filters
+    rows: Sequence[Delivery]
+    products: Mapping[str, str]
+    after: str
+    is_first: bool
+    is_cut: bool
+    """Whether the page ended because it had read enough, before it was full."""
+    types: Sequence[str] = TYPES
+    statuses: Sequence[Status] = tuple(Status)
+
+    @property
+    def can_replay_all(self) -> bool:
+        """Return whether what is filtered can be replayed at once."""
+        return bool(self.rows) and self.filters.status in BULK and not self.filters.is_about_one
+
+
+def gather(visit: Visit) -> Shown:
+    """Gather a page of the list."""
+    filters = read_filters(visit.fields)
+    place = read_place(visit.get("after"))
+    rows, after, is_cut = (
+        _about_one(visit, filters) if filters.is_about_one else _newest(visit, filters, place)
+    )
+    page = DeliveriesPage(
+        filters=filters,
+        rows=rows,
+        products=visit.parts.stores.deliveries.product_names(one.id for one in rows),
+        after=after,
+        is_first=place is None,
+        is_cut=is_cut,
+    )
+    return Shown(template="deliveries.html", title="Deliveries", section="deliveries", model=page)
+
+
+def _newest(visit: Visit, filters: Filters, place: Place | None) -> tuple[list[Delivery], str, bool]:
+    """Return the rows, where the next page begins, and whether this one was cut."""
+    newest = visit.parts.stores.deliveries.newest(
+        filters.statuses, since=filters.since, until=filters.until, after=place
+    )
+    rows: list[Delivery] = []
+    last: Delivery | None = None
+    for read, one in enumerate(newest):
+        if len(rows) == _ROWS or read == _MOST_READ:
+            return rows, _place_text(last), len(rows) < _ROWS
+        last = one
+        if filters.want(one):
+            rows.append(one)
+    return rows, "", False
+
+
+def _about_one(visit: Visit, filters: Filters) -> tuple[list[Delivery], str, bool]:
+    history = visit.parts.history
+    if filters.order_id:
+        found: Sequence[Delivery] = history.of_order(filters.order_id)
+    else:
+        found = history.of_customer(filters.customer_id).deliveries
+    wanted = [one for one in reversed(found) if filters.want(one)]
+    return wanted[:_MOST_READ], "", len(wanted) > _MOST_READ
+
+
+def _place_text(one: Delivery | None) -> str:
+    return f"{milliseconds_of(one.received_at)}:{one.id}" if one else ""

@@ -1,0 +1,93 @@
+"""Who uses the desk: signed cookies, and the signatures of forms.
+
+The keys are derived from ``CREDITS_DESK_TOKEN``, so a new token ends every session. A visitor who has not
+logged in has a cookie as well, because the log-in form is signed too. Logging in gives a new id, so an id
+that somebody planted in a browser is worth nothing.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
+from starlette.requests import Request
+from starlette.responses import Response
+
+COOKIE = "credits_desk"
+SESSION_SECONDS = 8 * 3600
+LONGEST_NAME = 40
+
+_ID_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """A browser: a visitor's, or an operator's, who has logged in."""
+
+    id: str
+    name: str = ""
+    """What the operator calls themselves; empty for a visitor."""
+
+    @property
+    def is_operator(self) -> bool:
+        """Return whether the browser has logged in."""
+        return bool(self.name)
+
+
+class Sessions:
+    """Reads and writes sessions. The cookie is the session: only its end is noted in Redis."""
+
+    def __init__(self, token: str) -> None:
+        options: dict[str, Any] = {"digest_method": hashlib.sha256}
+        self._token = token.encode()
+        self._cookies = URLSafeTimedSerializer(token, salt="credits desk session", signer_kwargs=options)
+        self._forms = Signer(token, salt="credits desk form", key_derivation="hmac", **options)
+
+    def is_token(self, given: str) -> bool:
+        """Return whether ``given`` is the desk's token, in a time that does not show how close it is."""
+        return secrets.compare_digest(given.encode(), self._token)
+
+    def read(self, request: Request) -> Session | None:
+        """Return the browser's session; None if it has none, or if the session is over."""
+        try:
+            fields = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_SECONDS)
+            return Session(id=str(fields["id"]), name=str(fields["name"]))
+        except (BadSignature, KeyError, TypeError):
+            return None
+
+    def start(self, name: str = "") -> Session:
+        """Return a new session, of an operator if ``name`` is given."""
+        return Session(id=secrets.token_urlsafe(_ID_BYTES), name=name)
+
+    def write(self, session: Session, request: Request, response: Response) -> None:
+        """Give the browser its session.
+
+        The cookie has no path, so it belongs to the folder of the desk, whatever prefix a proxy has put
+        before it.
+        """
+        response.set_cookie(
+            COOKIE,
+            str(self._cookies.dumps({"id": session.id, "name": session.name})),
+            max_age=SESSION_SECONDS,
+            path=None,
+            secure=is_https(request),
+            httponly=True,
+            samesite="strict",
+        )
+
+    def sign_form(self, session: Session) -> str:
+        """Return what each form of this session carries."""
+        return self._forms.get_signature(session.id).decode()
+
+    def is_signed(self, session: Session, signature: str) -> bool:
+        """Return whether a form comes from a page of this session."""
+        return signature.isascii() and self._forms.verify_signature(session.id.encode(), signature)
+
+
+def is_https(request: Request) -> bool:
+    """Return whether the browser came by https, as a proxy says.
+
+    Anybody can send that header. A browser that lies only makes its own cookie more careful.
+    """
+    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "").startswith("https")
