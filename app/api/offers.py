@@ -86,10 +86,11 @@ class Offers:
         """Return what the offer gave, at once or when it is settled; ApiError if it gives nothing."""
         seconds = read_wait(request.query_params, usual=USUAL_WAIT_SECONDS)
         wanted = await self._read(request)
-        if self._settlements.waiting >= MOST_WAITING:
-            seconds = 0
         try:
-            stands = await until_gone(request, self._give(wanted, seconds))
+            with self._settlements.watch(wanted.delivery_id) as settled:
+                if self._settlements.waiting > MOST_WAITING:
+                    seconds = 0
+                stands = await until_gone(request, self._give(wanted, settled, seconds))
             await self._check(wanted, stands)
         except StoreUnavailableError:
             raise UnavailableError("the offer cannot be stored now; send the same request again") from None
@@ -114,17 +115,16 @@ class Offers:
         except ValidationError as error:
             raise _problem_of(error) from None
 
-    async def _give(self, wanted: OfferRequest, seconds: float) -> OfferState:
+    async def _give(self, wanted: OfferRequest, settled: asyncio.Event, seconds: float) -> OfferState:
         """Store the request; return what stands once it is settled, or after ``seconds``."""
-        with self._settlements.watch(wanted.delivery_id) as settled:
-            stands = await self._store.request(wanted)
-            disposition = stands.disposition
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while stands.state.status is CreditStatus.WAITING and not self._settlements.is_stopped:
-                        await settled.wait()
-                        settled.clear()
-                        stands = await self._store.find(wanted)
+        stands = await self._store.request(wanted)
+        disposition = stands.disposition
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while stands.state.status is CreditStatus.WAITING and not self._settlements.is_stopped:
+                    await settled.wait()
+                    settled.clear()
+                    stands = await self._store.find(wanted)
         return replace(stands, disposition=disposition)
 
     async def _check(self, wanted: OfferRequest, stands: OfferState) -> None:

@@ -30,23 +30,24 @@ class Orders:
         """Return the state of an order, at once or when it is settled; ApiError if it cannot be read."""
         order_id = read_order_id(request.path_params["order_id"])
         seconds = read_wait(request.query_params, usual=0)
-        if self._settlements.waiting >= MOST_WAITING:
-            seconds = 0
-        try:
-            return OrderAnswer.of(order_id, await until_gone(request, self._settled(order_id, seconds)))
-        except StoreUnavailableError:
-            raise UnavailableError("the ledger cannot be read now; ask again") from None
-
-    async def _settled(self, order_id: str, seconds: float) -> CreditState:
-        """Return the state once it is final, or as it is after ``seconds``."""
         with self._settlements.watch(order_id) as settled:
-            state = await self._reader.read(order_id)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while not (state.status.is_settled or self._settlements.is_stopped):
-                        await settled.wait()
-                        settled.clear()
-                        state = await self._reader.read(order_id)
+            if self._settlements.waiting > MOST_WAITING:
+                seconds = 0
+            try:
+                state = await until_gone(request, self._state(order_id, settled, seconds))
+            except StoreUnavailableError:
+                raise UnavailableError("the ledger cannot be read now; ask again") from None
+        return OrderAnswer.of(order_id, state)
+
+    async def _state(self, order_id: str, settled: asyncio.Event, seconds: float) -> CreditState:
+        """Return the state once it is final, or as it is after ``seconds``."""
+        state = await self._reader.read(order_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not (state.status.is_settled or self._settlements.is_stopped):
+                    await settled.wait()
+                    settled.clear()
+                    state = await self._reader.read(order_id)
         return state
 
 

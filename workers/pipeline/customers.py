@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from workers.core.offers import OfferRequest
 from workers.errors import PolarDeniedError, PolarError, PolarRateLimitedError
@@ -12,6 +12,8 @@ from workers.errors import PolarDeniedError, PolarError, PolarRateLimitedError
 _KEPT_SECONDS = 600.0  # a customer's ids do not change, but a customer may be deleted
 _MOST_KEPT = 10_000
 _LOOKING_SECONDS = 5.0  # for one lease, so that its grants are still sent within it
+
+Value = TypeVar("Value")
 
 Found = Mapping[str, str | None]
 """The customer's id by the request's delivery; None if Polar has no such customer."""
@@ -42,13 +44,18 @@ class Share(Protocol):
 
 
 class OfferCustomers:
-    """Finds the customers of offers, and remembers them for ten minutes."""
+    """Finds the customers of offers, and remembers them for ten minutes.
+
+    A lookup that fails ends the looking, because Polar is probably away. Next time it comes last, because it
+    may be the only one that fails.
+    """
 
     def __init__(self, polar: CustomerPolar, share: Share, now: Callable[[], float] = time.monotonic) -> None:
         self._polar = polar
         self._share = share
         self._now = now
         self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._failed: OrderedDict[str, float] = OrderedDict()
 
     def find(self, requests: Iterable[OfferRequest]) -> tuple[Found, str]:
         """Return the customers that were found, and why the others were not looked up, if any were not.
@@ -57,8 +64,8 @@ class OfferCustomers:
         """
         found: dict[str, str | None] = {}
         deadline = self._now() + _LOOKING_SECONDS
-        for request in requests:
-            name = request.customer_id or f"external:{request.external_customer_id}"
+        for request in sorted(requests, key=lambda one: self._failed.get(_name_in(one), float("-inf"))):
+            name = _name_in(request)
             if (known := self._remembered(name)) is not None:
                 found[request.delivery_id] = known
                 continue
@@ -72,6 +79,7 @@ class OfferCustomers:
             except PolarDeniedError:
                 raise
             except PolarError as error:
+                _keep(self._failed, name, self._now())
                 return found, f"its customer cannot be looked up: {error}"
         return found, ""
 
@@ -81,13 +89,11 @@ class OfferCustomers:
 
     def _look_up(self, request: OfferRequest, name: str) -> str | None:
         row = self._ask(request)
+        self._failed.pop(name, None)
         if row is None:
             return None
         customer_id = str(row["id"])
-        self._known[name] = (customer_id, self._now())
-        self._known.move_to_end(name)
-        if len(self._known) > _MOST_KEPT:
-            self._known.popitem(last=False)
+        _keep(self._known, name, (customer_id, self._now()))
         return customer_id
 
     def _ask(self, request: OfferRequest) -> dict[str, Any] | None:
@@ -99,3 +105,14 @@ class OfferCustomers:
             if error.status != HTTPStatus.FORBIDDEN:
                 raise
             return {"id": request.customer_id}  # the token may only ingest: Polar checks the id then
+
+
+def _name_in(request: OfferRequest) -> str:
+    return request.customer_id or f"external:{request.external_customer_id}"
+
+
+def _keep(kept: OrderedDict[str, Value], name: str, value: Value) -> None:
+    kept[name] = value
+    kept.move_to_end(name)
+    if len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)
