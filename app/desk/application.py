@@ -20,10 +20,11 @@ from app.desk.pages import HOME, PAGES
 from app.desk.parts import DeskParts
 from app.desk.rendering import Renderer
 from app.desk.rules_file import RulesFile
-from app.desk.sessions import SESSION_SECONDS, Session, Sessions
+from app.desk.sessions import SESSION_SECONDS, Seals, Session, Sessions
 from config.settings import Settings
 from workers.runtime import ApiParts
 from workers.store.desk import DeskStore
+from workers.store.format import UnknownFormatError
 from workers.store.redis_errors import describe_redis_error
 from workers.timings import Timings
 
@@ -58,7 +59,8 @@ class Desk:
     def __init__(self, settings: Settings, timings: Timings, parts: ApiParts) -> None:
         self.assets = Assets()
         self._renderer = Renderer(self.assets)
-        self._sessions = Sessions(settings.require_desk_token())
+        token = settings.require_desk_token()
+        self._sessions, self._seals = Sessions(token), Seals(token)
         self._log_in = LogIn(self._sessions, self._renderer, wrong_seconds=timings.wrong_token_seconds)
         self._parts = DeskParts(
             settings=settings,
@@ -79,6 +81,8 @@ class Desk:
                 response = self._log_in.send_there(request)
             except DeskError as error:
                 response = self._show_error(request, error)
+            except UnknownFormatError as error:
+                response = self._show_error(request, DeskError(503, f"Nothing was done: {error}."))
             except (RedisError, OSError) as error:
                 away = DeskError(503, f"Redis cannot be read now: {describe_redis_error(error)}.")
                 response = self._show_error(request, away)
@@ -119,7 +123,7 @@ class Desk:
                 check_form(request, fields, self._sessions, session)
             if gather is None:
                 raise DeskError(405, "This page cannot be opened like that.")
-            visit = Visit(parts=self._parts, session=session, fields=fields)
+            visit = Visit(parts=self._parts, session=session, fields=fields, seals=self._seals)
             return await run_in_threadpool(self._gather_and_render, gather, visit)
 
         return answer

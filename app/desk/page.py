@@ -2,10 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
+import structlog
+
+from app.desk.errors import DeskError
 from app.desk.parts import DeskParts
-from app.desk.sessions import Session
+from app.desk.sessions import Seals, Session
+from workers.monitoring.logs import mask_addresses
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,14 +22,28 @@ class Visit:
     parts: DeskParts
     session: Session
     fields: Mapping[str, str]
+    seals: Seals
 
     def get(self, name: str) -> str:
         """Return a field without surrounding blanks; "" if it is missing."""
         return self.fields.get(name, "").strip()
 
+    def seal(self, plan: object) -> str:
+        """Return what was previewed, for a form that confirms it: nobody can change it on the way."""
+        return self.seals.write(self.session, plan)
+
+    def unseal(self) -> Any:
+        """Return what the operator has confirmed; DeskError if it is old or not from a preview of theirs."""
+        try:
+            return self.seals.read(self.session, self.fields.get("plan", ""))
+        except ValueError:
+            raise DeskError(400, "The preview is too old, so nothing was done. Open it again.") from None
+
     def note(self, what: str) -> None:
-        """Add to the list of actions what the operator is about to do."""
-        self.parts.notes.note_action(name=self.session.name, session=self.session.id[:8], what=what)
+        """Add to the list of actions what the operator is about to do; the log has it, too."""
+        session, masked = self.session.id[:8], str(mask_addresses(what))
+        log.info("done at the desk", operator=self.session.name, session=session, what=masked)
+        self.parts.notes.note_action(name=self.session.name, session=session, what=masked)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ SESSION_SECONDS = 8 * 3600
 LONGEST_NAME = 40
 
 _ID_BYTES = 16
+_PLAN_SECONDS = 3600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,29 @@ class Sessions:
     def is_signed(self, session: Session, signature: str) -> bool:
         """Return whether a form comes from a page of this session."""
         return signature.isascii() and self._forms.verify_signature(session.id.encode(), signature)
+
+
+class Seals:
+    """Signs what was previewed, so that a confirmation does exactly that."""
+
+    def __init__(self, token: str) -> None:
+        self._serializer = URLSafeTimedSerializer(
+            token, salt="credits desk plan", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+
+    def write(self, session: Session, plan: object) -> str:
+        """Return ``plan``, a JSON value, signed for a session."""
+        return str(self._serializer.dumps([session.id, plan]))
+
+    def read(self, session: Session, text: str) -> Any:
+        """Return the plan in ``text``; ValueError if it is an hour old, or not signed for this session."""
+        try:
+            owner, plan = self._serializer.loads(text, max_age=_PLAN_SECONDS)
+        except (BadSignature, TypeError, ValueError):
+            raise ValueError("not signed by us, or too old") from None
+        if owner != session.id:
+            raise ValueError("signed for another session")
+        return plan
 
 
 def is_https(request: Request) -> bool:

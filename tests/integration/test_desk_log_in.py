@@ -241,3 +241,9 @@ def test_it_works_behind_the_prefix_of_a_proxy(redis_url: str, tmp_path: Path, r
             assert not [one for one in links if one.startswith(("/", "http"))]
             (cookie,) = browser.client.cookies.jar
             assert cookie.path == "/ops/credits/desk"
+
+
+def test_while_redis_is_away_a_page_says_so(tmp_path: Path) -> None:
+    with desk_at("redis://127.0.0.1:1/0", tmp_path) as service, service.visitor() as browser:
+        browser.log_in()
+        assert (browser.status, "Redis cannot be read now" in browser.text) == (503, True)

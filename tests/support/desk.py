@@ -143,16 +143,14 @@ def desk_at(
     rules_path = folder / "rules.yaml"
     rules_path.write_text(rules)
     with running(create_app(polar)) as polar_url:
-        settings = settings_for(
-            redis_url,
-            **{
-                "CREDITS_DESK_TOKEN": DESK_TOKEN,
-                "CREDITS_RULES": str(rules_path),
-                "POLAR_ACCESS_TOKEN": polar.token,
-                "POLAR_SERVER": polar_url,
-                **variables,
-            },
-        )
+        usual = {
+            "CREDITS_DESK_TOKEN": DESK_TOKEN,
+            "CREDITS_RULES": str(rules_path),
+            "POLAR_ACCESS_TOKEN": polar.token,
+            "POLAR_SERVER": polar_url,
+        }
+        given = {name: value for name, value in (usual | variables).items() if value}
+        settings = settings_for(redis_url, **given)
         config = api_config(create_api(settings, QUICK))
         config.app, config.root_path = without_prefix(prefix, cast(ASGIApp, config.app)), root_path
         with running_as(config) as url:

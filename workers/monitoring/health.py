@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 
 from redis import Redis
 from redis.exceptions import (
@@ -17,7 +16,6 @@ from config.wording import joined
 from workers.core.clocks import CLOCK_ADVICE, describe_difference
 from workers.core.pauses import PauseCause
 from workers.monitoring.alerts import LONGEST_WAIT
-from workers.store import keys
 from workers.store.clock import PolarClock, clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.endpoint_note import EndpointNotes
@@ -25,6 +23,7 @@ from workers.store.format import format_findings
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import foreign_workers, workers_alive
 from workers.store.redis_errors import describe_redis_error
+from workers.store.rules_note import read_rules_note
 from workers.store.server_check import describe_no_answer, redis_findings
 from workers.store.throttle import Throttle
 
@@ -113,10 +112,10 @@ def _waiting(redis: Redis) -> tuple[bool, str]:
 
 def _rules(redis: Redis) -> tuple[bool, str]:
     """Check that rules are in force and their file is usable: with a broken file no worker can start."""
-    in_force, refused = cast(list[bytes | None], redis.hmget(keys.RULES, "in_force", "refused"))
-    if in_force is None:
+    note = read_rules_note(redis)
+    if not note.summary:
         return False, f"no worker has rules in force: {START_WORKERS}"
-    return refused != b"1", in_force.decode()
+    return not note.is_file_refused, note.summary
 
 
 def _polar(redis: Redis) -> tuple[bool, str]:

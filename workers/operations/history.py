@@ -1,13 +1,16 @@
 """Finds everything that is stored about an order or a customer: deliveries, and what the ledger has."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 
 from config.rules import NO_RULES
 from workers.core.claims import Entry
 from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import plan_delivery
+from workers.core.grants import Grant
 from workers.core.planning import Plan
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
@@ -15,6 +18,8 @@ from workers.store.deliveries import DeliveryStore
 # Waiting deliveries are not indexed by what they are about, so their bodies are read, newest first. This many
 # take a tenth of a second.
 _MOST_WAITING_READ = 1_000
+
+_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +29,26 @@ class CustomerHistory:
     customer_id: str
     deliveries: tuple[Delivery, ...]
     entries: tuple[Entry, ...]
+
+    @property
+    def by_delivery(self) -> Mapping[str, list[Grant]]:
+        """Return the grants that each delivery led to."""
+        found: dict[str, list[Grant]] = defaultdict(list)
+        for entry in self.entries:
+            found[entry.delivery_id].append(entry.grant)
+        return found
+
+    @property
+    def totals(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return how much Polar has confirmed as granted and as taken back, both positive, by meter."""
+        found: dict[str, tuple[Decimal, Decimal]] = {}
+        for entry in self.entries:
+            if entry.granted_at is None:
+                continue
+            granted, taken_back = found.get(entry.grant.meter, (_ZERO, _ZERO))
+            units = entry.grant.units
+            found[entry.grant.meter] = (granted + max(units, _ZERO), taken_back + max(-units, _ZERO))
+        return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ class DeliveryStore:
         self._lease_ms = int(timings.lease_seconds * 1000)
         # The first arguments of the scripts that lease deliveries by their ids.
         self._lease_by_id: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, self._lease_ms)
+        self._due_at_once: Sequence[EncodableT] = (keys.DELIVERY, keys.BODY, keys.DELIVERIES, 0)
         self._lease = redis.register_script(load_script("lease"))
         self._reopen = redis.register_script(load_script("reopen"))
         self._store_and_lease = redis.register_script(load_script("store_and_lease"))
@@ -71,6 +72,15 @@ class DeliveryStore:
         args = [value for id_, type_, body in rows for value in (id_, type_, compress_body(body))]
         leased = self._store_and_lease(keys=[keys.DUE, keys.FORMAT], args=[*self._lease_by_id, FORMAT, *args])
         return tuple(map(_leased, leased))
+
+    def make_due(self, ids: Sequence[str], *, by_name: bool = False) -> None:
+        """Make these deliveries due, whatever their status: workers run them. Else it is as ``reopen``."""
+        self._reopen(keys=[keys.DUE], args=[*self._due_at_once, int(by_name), *ids])
+
+    def store_due(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
+        """Store deliveries (id, type, body) that no receiver accepted, and make them due for the workers."""
+        args = [value for id_, type_, body in rows for value in (id_, type_, compress_body(body))]
+        self._store_and_lease(keys=[keys.DUE, keys.FORMAT], args=[*self._due_at_once, FORMAT, *args])
 
     def dismiss(self, ids: Sequence[str], *, retain: timedelta) -> None:
         """Dismiss those of ``ids`` that failed: they become skipped, and expire after ``retain``.

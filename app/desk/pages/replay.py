@@ -1,0 +1,110 @@
+"""Replaying: what it would do, and after a confirmation the workers do it."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from app.desk.errors import DeskError
+from app.desk.filters import Filters, read_filters
+from app.desk.page import Elsewhere, Shown, Visit
+from app.desk.pages.deliveries import BULK
+from app.desk.pages.delivery import find
+from config.wording import format_count
+from workers.core.delivery import Delivery
+from workers.core.dry_run import Prospect
+from workers.core.totals import add_up
+from workers.operations.replay import Replayer
+from workers.store.format import require_known
+
+MOST_AT_ONCE = 200  # previewed in a tenth of a second; for more there is the command
+_MOST_READ = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedReplay:
+    """A delivery, and what a replay would do."""
+
+    delivery: Delivery
+    prospect: Prospect
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayPage:
+    """The preview; ``plan`` is what the confirmation sends back."""
+
+    planned: Sequence[PlannedReplay]
+    totals: str
+    plan: str
+    command: str
+    """The same on the command line, for all that the filters want."""
+    has_more: bool
+    rules_problems: Sequence[str]
+    is_single: bool
+
+
+def gather(visit: Visit) -> Shown:
+    """Preview the replay of one delivery, or of all that the filters want."""
+    is_single = bool(visit.get("id"))
+    if is_single:
+        chosen, has_more, command = [find(visit)], False, f"credits replay {shlex.quote(visit.get('id'))}"
+        if chosen[0].erased_at:
+            raise DeskError(409, "Its body was erased (credits forget), so it cannot be replayed.")
+    else:
+        filters = read_filters(visit.fields)
+        if filters.status not in BULK or filters.is_about_one:
+            raise DeskError(400, "Choose failed or skipped deliveries, of any order and customer.")
+        chosen, has_more = _choose(visit, filters)
+        command = _command(filters)
+    read = visit.parts.rules.current()
+    replayer = Replayer(deliveries=visit.parts.stores.deliveries, ledger=visit.parts.stores.ledger)
+    planned = [
+        PlannedReplay(delivery=one, prospect=replayer.preview(one, read.rules, by_name=is_single))
+        for one in chosen
+    ]
+    page = ReplayPage(
+        planned=planned,
+        totals=str(add_up(one.prospect.grants for one in planned)),
+        plan=visit.seal({"replay": [one.id for one in chosen], "by_name": is_single}),
+        command=command,
+        has_more=has_more,
+        rules_problems=read.problems,
+        is_single=is_single,
+    )
+    return Shown(template="replay.html", title="Replay", section="deliveries", model=page)
+
+
+def run(visit: Visit) -> Elsewhere:
+    """Make what was previewed due, so that the workers run it."""
+    plan = visit.unseal()
+    ids = plan.get("replay")
+    if not ids:
+        raise DeskError(400, "This is no preview of a replay.")
+    stores = visit.parts.stores
+    require_known(stores.redis)
+    named = ids[0] if len(ids) == 1 else format_count(len(ids), "delivery")
+    visit.note(f"replay {named}")
+    stores.deliveries.make_due(ids, by_name=bool(plan["by_name"]))
+    if len(ids) == 1:
+        return Elsewhere(page="delivery", fields={"id": ids[0]})
+    return Elsewhere(page="actions", fields={})
+
+
+def _choose(visit: Visit, filters: Filters) -> tuple[list[Delivery], bool]:
+    """Return the newest deliveries that the filters want, and whether there are more.
+
+    A person may have handled a dismissed delivery in another way, so it is replayed only by itself.
+    """
+    newest = visit.parts.stores.deliveries.newest(filters.statuses, since=filters.since, until=filters.until)
+    read = list(islice(newest, _MOST_READ))
+    wanted = [one for one in read if filters.want(one) and not one.is_dismissed and not one.erased_at]
+    return wanted[:MOST_AT_ONCE], len(wanted) > MOST_AT_ONCE or len(read) == _MOST_READ
+
+
+def _command(filters: Filters) -> str:
+    words = ["credits", "replay", f"--{filters.status.value}" if filters.status else "--all"]
+    if filters.type:
+        words += ["--type", filters.type]
+    if filters.since:
+        words += ["--since", f"{filters.since:%Y-%m-%dT%H:%M:%SZ}"]
+    return shlex.join(words)

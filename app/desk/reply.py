@@ -1,0 +1,55 @@
+"""Writes what an operator can paste into the reply to a customer who asks for their credits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from app.desk.rendering import format_number
+from workers.core.claims import Entry
+from workers.core.delivery import Delivery, Status
+from workers.core.envelope import ORDER_PAID
+
+_MOST_LINES = 10
+
+
+def reply_text(
+    entries: Sequence[Entry],
+    deliveries: Sequence[Delivery],
+    products: Mapping[str, str],
+    balances: Mapping[str, Decimal],
+) -> str:
+    """Return the text: the newest grants, what is on its way, and the balances that are known.
+
+    ``entries`` come newest first; ``products`` are names by delivery.
+    """
+    confirmed = [one for one in entries if one.granted_at is not None]
+    lines = [_line(one, products.get(one.delivery_id, "")) for one in confirmed[:_MOST_LINES]]
+    if more := len(confirmed) - len(lines):
+        lines.append(f"- and {more} earlier")
+    parts = ["Hello,", *_beginning(lines), *lines, *_on_their_way(deliveries)]
+    if balances:
+        left = ", ".join(f"{format_number(units)} {meter}" for meter, units in sorted(balances.items()))
+        parts.append(f"Your balance is now {left}.")
+    return "\n".join([*parts, "Kind regards"])
+
+
+def _beginning(lines: Sequence[str]) -> list[str]:
+    return (
+        ["this is what we have added to your account:"] if lines else ["we have not added any credits yet."]
+    )
+
+
+def _line(one: Entry, product: str) -> str:
+    at = one.granted_at or one.claimed_at
+    what = f" for {product}" if product and one.grant.units > 0 else ""
+    verb = "added" if one.grant.units > 0 else "taken back after a refund"
+    credits_ = f"{format_number(abs(one.grant.units))} {one.grant.meter}"
+    return f"- {at.day} {at:%B %Y}: {credits_} {verb}{what}"
+
+
+def _on_their_way(deliveries: Sequence[Delivery]) -> Iterator[str]:
+    waiting = sum(one.type == ORDER_PAID and one.status is Status.WAITING for one in deliveries)
+    failed = sum(one.type == ORDER_PAID and one.status is Status.FAILED for one in deliveries)
+    if waiting:
+        yield "The credits of your newest order are on their way."
+    if failed:
+        yield "The credits of one of your orders could not be added yet. We are looking into it."
