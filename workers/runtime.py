@@ -274,4 +274,9 @@ def _alert_check_for(settings: Settings, connection: Redis, timings: Timings) ->
     """Return the check for alerts that runs at each tick; it does nothing without an alert URL."""
     if settings.alert_url is None:
         return lambda: None
-    return Alerter(connection, url=settings.alert_url.get_secret_value(), timings=timings).check
+    return Alerter(
+        connection,
+        url=settings.alert_url.get_secret_value(),
+        tells_storefront=settings.events_url is not None,
+        timings=timings,
+    ).check

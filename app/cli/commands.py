@@ -22,6 +22,7 @@ from app.cli import (
     grant,
     grants,
     init,
+    outbox,
     rebuild,
     recover,
     repair_shapes,
@@ -53,6 +54,7 @@ _GRANTED = {
     "with --from and --dry-run": list[shapes.WantedGrantJson],
 }
 _EXPLAINED = {"": shapes.ExplanationJson, "for a customer": shapes.CustomerStoryJson}
+_EVENTS = {"": list[shapes.CreditEventJson], "with resend": list[shapes.ResentJson]}
 _REPLAYED = {"": list[shapes.OutcomeJson], "with --dry-run": list[shapes.ProspectJson]}
 
 COMMANDS: Mapping[str, Command] = {
@@ -71,6 +73,7 @@ COMMANDS: Mapping[str, Command] = {
     "explain": Command("Inspect", explain.explain, _EXPLAINED),
     "grants": Command("Inspect", grants.grants, {"": list[shapes.GrantJson]}),
     "balance": Command("Inspect", balance.balance, {"": list[shapes.BalanceJson]}),
+    "outbox": Command("Inspect", outbox.outbox, _EVENTS),
     "replay": Command("Repair", replay.replay, _REPLAYED),
     "dismiss": Command("Repair", dismiss.dismiss, {"": list[shapes.DeliveryJson]}),
     "backfill": Command("Repair", backfill.backfill, {"": repair_shapes.BackfillJson}),

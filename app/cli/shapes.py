@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, TypedDict
 
 from workers.core.delivery import Status
+from workers.store.outbox_view import EventStatus
 
 
 class DeliveryJson(TypedDict):
@@ -85,7 +86,7 @@ class StatusJson(TypedDict):
     well: bool
     checks: Annotated[
         dict[str, CheckJson],
-        "by name: those of `/healthz`, such as `redis` and `workers`; `webhooks`, `failed`, `amounts`",
+        "by name: those of `/healthz`, such as `redis`; `webhooks`, `failed`, `amounts`, `events`",
     ]
     deliveries: Annotated[dict[str, int], "number of stored deliveries, by status"]
     grants: Annotated[int, "number of grants that Polar has confirmed so far"]
@@ -185,6 +186,26 @@ class ForgottenJson(TypedDict):
     append_only_file_error: Annotated[
         str | None, "why Redis still has the erased bodies on its disk; null if it does not"
     ]
+
+
+class CreditEventJson(TypedDict):
+    """A credit event for the storefront."""
+
+    id: Annotated[str, "its `webhook-id`: the grant's key, or `<delivery>:<attempt>`"]
+    status: EventStatus
+    attempts: Annotated[int, "that the storefront refused, or did not answer"]
+    reason: Annotated[str | None, "why the last of them was refused"]
+    refused_since: str | None
+    due_at: Annotated[str | None, "when it is sent next; null if it was sent or given up"]
+    ended_at: Annotated[str | None, "when it was sent or given up"]
+
+
+class ResentJson(TypedDict):
+    """A credit event that was sent again."""
+
+    id: str
+    sent: bool
+    reason: Annotated[str | None, "why the storefront did not take it; null if it did"]
 
 
 class FindingJson(TypedDict):

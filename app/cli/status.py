@@ -75,6 +75,7 @@ def _rows(state: ServiceState, settings: Settings) -> list[list[Cell]]:
         *map(_row, state.checks),
         ["deliveries", _verdict(state.failed.ok), kept],
         _row(state.amounts),
+        _row(state.events),
         ["queue", "", format_count(state.queued_jobs, "RQ job")],
         ["version", "", VERSION],
         ["store", "", describe_store(settings)],

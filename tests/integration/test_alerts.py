@@ -317,3 +317,32 @@ def test_what_is_kept_of_it_is_four_numbers_and_what_expires(
     assert redis.hgetall(keys.ALERTS) == {b"failed": b"1", b"failed_ever": b"1", b"failed_reported": b"1"}
     assert 0 < redis.ttl(keys.WATCH) < 300
     assert 0 < redis.ttl(keys.muted(AlertKind.FAILED)) <= 600
+
+
+def test_a_storefront_that_takes_no_credit_events_is_told_after_an_hour_and_once(
+    redis: Redis, room: Chat
+) -> None:
+    alerter = Alerter(redis, url=room.url, tells_storefront=True)
+    event, hours_ago = "credits:order:1\napi_usage", now_ms(redis) - 2 * 3_600_000
+    redis.zadd(keys.OUTBOX, {event: now_ms(redis) + 60_000})
+    redis.zadd(keys.OUTBOX_REFUSED, {event: hours_ago})
+    redis.hset(keys.OUTBOX_ATTEMPTS, event, "9 answered 500")
+    tick(alerter)
+    assert room.kinds == []  # the sender may have been started just now
+    redis.hset(keys.WATCH, "since", hours_ago)
+    tick(alerter)
+    let_mute_end(redis)
+    tick(alerter)
+    assert room.kinds == ["events"]
+    assert "takes no credit events: answered 500; 1 credit event waiting" in room.posted[0]["text"]
+    redis.zadd(keys.OUTBOX_SENT, {"another": now_ms(redis)})
+    tick(alerter)
+    assert room.kinds == ["events", "well"]
+
+
+def test_no_credit_events_are_told_of_where_none_are_sent(redis: Redis, room: Chat, alerter: Alerter) -> None:
+    redis.zadd(keys.OUTBOX, {"credits:order:1\napi_usage": 1})
+    tick(alerter)
+    redis.hset(keys.WATCH, "since", 1)
+    tick(alerter)
+    assert room.kinds == []

@@ -20,7 +20,12 @@ class EventName(NamedTuple):
     @classmethod
     def of_failure(cls, delivery_id: str, attempt: int) -> "EventName":
         """Return the name of the event that tells that an attempt of a delivery failed."""
-        return cls(_FAILURE, f"{delivery_id}:{attempt}")
+        return cls.of_id(f"{delivery_id}:{attempt}")
+
+    @classmethod
+    def of_id(cls, id_: str) -> "EventName":
+        """Return the name of the event about a failure that has this id."""
+        return cls(_FAILURE, id_)
 
     @property
     def is_failure(self) -> bool:

@@ -23,11 +23,13 @@ from redis.exceptions import RedisError
 from config.errors import ConfigError
 from config.network import find_proxy, ssl_context
 from workers.core.delivery import Status
-from workers.monitoring.alerts import AlertKind, AlertState, alert_body, due_alerts, over
+from workers.core.outbox_state import OutboxState
+from workers.monitoring.alerts import LONGEST_WAIT, AlertKind, AlertState, alert_body, due_alerts, over
 from workers.store import keys
 from workers.store.arrivals import read_arrivals
 from workers.store.deliveries import DeliveryStore
 from workers.store.losses import LOST, TO_DO
+from workers.store.outbox_view import read_attempts
 from workers.store.scripts import load_script, moment_of
 from workers.store.unconfirmed import Doubts
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -40,10 +42,14 @@ _MUTE_SECONDS = 600  # at most one alert of each kind in this time
 _GAP_SECONDS = 240
 _MOST_REASONS = 3
 
-_LASTING_KINDS = (AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER, AlertKind.WEBHOOKS, AlertKind.ENDPOINT)
+_LASTING_KINDS = (
+    AlertKind.STUCK, AlertKind.POLAR, AlertKind.LEDGER, AlertKind.WEBHOOKS, AlertKind.ENDPOINT,
+    AlertKind.EVENTS,
+)  # fmt: skip
 _KEYS = [
     keys.ALERTS, keys.WATCH, keys.deliveries(Status.FAILED), keys.deliveries(Status.WAITING), keys.OUTAGE,
-    keys.AUDIT, keys.MISMATCHES, keys.LOST, keys.WEBHOOKS, keys.ENDPOINT, *map(keys.muted, AlertKind),
+    keys.AUDIT, keys.MISMATCHES, keys.LOST, keys.WEBHOOKS, keys.ENDPOINT,
+    keys.OUTBOX, keys.OUTBOX_REFUSED, keys.OUTBOX_ATTEMPTS, keys.OUTBOX_SENT, *map(keys.muted, AlertKind),
 ]  # fmt: skip
 _ARGS = [_GAP_SECONDS, _MUTE_SECONDS * 1000, *(kind.value for kind in _LASTING_KINDS)]
 
@@ -51,8 +57,16 @@ _ARGS = [_GAP_SECONDS, _MUTE_SECONDS * 1000, *(kind.value for kind in _LASTING_K
 class Alerter:
     """Checks for due alerts in one worker, on behalf of all of them, and sends them."""
 
-    def __init__(self, redis: Redis, *, url: str, timings: Timings = DEFAULT_TIMINGS) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        url: str,
+        tells_storefront: bool = False,
+        timings: Timings = DEFAULT_TIMINGS,
+    ) -> None:
         self._redis = redis
+        self._tells_storefront = tells_storefront
         self._url = url
         self._timeout_seconds = timings.alert_seconds
         self._deliveries = DeliveryStore(redis)
@@ -63,7 +77,8 @@ class Alerter:
 
     def check(self) -> None:
         """Send the alerts that are due and that no other worker sends; one round trip if there are none."""
-        state = _state(json.loads(self._read_state(keys=_KEYS, args=_ARGS)))
+        answer = json.loads(self._read_state(keys=_KEYS, args=_ARGS))
+        state = _state(answer if self._tells_storefront else answer | {"outbox": None})
         kinds = due_alerts(state)
         # While a request hangs, start no other: another worker may succeed, or this one at a later tick.
         if kinds and not self._sender.is_alive():
@@ -150,8 +165,24 @@ def _lasting(answer: Mapping[str, Any]) -> dict[AlertKind, str]:
         AlertKind.LEDGER: f"{LOST}: {TO_DO}" if answer["is_lost"] else "",
         AlertKind.WEBHOOKS: came.problem,
         AlertKind.ENDPOINT: answer["endpoint_problem"],
+        AlertKind.EVENTS: _outbox_problem(answer),
     }
     return {kind: text for kind, text in found.items() if text}
+
+
+def _outbox_problem(answer: Mapping[str, Any]) -> str:
+    """Return why the storefront takes no credit events; empty just after a start: they need some time."""
+    found, now = answer.get("outbox"), moment_of(answer["now"])
+    if not found or now - moment_of(answer["steady_since"]) < LONGEST_WAIT:
+        return ""
+    _, error = read_attempts(found.get("attempts"))
+    outbox = OutboxState(
+        waiting=found["waiting"],
+        oldest=_moment(found["oldest"]),
+        last_sent=_moment(found.get("last_sent")),
+        error=error,
+    )
+    return outbox.problem(now)
 
 
 def _moment(milliseconds: str | None) -> datetime | None:

@@ -33,6 +33,8 @@ class AlertKind(StrEnum):
     """Every webhook that looks like Polar's has been refused for a while."""
     ENDPOINT = "endpoint"
     """The webhook endpoint at Polar is disabled, or does not send what is needed."""
+    EVENTS = "events"
+    """The storefront has taken no credit events for an hour."""
     REDIS = "redis"
     """Redis is away or takes no writes, so nothing is stored or granted."""
     WELL = "well"

@@ -24,6 +24,7 @@ from workers.store.arrivals import arrivals
 from workers.store.clock import redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.endpoint_note import EndpointNotes
+from workers.store.outbox_view import OutboxView
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
 
@@ -194,8 +195,23 @@ class _RedisCollector(Collector):
             "1 if the endpoint at Polar does not send what is needed, else 0.",
             bool(problem),
         )
+        yield from self._outbox()
         yield "workers", "Workers that are alive.", workers_alive(self._redis)
         yield "queued_jobs", "RQ jobs in our queue.", queue_length(self._redis)
+
+    def _outbox(self) -> Iterator[tuple[str, str, float]]:
+        state = OutboxView(self._redis).state()
+        yield "waiting_credit_events", "Credit events that the storefront has not taken yet.", state.waiting
+        yield (
+            "oldest_credit_event_seconds",
+            "How long the oldest of them has been due, or refused.",
+            self._age(state.oldest),
+        )
+        yield (
+            "given_up_credit_events",
+            "Credit events that are kept, and not sent any more; at most 10,000.",
+            state.given_up,
+        )
 
     def _age(self, since: datetime | None) -> float:
         return max(0.0, (self._now - since).total_seconds()) if since else 0.0

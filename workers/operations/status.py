@@ -9,6 +9,8 @@ from workers.core.delivery import Status
 from workers.monitoring.health import Check, all_well, examine
 from workers.operations.confirm import MISMATCH_ADVICE
 from workers.store.arrivals import arrivals
+from workers.store.clock import redis_now
+from workers.store.outbox_view import OutboxView
 from workers.store.queue import queue_length
 from workers.store.stores import Stores
 from workers.store.unconfirmed import Doubts, Mismatch
@@ -24,6 +26,7 @@ class ServiceState:
     """Those of ``/healthz``, and ``webhooks``."""
     failed: Check
     amounts: Check
+    events: Check
     counts: dict[Status, int]
     """How many deliveries are stored, by status."""
     grants: int
@@ -36,7 +39,7 @@ class ServiceState:
     @property
     def all_checks(self) -> list[Check]:
         """Return every check."""
-        return [*self.checks, self.failed, self.amounts]
+        return [*self.checks, self.failed, self.amounts, self.events]
 
     @property
     def is_well(self) -> bool:
@@ -54,6 +57,7 @@ def read_state(held: Stores) -> ServiceState:
         checks=[*examine(held.redis), webhooks],
         failed=Check(name="failed", ok=not counts[Status.FAILED], detail=f"{counts[Status.FAILED]} failed"),
         amounts=_amounts_check(doubts),
+        events=_events_check(held),
         counts=counts,
         grants=held.ledger.count_grants(),
         unconfirmed=doubts.count_unconfirmed(),
@@ -71,3 +75,12 @@ def _amounts_check(doubts: Doubts) -> Check:
     else:
         detail = f"{format_count(waiting, 'grant')} to be read back from Polar" if waiting else "as at Polar"
     return Check(name="amounts", ok=not differing, detail=detail)
+
+
+def _events_check(held: Stores) -> Check:
+    """Check that the storefront takes credit events, if it is told of any."""
+    if not held.ledger.tells_storefront:
+        return Check(name="events", ok=True, detail="not sent: CREDITS_EVENTS_URL is not set")
+    state = OutboxView(held.redis).state()
+    problem = state.problem(redis_now(held.redis))
+    return Check(name="events", ok=not problem, detail=problem or state.describe())

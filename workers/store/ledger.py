@@ -39,6 +39,7 @@ class Ledger:
 
     def __init__(self, redis: Redis, *, retain: timedelta, tells_storefront: bool = False) -> None:
         """Make a ledger; with ``tells_storefront`` each settlement leaves credit events in the outbox."""
+        self.tells_storefront = tells_storefront
         self.tally = Tally()
         """What this process has counted, such as requests to Polar; each settlement writes it to Redis."""
         self._redis = redis
@@ -46,7 +47,6 @@ class Ledger:
         self._claim = redis.register_script(load_script("claim"))
         self._take_back = redis.register_script(load_script("take_back"))
         self._settle = redis.register_script(load_script("settle", "outbox"))
-        self._told = (MOST_WAITING, MOST_GIVEN_UP) if tells_storefront else ("", "")
         self._find_told = redis.register_script(load_script("find_told"))
 
     def claim(
@@ -151,7 +151,7 @@ class Ledger:
                     keys.OFFERED,
                     keys.DAY,
                     _DAY_KEPT_SECONDS,
-                    *self._told,
+                    *((MOST_WAITING, MOST_GIVEN_UP) if self.tells_storefront else ("", "")),
                 ],
             )
         if unclaimed:

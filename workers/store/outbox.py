@@ -72,7 +72,7 @@ class Outbox:
         """Lease these events, whatever became of them: the caller sends them itself."""
         if not names:
             return []
-        members = list(map(_member, names))
+        members = list(map(event_member, names))
         self._resend(keys=OUTBOX_KEYS, args=[self._lease_ms, *members])
         failures = cast(list[bytes | None], self._redis.hmget(keys.OUTBOX_FAILURES, members))
         return [
@@ -94,18 +94,19 @@ class Outbox:
         return int(self._timings.event_lease_seconds * 1000)
 
 
-def name_of(member: bytes) -> EventName:
+def event_name(member: bytes) -> EventName:
     """Return the name of an event from the text that Redis has for it."""
     subject, _, rest = member.decode().partition("\n")
     return EventName(subject, rest)
 
 
-def _member(name: EventName) -> str:
+def event_member(name: EventName) -> str:
+    """Return the text that Redis has for the name of an event."""
     return "\n".join(name)
 
 
 def _leased(member: bytes, attempts: bytes, failure: bytes) -> LeasedEvent:
-    return LeasedEvent(name=name_of(member), attempts=int(attempts), failure=_failure(failure))
+    return LeasedEvent(name=event_name(member), attempts=int(attempts), failure=_failure(failure))
 
 
 def _failure(text: bytes) -> Failure | None:
@@ -117,7 +118,7 @@ def _failure(text: bytes) -> Failure | None:
 
 
 def _row(one: Sending) -> dict[str, object]:
-    row: dict[str, object] = {"event": _member(one.name), "type": one.type}
+    row: dict[str, object] = {"event": event_member(one.name), "type": one.type}
     if one.error:
         row["error"] = one.error
     if one.after_seconds is not None:

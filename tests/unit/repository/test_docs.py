@@ -106,7 +106,13 @@ def test_the_alerts_page_leads_from_the_words_of_an_alert_to_a_command() -> None
     table = page.partition("| the alert says |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", table, re.MULTILINE)
     words = [re.findall(r"`([^`]+)`", said) for said, _ in rows]
-    modules = ("monitoring/alerts", "store/arrivals", "store/losses", "operations/check/endpoint")
+    modules = (
+        "monitoring/alerts",
+        "core/outbox_state",
+        "store/arrivals",
+        "store/losses",
+        "operations/check/endpoint",
+    )
     source = "".join((ROOT / "workers" / f"{name}.py").read_text() for name in modules)
     assert len(rows) >= len(AlertKind)
     assert [one for said in words for one in said if one not in source] == []

@@ -55,7 +55,7 @@ def test_every_panel_says_what_it_shows_and_asks_the_chosen_data_source() -> Non
 
 def test_the_panels_have_rows_and_do_not_overlap() -> None:
     rows = [one["title"] for one in DASHBOARD["panels"] if one["type"] == "row"]
-    assert rows == ["Now", "Webhooks", "Workers", "Polar", "Money", "Redis"]
+    assert rows == ["Now", "Webhooks", "Workers", "Polar", "Money", "Storefront", "Redis"]
     ids = [one["id"] for one in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))
     for one in DASHBOARD["panels"]:

@@ -39,6 +39,7 @@ def check_settings(settings: Settings, *, offline: bool) -> Iterator[Finding]:
     yield _secret_finding("secret", settings.require_secrets, "error" if settings.webhook_secret else missing)
     yield Finding(level="ok", what="server", detail=settings.polar_server)
     yield Finding(level="ok", what="alerts", detail=_describe_alerts(settings))
+    yield Finding(level="ok", what="events", detail=_describe_events(settings))
 
 
 def _secret_finding(what: str, require: Callable[[], object], fault: Level) -> Finding:
@@ -113,6 +114,12 @@ def _describe_alerts(settings: Settings) -> str:
     if settings.alert_url:
         return "set"
     return "CREDITS_ALERT_URL is not set: nobody is notified of failed deliveries"
+
+
+def _describe_events(settings: Settings) -> str:
+    if settings.events_url:
+        return "set"
+    return "CREDITS_EVENTS_URL is not set: the storefront is not told of credits"
 
 
 def _count_rules(settings: Settings, rules: Rules) -> Finding:

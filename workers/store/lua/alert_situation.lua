@@ -2,7 +2,8 @@
 -- Also adds new failures to the count `failed_ever`. It never falls, because some of the deliveries that failed since the
 -- last alert may have been dismissed or replayed by now. It is one step, so that no two workers count the same failure.
 local alerts, watch, failed_list, waiting_list, outage, audit, mismatches, lost, webhooks, endpoint = unpack(KEYS, 1, 10)
-local first_mute = 11
+local outbox, outbox_refused, outbox_attempts, outbox_sent = unpack(KEYS, 11, 14)
+local first_mute = 15
 local watch_seconds, mute_ms = ARGV[1], tonumber(ARGV[2])
 local first_lasting_kind = 3
 
@@ -57,6 +58,22 @@ local function fields_of(hash)
   return fields
 end
 
+-- Returns what workers.core.outbox_state needs.
+local function outbox_state()
+  local due = redis.call('ZRANGE', outbox, 0, 0, 'WITHSCORES')
+  if #due == 0 then
+    return nil -- the usual case
+  end
+  local refused = redis.call('ZRANGE', outbox_refused, 0, 0, 'WITHSCORES')
+  local oldest = math.min(tonumber(due[2]), tonumber(refused[2] or 'inf'))
+  return {
+    waiting = redis.call('ZCARD', outbox),
+    oldest = text(oldest),
+    last_sent = redis.call('ZRANGE', outbox_sent, -1, -1, 'WITHSCORES')[2],
+    attempts = refused[1] and redis.call('HGET', outbox_attempts, refused[1]) or nil,
+  }
+end
+
 local failed = count_failed()
 local failed_ever, failed_reported = unpack(redis.call('HMGET', alerts, 'failed_ever', 'failed_reported'))
 local alerted = redis.call('HMGET', alerts, unpack(ARGV, first_lasting_kind))
@@ -89,4 +106,5 @@ return cjson.encode({
   last_credit = last_credited_at() or nil,
   outage_since = outage_since or nil,
   outage_reason = outage_reason or nil,
+  outbox = outbox_state(),
 })
