@@ -32,6 +32,7 @@ from workers.embedded.server import EmbeddedRedis
 LOG = "parts.log"
 
 _WORKERS = 3
+_SENDERS = 2  # of credit events, as on two hosts
 _CHECK_SECONDS = 0.05
 _CLOCK_OFFSETS = (HOUR, -HOUR, 0, DAY, -DAY, MINUTE)
 _AIM_SECONDS = 3.0  # enough for a killed process to be restarted
@@ -76,6 +77,8 @@ class RunningService:
     receiver: HastyProcess
     workers: Sequence[HastyProcess]
     background: HastyProcess
+    senders: Sequence[HastyProcess]
+    """Of credit events; none where the storefront is told of nothing."""
     redis: EmbeddedRedis
     clock: Path
     """The file that says how far the clock of Redis is ahead."""
@@ -92,7 +95,7 @@ class RunningService:
 
     @property
     def _processes(self) -> list[HastyProcess]:
-        return [self.receiver, *self.workers, self.background]
+        return [self.receiver, *self.workers, self.background, *self.senders]
 
     def keep(self) -> None:
         """Start all processes and restart those that die; stop them when the service is closing."""
@@ -130,6 +133,12 @@ class RunningService:
         for worker in self.workers:
             with suppress(ProcessLookupError):
                 _signal(worker.pid(), signal.SIGKILL)
+
+    def kill_sender(self, which: int) -> None:
+        """Kill a sender of credit events, if it runs."""
+        with suppress(ProcessLookupError):
+            _signal(self.senders[which % len(self.senders)].pid(), signal.SIGKILL)
+            self.harmed["a sender killed"] += 1
 
     def lose_last_second(self, folder: Path) -> None:
         """Kill Redis, and take from its disk what it wrote in the last second, as a power failure can."""
@@ -224,6 +233,9 @@ def run_service(credits_: Credits) -> Iterator[RunningService]:
             receiver=part("receiver", "receiver", str(fd), fds=[fd]),
             workers=[part(f"worker {i + 1}", "worker") for i in range(_WORKERS)],
             background=part("background", "background"),
+            senders=[
+                part(f"events {i + 1}", "events") for i in range(_SENDERS if settings.events_url else 0)
+            ],
             redis=redis,
             clock=clock,
             url=url_of(listener),
