@@ -56,6 +56,7 @@ class Harness:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-m", *args],
                 env={**self.environment, **environment},
+                stdin=subprocess.PIPE,  # a part of `credits up` ends when it closes
                 stdout=log,
                 stderr=log,
             )
@@ -89,6 +90,15 @@ class Harness:
         with self.process("app", "work", f"--workers={count}") as process:
             self.await_up(process, lambda: len(self._registered(QUEUE) - before) == count)
             yield
+
+    @contextmanager
+    def part(self, name: str, **environment: str) -> Iterator[int]:
+        """Run one process of ``credits up`` alone while the block runs, such as a worker; yield its id."""
+        before = self._registered(QUEUE)
+        with self.process("app.processes", name, **environment) as process:
+            if name == "worker":
+                self.await_up(process, lambda: len(self._registered(QUEUE) - before) == 1)
+            yield process.pid
 
     @contextmanager
     def rq_worker(self, kind: str, queue: str) -> Iterator[None]:
