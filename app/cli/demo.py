@@ -1,5 +1,6 @@
 """``credits demo``: runs the service from webhook to credit, and checks the result."""
 
+import json as json_module
 import shutil
 import sys
 import tempfile
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 from uuid import uuid4
 
 import typer
@@ -39,6 +40,7 @@ class DemoJson(TypedDict):
 
     right: bool
     scenes: list[SceneJson]
+    events: Annotated[list[Any], "the credit events that the storefront was told, oldest first"]
     balances: dict[str, float]
     expected: dict[str, int]
 
@@ -78,13 +80,20 @@ def demo(json: Json = False) -> None:
                 scenes.append(scene)
                 if not json:
                     _print_scene(out, len(scenes), scene)
-            balances = harness.balances()
+            balances, events = harness.balances(), _oldest_first(harness)
     right = balances == _EXPECTED and all(scene.right for scene in scenes)
     if json:
         rows = [_scene_json(scene) for scene in scenes]
-        result: DemoJson = {"right": right, "scenes": rows, "balances": balances, "expected": _EXPECTED}
+        result: DemoJson = {
+            "right": right,
+            "scenes": rows,
+            "events": events,
+            "balances": balances,
+            "expected": _EXPECTED,
+        }
         print_json(result)
     else:
+        _print_events(out, events)
         _print_ending(out, balances, right=right)
     raise typer.Exit(0 if right else 1)
 
@@ -99,6 +108,7 @@ def play(harness: Harness) -> Iterator[Scene]:
     yield _send(harness, "The same order, under a new webhook id", again, purchase, "202 accepted skipped")
     yield _send(harness, "The monthly plan renews", renewed, renewal, "202 accepted granted")
     yield _send_forged(harness, make_sample("purchase", customer=CUSTOMER))
+    yield _ask(harness, json_module.loads(purchase)["data"]["id"])
 
 
 def _send(harness: Harness, title: str, webhook_id: str, body: bytes, expected: str) -> Scene:
@@ -144,11 +154,37 @@ def _send_forged(harness: Harness, body: bytes) -> Scene:
     )
 
 
+def _ask(harness: Harness, order_id: str) -> Scene:
+    """Ask about an order as a success page does; the storefront must have been told the same."""
+    response = harness.ask_about(order_id)
+    order = response.json()
+    given = {f"credits:order:{order_id}:{meter}": units for meter, units in order["credits"].items()}
+    events = harness.await_told()
+    told = {key: events[key]["data"]["credits"] for key in given if key in events}
+    return Scene(
+        title="The shop asks what became of it",
+        expected="200 granted told the same",
+        answer=f"{response.status_code} {order['status']}",
+        outcome=f"told {'the same' if told == given else 'something else'} by credit events",
+    )
+
+
+def _oldest_first(harness: Harness) -> list[Any]:
+    return sorted(harness.storefront.events.values(), key=lambda one: (one["timestamp"], one["data"]["key"]))
+
+
+def _print_events(out: Console, events: list[Any]) -> None:
+    out.print("\nWhat the shop was told by credit events, each with a valid signature:")
+    for one in events:
+        data = one["data"]
+        out.print(Text(f"  {data['meter']:<20}{data['credits']:>8,}   {one['type']}"))
+
+
 def _print_opening(out: Console) -> None:
     out.print(
         Text("credit-granter turns paid Polar orders into usage credits, each order once.", style="bold")
     )
-    out.print("The demo sends signed webhooks to the real service. Only Polar is a stand-in.\n")
+    out.print("The demo sends signed webhooks to the real service. Only Polar and the shop are stand-ins.\n")
 
 
 def _print_scene(out: Console, number: int, scene: Scene) -> None:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from app.demo.storefront import Storefront, start_storefront
 from app.errors import CommandError
 from app.receiver.signature import sign
 from config.settings import Settings
@@ -23,23 +26,29 @@ from workers.polar.lists import Listing
 from workers.polar.sums import read_sum
 from workers.store.connect import connect
 from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
 
 CUSTOMER = "99130a7b-29f6-4003-9a81-21b0361c7186"
 METERS = ("api_usage", "image_generations")
 
 _TOKEN = "polar_oat_demo"  # noqa: S105 - valid only at the stand-in
 _SECRET = "whsec_only-for-the-demo"  # noqa: S105
+_API_TOKEN = "api-token-of-the-demo"  # noqa: S105
+_EVENTS_SECRET = "whsec_" + "b25seS1mb3ItdGhlLWRlbW8="
 _START_SECONDS = 30
 _SETTLE_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Harness:
-    """The running receiver, stand-in and ledger, for the demo to send to and to read from."""
+    """The running service, stand-ins and ledger, for the demo to send to and to read from."""
 
     url: str
+    api_url: str
+    storefront: Storefront
     polar: Polar
     deliveries: DeliveryStore
+    ledger: Ledger
 
     def post(self, webhook_id: str, body: bytes, *, secret: str = _SECRET) -> httpx.Response:
         """Send a signed webhook as Polar does; return the receiver's response."""
@@ -58,6 +67,22 @@ class Harness:
             time.sleep(0.005)
         raise CommandError(f"delivery {webhook_id} was not settled within {_SETTLE_SECONDS} seconds")
 
+    def ask_about(self, order_id: str) -> httpx.Response:
+        """Ask the storefront API about an order; return its response."""
+        return httpx.get(
+            f"{self.api_url}/v1/orders/{order_id}",
+            headers={"Authorization": f"Bearer {_API_TOKEN}"},
+            timeout=10,
+            trust_env=False,
+        )
+
+    def await_told(self) -> dict[str, dict[str, Any]]:
+        """Return the events that the storefront was told, once it was told of all grants or after 30 s."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while len(self.storefront.events) < self.ledger.count_grants() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return dict(self.storefront.events)
+
     def balances(self) -> dict[str, float]:
         """Return the customer's balance at Polar by meter."""
         listing = Listing(path="/v1/customer-meters/", query={"customer_id": CUSTOMER})
@@ -70,14 +95,17 @@ class Harness:
 @contextmanager
 def start_harness(folder: Path) -> Iterator[Harness]:
     """Run the stand-in, and ``credits up`` with an embedded Redis, while the block runs."""
-    port, polar_port = _free_port(), _free_port()
-    polar_url, url = f"http://127.0.0.1:{polar_port}", f"http://127.0.0.1:{port}"
+    port, polar_port, api_port = _free_port(), _free_port(), _free_port()
+    polar_url, url, api_url = (f"http://127.0.0.1:{one}" for one in (polar_port, port, api_port))
     environment = {
         "POLAR_ACCESS_TOKEN": _TOKEN,
         "POLAR_WEBHOOK_SECRET": _SECRET,
         "POLAR_SERVER": polar_url,
         "CREDITS_RULES": str(files("app.demo") / "rules.yaml"),
         "CREDITS_DATA_DIR": str(folder / "redis"),
+        "CREDITS_API_TOKEN": _API_TOKEN,
+        "CREDITS_API_PORT": str(api_port),
+        "CREDITS_EVENTS_SECRET": _EVENTS_SECRET,
         "PORT": str(port),
         "HOST": "127.0.0.1",
         "LOG_LEVEL": "error",
@@ -87,14 +115,24 @@ def start_harness(folder: Path) -> Iterator[Harness]:
     with ExitStack() as stack:
         # Runs last: the folder can be removed only after the embedded server has ended.
         stack.callback(embedded.await_end)
+        storefront = stack.enter_context(start_storefront(_EVENTS_SECRET))
+        environment["CREDITS_EVENTS_URL"] = storefront.url
         stack.enter_context(_process([*stand_in, *(f"--meter={meter}" for meter in METERS)], folder, {}))
         stack.enter_context(_process(["app", "up"], folder, environment))
         _wait_for(f"{polar_url}/v1/meters/")
         _wait_for(f"{url}/readyz")
+        _wait_for(f"{api_url}/readyz")
         polar = Polar(url=polar_url, token=_TOKEN)
         stack.callback(polar.close)
         redis = stack.enter_context(connect(stack.enter_context(embedded).url))
-        yield Harness(url=url, polar=polar, deliveries=DeliveryStore(redis))
+        yield Harness(
+            url=url,
+            api_url=api_url,
+            storefront=storefront,
+            polar=polar,
+            deliveries=DeliveryStore(redis),
+            ledger=Ledger(redis, retain=timedelta(days=1)),
+        )
 
 
 @contextmanager

@@ -34,9 +34,11 @@ def test_the_demo_shows_each_webhook_and_the_balance(newcomer: Credits) -> None:
     done = newcomer.run("demo")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line[:5] for line in lines if line.startswith(("ok", "BAD"))] == [f"ok  {n}" for n in range(1, 6)]
+    assert [line[:5] for line in lines if line.startswith(("ok", "BAD"))] == [f"ok  {n}" for n in range(1, 7)]
     balances = [line.split()[:2] for line in lines if line.endswith("correct")]
     assert balances == [["api_usage", "1,100"], ["image_generations", "20"]]
+    told = [line.split()[:2] for line in lines if line.endswith("credit.granted")]
+    assert told == [["api_usage", "100"], ["image_generations", "20"], ["api_usage", "1,000"]]
     assert "Every order was credited exactly once." in done.stdout
 
 
@@ -64,7 +66,9 @@ def test_the_demo_prints_the_same_as_json(newcomer: Credits) -> None:
         ("202 accepted", "skipped"),
         ("202 accepted", "granted"),
         ("403 invalid_signature", "nothing stored"),
+        ("200 granted", "told the same by credit events"),
     ]
+    assert [event["type"] for event in report["events"]] == ["credit.granted"] * 3
 
 
 @pytest.mark.heavy
@@ -104,5 +108,5 @@ def test_json_says_that_a_demo_went_wrong(tmp_path: Path, monkeypatch: pytest.Mo
     done = CliRunner().invoke(root, ["demo", "--json"])
     report = json.loads(done.stdout)
     assert (done.exit_code, report["right"]) == (1, False)
-    assert [scene["right"] for scene in report["scenes"]] == [False, True, True, False, True]
+    assert [scene["right"] for scene in report["scenes"]] == [False, True, True, False, True, False]
     assert report["balances"] == {"api_usage": 0, "image_generations": 0}
