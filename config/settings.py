@@ -223,14 +223,17 @@ class Settings(ReceiverSettings):
             )
         return self.desk_token.get_secret_value()
 
+    def require_events_secret(self) -> str:
+        """Return the secret that signs credit events; ConfigError if there is none."""
+        if self.events_secret is None:
+            raise ConfigError(f"CREDITS_EVENTS_SECRET is not set: {MAKE_ONE}")
+        return self.events_secret.get_secret_value()
+
     def require_events(self) -> tuple[str, str]:
         """Return the URL and the secret of credit events; ConfigError if they are not sent."""
-        if self.events_url is None or self.events_secret is None:
-            raise ConfigError(
-                "CREDITS_EVENTS_URL is not set: set it to the URL at which the storefront receives credit "
-                "events, and CREDITS_EVENTS_SECRET to the secret that signs them"
-            )
-        return self.events_url.get_secret_value(), self.events_secret.get_secret_value()
+        if self.events_url is None:
+            raise ConfigError("CREDITS_EVENTS_URL is not set: it says where the storefront receives events")
+        return self.events_url.get_secret_value(), self.require_events_secret()
 
     @property
     def polar_server(self) -> str:

@@ -1,20 +1,17 @@
-"""``credits send``: sign a webhook as Polar does, and deliver it."""
+"""``credits send``: sign a webhook as Polar does, and deliver it; or a credit event, as the service does."""
 
-import json as json_module
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 import httpx
 import typer
-from rich.text import Text
 
 from app.cli.context import read_settings
 from app.cli.options import Json
-from app.cli.output import console, literal, print_json, status_text
-from app.cli.shapes import SentJson
-from app.cli.to_json import delivery_json
+from app.cli.send_event import TYPES, send_sample_event
+from app.cli.sent import post_signed, print_answer
 from app.cli.webhook_source import (
     Changes,
     CustomerInSample,
@@ -24,28 +21,34 @@ from app.cli.webhook_source import (
     SampleName,
     read_webhook,
 )
-from app.errors import CommandError
 from app.receiver.server import webhook_url
 from app.receiver.signature import WEBHOOK_ID, sign
-from config.network import find_proxy, ssl_context
 from config.settings import Settings
 from workers.core.delivery import Delivery, Status
 from workers.store.stores import stores
 
 _SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar may take longer
 _LOOK_SECONDS = 0.02
-_TIMEOUT_SECONDS = 10  # as long as Polar waits
 
 
 def send(
     *,
     file: Annotated[
         Path | None,
-        typer.Argument(help="A file with a webhook's body, sent byte for byte unless --set changes it."),
+        typer.Argument(
+            help="A file with a webhook's body, sent byte for byte unless --set changes it. "
+            f"With --event a type: {', '.join(TYPES)}."
+        ),
     ] = None,
     sample_name: SampleName = None,
+    event: Annotated[
+        bool, typer.Option("--event", help="A sample credit event for the storefront instead.")
+    ] = False,
     url: Annotated[
-        str | None, typer.Option("--url", help="The receiver's URL (default: from HOST and PORT).")
+        str | None,
+        typer.Option(
+            "--url", help="The receiver's URL (default: from HOST and PORT; with --event CREDITS_EVENTS_URL)."
+        ),
     ] = None,
     webhook_id: Annotated[
         str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
@@ -62,11 +65,18 @@ def send(
     """Sign a webhook and deliver it to a receiver.
 
     Signs it with the first secret of POLAR_WEBHOOK_SECRET. With --wait the exit status is 1 if the delivery
-    failed, or if it still waits after a minute.
+    failed, or if it still waits after a minute. With --event it sends a credit event to the storefront,
+    signed with CREDITS_EVENTS_SECRET, so that its receiver can be tried.
 
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
     settings = read_settings("send", quiet=True)
+    if event:
+        if sample_name or webhook_id or product or changes or wait:
+            raise typer.BadParameter("with --event, give only a type, --url, --customer, --order and --json")
+        answer = send_sample_event(settings, str(file or TYPES[0]), url=url, customer=customer, order=order)
+        print_answer(answer, None, json=json)
+        raise typer.Exit(0 if answer.is_success else 1)
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
         raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
     source = _source(file, sample_name, product, customer, order)
@@ -76,7 +86,7 @@ def send(
     response = deliver(settings, target, webhook_id, body)
     taken = response.status_code == httpx.codes.ACCEPTED
     one = _outcome(settings, webhook_id) if wait and taken else None
-    _print(response, one, json=json)
+    print_answer(response, one, json=json)
     if not taken or (one and one.status in {Status.FAILED, Status.WAITING}):
         raise typer.Exit(1)
 
@@ -84,21 +94,8 @@ def send(
 def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx.Response:
     """Send ``body`` as Polar does; CommandError if there is no answer."""
     headers = sign(settings.require_secrets()[0], webhook_id, int(time.time()), body)
-    try:
-        return httpx.post(
-            url,
-            content=body,
-            headers={**headers, "Content-Type": "application/json", "User-Agent": "polar.sh webhooks"},
-            timeout=_TIMEOUT_SECONDS,
-            proxy=find_proxy(url),
-            verify=ssl_context(),
-            trust_env=False,
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CommandError(
-            f"no answer from {url}: {error}; is `credits up` running there? "
-            f"(To send the same webhook again: --id {webhook_id})"
-        ) from None
+    advice = f"is `credits up` running there? (To send the same webhook again: --id {webhook_id})"
+    return post_signed(url, body, {**headers, "User-Agent": "polar.sh webhooks"}, advice=advice)
 
 
 def _outcome(settings: Settings, webhook_id: str) -> Delivery | None:
@@ -122,30 +119,3 @@ def _source(
     if product or customer or order:
         raise typer.BadParameter("--product, --customer and --order change a sample: use --set for a file")
     return file
-
-
-def _print(response: httpx.Response, one: Delivery | None, *, json: bool) -> None:
-    answer = _answer(response)
-    if json:
-        answered: SentJson = {
-            "status": response.status_code,
-            "answer": answer,
-            "delivery": delivery_json(one) if one else None,
-        }
-        print_json(answered)
-        return
-    if isinstance(answer, dict):
-        fields = "  ".join(f"{name} {value}" for name, value in answer.items())
-        console().print(literal(f"{response.status_code}  {fields}"))
-    else:
-        console().print(literal(f"{response.status_code}  {answer}"))
-    if one:
-        reason = one.reason or "not settled yet: `credits status` shows whether a worker runs"
-        console().print(Text.assemble(status_text(one.status), literal(f"  {reason}")))
-
-
-def _answer(response: httpx.Response) -> Any:
-    try:
-        return json_module.loads(response.content)
-    except ValueError:
-        return response.text

@@ -33,12 +33,14 @@ class StorefrontReceiver:
 
     def __init__(self, *, url: str, secret: str, seconds: float) -> None:
         self._url = url
-        self._webhook = Webhook(secret)
+        self._secret = secret
         self._transport = DeadlineTransport(url, seconds=seconds)
 
     def post(self, event: CreditEvent) -> str:
         """Send an event once, within the deadline; follow no redirect."""
-        request = httpx.Request("POST", self._url, content=event.body, headers=self._headers(event))
+        request = httpx.Request(
+            "POST", self._url, content=event.body, headers=event_headers(self._secret, event)
+        )
         try:
             answer = self._transport.handle_request(request)
         except ConfigError as error:
@@ -51,15 +53,17 @@ class StorefrontReceiver:
         """Close the connections."""
         self._transport.close()
 
-    def _headers(self, event: CreditEvent) -> dict[str, str]:
-        now, webhook_id = datetime.now(UTC), quote(event.id, safe=_VISIBLE)
-        return {
-            "Content-Type": "application/json",
-            "User-Agent": "credit-granter",
-            "webhook-id": webhook_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._webhook.sign(webhook_id, now, event.body.decode()),
-        }
+
+def event_headers(secret: str, event: CreditEvent) -> dict[str, str]:
+    """Return the headers with which an event is sent now, signed with ``secret``."""
+    now, webhook_id = datetime.now(UTC), quote(event.id, safe=_VISIBLE)
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "credit-granter",
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(webhook_id, now, event.body.decode()),
+    }
 
 
 def _hint(status: int) -> str:
