@@ -41,7 +41,7 @@ from workers.polar.client import Polar
 from workers.store import counts
 from workers.store.audit import Audit
 from workers.store.clock import PolarClock
-from workers.store.connect import connect, connect_for_customers
+from workers.store.connect import SENDING, connect, connect_for_customers
 from workers.store.counts import Tally
 from workers.store.endpoint_note import EndpointNotes
 from workers.store.erasure import Erasure
@@ -219,7 +219,9 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
 
 def events_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS) -> Background:
     """Return what sends credit events to the storefront; ConfigError if they have no URL."""
-    connection = connect(url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds, most=1)
+    connection = connect(
+        url, settings.redis_options, timeout_seconds=timings.worker_redis_seconds, most=SENDING
+    )
     sender = sender_for(settings, stores_in(connection, settings, timings), timings)
     return Background(
         tasks=[

@@ -181,7 +181,8 @@ def _log_connections(
 ) -> None:
     """Log how many connections to Redis are opened at most: some plans allow only 20."""
     options = settings.redis_options
-    at_most = most_connections(options, receivers=receivers, workers=workers, apis=apis)
+    senders = int(workers > 0 and isinstance(settings, Settings) and settings.events_url is not None)
+    at_most = most_connections(options, receivers=receivers, workers=workers, apis=apis, senders=senders)
     log.info("connections to Redis", at_most=at_most)
 
 

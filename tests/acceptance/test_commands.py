@@ -91,7 +91,8 @@ def test_an_unknown_process_is_reported_and_runs_nothing(alone: Credits) -> None
     ) as process:
         assert process.stderr is not None
         assert (
-            process.stderr.read() == b"unknown process 'wroker': choose receiver, api, worker or background\n"
+            process.stderr.read()
+            == b"unknown process 'wroker': choose receiver, api, worker, background or events\n"
         )
         assert process.wait() == 1
 

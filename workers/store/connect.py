@@ -15,6 +15,7 @@ from workers.timings import DEFAULT_TIMINGS
 
 # How many connections are in use at the same time. More would not help: Redis runs one command at a time.
 _WORKING = 3  # a drain claims, sends and settles side by side
+SENDING = 1  # of credit events: its threads ask the storefront alone
 _STORING = 3  # storing, /readyz and the comparison of clocks
 _BESIDE_STORING = 4  # of a receiver: /healthz, /metrics, the counts, the look for losses
 _FOR_ORDERS = 7  # of the storefront API: one listens for settlements, the others look up orders
@@ -107,12 +108,15 @@ def _connect_async(url: str, options: RedisOptions, timeout_seconds: float, most
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def most_connections(options: RedisOptions, *, receivers: int = 0, workers: int = 0, apis: int = 0) -> int:
+def most_connections(
+    options: RedisOptions, *, receivers: int = 0, workers: int = 0, apis: int = 0, senders: int = 0
+) -> int:
     """Return how many connections these processes open at most; the background process counts as a worker."""
     storing = _share(_STORING, _API, options)
     receiver = storing + _share(_BESIDE_STORING, _RECEIVER, options)
     api = storing + _share(_FOR_ORDERS, _API, options) + _share(_WORKING, _API, options)
-    return receivers * receiver + apis * api + workers * min(_WORKING, options.connections)
+    beside = workers * min(_WORKING, options.connections) + senders * SENDING
+    return receivers * receiver + apis * api + beside
 
 
 def _share(wanted: int, of: int, options: RedisOptions) -> int:

@@ -1,4 +1,4 @@
-"""A storefront that fails three times in ten: with 5xx, dropped connections, and answers that come too late."""
+"""A storefront that fails three times in ten: with 5xx, dropped connections, and answers that are late."""
 
 import asyncio
 import json

@@ -60,3 +60,4 @@ def test_no_process_opens_more_connections_than_the_setting_allows_or_than_it_ca
     assert of_each == [receiver, api, worker]
     assert max(of_each) <= connections
     assert most_connections(options, receivers=2, apis=1, workers=3) == 2 * receiver + api + 3 * worker
+    assert most_connections(options, workers=1, senders=1) == worker + 1

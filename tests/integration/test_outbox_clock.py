@@ -1,0 +1,72 @@
+"""Credit events and the clock of Redis: three days are three days, and a step delays nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.support.event_receivers import FakeStorefront, sender_to
+from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis, moves_a_clock
+from tests.support.real_stores import RETAIN, now_ms, scores, settled_story
+from tests.support.rulebooks import watch_in
+from workers.pipeline.worker import GrantWorker
+from workers.store import keys
+from workers.store.deliveries import DeliveryStore
+from workers.store.ledger import Ledger
+from workers.store.outbox import Outbox
+
+pytestmark = moves_a_clock
+
+REFUSING = FakeStorefront(answer=lambda _event: "answered 500")
+SLOW_MS = 20_000  # what the machine may need for a test's own steps
+
+
+@pytest.fixture
+def movable(tmp_path: Path) -> Iterator[MovableServer]:
+    with movable_redis(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def redis(movable: MovableServer) -> Iterator[Redis]:
+    """Return a client of a Redis in whose outbox is one event, which the storefront has refused."""
+    with movable.server.client() as client:
+        ledger = Ledger(client, retain=RETAIN, tells_storefront=True)
+        settled_story(movable.url, DeliveryStore(client), ledger)
+        sender_to(client, REFUSING).send_due()
+        yield client
+
+
+def waits_ms(redis: Redis) -> float:
+    (due,) = scores(redis, keys.OUTBOX).values()
+    return due - now_ms(redis)
+
+
+def test_an_event_is_sent_again_for_three_days_and_then_given_up(
+    movable: MovableServer, redis: Redis
+) -> None:
+    for later, waiting in ((HOUR, 1), (3 * DAY - MINUTE, 1), (3 * DAY + MINUTE, 0)):
+        movable.set_clock(later)
+        sender_to(redis, REFUSING).send_due()
+        assert redis.zcard(keys.OUTBOX) == waiting
+    assert redis.zcard(keys.OUTBOX_GIVEN_UP) == 1
+
+
+def test_a_worker_that_notices_a_step_back_lets_an_event_wait_no_longer_than_before(
+    movable: MovableServer, redis: Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "rules").mkdir()
+    worker = GrantWorker(redis, rulebook=watch_in(tmp_path / "rules").rulebook, retain=RETAIN)
+    worker.tick()
+    movable.set_clock(-DAY)
+    worker.tick()
+    assert waits_ms(redis) <= 5_000 + SLOW_MS
+
+
+def test_a_sender_alone_lets_no_event_wait_longer_than_it_ever_can(
+    movable: MovableServer, redis: Redis
+) -> None:
+    movable.set_clock(-DAY)
+    assert len(Outbox(redis).lease(10)) == 1
+    assert waits_ms(redis) <= 60_000
