@@ -28,7 +28,7 @@ from config.rules import Rules, load_rules
 from config.setting_names import find_unknown_settings
 from config.settings import ReceiverSettings, Settings
 from workers.embedded.server import EmbeddedRedis
-from workers.operations.disputes import needs_disputes
+from workers.operations.disputes import wants_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.runtime import polar_for
 from workers.store.connect import connect, most_connections
@@ -155,7 +155,7 @@ def _require_granting(settings: Settings) -> Rules:
     polar_for(settings).close()  # it cannot be made without a token, or with a proxy that cannot be used
     rules = load_rules(settings.rules_path)
     is_set = settings.reconcile_every(has_credit_from=False) is not None
-    if is_set and rules.credit_from is None and not needs_disputes(rules):
+    if is_set and rules.credit_from is None and not wants_disputes(rules):
         raise ConfigError(NEEDS_CREDIT_FROM)
     return rules
 

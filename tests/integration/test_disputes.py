@@ -12,7 +12,7 @@ from redis import Redis
 from config.rules import Rules, parse_rules
 from tests.integration.test_reconcile import reconciler, told_by
 from tests.support.builders import CUSTOMER, PRODUCT, some_id
-from tests.support.ledgers import ledger_in, rebuild
+from tests.support.ledgers import ledger_in, rebuild, standing_of
 from tests.support.polar_orders import Operations, operations_at, sell
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.dispute_delivery import dispute_delivery
@@ -152,6 +152,23 @@ def test_the_reconciler_leaves_disputes_alone_where_no_rule_needs_them(
     operations.polar.scopes -= {"disputes:read"}
     kept = RULES.replace("on_dispute: revoke", "on_dispute: keep")
     assert told_by(reconciler(operations, tmp_path, f"credit_from: 2026-01-01T00:00:00Z\n{kept}")) == []
+
+
+def test_where_rules_give_instalments_disputes_are_noted_and_their_scope_is_no_must(
+    operations: Operations, tmp_path: Path
+) -> None:
+    dispute = lose(operations)
+    paid = RULES.replace("[purchase]", "[subscription_cycle]")
+    monthly = paid.replace("on_dispute: revoke", "every: month")
+    operations.polar.scopes -= {"disputes:read"}
+    (line,) = told_by(reconciler(operations, tmp_path, monthly, every=timedelta(hours=1)))
+    assert line["event"] == "lost disputes not looked for: they end no instalments"
+    order = order_subject(ONE)
+    assert not standing_of(operations, order).disputes
+    operations.polar.scopes |= {"disputes:read"}
+    operations.redis.delete(keys.RECONCILED)
+    told_by(reconciler(operations, tmp_path, monthly))
+    assert [one.id for one in standing_of(operations, order).disputes] == [dispute]
 
 
 def test_what_was_frozen_to_be_disputable_stays_so_when_the_rules_change(

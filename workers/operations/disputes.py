@@ -31,9 +31,20 @@ NEEDS_RECONCILER = (
 )
 
 
+INSTALMENTS_GO_ON = (
+    "a rule has every, but no reconciler runs: a lost dispute ends no instalments. Set "
+    "CREDITS_RECONCILE_EVERY, to 6h for example"
+)
+
+
 def needs_disputes(rules: Rules) -> bool:
     """Return whether a rule takes credits back after a lost dispute."""
     return any(rule.revokes_disputed for rule in rules.rules)
+
+
+def wants_disputes(rules: Rules) -> bool:
+    """Return whether a lost dispute matters: it takes credits back, or it ends instalments."""
+    return needs_disputes(rules) or any(rule.every for rule in rules.rules)
 
 
 @dataclass(kw_only=True, slots=True)

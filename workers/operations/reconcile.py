@@ -10,9 +10,9 @@ from config.rules import Rules
 from workers.core.delivery import Outcome, Status
 from workers.core.look_back import reconciled_since
 from workers.core.wording import credits_text
-from workers.errors import PolarError
+from workers.errors import PolarDeniedError, PolarError
 from workers.operations.backfill.run import Backfiller, Backlog
-from workers.operations.disputes import DisputeFinder, needs_disputes
+from workers.operations.disputes import DisputeFinder, needs_disputes, wants_disputes
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.pipeline.granter import Granter
 from workers.store.schedule import ReconcileSchedule
@@ -60,8 +60,8 @@ class Reconciler:
         self.schedule.end(next_in=next_in)
 
     def _round(self, rules: Rules) -> None:
-        looks_for_disputes = self.schedule.looks_for_disputes(needed=needs_disputes(rules))
-        if rules.credit_from is None and not looks_for_disputes:
+        needs_them = self.schedule.looks_for_disputes(needed=needs_disputes(rules))
+        if rules.credit_from is None and not needs_them and not wants_disputes(rules):
             log.error("reconciliation skipped", reason=NEEDS_CREDIT_FROM)
             return
         now = datetime.now(UTC)
@@ -70,8 +70,10 @@ class Reconciler:
             return
         if rules.credit_from is not None:
             self._grant_missing(rules, now)
-        if looks_for_disputes:
+        if needs_them:
             self._take_back_disputed()
+        elif wants_disputes(rules):
+            self._end_disputed_instalments()
 
     def _grant_missing(self, rules: Rules, now: datetime) -> None:
         backlog = self.backfiller.find_missing(
@@ -84,6 +86,13 @@ class Reconciler:
         outcomes = [one for batch in self.backfiller.grant(backlog, self.granter) for one in batch]
         if outcomes or not backlog.is_empty:
             _log_round(backlog, outcomes)
+
+    def _end_disputed_instalments(self) -> None:
+        """Look for disputes that only end instalments; the token may lack the scope for that."""
+        try:
+            self._take_back_disputed()
+        except PolarDeniedError as error:
+            log.warning("lost disputes not looked for: they end no instalments", reason=str(error))
 
     def _take_back_disputed(self) -> None:
         parts = self.backfiller

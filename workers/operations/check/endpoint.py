@@ -122,7 +122,7 @@ def needed_webhooks(rules: Rules, *, forgets_deleted: bool) -> frozenset[str]:
     """Return the types of webhook without which the rules would miss something."""
     triggers = {trigger for rule in rules.rules for trigger in rule.effective_triggers}
     needed = {type_ for trigger in triggers for type_ in _WEBHOOKS[trigger]}
-    if any(rule.revokes for rule in rules.rules):
+    if any(rule.revokes or rule.every for rule in rules.rules):  # a full refund ends instalments, too
         needed.add(ORDER_REFUNDED)
     if forgets_deleted:
         needed.add(CUSTOMER_DELETED)

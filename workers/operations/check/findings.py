@@ -62,14 +62,14 @@ def check_products(rules: Rules, products: Products) -> Iterator[Finding]:
 def check_conflicts(
     rules: Rules, products: Iterable[PolarProduct], meters: Iterable[PolarMeter]
 ) -> Iterator[Finding]:
-    """Yield a warning for each product that doubles or resets the credits of the rules."""
+    """Yield each product that doubles or resets the credits of the rules: an error beside instalments."""
     meter_ids = _ids_of_credited_meters(rules, list(meters))
     for product in products:
         if product.is_archived and not product.is_recurring:
             continue  # nobody can buy it anymore
         for meter, ids in meter_ids.items():
-            for text in _conflicts(rules, product, meter, ids):
-                yield Finding(level="warning", what="product", detail=f"{quoted(product.name)} {text}")
+            for level, text in _conflicts(rules, product, meter, ids):
+                yield Finding(level=level, what="product", detail=f"{quoted(product.name)} {text}")
 
 
 def named_products(rules: Rules) -> frozenset[str]:
@@ -111,33 +111,55 @@ def _ids_of_credited_meters(rules: Rules, meters: list[PolarMeter]) -> dict[str,
     }
 
 
-def _conflicts(rules: Rules, product: PolarProduct, meter: str, ids: frozenset[str]) -> Iterator[str]:
+def _conflicts(
+    rules: Rules, product: PolarProduct, meter: str, ids: frozenset[str]
+) -> Iterator[tuple[Level, str]]:
     granting = [rule for rule in rules.rules if meter in rule.grant and _can_credit(rule, product)]
+    repeated = [rule for rule in granting if rule.every]
+    level: Level = "error" if repeated else "warning"
     has_benefit = bool(ids & product.credited_meters)
     if has_benefit and granting:
         yield (
+            level,
             f"credits {meter} through Polar's own Credits benefit, and so does {_rule_names(granting)}: "
             "customers are credited twice; detach the benefit from the product, or remove "
-            f"{meter} from the rule"
+            f"{meter} from the rule",
         )
     elif has_benefit and product.is_recurring:
         yield (
+            "warning",
             f"has Polar's own Credits benefit on {meter}: {_reset(product)}, "
-            "and credits from the rules are lost; detach the benefit, or grant on another meter"
+            "and credits from the rules are lost; detach the benefit, or grant on another meter",
         )
     if ids & product.billed_meters and product.is_recurring:
         yield (
+            level if product.meter_interval else "warning",
             f"has a metered price on {meter}: {_reset(product)}, and credits "
-            "from the rules are lost; remove that price, or grant on a meter that no price bills"
+            "from the rules are lost; remove that price, or grant on a meter that no price bills",
         )
+    elif repeated and not has_benefit and _may_concern(product, ids):
+        yield (
+            "error",
+            f"has a meter period of its own ({_meter_period(product)}), and {_rule_names(repeated)} credits "
+            f"{meter} every {repeated[0].every}: remove the meter period from the "
+            "product, or `every` from the rule",
+        )
+
+
+def _may_concern(product: PolarProduct, ids: frozenset[str]) -> bool:
+    """Return whether the product's own meter period may concern these meters: it names no others."""
+    return product.meter_interval is not None and not (product.credited_meters | product.billed_meters) - ids
 
 
 def _reset(product: PolarProduct) -> str:
     if product.meter_interval is None:
         return "each cycle resets the meter of its customers"
+    return f"its meter period resets the meter of its customers {_meter_period(product)}, without any webhook"
+
+
+def _meter_period(product: PolarProduct) -> str:
     count = product.meter_interval_count or 1
-    every = product.meter_interval if count == 1 else f"{count} {product.meter_interval}s"
-    return f"its meter period resets the meter of its customers every {every}, without any webhook"
+    return f"every {product.meter_interval}" if count == 1 else f"every {count} {product.meter_interval}s"
 
 
 def _can_credit(rule: Rule, product: PolarProduct) -> bool:

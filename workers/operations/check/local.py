@@ -9,7 +9,7 @@ from config.setting_names import find_unknown_settings
 from config.settings import Settings
 from config.wording import format_count
 from workers.core.findings import FilePlace, Finding, Level
-from workers.operations.disputes import NEEDS_RECONCILER, needs_disputes
+from workers.operations.disputes import INSTALMENTS_GO_ON, NEEDS_RECONCILER, needs_disputes, wants_disputes
 from workers.operations.reconcile import NEEDS_CREDIT_FROM
 from workers.store.format import format_findings
 from workers.store.losses import loss_findings
@@ -64,14 +64,21 @@ def check_rules(settings: Settings) -> Generator[Finding, None, Rules | None]:
     yield _count_rules(settings, rules)
     has_credit_from = rules.credit_from is not None
     is_set = settings.reconcile_every(has_credit_from=False) is not None
-    if is_set and not has_credit_from and not needs_disputes(rules):
+    if is_set and not has_credit_from and not wants_disputes(rules):
         yield Finding(level="error", what="rules", detail=NEEDS_CREDIT_FROM)
-    if settings.reconcile_every(has_credit_from=has_credit_from) is None and needs_disputes(rules):
-        yield Finding(level="error", what="rules", detail=NEEDS_RECONCILER)
+    if settings.reconcile_every(has_credit_from=has_credit_from) is None:
+        yield from _missing_reconciler(rules)
     yield Finding(level="ok", what="reconciler", detail=_describe_reconciler(settings, rules))
     for warning in rules.warnings:
         yield _rules_finding("warning", warning)
     return rules
+
+
+def _missing_reconciler(rules: Rules) -> Iterator[Finding]:
+    if needs_disputes(rules):
+        yield Finding(level="error", what="rules", detail=NEEDS_RECONCILER)
+    elif wants_disputes(rules):
+        yield Finding(level="warning", what="rules", detail=INSTALMENTS_GO_ON)
 
 
 def _describe_reconciler(settings: Settings, rules: Rules) -> str:

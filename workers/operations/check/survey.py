@@ -16,7 +16,7 @@ from workers.operations.check.findings import (
     check_products,
     named_products,
 )
-from workers.operations.disputes import needs_disputes
+from workers.operations.disputes import needs_disputes, wants_disputes
 from workers.polar.catalogue import Listed, PolarEndpoint, PolarMeter, PolarProduct, Products, parse_items
 from workers.polar.client import API_VERSION, Polar
 from workers.polar.lists import Listing, lost_disputes
@@ -64,10 +64,8 @@ def _survey(polar: Polar, rules: Rules | None, wanted: Wanted) -> Iterator[Findi
         yield _check_scope(partial(polar.page, Listing(path=path)), scope, f"{use} cannot be used")
     creates = "`credits grant --create` cannot be used"
     yield _check_scope(polar.check_customer_creation, "customers:write", creates)
-    if rules and needs_disputes(rules):
-        lists_disputes = partial(polar.page, lost_disputes())
-        finds_none = "lost disputes take nothing back (on_dispute: revoke)"
-        yield _check_scope(lists_disputes, "disputes:read", finds_none, missing="error")
+    if rules:
+        yield from _check_rules_scopes(polar, rules)
     yield from check_endpoints(rules, _endpoints(polar), wanted)
     if rules and meters:
         yield from check_meters(rules, meters)
@@ -85,6 +83,20 @@ def _request(request: Callable[[], T], scope: str, subjects: str) -> Generator[F
         return None
     yield _scope_present(scope)
     return answer
+
+
+def _check_rules_scopes(polar: Polar, rules: Rules) -> Iterator[Finding]:
+    """Yield whether the token has the scopes that only some keys of rules need."""
+    if wants_disputes(rules):
+        level: Level = "error" if needs_disputes(rules) else "warning"
+        takes_none = "lost disputes take nothing back (on_dispute: revoke)"
+        finds_none = takes_none if needs_disputes(rules) else "lost disputes end no instalments (every)"
+        lists_disputes = partial(polar.page, lost_disputes())
+        yield _check_scope(lists_disputes, "disputes:read", finds_none, missing=level)
+    if any(rule.every for rule in rules.rules):
+        lists_subscriptions = partial(polar.page, Listing(path="/v1/subscriptions/"))
+        gives_none = "later instalments are not given (every)"
+        yield _check_scope(lists_subscriptions, "subscriptions:read", gives_none, missing="error")
 
 
 def _check_scope(

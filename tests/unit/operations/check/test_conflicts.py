@@ -162,3 +162,47 @@ def test_a_meter_period_of_its_own_resets_the_meter_more_often_than_the_product_
 
 def test_a_meter_period_without_a_metered_price_or_benefit_resets_nothing() -> None:
     assert said(PLAN, product(every="year", meter_interval="month", meter_interval_count=1)) == []
+
+
+MONTHLY = rules_of(
+    rule("yearly", {"api_usage": 10}, products=[PRODUCT], triggers=["subscription_cycle"], every="month")
+)
+METER_PERIOD: dict[str, Any] = {"every": "year", "meter_interval": "month", "meter_interval_count": 1}
+
+
+@pytest.mark.parametrize(
+    ("sold", "words"),
+    [
+        (product(every="year", credits_on=[USAGE]), TWICE),
+        (product(credits_on=[USAGE], **METER_PERIOD), TWICE),
+        (product(bills=[USAGE], **METER_PERIOD), "resets the meter of its customers every month"),
+        (
+            product(**METER_PERIOD),
+            "has a meter period of its own (every month), and rule yearly credits api_usage every month: "
+            "remove the meter period from the product, or `every` from the rule",
+        ),
+    ],
+)
+def test_what_doubles_or_resets_instalments_is_an_error(sold: PolarProduct, words: str) -> None:
+    (finding,) = check_conflicts(MONTHLY, [sold], [USAGE, IMAGES])
+    assert (finding.level, finding.what) == ("error", "product")
+    assert words in finding.detail
+
+
+@pytest.mark.parametrize(
+    "sold",
+    [
+        product(every="year"),
+        product(every="year", credits_on=[IMAGES]),
+        product(bills=[IMAGES], **METER_PERIOD),
+        product(product_id=some_id(2), **METER_PERIOD),
+    ],
+    ids=["no meter period", "another meter", "a meter period for another meter", "another product"],
+)
+def test_what_leaves_instalments_alone_is_no_error(sold: PolarProduct) -> None:
+    assert said(MONTHLY, sold) == []
+
+
+def test_a_price_that_resets_the_meter_once_a_year_is_a_warning_beside_instalments_too() -> None:
+    (detail,) = said(MONTHLY, product(every="year", bills=[USAGE]))
+    assert METERED in detail

@@ -76,8 +76,9 @@ def test_a_deleted_customer_is_missed_only_where_that_erases() -> None:
     assert missing(["purchase"], "order.paid") == ""
 
 
-def test_a_refund_is_missed_where_a_rule_takes_back() -> None:
-    rules = rules_of(rule("pack", {"api_usage": 1}, on_refund="revoke", triggers=["purchase"]))
+@pytest.mark.parametrize("keys", [{"on_refund": "revoke"}, {"every": "month"}])
+def test_a_refund_is_missed_where_it_takes_back_or_ends_instalments(keys: dict[str, str]) -> None:
+    rules = rules_of(rule("plan", {"api_usage": 1}, triggers=["subscription_cycle"], **keys))
     (one,) = check_endpoints(rules, [endpoint("order.paid")], Wanted())
     assert "does not get order.refunded" in one.detail
 

@@ -27,3 +27,19 @@ def test_it_is_told_with_its_reason(tmp_path: Path, rules: str, every: str | Non
     chosen = {"CREDITS_RULES": str(file), **({"CREDITS_RECONCILE_EVERY": every} if every else {})}
     found = list(check_rules(Settings.model_validate(chosen)))
     assert [(one.level, one.detail) for one in found if one.what == "reconciler"] == [("ok", detail)]
+
+
+@pytest.mark.parametrize(
+    ("since", "policy", "level"),
+    [("", "keep", "warning"), ("", "revoke", "error"), (SINCE, "keep", None)],
+)
+def test_without_it_a_lost_dispute_ends_no_instalments(
+    tmp_path: Path, since: str, policy: str, level: str | None
+) -> None:
+    file = tmp_path / "rules.yaml"
+    keys = f"triggers: [subscription_cycle], every: month, on_dispute: {policy}"
+    file.write_text(f"{since}{PACK.replace('name: pack', f'name: pack, {keys}')}")
+    found = list(check_rules(Settings.model_validate({"CREDITS_RULES": str(file)})))
+    worse = [one for one in found if one.level != "ok"]
+    assert [one.level for one in worse] == ([level] if level else [])
+    assert all("CREDITS_RECONCILE_EVERY" in one.detail for one in worse)

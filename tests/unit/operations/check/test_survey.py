@@ -292,3 +292,30 @@ def test_a_rule_that_needs_disputes_needs_their_scope(standin: Standin) -> None:
     answer, paths = asked(standin)
     said(answer)
     assert "GET /v1/disputes/" not in paths
+
+
+MONTHLY = rule(
+    "yearly", {"api_usage": 10}, products=[PRODUCT], triggers=["subscription_cycle"], every="month"
+)
+
+
+@pytest.mark.parametrize(
+    ("scope", "level", "consequence"),
+    [
+        ("subscriptions:read", "error", "later instalments are not given (every)"),
+        ("disputes:read", "warning", "lost disputes end no instalments (every)"),
+    ],
+)
+def test_a_rule_with_instalments_needs_scopes(
+    standin: Standin, scope: str, level: str, consequence: str
+) -> None:
+    standin.scopes -= {scope}
+    answer, paths = asked(standin)
+    found = [one for one in said(answer, rules_of(MONTHLY)) if one.what == "scope" and one.level != "ok"]
+    assert [(one.level, one.detail.partition(";")[0]) for one in found] == [
+        (level, f"{scope} is missing, so {consequence}")
+    ]
+    assert "GET /v1/subscriptions/" in paths
+    answer, paths = asked(standin)
+    said(answer)
+    assert "GET /v1/subscriptions/" not in paths
