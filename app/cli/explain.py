@@ -26,7 +26,7 @@ from app.cli.output import (
 )
 from app.cli.shapes import ExplanationJson, RuleJson
 from app.cli.story import print_story
-from app.cli.to_json import delivery_json, grants_json, iso, planned_json
+from app.cli.to_json import delivery_json, grants_json, iso, planned_json, series_json
 from app.cli.webhook_source import Changes, Product, Sample, SampleName, read_webhook
 from app.errors import CommandError
 from config.errors import ConfigError
@@ -186,6 +186,7 @@ def _json(one: Explanation, deliveries: Sequence[Delivery]) -> ExplanationJson:
         "refunded_amount": plan.refund.amount if plan and plan.refund else None,
         "rules": [_rule_json(rule) for rule in one.rules],
         "planned": [planned_json(grant) for grant in one.planned],
+        "instalments": [series_json(series) for series in one.series],
         "grants": [grant for claim in one.claims for grant in grants_json(claim)],
         "outlook": one.outlook,
         "deliveries": [delivery_json(each) for each in deliveries],
@@ -206,6 +207,7 @@ def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) ->
     rows = claim_rows(one.claims)
     if not one.standing.claims:
         rows += [["would grant", f"{credits_text([grant])}, key {grant.key}"] for grant in one.planned]
+        rows += [["and then", series.text] for series in one.series]
     if len(one.standing.claims) > 1:
         totals = ", ".join(f"{plain(units)} {meter}" for meter, units in one.totals.items())
         rows.append(["total", totals])

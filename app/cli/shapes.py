@@ -124,6 +124,15 @@ class PlannedJson(TypedDict):
     rules: list[str]
 
 
+class SeriesJson(TypedDict):
+    """The later instalments that would follow one of these grants."""
+
+    meter: str
+    every: Annotated[str, "month or week"]
+    credits: Annotated[float, "of each"]
+    dates: Annotated[list[str], "when each is due"]
+
+
 class RuleJson(TypedDict):
     """One rule applied to a webhook."""
 
@@ -145,6 +154,7 @@ class ExplanationJson(TypedDict):
     refunded_amount: Annotated[int | None, "in cents, the sum of all refunds of the order"]
     rules: list[RuleJson]
     planned: list[PlannedJson]
+    instalments: list[SeriesJson]
     grants: list[GrantJson]
     outlook: Annotated[str, "what would happen if it were run now"]
     deliveries: list[DeliveryJson]

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson
+from app.cli.shapes import DeliveryJson, GrantJson, PlannedJson, SeriesJson
 from workers.core.claims import Claim, Entry
 from workers.core.delivery import Delivery
 from workers.core.grants import Grant
+from workers.core.instalment_series import Series
 from workers.core.wording import plain
 from workers.store.audit import entries_of
 
@@ -67,6 +68,16 @@ def grant_json(grant: Grant, status: str, delivery_id: str) -> GrantJson:
         "delivery": delivery_id,
         "claimed_at": None,
         "granted_at": None,
+    }
+
+
+def series_json(series: Series) -> SeriesJson:
+    """Return the JSON of later instalments that would follow."""
+    return {
+        "meter": series.meter,
+        "every": series.every,
+        "credits": json_number(plain(series.units)),
+        "dates": [iso(at) for at in series.dates],
     }
 
 

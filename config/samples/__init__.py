@@ -10,6 +10,7 @@ from uuid import uuid4
 SAMPLES = {
     "purchase": "order_paid_purchase",
     "subscription_create": "order_paid_subscription_create",
+    "subscription_create_yearly": "order_paid_subscription_create_yearly",
     "trial_start": "order_paid_trial_start_zero",
     "subscription_cycle": "order_paid_subscription_cycle",
     "subscription_update": "order_paid_subscription_update",

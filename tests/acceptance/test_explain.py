@@ -50,6 +50,20 @@ def nothing_there(alone: Credits) -> Iterator[Credits]:
 class TestFile:
     """A file is explained by the rules, and by the ledger if there is one."""
 
+    def test_shows_the_instalments_that_would_follow(self, nothing_there: Credits) -> None:
+        rules = nothing_there.folder / "rules.yaml"
+        before = rules.read_text()
+        rules.write_text(before.replace("10}", "10}, every: month, triggers: [subscription_create]"))
+        yearly = str(PAYLOADS / "order_paid_subscription_create_yearly.json")
+        lines = shown(nothing_there, yearly)
+        done = nothing_there.run("explain", yearly, "--json")
+        rules.write_text(before)
+        assert "and then 10 api_usage each month, 11 times from 2026-12-28 to 2027-10-28" in lines
+        (series,) = json.loads(done.stdout)["instalments"]
+        assert (series["meter"], series["every"], series["credits"]) == ("api_usage", "month", 10)
+        assert series["dates"][0] == "2026-12-28T20:39:49.131000Z"
+        assert len(series["dates"]) == 11
+
     def test_is_explained_without_any_setup(self, nothing_there: Credits) -> None:
         lines = shown(nothing_there, str(PURCHASE))
         for line in (
@@ -75,6 +89,7 @@ class TestFile:
             "refunded_amount": None,
             "rules": [{"rule": "pack", "matches": True, "because": "grants 10 api_usage", "fails": False}],
             "planned": [{"key": KEY, "meter": "api_usage", "credits": 10, "rules": ["pack"]}],
+            "instalments": [],
             "grants": [],
             "outlook": "grant 10 api_usage",
             "deliveries": [],

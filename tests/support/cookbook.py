@@ -13,22 +13,28 @@ from tests.support.paths import ROOT
 from tests.support.recordings import payload
 from workers.core.delivery import Status
 from workers.core.dispute_delivery import DISPUTE_LOST
+from workers.core.instalments import INSTALMENT
 
 PAGES = (ROOT / "docs" / "rules.md", *sorted((ROOT / "docs" / "cookbook").glob("*.md")))
 
 # What the reconciler stores for a dispute in Polar's list; Polar sends no webhook for it.
 LOST_DISPUTE = "lost_dispute"
 
+# The next later instalments of the orders before it, at their date. Its subscription can be changed.
+NEXT_INSTALMENT = "next_instalment"
+
 _HEADING = r"^#+ (?P<title>[^\n]*)$"
 _FILE = r"^```yaml\n(?P<file>.*?)^```\n(?P<below>.*?)(?=^#|^```yaml|\Z)"
 _LINE = re.compile(r"^- On .*(?:\n  .*)*", re.MULTILINE)
+_TABLE = re.compile(r"^\| what happens \| on \| what it comes to \|\n\|.*\n((?:^\|.*\n?)*)", re.MULTILINE)
 _WARNINGS = re.compile(r"^`credits check` warns[^\n]*:\n\n```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CHANGES = r"(?: (?:with|and) `[\w.]+` = `[^`]+`)*"
 _WEBHOOK = re.compile(rf"`(?P<name>\w+)`(?P<changes>{_CHANGES})")
 _CHANGE = re.compile(r"`(?P<path>[\w.]+)` = `(?P<value>[^`]+)`")
 _CLAIM = re.compile(rf"- On (?P<webhooks>`\w+`{_CHANGES}(?:, then `\w+`{_CHANGES})*): (?P<result>.+)\.")
-_RESULT = re.compile(r"(?P<end>nothing|failed) \(`(?P<reason>[^`]+)`\)")
-_ENDS = {"nothing": Status.SKIPPED, "failed": Status.FAILED}
+_RESULT = re.compile(r"(?P<end>nothing|failed|waits) \(`(?P<reason>[^`]+)`\)")
+_ENDS = {"nothing": Status.SKIPPED, "failed": Status.FAILED, "waits": Status.WAITING}
+_LATER = ", then "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,8 @@ class Claim:
     webhooks: tuple[bytes, ...]
     status: Status
     text: str
+    later: str = ""
+    """The later instalments that follow the last order."""
 
     def matches(self, status: Status, reason: str) -> bool:
         """Return whether an outcome is the claimed one; a text that ends in ``…`` is compared as a prefix."""
@@ -71,9 +79,18 @@ def recipes(document: str) -> Iterator[Recipe]:
         if found["file"] is None:
             title = found["title"]
         else:
-            claims = tuple(map(claim_in, _LINE.findall(found["below"])))
+            claims = tuple(map(claim_in, _lines(found["below"])))
             warnings = tuple("".join(_WARNINGS.findall(found["below"])).splitlines())
             yield Recipe(title=title, text=found["file"], claims=claims, warnings=warnings)
+
+
+def _lines(below: str) -> Iterator[str]:
+    """Yield the claims below a file: the lines, and each row of a table as such a line."""
+    yield from _LINE.findall(below)
+    for table in _TABLE.findall(below):
+        for row in table.splitlines():
+            _, webhooks, result = (cell.strip() for cell in row.strip("| ").split(" | "))
+            yield f"- On {webhooks}: {result}."
 
 
 def claim_in(line: str) -> Claim:
@@ -83,25 +100,34 @@ def claim_in(line: str) -> Claim:
     if match is None:
         raise ValueError(f"not a claim: {whole}")
     result = _RESULT.fullmatch(match["result"])
+    now, _, later = (match["result"], "", "") if result else match["result"].partition(_LATER)
     return Claim(
         line=whole,
         webhooks=tuple(_webhooks(match["webhooks"])),
         status=_ENDS[result["end"]] if result else Status.GRANTED,
-        text=result["reason"] if result else match["result"],
+        text=result["reason"] if result else now,
+        later=_without_commas(later),
     )
 
 
 def _webhooks(text: str) -> Iterator[bytes]:
     order: Mapping[str, Any] = {}
     for found in _WEBHOOK.finditer(text):
-        body = _lost_dispute(order) if found["name"] == LOST_DISPUTE else json.loads(payload(found["name"]))
+        body = _body(found["name"], order)
         if body["type"] == "order.refunded":  # it refunds the order before it
             body["data"] |= {key: order[key] for key in ("id", "customer_id", "product_id")}
         for change in _CHANGE.finditer(found["changes"]):
             _change(body, change["path"].split("."), json.loads(change["value"]))
-        if found["name"] != LOST_DISPUTE:
+        if found["name"] not in {LOST_DISPUTE, NEXT_INSTALMENT}:
             order = body["data"]
         yield json.dumps(body).encode()
+
+
+def _body(name: str, order: Mapping[str, Any]) -> dict[str, Any]:
+    if name == NEXT_INSTALMENT:
+        return {"type": INSTALMENT, "data": {"subscription": {"status": "active", "ended_at": None}}}
+    body: dict[str, Any] = _lost_dispute(order) if name == LOST_DISPUTE else json.loads(payload(name))
+    return body
 
 
 def _lost_dispute(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +148,11 @@ def _change(body: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _amounts(text: str) -> list[str]:
-    return sorted(re.sub(r"(?<=\d),(?=\d{3})", "", text).split(", "))
+    return sorted(_without_commas(text).split(", "))
+
+
+def _without_commas(text: str) -> str:
+    return re.sub(r"(?<=\d),(?=\d{3})", "", text)
 
 
 RECIPES = tuple(recipe for page in PAGES for recipe in recipes(page.read_text()))

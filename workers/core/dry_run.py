@@ -9,6 +9,7 @@ from workers.core.adjustments import adjustment_due, why_not_adjusted
 from workers.core.claims import Adjust, Claim, Dispute, Refund, Standing
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant, is_correction
+from workers.core.instalment_series import series_text
 from workers.core.outcomes import amount_conflict
 from workers.core.planning import Plan
 from workers.core.takebacks import due_take_backs, why_none_due
@@ -119,7 +120,9 @@ def _first_credit(plan: Plan, planned: Sequence[Grant], elsewhere: Sequence[Clai
     earned = [grant for claim in elsewhere for grant in claim.grants]
     note = f"{credits_text(earned)} already granted to this customer" if earned else ""
     if planned:
-        text = "; ".join(filter(None, [f"grant {credits_text(planned)}", note]))
+        later = series_text(planned, plan.period)
+        then = f"then {later}" if later else ""
+        text = "; ".join(filter(None, [f"grant {credits_text(planned)}", then, note]))
         return Prospect(text=text, grants=tuple(planned))
     if plan.failure:
         return _fails(plan.failure)

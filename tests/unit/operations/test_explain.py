@@ -57,6 +57,34 @@ def test_the_rules_that_match_are_those_that_grant(recipe: Recipe) -> None:
             assert {view.rule for view in views if view.matches} == granting, name
 
 
+YEARLY = "order_paid_subscription_create_yearly"
+PAID_BY = ["subscription_create"]
+MONTHLY = rules_of(
+    rule("yearly", {"api_usage": 1000}, triggers=PAID_BY, every="month"),
+    rule("start", {"api_usage": 50, "images": 5}, triggers=PAID_BY),
+)
+
+
+def test_instalments_are_previewed_with_their_number_dates_and_amounts() -> None:
+    one = explained(order_webhook(YEARLY), MONTHLY)
+    assert [(view.rule, view.because) for view in one.rules] == [
+        ("yearly", "grants 1000 api_usage, every month"),
+        ("start", "grants 50 api_usage, 5 images"),
+    ]
+    assert [series.text for series in one.series] == [
+        "1000 api_usage each month, 11 times from 2026-12-28 to 2027-10-28"
+    ]
+    assert one.outlook == (
+        "grant 1050 api_usage, 5 images; "
+        "then 1000 api_usage each month, 11 times from 2026-12-28 to 2027-10-28"
+    )
+
+
+def test_a_period_of_one_instalment_has_no_later_ones() -> None:
+    one = explained(order_webhook("order_paid_subscription_create"), MONTHLY)
+    assert (one.series, one.outlook) == ([], "grant 1050 api_usage, 5 images")
+
+
 def test_each_rule_says_what_it_gives_or_what_kept_it_and_what_it_saw() -> None:
     created = f"{order_like().created_at:%Y-%m-%dT%H:%M:%SZ}"
     assert {view.rule: (view.matches, view.because) for view in rule_views(fact_like(), PICKY)} == {

@@ -7,8 +7,11 @@ import pytest
 
 from tests.support.cookbook import RECIPES, Claim, Recipe, claim_in, recipes
 from tests.support.fake_service import Shop
+from tests.support.next_instalments import give_next, standing_of
 from tests.support.recordings import payload
 from workers.core.delivery import Outcome
+from workers.core.instalment_series import series_text
+from workers.core.instalments import INSTALMENT
 
 CLAIMS = [
     pytest.param(recipe, claim, id=f"{recipe.title}-{number}")
@@ -37,24 +40,36 @@ def run(recipe: Recipe, claim: Claim) -> tuple[Shop, Outcome]:
     shop = Shop(recipe.rules)
     outcome = None
     for number, body in enumerate(claim.webhooks):
+        told = json.loads(body)
+        if told["type"] == INSTALMENT:
+            outcome = give_next(shop, **told["data"]["subscription"])
+            continue
         shop.receive(f"msg-{number}", body)
         (outcome,) = shop.work().values()
     assert outcome is not None
     return shop, outcome
 
 
+def later(shop: Shop, outcome: Outcome) -> str:
+    """Return which instalments follow what the last webhook has credited."""
+    standing = standing_of(shop, outcome.order_id)
+    is_own = standing.own is not None and standing.own.delivery_id == outcome.delivery_id
+    return series_text(standing.own.grants, standing.period) if standing.own and is_own else ""
+
+
 def is_true(line: str) -> bool:
     """Return whether the claim in a line below PACK is true."""
     (recipe,) = recipes(f"{PACK}{line}\n\n## Another heading\n")
     (claim,) = recipe.claims
-    _, outcome = run(recipe, claim)
-    return claim.matches(outcome.status, outcome.reason)
+    shop, outcome = run(recipe, claim)
+    return claim.matches(outcome.status, outcome.reason) and claim.later == later(shop, outcome)
 
 
 @pytest.mark.parametrize(("recipe", "claim"), CLAIMS)
 def test_a_recipe_has_the_claimed_result(recipe: Recipe, claim: Claim) -> None:
-    _, outcome = run(recipe, claim)
+    shop, outcome = run(recipe, claim)
     assert claim.matches(outcome.status, outcome.reason), (claim.line, outcome.status, outcome.reason)
+    assert claim.later == later(shop, outcome)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
@@ -94,6 +109,8 @@ def test_no_two_sections_of_the_cookbook_have_one_title() -> None:
         "- On `order_paid_purchase`, then `order_paid_purchase`:\n  nothing (`already granted: …`).",
         "- On `customer_created`: nothing (`no rule has the trigger customer.created`).",
         "- On `order_paid_purchase`, then `lost_dispute`: nothing (`no rule that credited this order…`).",
+        "| what happens | on | what it comes to |\n| --- | --- | --- |\n"
+        "| a pack | `order_paid_purchase` | 1,000 api_usage |",
     ],
 )
 def test_a_true_claim_is_accepted(line: str) -> None:
@@ -104,6 +121,9 @@ def test_a_true_claim_is_accepted(line: str) -> None:
     "line",
     [
         "- On `order_paid_purchase`: 100 api_usage.",
+        "| what happens | on | what it comes to |\n| --- | --- | --- |\n"
+        "| a pack | `order_paid_purchase` | 100 api_usage |",
+        "- On `order_paid_purchase`: 1,000 api_usage, then 1,000 api_usage each month, once, on 2026-12-28.",
         "- On `order_paid_purchase`: 1,000 images.",
         "- On `order_paid_purchase`: 1,000 api_usage, 1 images.",
         "- On `order_paid_purchase`: nothing (`1000 api_usage`).",

@@ -10,6 +10,7 @@ from workers.core.delivery_plans import PlannedDelivery
 from workers.core.dry_run import dry_run_text
 from workers.core.facts import Fact
 from workers.core.grants import Grant
+from workers.core.instalment_series import Series, later_instalments
 from workers.core.planning import Plan, Verdict, judge, why_never, why_not
 from workers.core.wording import plain
 
@@ -53,6 +54,11 @@ class Explanation:
         return [grant for grant in self.plan.grants if grant.subject not in granted] if self.plan else ()
 
     @property
+    def series(self) -> Sequence[Series]:
+        """Return the later instalments that would follow what today's rules would grant."""
+        return list(later_instalments(self.planned, self.plan.period)) if self.plan else ()
+
+    @property
     def totals(self) -> Mapping[str, Decimal]:
         """Return the sum of all claims of this fact, by meter; what was taken back is subtracted."""
         sums: dict[str, Decimal] = {}
@@ -88,4 +94,5 @@ def _view(verdict: Verdict, fact: Fact) -> RuleView:
     if verdict.obstacle is not None:
         return RuleView(rule=name, matches=False, because=why_not(verdict, fact))
     amounts = ", ".join(f"{plain(units)} {meter}" for meter, units in verdict.amounts.items())
-    return RuleView(rule=name, matches=True, because=f"grants {amounts}")
+    every = f", every {verdict.rule.every}" if verdict.rule.every else ""
+    return RuleView(rule=name, matches=True, because=f"grants {amounts}{every}")
