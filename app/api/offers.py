@@ -25,7 +25,7 @@ from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
 from workers.core.credit_status import CreditStatus
 from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from workers.core.offers import OfferRequest
-from workers.core.planning import Refusal
+from workers.core.plans import Refusal
 from workers.errors import PolarError, StoreUnavailableError
 from workers.store.offers import Disposition, OfferState, OfferStore
 from workers.store.orders import Settlements

@@ -9,13 +9,18 @@ import uvicorn
 from app.api.application import Api
 from app.api.orders import LONGEST_WAIT_SECONDS, MOST_WAITING
 from app.receiver.connections import Connection, raise_file_limit
-from app.receiver.server import open_socket, server_config
+from app.receiver.server import base_url_of, open_socket, server_config
 from config.settings import Settings
 
 
 def listen_for_api(settings: Settings) -> socket.socket:
     """Return the API's socket; ConfigError if the address is taken or is not this machine's."""
     return open_socket(settings.host, settings.api_port, "CREDITS_API_PORT")
+
+
+def desk_url(listener: socket.socket) -> str:
+    """Return the URL of the desk behind the API's socket."""
+    return f"{base_url_of(listener)}/desk"
 
 
 class HoldingConnection(Connection):

@@ -2,15 +2,8 @@
 
 import sys
 
-from redis.exceptions import RedisError
-
-from app.cli.batches import describe_error
 from app.cli.root import root
 from app.cli.streams import describe_os_error, discard_output, prepare_streams
-from app.errors import CommandError
-from config.errors import ConfigError
-from workers.errors import GranterError, PolarDeniedError
-from workers.store.redis_errors import describe_redis_error
 
 __all__ = ["main"]
 
@@ -31,9 +24,10 @@ def main() -> None:
 def _run() -> None:
     try:
         root()
-    except PolarDeniedError as error:
-        sys.exit(f"credits: {describe_error(error)}")
-    except (CommandError, ConfigError, GranterError) as error:
-        sys.exit(f"credits: {error}")
-    except RedisError as error:
-        sys.exit(f"credits: Redis: {describe_redis_error(error)}")
+    except Exception as error:
+        # Only here: what knows the errors of Redis imports its client, which few commands can do without.
+        from app.cli.failures import describe  # noqa: PLC0415
+
+        if (failure := describe(error)) is None:
+            raise
+        sys.exit(f"credits: {failure}")

@@ -9,11 +9,12 @@ import typer
 
 from app.cli.adjust_output import adjust_json, describe_action, print_scan, print_skipped
 from app.cli.batches import has_unfinished, print_outcomes, run_with_progress
-from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import print_json
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.errors import CommandError
 from config.rules import Rule, Rules, load_rules
 from config.settings import Settings

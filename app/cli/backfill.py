@@ -15,7 +15,6 @@ from app.cli.batches import (
     print_outcomes,
     run_with_progress,
 )
-from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import (
     Cell,
@@ -29,6 +28,8 @@ from app.cli.output import (
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import BackfillJson, MissingJson
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.cli.to_json import iso, planned_json
 from app.errors import CommandError
 from config.rules import Rules, load_rules

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import (
     Customer,
     Email,
@@ -17,7 +16,9 @@ from app.cli.customer_options import (
 from app.cli.options import Json
 from app.cli.output import Cell, console, literal, print_json, print_table
 from app.cli.progress import show_wait
+from app.cli.settings import read_settings
 from app.cli.shapes import BalanceJson
+from app.cli.stores import open_stores_to_read
 from app.cli.to_json import json_number
 from app.errors import CommandError
 from config.errors import ConfigError

@@ -9,9 +9,9 @@ import typer
 from rich.text import Text
 
 from app.cli.check_annotations import annotations
-from app.cli.context import read_settings
 from app.cli.options import Json
 from app.cli.output import Cell, console, describe_store, literal, print_json, print_table
+from app.cli.settings import read_settings
 from app.cli.shapes import FindingJson
 from config.errors import ConfigError
 from config.rules import Rules

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any
 from uuid import uuid4
 
 import typer
@@ -17,32 +17,12 @@ from rich.text import Text
 
 from app.cli.options import Json
 from app.cli.output import console, print_json
+from app.cli.setup_shapes import DemoJson, SceneJson
 from app.demo.harness import CUSTOMER, Harness, start_harness
 from config.samples import make_sample
 from workers.core.delivery import Status
 
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}
-
-
-class SceneJson(TypedDict):
-    """One scene of the demo."""
-
-    title: str
-    expected: str
-    answer: str
-    outcome: str
-    milliseconds: Annotated[int | None, "from the webhook to the credit"]
-    right: bool
-
-
-class DemoJson(TypedDict):
-    """Whether the demo went as it should."""
-
-    right: bool
-    scenes: list[SceneJson]
-    events: Annotated[list[Any], "the credit events that the storefront was told, oldest first"]
-    balances: dict[str, float]
-    expected: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores, read_settings
-from app.cli.deliveries import find_deliveries
+from app.cli.find_delivery import find_deliveries
 from app.cli.options import Json
 from app.cli.output import Cell, print_json, print_table, status_text
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.cli.to_json import delivery_json
 from app.errors import CommandError
 from workers.core.delivery import Delivery

@@ -10,9 +10,8 @@ import typer
 from redis.exceptions import RedisError
 from rich.text import Text
 
-from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
-from app.cli.deliveries import deliveries_starting_with, find_deliveries
+from app.cli.find_delivery import deliveries_starting_with, find_deliveries
 from app.cli.options import Json
 from app.cli.output import (
     Cell,
@@ -24,7 +23,9 @@ from app.cli.output import (
     print_table,
     status_text,
 )
+from app.cli.settings import read_settings
 from app.cli.shapes import ExplanationJson, RuleJson
+from app.cli.stores import open_stores_to_read
 from app.cli.story import print_story
 from app.cli.to_json import delivery_json, grants_json, iso, planned_json, series_json
 from app.cli.webhook_source import Changes, Product, Sample, SampleName, read_webhook
@@ -59,7 +60,7 @@ def explain(
     email: Email = "",
     json: Json = False,
 ) -> None:
-    """Show why a webhook was credited or not, a customer's whole story, or what the rules make of a sample.
+    """Show why a webhook was credited or not, a customer's whole story, or what rules make of a sample.
 
     Lists what each rule grants, or the first condition that it fails and the value it saw. For a customer it
     lists every delivery that is kept, what became of it, and what they were given in all. Changes nothing.

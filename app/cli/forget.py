@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores, read_settings
 from app.cli.options import Json, Yes, parse_customer_id
 from app.cli.output import (
     Cell,
@@ -17,7 +16,9 @@ from app.cli.output import (
     status_text,
 )
 from app.cli.prompts import confirm
+from app.cli.settings import read_settings
 from app.cli.shapes import ForgottenJson
+from app.cli.stores import open_stores
 from config.wording import format_count
 from workers.core.delivery import Delivery
 from workers.operations.forget import CustomerEraser

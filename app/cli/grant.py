@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from app.cli.batches import run_with_progress
-from app.cli.context import open_stores, read_settings
 from app.cli.grant_output import print_done, print_previews
 from app.cli.options import DryRun, Json, Yes
 from app.cli.output import console, literal
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.errors import CommandError
 from config.rules import load_rules
 from workers.operations.manual_grant.csv_file import COLUMNS, read_table

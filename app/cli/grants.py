@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores_to_read, read_settings
 from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
 from app.cli.options import Json, parse_order_id, parse_time
 from app.cli.output import Cell, console, format_age, print_json, print_table
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores_to_read
 from app.cli.to_json import entry_json
 from workers.core.claims import Entry
 from workers.core.wording import plain

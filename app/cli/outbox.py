@@ -8,23 +8,24 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from app.cli.context import open_stores, open_stores_to_read, read_settings
 from app.cli.options import Json
 from app.cli.output import Cell, console, format_age, literal, print_first, print_json, print_table
 from app.cli.progress import show_progress
+from app.cli.settings import read_settings
 from app.cli.shapes import CreditEventJson, ResentJson
+from app.cli.stores import open_stores, open_stores_to_read
 from app.cli.to_json import iso, iso_or_none
 from app.errors import CommandError
 from config.durations import format_duration
 from config.wording import format_count, joined
 from workers.core.event_names import EventName
-from workers.core.outbox_state import OutboxState
+from workers.core.outbox_state import EventStatus, OutboxState
 from workers.runtime import sender_for
 from workers.store.outbox import Sending
-from workers.store.outbox_view import EventRow, EventStatus, OutboxView
+from workers.store.outbox_view import EventRow, OutboxView
 from workers.store.stores import Stores
 
-outbox = typer.Typer(rich_markup_mode=None)
+outbox = typer.Typer(name="outbox", add_completion=False, rich_markup_mode=None)
 
 _WORDS = {
     EventStatus.WAITING: Text("waiting", style="yellow"),

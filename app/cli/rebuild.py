@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import (
     Cell,
@@ -21,12 +20,14 @@ from app.cli.output import (
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RebuildJson, RecordedGrantJson
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.cli.to_json import iso, json_number
 from app.errors import CommandError
 from config.rules import load_rules
 from config.wording import format_count
 from workers.core.grants import Grant, order_of
-from workers.core.usage_events import RecordedGrant
+from workers.core.recorded_grants import RecordedGrant
 from workers.core.wording import credits_text, plain
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import LedgerComparison

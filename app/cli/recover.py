@@ -15,12 +15,13 @@ from app.cli.batches import (
     print_outcomes,
     run_with_progress,
 )
-from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_time
 from app.cli.output import Cell, console, format_age, literal, print_first, print_json
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
 from app.cli.repair_shapes import RecoverJson
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.cli.to_json import iso
 from app.errors import CommandError
 from config.durations import format_duration

@@ -7,10 +7,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 import typer
-import typer.core
 
 from app.cli.commands import COMMANDS
-from app.cli.root import root
+from app.cli.root import import_command, root
 
 _WIDTH = 100  # the help looks the same on any terminal, with few lines broken
 
@@ -47,11 +46,8 @@ _NAMES = {
 
 def reference() -> str:
     """Return docs/cli.md."""
-    group = typer.main.get_command(root)
-    assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - what Typer makes of several commands
-    with group.make_context("credits", [], resilient_parsing=True) as context:
-        names = group.list_commands(context)
-        commands = [part for name in names for part in _command(name, group.commands[name], context)]
+    with typer.main.get_command(root).make_context("credits", [], resilient_parsing=True) as context:
+        commands = [part for name in COMMANDS for part in _command(name, import_command(name), context)]
     described = [_shape(one) for one in _all_shapes()]
     parts = [_INTRODUCTION.strip(), "## Commands", *commands, "## What `--json` prints", *described]
     return "\n\n".join(parts) + "\n"

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.batches import has_unfinished, print_outcomes, run_with_progress
-from app.cli.context import open_stores, read_settings
-from app.cli.deliveries import find_deliveries
+from app.cli.find_delivery import find_deliveries
 from app.cli.options import DeliveryType, DryRun, Json, ReceivedSince, Yes
 from app.cli.output import (
     Cell,
@@ -23,7 +22,9 @@ from app.cli.output import (
 )
 from app.cli.progress import show_wait
 from app.cli.prompts import confirm
+from app.cli.settings import read_settings
 from app.cli.shapes import ProspectJson
+from app.cli.stores import open_stores
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.wording import format_count

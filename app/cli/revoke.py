@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from app.cli.batches import run_with_progress
-from app.cli.context import open_stores, read_settings
 from app.cli.options import DryRun, Json, Yes, parse_order_id
 from app.cli.output import claim_rows, console, literal, print_json, print_table
 from app.cli.progress import show_wait
 from app.cli.prompts import confirm
+from app.cli.settings import read_settings
+from app.cli.stores import open_stores
 from app.cli.to_json import grant_json, grants_json
 from config.rules import NO_RULES
 from workers.core.claims import Claim

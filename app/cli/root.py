@@ -1,5 +1,6 @@
 """The root command, ``credits``, made of the table of commands."""
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -9,38 +10,50 @@ from app.cli.commands import COMMANDS
 from config.version import VERSION
 
 
-class _SectionedGroup(typer.core.TyperGroup):
-    """Lists the commands in sections. Typer's own sections need its boxes, which fill a screen."""
+class _LazyGroup(typer.core.TyperGroup):
+    """Holds only the name and the help line of each command, until one of them is to run.
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the commands in the order of the table."""
-        return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
+    It lists them in sections: Typer's own sections need its boxes, which fill a screen.
+    """
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Click names it
         """Write each section with its commands."""
         widest = max(map(len, self.commands))
         for section in dict.fromkeys(row.section for row in COMMANDS.values()):
-            names = [name for name, row in COMMANDS.items() if row.section == section]
-            helps = [self.commands[name].get_short_help_str(limit=100) for name in names]
+            rows = [(name, row.help) for name, row in COMMANDS.items() if row.section == section]
             with formatter.section(section):
-                formatter.write_dl(
-                    [(name.ljust(widest), text) for name, text in zip(names, helps, strict=True)]
-                )
+                formatter.write_dl([(name.ljust(widest), help_line) for name, help_line in rows])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments begin with, imported, and the other arguments."""
+        name, found, others = super().resolve_command(ctx, args)
+        return name, (import_command(name) if name and found else None), others
+
+
+def import_command(name: str) -> Any:
+    """Return the command of this name, or the group of commands, as Click knows it."""
+    run = getattr(import_module(f"app.cli.{name}"), name)
+    if not isinstance(run, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(run)
+        run = alone
+    return typer.main.get_command(run)
+
+
+def _stand_in() -> None:
+    """Stand for a command that is not imported; never called."""
 
 
 root = typer.Typer(
     name="credits",
-    cls=_SectionedGroup,
+    cls=_LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 for _name, _row in COMMANDS.items():
-    if isinstance(_row.run, typer.Typer):
-        root.add_typer(_row.run, name=_name)
-    else:
-        root.command(_name)(_row.run)
+    root.command(_name, help=_row.help)(_stand_in)
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ import typer
 from app.cli.rules_watch import watch
 from config.rules.schema import schema_text
 
-rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+rules = typer.Typer(name="rules", add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
 @rules.callback()

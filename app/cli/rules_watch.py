@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from app.cli.context import read_settings
 from app.cli.excerpts import excerpt
 from app.cli.output import console, literal
+from app.cli.settings import read_settings
 from app.cli.shapes import RulesCheckJson
 from config.errors import ConfigError
 from config.rules import Problem, RulesError, load_rules

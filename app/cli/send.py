@@ -8,10 +8,10 @@ from uuid import uuid4
 import httpx
 import typer
 
-from app.cli.context import read_settings
 from app.cli.options import Json
 from app.cli.send_event import TYPES, send_sample_event
 from app.cli.sent import post_signed, print_answer
+from app.cli.settings import read_settings
 from app.cli.webhook_source import (
     Changes,
     CustomerInSample,

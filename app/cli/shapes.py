@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, TypedDict
 
 from workers.core.delivery import Status
-from workers.store.outbox_view import EventStatus
+from workers.core.outbox_state import EventStatus
 
 
 class DeliveryJson(TypedDict):

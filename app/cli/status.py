@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from app.cli.context import open_stores_to_read, read_settings
 from app.cli.options import Json
 from app.cli.output import (
     Cell,
@@ -17,7 +16,9 @@ from app.cli.output import (
     print_table,
     store_name,
 )
+from app.cli.settings import read_settings
 from app.cli.shapes import CheckJson, StatusJson
+from app.cli.stores import open_stores_to_read
 from app.cli.to_json import iso_or_none, json_number
 from config.settings import Settings
 from config.version import VERSION

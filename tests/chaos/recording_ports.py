@@ -17,7 +17,7 @@ from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.pauses import PauseCause
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarError
 

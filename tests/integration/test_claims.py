@@ -16,7 +16,7 @@ from tests.support.real_stores import RETAIN, accept, claim_of, let_leases_end, 
 from workers.core.claims import Refund, Standing
 from workers.core.grants import Part, order_subject
 from workers.core.later_claims import TakeBack
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.ledger_rows import take_back_row

@@ -13,7 +13,7 @@ from tests.support.reversals import refund_take_back
 from workers.core.claims import Refund, Standing
 from workers.core.grants import order_subject
 from workers.core.later_claims import Instalment
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.schedule import PaidPeriod
 from workers.store.ledger import Ledger
 

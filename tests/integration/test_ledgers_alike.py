@@ -32,7 +32,8 @@ from workers.core.dispute_delivery import dispute_plan
 from workers.core.grants import Grant, order_subject
 from workers.core.manual import ManualGrant, ManualRevoke
 from workers.core.offers import offer_plan
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.core.takebacks import due_take_backs
 from workers.pipeline.ports import Ledger as LedgerPort

@@ -13,7 +13,8 @@ from tests.support.builders import CUSTOMER, fact_like, rule, rules_of, some_id
 from tests.support.real_stores import claim_of
 from workers.core.claims import Standing
 from workers.core.grants import customer_subject, order_subject
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 from workers.store.ledger import Ledger
 
 PACK = rule("pack", {"api_usage": 10, "images": "0.5"}, on_refund="revoke")

@@ -11,9 +11,10 @@ from tests.support.polar_orders import Operations, operations_at
 from tests.support.real_stores import now_ms, scores
 from workers.core.event_names import EventName
 from workers.core.manual import ManualGrant
+from workers.core.outbox_state import EventStatus
 from workers.store import keys
 from workers.store.outbox import MOST_WAITING
-from workers.store.outbox_view import EventRow, EventStatus, OutboxView
+from workers.store.outbox_view import EventRow, OutboxView
 
 REFUSING = FakeStorefront(answer=lambda _event: "answered 500")
 STRANGER = some_id(9)

@@ -21,7 +21,8 @@ from workers.core.delivery import Lease, Outcome
 from workers.core.delivery_plans import refund_plan
 from workers.core.grants import order_subject, refund_subject
 from workers.core.later_claims import TakeBack
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

@@ -9,7 +9,7 @@ from workers.core.delivery import Status
 from workers.core.facts import order_fact
 from workers.core.grants import order_subject
 from workers.core.payloads import read_order
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 
 
 def standing_in(shop: Shop, order_id: str = ORDER) -> Standing:

@@ -21,7 +21,7 @@ from workers.core.grants import (
 from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.pauses import PauseCause
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.schedule import PaidPeriod
 from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
 from workers.core.usage_events import usage_event

@@ -12,7 +12,7 @@ from workers.core.delivery import Status
 from workers.core.grants import Grant, order_subject
 from workers.core.instalments import Give, InstalmentRequest, SubscriptionState, decide_instalment
 from workers.core.manual import ManualRevoke
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.schedule import instalment_at
 
 YEARLY = "order_paid_subscription_create_yearly"

@@ -11,7 +11,7 @@ from workers.core.claims import Standing
 from workers.core.delivery import Outcome
 from workers.core.grants import order_subject
 from workers.core.instalments import INSTALMENT
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.pipeline.subscriptions import Look, Seen
 from workers.timings import DEFAULT_TIMINGS
 

@@ -14,7 +14,7 @@ from workers.core.claims import Claim, Standing
 from workers.core.delivery import Leased, Outcome, Status
 from workers.core.envelope import stored_types
 from workers.core.grants import Grant, order_subject
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.store import keys
 from workers.store.connect import intake_for
 from workers.store.deliveries import DeliveryStore

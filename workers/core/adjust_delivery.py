@@ -12,7 +12,7 @@ from workers.core.claims import Adjust, Refund
 from workers.core.envelope import validation_error_text
 from workers.core.grants import KEY, Grant, Part, order_subject
 from workers.core.payloads import Cents, Id
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did.

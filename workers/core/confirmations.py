@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from workers.core.grants import Grant
-from workers.core.usage_events import InvalidUsageEvent, RecordedGrant
+from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
 from workers.core.wording import plain
 
 # Polar's list of events lags by seconds, once by a minute. An event that it lacks after this is told.

@@ -27,7 +27,8 @@ from workers.core.offers import (
     unknown_customer_plan,
 )
 from workers.core.payloads import read_deleted_customer, read_order
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 from workers.core.refunds import refund_of
 from workers.core.take_back_delivery import TAKE_BACK, take_back_plan
 from workers.errors import UnreadablePayloadError

@@ -9,7 +9,7 @@ from workers.core.claims import Dispute
 from workers.core.envelope import validation_error_text
 from workers.core.grants import order_subject
 from workers.core.payloads import Cents, Id, Order
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.refunds import refund_of, share_of
 from workers.errors import UnreadablePayloadError
 

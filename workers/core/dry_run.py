@@ -11,7 +11,7 @@ from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant, is_correction
 from workers.core.instalment_series import series_text
 from workers.core.outcomes import amount_conflict
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.takebacks import due_take_backs, why_none_due
 from workers.core.wording import credits_text
 

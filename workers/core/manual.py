@@ -21,7 +21,7 @@ from workers.core.grants import (
     order_subject,
 )
 from workers.core.payloads import Id
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.wording import credits_text, utc
 from workers.errors import UnreadablePayloadError
 

@@ -9,7 +9,7 @@ from config.rules import Offer, Rules
 from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from workers.core.grants import KEY, Grant, Part, offer_customer_subject, offer_key_subject
 from workers.core.payloads import Id
-from workers.core.planning import Cap, Plan, Refusal
+from workers.core.plans import Cap, Plan, Refusal
 from workers.core.wording import utc
 from workers.errors import UnreadablePayloadError
 

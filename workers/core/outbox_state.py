@@ -2,12 +2,26 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from config.durations import format_duration
 from config.wording import format_count
 
 LONGEST_REFUSAL = timedelta(hours=1)
 """A deployment of the storefront fits into this; one that refuses for longer needs a person."""
+
+
+class EventStatus(StrEnum):
+    """What became of a credit event."""
+
+    WAITING = "waiting"
+    """It is to be sent, or is being sent, for the first time."""
+    REFUSED = "refused"
+    """The storefront has not taken it yet: it is sent again."""
+    GIVEN_UP = "given_up"
+    """It is not sent any more, unless a person sends it again."""
+    SENT = "sent"
+    """The storefront has taken it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from workers.core.grants import adjust_subject, is_correction
 from workers.core.instalments import End, Wait
 from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
-from workers.core.planning import Plan, Refusal
+from workers.core.plans import Plan, Refusal
 from workers.core.takebacks import why_none_due
 from workers.core.wording import credits_text, utc
 

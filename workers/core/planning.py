@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 from config.cel.amounts import AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
 from config.rules import Rule, Rules, Trigger
-from workers.core.claims import Adjust, Dispute, Refund, Revoke, Shown
-from workers.core.due_instalments import DueInstalment
 from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.plan_checks import impossible_instalments, inexact_sums
-from workers.core.schedule import PaidPeriod
+from workers.core.plans import Plan
 from workers.core.wording import utc
 
 _MOST_NAMED = 3  # a reason names at most this many of the rules that came close
@@ -36,56 +34,6 @@ class Verdict:
     rule: Rule
     amounts: dict[str, Decimal] = field(default_factory=dict)
     obstacle: Obstacle | None = None
-    failure: str = ""
-
-
-class Refusal(StrEnum):
-    """Why an offer is not given. The storefront is told, so it is stored with the delivery."""
-
-    OFFER = "offer"
-    """The rules have no such offer."""
-    WINDOW = "window"
-    """It was requested before the offer begins, or after it has ended."""
-    CAP = "cap"
-    """The customer has had it as often as one customer can."""
-    CUSTOMER = "customer"
-    """Polar does not know the customer."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cap:
-    """An offer, and how often one customer can get it; None: as often as the storefront has keys."""
-
-    offer: str
-    most: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """The grants for a delivery, or why there are none: a skip, or the failure of an expression.
-
-    The grants of a ``once_per`` rule have a subject of their own. All other grants have the plan's subject.
-    """
-
-    subject: str
-    customer_id: str = ""
-    order_id: str | None = None
-    grants: tuple[Grant, ...] = ()
-    refund: Refund | None = None
-    dispute: Dispute | None = None
-    revoke: Revoke | None = None
-    adjust: Adjust | None = None
-    shown: Shown | None = None
-    """What the webhook shows the order to be."""
-    period: PaidPeriod | None = None
-    """The period in which later instalments follow; None if the grants have none."""
-    instalment: DueInstalment | None = None
-    """The later instalment that has come due."""
-    cap: Cap | None = None
-    """The offer of which this takes one of the customer's places."""
-    skip: str = ""
-    refusal: Refusal | None = None
-    """Why an offer is skipped."""
     failure: str = ""
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from workers.core.claims import Claim, Taken
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workers.core.envelope import validation_error_text
 from workers.core.grants import order_subject
 from workers.core.payloads import Id
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did. See queue_take_back in shared.lua.

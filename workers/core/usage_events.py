@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -26,6 +24,7 @@ from workers.core.grants import (
     subject_of,
 )
 from workers.core.payloads import Id, Moment
+from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
 from workers.core.wording import plain
 
 GRANTED_BY = "credit-granter"
@@ -60,24 +59,6 @@ class _Event(BaseModel):
     customer_id: Id | None
     timestamp: Moment
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedGrant:
-    """A grant read back from Polar. It has one part, not revocable, whose name lists all its rules."""
-
-    event_id: str
-    grant: Grant
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InvalidUsageEvent:
-    """An event that is marked as ours, but that we cannot have sent."""
-
-    event_id: str
-    key: str
-    why: str
 
 
 class _NotOursError(Exception):

@@ -17,7 +17,7 @@ from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
 from workers.polar.lists import events
 from workers.polar.responses import needs
-from workers.store.unconfirmed import UnconfirmedStore
+from workers.store.unconfirmed import MISMATCH_ADVICE, UnconfirmedStore
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,6 @@ _LONGEST_READING = timedelta(minutes=5)
 
 _AFTER_ERROR_SECONDS = 60.0
 
-MISMATCH_ADVICE = "run credits rebuild, and the ledger takes Polar's amount"
 _MISSING_ADVICE = "it is read again every hour; until it is listed nothing is taken back of this order"
 
 

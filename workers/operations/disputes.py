@@ -6,7 +6,6 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from config.rules import Rules
 from workers.core.delivery import Outcome
 from workers.core.dispute_delivery import (
     DISPUTE_LOST,
@@ -24,27 +23,6 @@ from workers.polar.lists import Row, lost_disputes
 from workers.polar.responses import needs
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
-
-NEEDS_RECONCILER = (
-    "a rule has on_dispute: revoke, but CREDITS_RECONCILE_EVERY is off: set it, to 6h for example. "
-    "Polar sends no webhook for a lost dispute, so only the reconciler finds it"
-)
-
-
-INSTALMENTS_GO_ON = (
-    "a rule has every, but no reconciler runs: a lost dispute ends no instalments. Set "
-    "CREDITS_RECONCILE_EVERY, to 6h for example"
-)
-
-
-def needs_disputes(rules: Rules) -> bool:
-    """Return whether a rule takes credits back after a lost dispute."""
-    return any(rule.revokes_disputed for rule in rules.rules)
-
-
-def wants_disputes(rules: Rules) -> bool:
-    """Return whether a lost dispute matters: it takes credits back, or it ends instalments."""
-    return needs_disputes(rules) or any(rule.every for rule in rules.rules)
 
 
 @dataclass(kw_only=True, slots=True)

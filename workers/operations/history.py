@@ -11,7 +11,7 @@ from workers.core.claims import Entry
 from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.grants import Grant
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from config.rules import Rules
 from workers.core.claims import Standing
 from workers.core.delivery_plans import PlannedDelivery, plan_as_shown
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.store.ledger import Ledger
 
 _NOTHING = Plan(subject="")

@@ -9,20 +9,16 @@ from config.rulebook import Rulebook
 from config.rules import Rules
 from workers.core.delivery import Outcome, Status
 from workers.core.look_back import reconciled_since
+from workers.core.reconciling import NEEDS_CREDIT_FROM, needs_disputes, wants_disputes
 from workers.core.wording import credits_text
 from workers.errors import PolarDeniedError, PolarError
 from workers.operations.backfill.run import Backfiller, Backlog
-from workers.operations.disputes import DisputeFinder, needs_disputes, wants_disputes
+from workers.operations.disputes import DisputeFinder
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.pipeline.granter import Granter
 from workers.store.schedule import ReconcileSchedule
 
 log = structlog.get_logger(__name__)
-
-NEEDS_CREDIT_FROM = (
-    "CREDITS_RECONCILE_EVERY needs credit_from in the rules: without it, orders that were credited in "
-    "another way before you went live would be credited again"
-)
 
 _NOT_LISTED = "{} that Polar counts: `credits backfill` says from when they are"
 _OLDER = "{} created before a worker first ran here: `credits backfill` previews and grants them"

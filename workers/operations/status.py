@@ -7,13 +7,12 @@ from datetime import datetime
 from config.wording import format_count
 from workers.core.delivery import Status
 from workers.monitoring.health import Check, all_well, examine
-from workers.operations.confirm import MISMATCH_ADVICE
 from workers.store.arrivals import arrivals
 from workers.store.clock import redis_now
 from workers.store.outbox_view import OutboxView
 from workers.store.queue import queue_length
 from workers.store.stores import Stores
-from workers.store.unconfirmed import Doubts, Mismatch
+from workers.store.unconfirmed import MISMATCH_ADVICE, Doubts, Mismatch
 
 _MOST_LISTED = 20  # mismatches; a rebuild ends them all
 

@@ -22,7 +22,7 @@ from workers.core.forgetting import forgetting_outcome
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.outcomes import IngestionResult, decide_outcome
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.leases import (
     Accepted,

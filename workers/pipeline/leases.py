@@ -14,7 +14,7 @@ from workers.core.instalments import Give
 from workers.core.later_claims import LaterClaim
 from workers.core.next_instalments import NextInstalment, next_instalment
 from workers.core.outcomes import IngestionResult
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.takebacks import due_take_backs
 
 

@@ -11,7 +11,7 @@ from workers.core.later_claims import LaterClaim
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.offers import OfferRequest
 from workers.core.pauses import PauseCause
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.pipeline.subscriptions import Look
 
 

@@ -18,7 +18,7 @@ from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.look_back import LONGEST_LOOK_BACK, REDELIVERED_FOR
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.store import keys
 from workers.store.counts import BOUNDS, Tally
 from workers.store.ledger_hashes import frozen_standing, read_standing

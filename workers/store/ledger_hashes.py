@@ -20,7 +20,7 @@ from fractions import Fraction
 from config.intervals import Every
 from workers.core.claims import Claim, Dispute, Refund, Shown, Standing
 from workers.core.grants import Grant, Part, Revision, has_own_delivery, order_of
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.schedule import PaidPeriod
 from workers.store.scripts import milliseconds_of, moment_of
 

@@ -12,7 +12,7 @@ from workers.core.delivery import Outcome, PutBack, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
 from workers.core.next_instalments import NextInstalment
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.restorations import Correction, Restoration
 from workers.core.schedule import PaidPeriod
 from workers.core.wording import plain

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from workers.core.credit_status import CreditState, credit_state
 from workers.core.offers import OFFER, OfferRequest, read_offer_request
-from workers.core.planning import Refusal
+from workers.core.plans import Refusal
 from workers.errors import StoreUnavailableError, UnreadablePayloadError
 from workers.store import keys
 from workers.store.bodies import compress_body, decompress_body

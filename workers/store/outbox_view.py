@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from itertools import chain
 from typing import cast
 
@@ -11,25 +10,12 @@ from redis import Redis
 
 from workers.core.event_names import EventName
 from workers.core.grants import subject_of
-from workers.core.outbox_state import OutboxState
+from workers.core.outbox_state import EventStatus, OutboxState
 from workers.store import keys
 from workers.store.outbox import event_member, event_name
 from workers.store.scripts import moment_of
 
 _PAGE = 200
-
-
-class EventStatus(StrEnum):
-    """What became of a credit event."""
-
-    WAITING = "waiting"
-    """It is to be sent, or is being sent, for the first time."""
-    REFUSED = "refused"
-    """The storefront has not taken it yet: it is sent again."""
-    GIVEN_UP = "given_up"
-    """It is not sent any more, unless a person sends it again."""
-    SENT = "sent"
-    """The storefront has taken it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

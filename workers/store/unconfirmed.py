@@ -21,6 +21,8 @@ from workers.store.ledger import Ledger
 from workers.store.ledger_rows import reading_row
 from workers.store.scripts import load_script, milliseconds_of
 
+MISMATCH_ADVICE = "run credits rebuild, and the ledger takes Polar's amount"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mismatch:

@@ -10,7 +10,6 @@ import typer
 from dotenv import dotenv_values
 
 from app.cli.check import find_all, findings_json
-from app.cli.context import read_settings
 from app.cli.init.output import plan_json, print_next_steps, print_plan, print_result
 from app.cli.init.questions import tell
 from app.cli.init.rules import RuleOptions, first_rules
@@ -26,6 +25,7 @@ from app.cli.options import DryRun, Json, Yes
 from app.cli.output import print_json
 from app.cli.progress import show_wait
 from app.cli.prompts import confirm
+from app.cli.settings import read_settings
 from app.errors import CommandError
 from config.rules import Rules, load_rules, parse_rules
 from config.settings import ENV_FILE, Settings

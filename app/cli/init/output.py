@@ -1,50 +1,14 @@
 """Prints what ``credits init`` is going to do, what it did, and what to do next."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypedDict
 
 from app.cli.check import print_findings
 from app.cli.output import console, literal, print_table
-from app.cli.shapes import FindingJson
+from app.cli.setup_shapes import InitEndpointJson, InitJson
 from config.wording import format_count
 from workers.core.findings import Finding
 from workers.operations.init.endpoint import EndpointPlan
 from workers.operations.init.plan import Plan, describe_plan
-
-
-class InitEnvJson(TypedDict):
-    """What was written to `.env`; values are never shown."""
-
-    file: str
-    added: Annotated[list[str], "names that had no value"]
-    changed: Annotated[list[str], "names that had another value"]
-
-
-class InitRulesJson(TypedDict):
-    """The rules file."""
-
-    file: str
-    text: Annotated[str | None, "what was written; null if the file existed and was kept"]
-    rules: int
-
-
-class InitEndpointJson(TypedDict):
-    """The webhook endpoint at Polar."""
-
-    url: str
-    status: Literal["created", "updated", "unchanged"]
-    events: list[str]
-
-
-class InitJson(TypedDict):
-    """What was written and created, or with `--dry-run` would be."""
-
-    dry_run: bool
-    env: InitEnvJson
-    rules: InitRulesJson
-    meters: Annotated[list[str], "meters that were created at Polar"]
-    endpoint: Annotated[InitEndpointJson | None, "null without a public URL"]
-    findings: Annotated[list[FindingJson], "what `credits check` found; empty with `--dry-run`"]
 
 
 def plan_json(plan: Plan, *, dry_run: bool) -> InitJson:

@@ -15,7 +15,7 @@ from workers.core.delivery import Lease, Outcome
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.pipeline.granter import Granter
 from workers.pipeline.ports import Polar
 from workers.store.deliveries import DeliveryStore

@@ -10,7 +10,7 @@ import pytest
 from tests.support.builders import grant_of, some_id
 from workers.core.confirmations import LONGEST_LAG, Reading, reading_of
 from workers.core.grants import Grant
-from workers.core.usage_events import InvalidUsageEvent, RecordedGrant
+from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 GRANT = grant_of(1, 9)

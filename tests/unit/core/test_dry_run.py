@@ -26,7 +26,7 @@ from tests.support.service_faults import MISHAPS
 from workers.core.delivery import Outcome, Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import Prospect, dry_run
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.core.take_back_delivery import take_back_delivery
 
 PACK = rule("pack", {"api_usage": 10})

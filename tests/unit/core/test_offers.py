@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from tests.support.builders import CUSTOMER, offer, offer_request, offers_of, some_id
 from workers.core.delivery_plans import plan_delivery
 from workers.core.offers import OFFER, OfferRequest, offer_plan, read_offer_request, unknown_customer_plan
-from workers.core.planning import Cap, Refusal
+from workers.core.plans import Cap, Refusal
 from workers.errors import UnreadablePayloadError
 
 RULES = offers_of(

@@ -15,7 +15,8 @@ from tests.support.recorded_triggers import (
     PAID,
     TRIAL,
 )
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 
 # Each trigger has its own amount, so an amount shows which rules applied.
 WORTH = {trigger: 10**power for power, trigger in enumerate(Trigger)}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.builders import fact_like, rule, rules_of
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 
 SEATS_5 = "order_paid_seats_5"
 RENEWAL_OF_5 = "order_paid_subscription_cycle_seats_order_seats_null"

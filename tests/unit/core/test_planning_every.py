@@ -11,7 +11,8 @@ from tests.support.builders import fact_like, rule, rules_of
 from tests.support.recordings import payload
 from workers.core.claims import Shown
 from workers.core.facts import as_shown
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 
 YEARLY = "order_paid_subscription_create_yearly"
 TRIAL = "order_paid_trial_start_zero"

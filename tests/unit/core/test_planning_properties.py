@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.support.builders import rules_of
 from tests.support.strategies import CREATED, DrawnRule, Known, facts, line_of, rule_sets, written
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 
 Sums = dict[str, Decimal]
 

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from tests.support.builders import CUSTOMER, ORDER, fact_like, rule, rules_of, some_id
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 
 PACK = rule("pack", {"api_usage": 10})
 BONUS = rule("bonus", {"api_usage": 50, "images": 5}, once_per="customer")

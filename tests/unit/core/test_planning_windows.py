@@ -8,7 +8,8 @@ import pytest
 from config.rules import Trigger
 from tests.support.builders import fact_like, rule, rules_of
 from workers.core.facts import Fact
-from workers.core.planning import Plan, plan_for
+from workers.core.planning import plan_for
+from workers.core.plans import Plan
 
 MOMENT = datetime(2026, 12, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -22,7 +22,8 @@ from workers.core.grants import (
     revoke_subject,
     subscription_subject,
 )
-from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, read_usage_event, usage_event
+from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
+from workers.core.usage_events import read_usage_event, usage_event
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 METERS = ["api_usage", "api usage: 1%", "größe"]

@@ -25,7 +25,7 @@ from tests.support.fake_service import BROKEN, NOBODY, TEN, Shop
 from tests.support.recordings import payload
 from workers.core.claims import REBUILD, Standing
 from workers.core.envelope import ORDER_PAID
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.operations.backfill.order_scan import OrderScan, Past, delivery_id_of
 from workers.polar.lists import Row
 from workers.store.bodies import decompress_body

@@ -18,7 +18,7 @@ from tests.support.fake_service import HUNDRED, Shop, limited, purchases, shop_w
 from tests.support.fakes import FakeStore
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Status
-from workers.core.planning import Plan
+from workers.core.plans import Plan
 from workers.monitoring.logs import configure_logging
 from workers.timings import DEFAULT_TIMINGS
 

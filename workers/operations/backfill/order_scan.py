@@ -15,7 +15,8 @@ from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, as_shown, order_fact
 from workers.core.grants import Grant
 from workers.core.payloads import read_order
-from workers.core.planning import Obstacle, Plan, judge, plan_for, why_never
+from workers.core.planning import Obstacle, judge, plan_for, why_never
+from workers.core.plans import Plan
 from workers.core.wording import credits_text
 from workers.errors import UnreadablePayloadError
 from workers.operations.backfill.staleness import stale_fields

@@ -9,8 +9,13 @@ from config.setting_names import find_unknown_settings
 from config.settings import Settings
 from config.wording import format_count
 from workers.core.findings import FilePlace, Finding, Level
-from workers.operations.disputes import INSTALMENTS_GO_ON, NEEDS_RECONCILER, needs_disputes, wants_disputes
-from workers.operations.reconcile import NEEDS_CREDIT_FROM
+from workers.core.reconciling import (
+    INSTALMENTS_GO_ON,
+    NEEDS_CREDIT_FROM,
+    NEEDS_RECONCILER,
+    needs_disputes,
+    wants_disputes,
+)
 from workers.store.format import format_findings
 from workers.store.losses import loss_findings
 from workers.store.server_check import clock_findings, redis_findings, tls_findings

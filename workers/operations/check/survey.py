@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from config.rules import Rules
 from workers.core.findings import Finding, Level
+from workers.core.reconciling import needs_disputes, wants_disputes
 from workers.errors import PolarBrokenError, PolarDeniedError, PolarError, PolarRateLimitedError
 from workers.operations.check.endpoint import Wanted, check_endpoints
 from workers.operations.check.findings import (
@@ -16,7 +17,6 @@ from workers.operations.check.findings import (
     check_products,
     named_products,
 )
-from workers.operations.disputes import needs_disputes, wants_disputes
 from workers.polar.catalogue import Listed, PolarEndpoint, PolarMeter, PolarProduct, Products, parse_items
 from workers.polar.client import API_VERSION, Polar
 from workers.polar.lists import Listing, lost_disputes

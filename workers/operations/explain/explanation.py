@@ -11,7 +11,8 @@ from workers.core.dry_run import dry_run_text
 from workers.core.facts import Fact
 from workers.core.grants import Grant
 from workers.core.instalment_series import Series, later_instalments
-from workers.core.planning import Plan, Verdict, judge, why_never, why_not
+from workers.core.planning import Verdict, judge, why_never, why_not
+from workers.core.plans import Plan
 from workers.core.wording import plain
 
 _NO_OUTLOOK = "unknown: the rules file cannot be used"

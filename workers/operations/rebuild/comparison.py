@@ -18,8 +18,9 @@ from workers.core.grants import (
     is_take_back,
     order_subject,
 )
+from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
 from workers.core.takebacks import has_open_take_backs, is_reversal_incomplete
-from workers.core.usage_events import InvalidUsageEvent, RecordedGrant, Row, is_marked_ours, read_usage_event
+from workers.core.usage_events import Row, is_marked_ours, read_usage_event
 
 _DUPLICATE_KEY = "another event has the same key"
 

@@ -22,9 +22,9 @@ from workers.core.grants import (
     is_take_back,
 )
 from workers.core.later_claims import Adjustment, TakeBack
-from workers.core.planning import Plan
+from workers.core.plans import Plan
+from workers.core.recorded_grants import RecordedGrant
 from workers.core.restorations import Correction, Restoration
-from workers.core.usage_events import RecordedGrant
 from workers.operations.rebuild.comparison import is_order_grant, why_kept
 
 _FINEST = Decimal("0.000001")

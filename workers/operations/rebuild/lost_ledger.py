@@ -6,7 +6,8 @@ from functools import partial
 
 import structlog
 
-from workers.core.usage_events import GRANTED_BY, RecordedGrant, is_marked_ours, read_usage_event
+from workers.core.recorded_grants import RecordedGrant
+from workers.core.usage_events import GRANTED_BY, is_marked_ours, read_usage_event
 from workers.errors import PolarDeniedError, PolarError
 from workers.operations.pacing import Pacer
 from workers.polar.client import Polar

@@ -1,0 +1,98 @@
+"""``credits show``: one delivery, and the grants that it led to."""
+
+import json as json_module
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from app.cli.find_delivery import find_deliveries
+from app.cli.options import Json
+from app.cli.output import (
+    Cell,
+    claim_rows,
+    console,
+    describe_erasure,
+    format_age,
+    literal,
+    print_json,
+    print_table,
+    status_text,
+    with_product,
+)
+from app.cli.settings import read_settings
+from app.cli.shapes import ShownJson
+from app.cli.stores import open_stores_to_read
+from app.cli.to_json import delivery_json, grants_json, iso_or_none
+from workers.core.claims import Claim
+from workers.core.delivery import Delivery, Status
+from workers.core.manual import MANUAL_GRANT, ManualGrant, read_request
+from workers.core.products import product_name
+from workers.core.wording import utc
+
+
+def show(
+    delivery: Annotated[str, typer.Argument(help="A delivery's id (Polar's webhook-id), or its start.")],
+    body: Annotated[bool, typer.Option("--body", help="Also print the body (--json always has it).")] = False,
+    json: Json = False,
+) -> None:
+    """Show one delivery and the grants that it led to.
+
+    Example: credits show 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
+    """
+    with open_stores_to_read(read_settings("show", quiet=True)) as held:
+        one = find_deliveries(held, [delivery])[0]
+        claims = held.ledger.find(one.subject).claims if one.subject else ()
+        raw = held.deliveries.body(one.id)
+    if json:
+        answer: ShownJson = {
+            **delivery_json(one),
+            "grants": [grant for claim in claims for grant in grants_json(claim)],
+            "body": None if one.erased_at else _decode(raw),
+            "body_erased_at": iso_or_none(one.erased_at),
+        }
+        print_json(answer)
+        return
+    _print_delivery(one, claims, raw)
+    if body and not one.erased_at:
+        for line in _indent(raw).splitlines():
+            console().print(literal(line))
+
+
+def _print_delivery(one: Delivery, claims: Sequence[Claim], body: bytes) -> None:
+    rows: list[list[Cell]] = [
+        ["delivery", one.id],
+        ["type", one.type or "not a readable webhook"],
+        ["status", status_text(one.status)],
+        ["reason", one.reason or "-"],
+        ["received", f"{utc(one.received_at)} ({format_age(one.received_at)})"],
+        ["settled", utc(one.settled_at) if one.settled_at else "not yet"],
+        ["attempts", str(one.attempts)],
+        ["order", with_product(one.order_id or "-", product_name(body))],
+        ["customer", one.customer_id or "-"],
+    ]
+    if reason := _operator_reason(one, body):
+        rows.append(["granted for", reason])
+    if one.erased_at:
+        rows.append(["erased", f"{describe_erasure(one)} (credits forget): it can no longer be replayed"])
+    rows += claim_rows(claims)
+    if one.status is Status.FAILED:
+        advice = f"fix the cause, then `credits replay {one.id}`; or `credits dismiss {one.id}`"
+        rows.append(["next step", advice])
+    print_table(["", ""], rows)
+
+
+def _operator_reason(one: Delivery, body: bytes) -> str:
+    """Return the reason that an operator gave for a manual grant; "" for any other delivery."""
+    return read_request(body, ManualGrant).reason if one.type == MANUAL_GRANT and not one.erased_at else ""
+
+
+def _decode(body: bytes) -> str:
+    return body.decode(errors="replace")
+
+
+def _indent(body: bytes) -> str:
+    try:
+        return json_module.dumps(json_module.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return _decode(body)

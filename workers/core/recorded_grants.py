@@ -1,0 +1,24 @@
+"""Defines what an event in Polar's list records: a grant of ours, or something that we cannot have sent."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from workers.core.grants import Grant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedGrant:
+    """A grant read back from Polar. It has one part, not revocable, whose name lists all its rules."""
+
+    event_id: str
+    grant: Grant
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvalidUsageEvent:
+    """An event that is marked as ours, but that we cannot have sent."""
+
+    event_id: str
+    key: str
+    why: str
