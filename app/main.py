@@ -13,15 +13,13 @@ from app.receiver.loss_watcher import LossWatcher
 from app.receiver.misdirected import MisdirectedWebhooks, is_webhook
 from app.receiver.signature import Verifier
 from app.receiver.tally_flusher import TallyFlusher
-from app.receiver.webhooks import WebhookEndpoint
+from app.receiver.webhooks import PATH, PATHS, WebhookEndpoint, is_for_webhooks
 from config.settings import ReceiverSettings
 from workers.core.envelope import stored_types
 from workers.store.arrivals import ArrivalNotes
 from workers.store.connect import connect_beside_intake, intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
-
-_WEBHOOKS = ("/webhooks/polar", "/webhooks/polar/")
 
 
 def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -> ASGIApp:
@@ -43,14 +41,15 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     webhooks = WebhookEndpoint(
         Verifier(settings.require_secrets()), intake, tally, notes=notes, on_accepted=losses.remember
     )
-    misdirected = MisdirectedWebhooks(_WEBHOOKS[0], tally)
+    misdirected = MisdirectedWebhooks(PATH, tally)
     token = settings.ops_token.get_secret_value() if settings.ops_token else None
     health = HealthEndpoints(redis, flusher, token)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Tally]]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, object]]:
         async with _running(flusher, losses):
-            yield {"tally": tally}  # app.receiver.connections reads it as app_state
+            # app.receiver.connections reads it as app_state
+            yield {"tally": tally, "webhooks": webhooks}
         await intake.close()
         await health.close()
 
@@ -60,7 +59,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Straight to the endpoint: Starlette's routing costs a webhook as much as its verification.
-        if scope["type"] == "http" and scope["path"] in _WEBHOOKS and scope["method"] == "POST":
+        if is_for_webhooks(scope):
             await webhooks(scope, receive, send)
         else:
             await (misdirected if is_webhook(scope) else routed)(scope, receive, send)
@@ -81,7 +80,7 @@ async def _running(flusher: TallyFlusher, losses: LossWatcher) -> AsyncIterator[
 
 def _routes(webhooks: WebhookEndpoint, readiness: Readiness, health: HealthEndpoints) -> list[Route]:
     return [
-        *(Route(path, webhooks, methods=["POST"]) for path in _WEBHOOKS),  # any other method gets 405
+        *(Route(path, webhooks, methods=["POST"]) for path in sorted(PATHS)),  # any other method gets 405
         Route("/livez", readiness.livez),
         Route("/readyz", readiness.readyz),
         Route("/healthz", health.healthz),

@@ -3,16 +3,25 @@
 import asyncio
 import resource
 from contextlib import suppress
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, cast
 from weakref import WeakKeyDictionary
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import structlog
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.receiver.answers import Answer, answer_of, to_http
+from app.receiver.framing import is_unambiguous
 from app.receiver.places import Places, Stage
 from app.receiver.refusal_log import RefusalLog
+from app.receiver.webhooks import WebhookEndpoint, is_for_webhooks
 from workers.store import counts
+
+log = structlog.get_logger(__name__)
 
 # From the start of a connection, or its last answer, to the next answer. Polar waits ten seconds for one; a
 # connection without a request is closed by uvicorn after five. This must be less than _GRACE_SECONDS in
@@ -48,13 +57,17 @@ class Connection(HttpToolsProtocol):
 
     A new connection is read at once if any other can wait, so that a stranger who opens all of them cannot
     lock Polar out.
+
+    A webhook that was read whole goes straight to the endpoint, and its answer is written at once. Any other
+    request is passed to the ASGI application, with a task of its own, as uvicorn does it.
     """
 
     # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.38 to 0.54. They are:
     # its connections, parser, headers, loop, transport and app_state; its cycle, with disconnected,
-    # keep_alive, message_event, response_started and response_complete; on_response_complete,
-    # _unset_keepalive_if_required, and the parser's callbacks. If uvicorn changes one, a test fails:
-    # tests/integration/test_connections.py, test_framing.py, test_strangers.py or test_metrics.py.
+    # keep_alive, message_event, response_started, response_complete, scope, body and more_body;
+    # on_response_complete, _start_asgi_task, _unset_keepalive_if_required, and the parser's callbacks. If
+    # uvicorn changes one, a test fails: tests/integration/test_connections.py, test_framing.py,
+    # test_strangers.py or test_metrics.py.
 
     held_seconds: ClassVar[float] = 0.0
     """How much longer a request may take because its answer is held on purpose."""
@@ -68,10 +81,13 @@ class Connection(HttpToolsProtocol):
     _chunks = 0
     _in_body = False
     _has_begun = False  # something of the present request was read
+    _unstarted: tuple[RequestResponseCycle, ASGI3Application] | None = None  # a request read just now
+    _webhooks: WebhookEndpoint | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start to wait for a request."""
         super().connection_made(transport)
+        self._webhooks = self.app_state.get("webhooks")
         if self.server_state not in self._places_of:
             self._places_of[self.server_state] = Places(self.loop, on_wait=_note_crowd)
         self._places = self._places_of[self.server_state]
@@ -86,6 +102,7 @@ class Connection(HttpToolsProtocol):
             if self.transport.is_closing():
                 return
             self._parse(data[start : start + _SLICE_BYTES])
+            self._start_request()
 
     def on_message_begin(self) -> None:
         """Begin a request; refuse pipelining, which no legitimate client uses."""
@@ -103,12 +120,13 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Pass the request to the application if its headers are unambiguous."""
-        if not self._is_unambiguous():
+        version, may_upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
+        if not is_unambiguous(version, self.headers, may_upgrade=may_upgrade):
             raise _RefusedError
         super().on_headers_complete()
         self._buffered_bytes, self._in_body = 0, True
         self.headers = []  # collects the trailers, which the application must not see among the headers
-        if self.parser.should_upgrade():  # the upgrade is ignored, and the parser cannot go on after it
+        if may_upgrade:  # the upgrade is ignored, and the parser cannot go on after it
             self.cycle.keep_alive = False
         if self._places.are_scarce:  # after the answer, another connection gets the place
             self.cycle.keep_alive = False
@@ -166,6 +184,41 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
         self._places.leave(self)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._unstarted = cycle, app  # until it is known whether the whole request is here
+
+    def _start_request(self) -> None:
+        """Pass a request that has begun in the data just parsed to the endpoint or to the application."""
+        if self._unstarted is None:
+            return
+        cycle, app = self._unstarted
+        self._unstarted = None
+        is_whole = not cycle.more_body and not cycle.disconnected and not self.flow.write_paused
+        if self._webhooks is not None and is_whole and is_for_webhooks(cast(Scope, cycle.scope)):
+            self._take(self._webhooks, cycle)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _take(self, webhooks: WebhookEndpoint, cycle: RequestResponseCycle) -> None:
+        body, cycle.body = bytes(cycle.body), bytearray()  # an idle connection keeps its last cycle
+        try:
+            webhooks.take(cycle.scope["headers"], body, partial(self._reply, cycle))
+        except Exception:
+            log.exception("a webhook could not be answered")
+            detail = "this is an error of the receiver; its log says more"
+            self._reply(cycle, answer_of(500, closes=True, error="internal", detail=detail))
+
+    def _reply(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        cycle.keep_alive = cycle.keep_alive and not answer.closes
+        usual = self.server_state.default_headers
+        self.transport.write(to_http(answer, usual, keep_alive=cycle.keep_alive))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def _parse(self, data: bytes) -> None:
         self._buffered_bytes += len(data)
         try:
@@ -196,24 +249,6 @@ class Connection(HttpToolsProtocol):
         if self.cycle is None:  # no request has come yet
             return False
         return not self.cycle.response_complete
-
-    def _is_unambiguous(self) -> bool:
-        """Return whether any proxy in front of us would read these headers as we do.
-
-        The parser itself refuses a length beside chunks, two lengths, folded lines, and lines that do not
-        end in CR LF.
-        """
-        version = self.parser.get_http_version()
-        names = [name for name, _ in self.headers]
-        encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if version == "1.1":
-            is_chunked = [value.rstrip(b" \t") for value in encodings] == [b"chunked"]
-            is_known = names.count(b"host") == 1 and (is_chunked or not encodings)
-        else:
-            is_known = version == "1.0" and not encodings
-        # The parser would take the body of an upgrade request for another protocol.
-        has_upgrade_body = self.parser.should_upgrade() and (encodings or b"content-length" in names)
-        return is_known and not has_upgrade_body
 
     def _start_deadline(self) -> None:
         self._cancel_deadline()

@@ -1,13 +1,15 @@
 """``POST /webhooks/polar``: read the body, verify it, accept it, answer."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 
 import structlog
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.receiver.answers import MEDIA_TYPE, Answer, answer_of
 from app.receiver.refusal_log import RefusalLog
 from app.receiver.signature import InvalidSignatureError, StaleSignatureError, Verifier
 from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
@@ -16,18 +18,28 @@ from workers.errors import StoreUnavailableError
 from workers.store import counts
 from workers.store.arrivals import ArrivalNotes
 from workers.store.counts import Tally
-from workers.store.intake import Disposition, Intake, RawDelivery
+from workers.store.intake import Disposition, Intake, Outcome, RawDelivery
 
 log = structlog.get_logger(__name__)
 
-_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+PATH = "/webhooks/polar"
+PATHS = frozenset({PATH, f"{PATH}/"})
+
+_SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
+_READ = frozenset(name.encode() for name in (*_SIGNED, "user-agent", "content-length"))
 _POLARS_AGENT = "polar.sh"
 
 _RETRY_SECONDS = 5  # for other clients; Polar retries on its own schedule
 
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
 
 class WebhookEndpoint:
-    """An ASGI application that answers Polar's webhooks and counts its answers; no middleware wraps it."""
+    """Answers Polar's webhooks and counts its answers.
+
+    It is an ASGI application, for requests in any number of pieces. Those that arrive whole are passed to
+    ``take`` by app.receiver.connections, without a task for each.
+    """
 
     def __init__(
         self,
@@ -45,68 +57,100 @@ class WebhookEndpoint:
         self._tally = tally
         self._notes = notes
         self._on_accepted = on_accepted
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        answer = await self._answer(Headers(scope=scope), receive)
-        await answer(scope, receive, send)
+        answer = await self._answer(scope["headers"], receive)
+        headers = {**answer.headers, **({"Connection": "close"} if answer.closes else {})}
+        response = Response(answer.body, answer.status, headers, media_type=MEDIA_TYPE)
+        await response(scope, receive, send)
 
-    async def _answer(self, headers: Headers, receive: Receive) -> Response:
+    async def _answer(self, headers: RawHeaders, receive: Receive) -> Answer:
         """Return 202 for a verified delivery that was accepted, else an error that says what is wrong."""
         try:
-            body = await self._uploads.read(headers, receive)
-            delivery_id = self._verifier.verify(headers, body)
+            body = await self._uploads.read(_read(headers), receive)
         except BodyTooLargeError as error:
             return self._refuse(413, "body_too_large", str(error), close=True)
         except IncompleteBodyError:
             detail = "the body is incomplete: its sender closed the connection or took too long"
             return self._refuse(400, "incomplete", detail, close=True)
-        except InvalidSignatureError as error:
-            if _looks_like_polars(headers):
-                self._notes.add_refused(str(error))
-            is_stale = isinstance(error, StaleSignatureError)
-            clock = await self._clock_hint() if is_stale and self._refusals.is_due(str(error)) else None
-            return self._refuse(403, "invalid_signature", str(error), clock=clock)
-        self._notes.add_valid()
-        return await self._accept(RawDelivery(id=delivery_id, body=body))
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.take(headers, body, lambda answer: None if answered.done() else answered.set_result(answer))
+        return await answered
 
-    async def _accept(self, delivery: RawDelivery) -> Response:
+    def take(self, headers: RawHeaders, body: bytes, reply: Callable[[Answer], None]) -> None:
+        """Verify a webhook and accept it; call ``reply`` once, when Redis has it or when it is refused."""
+        found = _read(headers)
         try:
-            disposition = await self._intake.accept(delivery)
-        except StoreUnavailableError as error:
-            reason = str(error)
-            log.error("cannot store delivery", delivery=delivery.id, reason=reason)  # noqa: TRY400 - not our bug
-            return self._refuse(503, "unavailable", "deliveries cannot be stored now; send this one again")
-        return self._confirm(delivery.id, disposition)
+            delivery_id = self._verifier.verify(found, body)
+        except InvalidSignatureError as error:
+            if _looks_like_polars(found):
+                self._notes.add_refused(str(error))
+            if isinstance(error, StaleSignatureError) and self._refusals.is_due(str(error)):
+                self._begin(self._refuse_stale(str(error), reply))
+            else:
+                reply(self._refuse(403, "invalid_signature", str(error)))
+        else:
+            self._notes.add_valid()
+            self._intake.put(
+                RawDelivery(id=delivery_id, body=body), partial(self._conclude, delivery_id, reply)
+            )
 
-    def _confirm(self, delivery_id: str, disposition: Disposition) -> Response:
+    def _conclude(self, delivery_id: str, reply: Callable[[Answer], None], outcome: Outcome) -> None:
+        if isinstance(outcome, StoreUnavailableError):
+            log.error("cannot store delivery", delivery=delivery_id, reason=str(outcome))
+            reply(self._refuse(503, "unavailable", "deliveries cannot be stored now; send this one again"))
+        else:
+            reply(self._confirm(delivery_id, outcome))
+
+    def _confirm(self, delivery_id: str, disposition: Disposition) -> Answer:
         if disposition is Disposition.IGNORED:
             self._tally.add(counts.WEBHOOKS, "other", disposition.value)
         else:
             log.info(disposition.value, delivery=delivery_id)
         if disposition is Disposition.ACCEPTED:
             self._on_accepted(delivery_id)
-        return JSONResponse({"delivery": delivery_id, "disposition": disposition}, status_code=202)
+        return answer_of(202, delivery=delivery_id, disposition=disposition.value)
 
-    async def _clock_hint(self) -> str | None:
-        """Return how this host's clock differs from Redis's, if it does: it may be the wrong one."""
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # a task that nothing refers to may vanish
+        task.add_done_callback(self._tasks.discard)
+
+    async def _refuse_stale(self, detail: str, reply: Callable[[Answer], None]) -> None:
+        """Log how this host's clock differs from Redis's, if it does: it may be the wrong one."""
+        clock = None
         with suppress(StoreUnavailableError):
-            return describe_difference(await self._intake.clock_ahead(), "Redis's")
-        return None
+            clock = describe_difference(await self._intake.clock_ahead(), "Redis's")
+        reply(self._refuse(403, "invalid_signature", detail, clock=clock))
 
     def _refuse(
         self, status: int, error: str, detail: str, *, close: bool = False, clock: str | None = None
-    ) -> Response:
+    ) -> Answer:
         self._tally.add(counts.REJECTED_REQUESTS, error)
-        headers = {"Connection": "close"} if close else {}
         if status == 503:  # noqa: PLR2004 - the number is the name
-            headers["Retry-After"] = str(_RETRY_SECONDS)
-        else:
-            self._refusals.add(detail, clock=clock)
-        return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)
+            retry = {"Retry-After": str(_RETRY_SECONDS)}
+            return answer_of(status, headers=retry, error=error, detail=detail)
+        self._refusals.add(detail, clock=clock)
+        return answer_of(status, closes=close, error=error, detail=detail)
 
 
-def _looks_like_polars(headers: Headers) -> bool:
+def is_for_webhooks(scope: Scope) -> bool:
+    """Return whether a request is a POST to the endpoint."""
+    return scope["type"] == "http" and scope["path"] in PATHS and scope["method"] == "POST"
+
+
+def _read(headers: RawHeaders) -> Mapping[str, str]:
+    """Return the headers that matter here; of several with one name, the first."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name in _READ:
+            found.setdefault(name.decode(), value.decode("latin-1"))
+    return found
+
+
+def _looks_like_polars(headers: Mapping[str, str]) -> bool:
     """Return whether a refused request may be Polar's. Anybody can forge it, so health ignores it."""
-    is_webhook = all(name in headers for name in _HEADERS)
+    is_webhook = all(name in headers for name in _SIGNED)
     return is_webhook and headers.get("user-agent", "").startswith(_POLARS_AGENT)

@@ -156,7 +156,7 @@ def test_a_receiver_that_dies_when_the_delivery_is_stored_and_its_drain_queued_h
 
 
 def test_a_receiver_that_dies_before_it_stored_the_delivery_has_not_said_that_it_did(shop: Shop) -> None:
-    assert_receiver_dies(shop, before(Intake.accept))
+    assert_receiver_dies(shop, before(Intake.put))
     assert not shop.redis.exists(keys.delivery(PURCHASE))
     assert shop.receive(PURCHASE, PURCHASED) == "accepted"  # without an answer, Polar sends it again
     shop.work()

@@ -62,13 +62,18 @@ class RawDelivery:
     body: bytes
 
 
+Outcome = Disposition | StoreUnavailableError
+"""What became of a delivery; it is stored only with a disposition."""
+Tell = Callable[[Outcome], object]
+
+
 class _Pending(NamedTuple):
     """A delivery that waits for its round trip; its body is compressed."""
 
     id: str
     type: str
     body: bytes
-    disposition: asyncio.Future[Disposition]
+    tell: Tell
 
 
 class Intake:
@@ -91,15 +96,23 @@ class Intake:
 
     async def accept(self, delivery: RawDelivery) -> Disposition:
         """Store and queue ``delivery``; StoreUnavailableError if Redis did not confirm it."""
+        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.put(delivery, lambda outcome: None if told.done() else told.set_result(outcome))
+        outcome = await told
+        if isinstance(outcome, StoreUnavailableError):
+            raise outcome
+        return outcome
+
+    def put(self, delivery: RawDelivery, tell: Tell) -> None:
+        """Begin to store and queue ``delivery``, and call ``tell`` once when its outcome is known."""
         # A body that is not an event is stored too: it ends as failed, where operators see it.
         type_ = peek_type(delivery.body) or ""
         if type_ and type_ not in self._types:
-            return Disposition.IGNORED
-        disposition: asyncio.Future[Disposition] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Pending(delivery.id, type_, compress_body(delivery.body), disposition))
+            tell(Disposition.IGNORED)
+            return
+        self._waiting.append(_Pending(delivery.id, type_, compress_body(delivery.body), tell))
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store())
-        return await disposition
 
     async def _store(self) -> None:
         """Store the deliveries that wait, and those that arrive meanwhile."""
@@ -116,14 +129,12 @@ class Intake:
                 raise
             else:
                 for pending, disposition in zip(batch, dispositions, strict=True):
-                    if not pending.disposition.done():  # done if the sender has disconnected
-                        pending.disposition.set_result(Disposition(disposition.decode()))
+                    _tell_soon(pending, Disposition(disposition.decode()))
 
     def _refuse(self, batch: Iterable[_Pending], error: StoreUnavailableError) -> None:
         """Refuse the deliveries of a batch, and those that wait behind it."""
         for pending in (*batch, *self._waiting):
-            if not pending.disposition.done():
-                pending.disposition.set_exception(error)
+            _tell_soon(pending, error)
         self._waiting.clear()
 
     def _next_batch(self) -> Iterator[_Pending]:
@@ -200,3 +211,8 @@ class Intake:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+def _tell_soon(pending: _Pending, outcome: Outcome) -> None:
+    """Tell the outcome when the next batch is on its way to Redis; what one raises stops no other."""
+    asyncio.get_running_loop().call_soon(pending.tell, outcome)
