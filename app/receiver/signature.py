@@ -37,7 +37,8 @@ class Verifier:
     """Verifies requests against the signing secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._keys = tuple(key for secret in secrets for key in _keys(secret))
+        keys = [key for secret in secrets for key in _keys(secret)]
+        self._keys = tuple((key, Webhook(key)) for key in keys)
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the delivery's id if one of the secrets signed the body; else InvalidSignatureError."""
@@ -53,7 +54,7 @@ class Verifier:
             "webhook-timestamp": timestamp,
             "webhook-signature": signatures,
         }
-        if not any(_matches(key, signed, body) for key in self._keys):
+        if not any(_matches(key, webhook, signed, body) for key, webhook in self._keys):
             raise InvalidSignatureError(
                 "wrong webhook-signature: signed with another secret, or changed after signing"
             )
@@ -101,9 +102,9 @@ def _signatures(header: str | None) -> str:
     return " ".join(pieces[:_MOST_SIGNATURES])
 
 
-def _matches(key: bytes, signed: dict[str, str], body: bytes) -> bool:
+def _matches(key: bytes, webhook: Webhook, signed: dict[str, str], body: bytes) -> bool:
     try:
-        Webhook(key).verify(body, signed, json_parse=False)
+        webhook.verify(body, signed, json_parse=False)
     except UnicodeDecodeError:
         return _matches_bytes(key, signed, body)
     except (WebhookVerificationError, ValueError):

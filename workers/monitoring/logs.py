@@ -4,6 +4,7 @@ Text from outside stays within its line and cannot send control sequences to a t
 replaced by ``...``: they occur in the keys of manual grants and in Polar's answers.
 """
 
+import json
 import logging
 import re
 import sys
@@ -25,7 +26,9 @@ _ALWAYS_QUIET = ("httpx", "httpcore")
 
 _FIRST = ("timestamp", "level", "event")  # who reads a journal sees these before a line is cut
 
-_JSON = structlog.processors.JSONRenderer()  # escapes everything but printable ASCII
+# Escapes everything but printable ASCII. structlog's own renderer makes an encoder for each line, which takes
+# as long as the rest of the line.
+_to_json = json.JSONEncoder(default=repr).encode
 
 # An address ends at these characters, so that the parts of a key around it stay readable.
 _LETTER = r"""[^\s@:;,/()<>\[\]{}"'=]"""
@@ -93,11 +96,11 @@ def _without_none(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {name: value for name, value in event.items() if value is not None}
 
 
-def _as_json(logger: object, method: str, event: EventDict) -> str | bytes:
+def _as_json(logger: object, method: str, event: EventDict) -> str:
     event = {name: event[name] for name in _FIRST if name in event} | dict(event)
-    line = _JSON(logger, method, event)
+    line = _to_json(event)
     # Searching every value costs as much as writing the line, and almost no line contains an address.
-    return _JSON(logger, method, _without_addresses(logger, method, event)) if "@" in line else line
+    return _to_json(_without_addresses(logger, method, event)) if "@" in line else line
 
 
 def _without_addresses(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -1,5 +1,7 @@
 """The RQ job that wakes a worker, written as RQ writes it; and the state of RQ's queue."""
 
+from functools import cache
+from itertools import chain
 from typing import cast
 from uuid import uuid4
 
@@ -31,16 +33,25 @@ _NO_CONNECTION = Redis()  # RQ wants one to create a job, but never opens it
 
 def drain_job_args() -> list[EncodableT]:
     """Return the last arguments of a script that may queue a drain job (see ``shared.lua``)."""
-    job = new_drain_job()
-    fields = job.to_dict() | {"enqueued_at": utcformat(now()), "status": JobStatus.QUEUED.value}
-    flat = [value for pair in fields.items() for value in pair]
+    moment = utcformat(now())
+    fields = {**_drain_job_fields(), "created_at": moment, "enqueued_at": moment}
     return [
         keys.PAUSE,
         f"{Queue.redis_queue_namespace_prefix}{QUEUE}",
         Queue.redis_queues_keys,
-        job.id,
-        *flat,
+        _new_id(),
+        *chain.from_iterable(fields.items()),
     ]
+
+
+@cache
+def _drain_job_fields() -> dict[str, EncodableT]:
+    """Return what RQ writes of each drain job; to make one takes as long as to verify several webhooks."""
+    return {**new_drain_job().to_dict(), "status": JobStatus.QUEUED.value}
+
+
+def _new_id() -> str:
+    return f"drain-{uuid4().hex}"
 
 
 def new_drain_job() -> Job:
@@ -49,7 +60,7 @@ def new_drain_job() -> Job:
         connection=_NO_CONNECTION,
         serializer=JSONSerializer,
         origin=QUEUE,
-        id=f"drain-{uuid4().hex}",
+        id=_new_id(),
         timeout=_JOB_TIMEOUT_SECONDS,
         result_ttl=_RESULT_SECONDS,
         failure_ttl=_FAILURE_SECONDS,
