@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.receiver.answers import Answer, answer_of, to_http
+from app.receiver.deadlines import Deadlines
 from app.receiver.framing import is_unambiguous
 from app.receiver.places import Places, Stage
 from app.receiver.refusal_log import RefusalLog
@@ -24,7 +25,7 @@ from workers.store import counts
 log = structlog.get_logger(__name__)
 
 # From the start of a connection, or its last answer, to the next answer. Polar waits ten seconds for one; a
-# connection without a request is closed by uvicorn after five. This must be less than _GRACE_SECONDS in
+# connection that is idle after an answer is closed after five. This must be less than _GRACE_SECONDS in
 # app.receiver.server, or uvicorn answers 500 to a slow sender when the receiver stops.
 _REQUEST_SECONDS = 15.0
 
@@ -65,7 +66,7 @@ class Connection(HttpToolsProtocol):
     # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.38 to 0.54. They are:
     # its connections, parser, headers, loop, transport and app_state; its cycle, with disconnected,
     # keep_alive, message_event, response_started, response_complete, scope, body and more_body;
-    # on_response_complete, _start_asgi_task, _unset_keepalive_if_required, and the parser's callbacks. If
+    # on_response_complete, _start_asgi_task, timeout_keep_alive_handler, and the parser's callbacks. If
     # uvicorn changes one, a test fails: tests/integration/test_connections.py, test_framing.py,
     # test_strangers.py or test_metrics.py.
 
@@ -76,7 +77,6 @@ class Connection(HttpToolsProtocol):
     refusals: ClassVar = RefusalLog()
     crowds: ClassVar = RefusalLog("connections wait")
     _places_of: ClassVar[WeakKeyDictionary[ServerState, Places]] = WeakKeyDictionary()
-    _deadline: asyncio.TimerHandle | None = None
     _buffered_bytes = 0  # given to the parser, which has not reported them yet
     _chunks = 0
     _in_body = False
@@ -91,12 +91,18 @@ class Connection(HttpToolsProtocol):
         if self.server_state not in self._places_of:
             self._places_of[self.server_state] = Places(self.loop, on_wait=_note_crowd)
         self._places = self._places_of[self.server_state]
-        self._start_deadline()
+        self._deadlines = Deadlines(
+            self.loop,
+            request_seconds=_REQUEST_SECONDS + self.held_seconds,
+            idle_seconds=self.timeout_keep_alive,
+            on_late=partial(self.abort, "a request took too long"),
+            on_idle=self.timeout_keep_alive_handler,
+        )
         self._places.enter(self, most=most_connections() + self.most_held, most_waiting=most_waiting())
 
     def data_received(self, data: bytes) -> None:
         """Parse the data in slices, so that nothing more is parsed once the connection is refused."""
-        self._unset_keepalive_if_required()
+        self._deadlines.note_data()
         self._has_begun = True
         for start in range(0, len(data), _SLICE_BYTES):
             if self.transport.is_closing():
@@ -113,8 +119,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the header, unless there are too many."""
-        super().on_header(name, value)
+        """Keep the header, unless there are too many; the rest is as in uvicorn, without a second call."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         if len(self.headers) > _MOST_HEADERS:
             raise _RefusedError
 
@@ -152,14 +161,16 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline, and free the place."""
         super().connection_lost(exc)
-        self._cancel_deadline()
+        self._deadlines.cancel()
         self._places.leave(self)
 
     def on_response_complete(self) -> None:
-        """Start a new deadline: for the next request, or for a client that has not read this answer yet."""
-        super().on_response_complete()
+        """Wait for the next request. Unlike uvicorn's, this sets no timer, and finds no pipelined request."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
         self._has_begun = False
-        self._start_deadline()
+        self._deadlines.note_answer()
         self._places.begin_turn(self)
 
     @property
@@ -249,15 +260,6 @@ class Connection(HttpToolsProtocol):
         if self.cycle is None:  # no request has come yet
             return False
         return not self.cycle.response_complete
-
-    def _start_deadline(self) -> None:
-        self._cancel_deadline()
-        seconds = _REQUEST_SECONDS + self.held_seconds
-        self._deadline = self.loop.call_later(seconds, self.abort, "a request took too long")
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
 
 
 def _note_crowd() -> None:

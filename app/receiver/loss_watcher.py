@@ -7,7 +7,6 @@ from collections import deque
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
-from starlette.concurrency import run_in_threadpool
 
 from workers.store.connect import leave_server
 from workers.store.losses import LOST, TO_DO, find_lost
@@ -42,7 +41,7 @@ class LossWatcher:
                 leave_server(self._redis)
 
     async def _check(self) -> None:
-        if lost := await run_in_threadpool(find_lost, self._redis, [id_ for id_, _ in self._accepted]):
+        if lost := await asyncio.to_thread(find_lost, self._redis, [id_ for id_, _ in self._accepted]):
             newest = lost[-_MOST_NAMED:]
             log.error(LOST, lost="accepted deliveries", count=len(lost), deliveries=newest, to_do=TO_DO)
         gone, oldest = set(lost), time.monotonic() - _MEMORY_SECONDS

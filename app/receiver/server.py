@@ -1,6 +1,7 @@
 """Serves the receiver: the listening socket, and uvicorn on it."""
 
 import errno
+import gc
 import socket
 from contextlib import suppress
 
@@ -82,5 +83,6 @@ def server_config(app: ASGIApp, http: type[Connection] = Connection) -> uvicorn.
 def run_receiver(app: ASGIApp, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     raise_file_limit()
+    gc.freeze()  # all that is loaded now stays loaded, so no collection needs to scan it
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped cleanly
         uvicorn.Server(server_config(app)).run(sockets=[listener])

@@ -5,7 +5,6 @@ from contextlib import suppress
 
 from redis import Redis
 from redis.exceptions import RedisError
-from starlette.concurrency import run_in_threadpool
 
 from workers.store.arrivals import ArrivalNotes, note_arrivals
 from workers.store.connect import leave_server
@@ -41,8 +40,8 @@ class TallyFlusher:
         try:
             require_room(self._redis)
             with self._tally.flush() as counts:
-                await run_in_threadpool(add_counts, self._redis, counts)
+                await asyncio.to_thread(add_counts, self._redis, counts)
             with self._notes.flush() as note:
-                await run_in_threadpool(note_arrivals, self._redis, note)
+                await asyncio.to_thread(note_arrivals, self._redis, note)
         except (RedisError, OSError):
             leave_server(self._redis)

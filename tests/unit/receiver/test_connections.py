@@ -13,7 +13,7 @@ from app.receiver import connections
 from app.receiver.connections import Connection, most_connections, most_waiting, raise_file_limit
 from app.receiver.server import server_config
 
-REQUEST_SECONDS = 15
+REQUEST_SECONDS, IDLE_SECONDS = 15, 5
 
 
 class Timer:
@@ -123,7 +123,7 @@ def test_sending_does_not_extend_the_deadline(door: Door, line: bytes) -> None:
 
 
 def test_each_answer_starts_a_new_deadline(door: Door) -> None:
-    """A client that makes many requests is not a slow sender; uvicorn itself closes idle connections."""
+    """A client that makes many requests is not a slow sender."""
     connection, transport = door.connect()
     for byte in b"GET /livez":  # of the next request
         door.loop.advance(REQUEST_SECONDS - 1)
@@ -132,6 +132,36 @@ def test_each_answer_starts_a_new_deadline(door: Door) -> None:
     assert transport.state == "open"
     door.loop.advance(REQUEST_SECONDS)
     assert transport.state == "aborted"
+
+
+@pytest.mark.parametrize("answered_at", [0, 0.5, 4.9, 6, 12])
+def test_an_idle_connection_is_closed_five_seconds_after_its_answer(door: Door, answered_at: float) -> None:
+    connection, transport = door.connect()
+    for _ in range(int(answered_at * 10)):
+        door.loop.advance(0.1)
+    connection.on_response_complete()
+    for _ in range(49):
+        door.loop.advance(0.1)
+    assert transport.state == "open"
+    door.loop.advance(0.2)
+    assert transport.state == "closing"
+
+
+def test_a_connection_is_not_idle_once_its_next_request_has_begun(door: Door) -> None:
+    connection, transport = door.connect()
+    connection.on_response_complete()
+    door.loop.advance(IDLE_SECONDS - 1)
+    connection.data_received(b"G")
+    door.loop.advance(IDLE_SECONDS)
+    assert transport.state == "open"
+
+
+def test_many_requests_set_no_more_timers_than_one(door: Door) -> None:
+    connection, _ = door.connect()
+    for byte in b"GET /livez":
+        connection.on_response_complete()
+        connection.data_received(bytes([byte]))
+    assert len(door.loop.timers) == 1
 
 
 def test_a_client_that_does_not_read_its_last_answer_is_disconnected(door: Door) -> None:
