@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, cast
 
 import httpx
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -15,6 +16,7 @@ from app.receiver.signature import Verifier, sign
 from app.receiver.webhooks import WebhookEndpoint
 from config.settings import Settings
 from tests.support.recordings import payload
+from workers.store import keys
 from workers.store.arrivals import ArrivalNotes
 from workers.store.bodies import decompress_body
 from workers.store.counts import Tally
@@ -122,6 +124,11 @@ def settings_for(url: str, **others: str) -> Settings:
 
 def deliver(url: str, body: bytes, delivery_id: str = "msg-1") -> httpx.Response:
     return httpx.post(url + PATH, content=body, headers=signed(body, delivery_id), timeout=POLAR_SECONDS)
+
+
+def left_in(redis: SyncRedis) -> list[bytes]:
+    """Return the keys in Redis, but those that a receiver writes every five seconds: its counts and notes."""
+    return sorted(set(redis.scan_iter()) - {keys.COUNTS.encode(), keys.WEBHOOKS.encode()})
 
 
 def disposition(url: str, body: bytes, delivery_id: str = "msg-1") -> str:
