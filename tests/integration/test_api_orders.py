@@ -1,6 +1,5 @@
 """The storefront asks whether an order was credited: over HTTP, of a real ledger."""
 
-import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from app.api.operations import OPERATIONS, Operation
 from app.api.server import api_config
 from app.receiver import connections
 from tests.support.builders import some_id
-from tests.support.paths import ROOT
 from tests.support.processes import eventually
 from tests.support.real_stores import accept, outcome, settled_story
 from tests.support.receivers import settings_for
@@ -29,7 +27,6 @@ from workers.timings import Timings
 TOKEN = "api-token-of-the-tests"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 ORDER = some_id(1)
-PAGE = ROOT / "docs" / "storefront.md"
 
 
 @pytest.fixture(scope="module")
@@ -194,22 +191,6 @@ def test_the_description_and_the_probes_need_no_token(api: str) -> None:
     assert httpx.get(f"{api}/v1/openapi.json").json()["openapi"] == "3.1.0"
     assert httpx.get(f"{api}/livez").status_code == 200
     assert httpx.get(f"{api}/readyz").status_code == 200
-
-
-def test_the_success_page_of_the_documentation_works(
-    api: str,
-    redis_url: str,
-    store: DeliveryStore,
-    ledger: Ledger,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("CREDITS_API_URL", api)
-    monkeypatch.setenv("CREDITS_API_TOKEN", TOKEN)
-    page: dict[str, Any] = {}
-    example = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
-    exec(example, page)  # noqa: S102 - our own documentation
-    settled_story(redis_url, store, ledger)
-    assert page["success_text"](ORDER) == "Thank you! You have 10 api_usage more."
 
 
 def test_an_answer_may_be_held_longer_than_a_request_may_take(
