@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-import httpx
-
 from config.errors import ConfigError
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -32,12 +30,21 @@ def find_proxy(url: str) -> str | None:
     return proxy
 
 
+def require_usable_network(url: str) -> None:
+    """Raise ConfigError if a proxy or certificates are named for requests to ``url`` that cannot be used."""
+    find_proxy(url)
+    if _certificates():
+        ssl_context()
+
+
 def ssl_context() -> ssl.SSLContext:
     """Return a context that trusts the CAs of SSL_CERT_FILE or SSL_CERT_DIR, or else the usual ones.
 
     ConfigError if one of them is set and cannot be used.
     """
-    name = next(filter(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
+    import httpx  # noqa: PLC0415 - large, and whoever sends requests has imported it
+
+    name = _certificates()
     path = os.environ[name] if name else ""
     if name and not os.access(path, os.R_OK):
         raise ConfigError(f"{name}: {path} cannot be read: correct it, or unset it")
@@ -45,6 +52,11 @@ def ssl_context() -> ssl.SSLContext:
         return httpx.create_ssl_context()
     except (ssl.SSLError, OSError):
         raise ConfigError(f"{name}: {path} holds no certificates in PEM format") from None
+
+
+def _certificates() -> str | None:
+    """Return the variable that names certificates."""
+    return next(filter(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
 
 
 def _variables(scheme: str) -> Iterator[str]:
@@ -70,6 +82,8 @@ def _excludes(entry: str, host: str) -> bool:
 
 def _proxy_problem(url: str) -> str:
     """Return why a proxy's URL cannot be used, without any piece of it; empty if it can."""
+    import httpx  # noqa: PLC0415 - large, and few environments name a proxy
+
     try:
         parts, port = httpx.URL(url), urlsplit(url).port  # each finds mistakes that the other one overlooks
     except (httpx.InvalidURL, ValueError):

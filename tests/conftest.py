@@ -8,15 +8,13 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
-from tests.support import redis_servers, sentinels
 from tests.support.examples import examples
-from workers.embedded import server
+from workers.embedded import executable
 from workers.embedded.server import EmbeddedRedis
 
 # The tests run on another server, such as an old one, if TEST_REDIS_SERVER names its executable.
 if "TEST_REDIS_SERVER" in os.environ:
-    for module in (server, redis_servers, sentinels):
-        module._find_server = partial(os.environ.__getitem__, "TEST_REDIS_SERVER")  # type: ignore[attr-defined]
+    executable.find_server = partial(os.environ.__getitem__, "TEST_REDIS_SERVER")
 
 # Machines are noisy: how long one example takes says nothing.
 settings.register_profile("unhurried", deadline=None, max_examples=examples(100))

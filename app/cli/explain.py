@@ -37,7 +37,7 @@ from workers.core.customers import CustomerName
 from workers.core.delivery import Delivery
 from workers.core.facts import Fact
 from workers.core.wording import credits_text, plain, utc
-from workers.embedded.server import EmbeddedError
+from workers.embedded.folder import EmbeddedError
 from workers.operations.explain.explanation import Explanation, RuleView
 from workers.operations.explain.lookup import Explained, Explainer, explain_body
 from workers.operations.history import History

@@ -4,18 +4,19 @@ import structlog
 
 from config.durations import format_duration
 from config.errors import ConfigError
+from config.network import require_usable_network
 from config.rules import Rules, load_rules
 from config.setting_names import find_unknown_settings
 from config.settings import Settings
 from workers.core.reconciling import NEEDS_CREDIT_FROM, wants_disputes
-from workers.runtime import polar_for
 
 log = structlog.get_logger(__name__)
 
 
 def require_granting(settings: Settings) -> Rules:
     """Return the rules; report a missing setting here, in one line, rather than in every worker."""
-    polar_for(settings).close()  # it cannot be made without a token, or with a proxy that cannot be used
+    settings.require_token()
+    require_usable_network(settings.polar_url)
     rules = load_rules(settings.rules_path)
     is_set = settings.reconcile_every(has_credit_from=False) is not None
     if is_set and rules.credit_from is None and not wants_disputes(rules):

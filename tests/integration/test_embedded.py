@@ -28,8 +28,9 @@ from tests.support.embedded_server import (
     user_process,
 )
 from tests.support.processes import eventually
-from workers.embedded import guardian
+from workers.embedded import executable, guardian
 from workers.embedded import server as embedded_redis
+from workers.embedded.folder import ask
 from workers.embedded.server import EmbeddedRedis
 
 pytestmark = pytest.mark.heavy  # starts a server for each test
@@ -208,9 +209,9 @@ def test_users_keep_redis_while_they_drain_after_sigterm_to_all(folder: Path) ->
 def test_a_server_that_hangs_is_killed_in_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guardian, "_STOP_SECONDS", 0.1)
     folder.mkdir(mode=0o700)
-    server = guardian.Server(folder, embedded_redis._find_server())
+    server = guardian.Server(folder, executable.find_server())
     server.ensure_running()
-    eventually(lambda: embedded_redis.ask(server._socket, b"PING") == b"+PONG\r\n")
+    eventually(lambda: ask(server._socket, b"PING") == b"+PONG\r\n")
     assert server._child
     server._child.send_signal(signal.SIGSTOP)
     server.stop()

@@ -8,12 +8,14 @@ from redis import Redis
 
 from tests.support.embedded_server import served
 from tests.support.processes import eventually
+from workers.embedded import executable
 from workers.embedded import server as embedded_redis
-from workers.embedded.server import EmbeddedError, EmbeddedRedis
+from workers.embedded.folder import EmbeddedError
+from workers.embedded.server import EmbeddedRedis
 
 pytestmark = pytest.mark.heavy  # servers load in real time
 
-REAL_SERVER = embedded_redis._find_server
+REAL_SERVER = executable.find_server
 KEYS = 600
 SLOW = "--key-load-delay 12000 --loading-process-events-interval-bytes 1024"  # 12 ms for each key
 
@@ -21,9 +23,9 @@ SLOW = "--key-load-delay 12000 --loading-process-events-interval-bytes 1024"  # 
 def use_server(script: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let the guardian run this shell script, which gets the server's path and its arguments."""
     server = folder / "slow-server"
-    server.write_text(f'#!/bin/sh\nset -- {embedded_redis._find_server()} "$@" {SLOW}\n{script}\n')
+    server.write_text(f'#!/bin/sh\nset -- {executable.find_server()} "$@" {SLOW}\n{script}\n')
     server.chmod(0o755)
-    monkeypatch.setattr(embedded_redis, "_find_server", lambda: str(server))
+    monkeypatch.setattr(executable, "find_server", lambda: str(server))
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_a_server_that_dies_again_and_again_while_it_loads_is_given_up(
     large_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its data may need more memory than there is: waiting for it would never end."""
-    monkeypatch.setattr(embedded_redis, "_find_server", REAL_SERVER)
+    monkeypatch.setattr(executable, "find_server", REAL_SERVER)
     use_server('exec timeout -s KILL 2 "$@"', monkeypatch, tmp_path)
     with pytest.raises(EmbeddedError, match="it does not start"):
         EmbeddedRedis(large_folder, on_loading=lambda _: None).__enter__()

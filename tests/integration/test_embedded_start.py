@@ -10,9 +10,11 @@ from redis import Redis
 from config.errors import ConfigError
 from tests.support.embedded_server import guarded, served
 from tests.support.processes import eventually
-from workers.embedded import server as embedded_redis
+from workers.embedded import executable
+from workers.embedded import folder as shared
 from workers.embedded.disk import BACK, data_folder
-from workers.embedded.server import EmbeddedError, EmbeddedRedis
+from workers.embedded.folder import EmbeddedError
+from workers.embedded.server import EmbeddedRedis
 
 
 def test_a_folder_that_is_open_to_others_is_refused(folder: Path) -> None:
@@ -45,7 +47,7 @@ def test_another_users_folder_for_the_socket_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another user who creates the folder in /tmp first could answer in place of the server."""
-    monkeypatch.setattr(embedded_redis, "_SHORT_PARENT", tmp_path)
+    monkeypatch.setattr(shared, "_SHORT_PARENT", tmp_path)
     server = EmbeddedRedis(tmp_path / ("long" * 30))
     (tmp_path / "theirs").mkdir(mode=0o700)
     server._socket.parent.symlink_to(tmp_path / "theirs")
@@ -88,13 +90,13 @@ def install(path_folder: Path, name: str, version: str) -> Path:
 
 def test_a_server_on_the_path_is_used_if_none_is_bundled(path_folder: Path) -> None:
     redis = install(path_folder, "redis-server", "7.0.15")
-    assert embedded_redis._find_server() == str(redis)
+    assert executable.find_server() == str(redis)
 
 
 def test_a_server_that_is_too_old_is_ignored(path_folder: Path) -> None:
     install(path_folder, "valkey-server", "6.2.14")
     redis = install(path_folder, "redis-server", "8.2.0")
-    assert embedded_redis._find_server() == str(redis)
+    assert executable.find_server() == str(redis)
 
 
 def test_without_a_server_the_error_says_what_to_do(path_folder: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.processes import eventually
-from workers.embedded import server as embedded_redis
+from workers.embedded import folder as shared
 from workers.embedded.server import EmbeddedRedis
 
 SEVERAL_WATCHES_SECONDS = 0.7  # by then the guardian has checked at least twice
@@ -21,7 +21,8 @@ import signal
 import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it by default
-from workers.embedded.server import EmbeddedRedis, ask
+from workers.embedded.folder import ask
+from workers.embedded.server import EmbeddedRedis
 with EmbeddedRedis(Path(sys.argv[1])) as server:
     info = ask(server._socket, b"INFO server").decode()
     print(info.partition("run_id:")[2].split()[0], flush=True)
@@ -30,7 +31,7 @@ with EmbeddedRedis(Path(sys.argv[1])) as server:
 
 
 def locked(file: Path) -> bool:
-    with embedded_redis.locked(file, fcntl.LOCK_SH) as lock:
+    with shared.locked(file, fcntl.LOCK_SH) as lock:
         return lock is None
 
 
@@ -44,7 +45,7 @@ def served(folder: Path) -> bool:
 
 def info_field(server: EmbeddedRedis, field: str) -> str:
     """Return a field of the server's INFO; empty while no server answers."""
-    info = embedded_redis.ask(server._socket, b"INFO server").decode()
+    info = shared.ask(server._socket, b"INFO server").decode()
     return info.partition(f"\r\n{field}:")[2].partition("\r\n")[0]
 
 

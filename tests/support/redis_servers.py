@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 
 from tests.support.paths import CERTIFICATES
 from tests.support.processes import eventually
-from workers.embedded.server import _find_server, socket_path
+from workers.embedded import executable
+from workers.embedded.folder import socket_path
 
 OURS = ("credits:*", "rq:*")
 Carry = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -86,7 +87,7 @@ class Server:
             else ["/bin/sh", "-c", f'ulimit -f {self.disk_blocks}; exec "$@"', "sh"]
         )
         self.process = subprocess.Popen(
-            [*disk, _find_server(), *places, *log, "--save", "", *self.args],
+            [*disk, executable.find_server(), *places, *log, "--save", "", *self.args],
             env={**os.environ, **self.env},
             restore_signals=False,  # then it ignores SIGXFSZ, as Python does, and its writes fail instead
         )

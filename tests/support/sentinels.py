@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from tests.support.processes import eventually
 from tests.support.redis_servers import DURABLE, Server, free_port
-from workers.embedded.server import _find_server
+from workers.embedded import executable
 
 MASTER = "shop"
 DOWN_AFTER_MS = 3000  # a busy machine must not look like a dead primary
@@ -115,7 +115,7 @@ def _start_sentinel(watched: Watched, folder: Path, conf: Sequence[str]) -> subp
     ]
     file = folder / "sentinel.conf"
     file.write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen([_find_server(), str(file), "--sentinel"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([executable.find_server(), str(file), "--sentinel"], stdout=subprocess.DEVNULL)
     watched.sentinel_ports.append(port)
     watched.processes.append(process)
     return process

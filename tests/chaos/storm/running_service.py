@@ -26,7 +26,7 @@ from tests.chaos.storm.process_faults import FROZEN, Harm, ProcessFault
 from tests.support.embedded_server import guardian_pid, server_pid
 from tests.support.moving_clock import DAY, HOUR, MINUTE, clock_environment, set_offset
 from tests.support.processes import Credits, processes
-from workers.embedded import server as embedded
+from workers.embedded import executable
 from workers.embedded.server import EmbeddedRedis
 
 LOG = "parts.log"
@@ -255,9 +255,9 @@ def _movable_clock(offset: Path) -> Iterator[None]:
     set_offset(offset, 0)
     server = offset.with_name("server-with-a-clock")
     preset = [f"{name}={value}" for name, value in clock_environment(offset).items()]
-    server.write_text(f'#!/bin/sh\nexec env {shlex.join([*preset, embedded._find_server()])} "$@"\n')
+    server.write_text(f'#!/bin/sh\nexec env {shlex.join([*preset, executable.find_server()])} "$@"\n')
     server.chmod(0o700)
-    with patch.object(embedded, "_find_server", lambda: str(server)):
+    with patch.object(executable, "find_server", lambda: str(server)):
         yield
 
 

@@ -27,9 +27,10 @@ finally:
         ([], set()),
         (["status"], STORED),
         (["serve"], STORED | {"prometheus_client", "starlette", "uvicorn"}),
+        (["work"], STORED | {"yaml"}),
         (["rules", "schema"], {"pydantic", "rich", "structlog", "yaml"}),
     ],
-    ids=["credits", "status", "serve", "rules schema"],
+    ids=["credits", "status", "serve", "work", "rules schema"],
 )
 def test_a_command_imports_only_what_it_needs(command: list[str], needed: set[str]) -> None:
     done = subprocess.run(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.commands import parse_command
 from tests.support.paths import ROOT
-from workers.embedded.server import _make_private
+from workers.embedded.folder import make_private
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 PAGE = (ROOT / "docs" / "deploying" / "systemd.md").read_text()
@@ -41,7 +41,7 @@ def test_the_embedded_redis_accepts_the_folder_that_systemd_creates(tmp_path: Pa
     folder = tmp_path / options["StateDirectory"]
     folder.mkdir()
     folder.chmod(int(options.get("StateDirectoryMode", "0755"), base=8))
-    _make_private(folder)
+    make_private(folder)
     assert f"CREDITS_DATA_DIR=/var/lib/{folder.name}\n" in PAGE
 
 
