@@ -1,5 +1,6 @@
 """The bodies of the API's answers; the OpenAPI description is made from these types."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
@@ -7,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from workers.core.credit_status import CreditState, CreditStatus
+from workers.core.upcoming import Upcoming
 from workers.core.wording import plain
 from workers.operations.credits.reader import CustomerCredits, MeterCredits, Source
 
@@ -40,7 +42,7 @@ class ErrorAnswer(Answer):
 
 
 class Instalment(Answer):
-    """Credits that an order will give later."""
+    """Credits that an order is to give later, as long as its subscription goes on."""
 
     at: datetime
     credits: Meters
@@ -124,7 +126,9 @@ class OrderAnswer(Answer):
     )
     credits: Meters = Field(description="What was given so far, by meter; positive.")
     taken_back: Meters = Field(description="How much of it was taken back, by meter; positive.")
-    upcoming: list[Instalment] = Field(description="What will be given later, the next first.")
+    upcoming: list[Instalment] = Field(
+        description="What is to be given later, the next first: what was refunded so far is subtracted."
+    )
     reason: str | None = Field(description="Why the order is skipped or has failed.")
     granted_at: datetime | None = Field(description="When Polar confirmed the newest of its credits.")
 
@@ -136,7 +140,15 @@ class OrderAnswer(Answer):
             status=state.status,
             credits=dict(state.credits),
             taken_back=dict(state.taken_back),
-            upcoming=[],
+            upcoming=_instalments(state.upcoming),
             reason=state.reason,
             granted_at=state.granted_at,
         )
+
+
+def _instalments(upcoming: Iterable[Upcoming]) -> list[Instalment]:
+    """Return what is to come at each time; each meter has at most one instalment at a time."""
+    by_time: dict[datetime, dict[str, Decimal]] = {}
+    for one in upcoming:
+        by_time.setdefault(one.at, {})[one.grant.meter] = one.grant.units
+    return [Instalment(at=at, credits=credits_) for at, credits_ in by_time.items()]

@@ -70,7 +70,9 @@ COMMANDS: Mapping[str, Command] = {
         _EXPLAINED,
     ),
     "grants": Command(
-        "Inspect", "List what was granted and taken back, newest first.", {"": list[shapes.GrantJson]}
+        "Inspect",
+        "List what was granted and taken back, newest first.",
+        {"": list[shapes.GrantJson], "with --upcoming": list[shapes.UpcomingJson]},
     ),
     "balance": Command(
         "Inspect",

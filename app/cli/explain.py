@@ -28,6 +28,7 @@ from app.cli.shapes import ExplanationJson, RuleJson
 from app.cli.stores import open_stores_to_read
 from app.cli.story import print_story
 from app.cli.to_json import delivery_json, grants_json, iso, planned_json, series_json
+from app.cli.upcoming_output import upcoming_json, upcoming_rows
 from app.cli.webhook_source import Changes, Product, Sample, SampleName, read_webhook
 from app.errors import CommandError
 from config.errors import ConfigError
@@ -36,6 +37,7 @@ from config.settings import Settings
 from workers.core.customers import CustomerName
 from workers.core.delivery import Delivery
 from workers.core.facts import Fact
+from workers.core.upcoming import upcoming
 from workers.core.wording import credits_text, plain, utc
 from workers.embedded.folder import EmbeddedError
 from workers.operations.explain.explanation import Explanation, RuleView
@@ -189,6 +191,7 @@ def _json(one: Explanation, deliveries: Sequence[Delivery]) -> ExplanationJson:
         "planned": [planned_json(grant) for grant in one.planned],
         "instalments": [series_json(series) for series in one.series],
         "grants": [grant for claim in one.claims for grant in grants_json(claim)],
+        "upcoming": [upcoming_json(each) for each in upcoming(one.standing)],
         "outlook": one.outlook,
         "deliveries": [delivery_json(each) for each in deliveries],
     }
@@ -212,6 +215,7 @@ def _print(one: Explanation, deliveries: Sequence[Delivery], rules_name: str) ->
     if len(one.standing.claims) > 1:
         totals = ", ".join(f"{plain(units)} {meter}" for meter, units in one.totals.items())
         rows.append(["total", totals])
+    rows += upcoming_rows(one.standing)
     rows += [["delivery", _delivery_text(each)] for each in deliveries]
     print_table(["", ""], [*rows, ["if run now", one.outlook]])
 

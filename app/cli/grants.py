@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -15,9 +15,12 @@ from app.cli.output import Cell, console, format_age, print_json, print_table
 from app.cli.settings import read_settings
 from app.cli.stores import open_stores_to_read
 from app.cli.to_json import entry_json
+from app.cli.upcoming_output import print_upcoming
 from workers.core.claims import Entry
+from workers.core.upcoming import Upcoming
 from workers.core.wording import plain
 from workers.store.audit import Audit
+from workers.store.upcoming import UpcomingReader
 
 
 def grants(
@@ -38,12 +41,16 @@ def grants(
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The most to list.")] = 50,
+    is_upcoming: Annotated[
+        bool, typer.Option("--upcoming", help="Instead, the instalments of orders that are to come.")
+    ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
     json: Json = False,
 ) -> None:
     """List what was granted and taken back, newest first.
 
-    For an order or a customer, the list includes grants that are claimed but not at Polar yet.
+    For an order or a customer, the list includes grants that are claimed but not at Polar yet. With
+    --upcoming it has all instalments of theirs that are to come; without either, the next of each order.
 
     Example: credits grants --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
@@ -52,9 +59,16 @@ def grants(
     name = named_customer(customer, external_customer, email)
     if name and order:
         raise typer.BadParameter("give either an order or a customer, not both")
+    if is_upcoming and since:
+        raise typer.BadParameter("give either --upcoming or --since, not both")
     settings = read_settings("grants", quiet=True)
     with open_stores_to_read(settings) as held:
         customer_id = find_customer_id(name, settings, held) if name else None
+        if is_upcoming:
+            instalments = UpcomingReader(held.redis, held.ledger)
+            to_come = islice(_to_come(instalments, customer_id, order, limit), limit)
+            print_upcoming(list(to_come), json=json, as_csv=as_csv)
+            return
         found = list(islice(_select(Audit(held.redis, held.ledger), customer_id, order, since), limit))
         products = {} if json or as_csv else held.deliveries.product_names(one.delivery_id for one in found)
     if json:
@@ -76,6 +90,14 @@ def _select(audit: Audit, customer: str | None, order: str | None, since: dateti
     else:
         return audit.newest(since=since)
     return (one for one in found if since is None or (one.granted_at or one.claimed_at) >= since)
+
+
+def _to_come(
+    instalments: UpcomingReader, customer: str | None, order: str | None, limit: int
+) -> Sequence[Upcoming]:
+    if order:
+        return instalments.of_order(order)
+    return instalments.of_customer(customer) if customer else instalments.soonest(limit)
 
 
 def _row(one: Entry, product: str) -> list[Cell]:

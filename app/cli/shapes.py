@@ -38,6 +38,23 @@ class GrantJson(TypedDict):
     granted_at: str | None
 
 
+class UpcomingJson(TypedDict):
+    """An instalment of an order that is to come."""
+
+    key: Annotated[str, "the key that its grant will have"]
+    customer_id: str
+    meter: str
+    credits: Annotated[float, "less what was refunded so far"]
+    status: Annotated[str, "`upcoming`; `waiting`: its subscription has to be paid first"]
+    order_id: str | None
+    rules: list[str]
+    number: Annotated[int, "the first instalment, number 1, is the order's own grant"]
+    at: Annotated[str, "when it is due"]
+    waits: Annotated[str | None, "why it has to wait"]
+    delivery: None
+    granted_at: None
+
+
 class StoryMeterJson(TypedDict):
     """What Polar has confirmed to a customer on one meter."""
 
@@ -58,6 +75,7 @@ class ShownJson(DeliveryJson):
     """A delivery with its grants and its body."""
 
     grants: list[GrantJson]
+    upcoming: list[UpcomingJson]
     body: Annotated[str | None, "as it was sent; null if it was erased"]
     body_erased_at: str | None
 
@@ -156,6 +174,7 @@ class ExplanationJson(TypedDict):
     planned: list[PlannedJson]
     instalments: list[SeriesJson]
     grants: list[GrantJson]
+    upcoming: list[UpcomingJson]
     outlook: Annotated[str, "what would happen if it were run now"]
     deliveries: list[DeliveryJson]
 

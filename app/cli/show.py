@@ -1,7 +1,6 @@
 """``credits show``: one delivery, and the grants that it led to."""
 
 import json as json_module
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -24,10 +23,12 @@ from app.cli.settings import read_settings
 from app.cli.shapes import ShownJson
 from app.cli.stores import open_stores_to_read
 from app.cli.to_json import delivery_json, grants_json, iso_or_none
-from workers.core.claims import Claim
+from app.cli.upcoming_output import upcoming_json, upcoming_rows
+from workers.core.claims import Standing
 from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read_request
 from workers.core.products import product_name
+from workers.core.upcoming import upcoming
 from workers.core.wording import utc
 
 
@@ -42,24 +43,25 @@ def show(
     """
     with open_stores_to_read(read_settings("show", quiet=True)) as held:
         one = find_deliveries(held, [delivery])[0]
-        claims = held.ledger.find(one.subject).claims if one.subject else ()
+        standing = held.ledger.find(one.subject or "")
         raw = held.deliveries.body(one.id)
     if json:
         answer: ShownJson = {
             **delivery_json(one),
-            "grants": [grant for claim in claims for grant in grants_json(claim)],
+            "grants": [grant for claim in standing.claims for grant in grants_json(claim)],
+            "upcoming": [upcoming_json(each) for each in upcoming(standing)],
             "body": None if one.erased_at else _decode(raw),
             "body_erased_at": iso_or_none(one.erased_at),
         }
         print_json(answer)
         return
-    _print_delivery(one, claims, raw)
+    _print_delivery(one, standing, raw)
     if body and not one.erased_at:
         for line in _indent(raw).splitlines():
             console().print(literal(line))
 
 
-def _print_delivery(one: Delivery, claims: Sequence[Claim], body: bytes) -> None:
+def _print_delivery(one: Delivery, standing: Standing, body: bytes) -> None:
     rows: list[list[Cell]] = [
         ["delivery", one.id],
         ["type", one.type or "not a readable webhook"],
@@ -75,7 +77,7 @@ def _print_delivery(one: Delivery, claims: Sequence[Claim], body: bytes) -> None
         rows.append(["granted for", reason])
     if one.erased_at:
         rows.append(["erased", f"{describe_erasure(one)} (credits forget): it can no longer be replayed"])
-    rows += claim_rows(claims)
+    rows += [*claim_rows(standing.claims), *upcoming_rows(standing)]
     if one.status is Status.FAILED:
         advice = f"fix the cause, then `credits replay {one.id}`; or `credits dismiss {one.id}`"
         rows.append(["next step", advice])

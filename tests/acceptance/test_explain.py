@@ -91,6 +91,7 @@ class TestFile:
             "planned": [{"key": KEY, "meter": "api_usage", "credits": 10, "rules": ["pack"]}],
             "instalments": [],
             "grants": [],
+            "upcoming": [],
             "outlook": "grant 10 api_usage",
             "deliveries": [],
         }

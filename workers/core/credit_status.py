@@ -16,6 +16,7 @@ from workers.core.grants import Grant, has_own_delivery
 from workers.core.instalments import INSTALMENT
 from workers.core.manual import MANUAL_REVOKE
 from workers.core.take_back_delivery import TAKE_BACK
+from workers.core.upcoming import Upcoming
 
 Amounts = Mapping[str, Decimal]
 """Credits by meter, positive."""
@@ -58,6 +59,8 @@ class CreditState:
     """What of it was taken back."""
     granted_at: datetime | None = None
     """When Polar confirmed the newest of its own grants; later claims do not count."""
+    upcoming: tuple[Upcoming, ...] = ()
+    """The instalments of an order that are to come."""
 
 
 def credit_state(claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> CreditState:

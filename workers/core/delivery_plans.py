@@ -47,7 +47,7 @@ class PlannedDelivery:
     offer: OfferRequest | None = None
     """The storefront's request. Its plan is only a preview until its customer is looked up at Polar."""
     instalment: InstalmentRequest | None = None
-    """The instalment that has come due. It has no plan until its subscription is looked up at Polar."""
+    """The instalment that has come due. Its plan lacks what only its subscription at Polar shows."""
     put_off: str = ""
     """Why it is looked at again later."""
     put_off_seconds: float = 10.0
@@ -126,7 +126,9 @@ def plan_instalment(
 
 
 def _instalment_delivery(body: bytes, _rules: Rules) -> PlannedDelivery:
-    return PlannedDelivery(type=INSTALMENT, instalment=read_instalment_request(body))
+    request = read_instalment_request(body)
+    plan = Plan(subject=request.order_subject, customer_id=request.customer_id, order_id=request.order_id)
+    return PlannedDelivery(type=INSTALMENT, instalment=request, plan=plan)
 
 
 def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Rules) -> PlannedDelivery:

@@ -10,6 +10,7 @@ from workers.core.claims import Adjust, Claim, Dispute, Refund, Standing
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant, is_correction
 from workers.core.instalment_series import series_text
+from workers.core.instalments import InstalmentRequest, why_ended
 from workers.core.outcomes import amount_conflict
 from workers.core.plans import Plan
 from workers.core.takebacks import due_take_backs, why_none_due
@@ -40,6 +41,12 @@ def dry_run(planned: PlannedDelivery, standing: Standing) -> Prospect:
 
     What is taken back right after a credit, by a delivery of its own, belongs to it.
     """
+    if planned.instalment:
+        return _instalment(planned.instalment, standing)
+    return _dry_run(planned, standing)
+
+
+def _dry_run(planned: PlannedDelivery, standing: Standing) -> Prospect:
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return _fails(conflict)
     if planned.plan is None or planned.failure:
@@ -136,3 +143,13 @@ def _with(disputes: tuple[Dispute, ...], dispute: Dispute | None) -> tuple[Dispu
 
 def _highest(first: Refund | None, second: Refund | None) -> Refund | None:
     return max((one for one in (first, second) if one), key=lambda one: (one.amount, one.share), default=None)
+
+
+def _instalment(request: InstalmentRequest, standing: Standing) -> Prospect:
+    claim = standing.instalment(request.number, request.meter)
+    if claim is None:
+        why = why_ended(standing, request.meter)
+        return Prospect(text=f"skip: {why}" if why else "look up its subscription at Polar, which decides")
+    if not claim.unsettled:
+        return Prospect(text=f"nothing: already granted {credits_text(claim.grants)}")
+    return Prospect(text=f"grant {credits_text(claim.grants)}", grants=claim.grants)

@@ -20,6 +20,7 @@ from workers.store.clock import PolarClock, clock_ahead, redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.endpoint_note import EndpointNotes
 from workers.store.format import format_findings
+from workers.store.instalments import InstalmentQueue
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import foreign_workers, workers_alive
 from workers.store.redis_errors import describe_redis_error
@@ -110,6 +111,16 @@ def _waiting(redis: Redis) -> tuple[bool, str]:
     return age < LONGEST_WAIT, f"the oldest delivery has been waiting for {format_duration(age)}"
 
 
+def _instalments(redis: Redis) -> tuple[bool, str]:
+    """Check that instalments become deliveries when they are due; then the check of what waits has them."""
+    queue = InstalmentQueue(redis)
+    late = queue.overdue()
+    if late and late > LONGEST_WAIT:
+        hint = f"the next should have been looked at {format_duration(late)} ago: {START_WORKERS}"
+        return False, hint
+    return True, f"{queue.count()} to come"
+
+
 def _rules(redis: Redis) -> tuple[bool, str]:
     """Check that rules are in force and their file is usable: with a broken file no worker can start."""
     note = read_rules_note(redis)
@@ -150,6 +161,7 @@ _CHECKS: tuple[tuple[str, Callable[[Redis], tuple[bool, str]]], ...] = (
     ("ledger", _ledger),
     ("workers", _workers),
     ("waiting", _waiting),
+    ("instalments", _instalments),
     ("rules", _rules),
     ("polar", _polar),
     ("endpoint", _endpoint),

@@ -24,6 +24,7 @@ from workers.store.arrivals import arrivals
 from workers.store.clock import redis_now
 from workers.store.deliveries import DeliveryStore
 from workers.store.endpoint_note import EndpointNotes
+from workers.store.instalments import InstalmentQueue
 from workers.store.outbox_view import OutboxView
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
@@ -188,6 +189,11 @@ class _RedisCollector(Collector):
             "seconds_since_last_webhook",
             "How long no webhook with a valid signature has come; 0 if none ever came.",
             came.silence.total_seconds() if came.silence else 0.0,
+        )
+        yield (
+            "instalments_due",
+            "Later instalments of orders that are due and not settled.",
+            InstalmentQueue(self._redis).count_due(),
         )
         problem, _ = EndpointNotes(self._redis).read()
         yield (

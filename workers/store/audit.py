@@ -47,10 +47,11 @@ class Audit:
 
         A take-back is found only by its order, which may be old. So all facts of the customer are read.
         """
-        return _newest_first(entries_of(self._claims_of(customer_id)))
+        claims = (claim for standing in self.standings_of(customer_id) for claim in standing.claims)
+        return _newest_first(entries_of(claims))
 
-    def _claims_of(self, customer_id: str) -> Iterator[Claim]:
-        """Return a customer's claims, the oldest fact first, each followed by its take-backs."""
+    def standings_of(self, customer_id: str) -> list[Standing]:
+        """Return what the ledger has for each fact of a customer, the oldest first."""
         found: list[Standing] = []
         after, seen = "", set[str]()
         while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
@@ -58,7 +59,7 @@ class Audit:
             # The chain has no loop unless somebody has edited the ledger; then `seen` ends it.
             seen.update(subjects)
             after = subjects[-1]
-        return (claim for standing in reversed(found) for claim in standing.claims)
+        return found[::-1]
 
     def _page(self, last: str, first: str) -> list[tuple[str, str, str]]:
         """Return ids, subjects and meters from the audit trail, newest first."""

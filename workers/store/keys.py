@@ -13,6 +13,9 @@ DUE = "credits:due"
 # any.
 INSTALMENTS = "credits:instalments"
 
+# A set: the deliveries of instalments that are due and not settled. Exists while there are any.
+DUE_INSTALMENTS = "credits:instalments_due"
+
 # A string: while it exists no worker asks Polar; its text says why. Expires when the pause is over.
 PAUSE = "credits:pause"
 

@@ -125,6 +125,7 @@ class Ledger:
                     keys.BUDGET,
                     keys.INSTALMENTS,
                     keys.POLAR_CLOCK,
+                    keys.DUE_INSTALMENTS,
                     *OUTBOX_KEYS,
                 ],
                 args=[

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 from workers.core.credit_status import CreditState, credit_state
 from workers.core.delivery import Delivery
 from workers.core.grants import order_subject
+from workers.core.upcoming import upcoming
 from workers.errors import StoreUnavailableError
 from workers.store import keys
 from workers.store.deliveries import read_delivery
@@ -41,7 +43,8 @@ class OrderReader:
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(describe_trouble(self._redis, error)) from error
         standing = read_standing(order_subject(order_id), found)
-        return credit_state(standing.claims, [delivery_of(id_, fields) for id_, fields in deliveries])
+        state = credit_state(standing.claims, [delivery_of(id_, fields) for id_, fields in deliveries])
+        return replace(state, upcoming=upcoming(standing))
 
 
 class Settlements:

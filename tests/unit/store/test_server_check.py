@@ -149,6 +149,7 @@ def test_a_redis_that_does_not_answer_is_asked_once() -> None:
         "ledger",
         "workers",
         "waiting",
+        "instalments",
         "rules",
         "polar",
         "endpoint",

@@ -2,7 +2,7 @@
 -- instalment is at any time either to come or a delivery. When its time has come depends on Polar's clock alone: if it
 -- is too early nevertheless, the worker that asks Polar puts it back (see settle.lua).
 -- Returns how many were looked at: if fewer than `most`, no other has its time come.
-local instalments, polar_clock, due = unpack(KEYS)
+local instalments, polar_clock, due, due_instalments = unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, most = unpack(ARGV, 1, 4)
 local first_drain_argument = 5
 
@@ -30,6 +30,7 @@ for _, member in ipairs(members) do
   if body then
     local id = 'instalment-' .. order_id .. '-' .. number .. '-' .. escaped(meter)
     queue_delivery(id, 'credits.instalment', body, due, delivery_prefix, body_prefix, status_prefix)
+    redis.call('SADD', due_instalments, id)
   end
 end
 call_with('ZREM', instalments, members)

@@ -21,7 +21,7 @@
 -- most_waiting, most_given_up: how many credit events the outbox holds; '' if the storefront is not told of any
 -- Returns the ids of the deliveries that did not end, because another worker has them by now or a dismissal has given
 -- back what they relied on; and of those whose claim is lost.
-local due, audit, pause, outage, probe, counts, unconfirmed, budget, instalments, polar_clock =
+local due, audit, pause, outage, probe, counts, unconfirmed, budget, instalments, polar_clock, due_instalments =
   unpack(KEYS)
 local delivery_prefix, body_prefix, status_prefix, about_prefix, retention_s = unpack(ARGV, 1, 5)
 local accepted, outcomes = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
@@ -29,7 +29,7 @@ local bounds, counted_by_caller = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
 local told_prefix, told_ms, notes_s = ARGV[10], tonumber(ARGV[11]), ARGV[12]
 local channel, offered_prefix, day_prefix, day_kept_s = unpack(ARGV, 13, 16)
 local most_waiting, most_given_up = tonumber(ARGV[17]), tonumber(ARGV[18])
-local outbox = outbox_in({ unpack(KEYS, 11, 16) })
+local outbox = outbox_in({ unpack(KEYS, 12, 17) })
 
 local now = clock()
 
@@ -329,6 +329,7 @@ local function put_back(key, outcome)
   redis.call('ZADD', instalments, back.at, back.member)
   redis.call('DEL', key, body_prefix .. outcome.id)
   concluded[#concluded + 1] = outcome.id
+  redis.call('SREM', due_instalments, outcome.id)
   if back.polar_now then
     redis.call('SET', polar_clock, text(now - back.polar_now), 'EX', 86400)
   end
@@ -339,7 +340,10 @@ local function put_back(key, outcome)
   end
 end
 
-local function end_instalments(outcome)
+local function end_instalments(outcome, type_)
+  if type_ == 'credits.instalment' then
+    redis.call('SREM', due_instalments, outcome.id)
+  end
   if outcome.ended and claimer_of(outcome.subject) then
     redis.call('HDEL', outcome.subject, 'waits:' .. outcome.ended.meter)
     redis.call('HSET', outcome.subject, 'ended:' .. outcome.ended.meter, outcome.ended.reason)
@@ -365,7 +369,7 @@ for _, outcome in ipairs(outcomes) do
   elseif outcome.put_back then
     put_back(key, outcome)
   else
-    end_instalments(outcome)
+    end_instalments(outcome, type_)
     conclude(key, outcome, received_at, type_)
   end
 end
