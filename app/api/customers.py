@@ -19,8 +19,12 @@ from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID, CustomerNam
 from workers.errors import PolarError, PolarUnreachableError
 from workers.operations.credits.reader import CustomerCredits
 
-# Each takes a thread, for two seconds if our share of Polar's rate limit is used up. Twenty use up any share.
+# So many are read at once. Two use up any share of Polar's rate limit; with many more, each would make its
+# first request, and none its last one in time.
+_AT_ONCE = 4
+# So many are read or wait to be read, for up to two seconds.
 MOST_READINGS = 20
+_LONGEST_WAIT_SECONDS = 2.0
 
 _FRESH_SECONDS = 5.0
 _MOST_KEPT = 100_000  # customers, a kilobyte each
@@ -60,6 +64,7 @@ class Customers:
         self._failures = RefusalLog("credits cannot be read")
         self._kept: OrderedDict[CustomerName, _Kept] = OrderedDict()
         self._reading: dict[CustomerName, asyncio.Task[_Kept]] = {}
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def get(self, request: Request) -> CustomerAnswer:
         """Return a customer's credits, by Polar's id."""
@@ -120,7 +125,12 @@ class Customers:
             done.exception()  # else asyncio warns of an error that nobody read, if all clients have gone
 
     async def _read_and_keep(self, name: CustomerName) -> _Kept:
-        kept = _Kept(await run_in_threadpool(self._reader.read, name), time.monotonic())
+        async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+            await self._places.acquire()
+        try:
+            kept = _Kept(await run_in_threadpool(self._reader.read, name), time.monotonic())
+        finally:
+            self._places.release()
         self._kept[name] = kept
         self._kept.move_to_end(name)
         if len(self._kept) > _MOST_KEPT:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 from config.rules import Meter
 from workers.operations.credits.share import SharedPolar
@@ -40,9 +41,17 @@ class MeterCache:
     polar: SharedPolar
     _meters: Meters = field(default_factory=Meters)
     _read_at: float = float("-inf")
+    _reading: Lock = field(default_factory=Lock)
 
     def current(self) -> Meters:
-        """Return the meters; PolarError if they are not known yet and cannot be read now."""
+        """Return the meters; PolarError if they are too old and cannot be read now.
+
+        One thread reads them, and the others wait for it.
+        """
+        with self._reading:
+            return self._current()
+
+    def _current(self) -> Meters:
         if time.monotonic() - self._read_at > _FRESH_SECONDS:
             with needs("products:read"):
                 managed = frozenset(self._managed())

@@ -11,7 +11,7 @@ from workers.core.claims import Entry
 from workers.core.customers import CustomerName, NameKind
 from workers.errors import PolarUnreachableError
 from workers.operations.credits.meters import MeterCache, Meters, event_name
-from workers.operations.credits.share import SharedPolar
+from workers.operations.credits.share import LONGEST_WAIT_FOR_REST_SECONDS, SharedPolar
 from workers.polar.catalogue import PolarMeter
 from workers.polar.lists import Row
 from workers.polar.responses import needs
@@ -100,7 +100,10 @@ class CreditsReader:
     def _read_meter(self, state: "_State", meters: Meters, meter: PolarMeter | None) -> MeterCredits:
         if meter is not None and meters.is_summable(meter) and meter.id not in state.managed:
             with needs("meters:read"):
-                consumed = self.polar.ask(lambda polar: polar.consumed(meter.id, state.customer_id))
+                consumed = self.polar.ask(
+                    lambda polar: polar.consumed(meter.id, state.customer_id),
+                    within_seconds=LONGEST_WAIT_FOR_REST_SECONDS,
+                )
             return MeterCredits(balance=0 - consumed, as_of=datetime.now(UTC), source="live")
         row = state.balances.get(meter.id) if meter else None
         if row is None:
