@@ -51,6 +51,7 @@ def own_grant(*parts: Part, meter: str = "api_usage") -> Grant:
         property_name="units",
         parts=parts,
         order_id=ORDER,
+        period=YEAR if any(part.every for part in parts) else None,
     )
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from config.intervals import Every
+from workers.core.schedule import PaidPeriod
 
 # The pattern of a manual grant's key and of a rule's name.
 KEY = "[A-Za-z0-9._-]{1,64}"
@@ -70,6 +71,8 @@ class Grant:
     """Why a person granted it. Sent to Polar."""
     revision: Revision | None = None
     """Of an adjustment: from and to what it leads; ``units`` differs where refunds took a share."""
+    period: PaidPeriod | None = None
+    """Of an order with instalments: the period in which the later ones follow."""
 
     @cached_property  # cached, like the two below, because each is read about ten times
     def key(self) -> str:

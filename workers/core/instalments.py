@@ -201,7 +201,7 @@ def _instalment(request: InstalmentRequest, standing: Standing, grant: Grant, de
     return Instalment(
         delivery_id=delivery_id,
         subject=standing.subject,
-        grant=replace(grant, subject=request.subject, parts=parts),
+        grant=replace(grant, subject=request.subject, parts=parts, period=None),
         number=request.number,
         computed_from=grant,
         refund=standing.refund,

@@ -174,6 +174,7 @@ def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[G
             property_name=rules.meters[meter].property,
             parts=tuple(shares),
             order_id=fact.order_id,
+            period=fact.period if any(part.every for part in shares) else None,
         )
 
 

@@ -8,7 +8,10 @@ from workers.core.grants import Grant
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedGrant:
-    """A grant read back from Polar. It has one part, not revocable, whose name lists all its rules."""
+    """A grant read back from Polar. It has one part, not revocable, whose name lists all its rules.
+
+    An order's grant with instalments may have two: the one that comes again, and the rest.
+    """
 
     event_id: str
     grant: Grant

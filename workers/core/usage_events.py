@@ -24,6 +24,7 @@ from workers.core.grants import (
     subject_of,
 )
 from workers.core.payloads import Id, Moment
+from workers.core.period_notes import period_note, read_period_note
 from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
 from workers.core.wording import plain
 
@@ -35,6 +36,7 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # A key without its meter, in the forms that ``workers.core.grants`` writes.
 _STEM = re.compile(
     rf"credits:(?:order:(?P<order>{_UUID})"
+    rf"|instalment:(?P<later>{_UUID}):[1-9][0-9]*"
     rf"|cycle:{_UUID}:[0-9]+"
     rf"|subscription:{_UUID}"
     rf"|customer:(?P<customer>{_UUID}):(?P<rule>{KEY})"
@@ -95,15 +97,19 @@ def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
     property_name, units = _units(event.metadata)
     if not found["adjusted"]:
         _check_sign(units, takes_back=takes_back)
+    rules = _rules(event.metadata, found)
+    reason = _text(event.metadata, "reason")
+    note = read_period_note(reason) if found["order"] else None
     grant = Grant(
         subject=subject_of(key, event.name),
         customer_id=_customer_id(event, found["customer"]),
         meter=event.name,
         property_name=property_name,
-        parts=(Part(rule=_rules(event.metadata, found), units=units),),
+        parts=note.parts(rules.split(RULE_SEPARATOR), units) if note else (Part(rule=rules, units=units),),
         order_id=_order_id(event.metadata, found),
-        reason="" if takes_back or found["adjusted"] else _text(event.metadata, "reason"),
-        revision=_revision(_text(event.metadata, "reason")) if found["adjusted"] else None,
+        reason="" if note or takes_back or found["adjusted"] else reason,
+        revision=_revision(reason) if found["adjusted"] else None,
+        period=note.period if note else None,
     )
     return RecordedGrant(event_id=event_id, grant=grant, at=event.timestamp)
 
@@ -152,7 +158,8 @@ def _order_id(metadata: dict[str, Any], found: dict[str, str | None]) -> str | N
         if order_id is None or re.fullmatch(_UUID, order_id) is None:
             raise _NotOursError("it names no order")
         return order_id
-    in_key = found["order"] or found["refunded"] or found["revoked"] or found["adjusted"]
+    kinds = ("order", "later", "refunded", "revoked", "adjusted")
+    in_key = next((found[kind] for kind in kinds if found[kind]), None)
     if found["customer"] and (order_id is None or re.fullmatch(_UUID, order_id)):
         return order_id  # the order that earned this bonus, if there was one
     if order_id != in_key:
@@ -195,7 +202,7 @@ def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
         yield "order_id", grant.order_id
     if grant.rules:  # Polar refuses empty text
         yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
-    if reason := grant_reason(grant):
+    if reason := grant_reason(grant) or period_note(grant):
         yield "reason", reason
 
 

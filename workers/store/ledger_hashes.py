@@ -136,6 +136,7 @@ def read_claim(subject: str, fields: Mapping[str, str]) -> Claim:
                 order_id=order_id,
                 reason=fields.get(_REASON, ""),
                 revision=_revision(by_kind[_REVISED].get(meter)),
+                period=_period(fields) if any(part.every for part in _parts(text)) else None,
             )
             for meter, text in sorted(by_kind[GRANT].items())
         ),

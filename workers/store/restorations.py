@@ -9,12 +9,13 @@ from redis import Redis
 from workers.core.claims import REBUILD
 from workers.core.confirmations import Reading
 from workers.core.grants import Grant
+from workers.core.next_instalments import NextInstalment
 from workers.core.restorations import Correction, Restoration
 from workers.store import keys
 from workers.store.format import FORMAT
-from workers.store.ledger_rows import correction_row, reading_row, restoration_row
+from workers.store.ledger_rows import correction_row, instalment_member, reading_row, restoration_row
 from workers.store.losses import end_loss
-from workers.store.scripts import load_script
+from workers.store.scripts import load_script, milliseconds_of
 
 _AUDIT_BATCH = 200  # every other client waits while a script runs
 
@@ -61,6 +62,12 @@ class RestorationStore:
             args=[REBUILD, FORMAT, rows, keys.OFFERED],
         )
         return [bool(one) for one in written]
+
+    def begin_instalments(self, following: Sequence[NextInstalment]) -> None:
+        """Put instalments into the set of those to come, except those that are there."""
+        if following:
+            members = {instalment_member(one): milliseconds_of(one.at) for one in following}
+            self._redis.zadd(keys.INSTALMENTS, members, nx=True)
 
     def extend_audit(self) -> None:
         """Add restored grants to the audit trail, also those of an earlier rebuild that was killed."""

@@ -13,7 +13,7 @@ from workers.core.delivery_plans import PlannedDelivery
 from workers.core.dry_run import Prospect, dry_run
 from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, as_shown, order_fact
-from workers.core.grants import Grant
+from workers.core.grants import Grant, is_instalment
 from workers.core.payloads import read_order
 from workers.core.planning import Obstacle, judge, plan_for, why_never
 from workers.core.plans import Plan
@@ -211,7 +211,8 @@ class OrderScan:
             return True
         if not any(grant.units > 0 for claim in standing.claims for grant in claim.grants):
             return False
-        unsettled = [claim.delivery_id for claim in standing.claims if claim.unsettled]
+        claims = (claim for claim in standing.claims if not is_instalment(claim.subject))
+        unsettled = [claim.delivery_id for claim in claims if claim.unsettled]
         if unsettled:
             self.unsettled[order.order_id] = unsettled[0]
         else:

@@ -6,6 +6,7 @@ their metadata means the current values.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from config.cel.conditions import Condition, ConditionError
@@ -29,6 +30,11 @@ _CHANGED_BY_REFUNDS = frozenset(
     }
 )
 
+_PERIOD = "subscription.current_period_start"
+
+# Polar creates an order just after its period has begun, and we keep the times of a period in milliseconds.
+_CREATION_DELAY = timedelta(seconds=1)
+
 # These obstacles are found before any expression is evaluated, from fields of an order that never change.
 _CONSTANT_OBSTACLES = (Obstacle.PRODUCT, Obstacle.TRIGGER, Obstacle.WINDOW)
 
@@ -51,9 +57,17 @@ def _fields_of(rule: Rule, fact: Fact) -> Iterator[str]:
         if _was_false(rule.when, fact):
             return
         yield from _changing(rule.when.whole, fact)
+    if rule.every and not _has_paid_the_period(fact):
+        yield _PERIOD
     for amount in rule.grant.values():
         if isinstance(amount, Expression):
             yield from _changing(amount, fact)
+
+
+def _has_paid_the_period(fact: Fact) -> bool:
+    """Return whether the period that the subscription has today is the one that the order paid."""
+    period = fact.period
+    return period is not None and period.start <= fact.moment + _CREATION_DELAY and fact.moment < period.end
 
 
 def _was_false(condition: Condition, fact: Fact) -> bool:

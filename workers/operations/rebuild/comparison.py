@@ -13,12 +13,16 @@ from workers.core.grants import (
     Grant,
     customer_subject,
     grant_key,
+    has_own_delivery,
     is_adjustment,
     is_correction,
+    is_instalment,
     is_take_back,
     order_subject,
 )
+from workers.core.plans import Plan
 from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
+from workers.core.schedule import PaidPeriod
 from workers.core.takebacks import has_open_take_backs, is_reversal_incomplete
 from workers.core.usage_events import Row, is_marked_ours, read_usage_event
 
@@ -68,6 +72,10 @@ class LedgerComparison:
     """Events that are marked as ours, but that we cannot have sent."""
     refund_pending: list[str] = field(default_factory=list)
     """Facts whose known refund has taken nothing back yet, as after an earlier rebuild."""
+    orders_with_instalments: dict[str, PaidPeriod] = field(default_factory=dict)
+    """The facts of orders with instalments, with the period in which these follow."""
+    refunds: dict[str, Plan] = field(default_factory=dict)
+    """The refunds of such orders that the ledger lacks, as plans that only note them, by fact."""
     refund_incomplete: list[str] = field(default_factory=list)
     """Facts whose last refund took back less than its share of what the ledger has now."""
     _units: dict[str, Decimal] = field(default_factory=dict)
@@ -151,10 +159,12 @@ class LedgerComparison:
             self._add_invalid(recorded, _DUPLICATE_KEY)
             return False
         self._units[grant.key] = grant.units
+        if grant.period:
+            self.orders_with_instalments[grant.subject] = grant.period
         at = (grant.order_id or "", grant.meter)
         if is_take_back(grant.subject):
             self._taken[at] = self._taken.get(at, Decimal(0)) - grant.units
-        elif is_adjustment(grant.subject):
+        elif is_adjustment(grant.subject) or is_instalment(grant.subject):
             self._adjusted[at] = self._adjusted.get(at, Decimal(0)) + grant.units
         return True
 
@@ -211,7 +221,7 @@ def why_kept(grant: Grant, frozen: Grant | None, own: Claim) -> str:
 
 
 def _fact_counted_for(grant: Grant) -> str:
-    return order_subject(grant.order_id or "") if is_correction(grant.subject) else grant.subject
+    return order_subject(grant.order_id or "") if has_own_delivery(grant.subject) else grant.subject
 
 
 def _baseless(recorded_grants: Mapping[str, RecordedGrant], standing: Standing) -> list[RecordedGrant]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 
 from config.rules import Rules
-from workers.core.adjusted import credited, minus, plus, taken_by_adjusting
+from workers.core.adjusted import minus, plus
+from workers.core.begun import begun, taken_otherwise
 from workers.core.claims import REBUILD, Claim, Standing, Taken
 from workers.core.confirmations import is_same_credit
 from workers.core.grants import (
@@ -19,6 +20,7 @@ from workers.core.grants import (
     adjustment_number,
     is_adjustment,
     is_correction,
+    is_instalment,
     is_take_back,
 )
 from workers.core.later_claims import Adjustment, TakeBack
@@ -45,15 +47,22 @@ def restoration(
     given = tuple(one.grant for one in marked if not is_correction(one.grant.subject))
     # A correction needs its grant, which is missing if Redis was lost again in the meantime.
     adjusting = [one for one in marked if is_adjustment(one.grant.subject) and (given or standing.own)]
-    then = _as_restored(fact, given, adjusting, standing)
-    parts = {one.meter: one.parts for one in credited(then)}
+    then = _as_restored(fact, [one for one in marked if one.grant in given], adjusting, standing)
+    parts = {one.meter: one.parts for one in begun(then)}
     taking = [one for one in marked if is_take_back(one.grant.subject) and one.grant.meter in parts]
     writable = [one for one in marked if one.grant in given or one in adjusting or one in taking]
     if not writable:
         return None
     first = writable[0].grant
+    periods = (grant.period for grant in given if grant.period)
     return Restoration(
-        plan=Plan(subject=fact, customer_id=first.customer_id, order_id=first.order_id, grants=given),
+        plan=Plan(
+            subject=fact,
+            customer_id=first.customer_id,
+            order_id=first.order_id,
+            grants=given,
+            period=next(periods, None),
+        ),
         claimed_by=standing.own.delivery_id if standing.own else "",
         taken=(
             *_adjustments([one.grant for one in adjusting], standing),
@@ -64,11 +73,12 @@ def restoration(
 
 
 def _as_restored(
-    fact: str, given: Sequence[Grant], adjusting: Sequence[RecordedGrant], standing: Standing
+    fact: str, given: Sequence[RecordedGrant], adjusting: Sequence[RecordedGrant], standing: Standing
 ) -> Standing:
-    """Return the standing with the fact's own grants and its adjustments as they will be restored."""
+    """Return the standing with the fact's own grants, its instalments and its adjustments as restored."""
     stands = standing.own.grants if standing.own else ()
-    own = {one.meter: one for one in (*(one for one in given if one.subject == fact), *stands)}
+    own = {one.meter: one for one in (*(one.grant for one in given if one.grant.subject == fact), *stands)}
+    later = [one for one in given if is_instalment(one.grant.subject)]
     restored = [
         Claim(
             subject=one.grant.subject,
@@ -77,13 +87,13 @@ def _as_restored(
             grants=(one.grant,),
             settled={one.grant.meter: one.at},
         )
-        for one in adjusting
+        for one in (*adjusting, *later)
     ]
     others = [claim for claim in standing.claims if claim.subject != fact]
     first = standing.own or Claim(
         subject=fact, delivery_id=REBUILD, claimed_at=datetime.min.replace(tzinfo=UTC)
     )
-    numbers = (adjustment_number(one.subject) for one in restored)
+    numbers = (adjustment_number(one.grant.subject) for one in adjusting)
     return replace(
         standing,
         claims=(replace(first, grants=tuple(own.values())), *others, *restored),
@@ -154,15 +164,13 @@ def _as_at_polar(claim: Claim, grant: Grant, polar: Mapping[str, Grant]) -> Gran
 
 def _taken_by_rule(standing: Standing, meter: str) -> dict[str, Decimal]:
     """Return how much the take-backs on a meter took from the fact's own credits, by rule."""
-    by_adjusting = taken_by_adjusting(standing).get(meter, {})
-    parts = [part for one in credited(standing) if one.meter == meter for part in one.parts]
-    taken = dict(by_adjusting)
+    otherwise = taken_otherwise(standing).get(meter, {})
+    parts = [part for one in begun(standing) if one.meter == meter for part in one.parts]
+    taken = dict(otherwise)
     for grant in (one for claim in standing.claims for one in claim.grants if one.meter == meter):
         if parts and is_take_back(grant.subject):
             taken = _taken_after(taken, grant, parts)
-    return {
-        rule: units for rule, units in minus({meter: taken}, {meter: by_adjusting})[meter].items() if units
-    }
+    return {rule: units for rule, units in minus({meter: taken}, {meter: otherwise})[meter].items() if units}
 
 
 def _is_reversal(grant: Grant) -> bool:
@@ -176,23 +184,30 @@ def _reversible(grant: Grant, reversing: Sequence[Grant], rules: Rules) -> Grant
     A rule that a refund took from was revocable then, and likewise for disputes. For every other rule today's
     rules decide.
     """
-    (part,) = grant.parts
-    is_credit = is_order_grant(grant) or is_adjustment(grant.subject)
-    if not is_credit or len(part.rule) >= LONGEST_TEXT:  # a longer text was cut off
+    if not (is_order_grant(grant) or is_adjustment(grant.subject)):
         return grant
     disputes = [one for one in reversing if one.subject.startswith(DISPUTE)]
     refunds = [one for one in reversing if one not in disputes]
-    revocable = _covers(grant, {rule.name for rule in rules.rules if rule.revokes}, refunds)
-    disputable = _covers(grant, {rule.name for rule in rules.rules if rule.revokes_disputed}, disputes)
-    if revocable or disputable:
-        return replace(grant, parts=(replace(part, revocable=revocable, disputable=disputable),))
-    return grant
+    revoking = {rule.name for rule in rules.rules if rule.revokes}
+    disputing = {rule.name for rule in rules.rules if rule.revokes_disputed}
+    parts = tuple(
+        replace(
+            part,
+            revocable=_covers(part, grant.meter, revoking, refunds),
+            disputable=_covers(part, grant.meter, disputing, disputes),
+        )
+        for part in grant.parts
+    )
+    return grant if parts == grant.parts else replace(grant, parts=parts)
 
 
-def _covers(grant: Grant, today: set[str], reversing: Sequence[Grant]) -> bool:
-    """Return whether all rules of the grant are among today's, or among those that one take-back names."""
-    taken_from = (set(one.rules) for one in reversing if one.meter == grant.meter)
-    return any(set(grant.rules) <= known for known in (today, *taken_from))
+def _covers(part: Part, meter: str, today: set[str], reversing: Sequence[Grant]) -> bool:
+    """Return whether all rules of the part are among today's, or among those that one take-back names."""
+    if len(part.rule) >= LONGEST_TEXT:  # a longer text was cut off
+        return False
+    names = set(part.rule.split(RULE_SEPARATOR))
+    taken_from = (set(one.rules) for one in reversing if one.meter == meter)
+    return any(names <= known for known in (today, *taken_from))
 
 
 def _take_backs(
@@ -202,15 +217,15 @@ def _take_backs(
     by_subject: dict[str, list[Grant]] = {}
     for one in takings:
         by_subject.setdefault(one.subject, []).append(one)
-    before, by_adjusting = standing.taken, taken_by_adjusting(standing)
+    before, otherwise = standing.taken, taken_otherwise(standing)
     for grants in by_subject.values():
-        counted = plus(before, by_adjusting)
+        counted = plus(before, otherwise)
         now: Taken = {
             one.meter: _taken_after(counted.get(one.meter, {}), one, parts[one.meter]) for one in grants
         }
         after = {
             meter: {rule: units for rule, units in rules.items() if units}
-            for meter, rules in minus(now, by_adjusting).items()
+            for meter, rules in minus(now, otherwise).items()
         }
         yield TakeBack(
             delivery_id=REBUILD,

@@ -6,14 +6,19 @@ from datetime import datetime, timedelta
 
 from config.rules import Rules
 from workers.core.claims import REBUILD, Standing
-from workers.core.grants import Grant
+from workers.core.grants import Grant, order_of, order_subject
+from workers.core.next_instalments import NextInstalment, next_instalment
+from workers.core.payloads import read_order
+from workers.core.plans import Plan
+from workers.core.refunds import refund_of
 from workers.core.takebacks import has_open_take_backs, is_reversal_incomplete, reversals
 from workers.core.usage_events import GRANTED_BY
+from workers.operations.backfill.order_scan import webhook_of
 from workers.operations.pacing import OnProgress, Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.corrections import correction, restoration
 from workers.polar.client import Polar
-from workers.polar.lists import events
+from workers.polar.lists import Row, events, orders
 from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -68,7 +73,35 @@ class Rebuilder:
         found.total, found.not_listed, found.gaps = reading.total, reading.missing, reading.gaps
         found.is_growing = reading.is_growing
         found.exclude_doubtful(self._standings)
+        self._read_refunds(found, now)
         return found
+
+    def _read_refunds(self, found: LedgerComparison, now: datetime) -> None:
+        """Read refunds of orders whose instalments go on: one that took nothing has left no event."""
+        running = {
+            order_of(fact): period
+            for fact, period in found.orders_with_instalments.items()
+            if fact in found.missing and period.end > now
+        }
+        if not running:
+            return
+        starts = [period.start for period in running.values()]
+        listing = orders(created_after=min(starts) - _CLOCK_MARGIN, created_before=now + _CLOCK_MARGIN)
+        for rows in self.pacer.rows(self.pacer.read_in_slices(self.polar, listing), scope="orders:read"):
+            for row in rows:
+                if row.get("id") in running:
+                    self._note_refund(found, row, now)
+
+    def _note_refund(self, found: LedgerComparison, row: Row, now: datetime) -> None:
+        order = read_order(webhook_of(row, now)).view
+        if refund := refund_of(order):
+            plan = Plan(
+                subject=order_subject(order.id),
+                customer_id=order.customer_id,
+                order_id=order.id,
+                refund=refund,
+            )
+            found.refunds[plan.subject] = plan
 
     def restore(
         self, found: LedgerComparison, *, on_progress: OnProgress, since: datetime | None = None
@@ -86,6 +119,7 @@ class Rebuilder:
             self._write(some, found, done)
             on_progress(number := number + len(some), total)
         self.store.extend_audit()
+        self._go_on(found)
         if not (done.changed or found.not_listed or found.is_growing):
             # Only now: with a take-back of Polar's missing, a refund would take its credits again.
             self._confirm(found.confirmed)
@@ -93,6 +127,12 @@ class Rebuilder:
             self.store.queue_take_backs(done.refund_pending)
             self.store.end_loss(since=since)
         return done
+
+    def _go_on(self, found: LedgerComparison) -> None:
+        """Put the next instalment of each order into the set of those to come, where it is not there yet."""
+        for some in _batches(list(found.orders_with_instalments)):
+            following = [one for standing in self._standings(some) for one in _following(standing)]
+            self.store.begin_instalments(following)
 
     def _correct(self, wrong: Mapping[str, Sequence[Grant]], rules: Rules, done: RebuildResult) -> None:
         found = (correction(wrong[one.subject], one, rules) for one in self._standings(list(wrong)))
@@ -120,6 +160,9 @@ class Rebuilder:
             self.store.confirm(grants[start : start + _AT_ONCE])
 
     def _write(self, facts: Sequence[str], found: LedgerComparison, done: RebuildResult) -> None:
+        # Before the next instalment is begun: a full refund ends them.
+        if noted := [(REBUILD, found.refunds[fact]) for fact in facts if fact in found.refunds]:
+            self.ledger.claim(noted)
         standings = self._standings(facts)
         todo = {
             fact: one
@@ -142,6 +185,18 @@ class Rebuilder:
         """Return the facts whose refund was noted before they were credited and has something to take now."""
         noted = [standing.subject for standing in before if standing.refund or standing.disputes]
         return [one.subject for one in self._standings(noted) if reversals(one, REBUILD)]
+
+
+def _following(standing: Standing) -> Iterator[NextInstalment]:
+    """Yield the instalment that follows the last one that Polar has, on each meter."""
+    settled = {
+        grant.meter: grant
+        for claim in (*([standing.own] if standing.own else []), *standing.instalments)
+        for grant in claim.grants
+        if grant.meter in claim.settled
+    }  # by meter: the last one, because instalments are in the order of their numbers
+    found = (next_instalment(standing, grant) for grant in settled.values())
+    return (one for one in found if one and one.meter not in standing.ended)
 
 
 def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -42,16 +42,6 @@ local function note_shown(plan)
   end
 end
 
--- Notes that an order begins instalments, unless a later order of its subscription has begun some on the same meter.
-local function begin_chain(chain)
-  for _, meter in ipairs(chain.meters) do
-    local known = redis.call('HGET', chain.key, meter)
-    if not known or tonumber(string.match(known, '^%d+')) < tonumber(chain.at) then
-      redis.call('HSET', chain.key, meter, chain.at .. ' ' .. chain.order)
-    end
-  end
-end
-
 -- A fact whose claim a dismissal has released is in its customer's chain already.
 local function freeze(plan, is_chained, has_notes)
   local own, linked = nil, {}

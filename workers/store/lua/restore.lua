@@ -31,6 +31,15 @@ local function take_place(claim)
   end
 end
 
+-- An order finds its later instalments by their number, not by links.
+local function note_begun(order, subject)
+  local number, meter = string.match(subject, '^credits:instalment:[^:]+:(%d+):(.*)$')
+  local field = 'begun:' .. meter
+  if tonumber(number) > tonumber(redis.call('HGET', order, field) or 1) then
+    redis.call('HSET', order, field, number)
+  end
+end
+
 -- Returns whether all claims of the plan were written.
 local function freeze(plan)
   local fact, written = plan.subject, 0
@@ -41,8 +50,13 @@ local function freeze(plan)
       write(claim.subject, claim.fields)
       take_place(claim)
       written = written + 1
-      if claim.subject ~= fact then
+      if string.match(claim.subject, '^credits:instalment:') then
+        note_begun(fact, claim.subject)
+      elseif claim.subject ~= fact then
         add_link(fact, claim.subject)
+      elseif plan.period then
+        begin_chain(plan.chain)
+        write(fact, plan.period)
       end
     end
   end

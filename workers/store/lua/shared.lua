@@ -195,6 +195,16 @@ local function is_told(prefix, told_ms, now, order_id)
   return false
 end
 
+-- Notes that an order begins instalments, unless a later order of its subscription has begun some on the same meter.
+local function begin_chain(chain)
+  for _, meter in ipairs(chain.meters) do
+    local known = redis.call('HGET', chain.key, meter)
+    if not known or tonumber(string.match(known, '^%d+')) < tonumber(chain.at) then
+      redis.call('HSET', chain.key, meter, chain.at .. ' ' .. chain.order)
+    end
+  end
+end
+
 -- Returns the meters on which instalments follow the claim of an order.
 local function meters_with_instalments(own)
   local meters = {}
