@@ -6,7 +6,7 @@ from config.settings import Settings
 from workers.runtime import events_for
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-_NICENESS = 10  # a credit comes before the news of it: workers get about ten times the processor time
+_NICENESS = 19  # a credit comes before the news of it: on a busy processor, the sender gets what others leave
 
 
 def run_events(settings: Settings, timings: Timings = DEFAULT_TIMINGS) -> None:

@@ -39,9 +39,9 @@ end
 
 -- Puts new events into the outbox. If it is full, those that have been due for longest are given up.
 local function tell_events(outbox, events, most_waiting, most_given_up)
-  local due = {}
+  local now, due = text(clock()), {}
   for _, event in ipairs(events) do
-    append(due, text(clock()), event)
+    append(due, now, event)
   end
   call_with('ZADD', outbox.waiting, due)
   local excess = redis.call('ZCARD', outbox.waiting) - most_waiting

@@ -4,8 +4,9 @@ local outbox = outbox_in(KEYS)
 local lease_ms = tonumber(ARGV[1])
 local events, due = { unpack(ARGV, 2) }, {}
 
+local ends = text(clock() + lease_ms)
 for _, event in ipairs(events) do
-  append(due, text(clock() + lease_ms), event)
+  append(due, ends, event)
 end
 for _, list in ipairs({ outbox.refused, outbox.sent, outbox.given_up }) do
   call_with('ZREM', list, events)
