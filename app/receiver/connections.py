@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
     request is passed to the ASGI application, with a task of its own, as uvicorn does it.
     """
 
-    # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.38 to 0.54. They are:
+    # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.53 and 0.54. They are:
     # its connections, parser, headers, loop, transport and app_state; its cycle, with disconnected,
     # keep_alive, message_event, response_started, response_complete, scope, body and more_body;
     # on_response_complete, _start_asgi_task, timeout_keep_alive_handler, and the parser's callbacks. If

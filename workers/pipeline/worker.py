@@ -21,8 +21,8 @@ from workers.store.queue import (
     QUEUE,
     WORKER_SILENCE_SECONDS,
     drain_job_args,
+    drain_job_data,
     forget_worker,
-    new_drain_job,
     refuse_job,
 )
 from workers.store.scripts import load_script
@@ -150,7 +150,7 @@ class GrantWorker(SimpleWorker):
 def _is_ours(job: Job) -> bool:
     """Return whether a job is a drain job and nothing else. Its data is compared, never parsed."""
     fields = job.to_dict(include_meta=False)
-    return job.data == new_drain_job().data and not any(fields.get(name) for name in _CALLBACK_FIELDS)
+    return job.data == drain_job_data() and not any(fields.get(name) for name in _CALLBACK_FIELDS)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -50,6 +50,12 @@ def _drain_job_fields() -> dict[str, EncodableT]:
     return {**new_drain_job().to_dict(), "status": JobStatus.QUEUED.value}
 
 
+@cache
+def drain_job_data() -> bytes:
+    """Return what a drain job calls, as RQ writes it before it compresses it."""
+    return bytes(new_drain_job().data)
+
+
 def _new_id() -> str:
     return f"drain-{uuid4().hex}"
 
