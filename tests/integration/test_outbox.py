@@ -25,12 +25,15 @@ from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.processes import eventually
 from tests.support.real_stores import now_ms, scores
+from workers.core.credit_events import CreditEvent
 from workers.core.delivery import Status
 from workers.core.event_names import EventName
 from workers.core.manual import ManualGrant, ManualRevoke
+from workers.core.outbox_state import EventStatus
 from workers.operations.outbox.sender import EventSender
 from workers.store import keys, outbox
 from workers.store.outbox import Outbox, Sending
+from workers.store.outbox_view import OutboxView
 
 
 class FailingOnce(Outbox):
@@ -382,3 +385,24 @@ def test_results_that_redis_did_not_take_are_recorded_later(operations: Operatio
     sender.send_due()
     assert storefront.asked == [KEY]
     assert operations.redis.exists(keys.OUTBOX) == 0
+
+
+def test_a_fault_at_one_event_holds_back_no_other(operations: Operations) -> None:
+    for number in range(20):
+        operations.deliver(order_webhook(id=some_id(number)), f"msg-{number}")
+
+    def fails_at_one(event: CreditEvent) -> str:
+        if some_id(3) in event.id:
+            raise ValueError("520 is not a valid HTTPStatus")
+        return ""
+
+    operations.redis.hset(f"credits:order:{some_id(5)}", "claimed_at", "damaged")
+    storefront = FakeStorefront(answer=fails_at_one)
+    sender_to(operations.redis, storefront).send_due()
+    orders = {one["data"]["order_id"] for one in storefront.told}
+    assert orders == {some_id(number) for number in range(20)} - {some_id(3), some_id(5)}
+    shown = {one.name.subject: (one.status, one.error) for one in OutboxView(operations.redis).failed()}
+    assert shown == {
+        f"credits:order:{some_id(3)}": (EventStatus.REFUSED, "it cannot be sent: ValueError"),
+        f"credits:order:{some_id(5)}": (EventStatus.GIVEN_UP, "it cannot be written: ValueError"),
+    }

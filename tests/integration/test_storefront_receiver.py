@@ -2,8 +2,10 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -66,3 +68,31 @@ def test_no_answer_is_a_refusal_that_does_not_show_the_url(storefront: HttpStore
         assert post(f"http://127.0.0.1:{port}/s3cret", seconds=0.3) == "no answer: ReadTimeout"
         assert time.monotonic() - begun < 3
     assert post(f"http://127.0.0.1:{port}/s3cret") == "no answer: ConnectError"
+
+
+@pytest.mark.parametrize("status", [299, 499, 520, 599])
+def test_a_status_that_no_standard_names_is_judged_by_its_class(
+    storefront: HttpStorefront, status: int
+) -> None:
+    storefront.status = status  # proxies answer 520 and the like in a storefront's place
+    assert post(storefront.url) == ("" if status < 300 else f"answered {status}")
+
+
+def test_an_endless_answer_is_not_read_to_its_end() -> None:
+    sent = 0
+
+    def answer(listener: socket.socket) -> None:
+        nonlocal sent
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while sent < 1_000_000_000:
+                sent += connection.send(bytes(100_000))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=[listener])
+        thread.start()
+        assert post(f"http://127.0.0.1:{listener.getsockname()[1]}/events") == ""
+        thread.join()
+    assert sent < 20_000_000  # what the system holds between the two

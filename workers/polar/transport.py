@@ -5,6 +5,7 @@ a request for ever. Here each timeout is cut to what is left until the deadline:
 secures the connection, sends, and reads the headers and the body.
 """
 
+import math
 import socket
 import ssl
 import time
@@ -35,12 +36,14 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 class DeadlineTransport(httpx.BaseTransport):
     """Sends requests to the server at ``url``, each within ``seconds``.
 
+    Reads whole answers, or with ``most_bytes`` no more than that of an endless one, and a little.
     A DNS lookup cannot be interrupted, but its time counts. Respects the proxy and the certificates that the
     environment names; ConfigError if they cannot be used.
     """
 
-    def __init__(self, url: str, *, seconds: float) -> None:
+    def __init__(self, url: str, *, seconds: float, most_bytes: float = math.inf) -> None:
         self._seconds = seconds
+        self._most_bytes = most_bytes
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl_context(),
             proxy=_proxy_for(url),
@@ -49,13 +52,13 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, and return its response with the whole body."""
+        """Send the request, and return its response with its body."""
         deadline = time.monotonic() + self._seconds
         before = _deadline.set(deadline)
         try:
             response = self._pool.handle_request(_core_request(request))
             try:
-                body = response.read()
+                body = self._read(response)
             finally:
                 response.close()
         except _ERRORS as error:
@@ -71,6 +74,15 @@ class DeadlineTransport(httpx.BaseTransport):
             stream=httpx.ByteStream(body),
             extensions=response.extensions,
         )
+
+    def _read(self, response: httpcore.Response) -> bytes:
+        pieces, size = [], 0
+        for piece in response.iter_stream():
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._most_bytes:
+                break
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Close the connections."""

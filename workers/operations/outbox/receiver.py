@@ -2,7 +2,6 @@
 
 import string
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
 
@@ -15,6 +14,9 @@ from workers.polar.transport import DeadlineTransport
 
 # A header takes visible ASCII alone; a meter's name, at the end of a grant's key, may have other characters.
 _VISIBLE = "".join(set(string.punctuation) - {"%"})
+
+# Nobody reads what the storefront answers. So much of it is taken, so that the connection can be used again.
+_MOST_ANSWER_BYTES = 65_536
 
 
 class Storefront(Protocol):
@@ -34,7 +36,7 @@ class StorefrontReceiver:
     def __init__(self, *, url: str, secret: str, seconds: float) -> None:
         self._url = url
         self._secret = secret
-        self._transport = DeadlineTransport(url, seconds=seconds)
+        self._transport = DeadlineTransport(url, seconds=seconds, most_bytes=_MOST_ANSWER_BYTES)
 
     def post(self, event: CreditEvent) -> str:
         """Send an event once, within the deadline; follow no redirect."""
@@ -47,7 +49,8 @@ class StorefrontReceiver:
             return str(error)  # it names a variable of the environment, not the URL
         except httpx.HTTPError as error:
             return f"no answer: {type(error).__name__}"  # its own text may show the URL
-        return "" if answer.is_success else f"answered {answer.status_code}{_hint(answer.status_code)}"
+        hint = " (redirects are not followed)" if answer.is_redirect else ""
+        return "" if answer.is_success else f"answered {answer.status_code}{hint}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -64,7 +67,3 @@ def event_headers(secret: str, event: CreditEvent) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(secret).sign(webhook_id, now, event.body.decode()),
     }
-
-
-def _hint(status: int) -> str:
-    return " (redirects are not followed)" if HTTPStatus(status).is_redirection else ""

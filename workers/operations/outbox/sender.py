@@ -20,6 +20,9 @@ from workers.operations.outbox.receiver import Storefront
 from workers.store.outbox import LeasedEvent, Outbox, Sending
 from workers.timings import DEFAULT_TIMINGS, Timings
 
+# What reading a damaged entry of the ledger may raise.
+_DAMAGE = (ArithmeticError, LookupError, TypeError, ValueError)
+
 log = structlog.get_logger(__name__)
 
 _LEASED_FOR_EACH = 4  # events for each request under way, so that no thread waits for Redis
@@ -86,24 +89,40 @@ class EventSender:
 
     def _begin(self, leased: Sequence[LeasedEvent]) -> None:
         leased_at = time.monotonic()
-        for one, event in zip(leased, self._reader.read(leased), strict=True):
+        for one, event in zip(leased, self._read(leased), strict=True):
             if isinstance(event, str):
                 log.error("credit event cannot be sent", id=one.name.id, reason=event)
                 self._done.append(Sending(name=one.name, error=event))
             else:
                 self._pending.add(self._threads.submit(copy_context().run, self._send, one, event, leased_at))
 
+    def _read(self, leased: Sequence[LeasedEvent]) -> Sequence[CreditEvent | str]:
+        try:
+            return self._reader.read(leased)
+        except _DAMAGE as error:  # what one event finds damaged must not stop the others
+            if len(leased) > 1:
+                return [event for one in leased for event in self._read([one])]
+            log.exception("writing a credit event failed", id=leased[0].name.id)
+            return [f"it cannot be written: {type(error).__name__}"]
+
     def _send(self, one: LeasedEvent, event: CreditEvent, leased_at: float) -> Sending | None:
         """Send one event; None if its lease may end meanwhile, because then another sender sends it."""
         left = self._timings.event_lease_seconds - (time.monotonic() - leased_at)
         if left < self._timings.event_seconds:
             return None
-        error = self._storefront.post(event)
+        error = self._post(event)
         if not error:
             return Sending(name=one.name, type=event.type)
         log.warning("credit event refused", id=one.name.id, reason=error, attempt=one.attempts + 1)
         again = self._retry_seconds(one.attempts)
         return Sending(name=one.name, type=event.type, error=error, after_seconds=again)
+
+    def _post(self, event: CreditEvent) -> str:
+        try:
+            return self._storefront.post(event)
+        except Exception as error:  # a bug that one event or its answer triggers must not stop the others
+            log.exception("sending a credit event failed", id=event.id)
+            return f"it cannot be sent: {type(error).__name__}"
 
     def _retry_seconds(self, attempts: int) -> float:
         """Return how long to wait after another refusal: twice as long each time, less up to a half."""
