@@ -67,6 +67,11 @@ test-all:  ## run every test on each Python from 3.11 to 3.14 that is installed 
 docs: $(VENV)/installed  ## write docs/cli.md from the commands
 	@$(BIN)/python -m app.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
+.PHONY: screenshots
+screenshots: $(VENV)/installed  ## take the screenshots of docs/desk.md, with Debian's Chromium
+	@.ci/apt-packages
+	@$(BIN)/python -m tests.support.desk_screenshots > /dev/null
+
 .PHONY: lock
 lock:  ## update constraints.txt and requirements.txt to the newest allowed versions, with hashes
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -106,7 +106,7 @@ class Desk:
         await run_in_threadpool(self._parts.notes.end_session, session.id, within=within)
         log.info("logged out of the desk", operator=session.name, session=session.id[:8])
         response = RedirectResponse("login", status_code=303)
-        self._sessions.write(self._sessions.start(), request, response)
+        self._sessions.erase(request, response)
         return response
 
     def page(self, page: Page) -> Endpoint:
@@ -114,7 +114,7 @@ class Desk:
 
         async def answer(request: Request) -> Response:
             session = self._sessions.read(request)
-            if session is None or not session.is_operator:
+            if session is None:
                 raise _NotLoggedInError
             fields: Form = dict(request.query_params)
             gather = page.get
@@ -136,8 +136,7 @@ class Desk:
             return self._render(answer, visit.session)
         return RedirectResponse(answer.url, status_code=303)
 
-    def _render(self, shown: Shown, session: Session | None) -> Response:
-        operator = session if session is not None and session.is_operator else None
+    def _render(self, shown: Shown, operator: Session | None) -> Response:
         text = self._renderer.render(
             shown.template,
             title=shown.title,

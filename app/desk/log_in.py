@@ -43,35 +43,41 @@ class LogIn:
         self._refusals = RefusalLog("log-in to the desk refused")
 
     def send_there(self, request: Request) -> Response:
-        """Send a browser to the form, which then leads on to the page that it wanted."""
+        """Send a browser to the form, which then leads on to the page that it wanted.
+
+        A browser that follows a link from elsewhere sends no cookie. It gets a page that asks for the same
+        page again, and then it sends its cookie, if it has one.
+        """
         path = request.scope["path"].removeprefix(request.scope.get("root_path", "")).removeprefix(_PREFIX)
         wanted = f"{path}?{request.url.query}" if request.url.query else path
+        if request.method == "GET" and request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+            return self._render("again.html", "One moment", read_next(wanted))
         fields = {"next": wanted} if request.method == "GET" and wanted != HOME else {}
         return RedirectResponse(f"login?{urlencode(fields)}" if fields else "login", status_code=303)
 
     async def answer(self, request: Request) -> Response:
         """Show the form, or log in."""
-        session = self._sessions.read(request)
+        visitor = self._sessions.read_visitor(request)
         if request.method != "POST":
-            return self._show(request, session, LogInPage(next=request.query_params.get("next", "")))
+            return self._show(request, visitor, LogInPage(next=request.query_params.get("next", "")))
         form = await read_form(request)
-        if session is None:
+        if visitor is None:
             problem = "The form was open for too long, or this browser keeps no cookies. Try again."
             return self._show(request, None, LogInPage(next=form.get("next", ""), problem=problem), 403)
-        check_form(request, form, self._sessions, session)
-        return await self._try(request, session, form)
+        check_form(request, form, self._sessions, visitor)
+        return await self._try(request, visitor, form)
 
-    async def _try(self, request: Request, session: Session, form: Form) -> Response:
+    async def _try(self, request: Request, visitor: Session, form: Form) -> Response:
         name = _read_name(form.get("name", ""))
         page = LogInPage(next=form.get("next", ""), name=name)
         if not self._sessions.is_token(form.get("token", "").strip()):
             self._refusals.add("wrong token")
             await asyncio.sleep(self._wrong_seconds)
             problem = "This is not the token in CREDITS_DESK_TOKEN."
-            return self._show(request, session, LogInPage(next=page.next, name=name, problem=problem), 401)
+            return self._show(request, visitor, LogInPage(next=page.next, name=name, problem=problem), 401)
         if not name:
             problem = "Write your name, too: the list of actions shows it."
-            return self._show(request, session, LogInPage(next=page.next, problem=problem), 400)
+            return self._show(request, visitor, LogInPage(next=page.next, problem=problem), 400)
         session = self._sessions.start(name)
         log.info("logged in to the desk", operator=name, session=session.id[:8])
         response = RedirectResponse(read_next(page.next), status_code=303)
@@ -82,17 +88,17 @@ class LogIn:
         self, request: Request, session: Session | None, page: LogInPage, status: int = 200
     ) -> Response:
         visitor = session or self._sessions.start()
-        text = self._renderer.render(
-            "log_in.html",
-            title="Log in",
-            section="",
-            page=page,
-            operator=None,
-            form_token=self._sessions.sign_form(visitor),
-        )
-        response = HTMLResponse(text, status_code=status)
+        response = self._render("log_in.html", "Log in", page, self._sessions.sign_form(visitor), status)
         self._sessions.write(visitor, request, response)
         return response
+
+    def _render(
+        self, template: str, title: str, page: object, form_token: str = "", status: int = 200
+    ) -> Response:
+        text = self._renderer.render(
+            template, title=title, section="", page=page, operator=None, form_token=form_token
+        )
+        return HTMLResponse(text, status_code=status)
 
 
 def read_next(text: str) -> str:

@@ -7,6 +7,7 @@ from app.desk.rendering import format_number
 from workers.core.claims import Entry
 from workers.core.delivery import Delivery, Status
 from workers.core.envelope import ORDER_PAID
+from workers.core.grants import REFUND
 
 _MOST_LINES = 10
 
@@ -41,9 +42,13 @@ def _beginning(lines: Sequence[str]) -> list[str]:
 def _line(one: Entry, product: str) -> str:
     at = one.granted_at or one.claimed_at
     what = f" for {product}" if product and one.grant.units > 0 else ""
-    verb = "added" if one.grant.units > 0 else "taken back after a refund"
+    verb = "added" if one.grant.units > 0 else _taken_text(one)
     credits_ = f"{format_number(abs(one.grant.units))} {one.grant.meter}"
     return f"- {at.day} {at:%B %Y}: {credits_} {verb}{what}"
+
+
+def _taken_text(one: Entry) -> str:
+    return "taken back after a refund" if one.grant.subject.startswith(REFUND) else "taken back"
 
 
 def _on_their_way(deliveries: Sequence[Delivery]) -> Iterator[str]:

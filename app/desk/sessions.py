@@ -1,8 +1,8 @@
 """Who uses the desk: signed cookies, and the signatures of forms.
 
 The keys are derived from ``CREDITS_DESK_TOKEN``, so a new token ends every session. A visitor who has not
-logged in has a cookie as well, because the log-in form is signed too. Logging in gives a new id, so an id
-that somebody planted in a browser is worth nothing.
+logged in has a cookie of another name, because the log-in form is signed too. Logging in gives a new id, so
+an id that somebody planted in a browser is worth nothing.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 COOKIE = "credits_desk"
+VISITOR_COOKIE = "credits_desk_visitor"
 SESSION_SECONDS = 8 * 3600
 LONGEST_NAME = 40
 
@@ -50,32 +51,34 @@ class Sessions:
         return secrets.compare_digest(given.encode(), self._token)
 
     def read(self, request: Request) -> Session | None:
-        """Return the browser's session; None if it has none, or if the session is over."""
-        try:
-            fields = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_SECONDS)
-            return Session(id=str(fields["id"]), name=str(fields["name"]))
-        except (BadSignature, KeyError, TypeError):
-            return None
+        """Return the operator's session; None if there is none, or if it is over."""
+        session = self._read(request, COOKIE)
+        return session if session is not None and session.is_operator else None
+
+    def read_visitor(self, request: Request) -> Session | None:
+        """Return the session of a browser that was shown the log-in form; None if it was not."""
+        return self._read(request, VISITOR_COOKIE)
 
     def start(self, name: str = "") -> Session:
         """Return a new session, of an operator if ``name`` is given."""
         return Session(id=secrets.token_urlsafe(_ID_BYTES), name=name)
 
     def write(self, session: Session, request: Request, response: Response) -> None:
-        """Give the browser its session.
+        """Give the browser its session."""
+        value = str(self._cookies.dumps({"id": session.id, "name": session.name}))
+        name = COOKIE if session.is_operator else VISITOR_COOKIE
+        _set_cookie(request, response, name, value, SESSION_SECONDS)
 
-        The cookie has no path, so it belongs to the folder of the desk, whatever prefix a proxy has put
-        before it.
-        """
-        response.set_cookie(
-            COOKIE,
-            str(self._cookies.dumps({"id": session.id, "name": session.name})),
-            max_age=SESSION_SECONDS,
-            path=None,
-            secure=is_https(request),
-            httponly=True,
-            samesite="strict",
-        )
+    def erase(self, request: Request, response: Response) -> None:
+        """Take the operator's session from the browser."""
+        _set_cookie(request, response, COOKIE, "", 0)
+
+    def _read(self, request: Request, cookie: str) -> Session | None:
+        try:
+            fields = self._cookies.loads(request.cookies.get(cookie, ""), max_age=SESSION_SECONDS)
+            return Session(id=str(fields["id"]), name=str(fields["name"]))
+        except (BadSignature, KeyError, TypeError):
+            return None
 
     def sign_form(self, session: Session) -> str:
         """Return what each form of this session carries."""
@@ -107,6 +110,19 @@ class Seals:
         if owner != session.id:
             raise ValueError("signed for another session")
         return plan
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+    """Set a cookie without a path: it belongs to the desk, whatever prefix a proxy has put before it."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=None,
+        secure=is_https(request),
+        httponly=True,
+        samesite="strict",
+    )
 
 
 def is_https(request: Request) -> bool:

@@ -12,7 +12,7 @@ from redis import Redis
 from app.api.application import Api
 from app.desk.headers import SECURITY_HEADERS
 from app.desk.pages import PAGES
-from app.desk.sessions import COOKIE, SESSION_SECONDS, Session, Sessions
+from app.desk.sessions import COOKIE, SESSION_SECONDS, VISITOR_COOKIE, Session, Sessions
 from tests.support.desk import DESK_TOKEN, Browser, DeskService, desk_at
 from tests.support.receivers import settings_for
 from tests.support.servers import running
@@ -36,8 +36,8 @@ def operator(service: DeskService, redis: Redis) -> Iterator[Browser]:
         yield browser
 
 
-def cookie_of(browser: Browser) -> str:
-    (value,) = [one.value for one in browser.client.cookies.jar if one.name == COOKIE]
+def cookie_of(browser: Browser, name: str = COOKIE) -> str:
+    (value,) = [one.value for one in browser.client.cookies.jar if one.name == name]
     return str(value)
 
 
@@ -85,6 +85,16 @@ def test_logging_in_leads_to_the_page_that_was_wanted(visitor: Browser) -> None:
     assert (visitor.status, visitor.url) == (200, "deliveries?status=failed")
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_link_from_elsewhere_is_asked_for_again_and_logs_nobody_out(visitor: Browser, site: str) -> None:
+    """A browser sends a strict cookie only with what our own page asks for."""
+    answer = visitor.client.get("/desk/delivery?id=a%22b", headers={"Sec-Fetch-Site": site})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)
+    assert '<meta http-equiv="refresh" content="0;url=delivery?id=a%22b">' in answer.text
+    nowhere = visitor.client.get("/desk/overview?x=%22%3E%3Cscript%3E", headers={"Sec-Fetch-Site": site})
+    assert "<script" not in nowhere.text
+
+
 @pytest.mark.parametrize(
     "elsewhere", ["https://evil.example/", "//evil.example", "login", "\\evil", "a\r\nX: y"]
 )
@@ -124,9 +134,10 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(
 
 def test_logging_in_gives_a_new_session_so_that_a_planted_one_is_worth_nothing(visitor: Browser) -> None:
     visitor.get("login")
-    planted = cookie_of(visitor)
+    planted = cookie_of(visitor, VISITOR_COOKIE)
     visitor.log_in()
-    assert cookie_of(visitor) != planted
+    sessions = Sessions(DESK_TOKEN)
+    assert sessions._cookies.loads(cookie_of(visitor))["id"] != sessions._cookies.loads(planted)["id"]
     assert not lets_in(visitor, planted)
 
 
@@ -239,8 +250,7 @@ def test_it_works_behind_the_prefix_of_a_proxy(redis_url: str, tmp_path: Path, r
             links = re.findall(r'(?:href|action)="([^"]*)"', browser.page)
             assert links
             assert not [one for one in links if one.startswith(("/", "http"))]
-            (cookie,) = browser.client.cookies.jar
-            assert cookie.path == "/ops/credits/desk"
+            assert {cookie.path for cookie in browser.client.cookies.jar} == {"/ops/credits/desk"}
 
 
 def test_while_redis_is_away_a_page_says_so(tmp_path: Path) -> None:

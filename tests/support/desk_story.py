@@ -16,7 +16,9 @@ from workers.core.delivery import Lease, Status
 from workers.core.envelope import peek_type
 from workers.pipeline.granter import Granter
 from workers.store import keys
+from workers.store.clock import redis_now
 from workers.store.deliveries import DeliveryStore
+from workers.store.scripts import milliseconds_of
 from workers.store.stores import stores_in
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -50,8 +52,11 @@ _DAY_MS = 86_400_000
 _STRANGER = "0b2f8d2b-22cc-4f69-9af4-c55248621fca"  # Polar does not know them
 
 
-def tell_story(redis: Redis, service: DeskService, *, orders: int = 60) -> None:
-    """Let a month pass: many orders, the last of which are refunded, failed, skipped and waiting."""
+def tell_story(redis: Redis, service: DeskService, *, orders: int = 60, product: str = HOSTILE) -> None:
+    """Let a month pass: many orders, the last of which are refunded, failed, skipped and waiting.
+
+    One of the last is for ``product``, and has it in its metadata, too.
+    """
     held = stores_in(redis, service.settings)
     store, rules = held.deliveries, load_rules(service.rules_path)
     with client_of(service.polar) as polar:
@@ -69,20 +74,21 @@ def tell_story(redis: Redis, service: DeskService, *, orders: int = 60) -> None:
         _deliver(
             store, granter, "msg-unknown", "order_paid_purchase", id=some_id(9001), customer_id=_STRANGER
         )
-        product = _product() | {"name": HOSTILE}
+        named = _product() | {"name": product}
         hostile = {
             "id": some_id(9002),
             "customer_id": CUSTOMER,
-            "product": product,
-            "metadata": {"note": HOSTILE},
+            "product": named,
+            "metadata": {"note": product},
         }
         _deliver(store, granter, "msg-hostile", "order_paid_purchase", **hostile)
-        granter.run(Lease(deliveries=held.deliveries.store_and_lease([("msg-slack", "", HOSTILE.encode())])))
+        granter.run(Lease(deliveries=held.deliveries.store_and_lease([("msg-slack", "", product.encode())])))
         _deliver(
             store, granter, "msg-final", "order_paid_subscription_cancel_final_invoice", customer_id=CUSTOMER
         )
     waiting = json.dumps(json.loads(payload("order_paid_purchase"))).encode()
     held.deliveries.store_and_lease([("msg-waiting", "order.paid", waiting)])
+    _let_worker_tick(redis)
     _let_weeks_pass(redis)
     _count_days(redis)
 
@@ -98,6 +104,12 @@ def _deliver(store: DeliveryStore, granter: Granter, delivery_id: str, like: str
     leased = store.store_and_lease([(delivery_id, peek_type(text) or "", text)])
     granter.run(Lease(deliveries=leased))
     granter.drain()
+
+
+def _let_worker_tick(redis: Redis) -> None:
+    """Note what a worker notes that is alive; it counts as dead in less than a minute."""
+    redis.zadd(keys.WORKERS, {"worker-1": milliseconds_of(redis_now(redis))})
+    redis.hset(keys.RULES, mapping={"in_force": "3 rules, version 8c1f0a2b", "refused": "0"})
 
 
 def _let_weeks_pass(redis: Redis) -> None:
