@@ -134,7 +134,7 @@ def test_files_replaced_by_another_distribution_are_one_line(
     (target / "other-1.dist-info").mkdir()
     (target / "other-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
     (target / "other-1.dist-info" / "top_level.txt").write_text("app\n")
-    done = run([script, "--version"], hostile, PYTHONPATH=str(target))
+    done = run([script, "serve"], hostile, PYTHONPATH=str(target))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "other has a package 'app' too" in done.stderr
@@ -143,6 +143,6 @@ def test_files_replaced_by_another_distribution_are_one_line(
 
 def test_a_missing_dependency_is_one_line(script: Path, hostile: Credits, target: Path) -> None:
     (target / "redis.py").write_text("raise ModuleNotFoundError(\"No module named 'redis'\", name='redis')")
-    done = run([script, "--version"], hostile, PYTHONPATH=str(target))
+    done = run([script, "serve"], hostile, PYTHONPATH=str(target))
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "the installation is incomplete" in done.stderr
