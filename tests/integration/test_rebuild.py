@@ -14,6 +14,9 @@ from tests.support.builders import (
     CUSTOMER,
     ORDER,
     fact_like,
+    offer,
+    offer_request,
+    offers_of,
     order_webhook,
     refund_webhook,
     rule,
@@ -39,7 +42,9 @@ from tests.support.real_stores import RETAIN, claim_of
 from workers.core.delivery import Status
 from workers.core.grants import Part, customer_subject, order_subject
 from workers.core.manual import ManualRevoke
+from workers.core.offers import offer_plan
 from workers.core.planning import plan_for
+from workers.core.usage_events import usage_event
 from workers.errors import PolarDeniedError
 from workers.store import keys
 from workers.store.audit import Audit
@@ -323,3 +328,26 @@ def test_a_token_that_may_not_read_events_is_told_so(operations: Operations) -> 
 def test_where_polar_has_nothing_of_ours_nothing_is_written(operations: Operations, redis: Redis) -> None:
     assert rebuild(operations).grants == 0
     assert redis.exists(keys.AUDIT, keys.RESTORED, keys.CUSTOMERS) == 0
+
+
+def test_offers_are_restored_with_the_places_that_they_take(operations: Operations, redis: Redis) -> None:
+    offers = offers_of(
+        offer("referral", {"api_usage": 200}, most_per_customer=1),
+        offer("gift", {"api_usage": 5}, once_per="customer"),
+    )
+    requests = [offer_request("referral", "k-1"), offer_request("gift", "k-2")]
+    plans = [(one.delivery_id, offer_plan(one, CUSTOMER, offers)) for one in requests]
+    operations.ledger.claim(plans)
+    given = [grant for _, plan in plans for grant in plan.grants]
+    operations.client.ingest([usage_event(grant) for grant in given])
+    redis.flushall()
+    assert rebuild(operations).grants == 2
+    for grant in given:
+        assert claim_of(standing_of(operations, grant.subject)).grants == (grant,)
+    again = offer_plan(offer_request("referral", "k-3"), CUSTOMER, offers)
+    (capped,) = operations.ledger.claim([("offer-3", again)])
+    assert capped.is_capped
+    (once,) = operations.ledger.claim(
+        [("offer-4", offer_plan(offer_request("gift", "k-4"), CUSTOMER, offers))]
+    )
+    assert [claim.delivery_id for claim in once.elsewhere] == ["rebuild"]

@@ -40,6 +40,8 @@ _STEM = re.compile(
     rf"|cycle:{_UUID}:[0-9]+"
     rf"|subscription:{_UUID}"
     rf"|customer:(?P<customer>{_UUID}):(?P<rule>{KEY})"
+    rf"|offer:{KEY}:key:{KEY}"
+    rf"|offer:{KEY}:customer:(?P<offered>{_UUID})"
     rf"|(?P<hand>manual):{KEY}:[^:\s]+"
     rf"|refund:(?P<refunded>{_UUID}):[0-9]+"
     rf"|(?P<lost>dispute):{_UUID}"
@@ -102,7 +104,7 @@ def _recorded_grant(event: _Event, key: str, event_id: str) -> RecordedGrant:
     note = read_period_note(reason) if found["order"] else None
     grant = Grant(
         subject=subject_of(key, event.name),
-        customer_id=_customer_id(event, found["customer"]),
+        customer_id=_customer_id(event, found["customer"] or found["offered"]),
         meter=event.name,
         property_name=property_name,
         parts=note.parts(rules.split(RULE_SEPARATOR), units) if note else (Part(rule=rules, units=units),),

@@ -17,6 +17,8 @@ from workers.core.grants import (
     customer_subject,
     cycle_subject,
     manual_subject,
+    offer_customer_subject,
+    offer_key_subject,
     order_subject,
     refund_subject,
     revoke_subject,
@@ -54,7 +56,8 @@ def grants(draw: st.DrawFn) -> Grant:
     meter, units, rule = draw(st.sampled_from(METERS)), draw(amounts), draw(rule_names)
     order_id: str | None = ORDER
     sign, reason = 1, ""
-    match draw(st.sampled_from(["order", "cycle", "start", "bonus", "welcome", "hand", "refund", "revoke"])):
+    kinds = ["order", "cycle", "start", "bonus", "welcome", "offer", "gift", "hand", "refund", "revoke"]
+    match draw(st.sampled_from(kinds)):
         case "order":
             subject = order_subject(ORDER)
         case "cycle":
@@ -65,6 +68,10 @@ def grants(draw: st.DrawFn) -> Grant:
             subject = customer_subject(CUSTOMER, rule)
         case "welcome":
             subject, order_id = customer_subject(CUSTOMER, rule), None
+        case "offer":
+            subject, order_id = offer_key_subject(rule, "invitation-1"), None
+        case "gift":
+            subject, order_id = offer_customer_subject(rule, CUSTOMER), None
         case "hand":
             subject, order_id, rule = manual_subject("beta-1", "user%3A1", meter), None, NO_RULE
             reason = draw(st.sampled_from(["", "why not", "refund"]))
