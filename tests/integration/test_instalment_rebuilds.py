@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -33,7 +34,7 @@ def pacer_of(service: Years) -> Pacer:
     return Pacer(throttle=service.throttle, sleep=lambda _: None)
 
 
-def rebuild(service: Years) -> RebuildResult:
+def rebuild(service: Years, since: datetime | None = None) -> RebuildResult:
     """Read the ledger back from Polar."""
     rebuilder = Rebuilder(
         store=RestorationStore(service.redis),
@@ -41,8 +42,10 @@ def rebuild(service: Years) -> RebuildResult:
         polar=service.client,
         pacer=pacer_of(service),
     )
-    found = rebuilder.compare(service.rules, now=service.now, on_progress=lambda _done, _whole: None)
-    return rebuilder.restore(found, on_progress=lambda _done, _whole: None)
+    found = rebuilder.compare(
+        service.rules, now=service.now, since=since, on_progress=lambda _done, _whole: None
+    )
+    return rebuilder.restore(found, since=since, on_progress=lambda _done, _whole: None)
 
 
 def lose(service: Years) -> RebuildResult:
@@ -96,6 +99,21 @@ def test_whenever_it_is_lost_none_is_given_twice_and_none_is_missing(
     lose(service)
     rebuild(service)  # a second one changes nothing
     service.work_until(date(1, 15, 2028), step=timedelta(days=10))
+    assert service.given() == {"order": 1000, **instalments(2, 12)}
+    assert len(service.polar.events) == 12
+
+
+def test_after_a_backup_was_restored_only_the_newest_are_read_and_it_goes_on(service: Years) -> None:
+    service.buy()
+    service.work()
+    service.work_until(date(3, 15), step=timedelta(days=15))
+    backup = {key: cast(bytes, service.redis.dump(key)) for key in service.redis.scan_iter()}
+    service.work_until(date(5, 15), step=timedelta(days=15))
+    service.redis.flushall()
+    for key, value in backup.items():
+        service.redis.restore(key, 0, value)
+    assert rebuild(service, since=date(3, 20)).grants == 2
+    service.work_until(date(12, 31), step=timedelta(days=10))
     assert service.given() == {"order": 1000, **instalments(2, 12)}
     assert len(service.polar.events) == 12
 

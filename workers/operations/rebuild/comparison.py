@@ -72,8 +72,8 @@ class LedgerComparison:
     """Events that are marked as ours, but that we cannot have sent."""
     refund_pending: list[str] = field(default_factory=list)
     """Facts whose known refund has taken nothing back yet, as after an earlier rebuild."""
-    orders_with_instalments: dict[str, PaidPeriod] = field(default_factory=dict)
-    """The facts of orders with instalments, with the period in which these follow."""
+    orders_with_instalments: dict[str, PaidPeriod | None] = field(default_factory=dict)
+    """The facts of orders with instalments, with their period where the event of the order was read."""
     refunds: dict[str, Plan] = field(default_factory=dict)
     """The refunds of such orders that the ledger lacks, as plans that only note them, by fact."""
     refund_incomplete: list[str] = field(default_factory=list)
@@ -161,6 +161,8 @@ class LedgerComparison:
         self._units[grant.key] = grant.units
         if grant.period:
             self.orders_with_instalments[grant.subject] = grant.period
+        elif is_instalment(grant.subject):
+            self.orders_with_instalments.setdefault(order_subject(grant.order_id or ""), None)
         at = (grant.order_id or "", grant.meter)
         if is_take_back(grant.subject):
             self._taken[at] = self._taken.get(at, Decimal(0)) - grant.units

@@ -81,7 +81,7 @@ class Rebuilder:
         running = {
             order_of(fact): period
             for fact, period in found.orders_with_instalments.items()
-            if fact in found.missing and period.end > now
+            if fact in found.missing and period and period.end > now
         }
         if not running:
             return
