@@ -12,6 +12,7 @@ from workers.store.queue import drain_job_args
 from workers.store.scripts import load_script, milliseconds_of, moment_of
 
 _BATCH = 500  # so that the script never holds Redis up for long
+_MOST_BATCHES = 20  # in one tick, so that a worker does not fall silent
 
 
 class InstalmentQueue:
@@ -56,9 +57,10 @@ class InstalmentQueue:
         return bool(self._redis.exists(keys.INSTALMENTS))
 
     def move_due(self) -> None:
-        """Turn the instalments whose time has come into deliveries that are due."""
-        while self._move_batch() == _BATCH:
-            pass
+        """Turn the instalments whose time has come into deliveries that are due; the next tick goes on."""
+        for _ in range(_MOST_BATCHES):
+            if self._move_batch() < _BATCH:
+                return
 
     def _move_batch(self) -> int:
         return int(

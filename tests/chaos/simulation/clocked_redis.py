@@ -1,6 +1,8 @@
 """A real Redis with a clock that the test moves, and a memory that it can turn back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 from redis import Redis
@@ -9,7 +11,15 @@ from redis.commands.core import Script
 from workers.store import keys
 
 _CLOCK = "simulation:clock"
-_EXPIRING = (keys.PAUSE, keys.PROBE, keys.BUDGET, keys.REDUCED_SHARE, keys.OUTAGE, keys.RECONCILED)
+_EXPIRING = (
+    keys.POLAR_CLOCK,
+    keys.PAUSE,
+    keys.PROBE,
+    keys.BUDGET,
+    keys.REDUCED_SHARE,
+    keys.OUTAGE,
+    keys.RECONCILED,
+)
 _STEP_MILLISECONDS = 2000  # a step of the simulation takes less
 _MOMENT_MILLISECONDS = 50
 _ASK_SERVER = "redis.call('TIME')"
@@ -44,6 +54,8 @@ class SimulatedClock:
     milliseconds: int
     steady_milliseconds: int = 0
     """The time that has really passed."""
+    on_wait: Callable[[timedelta], object] = lambda _passed: None
+    """Called with all the time that has passed by waiting, whenever more has."""
     _expiries: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,6 +64,7 @@ class SimulatedClock:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.steady_milliseconds += round(seconds * 1000)
+        self.on_wait(timedelta(milliseconds=self.steady_milliseconds))
         self.step(seconds)
 
     def steady_seconds(self) -> float:

@@ -12,9 +12,11 @@ import httpx
 from app.demo.polar import Polar, create_app
 from app.demo.polar.access import INGEST
 
+_SUBSCRIPTIONS = "/v1/subscriptions/"
+
 
 class Mood(StrEnum):
-    """How Polar answers requests to ingest."""
+    """How Polar answers requests to ingest, and to show subscriptions."""
 
     FINE = "fine"
     AWAY = "away"
@@ -50,7 +52,7 @@ class MoodyPolar(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of our client."""
-        if request.url.path != INGEST:
+        if request.url.path != INGEST and not request.url.path.startswith(_SUBSCRIPTIONS):
             return self._ask(request)
         match self.mood:
             case Mood.AWAY:
@@ -61,7 +63,7 @@ class MoodyPolar(httpx.BaseTransport):
                 return httpx.Response(429, headers={"retry-after": "60"})
             case Mood.DENIED:
                 return httpx.Response(401, json={"error": "invalid_token"})
-        answer = self._ingest(request)
+        answer = self._ingest(request) if request.url.path == INGEST else self._ask(request)
         if self.mood is Mood.SILENT:
             raise httpx.ReadTimeout("Polar answers nothing", request=request)
         return answer

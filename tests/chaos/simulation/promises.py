@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
 from typing import Any
 
+from app.demo.polar.organization import StoredEvent
+from tests.chaos.simulation.plans import EACH, Plan, due, instalment_of
 from tests.chaos.simulation.shop import REVOCABLE_STEP, Sale
 from tests.support.builders import METERS
 from workers.core.adjusted import credited
@@ -23,6 +26,10 @@ CORRECTS = {*TAKES_BACK, "adjust"}
 class Promises:
     """Adds up Polar's events, and checks each new one."""
 
+    plans: Mapping[str, Plan]
+    """By order: when its instalments may come."""
+    instalments: dict[Place, set[int]] = field(default_factory=dict)
+    """By order and meter: the numbers of the instalments that came, the first included."""
     granted: dict[Place, Decimal] = field(default_factory=dict)
     """What each order was credited."""
     taken: dict[Place, Decimal] = field(default_factory=dict)
@@ -34,13 +41,13 @@ class Promises:
     _seen: int = 0
     _meanings: set[tuple[str, ...]] = field(default_factory=set)
 
-    def check(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def check(self, events: Sequence[StoredEvent]) -> None:
         """Check the events that are new since the last time."""
         for event in events[self._seen :]:
-            self._add(event)
+            self._add(event.sent, event.timestamp)
         self._seen = len(events)
 
-    def _add(self, event: Mapping[str, Any]) -> None:
+    def _add(self, event: Mapping[str, Any], at: datetime) -> None:
         data, meter, customer = event["metadata"], event["name"], event["customer_id"]
         units = -Decimal(str(data[METERS[meter]]))
         assert event["external_id"] == data["key"]
@@ -49,6 +56,8 @@ class Promises:
             self._add_take_back((data["order_id"], meter), -units)
         elif kind == "adjust":
             self._add_adjustment(data["key"], (data["order_id"], meter), units)
+        elif data.get("order_id") in self.plans and kind in {"order", "instalment"}:
+            self._add_instalment(data["key"], units, at)
         else:
             self._add_grant(kind, event, units)
         self.balances[customer, meter] = self.balances.get((customer, meter), Decimal(0)) + units
@@ -62,6 +71,33 @@ class Promises:
         self._meanings.add((kind, fact, meter))
         if kind == "order":
             self.granted[fact, meter] = units
+
+    def _add_instalment(self, key: str, units: Decimal, at: datetime) -> None:
+        order_id, number, meter = instalment_of(key)
+        dates = self.plans[order_id].dates(meter)
+        seen = self.instalments.setdefault((order_id, meter), set())
+        assert number not in seen, f"credited twice: {key}"
+        assert number <= len(dates), f"one too many: {key}"
+        assert at >= dates[number - 1], f"before {dates[number - 1]}, at {at}: {key}"
+        assert 0 < units <= EACH[meter], f"too much, or nothing: {units}, {key}"
+        seen.add(number)
+        place = (order_id, meter)
+        self.granted[place] = self.granted.get(place, Decimal(0)) + units
+
+    def check_plan(self, sale: Sale, *, may_lack: bool, may_keep: bool) -> None:
+        """Check a plan whose period is over: all instalments came, or those up to an end, less the share."""
+        assert sale.plan
+        for meter in EACH:
+            place, whole = (sale.order_id, meter), len(sale.plan.dates(meter))
+            came = self.instalments.get(place, set())
+            assert came == set(range(1, len(came) + 1)), f"one is missing: {came} of {place}"
+            assert came or may_lack, f"never credited: {place}"
+            is_complete = len(came) == whole or sale.has_ended or may_lack
+            assert is_complete, f"{len(came)} of {whole} instalments of {meter}: {sale}"
+            net = self.granted.get(place, Decimal(0)) - self.taken.get(place, Decimal(0))
+            left = due(meter, len(came), sale.share)
+            is_excused = sale.order_id in self.exposed or may_keep
+            assert net == left or is_excused, f"{net} of {meter} left, not {left}: {sale}"
 
     def _add_take_back(self, place: Place, units: Decimal) -> None:
         assert units > 0
@@ -113,10 +149,10 @@ class Promises:
         for meter, units in at_polar.items():
             if (sale.order_id, meter) in self.adjusted:
                 continue
-            due = floor(Fraction(revocable(units)) * sale.share)
+            owed = floor(Fraction(revocable(units)) * sale.share)
             taken = self.taken.get((sale.order_id, meter), Decimal(0))
-            is_excused = may_keep or meter in merged if taken < due else sale.order_id in self.exposed
-            assert taken == due or is_excused, f"{taken} of {units} {meter} taken back, not {due}: {sale}"
+            is_excused = may_keep or meter in merged if taken < owed else sale.order_id in self.exposed
+            assert taken == owed or is_excused, f"{taken} of {units} {meter} taken back, not {owed}: {sale}"
 
     def _check_adjusted(self, sale: Sale, grant: Grant) -> None:
         """Check that an adjusted order has what the last adjustment says, less its share."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import cast
@@ -20,11 +20,14 @@ from tests.support.real_stores import RETAIN
 from workers.core.delivery import Lease, Leased, Status
 from workers.core.envelope import ORDER_PAID, peek_type
 from workers.operations.pacing import Pacer
+from workers.operations.polar_clock import PolarClockWatch
 from workers.operations.rebuild.run import Rebuilder
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar as Client
 from workers.store import keys
+from workers.store.clock import PolarClock
 from workers.store.deliveries import DeliveryStore
+from workers.store.instalments import InstalmentQueue
 from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
 from workers.store.throttle import Throttle
@@ -43,6 +46,8 @@ class SimulatedService:
     """By order, the step at which it was dismissed."""
     kept: set[str] = field(default_factory=set)
     """Orders of which a take-back was dismissed: the customer may keep these credits."""
+    rested: set[str] = field(default_factory=set)
+    """Orders of which a person has dismissed something: instalments may rest with it."""
     told: set[str] = field(default_factory=set)
     """The keys of Polar's grants of which the last rebuild said that the ledger keeps something else."""
 
@@ -54,11 +59,22 @@ class SimulatedService:
         self.shop = Shop(polar, self.random)
         self.polar = MoodyPolar(self.shop.polar)
         self.client = Client(url="http://polar.example", token=Polar.token, transport=self.polar)
+        self.clock.on_wait = self._let_polars_calendar_pass
         self.store, self.ledger = DeliveryStore(self.redis), Ledger(self.redis, retain=RETAIN)
         self.pacer = Pacer(throttle=Throttle(self.redis), sleep=self.clock.wait)
-        self.promises = Promises()
+        self.promises = Promises(self.shop.plans)
+        self.clock_watch = PolarClockWatch(
+            clock=PolarClock(self.redis),
+            queue=InstalmentQueue(self.redis),
+            polar=self.client,
+            pacer=self.pacer,
+            now=self.clock.steady_seconds,
+        )
         self.workers = [self._new_worker() for _ in range(3)]
         self.tickers = [new_ticker(self.redis, self.clock) for _ in range(2)]
+
+    def _let_polars_calendar_pass(self, passed: timedelta) -> None:
+        self.shop.polar.ahead = passed
 
     def close(self) -> None:
         """End every worker, so that no thread is left."""
@@ -72,7 +88,7 @@ class SimulatedService:
         rebuilder = Rebuilder(
             store=RestorationStore(self.redis), ledger=self.ledger, polar=self.client, pacer=self.pacer
         )
-        rules, now = self.workers[0].rules, datetime.now(UTC)
+        rules, now = self.workers[0].rules, self.shop.polar.now()
         found = rebuilder.compare(rules, now=now, on_progress=lambda _done, _whole: None)
         rebuilder.restore(found, on_progress=lambda _done, _whole: None)
         self.told = {one.grant.key for one in found.kept}
@@ -114,6 +130,8 @@ class SimulatedService:
         own = delivery_id.removeprefix("backfill-").removeprefix("take-back-")
         if delivery_id.startswith("adjust-"):
             own = delivery_id.removeprefix("adjust-").rpartition("-")[0]
+        if delivery_id.startswith("instalment-"):
+            own = delivery_id.removeprefix("instalment-").rsplit("-", 2)[0]
         return self.shop.order_of.get(delivery_id, own)
 
     def _new_worker(self) -> Worker:
@@ -123,6 +141,6 @@ class SimulatedService:
         """Check that nothing is sent of an order that was dismissed before the lease began."""
         for event in events:
             data = event["metadata"]
-            is_grant = data["key"].split(":")[1] not in CORRECTS
+            is_grant = data["key"].split(":")[1] not in {*CORRECTS, "instalment"}
             dismissed = self.dismissed.get(data.get("order_id", ""), began) if is_grant else began
             assert dismissed >= began, f"dismissed at step {dismissed}, but sent: {data['key']}"

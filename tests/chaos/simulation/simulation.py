@@ -3,6 +3,7 @@
 from collections import Counter
 
 from tests.chaos.simulation.clocked_redis import ClockedRedis
+from tests.chaos.simulation.plans import WEEKS
 from tests.chaos.simulation.steps import STEPS, Steps
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
@@ -11,6 +12,8 @@ from workers.timings import DEFAULT_TIMINGS
 
 _REMEMBERED = 0.1
 """The share of steps of which Redis has everything on disk."""
+_WEEK_SECONDS = 7 * 86_400
+_MOST_IN_A_ROW = 3
 _LONGEST_MINUTES = 40
 """By then all work is done: five attempts take twenty minutes, and a lease and a pause may come before."""
 
@@ -34,11 +37,13 @@ class Simulation(Steps):
                 self.done[step.__name__] += 1
                 step(self)
                 self.clock.hold()
-                self.promises.check(self.shop.polar.events)
+                self.promises.check(self.shop.polar.stored)
                 if self.random.random() < _REMEMBERED:
                     self.remember()
             self._rest()
             self._check_rest()
+            self._let_periods_end()
+            self._check_plans()
         finally:
             self.close()
 
@@ -57,7 +62,30 @@ class Simulation(Steps):
         self._work_off()
         self.rebuild()  # what was told meanwhile
         self._work_off()
-        self.promises.check(self.shop.polar.events)
+        self.promises.check(self.shop.polar.stored)
+
+    def _let_periods_end(self) -> None:
+        """Let the time pass that is left of all plans; every subscription that goes on is paid."""
+        self.shop.pay_all()
+        for _ in range(WEEKS + 2):
+            self.clock.wait(_WEEK_SECONDS)
+            for _ in range(_MOST_IN_A_ROW):
+                for one in self.tickers:
+                    one.tick()
+                self.look_at_polars_clock()
+                self.clock.wait(2)
+            self._work_off()
+        self.find_disputes()
+        self._work_off()
+        self.promises.check(self.shop.polar.stored)
+
+    def _check_plans(self) -> None:
+        for sale in self.shop.sales.values():
+            if sale.plan:
+                has_rested = sale.order_id in self.rested
+                self.promises.check_plan(
+                    sale, may_lack=has_rested, may_keep=has_rested or sale.order_id in self.kept
+                )
 
     def _work_off(self) -> None:
         waited = 0
@@ -78,7 +106,7 @@ class Simulation(Steps):
     def _check_rest(self) -> None:
         statuses = Counter(one.status for one in self.store.get(self.ids(*Status)))
         assert not statuses[Status.WAITING] + statuses[Status.FAILED], statuses
-        for sale in self.shop.sales.values():
+        for sale in (one for one in self.shop.sales.values() if not one.plan):
             standing = self.ledger.find(order_subject(sale.order_id))
             # Of a dismissed order Polar may have nothing or a part. If it has all, refunds count as ever.
             if sale.order_id not in self.dismissed or self.promises.is_granted(standing):

@@ -1,7 +1,7 @@
 """What can happen in a simulation, each as a step."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from tests.chaos.simulation.clocked_redis import Copy
 from tests.chaos.simulation.moody_polar import Mood
@@ -27,6 +27,7 @@ _HOUR = 3600
 _CLOCK_STEPS = (-_HOUR, _HOUR, 24 * _HOUR, -60, -24 * _HOUR)
 _WAITS = (1, 7, DEFAULT_TIMINGS.lease_seconds, 120, 1000)
 _NEW_TICKER = 0.05
+_LATER = {*CORRECTS, "instalment"}
 
 
 class Steps(SimulatedService):
@@ -45,6 +46,23 @@ class Steps(SimulatedService):
     def sell(self) -> None:
         """Somebody buys."""
         self.shop.sell()
+
+    def sell_plan(self) -> None:
+        """Somebody pays a plan in advance."""
+        self.shop.sell_plan()
+
+    def change_subscription(self) -> None:
+        """A subscription is not paid, or is paid again, or ends."""
+        self.shop.change_subscription()
+
+    def let_days_pass(self) -> None:
+        """Days pass, and instalments come due."""
+        self.clock.wait(self.random.choice([1, 3, 8]) * 24 * _HOUR)
+        self.tick()
+
+    def look_at_polars_clock(self) -> None:
+        """The background process asks Polar what time it is, if nobody knows."""
+        self.clock_watch.run_if_due()
 
     def tell_again(self) -> None:
         """Polar sends the webhook of an order under another id."""
@@ -106,7 +124,9 @@ class Steps(SimulatedService):
         self.dismissed = dict(self._dismissed_then)
         for event in self.shop.polar.events:
             subject = event["external_id"].rpartition(":")[0]
-            if subject.split(":")[1] in CORRECTS and self.ledger.find(subject).own is None:
+            if subject.split(":")[1] == "instalment":
+                subject = event["external_id"]
+            if subject.split(":")[1] in _LATER and self.ledger.find(subject).own is None:
                 self.promises.exposed |= {event["metadata"]["order_id"], event["customer_id"]}
 
     def change_mood(self) -> None:
@@ -147,11 +167,12 @@ class Steps(SimulatedService):
                 self.dismissed[self.order_of(chosen)] = self.step
             else:
                 self.kept.add(self.order_of(chosen))
+            self.rested.add(self.order_of(chosen))
             self.store.dismiss([chosen], retain=RETAIN)
 
     def backfill(self) -> None:
         """A person grants what is missing."""
-        now = datetime.now(UTC)
+        now = self.shop.polar.now()
         backfiller = Backfiller(store=self.store, ledger=self.ledger, polar=self.client, pacer=self.pacer)
         rules = self.workers[0].rules
         with suppress(PolarError):
@@ -160,7 +181,7 @@ class Steps(SimulatedService):
 
     def adjust(self) -> None:
         """A person brings earlier orders to other rules; workers, which may die, do it in the end."""
-        now, rules = datetime.now(UTC), self.random.choice(list(FILES.values()))
+        now, rules = self.shop.polar.now(), self.random.choice(list(FILES.values()))
         audit = Audit(self.redis, self.ledger)
         adjuster = Adjuster(store=self.store, ledger=self.ledger, audit=audit, pacer=self.pacer)
         pack = adjustable_rule("pack", rules)
@@ -190,6 +211,10 @@ class Steps(SimulatedService):
 
 STEPS = {
     Steps.sell: 8,
+    Steps.sell_plan: 3,
+    Steps.change_subscription: 3,
+    Steps.let_days_pass: 4,
+    Steps.look_at_polars_clock: 4,
     Steps.tell_again: 2,
     Steps.refund: 4,
     Steps.dispute: 2,

@@ -18,6 +18,8 @@ from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.plans import Plan
 from workers.pipeline.granter import Granter
 from workers.pipeline.ports import Polar
+from workers.pipeline.subscriptions import SubscriptionFinder
+from workers.polar.client import Polar as Client
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
@@ -84,7 +86,7 @@ class Worker:
     """A worker that may be in the middle of a lease."""
 
     redis: Redis
-    polar: Polar
+    client: Client
     rules: Rules
     note: Callable[[int, Sequence[Event]], object]
     """Called with what is sent to Polar, and with the step at which its lease began."""
@@ -124,7 +126,8 @@ class Worker:
             deliveries=DeliveryStore(self.redis),
             ledger=StoppingLedger(self.redis, stoppable),
             throttle=Throttle(self.redis),
-            polar=StoppingPolar(self.polar, stoppable, note),
+            polar=StoppingPolar(self.client, stoppable, note),
             rules=lambda: rules,
+            subscriptions=SubscriptionFinder(self.client, Throttle(self.redis)),
             jitter=lambda: 0.0,
         )
