@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.rounds import Table
 from bench.wrk import WrkError
 
-_SUBJECTS = ("receiver", "drain", "events", "latency", "burst", "footprint", "startup")
+_SUBJECTS = ("receiver", "api", "drain", "events", "latency", "burst", "footprint", "startup")
 _REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
 
 

@@ -30,6 +30,7 @@ rules:
 # uvicorn's choice where both are installed, as they are with ours.
 _OUR_SERVER = ("--http=httptools", "--loop=uvloop")
 
+API_TOKEN = "api-token-of-the-bench"  # noqa: S105 - used by the benchmarks alone
 POLAR_LATENCY_MS = 30
 _UNLIMITED = 100_000  # requests a minute; the most that our settings take
 _PATIENCE_SECONDS = 60
@@ -73,6 +74,14 @@ class Harness:
         with self.process("app", "serve", PORT=str(port)) as process:
             self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/readyz"))
             yield port, process.pid
+
+    @contextmanager
+    def api(self) -> Iterator[int]:
+        """Run the storefront API while the block runs; yield its port. Its token is ``API_TOKEN``."""
+        port = free_port()
+        with self.process("app", "api", CREDITS_API_TOKEN=API_TOKEN, CREDITS_API_PORT=str(port)) as process:
+            self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/readyz"))
+            yield port
 
     @contextmanager
     def rival(self, app: str, **environment: str) -> Iterator[tuple[int, int]]:

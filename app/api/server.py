@@ -1,5 +1,6 @@
 """Serves the storefront API: its socket, and uvicorn on it."""
 
+import os
 import socket
 from contextlib import suppress
 from typing import ClassVar
@@ -11,6 +12,9 @@ from app.api.orders import LONGEST_WAIT_SECONDS, MOST_WAITING
 from app.receiver.connections import Connection, raise_file_limit
 from app.receiver.server import base_url_of, open_socket, server_config
 from config.settings import Settings
+
+# Where the processor is busy, receiver and workers go first: a webhook is not late because of the API.
+_NICE = 10
 
 
 def listen_for_api(settings: Settings) -> socket.socket:
@@ -51,5 +55,6 @@ class _Server(uvicorn.Server):
 def run_api(api: Api, listener: socket.socket) -> None:
     """Serve ``api`` until SIGINT or SIGTERM."""
     raise_file_limit()
+    os.nice(_NICE)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped cleanly
         _Server(api).run(sockets=[listener])

@@ -1,5 +1,6 @@
 """Hostile requests to the storefront API: each is refused, none gets a 5xx or reaches anything else."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -167,3 +168,10 @@ def assert_well(shop: Storefront) -> None:
     assert (answer.status_code, answer.json()["credits"]) == (200, {"api_usage": 100})
     assert len(shop.polar.events) == 1  # of the order
     assert "Traceback" not in shop.up.said
+
+
+def test_the_api_has_a_lower_priority_than_what_stores_and_grants(shop: Storefront) -> None:
+    priority = {
+        name: os.getpriority(os.PRIO_PROCESS, shop.up.part(name)) for name in ("receiver", "worker", "api")
+    }
+    assert priority["receiver"] == priority["worker"] < priority["api"]
