@@ -48,7 +48,8 @@ def before_call(_context: Any, case: Any, **_kwargs: Any) -> None:
     """Replace parts of what was generated, if the document allows it."""
     wait = str((case.query or {}).get("wait", ""))
     if wait.isascii() and wait.isdigit() and 0 < int(wait) <= LONGEST_WAIT_SECONDS:
-        case.query["wait"] = 0 if "order_id" in case.path_parameters else 1  # an offer is soon given
+        # An order that is unknown stays so. An offer is settled in a moment, except on a busy machine.
+        case.query["wait"] = 0 if "order_id" in case.path_parameters else LONGEST_WAIT_SECONDS
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if case.meta.phase.name == "examples":  # those in the document name nobody who exists
