@@ -10,6 +10,7 @@ from tests.support.event_receivers import FakeStorefront, sender_to
 from tests.support.moving_clock import DAY, HOUR, MINUTE, MovableServer, movable_redis, moves_a_clock
 from tests.support.real_stores import RETAIN, now_ms, scores, settled_story
 from tests.support.rulebooks import watch_in
+from tests.support.years import ORDER, date, years
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
@@ -70,3 +71,20 @@ def test_a_sender_alone_lets_no_event_wait_longer_than_it_ever_can(
     movable.set_clock(-DAY)
     assert len(Outbox(redis).lease(10)) == 1
     assert waits_ms(redis) <= 60_000
+
+
+def test_each_instalment_is_told_when_it_is_given_with_the_customers_own_id(tmp_path: Path) -> None:
+    with years(tmp_path) as service:
+        service.ledger.tells_storefront = True
+        storefront = FakeStorefront()
+        service.buy()
+        service.work()
+        sender_to(service.redis, storefront).send_due()
+        service.go_to(date(2, 28))
+        service.work()
+        sender_to(service.redis, storefront).send_due()
+    first, second = (one["data"] for one in storefront.told)
+    assert second["key"] == f"credits:instalment:{ORDER}:2:api_usage"
+    assert (second["order_id"], second["credits"], second["rules"]) == (ORDER, 1000, ["pro"])
+    assert second["external_customer_id"] == first["external_customer_id"] is not None
+    assert storefront.told[1]["timestamp"].startswith("2027-02-28T12:00")
