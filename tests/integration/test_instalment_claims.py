@@ -8,9 +8,10 @@ from redis import Redis
 
 from config.intervals import Every
 from tests.support.builders import CUSTOMER, grant_of, some_id
-from tests.support.instalments import ORDER, YEAR, given, own_grant, part, subject
+from tests.support.instalments import ORDER, YEAR, given, own_grant, part, request, subject
 from tests.support.reversals import refund_take_back
 from workers.core.claims import Refund, Standing
+from workers.core.delivery_plans import plan_instalment
 from workers.core.grants import order_subject
 from workers.core.later_claims import Instalment
 from workers.core.plans import Plan
@@ -128,3 +129,15 @@ def _order(number: int, period: PaidPeriod, *meters: str) -> Plan:
         grants=grants,
         period=later_on,
     )
+
+
+def test_the_delivery_of_an_instalment_reads_no_other_ones(ledger: Ledger) -> None:
+    standing = claimed(ledger)
+    for number in range(2, 6):
+        standing = later(ledger, given(standing, number))
+    assert [len(one.instalments) for one in (standing, *ledger.find_own([PLAN.subject]))] == [4, 0]
+    for number, read in ((5, standing.claims[-1:]), (6, ())):
+        plan = plan_instalment(request(number), None, YEAR.end).plan
+        assert plan is not None
+        (found,) = ledger.claim([(f"instalment-{number}", plan)])
+        assert found == replace(standing, claims=(*standing.claims[:1], *read))

@@ -89,6 +89,12 @@ class Ledger:
         """Return what the ledger has for each of ``subjects``."""
         return self.find_for_plans([Plan(subject=subject) for subject in subjects])
 
+    def find_own(self, subjects: Sequence[str]) -> list[Standing]:
+        """Return what the ledger has for each of ``subjects``, without the later instalments of orders."""
+        rows = [read_row(Plan(subject=subject), with_instalments=False) for subject in subjects]
+        found = self._run_claim(rows) if rows else []
+        return list(map(read_standing, subjects, found))
+
     def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Freeze these claims, except those that were computed from an older state.
 

@@ -52,6 +52,8 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
     }
     if plan.period:
         row |= _period_row(plan.period, plan)
+    if plan.instalment:  # the others decide nothing about it
+        row["instalments"] = [plan.instalment.request.subject]
     if plan.refund:
         row["refund"] = {"amount": str(plan.refund.amount), "share": ratio_text(plan.refund.share)}
     if plan.dispute:
@@ -65,10 +67,11 @@ def claim_row(delivery_id: str, plan: Plan, attempt: int | None) -> Row:
     return row
 
 
-def read_row(plan: Plan) -> Row:
+def read_row(plan: Plan, *, with_instalments: bool = True) -> Row:
     """Return the row with which ``claim.lua`` only reads what the ledger has for ``plan``."""
     subjects = dict.fromkeys(grant.subject for grant in plan.grants)
-    return {"subject": plan.subject, "claims": [{"subject": subject} for subject in subjects]}
+    row: Row = {"subject": plan.subject, "claims": [{"subject": subject} for subject in subjects]}
+    return row if with_instalments else row | {"instalments": []}
 
 
 def take_back_row(one: LaterClaim, attempt: int | None = None) -> Row:

@@ -34,7 +34,8 @@ class EventReader:
         origins = [
             self._origins(one, standings[subject]) for one, subject in zip(leased, subjects, strict=True)
         ]
-        by_order = self._standings(filter(None, (order for _, order in origins)))
+        orders = list(dict.fromkeys(order for _, order in origins if order))
+        by_order = dict(zip(orders, self.ledger.find_own(orders), strict=True))
         sources = [_deliveries(id_, by_order.get(order)) for id_, order in origins]
         bodies = dict(self.deliveries.bodies(id_ for ids in sources for id_ in ids))
         return [

@@ -2,11 +2,12 @@
 -- that of two workers with different rules only one freezes a plan. A plan without `base` only reads.
 --
 -- plans: {subject, refund = {amount, share}, dispute = {id, share}, shown, lease = {delivery, attempt}, base = fields,
---        cap = {key, offer, most}, claims = {{subject, fields}}, period = fields, chain = {key, at, order, meters}};
---        refund, dispute, shown, lease, cap, period, chain and base may be
+--        cap = {key, offer, most}, claims = {{subject, fields}}, period = fields, chain = {key, at, order, meters},
+--        instalments = {subject}}; refund, dispute, shown, lease, cap, period, chain, instalments and base may be
 --        missing. `shown` is what the webhook shows the order to be; `base` holds the fields of a fact that gets only
 --        linked claims; `period` holds the fields of an order with instalments, `chain` where to note that it begins
---        them; `cap` says which of the customer's places of an offer the claim takes.
+--        them; `cap` says which of the customer's places of an offer the claim takes; `instalments` lists the only later
+--        instalments of an order that are wanted, because it may have hundreds.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}; the hash has a
 -- field `capped` if the customer has no place left, and a field `superseded:<meter>` (an order's id) where a later order
 -- of the same subscription has begun instalments on that meter. Where the whole
@@ -120,7 +121,7 @@ local function standing(plan, own)
   for link in string.gmatch(value_of('also', own) or '', '%S+') do
     add(linked_by(link, plan.subject), 1)
   end
-  add_instalments(plan.subject, own, chain_prefix, add)
+  add_instalments(plan.subject, own, chain_prefix, add, plan.instalments)
   for _, claim in ipairs(plan.claims) do
     add(claim.subject, 0)
   end

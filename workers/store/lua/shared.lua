@@ -218,12 +218,15 @@ local function meters_with_instalments(own)
 end
 
 -- Calls `add` with the subject of each later instalment of an order, and adds to the order's fields, as they were read, by
--- which later order of the same subscription they are replaced.
-local function add_instalments(order, own, chain_prefix, add)
+-- which later order of the same subscription they are replaced. With `only`, a list of subjects, it adds no others.
+local function add_instalments(order, own, chain_prefix, add, only)
   local subscription = value_of('subscription', own)
   local order_id = string.match(order, '^credits:order:(.*)$')
+  for _, subject in ipairs(only or {}) do
+    add(subject, 1)
+  end
   for _, meter in ipairs(subscription and meters_with_instalments(own) or {}) do
-    for number = 2, tonumber(value_of('begun:' .. meter, own) or 1) do
+    for number = 2, only and 1 or tonumber(value_of('begun:' .. meter, own) or 1) do
       add('credits:instalment:' .. order_id .. ':' .. number .. ':' .. meter, 1)
     end
     local youngest = string.match(redis.call('HGET', chain_prefix .. subscription, meter) or '', '^%d+ (.*)$')
