@@ -229,9 +229,10 @@ def test_a_dismissed_instalment_rests_alone_until_a_person_replays_it_by_name(se
     assert not service.standing().dismissed_with
     service.refund(10_000)
     service.work()
-    assert service.balance() == 1000  # what the dismissed one lacks counts as taken back
+    assert service.balance() == 500  # the dismissed one counts as never begun
     service.granter.run(Lease(deliveries=service.store.reopen([name], by_name=True)))
     service.work()
+    assert service.given()["instalment:2"] == 500  # it is worked out anew
     assert service.balance() == 1000
     service.work_until(date(12, 31), step=timedelta(days=15))
     assert service.balance() == 6000

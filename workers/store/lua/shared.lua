@@ -275,6 +275,23 @@ local function later_claims_by(id, order)
   return found
 end
 
+-- Releases the claim of an instalment that was dismissed and that Polar lacks, so that it is decided anew. Refunds have
+-- taken their shares without it, so it may have to give less by now. Returns whether it did.
+local function release_instalment(order, subject)
+  local number, meter = string.match(subject, '^credits:instalment:[^:]+:(%d+):(.*)$')
+  local dismissed, settled = unpack(redis.call('HMGET', subject, 'dismissed', 'settled:' .. (meter or '')))
+  if not number or not dismissed or settled or redis.call('HGET', order, 'begun:' .. meter) ~= number then
+    return false
+  end
+  redis.call('DEL', subject)
+  if number == '2' then
+    redis.call('HDEL', order, 'begun:' .. meter)
+  else
+    redis.call('HSET', order, 'begun:' .. meter, number - 1)
+  end
+  return true
+end
+
 -- Undoes what a dismissal did to the claims of a delivery's fact: see dismiss.lua.
 local function revive(id, type_, fact)
   if not IS_LATER[type_] then
@@ -282,7 +299,9 @@ local function revive(id, type_, fact)
     return
   end
   for _, subject in ipairs(later_claims_by(id, fact)) do
-    redis.call('HDEL', subject, 'dismissed')
+    if not release_instalment(fact, subject) then
+      redis.call('HDEL', subject, 'dismissed')
+    end
   end
 end
 
