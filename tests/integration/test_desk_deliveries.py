@@ -167,10 +167,10 @@ def test_paging_goes_on_while_new_ones_arrive(desk: Browser, redis: Redis, redis
 
 
 def test_a_rare_type_is_found_by_searching_on(desk: Browser, redis: Redis) -> None:
-    plant(redis, 2300)
+    plant(redis, 1200)
     redis.hset(keys.delivery("old-00007"), "type", "order.refunded")
     desk.get("deliveries?type=order.refunded")
-    assert (listed(desk), "None among the last 1,000" in desk.text) == ([], True)
+    assert (listed(desk), "None among the last 500" in desk.text) == ([], True)
     assert turn_pages(desk, "type=order.refunded") == ["old-00007"]
 
 

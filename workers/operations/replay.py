@@ -46,9 +46,18 @@ class Replayer:
 
     def preview(self, delivery: Delivery, rules: Rules, *, by_name: bool = False) -> Prospect:
         """Return what a replay would do. Changes nothing."""
-        planned = plan_delivery(delivery.type, self.deliveries.body(delivery.id), rules)
-        ((known, standing),) = look_up(self.ledger, [planned], rules)
-        return dry_run(known, _revived(standing, known, delivery) if by_name else standing)
+        return self.preview_all([delivery], rules, by_name=by_name)[0]
+
+    def preview_all(
+        self, deliveries: Sequence[Delivery], rules: Rules, *, by_name: bool = False
+    ) -> list[Prospect]:
+        """Return what a replay of each of these would do, each as if it ran alone. Changes nothing."""
+        bodies = dict(self.deliveries.bodies(one.id for one in deliveries))
+        planned = [plan_delivery(one.type, bodies[one.id], rules) for one in deliveries]
+        return [
+            dry_run(known, _revived(standing, known, one) if by_name else standing)
+            for one, (known, standing) in zip(deliveries, look_up(self.ledger, planned, rules), strict=True)
+        ]
 
     def run(
         self, ids: Sequence[str], granter: Granter, pacer: Pacer, *, by_name: bool = False

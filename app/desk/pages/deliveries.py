@@ -10,7 +10,7 @@ from workers.store.deliveries import Place
 from workers.store.scripts import milliseconds_of
 
 _ROWS = 50
-_MOST_READ = 1000  # deliveries; the others of a rare type are on the pages after
+_MOST_READ = 500  # deliveries; the others of a rare type are on the pages after
 
 BULK = frozenset({Status.FAILED, Status.SKIPPED})
 """The statuses of which all that is filtered may be replayed at once."""
@@ -27,6 +27,7 @@ class DeliveriesPage:
     is_first: bool
     is_cut: bool
     """Whether the page ended because it had read enough, before it was full."""
+    most_read: int = _MOST_READ
     types: Sequence[str] = TYPES
     statuses: Sequence[Status] = tuple(Status)
 

@@ -17,8 +17,8 @@ from workers.core.totals import add_up
 from workers.operations.replay import Replayer
 from workers.store.format import require_known
 
-MOST_AT_ONCE = 200  # previewed in a tenth of a second; for more there is the command
-_MOST_READ = 2000
+MOST_AT_ONCE = 100  # previewed in less than a tenth of a second; for more there is the command
+_MOST_READ = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +58,10 @@ def gather(visit: Visit) -> Shown:
         command = _command(filters)
     read = visit.parts.rules.current()
     replayer = Replayer(deliveries=visit.parts.stores.deliveries, ledger=visit.parts.stores.ledger)
+    prospects = replayer.preview_all(chosen, read.rules, by_name=is_single)
     planned = [
-        PlannedReplay(delivery=one, prospect=replayer.preview(one, read.rules, by_name=is_single))
-        for one in chosen
+        PlannedReplay(delivery=one, prospect=prospect)
+        for one, prospect in zip(chosen, prospects, strict=True)
     ]
     page = ReplayPage(
         planned=planned,
