@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from workers.core.adjusted import credited
-from workers.core.adjustments import why_not_adjusted
+from workers.core.adjustments import NOT_AT_POLAR, UNCONFIRMED, why_not_adjusted
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Ended, Leased, Outcome, PutBack, Status
 from workers.core.delivery_plans import PlannedDelivery
@@ -36,6 +36,7 @@ class IngestionResult:
     """Why there is a pause; has no meaning if there is none."""
 
 
+_HELD_SECONDS = 30.0
 _OF_CUSTOMER = "customer_id:"  # begins Polar's reason if it does not know the customer of an event
 NEEDS_REVIEW = (
     "needs review: Polar had it, or another in its request, though it was sent for the first time: "
@@ -161,7 +162,7 @@ def _without_claim(
 ) -> _Decision:
     """Decide about a delivery that claimed nothing: its fact was credited before, or earns no credit."""
     if planned.takes_back or standing.is_dismissed:
-        return _Decision(Status.SKIPPED, _why_nothing(plan, standing))
+        return _held_adjustment(plan, standing) or _Decision(Status.SKIPPED, _why_nothing(plan, standing))
     if standing.is_capped and plan.cap is not None:
         text = f"the customer has had this offer {plan.cap.most} times, which is the most for one customer"
         return _Decision(Status.SKIPPED, text, refusal=Refusal.CAP)
@@ -207,6 +208,15 @@ def _unclaimed(plan: Plan) -> _Decision:
     if plan.grants:  # the ledger did not accept the claim
         return _TAKEN_OVER
     return _Decision(Status.SKIPPED, plan.skip, refusal=plan.refusal or "")
+
+
+def _held_adjustment(plan: Plan, standing: Standing) -> _Decision | None:
+    """Return that an adjustment waits, if it was claimed and is held back by a doubt; else None."""
+    is_open = standing.open_adjustment is not None and not standing.is_dismissed
+    if plan.adjust is None or plan.adjust.number != standing.adjusted or not is_open:
+        return None
+    reason = UNCONFIRMED if standing.unconfirmed else NOT_AT_POLAR
+    return _Decision(Status.WAITING, reason, after_seconds=_HELD_SECONDS)
 
 
 def _why_nothing(plan: Plan, standing: Standing) -> str:
