@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builders import some_id
 from tests.support.moving_clock import moves_a_clock
 from tests.support.years import (
     BOUGHT,
@@ -116,3 +117,20 @@ def test_an_instalment_that_comes_due_too_early_is_put_back_and_not_taken_at_onc
     assert service.standing().waits == {}
     fresh._instalments.move_due()
     assert service.to_come() == {"2 api_usage": date(2, 28)}
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=20), timedelta(days=400)])  # the noted time lives for a day
+def test_after_a_jump_of_redis_clock_one_look_at_polar_is_enough(service: Years, jump: timedelta) -> None:
+    for number in range(20):
+        service.buy(some_id(7100 + number))
+    service.work()
+    service.go_to(date(2, 28) - timedelta(hours=10))
+    service.work()
+    service.set_redis_clock(jump)
+    service.worker.tick()  # it notices the step: Polar's clock is not known any more
+    assert service.redis.zcard(keys.DUE) == 1
+    (outcome,) = service.granter.run(service.store.lease(500))
+    assert outcome.reason == "not before 2027-02-28T12:00:00Z"
+    service.worker.tick()
+    assert service.redis.zcard(keys.DUE) == 0
+    assert service.redis.zcard(keys.INSTALMENTS) == 20

@@ -107,9 +107,9 @@ class GrantWorker(SimpleWorker):
     def tick(self) -> None:
         """Make instalments due, queue a missing drain job, reload changed rules, and call ``on_tick``."""
         self._rulebook.reload_if_changed()
-        self._instalments.move_due()
         if self._clock.compare(self._run_tick):
             self._register_again()
+        self._instalments.move_due()  # only now: if the clock has stepped, Polar's clock is not known any more
         self._on_tick()
 
     def sign_off(self) -> None:
