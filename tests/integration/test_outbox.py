@@ -269,6 +269,7 @@ def test_after_three_days_of_refusals_an_event_is_given_up(operations: Operation
     for earlier_ms, is_given_up in ((_THREE_DAYS_MS - 60_000, False), (60_000, True)):
         (event,) = scores(redis, keys.OUTBOX_REFUSED)
         redis.zincrby(keys.OUTBOX_REFUSED, -earlier_ms, event)
+        redis.hset(keys.CLOCK, "ticked_at", now_ms(redis))  # a worker watches the clock
         let_events_be_due(redis)
         sender_to(redis, refusing).send_due()
         assert (redis.zcard(keys.OUTBOX) == 0, redis.zcard(keys.OUTBOX_GIVEN_UP) == 1) == (

@@ -55,6 +55,7 @@ def test_failed_ones_come_first_then_those_that_wait_then_those_that_were_sent(
         buy(operations, number)
         sender_to(redis, REFUSING).send_due()
     given_up = f"credits:order:{some_id(2)}\napi_usage"
+    redis.hset(keys.CLOCK, "ticked_at", now_ms(redis))  # a worker watches the clock
     redis.zadd(keys.OUTBOX_REFUSED, {given_up: 1})
     redis.zadd(keys.OUTBOX, {given_up: 1})
     sender_to(redis, REFUSING).send_due()

@@ -109,7 +109,7 @@ class GrantWorker(SimpleWorker):
         self._rulebook.reload_if_changed()
         if self._clock.compare(self._run_tick):
             self._register_again()
-        self._instalments.move_due()  # only now: if the clock has stepped, Polar's clock is not known any more
+        self._instalments.move_due()  # after a step of the clock, Polar's is not known any more
         self._on_tick()
 
     def sign_off(self) -> None:

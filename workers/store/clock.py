@@ -122,7 +122,13 @@ class ClockWatch:
         return bool(step_ms)
 
     def _mend_step(self, step_ms: float, steps: int, *, is_past_wrong: bool) -> None:
-        scores = [keys.DUE, keys.deliveries(Status.WAITING), keys.UNCONFIRMED, keys.OUTBOX]
+        scores = [
+            keys.DUE,
+            keys.deliveries(Status.WAITING),
+            keys.UNCONFIRMED,
+            keys.OUTBOX,
+            keys.OUTBOX_REFUSED,
+        ]
         lifetimes = [
             keys.BUDGET,
             keys.REDUCED_SHARE,

@@ -87,7 +87,7 @@ class Outbox:
             return 0
         patience_ms = int(self._timings.event_patience_seconds * 1000)
         args: list[EncodableT] = [json.dumps(rows), patience_ms, MOST_SENT, MOST_GIVEN_UP]
-        return int(self._record(keys=[*OUTBOX_KEYS, keys.COUNTS], args=args))
+        return int(self._record(keys=[*OUTBOX_KEYS, keys.COUNTS, keys.CLOCK], args=args))
 
     @property
     def _lease_ms(self) -> int:

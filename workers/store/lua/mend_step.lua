@@ -1,9 +1,9 @@
 -- Moves stored times by as much as the clock of Redis has stepped, so that nothing waits longer, and nothing looks older,
 -- than it did before. It is one step, and counts the steps, so that of all workers that notice one only one mends it.
 -- Returns 1 if this call has mended the step, or 0 if another worker has.
-local clock_state, polar_clock, began, due, waiting, unconfirmed, outbox = unpack(KEYS, 1, 7)
-local watch, outage, webhooks, budget, reduced = unpack(KEYS, 8, 12)
-local first_lifetime = 11 -- this key and those that follow expire: a step back would prolong their lives
+local clock_state, polar_clock, began, due, waiting, unconfirmed, outbox, refused = unpack(KEYS, 1, 8)
+local watch, outage, webhooks, budget, reduced = unpack(KEYS, 9, 13)
+local first_lifetime = 12 -- this key and those that follow expire: a step back would prolong their lives
 local step_ms, steps, delivery_prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local is_past_wrong = ARGV[4] == '1' -- else only times that are still to come are
 local WINDOW_MS = 30000 -- a step is noticed within this time, even by a worker that was busy
@@ -65,7 +65,9 @@ local function move_back()
   move_scores(outbox, future, '+inf', function() end)
   if is_past_wrong then
     move_scores(waiting, '-inf', text(now - WINDOW_MS), set_received)
+    move_scores(refused, '-inf', text(now - WINDOW_MS), function() end)
   end
+  move_scores(refused, future, '+inf', function() end)
   move_scores(waiting, future, '+inf', set_received)
   move_value(budget)
   move_value(reduced)
@@ -80,6 +82,7 @@ end
 -- What is due comes early, which delays nothing.
 local function move_forward()
   move_scores(waiting, text(now - step_ms), '-inf', set_received)
+  move_scores(refused, text(now - step_ms), '-inf', function() end)
 end
 
 if tonumber(redis.call('HGET', clock_state, 'steps') or 0) ~= steps then

@@ -3,15 +3,20 @@
 -- results: {event, type, error, after_ms}; `error` is missing if the storefront took it; `after_ms` is when to send it again,
 --          missing if it never is
 -- Returns how many were given up.
-local outbox, counts = outbox_in(KEYS), KEYS[7]
+local outbox, counts, clock_state = outbox_in(KEYS), KEYS[7], KEYS[8]
 local results, patience_ms = cjson.decode(ARGV[1]), tonumber(ARGV[2])
 local most_sent, most_given_up = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = clock()
 
+-- If the clock of Redis stepped forward just now, each event would seem to have been refused for days, until a worker
+-- notices the step (see mend_step.lua). So nothing is given up while no worker has looked.
+local WATCHED_MS = 30000
+local is_clock_watched = now - tonumber(redis.call('HGET', clock_state, 'ticked_at') or 0) < WATCHED_MS
+
 local function is_patience_over(event)
   redis.call('ZADD', outbox.refused, 'NX', text(now), event)
-  return now - redis.call('ZSCORE', outbox.refused, event) >= patience_ms
+  return is_clock_watched and now - redis.call('ZSCORE', outbox.refused, event) >= patience_ms
 end
 
 local function record_refusal(result)
