@@ -107,7 +107,9 @@ def test_a_later_order_of_the_subscription_replaces_an_earlier_one_on_its_meters
     claimed(ledger)
     second = _order(2, YEAR, "api_usage")
     assert claimed(ledger, second).superseded == {}
-    assert ledger.find(PLAN.subject).superseded == {"api_usage": some_id(2)}
+    found = ledger.find(PLAN.subject)
+    assert found.superseded == {"api_usage": some_id(2)}
+    assert found.superseded_at == {"api_usage": YEAR.ordered_at + timedelta(hours=1)}
     older = _order(3, replace(YEAR, ordered_at=YEAR.ordered_at - timedelta(days=1)), "api_usage", "images")
     assert claimed(ledger, older).superseded == {"api_usage": some_id(2)}
 

@@ -118,6 +118,33 @@ def test_a_later_order_of_the_subscription_ends_the_earlier_ones_instalments(ser
     assert service.standing().ended == {"api_usage": f"replaced by order {upgrade}"}
 
 
+def test_what_was_due_before_a_renewal_is_given_though_nobody_worked_until_after_it(service: Years) -> None:
+    service.buy()
+    service.work()
+    service.work_until(date(11, 1), step=timedelta(days=15))
+    renewal = some_id(7002)
+    service.go_to(date(1, 31, 2028))
+    service.buy(renewal, billing_reason="subscription_cycle")
+    service.go_to(date(3, 15, 2028))
+    service.work()
+    keys = [event["external_id"] for event in service.polar.events]
+    assert sum(ORDER in key for key in keys) == 12
+    assert sum(renewal in key for key in keys) == 2
+    assert service.to_come() == {"3 api_usage": date(3, 31, 2028)}
+
+
+def test_what_waited_for_its_subscription_ends_with_a_later_order(service: Years) -> None:
+    service.buy()
+    service.work()
+    service.change(status="paused")
+    service.work_until(date(3, 10), step=timedelta(days=5))
+    service.change(status="active")
+    service.buy(some_id(7002), billing_reason="subscription_cycle")
+    service.work_until(date(3, 15), step=timedelta(days=1))
+    assert service.given() == {"order": 1000}
+    assert service.standing().ended == {"api_usage": f"replaced by order {some_id(7002)}"}
+
+
 def test_two_meters_of_one_order_go_their_own_ways(service: Years) -> None:
     service.rules = rules_of(
         rule("pro", {"api_usage": 1000}, **REVOKED), rule("art", {"images": 7}, **REVOKED | {"every": "week"})

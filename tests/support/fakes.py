@@ -247,6 +247,7 @@ class FakeStore:
             ended=self.ended.get(plan.subject, {}),
             waits=self.waits.get(plan.subject, {}),
             superseded=self._superseded(plan.subject, period),
+            superseded_at=self._superseded_at(plan.subject, period),
             dismissed_with=self.dismissed.get(plan.subject, ""),
         )
 
@@ -258,6 +259,12 @@ class FakeStore:
             meter: order_of(other) or ""
             for meter, other in youngest.items()
             if other != order and any(grant.meter == meter for grant in self.claims[order].grants)
+        }
+
+    def _superseded_at(self, order: str, period: PaidPeriod | None) -> dict[str, datetime]:
+        return {
+            meter: self.periods[order_subject(other)].ordered_at
+            for meter, other in self._superseded(order, period).items()
         }
 
     def _begin_chain(self, plan: Plan, period: PaidPeriod) -> None:

@@ -144,6 +144,8 @@ class Standing:
     """Why the next instalment has to wait, by meter, where one has found that out."""
     superseded: Mapping[str, str] = field(default_factory=dict)
     """The later order of the same subscription that began instalments, by meter."""
+    superseded_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When that order was created."""
     is_capped: bool = False
     """Whether the customer has had the offer as often as one customer can, so that it is not given again."""
     dismissed_with: str = ""

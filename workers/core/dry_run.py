@@ -10,7 +10,7 @@ from workers.core.claims import Adjust, Claim, Dispute, Refund, Standing
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.grants import Grant, is_correction
 from workers.core.instalment_series import series_text
-from workers.core.instalments import InstalmentRequest, why_ended
+from workers.core.instalments import InstalmentRequest, instalment_date, why_ended
 from workers.core.outcomes import amount_conflict
 from workers.core.plans import Plan
 from workers.core.takebacks import due_take_backs, why_none_due
@@ -148,7 +148,8 @@ def _highest(first: Refund | None, second: Refund | None) -> Refund | None:
 def _instalment(request: InstalmentRequest, standing: Standing) -> Prospect:
     claim = standing.instalment(request.number, request.meter)
     if claim is None:
-        why = why_ended(standing, request.meter)
+        at = instalment_date(standing, request.meter, request.number)
+        why = why_ended(standing, request.meter, at)
         return Prospect(text=f"skip: {why}" if why else "look up its subscription at Polar, which decides")
     if not claim.unsettled:
         return Prospect(text=f"nothing: already granted {credits_text(claim.grants)}")

@@ -119,9 +119,9 @@ def decide_instalment(
     grant = _own_grant(request.meter, standing)
     if grant is None or standing.period is None:
         return Wait(until=polar_now + LOOKED_AT_EVERY, reason="the ledger has lost its order's claim")
-    if reason := why_ended(standing, request.meter) or _why_over(standing, request):
-        return End(reason=reason)
     at = instalment_date(standing, request.meter, request.number)
+    if reason := why_ended(standing, request.meter, at) or _why_over(standing, request):
+        return End(reason=reason)
     if at is None or polar_now < at:
         until = at or polar_now + LOOKED_AT_EVERY
         return Wait(until=until, reason=f"not before {utc(until)}", is_early=at is not None)
@@ -130,8 +130,11 @@ def decide_instalment(
     )
 
 
-def why_ended(standing: Standing, meter: str) -> str:
-    """Return why an order has no further instalments on ``meter``; empty if the ledger has no reason."""
+def why_ended(standing: Standing, meter: str, at: datetime | None = None) -> str:
+    """Return why an order has no further instalments on ``meter``; empty if the ledger has no reason.
+
+    ``at`` is when the instalment in question was due: a later order does not end what was due before it.
+    """
     revoked = revoke_subject(order_of(standing.subject) or "", meter)
     is_revoked = any(claim.subject == revoked and not claim.is_dismissed for claim in standing.claims)
     later = standing.superseded.get(meter)
@@ -142,9 +145,15 @@ def why_ended(standing: Standing, meter: str) -> str:
         "the order was refunded in full": standing.refund is not None and standing.refund.share == 1,
         "a dispute of the order was lost": bool(standing.disputes),
         "revoked by hand": is_revoked,
-        f"replaced by order {later}": later is not None,
+        f"replaced by order {later}": later is not None and not _was_due_before(standing, meter, at),
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
+
+
+def _was_due_before(standing: Standing, meter: str, at: datetime | None) -> bool:
+    """Return whether an instalment was due before the later order, and is late for no reason of Polar's."""
+    since = standing.superseded_at.get(meter)
+    return at is not None and since is not None and at < since and meter not in standing.waits
 
 
 def instalment_date(standing: Standing, meter: str, number: int) -> datetime | None:

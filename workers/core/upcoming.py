@@ -41,7 +41,7 @@ def ended(standing: Standing) -> dict[str, str]:
 
 def _of_meter(standing: Standing, grant: Grant) -> list[Upcoming]:
     every, period = standing.every(grant.meter), standing.period
-    if every is None or period is None or why_ended(standing, grant.meter):
+    if every is None or period is None:
         return []
     begun = standing.begun.get(grant.meter, 1)
     last = standing.instalment(begun, grant.meter)
@@ -54,6 +54,8 @@ def _of_meter(standing: Standing, grant: Grant) -> list[Upcoming]:
         given = last.grants[0] if last and is_claimed else _instalment(standing, grant, number)
         waits = standing.waits.get(grant.meter, "") if is_next else ""
         at = instalment_at(period, every, number)
+        if why_ended(standing, grant.meter, at):
+            break
         found.append(Upcoming(number=number, at=at, grant=given, waits=waits))
     return found
 

@@ -34,7 +34,8 @@ _REVISED = "revised:"
 _REASON = "reason"
 _SHOWN = "shown"
 _DISMISSED = "dismissed"
-_CAPPED, _SUPERSEDED = "capped", "superseded:"  # never stored: claim.lua adds them to what it returns
+# Never stored: claim.lua adds these to what it returns.
+_CAPPED, _SUPERSEDED, _SUPERSEDED_AT = "capped", "superseded:", "superseded_at:"
 _REVOKE, _LOST = "revoke", "lost"
 _USUAL_PROPERTY = "units"  # is not written. The rules may change their default, we may not change this.
 
@@ -100,6 +101,7 @@ def read_standing(subject: str, found: Found) -> Standing:
         ended=dict(by_kind[ENDED]),
         waits=dict(by_kind[_WAITS]),
         superseded=dict(by_kind[_SUPERSEDED]),
+        superseded_at={meter: moment_of(at) for meter, at in by_kind[_SUPERSEDED_AT].items()},
         is_capped=_CAPPED in fields,
         dismissed_with=fields.get(_DISMISSED, ""),
     )

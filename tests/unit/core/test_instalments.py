@@ -155,6 +155,15 @@ def test_what_the_ledger_knows_ends_the_rest_whatever_the_subscription(
     assert len(reason) <= 64
 
 
+def test_a_later_order_ends_nothing_that_was_due_before_it_and_is_late_for_no_reason_of_polar() -> None:
+    since = {"api_usage": datetime(2026, 3, 15, tzinfo=UTC)}
+    standing = replace(KEPT, superseded={"api_usage": some_id(6)}, superseded_at=since)
+    assert isinstance(decide(standing, 2), Give)
+    replaced = End(reason=f"replaced by order {some_id(6)}")
+    assert decide(standing, 3) == replaced
+    assert decide(replace(standing, waits={"api_usage": "the subscription is paused"}), 2) == replaced
+
+
 def test_what_ends_one_meter_does_not_end_another() -> None:
     both = replace(
         KEPT.claims[0], grants=(*KEPT.claims[0].grants, own_grant(part("yearly", 7), meter="images"))

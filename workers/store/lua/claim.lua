@@ -9,8 +9,8 @@
 --        them; `cap` says which of the customer's places of an offer the claim takes; `instalments` lists the only later
 --        instalments of an order that are wanted, because it may have hundreds.
 -- Returns for each plan {the fact's hash, {subject, its hash, 1 if it is a linked claim, else 0}, ...}; the hash has a
--- field `capped` if the customer has no place left, and a field `superseded:<meter>` (an order's id) where a later order
--- of the same subscription has begun instalments on that meter. Where the whole
+-- field `capped` if the customer has no place left, and the fields `superseded:<meter>` (an order's id) and
+-- `superseded_at:<meter>` (when it was created) where a later order of the same subscription has begun instalments there. Where the whole
 -- plan was frozen just now, and the ledger had nothing for the fact before, it returns only the time (ms).
 local customers = KEYS[1]
 local delivery_prefix, plans, chain_prefix = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]

@@ -218,7 +218,7 @@ local function meters_with_instalments(own)
 end
 
 -- Calls `add` with the subject of each later instalment of an order, and adds to the order's fields, as they were read, by
--- which later order of the same subscription they are replaced. With `only`, a list of subjects, it adds no others.
+-- which later order of the same subscription they are replaced, and when that was created. With `only`, a list of subjects, it adds no others.
 local function add_instalments(order, own, chain_prefix, add, only)
   local subscription = value_of('subscription', own)
   local order_id = string.match(order, '^credits:order:(.*)$')
@@ -229,9 +229,10 @@ local function add_instalments(order, own, chain_prefix, add, only)
     for number = 2, only and 1 or tonumber(value_of('begun:' .. meter, own) or 1) do
       add('credits:instalment:' .. order_id .. ':' .. number .. ':' .. meter, 1)
     end
-    local youngest = string.match(redis.call('HGET', chain_prefix .. subscription, meter) or '', '^%d+ (.*)$')
+    local at, youngest = string.match(redis.call('HGET', chain_prefix .. subscription, meter) or '', '^(%d+) (.*)$')
     if youngest and youngest ~= order_id then
       append(own, 'superseded:' .. meter, youngest)
+      append(own, 'superseded_at:' .. meter, at)
     end
   end
 end
