@@ -1,13 +1,19 @@
 """Looks up subscriptions at Polar before their instalments are given, a hundred customers in one request."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from workers.errors import PolarDeniedError, PolarError, PolarRateLimitedError
+from workers.errors import (
+    PolarBrokenError,
+    PolarDeniedError,
+    PolarError,
+    PolarRateLimitedError,
+    PolarRefusedError,
+)
 from workers.polar.lists import Listing, Page, read_pages, subscriptions
 
 _CUSTOMERS_PER_REQUEST = 100  # each takes 49 characters of the URL, of which servers take about 8,000
@@ -83,12 +89,8 @@ class SubscriptionFinder:
         look = Look()
         deadline = self._now() + _LOOKING_SECONDS
         try:
-            customers = list(dict.fromkeys(wanted.values()))
-            for start in range(0, len(customers), _CUSTOMERS_PER_REQUEST):
-                part = customers[start : start + _CUSTOMERS_PER_REQUEST]
-                ids = [id_ for id_, customer_id in wanted.items() if customer_id in set(part)]
-                for id_, seen in self._look_up(ids, part, deadline):
-                    look.found[id_] = seen
+            self._read_lists(wanted, look, deadline)
+            self._read_singly([id_ for id_ in wanted if id_ not in look.found], look, deadline)
         except _StopLookingError as stop:
             look.why_not = str(stop)
         except PolarError as error:
@@ -97,29 +99,33 @@ class SubscriptionFinder:
             look.after_seconds = max(_AFTER_ERROR_SECONDS, self._blocked_until - self._now())
         return look
 
-    def _look_up(
-        self, ids: Sequence[str], customers: Sequence[str], deadline: float
-    ) -> Iterator[tuple[str, Seen]]:
-        left = dict.fromkeys(ids)
-        if len(ids) > 1:
-            for id_, seen in self._listed(customers, deadline):
-                if id_ in left:
-                    del left[id_]
-                    yield id_, seen
-                if not left:
-                    return
-        for id_ in left:  # a list may leave some out, whatever their state
-            self._may_ask(deadline)
-            yield id_, self._seen(self._polar.subscription(id_))
+    def _read_lists(self, wanted: Mapping[str, str], look: Look, deadline: float) -> None:
+        customers = list(dict.fromkeys(wanted.values()))
+        for start in range(0, len(customers), _CUSTOMERS_PER_REQUEST):
+            part = dict.fromkeys(customers[start : start + _CUSTOMERS_PER_REQUEST])
+            ids = {id_ for id_, customer_id in wanted.items() if customer_id in part}
+            if len(ids) > 1:
+                self._read_list(list(part), ids, look, deadline)
 
-    def _listed(self, customers: Sequence[str], deadline: float) -> Iterator[tuple[str, Seen]]:
+    def _read_list(self, customers: Sequence[str], ids: set[str], look: Look, deadline: float) -> None:
         def read(number: int) -> Page:
             self._may_ask(deadline)
             return self._polar.page(subscriptions(customers), number)
 
-        for page in read_pages(read):
-            for row in page.items:
-                yield str(row.get("id")), self._seen(row)
+        for number, page in enumerate(read_pages(read), 1):
+            look.found |= {id_: self._seen(row) for row in page.items if (id_ := str(row.get("id"))) in ids}
+            # A customer may have thousands. Reading singly what is missing then takes no more requests.
+            if len(ids - look.found.keys()) <= page.last - number:
+                return
+
+    def _read_singly(self, ids: Sequence[str], look: Look, deadline: float) -> None:
+        """Read what lists have left out, whatever its state. One at which Polar fails stops no other."""
+        for id_ in ids:
+            self._may_ask(deadline)
+            try:
+                look.found[id_] = self._seen(self._polar.subscription(id_))
+            except (PolarBrokenError, PolarRefusedError) as error:
+                look.why_not = _text_of(error)
 
     def _seen(self, row: Mapping[str, Any] | None) -> Seen:
         if self._polar.date is None:
@@ -135,7 +141,7 @@ class SubscriptionFinder:
 
     def _block(self, error: PolarError) -> str:
         """Make no request for a while; return the reason."""
-        text = f"its subscription cannot be looked up: {error}"
+        text = _text_of(error)
         seconds = _AFTER_ERROR_SECONDS
         if isinstance(error, PolarRateLimitedError):
             self._share.pause_for_rate_limit(error.retry_after_seconds, str(error))
@@ -145,3 +151,7 @@ class SubscriptionFinder:
                 text += "; give the token the scope subscriptions:read in Polar's dashboard"
         self._blocked_until, self._blocked_by = self._now() + seconds, text
         return text
+
+
+def _text_of(error: PolarError) -> str:
+    return f"its subscription cannot be looked up: {error}"

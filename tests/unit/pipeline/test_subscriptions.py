@@ -107,9 +107,32 @@ def test_customers_with_many_subscriptions_take_more_pages() -> None:
     for number in range(100, 320):
         subscribe(polar, number, customer=1, status="canceled")
     with recording(polar) as (client, made):
-        look = SubscriptionFinder(client, Share()).find({**wanted(0), some_id(319): some_id(1)})
-    assert statuses(look) == {"active", "canceled"}
+        sought = {some_id(number): some_id(1) for number in (*range(100, 110), *range(310, 320))}
+        look = SubscriptionFinder(client, Share()).find({**wanted(0), **sought})
+    assert look.found.keys() == {some_id(0), *sought}
     assert [url.params.get("page") for url in made] == ["1", "2", "3"]
+
+
+def test_no_more_pages_are_read_than_it_takes_requests_to_read_the_rest_singly() -> None:
+    polar = shop(2)
+    for number in range(100, 1000):
+        subscribe(polar, number, customer=1, status="canceled")
+    hidden = some_id(5)  # no list has it
+    with recording(polar) as (client, made):
+        look = SubscriptionFinder(client, Share()).find({**wanted(0), hidden: some_id(1)})
+    assert look.found[hidden].row is None
+    assert len(made) <= 3
+
+
+def test_one_subscription_at_which_polar_fails_stops_no_other() -> None:
+    polar = shop(150)
+    for number in (3, 140):
+        del polar.subscriptions[some_id(number)]
+    with recording(polar) as (client, made):
+        made.answers[ONE.format(some_id(3))] = httpx.Response(500)
+        look = SubscriptionFinder(client, Share()).find(wanted(*range(150)))
+    assert set(wanted(*range(150))) - look.found.keys() == {some_id(3)}
+    assert look.why_not == "its subscription cannot be looked up: Polar answered 500"
 
 
 def test_what_a_list_leaves_out_is_read_singly() -> None:
