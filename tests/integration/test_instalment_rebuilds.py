@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from redis import Redis
 
 from tests.support.builders import rule, rules_of, some_id
+from tests.support.fakes import KilledError
 from tests.support.moving_clock import moves_a_clock
 from tests.support.years import ORDER, REVOKED, Years, date, years
 from workers.operations.backfill.run import Backfiller
@@ -34,10 +36,12 @@ def pacer_of(service: Years) -> Pacer:
     return Pacer(throttle=service.throttle, sleep=lambda _: None)
 
 
-def rebuild(service: Years, since: datetime | None = None) -> RebuildResult:
+def rebuild(
+    service: Years, since: datetime | None = None, store: RestorationStore | None = None
+) -> RebuildResult:
     """Read the ledger back from Polar."""
     rebuilder = Rebuilder(
-        store=RestorationStore(service.redis),
+        store=store or RestorationStore(service.redis),
         ledger=service.ledger,
         polar=service.client,
         pacer=pacer_of(service),
@@ -99,6 +103,39 @@ def test_whenever_it_is_lost_none_is_given_twice_and_none_is_missing(
     lose(service)
     rebuild(service)  # a second one changes nothing
     service.work_until(date(1, 15, 2028), step=timedelta(days=10))
+    assert service.given() == {"order": 1000, **instalments(2, 12)}
+    assert len(service.polar.events) == 12
+
+
+class DyingStore(RestorationStore):
+    """Dies before or after one of its steps."""
+
+    def __init__(self, redis: Redis, step: str, *, after: bool) -> None:
+        super().__init__(redis)
+        does = getattr(self, step)
+
+        def die(*args: Any) -> None:
+            if after:
+                does(*args)
+            raise KilledError
+
+        setattr(self, step, die)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["restore", "extend_audit", "begin_instalments"])
+def test_a_rebuild_that_is_killed_and_run_again_goes_on_once(
+    service: Years, step: str, *, after: bool
+) -> None:
+    service.buy()
+    service.work()
+    service.work_until(date(4, 15), step=timedelta(days=15))
+    service.redis.flushall()
+    with pytest.raises(KilledError):
+        rebuild(service, store=DyingStore(service.redis, step, after=after))
+    service.work_until(date(5, 15), step=timedelta(days=15))  # somebody started the workers too early
+    rebuild(service)
+    service.work_until(date(12, 31), step=timedelta(days=10))
     assert service.given() == {"order": 1000, **instalments(2, 12)}
     assert len(service.polar.events) == 12
 
