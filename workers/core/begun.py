@@ -11,6 +11,7 @@ from decimal import Decimal
 from workers.core.adjusted import credited, plus, taken_by_adjusting
 from workers.core.claims import Claim, Standing, Taken
 from workers.core.grants import Grant, Part
+from workers.core.refunds import finest_share
 
 _NOTHING = Decimal(0)
 
@@ -45,6 +46,14 @@ def withheld(standing: Standing) -> Taken:
                 lacking = part.units - given.get(part.rule, _NOTHING)
                 rules[part.rule] = rules.get(part.rule, _NOTHING) + lacking
     return found
+
+
+def most_rounded_off(standing: Standing, meter: str) -> Decimal:
+    """Return how much less than their share instalments lack at most: each share is rounded by itself."""
+    own = next((grant for grant in credited(standing) if grant.meter == meter), None)
+    repeated = [part for part in own.parts if part.every] if own else []
+    number = sum(grant.meter == meter for claim in _given(standing) for grant in claim.grants)
+    return number * len(repeated) * finest_share(repeated) if repeated else _NOTHING
 
 
 def _times(standing: Standing, meter: str, parts: tuple[Part, ...]) -> Iterator[Part]:

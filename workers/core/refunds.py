@@ -1,13 +1,13 @@
 """Computes how much refunds and lost disputes take back: a share of the order, applied to each part."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 from config.cel.amounts import MAX_DIGITS
 from workers.core.claims import Refund
-from workers.core.grants import Grant
+from workers.core.grants import Grant, Part
 from workers.core.payloads import Order
 
 # A third of 10.5 credits has endless decimals. Six are enough, and a full refund takes the rest.
@@ -40,6 +40,11 @@ def reversed_units(grant: Grant, refunded: Fraction, disputed: Fraction) -> Iter
             share = min(Fraction(1), part.revocable * refunded + part.disputable * disputed)
             steps = math.floor(Fraction(part.units) * share / Fraction(10) ** exponent)
             yield part.rule, part.units if share == 1 else Decimal(steps).scaleb(exponent)
+
+
+def finest_share(parts: Sequence[Part]) -> Decimal:
+    """Return the smallest number of credits that a share of such parts can be."""
+    return Decimal(1).scaleb(_exponent([part.units for part in parts]))
 
 
 def _exponent(units: list[Decimal]) -> int:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from workers.core.adjusted import credited, minus, plus
-from workers.core.begun import begun, taken_in_all, taken_otherwise
+from workers.core.begun import begun, most_rounded_off, taken_in_all, taken_otherwise
 from workers.core.claims import REBUILD, Claim, Dispute, Refund, Revoke, Standing, Taken
 from workers.core.grants import Grant, Part, dispute_subject, is_take_back, refund_subject, revoke_subject
 from workers.core.later_claims import TakeBack
@@ -56,13 +56,17 @@ def has_open_take_backs(standing: Standing) -> bool:
 
 
 def is_reversal_incomplete(standing: Standing) -> bool:
-    """Return whether refunds and disputes took less than their share, though all their keys are used."""
+    """Return whether refunds and disputes took less than their share, though all their keys are used.
+
+    What instalments give more because their shares are rounded does not count.
+    """
     used = {one.subject for one in standing.claims}
     subjects = [subject for subject, _ in _reversing(standing)]
     if not subjects or not used.issuperset(subjects):
         return False
     disputed = sum((one.share for one in standing.disputes), Fraction(0))
-    return _reversal_due(standing, subjects[0], disputed, standing.taken) is not None
+    due = _reversal_due(standing, subjects[0], disputed, standing.taken)
+    return due is not None and any(-one.units > most_rounded_off(standing, one.meter) for one in due.grants)
 
 
 def why_none_due(

@@ -1,16 +1,18 @@
 """Refunds and disputes of an order take their share of all instalments that have begun, and no more."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.rules import Rules
 from tests.support.builders import (
     PAID_CENTS,
+    Amount,
     dispute_webhook,
     refund_webhook,
     rule,
@@ -22,19 +24,18 @@ from tests.support.strategies import amounts
 from workers.core.begun import begun, taken_in_all, withheld
 from workers.core.claims import Standing
 from workers.core.grants import REVOKE, Grant
+from workers.core.takebacks import is_reversal_incomplete
 
 _NOTHING = Decimal(0)
 
-BOTH = rules_of(
-    rule(
-        "yearly",
-        {"api_usage": 1000},
-        triggers=["subscription_create"],
-        every="month",
-        on_refund="revoke",
-        on_dispute="revoke",
-    )
-)
+
+def monthly(units: Amount) -> Rules:
+    """Return a rule of which refunds and lost disputes take back."""
+    policies = {"every": "month", "on_refund": "revoke", "on_dispute": "revoke"}
+    return rules_of(rule("yearly", {"api_usage": units}, triggers=["subscription_create"], **policies))
+
+
+BOTH = monthly(1000)
 KEPT = rules_of(
     rule("yearly", {"api_usage": 1000}, triggers=["subscription_create"], every="month"),
     rule("start", {"api_usage": 500}, triggers=["subscription_create"], on_refund="revoke"),
@@ -120,6 +121,26 @@ def test_an_instalment_that_was_dismissed_counts_as_never_begun() -> None:
     assert withheld(year.standing) == {"api_usage": {"yearly": 0}}
     assert year.tell(refund_webhook(500)) == "took back 1000 api_usage"
     assert year.balance == 1000
+
+
+@pytest.mark.parametrize("units", [7, 10, Decimal("0.1"), 1000])
+def test_what_instalments_round_off_is_no_refund_that_took_too_little(
+    units: Amount,
+) -> None:
+    year = Year(monthly(units))
+    year.tell(refund_webhook(PAID_CENTS // 3))
+    for _ in range(11):
+        year.give()
+        assert not is_reversal_incomplete(year.standing)
+
+
+def test_a_refund_that_took_too_little_is_told_beside_instalments() -> None:
+    year = Year(BOTH)
+    year.give()
+    year.tell(refund_webhook(PAID_CENTS // 3))
+    standing = year.standing
+    assert not is_reversal_incomplete(standing)
+    assert is_reversal_incomplete(replace(standing, taken={"api_usage": {"yearly": Decimal(600)}}))
 
 
 @dataclass
