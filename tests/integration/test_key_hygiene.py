@@ -1,9 +1,11 @@
 """Every key in Redis is known, and lives as long as it should."""
 
+import json
 import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -13,6 +15,7 @@ from redis import Redis
 
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_polar import FakePolar
+from tests.support.next_instalments import DescribedSubscriptions
 from tests.support.real_stores import RETAIN, accept, check_readiness, let_leases_end, let_pause_end
 from tests.support.recordings import payload
 from tests.support.rulebooks import watch_in
@@ -50,6 +53,7 @@ RULES = rules_of(
     rule("welcome", {"api_usage": 25}, triggers=["customer.created"]),
     rule("monthly", {"images": 9}, every="month", triggers=["subscription_create"]),
 )
+YEARLY = order_webhook("order_paid_subscription_create_yearly", id=some_id(6), customer_id=CUSTOMER)
 STORY = [
     order_webhook(id=some_id(1)),
     order_webhook(id=some_id(1)),  # the same order by another delivery
@@ -61,12 +65,13 @@ STORY = [
     refund_webhook(300, id=some_id(5)),  # of an order that never comes
     payload("subscription_cycled"),
     payload("customer_created"),
-    order_webhook("order_paid_subscription_create_yearly", id=some_id(6), customer_id=CUSTOMER),
+    YEARLY,
 ]
 
 KNOWN = {
     r"credits:due": NEVER,
-    r"credits:instalments": NEVER,
+    r"credits:instalments(_due)?": NEVER,
+    rf"credits:instalment:{UUID}:[0-9]+:images": NEVER,
     rf"credits:chain:{UUID}": NEVER,
     r"credits:audit": NEVER,
     r"credits:counts": NEVER,
@@ -119,7 +124,7 @@ KNOWN = {
 }
 """The keys that there may be, by what they look like; whether they must have a lifetime."""
 
-SUBJECTS = {b"order", b"cycle", b"customer", b"refund", b"revoke"}
+SUBJECTS = {b"order", b"instalment", b"cycle", b"customer", b"refund", b"revoke"}
 
 
 def unaccounted(redis: Redis, store: DeliveryStore) -> list[str]:
@@ -161,7 +166,15 @@ def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
     rulebook = watch_in(tmp_path).rulebook
     polar = FakePolar(known=lambda customer: customer != some_id(4))
     granter = Granter(
-        deliveries=store, ledger=ledger, throttle=Throttle(redis), polar=polar, rules=lambda: RULES
+        deliveries=store,
+        ledger=ledger,
+        throttle=Throttle(redis),
+        polar=polar,
+        rules=lambda: RULES,
+        subscriptions=DescribedSubscriptions(
+            row={"status": "active", "product_id": json.loads(YEARLY)["data"]["product_id"]},
+            at=datetime(2027, 1, 15, tzinfo=UTC),
+        ),
     )
     monkeypatch.setattr(jobs, "_granter", granter)
 
@@ -201,6 +214,12 @@ def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
     let_leases_end(redis)
     assert work() == []
     assert ledger.count_grants() == 10
+    redis.zadd(keys.INSTALMENTS, {f"{some_id(6)} 2 images": 1}, xx=True)
+    GrantWorker(redis, rulebook=rulebook, retain=RETAIN).tick()
+    assert redis.exists(keys.DUE_INSTALMENTS) == 1
+    assert unaccounted(redis, store) == []
+    assert work() == []
+    assert ledger.count_grants() == 11
     assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
 
 

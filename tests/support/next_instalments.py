@@ -17,7 +17,7 @@ from workers.timings import DEFAULT_TIMINGS
 
 
 @dataclass(frozen=True)
-class _Subscriptions:
+class DescribedSubscriptions:
     """Finds each subscription as it is described, at one time."""
 
     row: Mapping[str, Any]
@@ -58,6 +58,6 @@ def _come(shop: Shop, place: tuple[str, int, str], at: datetime, subscription: M
     delivery = f"instalment-{order_id}-{number}-{meter}"
     shop.receive(delivery, json.dumps({"type": INSTALMENT, "data": data}).encode())
     row = {"product_id": standing.period.product_id, **subscription}
-    granter = replace(shop.granter, subscriptions=_Subscriptions(row, at))
+    granter = replace(shop.granter, subscriptions=DescribedSubscriptions(row, at))
     outcomes = granter.run(shop.store.lease(DEFAULT_TIMINGS.deliveries_per_lease))
     return next(one for one in outcomes if one.delivery_id == delivery)
