@@ -40,7 +40,7 @@ COMMANDS = (
     "lrem", "mget", "multi", "persist", "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set",
     "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange", "xrevrange", "zadd",
     "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore",
-    "zrevrangebyscore",
+    "zrevrangebyscore", "zscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
 
