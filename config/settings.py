@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from platformdirs import user_state_path
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.errors import ConfigError
 from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
 from config.redis_urls import MOST_CONNECTIONS, RedisOptions
+from config.setting_problems import problem_line
 from config.setting_values import (
     MAKE_ONE,
     OFF,
@@ -39,7 +40,6 @@ from config.setting_values import (
     split_tokens,
 )
 from config.urls import POLAR_SERVERS, read_polar_url, read_public_url
-from config.wording import quoted
 
 ENV_FILE = ".env"
 ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
@@ -47,18 +47,6 @@ ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
 _USUAL_INTERVAL = timedelta(hours=6)  # between two rounds of the reconciler
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-
-# Messages that replace pydantic's own. They show the value, so no variable here may contain a secret.
-_ALLOWED = {
-    "PORT": "a port: write a number from 0 to 65535",
-    "CREDITS_API_PORT": "a port: write a number from 0 to 65535",
-    "LOG_FORMAT": "console or json",
-    "LOG_LEVEL": "debug, info, warning or error",
-    "CREDITS_POLAR_REQUESTS_PER_MINUTE": "a whole number from 2 to 100000",
-    "CREDITS_FORGET_DELETED": "1 or 0",
-    "CREDITS_REDIS_TLS_VERIFY": "full or none",
-    "CREDITS_REDIS_CONNECTIONS": "a whole number from 4 to 1000",
-}
 
 
 class ReceiverSettings(BaseSettings):
@@ -297,18 +285,14 @@ def _load(kind: type[AnySettings]) -> AnySettings:
     try:
         return kind()
     except ValidationError as error:
-        raise ConfigError("\n".join(_problem_line(each) for each in error.errors())) from None
+        lines = [problem_line(_variable(each["loc"][0]), each) for each in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
     except UnicodeError:
         raise ConfigError(f"{ENV_FILE} cannot be read: it is not UTF-8; save it in that encoding") from None
     except OSError as error:
         raise ConfigError(f"{ENV_FILE} cannot be read: {error.strerror}") from None
 
 
-def _problem_line(error: Any) -> str:
-    name = error["loc"][0]
-    if field := Settings.model_fields.get(name):  # it is unset, so pydantic names the attribute
-        name = field.validation_alias
-    if allowed := _ALLOWED.get(name):
-        return f"{name}: {quoted(error['input'])} is not {allowed}"
-    # The value is left out, because it may be a secret or contain one.
-    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
+def _variable(name: str | int) -> str:
+    field = Settings.model_fields.get(str(name))  # of an unset one, pydantic names the attribute
+    return str(field.validation_alias if field else name)

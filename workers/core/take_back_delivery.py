@@ -8,7 +8,7 @@ from workers.core.payloads import Id
 from workers.core.plans import Plan
 from workers.errors import UnreadablePayloadError
 
-# No webhook has this type, and the receiver would not store one that did. See queue_take_back in shared.lua.
+# No webhook has this type, and the receiver would not store one that did. See queue_take_back in ledger.lua.
 TAKE_BACK = "credits.take_back"
 
 _PREFIX = "take-back-"

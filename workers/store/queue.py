@@ -32,7 +32,7 @@ _NO_CONNECTION = Redis()  # RQ wants one to create a job, but never opens it
 
 
 def drain_job_args() -> list[EncodableT]:
-    """Return the last arguments of a script that may queue a drain job (see ``shared.lua``)."""
+    """Return the last arguments of a script that may queue a drain job (see ``drain_jobs.lua``)."""
     moment = utcformat(now())
     fields = {**_drain_job_fields(), "created_at": moment, "enqueued_at": moment}
     return [

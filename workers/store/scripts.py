@@ -7,6 +7,10 @@ from importlib.resources import files
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+# Functions that all scripts share, each file behind those that it uses.
+_SHARED = ("shared", "ledger", "rate_limit", "drain_jobs")
+
+
 @cache
 def load_script(name: str, *libraries: str) -> str:
     """Return ``workers/store/lua/<name>.lua``, behind the functions that all scripts share.
@@ -14,7 +18,7 @@ def load_script(name: str, *libraries: str) -> str:
     ``libraries`` are files of functions that only some scripts share.
     """
     folder = files("workers.store") / "lua"
-    return "".join((folder / f"{one}.lua").read_text() for one in ("shared", *libraries, name))
+    return "".join((folder / f"{one}.lua").read_text() for one in (*_SHARED, *libraries, name))
 
 
 def moment_of(milliseconds: str | bytes | float) -> datetime:

@@ -1,6 +1,6 @@
 -- Dismisses failed deliveries: they become skipped, and expire like other skipped ones. The claim of a dismissed
 -- delivery's fact is at rest: nothing sends it any more, until a person replays a delivery of this fact by name (see
--- `revive` in shared.lua). It is one step, so that a delivery that is being replayed at this moment is left alone.
+-- `revive` in ledger.lua). It is one step, so that a delivery that is being replayed at this moment is left alone.
 --
 -- dismissals: {id, lists}; `lists` are the keys of the lists of its order and its customer.
 local failed, skipped = unpack(KEYS)

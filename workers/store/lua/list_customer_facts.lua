@@ -1,4 +1,4 @@
--- Returns the subjects of a customer's facts, a page at a time, the newest first. It follows the chain that shared.lua
+-- Returns the subjects of a customer's facts, a page at a time, the newest first. It follows the chain that ledger.lua
 -- describes: from its beginning, or from after the last subject of the page before.
 local customers = KEYS[1]
 local customer, last_subject, most = ARGV[1], ARGV[2], tonumber(ARGV[3])

@@ -13,7 +13,7 @@
 --           `ended` = {meter, reason}: no further instalment follows.
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
 -- counted_by_caller: a number for each field of the hash of counts
--- told_prefix, told_ms: where and how long to remember orders that were skipped (see shared.lua)
+-- told_prefix, told_ms: where and how long to remember orders that were skipped (see ledger.lua)
 -- notes_s: how long the notes about an order that is not credited are kept after its last delivery
 -- channel: where the orders and the offers' deliveries with a new settlement are published
 -- offered_prefix: of the hashes that count the places of offers
