@@ -7,8 +7,12 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
+from app.demo.polar import Polar
+from tests.support.builders import some_id
+from tests.support.polar_standin import client_of
 from tests.support.real_stores import let_pause_end
 from workers.core.pauses import PauseCause
+from workers.pipeline.subscriptions import SubscriptionFinder
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Throttle
@@ -223,3 +227,13 @@ def test_background_requests_wait_during_a_pause(redis: Redis) -> None:
     throttle.pause(30, "Polar answered 500")
     assert 25 < throttle.background_delay(take=True).total_seconds() <= 30
     assert not redis.exists(keys.BUDGET)
+
+
+def test_look_ups_of_subscriptions_leave_room_for_credits(redis: Redis) -> None:
+    throttle = Throttle(redis, requests_per_minute=20)
+    wanted = {some_id(number): some_id(number) for number in range(50)}
+    with client_of(Polar()) as client:
+        look = SubscriptionFinder(client, throttle).find(wanted)
+    assert look.why_not == "its subscription is not looked up yet"
+    assert throttle.current_pause() is None
+    assert throttle.take_request()

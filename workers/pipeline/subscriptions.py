@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -40,8 +40,8 @@ class SubscriptionPolar(Protocol):
 class Share(Protocol):
     """Our share of Polar's rate limit."""
 
-    def take_request(self) -> bool:
-        """Take one request; return False if none may be made now."""
+    def background_delay(self, *, take: bool) -> timedelta:
+        """Return how soon a request may be made that leaves room for credits; ``take`` it if that is now."""
         ...
 
     def pause_for_rate_limit(self, seconds: float, reason: str) -> None:
@@ -136,7 +136,8 @@ class SubscriptionFinder:
         now = self._now()
         if now < self._blocked_until:
             raise _StopLookingError(self._blocked_by)
-        if now > deadline or not self._share.take_request():
+        # Had these requests all of our share, no credits would be sent for as long as instalments are due.
+        if now > deadline or self._share.background_delay(take=True):
             raise _StopLookingError("its subscription is not looked up yet")
 
     def _block(self, error: PolarError) -> str:

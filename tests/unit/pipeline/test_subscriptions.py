@@ -26,10 +26,10 @@ class Share:
         self.left = left
         self.paused: list[float] = []
 
-    def take_request(self) -> bool:
+    def background_delay(self, *, take: bool) -> timedelta:
         """Take one."""
-        self.left -= 1
-        return self.left >= 0
+        self.left -= take
+        return timedelta(seconds=int(self.left < 0))
 
     def pause_for_rate_limit(self, seconds: float, _reason: str) -> None:
         """Note the pause."""
