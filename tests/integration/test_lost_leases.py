@@ -4,15 +4,18 @@ The next worker's lease has the same number then, and its rules may be others.
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 import pytest
 from redis import Redis
 
-from tests.support.builders import ORDER, order_webhook, refund_webhook, rule, rules_of
+from tests.support.adjusted_orders import buy, given_to, pack
+from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import HUNDRED, NOBODY
 from tests.support.polar_orders import Operations, operations_at
-from tests.support.real_stores import accept
-from workers.core.delivery import Status
+from tests.support.real_stores import accept, let_leases_end
+from workers.core.adjust_delivery import ManualAdjust, Wanted
+from workers.core.delivery import Lease, Status
 from workers.core.grants import order_subject
 from workers.pipeline.leases import Accepted, ClaimedLease, IngestedLease
 from workers.store.unconfirmed import Doubts
@@ -118,3 +121,26 @@ def test_what_was_accepted_earlier_in_a_drain_is_settled_again(
     assert operations.ledger.find(order_subject(ORDER)).can_be_taken_back
     refund_all(operations)
     assert operations.balance() == 0
+
+
+def test_a_skipped_adjustment_leaves_the_one_that_another_worker_froze_to_be_sent(
+    operations: Operations,
+) -> None:
+    operations.rules = pack(100)
+    buy(operations, 1)
+    before = Snapshot(operations.redis)
+    unchanged = operations.granter._ingest_lease(claim_adjustment(operations, 100), {})
+    before.restore()
+    claim_adjustment(operations, 50)  # by a worker that is killed now
+    assert operations.granter._settle(unchanged) == []
+    let_leases_end(operations.redis)
+    assert operations.run_due() == [Status.GRANTED]
+    assert given_to(operations, 1) == 57
+
+
+def claim_adjustment(operations: Operations, units: int) -> ClaimedLease:
+    """Ask to adjust order 1 to so much, and claim what that leads to."""
+    wanted = Wanted(meter="api_usage", property_name="units", units=Decimal(units), revocable=True)
+    request = ManualAdjust(order_id=some_id(1), customer_id=CUSTOMER, rule="pack", number=1, wanted=(wanted,))
+    leased = operations.store.store_and_lease([request.delivery()])
+    return operations.granter._plan_and_claim(Lease(deliveries=leased))

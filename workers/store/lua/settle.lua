@@ -165,13 +165,18 @@ end
 
 -- A Redis that came back without its newest data may have kept a lease, and lost the claim that came after it. Then
 -- nothing would know of the credit, and no refund could take it back. So the delivery claims again.
-local function is_claim_lost(outcome)
-  local is_known = false
+local function is_claim_lost(outcome, type_)
+  local is_known, seen = false, {}
   for _, subject in ipairs(outcome.relies_on) do
     if not claimer_of(subject) then
       return true
     end
-    is_known = is_known or subject == outcome.subject
+    is_known, seen[subject] = is_known or subject == outcome.subject, true
+  end
+  for _, subject in ipairs(IS_LATER[type_] and later_claims_by(outcome.id, outcome.subject) or {}) do
+    if not seen[subject] then
+      return true -- the other worker's, as below
+    end
   end
   -- If the lease was lost too, another worker has one with the same number, and has claimed what this one did not see.
   if outcome.subject ~= '' and not is_known and claimer_of(outcome.subject) == outcome.id then
@@ -359,10 +364,10 @@ for _, outcome in ipairs(outcomes) do
     lost[#lost + 1] = outcome.id
   elseif outcome.status == 'waiting' and not outcome.put_back then
     put_off(key, outcome)
-  elseif is_claim_lost(outcome) and is_bonus_gone(outcome) then
+  elseif is_claim_lost(outcome, type_) and is_bonus_gone(outcome) then
     claim_again(key, outcome, 'a bonus that it relied on is claimed no more: it is claimed again')
     lost[#lost + 1] = outcome.id
-  elseif is_claim_lost(outcome) then
+  elseif is_claim_lost(outcome, type_) then
     count('lost_claims')
     claim_again(key, outcome, "its claim was lost with Redis's newest data: it is claimed again")
     unclaimed[#unclaimed + 1] = outcome.id
