@@ -166,13 +166,16 @@ def answering(server: Server, command: bytes, error: str) -> Iterator[str]:
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(server.path)
         answers = asyncio.create_task(_copy(there, writer))
-        while data := await reader.read(65536):
-            if command in data:
-                writer.write(f"-{error}\r\n".encode())
-            else:
-                back.write(data)
-        back.close()
-        await answers
+        try:
+            while data := await reader.read(65536):
+                if command in data:
+                    writer.write(f"-{error}\r\n".encode())
+                else:
+                    back.write(data)
+            back.close()
+            await answers
+        finally:
+            await _abort(back, writer)
 
     with _listening(carry) as port:
         yield f"redis://127.0.0.1:{port}/0"
@@ -203,9 +206,7 @@ class Wire:
         try:
             await asyncio.gather(_copy(reader, back), self._answer(there, writer))
         finally:
-            for end in (back, writer):
-                end.transport.abort()
-            await asyncio.sleep(0.01)  # the loop closes them
+            await _abort(back, writer)
             self.connections -= 1
 
     async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -280,3 +281,10 @@ async def _close(listener: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _abort(*ends: asyncio.StreamWriter) -> None:
+    """Close both ends of a connection at once, also those that nobody has closed yet."""
+    for end in ends:
+        end.transport.abort()
+    await asyncio.sleep(0.01)  # the loop closes them
