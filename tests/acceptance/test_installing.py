@@ -168,7 +168,7 @@ def test_another_distribution_with_a_package_named_app_is_reported(
     run([tools / "uv", "venv", "--python", sys.executable, venv], tmp_path)
     run([tools / "uv", "pip", "install", "--python", venv, built.wheel], tmp_path)
     run([tools / "uv", "pip", "install", "--python", venv, source], tmp_path)
-    done = subprocess.run([venv / "bin" / "credits", "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run([venv / "bin" / "credits", "serve"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "shop has a package 'app' too" in done.stderr
