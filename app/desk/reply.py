@@ -8,6 +8,7 @@ from workers.core.claims import Entry
 from workers.core.delivery import Delivery, Status
 from workers.core.envelope import ORDER_PAID
 from workers.core.grants import REFUND
+from workers.core.upcoming import Upcoming
 
 _MOST_LINES = 10
 
@@ -17,8 +18,9 @@ def reply_text(
     deliveries: Sequence[Delivery],
     products: Mapping[str, str],
     balances: Mapping[str, Decimal],
+    upcoming: Sequence[Upcoming] = (),
 ) -> str:
-    """Return the text: the newest grants, what is on its way, and the balances that are known.
+    """Return the text: the newest grants, what is on its way or to come, and the balances that are known.
 
     ``entries`` come newest first; ``products`` are names by delivery.
     """
@@ -30,6 +32,7 @@ def reply_text(
     if balances:
         left = ", ".join(f"{format_number(units)} {meter}" for meter, units in sorted(balances.items()))
         parts.append(f"Your balance is now {left}.")
+    parts += [_to_come(one) for one in upcoming]
     return "\n".join([*parts, "Kind regards"])
 
 
@@ -37,6 +40,13 @@ def _beginning(lines: Sequence[str]) -> list[str]:
     return (
         ["this is what we have added to your account:"] if lines else ["we have not added any credits yet."]
     )
+
+
+def _to_come(one: Upcoming) -> str:
+    credits_ = f"{format_number(one.grant.units)} {one.grant.meter}"
+    if one.waits:
+        return f"The next {credits_} follow when your subscription is paid and active again."
+    return f"The next {credits_} follow on {one.at.day} {one.at:%B %Y}."
 
 
 def _line(one: Entry, product: str) -> str:

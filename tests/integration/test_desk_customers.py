@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from config.rules import load_rules
-from tests.support.builders import order_webhook, refund_webhook, some_id
+from config.rules import Rules, load_rules
+from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.desk import RULES, Browser, DeskService, desk_at
 from tests.support.fake_polar import FakePolar
 from tests.support.polar_standin import CUSTOMER, event, ingest
 from tests.support.real_stores import RETAIN, accept
+from tests.support.recordings import payload
 from workers.core.delivery import Status
+from workers.core.payloads import read_order
 from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
@@ -20,6 +22,7 @@ from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
 
 STRANGER = some_id(9)
+YEARLY = "order_paid_subscription_create_yearly"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +39,12 @@ def desk(service: DeskService, redis: Redis) -> Iterator[Browser]:
 
 def settle(redis: Redis, service: DeskService, url: str, id_: str, body: bytes) -> None:
     """Accept a webhook, and settle it."""
-    rules = load_rules(service.rules_path)
     accept(url, id_, body=body)
+    drain(redis, load_rules(service.rules_path))
+
+
+def drain(redis: Redis, rules: Rules) -> None:
+    """Settle what is due."""
     Granter(
         deliveries=DeliveryStore(redis),
         ledger=Ledger(redis, retain=RETAIN),
@@ -81,6 +88,18 @@ def test_who_is_not_found_is_named(desk: Browser, who: str, problem: str) -> Non
     desk.post("customers", {"who": who})
     assert problem in desk.text
     assert desk.status in {400, 404}
+
+
+def test_a_customers_page_has_the_instalments_to_come(
+    desk: Browser, redis: Redis, service: DeskService, redis_url: str
+) -> None:
+    body = payload(YEARLY)
+    accept(redis_url, "msg-yearly", body=body)
+    drain(redis, rules_of(rule("pro", {"api_usage": 1000}, triggers=["subscription_create"], every="month")))
+    desk.get(f"customer?id={read_order(body).view.customer_id}")  # a year from 28 November 2026 on
+    assert "Instalments to come" in desk.text
+    assert desk.page.count("<b>1,000</b> api_usage") == 11
+    assert "The next 1,000 api_usage follow on 28 December 2026." in desk.text
 
 
 def test_a_customers_page_answers_where_their_credits_are(

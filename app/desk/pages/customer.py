@@ -12,12 +12,14 @@ from config.ids import read_id
 from workers.core.claims import Entry
 from workers.core.customers import CustomerName, NameKind
 from workers.core.delivery import Delivery, Status
+from workers.core.upcoming import Upcoming
 from workers.core.wording import credits_text
 from workers.errors import PolarError
 from workers.operations.credits.reader import MeterCredits
 from workers.operations.history import CustomerHistory
 
 _MOST_EVENTS = 200
+_MOST_UPCOMING = 12
 _ZERO = Decimal(0)
 
 
@@ -54,6 +56,8 @@ class CustomerPage:
     events: Sequence[CustomerEvent]
     left_out: int
     failed: int
+    upcoming: Sequence[Upcoming]
+    more_upcoming: int
     reply: str
 
 
@@ -73,6 +77,7 @@ def gather(visit: Visit) -> Shown:
     stores = visit.parts.stores
     history = visit.parts.history.of_customer(customer_id)
     products = stores.deliveries.product_names(one.id for one in history.deliveries)
+    upcoming = visit.parts.upcoming.of_customer(customer_id)
     at_polar = _ask_polar(visit, customer_id)
     events = sorted(_events(history, products), key=lambda event: event.at, reverse=True)
     known = {name: one.balance for name, one in at_polar.meters.items() if one.balance is not None}
@@ -84,7 +89,9 @@ def gather(visit: Visit) -> Shown:
         events=events[:_MOST_EVENTS],
         left_out=max(0, len(events) - _MOST_EVENTS),
         failed=sum(one.status is Status.FAILED for one in history.deliveries),
-        reply=reply_text(history.entries, history.deliveries, products, known),
+        upcoming=upcoming[:_MOST_UPCOMING],
+        more_upcoming=max(0, len(upcoming) - _MOST_UPCOMING),
+        reply=reply_text(history.entries, history.deliveries, products, known, upcoming[:1]),
     )
     return Shown(template="customer.html", title="Customer", section="customers", model=page)
 
