@@ -78,6 +78,7 @@ def reached(har: Mapping[str, Any], document: Mapping[str, Any]) -> Reached:
 
 
 @pytest.mark.property
+@pytest.mark.timeout(600)  # thousands of requests
 def test_every_answer_is_documented_and_every_documented_answer_is_given(
     shop: Storefront, tmp_path: Path
 ) -> None:
