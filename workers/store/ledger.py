@@ -162,13 +162,7 @@ class Ledger:
                 ],
             )
         if unclaimed:
-            mark_loss(self._redis)
-            log.error(
-                "claims lost",
-                deliveries=[delivery_id.decode() for delivery_id in unclaimed],
-                reason="Redis came back without its newest data; these deliveries are claimed again",
-                to_do=TO_DO,
-            )
+            self._tell_of_loss([delivery_id.decode() for delivery_id in unclaimed])
         return {delivery_id.decode() for delivery_id in (*lost, *unclaimed)}
 
     def told(self, order_ids: Sequence[str]) -> set[str]:
@@ -184,6 +178,15 @@ class Ledger:
     def count_grants(self) -> int:
         """Return how many grants Polar has ever confirmed to us."""
         return int(self._redis.xlen(keys.AUDIT))
+
+    def _tell_of_loss(self, deliveries: Sequence[str]) -> None:
+        mark_loss(self._redis)
+        log.error(
+            "claims lost",
+            deliveries=deliveries,
+            reason="Redis came back without its newest data; these deliveries are claimed again",
+            to_do=TO_DO,
+        )
 
     def _run_claim(self, rows: Sequence[Row]) -> list[Any]:
         found: list[Any] = self._claim(
