@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.types import Message, Receive
 
@@ -12,6 +13,9 @@ from workers.store.bodies import MOST_BYTES
 # app.receiver.connections bounds it.
 MOST_AT_ONCE = 64
 _READ_SECONDS = 10  # Polar gives up by then
+# What is still read after a refusal, so that the answer arrives (see discard_rest).
+_MOST_DISCARDED = 4 * MOST_BYTES
+_DISCARD_SECONDS = 1
 _MOST_DIGITS = 18  # of a Content-Length; int() itself raises for thousands of them
 
 
@@ -88,3 +92,19 @@ class Uploads:
         if len(length) > _MOST_DIGITS:
             return True
         return length.isascii() and length.isdigit() and int(length) > self._most_bytes
+
+
+async def discard_rest(receive: Receive) -> None:
+    """Read what a sender still sends, for a second at most, and keep nothing of it.
+
+    If a connection is closed while sent data is unread, the system resets it. A sender that is busy sending,
+    such as a proxy, then sees an error instead of the answer: Caddy turns it into a 502.
+    """
+    discarded = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while discarded < _MOST_DISCARDED:
+                message = await receive()
+                if not message.get("more_body", False):  # the end, or a disconnect
+                    return
+                discarded += len(message["body"])

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app.receiver.answers import MEDIA_TYPE, Answer, answer_of
 from app.receiver.refusal_log import RefusalLog
 from app.receiver.signature import InvalidSignatureError, StaleSignatureError, Verifier
-from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads
+from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads, discard_rest
 from workers.core.clocks import describe_difference
 from workers.errors import StoreUnavailableError
 from workers.store import counts
@@ -28,6 +28,8 @@ PATHS = frozenset({PATH, f"{PATH}/"})
 _SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _READ = frozenset(name.encode() for name in (*_SIGNED, "user-agent", "content-length"))
 _POLARS_AGENT = "polar.sh"
+
+_BODY_TOO_LARGE = 413
 
 _RETRY_SECONDS = 5  # for other clients; Polar retries on its own schedule
 
@@ -64,14 +66,17 @@ class WebhookEndpoint:
         answer = await self._answer(scope["headers"], receive)
         headers = {**answer.headers, **({"Connection": "close"} if answer.closes else {})}
         response = Response(answer.body, answer.status, headers, media_type=MEDIA_TYPE)
-        await response(scope, receive, send)
+        if answer.status == _BODY_TOO_LARGE:
+            await _send_before_the_rest(response, receive, send)
+        else:
+            await response(scope, receive, send)
 
     async def _answer(self, headers: RawHeaders, receive: Receive) -> Answer:
         """Return 202 for a verified delivery that was accepted, else an error that says what is wrong."""
         try:
             body = await self._uploads.read(_read(headers), receive)
         except BodyTooLargeError as error:
-            return self._refuse(413, "body_too_large", str(error), close=True)
+            return self._refuse(_BODY_TOO_LARGE, "body_too_large", str(error), close=True)
         except IncompleteBodyError:
             detail = "the body is incomplete: its sender closed the connection or took too long"
             return self._refuse(400, "incomplete", detail, close=True)
@@ -134,6 +139,15 @@ class WebhookEndpoint:
             return answer_of(status, headers=retry, error=error, detail=detail)
         self._refusals.add(detail, clock=clock)
         return answer_of(status, closes=close, error=error, detail=detail)
+
+
+async def _send_before_the_rest(response: Response, receive: Receive, send: Send) -> None:
+    """Send the answer, then discard the rest of the request, so that the server closes only after that."""
+    start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    await discard_rest(receive)
+    await send({"type": "http.response.body"})
 
 
 def is_for_webhooks(scope: Scope) -> bool:

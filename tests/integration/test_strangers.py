@@ -1,12 +1,13 @@
 """Hostile bytes: none end the receiver, make it log a traceback, or stop it from serving."""
 
+import select
 from contextlib import ExitStack
 
 import httpx
 import pytest
 from redis import Redis
 
-from tests.support.raw_http import post_with, send_raw, statuses, wire_to
+from tests.support.raw_http import post_with, read_until_closed, send_raw, statuses, wire_to
 from tests.support.receivers import PAID, PATH, disposition, left_in, signed
 from workers.store import keys
 from workers.store.bodies import MOST_BYTES
@@ -149,6 +150,17 @@ def test_a_body_in_a_few_hundred_chunks_is_accepted(receiver: str) -> None:
 def test_a_length_that_is_too_large_is_answered_before_the_body(receiver: str) -> None:
     request = post_with(b"Content-Length: %d" % (MOST_BYTES + 1))
     assert statuses(send_raw(receiver, request, hang_up=False)) == [413]
+
+
+def test_a_sender_that_is_busy_sending_a_body_too_large_still_gets_the_answer(receiver: str) -> None:
+    """As Caddy, which reads the answer only after it has sent all. A reset would delete the answer."""
+    start = post_with(b"Content-Length: %d" % (2 * MOST_BYTES))
+    with wire_to(receiver) as wire:
+        wire.sendall(start)
+        assert select.select([wire], [], [], 10)[0]  # it has answered
+        for _ in range(2):
+            wire.sendall(b"x" * MOST_BYTES)
+        assert statuses(read_until_closed(wire)) == [413]
 
 
 def test_two_mebibytes_in_chunks_that_are_sent_anyway_do_no_harm(receiver: str, redis: Redis) -> None:
