@@ -1,7 +1,6 @@
 """A customer's page and the page of the rules."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -23,18 +22,6 @@ from workers.store.throttle import Throttle
 
 STRANGER = some_id(9)
 YEARLY = "order_paid_subscription_create_yearly"
-
-
-@pytest.fixture(scope="module")
-def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskService]:
-    with desk_at(redis_url, tmp_path_factory.mktemp("desk")) as served:
-        yield served
-
-
-@pytest.fixture
-def desk(service: DeskService, redis: Redis) -> Iterator[Browser]:
-    with service.operator() as browser:
-        yield browser
 
 
 def settle(redis: Redis, service: DeskService, url: str, id_: str, body: bytes) -> None:

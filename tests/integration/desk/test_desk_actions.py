@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -12,7 +11,7 @@ from app.desk.sessions import Seals, Session
 from config.rules import load_rules
 from tests.support.builders import CUSTOMER, order_webhook, some_id
 from tests.support.commands import parse_command
-from tests.support.desk import DESK_TOKEN, Browser, DeskService, desk_at
+from tests.support.desk import DESK_TOKEN, Browser, DeskService
 from tests.support.fake_polar import FakePolar
 from tests.support.paths import ROOT
 from tests.support.polar_standin import CUSTOMER as KNOWN
@@ -27,18 +26,6 @@ from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
 
 NEWCOMER = some_id(9)
-
-
-@pytest.fixture(scope="module")
-def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskService]:
-    with desk_at(redis_url, tmp_path_factory.mktemp("desk")) as served:
-        yield served
-
-
-@pytest.fixture
-def desk(service: DeskService, redis: Redis) -> Iterator[Browser]:
-    with service.operator() as browser:
-        yield browser
 
 
 class Worker:

@@ -18,21 +18,9 @@ from tests.support.receivers import settings_for
 from tests.support.servers import running
 
 
-@pytest.fixture(scope="module")
-def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskService]:
-    with desk_at(redis_url, tmp_path_factory.mktemp("desk")) as served:
-        yield served
-
-
 @pytest.fixture
 def visitor(service: DeskService, redis: Redis) -> Iterator[Browser]:
     with service.visitor() as browser:
-        yield browser
-
-
-@pytest.fixture
-def operator(service: DeskService, redis: Redis) -> Iterator[Browser]:
-    with service.operator() as browser:
         yield browser
 
 
@@ -141,13 +129,13 @@ def test_logging_in_gives_a_new_session_so_that_a_planted_one_is_worth_nothing(v
     assert not lets_in(visitor, planted)
 
 
-def test_logging_out_ends_the_session_also_for_a_copy_of_its_cookie(operator: Browser) -> None:
-    copied = cookie_of(operator)
-    assert lets_in(operator, copied)
-    operator.get("overview")
-    operator.post("logout")
-    assert operator.url == "login"
-    assert not lets_in(operator, copied)
+def test_logging_out_ends_the_session_also_for_a_copy_of_its_cookie(desk: Browser) -> None:
+    copied = cookie_of(desk)
+    assert lets_in(desk, copied)
+    desk.get("overview")
+    desk.post("logout")
+    assert desk.url == "login"
+    assert not lets_in(desk, copied)
 
 
 @pytest.mark.parametrize("change", ["none", "other token", "no signature", "old"])
@@ -165,15 +153,15 @@ def test_a_cookie_counts_only_with_this_token_and_for_eight_hours(
     assert lets_in(visitor, cookie) is (change == "none")
 
 
-def test_a_form_counts_only_with_the_token_of_its_session(service: DeskService, operator: Browser) -> None:
-    operator.get("overview")
+def test_a_form_counts_only_with_the_token_of_its_session(service: DeskService, desk: Browser) -> None:
+    desk.get("overview")
     foreign = Sessions(DESK_TOKEN).sign_form(Session(id="another", name="Eve"))
-    for token in ("", "x", "\u00e9", foreign, operator.form_token[:-1]):
-        operator.get("overview")
-        operator.post("logout", {"form_token": token})
-        assert (operator.status, "no longer valid" in operator.text) == (403, True)
-    operator.get("overview")
-    assert operator.status == 200
+    for token in ("", "x", "\u00e9", foreign, desk.form_token[:-1]):
+        desk.get("overview")
+        desk.post("logout", {"form_token": token})
+        assert (desk.status, "no longer valid" in desk.text) == (403, True)
+    desk.get("overview")
+    assert desk.status == 200
 
 
 @pytest.mark.parametrize(
@@ -187,18 +175,18 @@ def test_a_form_counts_only_with_the_token_of_its_session(service: DeskService, 
         {"Sec-Fetch-Site": "none"},
     ],
 )
-def test_a_form_from_another_site_does_nothing(operator: Browser, headers: dict[str, str]) -> None:
-    operator.get("overview")
-    operator.post("logout", headers=headers)
-    assert (operator.status, "comes from another site" in operator.text) == (403, True)
-    operator.get("overview")
-    assert operator.url == "overview"
+def test_a_form_from_another_site_does_nothing(desk: Browser, headers: dict[str, str]) -> None:
+    desk.get("overview")
+    desk.post("logout", headers=headers)
+    assert (desk.status, "comes from another site" in desk.text) == (403, True)
+    desk.get("overview")
+    assert desk.url == "overview"
 
 
-def test_every_answer_has_the_headers_that_keep_others_out(operator: Browser, visitor: Browser) -> None:
+def test_every_answer_has_the_headers_that_keep_others_out(desk: Browser, visitor: Browser) -> None:
     for browser, page in [
-        (operator, "overview"),
-        (operator, "nothing"),
+        (desk, "overview"),
+        (desk, "nothing"),
         (visitor, "login"),
         (visitor, "overview"),
     ]:
@@ -208,17 +196,17 @@ def test_every_answer_has_the_headers_that_keep_others_out(operator: Browser, vi
         assert "'unsafe" not in answer.headers["content-security-policy"]
 
 
-def test_no_page_has_script_or_style_in_it(operator: Browser) -> None:
-    html = operator.get("overview")
+def test_no_page_has_script_or_style_in_it(desk: Browser) -> None:
+    html = desk.get("overview")
     assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", html)
 
 
-def test_the_style_sheet_is_kept_for_ever_until_it_changes(operator: Browser) -> None:
-    (path,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', operator.get("overview"))
-    current = operator.client.get(f"/desk/{path}")
+def test_the_style_sheet_is_kept_for_ever_until_it_changes(desk: Browser) -> None:
+    (path,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', desk.get("overview"))
+    current = desk.client.get(f"/desk/{path}")
     assert current.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert current.headers["content-type"].startswith("text/css")
-    former = operator.client.get("/desk/static/000000000000/desk.css")
+    former = desk.client.get("/desk/static/000000000000/desk.css")
     assert (former.status_code, former.headers["cache-control"]) == (200, "no-store")
 
 
@@ -226,14 +214,14 @@ def test_the_style_sheet_is_kept_for_ever_until_it_changes(operator: Browser) ->
     "path",
     ["static/x/../../rules.yaml", "static/x/..%2fapplication.py", "static/x/none.css", "%2e%2e/", "a/b/c"],
 )
-def test_there_is_nothing_else(operator: Browser, path: str) -> None:
-    assert operator.client.get(f"/desk/{path}").status_code == 404
+def test_there_is_nothing_else(desk: Browser, path: str) -> None:
+    assert desk.client.get(f"/desk/{path}").status_code == 404
 
 
-def test_a_form_that_is_too_large_or_broken_is_refused(operator: Browser) -> None:
-    operator.get("overview")
+def test_a_form_that_is_too_large_or_broken_is_refused(desk: Browser) -> None:
+    desk.get("overview")
     for body, status in [(b"x" * 300_000, 413), (b"a=%ff\xff", 400), (b"&".join([b"a=1"] * 60), 400)]:
-        answer = operator.client.post("/desk/logout", content=body)
+        answer = desk.client.post("/desk/logout", content=body)
         assert answer.status_code == status
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.desk import Browser, DeskService, desk_at
+from tests.support.desk import Browser, DeskService
 from tests.support.fake_polar import FakePolar
 from tests.support.real_stores import RETAIN, accept
 from workers.core.delivery import Status
@@ -21,18 +20,6 @@ from workers.store.ledger import Ledger
 from workers.store.throttle import Throttle
 
 BY_RULES = rules_of(rule("starter-pack", {"api_usage": 10}, on_refund="revoke"))
-
-
-@pytest.fixture(scope="module")
-def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskService]:
-    with desk_at(redis_url, tmp_path_factory.mktemp("desk")) as served:
-        yield served
-
-
-@pytest.fixture
-def desk(service: DeskService, redis: Redis) -> Iterator[Browser]:
-    with service.operator() as browser:
-        yield browser
 
 
 def work(redis: Redis) -> None:
