@@ -90,7 +90,7 @@ def storefront(folder: Path, redis_url: str, **settings: str) -> Iterator[Storef
 
 
 def api_url(up: Running) -> str:
-    """Return the API's base URL once it can answer."""
+    """Return the base URL of the API and the desk once they can answer."""
     url = eventually(lambda: _logged_url(up))
     eventually(lambda: _is_ready(url))
     return url
@@ -99,7 +99,8 @@ def api_url(up: Running) -> str:
 def _logged_url(up: Running) -> str:
     lines = up.said.rpartition("\n")[0].splitlines()
     events: list[Mapping[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
-    return next((str(one["url"]) for one in events if one["event"] == "listening for the storefront"), "")
+    urls = {str(one["event"]): str(one.get("url", "")) for one in events}
+    return urls.get("listening for the storefront") or urls.get("the desk is open", "").removesuffix("/desk")
 
 
 def _is_ready(url: str) -> bool:
