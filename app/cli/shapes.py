@@ -71,9 +71,25 @@ class CustomerStoryJson(TypedDict):
     meters: dict[str, StoryMeterJson]
 
 
-class ShownJson(DeliveryJson):
-    """A delivery with its grants and its body."""
+class LeaseJson(TypedDict):
+    """One attempt of a delivery."""
 
+    attempt: int
+    at: Annotated[str, "when a worker took the delivery"]
+
+
+class ReplayJson(TypedDict):
+    """One replay of a delivery."""
+
+    at: str
+    by: Annotated[str, "the name of an operator at the desk, or a command"]
+
+
+class ShownJson(DeliveryJson):
+    """A delivery with its attempts, its grants and its body."""
+
+    leases: Annotated[list[LeaseJson], "of the newest ten attempts"]
+    replays: Annotated[list[ReplayJson], "among the newest ten attempts"]
     grants: list[GrantJson]
     upcoming: list[UpcomingJson]
     body: Annotated[str | None, "as it was sent; null if it was erased"]

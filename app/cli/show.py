@@ -22,7 +22,7 @@ from app.cli.output import (
 from app.cli.settings import read_settings
 from app.cli.shapes import ShownJson
 from app.cli.stores import open_stores_to_read
-from app.cli.to_json import delivery_json, grants_json, iso_or_none
+from app.cli.to_json import delivery_json, grants_json, iso, iso_or_none
 from app.cli.upcoming_output import upcoming_json, upcoming_rows
 from workers.core.claims import Standing
 from workers.core.delivery import Delivery, Status
@@ -48,6 +48,8 @@ def show(
     if json:
         answer: ShownJson = {
             **delivery_json(one),
+            "leases": [{"attempt": each.number, "at": iso(each.at)} for each in one.leases],
+            "replays": [{"at": iso(each.at), "by": each.by} for each in one.replays],
             "grants": [grant for claim in standing.claims for grant in grants_json(claim)],
             "upcoming": [upcoming_json(each) for each in upcoming(standing)],
             "body": None if one.erased_at else _decode(raw),
@@ -70,6 +72,7 @@ def _print_delivery(one: Delivery, standing: Standing, body: bytes) -> None:
         ["received", f"{utc(one.received_at)} ({format_age(one.received_at)})"],
         ["settled", utc(one.settled_at) if one.settled_at else "not yet"],
         ["attempts", str(one.attempts)],
+        *_attempt_rows(one),
         ["order", with_product(one.order_id or "-", product_name(body))],
         ["customer", one.customer_id or "-"],
     ]
@@ -82,6 +85,14 @@ def _print_delivery(one: Delivery, standing: Standing, body: bytes) -> None:
         advice = f"fix the cause, then `credits replay {one.id}`; or `credits dismiss {one.id}`"
         rows.append(["next step", advice])
     print_table(["", ""], rows)
+
+
+def _attempt_rows(one: Delivery) -> list[list[Cell]]:
+    """Return a row for each replay and each lease, the earliest first."""
+    replays = [(each.at, "replayed", f"by {each.by}") for each in one.replays]
+    leases = [(each.at, "leased", f"attempt {each.number}") for each in one.leases]
+    found = sorted([*replays, *leases], key=lambda row: row[0])  # a replay comes before its own lease
+    return [[what, f"{utc(at)}, {text}"] for at, what, text in found]
 
 
 def _operator_reason(one: Delivery, body: bytes) -> str:

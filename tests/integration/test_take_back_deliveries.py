@@ -105,6 +105,7 @@ def test_a_take_back_that_was_settled_before_is_due_again(
     assert list(store.newest([status])) == []
     kept = next(iter(store.newest([Status.WAITING])))
     assert (kept.id, kept.reason, kept.settled_at) == (TAKING, "", None)
+    assert (early.attempt, kept.leases) == (1, ())  # it lives anew
     assert redis.ttl(keys.delivery(TAKING)) == redis.ttl(keys.body(TAKING)) == -1
     assert store.lease(10).deliveries[0].attempt == early.attempt + 2
 

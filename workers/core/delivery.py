@@ -46,6 +46,22 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseNote:
+    """When an attempt of a delivery began."""
+
+    number: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """When a person wanted a delivery to run again, and who: the name of an operator, or a command."""
+
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """A stored delivery, as operators see it."""
 
@@ -65,6 +81,10 @@ class Delivery:
     """Why an offer was not given, as a word for the storefront (``workers.core.planning.Refusal``)."""
     erased_at: datetime | None = None
     """When its body was erased. After that, the delivery can no longer be read or replayed."""
+    leases: tuple[LeaseNote, ...] = ()
+    """Those of the newest ten attempts, the oldest first."""
+    replays: tuple[Replay, ...] = ()
+    """Those among the newest ten attempts, the oldest first."""
 
     @property
     def can_be_dismissed(self) -> bool:

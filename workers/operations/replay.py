@@ -16,6 +16,8 @@ from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
+_COMMAND = "credits replay"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
@@ -66,7 +68,7 @@ class Replayer:
 
         ``by_name`` says that a person has named them: what they are about is then no longer dismissed.
         """
-        reopen = partial(self.deliveries.reopen, by_name=by_name)
+        reopen = partial(self.deliveries.reopen, by_name=by_name, replayed_by=_COMMAND)
         return run_batches(ids, reopen, pacer=pacer, granter=granter, store=self.deliveries)
 
 

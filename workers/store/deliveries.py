@@ -1,21 +1,22 @@
 """Deliveries in Redis: what was received, what is due, and what became of it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import chain, count, dropwhile, islice, takewhile
+from itertools import count, dropwhile, islice
 from typing import cast
 
 from redis import Redis
 from redis.typing import EncodableT
 
 from workers.core.delivery import Delivery, Lease, Leased, Status
-from workers.core.grants import order_of, order_subject
+from workers.core.grants import order_subject
 from workers.core.products import product_name
 from workers.store import keys
 from workers.store.bodies import compress_body, decompress_body
+from workers.store.delivery_hashes import read_delivery
 from workers.store.format import FORMAT
 from workers.store.queue import drain_job_args
 from workers.store.scripts import load_script, milliseconds_of, moment_of
@@ -56,12 +57,15 @@ class DeliveryStore:
         )
         return Lease(deliveries=tuple(map(_leased, leased)), outages=outages)
 
-    def reopen(self, ids: Sequence[str], *, by_name: bool = False) -> tuple[Leased, ...]:
+    def reopen(
+        self, ids: Sequence[str], *, by_name: bool = False, replayed_by: str = ""
+    ) -> tuple[Leased, ...]:
         """Lease these deliveries, whatever their status; ids that are unknown or erased are left out.
 
         ``by_name`` says that a person has named them: what they are about is then no longer dismissed.
+        ``replayed_by`` says who wants them to run again, for people who look at them.
         """
-        args = [*self._lease_by_id, int(by_name), *ids]
+        args = [*self._lease_by_id, int(by_name), replayed_by, *ids]
         return tuple(map(_leased, self._reopen(keys=[keys.DUE], args=args)))
 
     def store_and_lease(self, rows: Sequence[tuple[str, str, bytes]]) -> tuple[Leased, ...]:
@@ -73,9 +77,9 @@ class DeliveryStore:
         leased = self._store_and_lease(keys=[keys.DUE, keys.FORMAT], args=[*self._lease_by_id, FORMAT, *args])
         return tuple(map(_leased, leased))
 
-    def make_due(self, ids: Sequence[str], *, by_name: bool = False) -> None:
+    def make_due(self, ids: Sequence[str], *, by_name: bool = False, replayed_by: str = "") -> None:
         """Make these deliveries due, whatever their status: workers run them. Else it is as ``reopen``."""
-        self._reopen(keys=[keys.DUE], args=[*self._due_at_once, int(by_name), *ids])
+        self._reopen(keys=[keys.DUE], args=[*self._due_at_once, int(by_name), replayed_by, *ids])
 
     def store_due(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
         """Store deliveries (id, type, body) that no receiver accepted, and make them due for the workers."""
@@ -208,33 +212,3 @@ def _leased(row: list[bytes]) -> Leased:
         strikes=int(strikes),
         attempt=int(attempt),
     )
-
-
-def read_delivery(delivery_id: str, fields: Mapping[bytes, bytes]) -> Delivery:
-    """Return the delivery that a hash describes."""
-    subject = fields.get(b"subject", b"").decode()
-    return Delivery(
-        id=delivery_id,
-        type=fields[b"type"].decode(),
-        status=Status(fields[b"status"].decode()),
-        reason=_reason(fields),
-        received_at=moment_of(fields[b"received_at"]),
-        settled_at=_moment(fields.get(b"settled_at")),
-        attempts=int(fields[b"attempts"]),
-        subject=subject or None,
-        order_id=order_of(subject),
-        customer_id=fields.get(b"customer_id", b"").decode() or None,
-        is_dismissed=b"dismissed" in fields,
-        refusal=fields.get(b"refusal", b"").decode(),
-        erased_at=_moment(fields.get(b"erased_at")),
-    )
-
-
-def _reason(fields: Mapping[bytes, bytes]) -> str:
-    """Return the reason, which a script has cut into pieces, maybe in the middle of a character."""
-    names = chain([b"reason"], (b"reason:%d" % number for number in count(2)))
-    return b"".join(fields[name] for name in takewhile(fields.__contains__, names)).decode()
-
-
-def _moment(value: bytes | None) -> datetime | None:
-    return moment_of(value) if value else None

@@ -16,7 +16,7 @@ from workers.core.grants import order_subject
 from workers.core.upcoming import upcoming
 from workers.errors import StoreUnavailableError
 from workers.store import keys
-from workers.store.deliveries import read_delivery
+from workers.store.delivery_hashes import read_delivery
 from workers.store.full_disk import describe_trouble
 from workers.store.ledger_hashes import read_standing
 from workers.store.scripts import load_script

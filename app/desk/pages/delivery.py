@@ -107,6 +107,10 @@ def _page(visit: Visit, one: Delivery) -> DeliveryPage:
 
 def _events(visit: Visit, one: Delivery, claims: Sequence[Claim]) -> Iterator[Event]:
     yield Event(at=one.received_at, what="received")
+    for replay in one.replays:
+        yield Event(at=replay.at, what="replayed", detail=f"by {replay.by}")
+    for lease in one.leases:
+        yield Event(at=lease.at, what="leased", detail=f"by a worker, attempt {lease.number}")
     for claim in claims:
         if claim.delivery_id == one.id and claim.grants:
             yield Event(at=claim.claimed_at, what="claimed", detail=f"{credits_text(claim.grants)}, frozen")
@@ -126,7 +130,9 @@ def _confirmed(claim: Claim) -> Iterator[Event]:
     """Yield when Polar confirmed the grants of a claim, those of one moment together."""
     for moment in sorted(set(claim.settled.values())):
         grants = [grant for grant in claim.grants if claim.settled.get(grant.meter) == moment]
-        yield Event(at=moment, what="confirmed by Polar", detail=credits_text(grants), kind="granted")
+        yield Event(
+            at=moment, what="sent and confirmed by Polar", detail=credits_text(grants), kind="granted"
+        )
 
 
 def _granted_for(one: Delivery, body: bytes) -> str:

@@ -85,7 +85,8 @@ def run(visit: Visit) -> Elsewhere:
     require_known(stores.redis)
     named = ids[0] if len(ids) == 1 else format_count(len(ids), "delivery")
     visit.note(f"replay {named}")
-    stores.deliveries.make_due(ids, by_name=bool(plan["by_name"]))
+    by = f"{visit.session.name} at the desk"
+    stores.deliveries.make_due(ids, by_name=bool(plan["by_name"]), replayed_by=by)
     if len(ids) == 1:
         return Elsewhere(page="delivery", fields={"id": ids[0]})
     return Elsewhere(page="actions", fields={})

@@ -168,7 +168,7 @@ def test_a_delivery_shows_its_life_its_rules_and_its_grants(
     life = re.findall(
         r"<b>([^<]+)</b>", desk.page.partition('<ol class="timeline">')[2].partition("</ol>")[0]
     )
-    assert life == ["received", "claimed", "confirmed by Polar", "granted"]
+    assert life == ["received", "leased", "claimed", "sent and confirmed by Polar", "granted"]
     assert "starter-pack yes grants 10 api_usage" in desk.text
     assert "yearly-only no not triggered by purchase" in desk.text
     assert "If it ran now: nothing: 10 api_usage already granted" in desk.text

@@ -31,10 +31,12 @@ local ids = redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limi
 local bodies = bodies_of(ids)
 for i, id in ipairs(ids) do
   local key = delivery_prefix .. id
-  local type_, strikes, status = unpack(redis.call('HMGET', key, 'type', 'strikes', 'status'))
+  local type_, strikes, status, attempts = unpack(redis.call('HMGET', key, 'type', 'strikes', 'status', 'attempts'))
   if status == 'waiting' then
     append(due_times, text(now + lease_ms), id)
-    leased[#leased + 1] = { id, type_, bodies[i] or '', strikes or '0', redis.call('HINCRBY', key, 'attempts', 1) }
+    local number = (attempts or 0) + 1
+    note_attempt(key, 'leased:', number, text(now))
+    leased[#leased + 1] = { id, type_, bodies[i] or '', strikes or '0', number }
   else
     redis.call('ZREM', due, id) -- it is settled, or has expired
     redis.call('ZREM', waiting, id)

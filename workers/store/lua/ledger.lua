@@ -215,11 +215,12 @@ local function revive(id, type_, fact)
 end
 
 -- Leases a delivery by its id, whatever its status, as if it had just arrived: the caller works on it itself. If a
--- person has named it, its fact is no longer dismissed.
+-- person has named it, its fact is no longer dismissed. `replayed_by` says who wants it to run again; nil if nobody does.
 -- Returns the row of a leased delivery (see lease.lua), or nil if the delivery or its body is unknown.
-local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms, is_named)
+local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix, lease_ms, is_named, replayed_by)
   local key, body = delivery_prefix .. id, redis.call('GET', body_prefix .. id)
-  local type_, status, received_at, fact = unpack(redis.call('HMGET', key, 'type', 'status', 'received_at', 'subject'))
+  local type_, status, received_at, fact, attempts =
+    unpack(redis.call('HMGET', key, 'type', 'status', 'received_at', 'subject', 'attempts'))
   if not type_ or not body then
     return nil
   end
@@ -237,13 +238,31 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
   redis.call('PERSIST', key)
   redis.call('PERSIST', body_prefix .. id)
-  return { id, type_, body, '0', redis.call('HINCRBY', key, 'attempts', 1) }
+  local number = (attempts or 0) + 1
+  if replayed_by then
+    note_attempt(key, 'replay:', number, text(now) .. ' ' .. replayed_by)
+  end
+  if tonumber(lease_ms) > 0 then
+    note_attempt(key, 'leased:', number, text(now))
+  else
+    redis.call('HSET', key, 'attempts', number) -- a worker leases it with the next number
+  end
+  return { id, type_, body, '0', number }
 end
 
 -- Returns whether refunds or lost disputes were noted with an order, so that something may be taken back of it.
 local function is_reversed(order)
   local refunded, disputed = unpack(redis.call('HMGET', order, 'refunded_amount', 'disputed'))
   return refunded or disputed
+end
+
+-- A delivery of our own that was settled and is due again lives anew.
+local function forget_attempts(key)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.find(field, '^leased:') or string.find(field, '^replay:') then
+      redis.call('HDEL', key, field)
+    end
+  end
 end
 
 -- Makes a delivery of our own due, whatever its status was. If a worker has it now, it may have looked at an older state
@@ -254,6 +273,7 @@ local function queue_delivery(id, type_, body, due, delivery_prefix, body_prefix
   redis.call('SET', body_prefix .. id, body)
   if status and status ~= 'waiting' then
     redis.call('ZREM', status_prefix .. status, id)
+    forget_attempts(key)
   end
   if status ~= 'waiting' then
     redis.call('ZADD', waiting, now, id)

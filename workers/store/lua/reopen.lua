@@ -4,10 +4,12 @@
 local due = KEYS[1]
 local delivery_prefix, body_prefix, status_prefix, lease_ms = unpack(ARGV, 1, 4)
 local are_named = ARGV[5] == '1' -- by a person
-local first_id = 6
+local replayed_by = ARGV[6] ~= '' and ARGV[6] or nil
+local first_id = 7
 
 local leased = {}
 for i = first_id, #ARGV do
-  leased[#leased + 1] = lease_by_id(ARGV[i], due, delivery_prefix, body_prefix, status_prefix, lease_ms, are_named)
+  leased[#leased + 1] =
+    lease_by_id(ARGV[i], due, delivery_prefix, body_prefix, status_prefix, lease_ms, are_named, replayed_by)
 end
 return leased

@@ -61,6 +61,18 @@ local function write_with_reason(key, fields, reason)
   end
 end
 
+-- Notes something about one attempt of a delivery: `leased:<number>`, when its lease began, or `replay:<number>`, when and
+-- by whom it was wanted. Those of the newest ten attempts are kept.
+local MOST_ATTEMPTS_KEPT = 10
+
+local function note_attempt(key, kind, number, value)
+  redis.call('HSET', key, 'attempts', number, kind .. number, value)
+  if number > MOST_ATTEMPTS_KEPT then
+    local oldest = number - MOST_ATTEMPTS_KEPT
+    redis.call('HDEL', key, 'leased:' .. oldest, 'replay:' .. oldest)
+  end
+end
+
 -- What this script has counted so far. Each key is a field of the hash of counts: a name from workers/store/counts.py,
 -- followed by its labels.
 local counted = {}
