@@ -1,14 +1,15 @@
 """Hypothesis strategies: facts with their trigger, rules with the amounts that they give, and grants."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from config.rules import ORDER_TRIGGERS, Rules, Trigger
+from config.intervals import Every
+from config.rules import ORDER_TRIGGERS, PERIOD_TRIGGERS, Rules, Trigger
 from tests.support.builders import METERS, grant_of, rule, rules_of, some_id
 from workers.core.facts import Fact, customer_fact, new_subscription_fact, order_fact, period_fact
 from workers.core.grants import Grant
@@ -47,6 +48,8 @@ class Known:
     net_amount: int | None = None
     """None if the fact has no order."""
     seats: int = 1
+    period: tuple[datetime, datetime] | None = None
+    """From when until when the order has paid a subscription; None if its webhook does not show it."""
 
     @property
     def customer_id(self) -> str:
@@ -55,9 +58,9 @@ class Known:
 
 
 @st.composite
-def orders(draw: st.DrawFn) -> Known:
-    """Draw a paid order of any kind, with matching times of its subscription."""
-    trigger = draw(st.sampled_from(sorted(ORDER_TRIGGERS)))
+def orders(draw: st.DrawFn, triggers: Collection[Trigger] = ORDER_TRIGGERS) -> Known:
+    """Draw a paid order with one of these triggers, or none, with matching times of its subscription."""
+    trigger = draw(st.sampled_from(sorted(triggers)))
     reason = "subscription_create" if trigger is Trigger.TRIAL_START else trigger.value
     ended_at, trial = None, None
     if trigger is Trigger.TRIAL_START:
@@ -70,17 +73,21 @@ def orders(draw: st.DrawFn) -> Known:
     elif trigger is not Trigger.PURCHASE and draw(st.booleans()):
         ended_at = CREATED + _span(draw, at_least=1)  # cancelled since
     is_foreign = not is_final and trigger is not Trigger.TRIAL_START and draw(_seldom)
+    shown = draw(_mostly(_spans(), st.none()))
     subscription = Subscription(
         ended_at=ended_at,
         trial_start=trial[0] if trial else None,
         trial_end=trial[1] if trial else None,
+        id=str(draw(st.uuids())),
+        current_period_start=shown[0] if shown else None,
+        current_period_end=shown[1] if shown else None,
     )
     order = Order(
         id=str(draw(st.uuids())),
         created_at=CREATED,
         billing_reason="a_reason_of_next_year" if is_foreign else reason,
         customer_id=str(draw(st.uuids())),
-        product_id=draw(_products),
+        product_id=draw(_mostly(st.sampled_from(PRODUCTS), st.none())),
         subscription=None if trigger is Trigger.PURCHASE else subscription,
         net_amount=draw(st.integers(-1000, 10**5)),
     )
@@ -89,13 +96,36 @@ def orders(draw: st.DrawFn) -> Known:
     if raw["subscription"] is not None:
         raw["subscription"]["seats"] = held_seats
     seats = [own_seats, held_seats if order.subscription else None, 1]
+    span = trial if trigger is Trigger.TRIAL_START else shown
     return Known(
         fact=order_fact(Read(view=order, raw=raw)),
         trigger=None if is_final or is_foreign else trigger,
         product_id=order.product_id,
         net_amount=order.net_amount,
         seats=next(one for one in seats if one is not None),
+        period=_paid(order, span) if order.subscription else None,
     )
+
+
+def _paid(order: Order, span: tuple[datetime, datetime] | None) -> tuple[datetime, datetime] | None:
+    """Return what an order has paid, to the millisecond: the rest of the period, if it changed a plan."""
+    if order.product_id is None or span is None or span[0] >= span[1]:
+        return None
+    is_change = order.billing_reason == "subscription_update" and span[0] < order.created_at < span[1]
+    begins, ends = order.created_at if is_change else span[0], span[1]
+    return _in_milliseconds(begins), _in_milliseconds(ends)
+
+
+def _in_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@st.composite
+def _spans(draw: st.DrawFn) -> tuple[datetime, datetime]:
+    """Draw a period around the creation of an order; some are longer than fifty years, some are empty."""
+    begins = _before(draw)
+    days = draw(_mostly(st.integers(1, 800), st.integers(0, 20_000)))
+    return begins, begins + timedelta(days=days)
 
 
 @st.composite
@@ -146,7 +176,8 @@ def customers(draw: st.DrawFn) -> Known:
 
 def facts() -> st.SearchStrategy[Known]:
     """Draw any fact, whether or not a trigger matches it."""
-    return st.one_of(orders(), orders(), periods(), new_subscriptions(), customers())
+    of_periods = orders(PERIOD_TRIGGERS)
+    return st.one_of(of_periods, of_periods, orders(), periods(), new_subscriptions(), customers())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,6 +207,7 @@ class DrawnRule:
     when: DrawnCondition | None
     once: bool
     revokes: bool
+    every: Every | None
     begins: datetime | None
     ends: datetime | None
 
@@ -225,10 +257,12 @@ _bounds = _mostly(st.none(), st.integers(-2, 2).map(lambda seconds: CREATED + ti
 def _rules(draw: st.DrawFn, triggers: list[Trigger]) -> DrawnRule:
     few = st.lists(st.sampled_from(triggers), min_size=1, unique=True)
     of_orders = [one for one in triggers if one in ORDER_TRIGGERS]
-    chosen = draw(_mostly(st.sampled_from([of_orders, triggers]), few))
+    of_periods = [one for one in triggers if one in PERIOD_TRIGGERS]
+    chosen = draw(_mostly(st.sampled_from([of_orders, of_periods, of_periods, triggers]), few))
+    is_repeated = set(chosen) <= PERIOD_TRIGGERS and draw(_mostly(st.just(True), st.just(False)))
     # Avoid what the loader refuses, such as a refund that would take back a bonus or a welcome credit.
     products = _mostly(st.none(), st.lists(st.sampled_from(PRODUCTS), min_size=1, max_size=3, unique=True))
-    once = Trigger.CUSTOMER not in chosen and draw(st.booleans())
+    once = not is_repeated and Trigger.CUSTOMER not in chosen and draw(st.booleans())
     revokes = not once and set(chosen) <= ORDER_TRIGGERS and draw(st.booleans())
     is_for_orders = not ORDER_TRIGGERS.isdisjoint(chosen)
     conditions = _order_conditions | _plain_conditions if is_for_orders else _plain_conditions
@@ -244,6 +278,7 @@ def _rules(draw: st.DrawFn, triggers: list[Trigger]) -> DrawnRule:
         when=draw(_mostly(st.none(), conditions)),
         once=once,
         revokes=revokes,
+        every=draw(st.sampled_from(Every)) if is_repeated else None,
         begins=begins,
         ends=ends,
     )
@@ -254,11 +289,26 @@ def rule_sets() -> st.SearchStrategy[list[DrawnRule]]:
 
     def without(*left_out: Trigger) -> st.SearchStrategy[list[DrawnRule]]:
         triggers = [one for one in Trigger if one not in left_out]
-        return st.lists(_rules(triggers), min_size=1, max_size=6, unique_by=lambda drawn: drawn.name)
+        drawn = st.lists(_rules(triggers), min_size=1, max_size=6, unique_by=lambda drawn: drawn.name)
+        return drawn.map(_agreed)
 
     cycle = st.sampled_from([(Trigger.PERIOD,), (Trigger.SUBSCRIPTION_CYCLE,)])
     start = st.sampled_from([(Trigger.SUBSCRIPTION,), (Trigger.SUBSCRIPTION_CREATE, Trigger.TRIAL_START)])
     return st.tuples(cycle, start).flatmap(lambda drawn: without(*drawn[0], *drawn[1]))
+
+
+def _agreed(drawn: list[DrawnRule]) -> list[DrawnRule]:
+    """Return the rules, each with the ``every`` of those before it on the same meters: others are refused."""
+    known: dict[str, Every] = {}
+    agreed = []
+    for one in drawn:
+        every = one.every
+        if every is not None:
+            wanted = {known.get(meter, every) for meter in one.grant}
+            every = wanted.pop() if len(wanted) == 1 else None
+        known |= dict.fromkeys(one.grant, every) if every else {}
+        agreed.append(replace(one, every=every))
+    return agreed
 
 
 def line_of(drawn: DrawnRule) -> str:
@@ -269,6 +319,7 @@ def line_of(drawn: DrawnRule) -> str:
         "when": drawn.when.text if drawn.when else None,
         "once_per": "customer" if drawn.once else None,
         "on_refund": "revoke" if drawn.revokes else None,
+        "every": drawn.every,
         "from": drawn.begins.isoformat() if drawn.begins else None,
         "until": drawn.ends.isoformat() if drawn.ends else None,
     }

@@ -1,10 +1,11 @@
 """Plans that are paid in advance and credited in instalments: when each comes, and what is left of it."""
 
-from calendar import monthrange
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+
+from tests.support.dates import repeated
 
 WEEKS = 13
 """How long a plan is paid for."""
@@ -26,16 +27,8 @@ class Plan:
 
     def dates(self, meter: str) -> list[datetime]:
         """Return the dates of all instalments: weekly ones of images, monthly ones of seconds."""
-        if meter == "images":
-            return [self.begins + timedelta(weeks=week) for week in range(WEEKS)]
-        months = (_months_after(self.begins, number) for number in range(5))
-        return [one for one in months if one < self.ends]
-
-
-def _months_after(begins: datetime, number: int) -> datetime:
-    year, month = divmod(begins.year * 12 + begins.month - 1 + number, 12)
-    day = min(begins.day, monthrange(year, month + 1)[1])
-    return begins.replace(year=year, month=month + 1, day=day)
+        every = "week" if meter == "images" else "month"
+        return list(repeated(every, self.begins, self.ends))
 
 
 def instalment_of(key: str) -> tuple[str, int, str]:

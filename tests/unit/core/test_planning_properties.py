@@ -4,16 +4,22 @@ import random
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from itertools import islice
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from config.intervals import Every
 from tests.support.builders import rules_of
+from tests.support.dates import repeated
 from tests.support.strategies import CREATED, DrawnRule, Known, facts, line_of, rule_sets, written
 from workers.core.planning import plan_for
 from workers.core.plans import Plan
 
 Sums = dict[str, Decimal]
+
+_MOST_INSTALMENTS = 600
+_MOST_DIGITS = 15  # of which a number with a fraction needs six after the point
 
 
 def given_by(plan: Plan) -> Sums:
@@ -38,8 +44,8 @@ def subject_of(one: DrawnRule, known: Known) -> str:
 
 
 def expected(known: Known, drawn: list[DrawnRule]) -> Sums | None:
-    """Return the sums by key of the rules that apply; None if one of them fails."""
-    sums: Sums = {}
+    """Return the sums by key of the rules that apply; None if one fails, or instalments are impossible."""
+    found: dict[str, list[tuple[Decimal, Every | None]]] = {}
     for one in drawn:
         if not applies(one, known):
             continue
@@ -48,9 +54,23 @@ def expected(known: Known, drawn: list[DrawnRule]) -> Sums | None:
             if worth is None:
                 return None
             if worth:
-                key = f"{subject_of(one, known)}:{meter}"
-                sums[key] = sums.get(key, Decimal(0)) + worth
-    return sums
+                found.setdefault(f"{subject_of(one, known)}:{meter}", []).append((worth, one.every))
+    if not all(is_possible(parts, known) for parts in found.values()):
+        return None
+    return {key: sum((worth for worth, _ in parts), Decimal(0)) for key, parts in found.items()}
+
+
+def is_possible(parts: list[tuple[Decimal, Every | None]], known: Known) -> bool:
+    """Return whether the instalments of a grant can be dated, counted and added up."""
+    every = next((each for _, each in parts if each), None)
+    if every is None:
+        return True
+    if known.period is None:
+        return False
+    number = sum(1 for _ in islice(repeated(every, *known.period), _MOST_INSTALMENTS + 1))
+    total = sum((worth * (number if each else 1) for worth, each in parts), Decimal(0))
+    decimals = 0 if all(worth % 1 == 0 for worth, _ in parts) else 6
+    return number <= _MOST_INSTALMENTS and total < Decimal(10) ** (_MOST_DIGITS - decimals)
 
 
 @given(facts(), rule_sets())
@@ -74,6 +94,17 @@ def test_only_parts_of_rules_that_revoke_can_be_taken_back(known: Known, drawn: 
     revoking = {one.name for one in drawn if one.revokes}
     parts = [part for grant in plan_for(known.fact, written(drawn)).grants for part in grant.parts]
     assert all(part.revocable is (part.rule in revoking) for part in parts)
+
+
+@given(facts(), rule_sets())
+def test_only_parts_of_rules_with_every_come_again_and_only_then_there_is_a_period(
+    known: Known, drawn: list[DrawnRule]
+) -> None:
+    plan, every = plan_for(known.fact, written(drawn)), {one.name: one.every for one in drawn}
+    parts = [part for grant in plan.grants for part in grant.parts]
+    assert all(part.every == every[part.rule] for part in parts)
+    shown = (plan.period.start, plan.period.end) if plan.period else None
+    assert shown == (known.period if any(part.every for part in parts) else None)
 
 
 @given(facts(), rule_sets(), st.randoms())
