@@ -8,9 +8,6 @@ left is due within two minutes, and then make it due at once.
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -19,25 +16,27 @@ import pytest
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
-from starlette.applications import Starlette
 
-from app.demo.polar import Polar, create_app
 from app.receiver.signature import sign
 from app.receiver.webhooks import WebhookEndpoint
 from tests.chaos.crash_points import CRASH_POINTS, DOWN, CrashPoint, before
+from tests.chaos.crashing_shop import (
+    WORK,
+    Organization,
+    Shop,
+    assert_due_within_two_minutes,
+    is_idle,
+    let_time_pass,
+)
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.crashing_cli import DIED, Fate
 from tests.support.doomed_cli import doomed
-from tests.support.processes import SECRET, Credits, credits_in, eventually, some_polar
-from tests.support.real_stores import QUEUE, accept, let_leases_end, let_pause_end, now_ms
-from tests.support.servers import running
+from tests.support.processes import SECRET, credits_in, eventually, some_polar
+from tests.support.real_stores import QUEUE
 from workers.core.delivery import Status
-from workers.operations.confirm import Confirmer
-from workers.runtime import pacer_for, polar_for
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Intake
-from workers.store.unconfirmed import UnconfirmedStore
 
 pytestmark = pytest.mark.heavy  # each test starts and kills several processes
 
@@ -62,52 +61,7 @@ ONE_CREDIT = {
     f"credits:refund:{ORDER}:300:images": 2,
 }
 
-TWO_MINUTES_MS = 120_000
-FOR_EVER = -1  # what Redis says of a key that does not expire
-
-WORK = ("work", "--burst")
 REPLAY = ("replay", PURCHASE, "--yes")
-
-Organization = tuple[Starlette, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    """A Polar that serves, and the commands, on an empty Redis."""
-
-    redis: Redis
-    polar: Polar
-    credits: Credits
-
-    def receive(self, delivery_id: str, body: bytes) -> str:
-        """Receive a webhook; return its disposition."""
-        (disposition,) = accept(self.credits.settings["REDIS_URL"], delivery_id, body=body)
-        return disposition.value
-
-    def follow(self, rules: str) -> None:
-        """Write the rules file."""
-        (self.credits.folder / "rules.yaml").write_text(rules)
-
-    def work(self) -> None:
-        """Run an ordinary worker until nothing is due, also after what Polar counted twice is confirmed."""
-        for _ in range(2):
-            done = self.credits.run(*WORK)
-            assert done.returncode == 0, done.stderr
-            self._confirm()
-
-    def _confirm(self) -> None:
-        settings = self.credits.read()
-        with closing(polar_for(settings)) as polar, self.credits.stores() as held:
-            store = UnconfirmedStore(held.redis, held.ledger)
-            Confirmer(store=store, polar=polar, pacer=pacer_for(held)).run_if_due()
-
-
-@pytest.fixture(scope="module")
-def organization() -> Iterator[Organization]:
-    """Yield a server that all tests share; each test puts a Polar of its own behind it."""
-    app = create_app(some_polar())
-    with running(app) as url:
-        yield app, url
 
 
 @pytest.fixture
@@ -240,31 +194,9 @@ def jobs_of(redis: Redis) -> list[bytes]:
     return list(redis.scan_iter("rq:job:*"))
 
 
-def is_idle(redis: Redis) -> bool:
-    return redis.zcard(keys.DUE) == 0
-
-
-def let_time_pass(redis: Redis) -> None:
-    """End all leases, pauses and probes."""
-    let_leases_end(redis)
-    let_pause_end(redis)
-    redis.delete(keys.PROBE)
-
-
 def let_rq_forget(redis: Redis) -> None:
     """Delete everything that RQ stores about workers and jobs."""
     redis.delete(*redis.scan_iter("rq:*"))
-
-
-def assert_due_within_two_minutes(redis: Redis) -> None:
-    """Every waiting delivery is due within two minutes, and no pause or probe lasts longer."""
-    waiting = cast(list[bytes], redis.zrange(keys.deliveries(Status.WAITING), 0, -1))
-    due = dict(cast(list[tuple[bytes, float]], redis.zrange(keys.DUE, 0, -1, withscores=True)))
-    assert set(due) == set(waiting)
-    held_up_ms = [redis.pttl(name) for name in (keys.PAUSE, keys.PROBE)]
-    assert FOR_EVER not in held_up_ms
-    soon_ms = now_ms(redis) + TWO_MINUTES_MS - sum(max(0, each) for each in held_up_ms)
-    assert all(moment_ms < soon_ms for moment_ms in due.values())
 
 
 def assert_one_credit(shop: Shop) -> None:
