@@ -96,6 +96,10 @@ chaos: $(VENV)/installed  ## run 1,000 simulations of 500 steps, and 20 storms o
 bench: $(VENV)/installed  ## run all benchmarks and write docs/performance.md (ten minutes)
 	@$(BIN)/python -m bench --write
 
+.PHONY: bench-check
+bench-check: $(VENV)/installed  ## measure again, and fail if a ratio is worse by more than a tenth (SUBJECTS="drain api")
+	@$(BIN)/python -m bench --check $(SUBJECTS)
+
 .PHONY: audit
 audit:  ## look for known vulnerabilities in the locked packages
 	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit

@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 
 from bench.backlog import await_settled, fill, release
+from bench.goals import Goals
 from bench.harness import POLAR_LATENCY_MS, Harness, answers, cpu_seconds, free_port, start_harness
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from workers.store import keys
@@ -15,6 +16,8 @@ from workers.store import keys
 _OFF = "no credit events"
 _WRITTEN = "credit events written, and not sent"
 _SENT = "credit events sent at the same time"
+
+_RATE, _CPU = "grants/s, relative", "CPU, relative"
 _STOREFRONT_LATENCY_MS = 10
 _UNLIMITED = 10_000_000  # requests a minute
 _SECRET = "whsec_" + "b2YgdGhlIGJlbmNobWFyaywgYWxvbmU="
@@ -102,9 +105,9 @@ def _table(found: Rounds, sent: float) -> Table:
         header=[
             "a drain by one worker, with",
             "grants/s",
-            "relative",
+            _RATE,
             "CPU, µs per grant",
-            "relative",
+            _CPU,
         ],
         rows=[
             [
@@ -119,4 +122,8 @@ def _table(found: Rounds, sent: float) -> Table:
         note=f"Polar answers after {POLAR_LATENCY_MS} ms, the storefront after {_STOREFRONT_LATENCY_MS} ms. "
         "CPU is that of the worker and of Redis together, whatever else uses the machine. "
         f"A sender alone sends {figure(sent)} events a second.",
+        goals=[
+            Goals(column=_RATE, rows={_WRITTEN: None, _SENT: None}),
+            Goals(column=_CPU, rows={_WRITTEN: None, _SENT: None}, is_lower_better=True),
+        ],
     )

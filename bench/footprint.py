@@ -3,6 +3,7 @@
 from redis import Redis
 
 from bench.backlog import await_settled, fill, release
+from bench.goals import Goals
 from bench.harness import Harness, start_harness
 from bench.orders import BODY_BYTES
 from bench.rounds import Table, figure
@@ -10,6 +11,8 @@ from workers.core.delivery import Status
 from workers.store import keys
 
 _PAGE = 1000
+
+_RATIO, _GRANT = "delivery alone, relative to its body", "bytes per grant"
 
 
 def measure(*, quick: bool) -> Table:
@@ -21,12 +24,16 @@ def measure(*, quick: bool) -> Table:
         header=[
             "orders",
             "bytes per delivery and its grant",
-            "delivery alone, relative to its body",
-            "bytes per grant",
+            _RATIO,
+            _GRANT,
         ],
         rows=rows,
         note=f"One meter per order; a body has {BODY_BYTES:,} bytes. A delivery is removed after "
         "`CREDITS_RETAIN`; a grant stays.",
+        goals=[
+            Goals(column=_RATIO, rows={row[0]: None for row in rows}, is_lower_better=True),
+            Goals(column=_GRANT, rows={row[0]: 250 for row in rows}, is_lower_better=True, is_ratio=False),
+        ],
     )
 
 

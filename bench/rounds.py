@@ -4,7 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.goals import Comparison, Figures, Goals, compare
+
 Sample = Mapping[str, float]
+
+GOAL = "goal"  # the header of a column with goals
+
+
+class NotMeasuredError(Exception):
+    """A subject cannot be measured here, or what was measured means nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,12 +23,29 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    goals: Sequence[Goals] = ()
 
     def markdown(self) -> str:
-        """Return the table as Markdown."""
-        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        """Return the table as Markdown; a column of ratios is followed by one of their goals."""
+        header, *rows = self._with_goals()
+        lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"{text}\n\n{self.note}\n" if self.note else f"{text}\n"
+
+    def compare(self, last: Figures) -> list[Comparison]:
+        """Compare each figure with its goal and with the last one."""
+        now = {row[0]: dict(zip(self.header[1:], row[1:], strict=True)) for row in self.rows}
+        return list(compare(now, last, {one.column: one for one in self.goals}))
+
+    def _with_goals(self) -> list[list[str]]:
+        lines = [list(line) for line in (self.header, *self.rows)]
+        for one in self.goals:
+            if any(goal is not None for goal in one.rows.values()):
+                place = lines[0].index(one.column) + 1
+                lines[0].insert(place, GOAL)
+                for line in lines[1:]:
+                    line.insert(place, one.words(line[0]))
+        return lines
 
 
 class Rounds:

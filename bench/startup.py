@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.goals import Goals
 from bench.harness import Harness, answers, free_port, start_harness
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from workers.embedded.server import EmbeddedRedis
@@ -22,6 +23,7 @@ _WORKER = "`credits work`, until it is registered"
 _RQ = "`rq worker`, until it is registered"
 _UP = "`credits up` on an empty folder, until it can store"
 
+_RATIO = f"relative to {_PYTHON}"
 
 _BARE_PYTHON_SECONDS = 0.010  # of a quiet machine; there the goals are seconds, and the ratios hold on any
 _GOALS = {_HELP: 0.15, _STATUS: 0.30, _RECEIVER: 0.25, _WORKER: 0.35}
@@ -83,14 +85,18 @@ def _command(harness: Harness, *args: str) -> Sample:
 def _table(found: Rounds, names: list[str]) -> Table:
     return Table(
         subject="startup",
-        header=["process", "seconds", "processor seconds", f"relative to {_PYTHON}", "goal"],
+        header=["process", "seconds", "processor seconds", _RATIO],
         rows=[_row(found, name) for name in names],
         note=_NOTE,
+        goals=[Goals(column=_RATIO, rows=_goals(), is_lower_better=True)],
     )
+
+
+def _goals() -> dict[str, float | None]:
+    return {_UP: None, **{name: seconds / _BARE_PYTHON_SECONDS for name, seconds in _GOALS.items()}}
 
 
 def _row(found: Rounds, name: str) -> list[str]:
     processor = figure(found.median(name, "processor")) if name in {_PYTHON, _HELP, _STATUS} else ""
-    goal = figure(_GOALS[name] / _BARE_PYTHON_SECONDS) if name in _GOALS else ""
     ratio = figure(found.ratio(name, _PYTHON, "seconds"))
-    return [name, figure(found.median(name, "seconds")), processor, ratio, goal]
+    return [name, figure(found.median(name, "seconds")), processor, ratio]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.orders import PATH
+from bench.rounds import NotMeasuredError
 
 _SCRIPT = Path(__file__).with_suffix(".lua")
 _MARK = "MEASURED "
 
 
-class WrkError(Exception):
+class WrkError(NotMeasuredError):
     """wrk is missing, or the receiver refused what it sent, so that a rate would mean nothing."""
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.__main__ import with_table
 from bench.load import LoadResult
+from bench.report import with_table
 from bench.rounds import Rounds, Table, figure, interleave
 from bench.wrk import WrkError, find_wrk, read_measured
 
