@@ -1,20 +1,23 @@
 """The settings, which no other module reads from the environment. docs/operations/settings.md lists them."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
+from dotenv import dotenv_values
 from platformdirs import user_state_path
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
 from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
@@ -49,19 +52,14 @@ _USUAL_INTERVAL = timedelta(hours=6)  # between two rounds of the reconciler
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-class ReceiverSettings(BaseSettings):
+class ReceiverSettings(BaseModel):
     """The settings of the receiver, frozen, secrets masked.
 
     A receiver reads no others, so that a mistake in one that it does not need never keeps it from storing.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE,
-        env_file_encoding=ENV_FILE_ENCODING,
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-    )
+    # Deferred until one is read: a process reads either these settings or all.
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     webhook_secret: SecretStr | None = Field(None, validation_alias="POLAR_WEBHOOK_SECRET")
     redis_url: Annotated[SecretStr, AfterValidator(read_redis_url)] | None = Field(
@@ -283,7 +281,7 @@ def load_receiver_settings() -> ReceiverSettings:
 
 def _load(kind: type[AnySettings]) -> AnySettings:
     try:
-        return kind()
+        return kind.model_validate(_variables())
     except ValidationError as error:
         lines = [problem_line(_variable(each["loc"][0]), each) for each in error.errors()]
         raise ConfigError("\n".join(lines)) from None
@@ -291,6 +289,15 @@ def _load(kind: type[AnySettings]) -> AnySettings:
         raise ConfigError(f"{ENV_FILE} cannot be read: it is not UTF-8; save it in that encoding") from None
     except OSError as error:
         raise ConfigError(f"{ENV_FILE} cannot be read: {error.strerror}") from None
+
+
+def _variables() -> dict[str, str]:
+    """Return what is set, by its name in capitals; the environment has the last word.
+
+    What is empty counts as unset.
+    """
+    sources = (dotenv_values(ENV_FILE, encoding=ENV_FILE_ENCODING), os.environ)
+    return {name.upper(): value for source in sources for name, value in source.items() if value}
 
 
 def _variable(name: str | int) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
-from unittest.mock import patch
 from uuid import uuid4
 
 import httpx
@@ -225,8 +224,7 @@ class Credits:
 
     def read(self) -> Settings:
         """Return the settings as this process would read them; its own environment is ignored."""
-        with patch.dict(os.environ, self.settings, clear=True):
-            return Settings(_env_file=None)
+        return Settings.model_validate({name: value for name, value in self.settings.items() if value})
 
     def stores(self) -> AbstractContextManager[Stores]:
         """Open the stores that these settings name."""
