@@ -7,13 +7,8 @@ import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from config.cel.expressions import EvaluationError, Expression, Variables
+from config.cel.numbers import CREDITS_LIMIT, MAX_DIGITS
 from config.cel.redaction import describe_inputs, describe_result
-
-# Polar stores amounts as JSON numbers, and a double represents any decimal of 15 digits exactly.
-MAX_DIGITS = 15
-
-# Twelve digits before the decimal point, so that sums stay exact in the 28 digits of Python's decimals.
-CREDITS_LIMIT = Decimal(10**12)
 
 # The last digits of a double are noise, because amounts are computed from hundredths or thousandths.
 _STEP = Decimal("0.000000001")

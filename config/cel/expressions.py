@@ -37,7 +37,6 @@ _TYPES = {
 NAMES = tuple(_TYPES)
 _ENVIRONMENT = cel.NewEnv(variables=_TYPES)
 
-_GREATEST_INT = 2**63 - 1
 _PLAIN_TYPES = {
     plain.name() for plain in (cel.Type.BOOL, cel.Type.INT, cel.Type.UINT, cel.Type.DOUBLE, cel.Type.STRING)
 }
@@ -226,14 +225,3 @@ def _period_left(order: Any, subscription: Any) -> Any:
         return min(1.0, max(0.0, (ends - created) / (ends - begun)))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-
-
-def bound_integers(value: Any) -> Any:
-    """Return a JSON value with each integer that is too large for CEL's 64 bits as a double."""
-    if isinstance(value, Mapping):
-        return {key: bound_integers(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [bound_integers(each) for each in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _GREATEST_INT:
-        return float(value) if abs(value) < 10**300 else str(value)
-    return value

@@ -3,10 +3,11 @@
 import re
 from decimal import Decimal
 
-from config.cel.amounts import CREDITS_LIMIT, MAX_DIGITS, Amount, AmountError, evaluate_amount
+from config.cel.amounts import Amount, AmountError, evaluate_amount
 from config.cel.conditions import Condition, compile_condition
 from config.cel.error_messages import readable_type
 from config.cel.expressions import EvaluationError, Expression, ExpressionError, Variables, compile_expression
+from config.cel.numbers import CREDITS_LIMIT, MAX_DIGITS
 from config.rules.nodes import Node, NodeKind, Scalar, expected
 from config.rules.problems import NodeError
 from config.wording import quoted

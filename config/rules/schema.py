@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from config.cel.amounts import CREDITS_LIMIT
 from config.cel.expressions import MAX_CHARACTERS
+from config.cel.numbers import CREDITS_LIMIT
 from config.ids import UUID_PATTERN
 from config.intervals import Every
 from config.rules import fields

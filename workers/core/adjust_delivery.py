@@ -5,14 +5,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from config.cel.amounts import CREDITS_LIMIT
+from config.cel.numbers import CREDITS_LIMIT
 from workers.core.claims import Adjust, Refund
 from workers.core.envelope import validation_error_text
 from workers.core.grants import KEY, Grant, Part, order_subject
 from workers.core.payloads import Cents, Id
 from workers.core.plans import Plan
+from workers.core.views import View
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did.
@@ -29,11 +30,7 @@ def _is_share(text: str) -> str:
     return text
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Wanted(_View):
+class Wanted(View):
     """What today's rule gives the order on one meter, before refunds."""
 
     meter: Text
@@ -43,14 +40,14 @@ class Wanted(_View):
     disputable: bool = False
 
 
-class SeenRefund(_View):
+class SeenRefund(View):
     """The refunds of the order as Polar showed them; ``share`` is written as ``1/3``."""
 
     amount: Annotated[Cents, Field(ge=0)]
     share: Annotated[str, Field(pattern=r"^[0-9]{1,16}/[1-9][0-9]{0,15}$"), AfterValidator(_is_share)]
 
 
-class ManualAdjust(_View):
+class ManualAdjust(View):
     """A request to bring what ``rule`` gave an order to ``wanted``; nothing is wanted on other meters."""
 
     order_id: Id
@@ -93,7 +90,7 @@ class ManualAdjust(_View):
         )
 
 
-class _Body(_View):
+class _Body(View):
     data: ManualAdjust
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from config.cel.amounts import MAX_DIGITS
+from config.cel.numbers import MAX_DIGITS
 from workers.core.adjusted import credited, part_of, taken_back
 from workers.core.claims import Adjust, Standing
 from workers.core.grants import (

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from workers.core.claims import Dispute
 from workers.core.envelope import validation_error_text
@@ -11,6 +11,7 @@ from workers.core.grants import order_subject
 from workers.core.payloads import Cents, Id, Order
 from workers.core.plans import Plan
 from workers.core.refunds import refund_of, share_of
+from workers.core.views import View
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did.
@@ -21,11 +22,7 @@ _PREFIX = "dispute-"
 Currency = Annotated[str, Field(pattern="^[A-Za-z]{3}$")]
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class LostDispute(_View):
+class LostDispute(View):
     """A dispute as Polar lists it. Like a refund's, its ``amount`` is without the tax (``tax_amount``)."""
 
     id: Id
@@ -41,12 +38,12 @@ class DisputedOrder(Order):
     currency: Currency
 
 
-class _Data(_View):
+class _Data(View):
     dispute: LostDispute
     order: DisputedOrder
 
 
-class _Body(_View):
+class _Body(View):
     data: _Data
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from workers.core.claims import Claim, Standing
 from workers.core.envelope import validation_error_text
@@ -19,12 +19,11 @@ from workers.core.instalments import (
     decide_instalment,
 )
 from workers.core.payloads import Moment
+from workers.core.views import View
 from workers.errors import UnreadablePayloadError
 
 
-class _Subscription(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Subscription(View):
     status: str
     product_id: str | None = None
     ended_at: Moment | None = None

@@ -1,7 +1,8 @@
 """Reads a webhook's type, which is all that the receiver needs. Imports neither rules nor CEL."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from workers.core.views import View
 from workers.errors import UnreadablePayloadError
 
 ORDER_PAID = "order.paid"
@@ -33,10 +34,8 @@ _MOST_NAMED = 3  # a reason names at most this many problems of a body
 _OTHER_FORMAT = "; set the endpoint's format to Raw in Polar's dashboard (Settings > Webhooks)"
 
 
-class Envelope(BaseModel):
+class Envelope(View):
     """The only part of a webhook that the receiver reads."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: str
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from workers.core.claims import Standing
 from workers.core.envelope import validation_error_text
@@ -13,6 +13,7 @@ from workers.core.later_claims import Instalment
 from workers.core.payloads import Id
 from workers.core.refunds import reversed_units
 from workers.core.schedule import count, instalment_at
+from workers.core.views import View
 from workers.core.wording import utc
 from workers.errors import UnreadablePayloadError
 
@@ -28,13 +29,11 @@ _PAID_STATES = frozenset({"active", "trialing"})
 _ENDED_STATES = frozenset({"canceled", "incomplete_expired"})
 
 
-class InstalmentRequest(BaseModel):
+class InstalmentRequest(View):
     """An instalment that is due: ``number`` counts from 2.
 
     The subscription and the product are those of the order that began the instalments.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     order_id: Id
     number: int = Field(ge=2)
@@ -54,9 +53,7 @@ class InstalmentRequest(BaseModel):
         return order_subject(self.order_id)
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Body(View):
     data: InstalmentRequest
 
 

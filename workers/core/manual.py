@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from config.cel.amounts import CREDITS_LIMIT
+from config.cel.numbers import CREDITS_LIMIT
 from workers.core.claims import Claim, Revoke
 from workers.core.grants import (
     KEY,
@@ -22,6 +22,7 @@ from workers.core.grants import (
 )
 from workers.core.payloads import Id
 from workers.core.plans import Plan
+from workers.core.views import View
 from workers.core.wording import credits_text, utc
 from workers.errors import UnreadablePayloadError
 
@@ -33,14 +34,10 @@ MANUAL_REVOKE = "manual.revoke"
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+Request = TypeVar("Request", bound=View)
 
 
-Request = TypeVar("Request", bound=_Request)
-
-
-class ManualGrant(_Request):
+class ManualGrant(View):
     """A request to grant credits by hand. The caller has looked up the customer and the meter's property.
 
     ``customer`` is the customer's name as the person gave it, escaped for the key.
@@ -81,7 +78,7 @@ class ManualGrant(_Request):
         return Plan(subject=self.subject, customer_id=self.customer_id, grants=(grant,))
 
 
-class ManualRevoke(_Request):
+class ManualRevoke(View):
     """A request to take back an order's credits on ``meter``; on all meters if that is None."""
 
     order_id: Id
@@ -118,7 +115,7 @@ def other_amount_text(claim: Claim) -> str:
     return f"{used_key_text(claim)}; use another key for another amount"
 
 
-def _body(type_: str, request: _Request) -> bytes:
+def _body(type_: str, request: View) -> bytes:
     """Return the request in the form of a webhook, so that ``credits show`` can print it like one."""
     whole = {"type": type_, "data": request.model_dump(mode="json")}
     return json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()

@@ -3,13 +3,14 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from config.rules import Offer, Rules
 from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from workers.core.grants import KEY, Grant, Part, offer_customer_subject, offer_key_subject
 from workers.core.payloads import Id
 from workers.core.plans import Cap, Plan, Refusal
+from workers.core.views import View
 from workers.core.wording import utc
 from workers.errors import UnreadablePayloadError
 
@@ -20,13 +21,11 @@ _Name = Annotated[str, Field(pattern=f"^{KEY}$")]
 _ExternalId = Annotated[str, Field(min_length=1, max_length=LONGEST_EXTERNAL_ID, pattern=EXTERNAL_ID)]
 
 
-class OfferRequest(BaseModel):
+class OfferRequest(View):
     """A request to give an offer to a customer, who has one of the two ids.
 
     ``key`` is the storefront's: a request with a key that was used gives nothing more.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     offer: _Name
     key: _Name

@@ -11,8 +11,6 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -20,9 +18,10 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from config.cel.expressions import bound_integers
+from config.cel.numbers import bound_integers
 from config.ids import read_id
 from workers.core.envelope import validation_error_text
+from workers.core.views import View
 from workers.errors import UnreadablePayloadError
 
 # Ids become part of the ledger's keys, so each id is reduced to one spelling.
@@ -65,11 +64,7 @@ _AS_ZEROS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in ra
 Data = TypeVar("Data")
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Subscription(_View):
+class Subscription(View):
     """The subscription at the time of the webhook. The orders API shows it as of today."""
 
     ended_at: Moment | None = None
@@ -80,7 +75,7 @@ class Subscription(_View):
     current_period_end: Annotated[Moment | None, _IfReadable] = None
 
 
-class Order(_View):
+class Order(View):
     """An order. Its billing reason and its subscription's dates decide its trigger."""
 
     id: Id
@@ -115,7 +110,7 @@ class Order(_View):
         )
 
 
-class Period(_View):
+class Period(View):
     """The period that a subscription has begun; ``id`` is the subscription's id."""
 
     id: Id
@@ -124,7 +119,7 @@ class Period(_View):
     product_id: Id | None = None
 
 
-class NewSubscription(_View):
+class NewSubscription(View):
     """A subscription that was created."""
 
     id: Id
@@ -139,20 +134,20 @@ class NewSubscription(_View):
         return self.trial_end is not None and self.created_at < self.trial_end
 
 
-class Customer(_View):
+class Customer(View):
     """A customer who was created."""
 
     id: Id
     created_at: Moment
 
 
-class DeletedCustomer(_View):
+class DeletedCustomer(View):
     """A customer who was deleted."""
 
     id: Id
 
 
-class _Webhook(_View, Generic[Data]):
+class _Webhook(View, Generic[Data]):
     data: Data
 
 

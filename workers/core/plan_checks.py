@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from config.cel.amounts import MAX_DIGITS
+from config.cel.numbers import MAX_DIGITS
 from workers.core.grants import Grant, Part
 from workers.core.schedule import MOST_INSTALMENTS, PaidPeriod, count
 

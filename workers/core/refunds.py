@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from config.cel.amounts import MAX_DIGITS
+from config.cel.numbers import MAX_DIGITS
 from workers.core.claims import Refund
 from workers.core.grants import Grant, Part
 from workers.core.payloads import Order

@@ -1,11 +1,12 @@
 """The delivery that takes back what refunds take from an order, once Polar has the order's credits."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from workers.core.envelope import validation_error_text
 from workers.core.grants import order_subject
 from workers.core.payloads import Id
 from workers.core.plans import Plan
+from workers.core.views import View
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did. See queue_take_back in ledger.lua.
@@ -14,16 +15,12 @@ TAKE_BACK = "credits.take_back"
 _PREFIX = "take-back-"
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Data(View):
     order_id: Id
     customer_id: Id
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Body(View):
     data: _Data
 
 

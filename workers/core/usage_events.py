@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from config.cel.amounts import MAX_DIGITS
+from config.cel.numbers import MAX_DIGITS
 from config.rules.fields import CONTROLS, RESERVED_PROPERTIES
 from workers.core.grants import (
     ADJUST,
@@ -26,6 +26,7 @@ from workers.core.grants import (
 from workers.core.payloads import Id, Moment
 from workers.core.period_notes import period_note, read_period_note
 from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
+from workers.core.views import View
 from workers.core.wording import plain
 
 GRANTED_BY = "credit-granter"
@@ -56,9 +57,7 @@ Row = Mapping[str, Any]
 """An event, as Polar's list returns it."""
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Event(View):
     name: Annotated[str, Field(pattern=rf"^[^{CONTROLS}]{{1,128}}$")]
     customer_id: Id | None
     timestamp: Moment

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from config.rules.model import Rules
 from workers.core.delivery import Leased, Outcome
 from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import Prospect, dry_run
 from workers.core.envelope import STORED_TYPES, peek_type
+from workers.core.views import View
 from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
 from workers.operations.previews import look_up
 from workers.pipeline.granter import Granter
@@ -28,9 +29,7 @@ _NO_BODY = "Polar has archived it and no longer shows its body"
 _NO_EVENT = "its body is not an event; its endpoint may use another format than Raw"
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Event(View):
     id: str = Field(pattern=r"^[!-~]{1,200}$")  # becomes the delivery's id; the receiver accepts the same
     created_at: AwareDatetime
     type: str
@@ -38,9 +37,7 @@ class _Event(BaseModel):
     succeeded: bool | None = None
 
 
-class _Attempt(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Attempt(View):
     webhook_event: _Event
 
 

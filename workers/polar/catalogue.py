@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from config.wording import quoted
+from workers.core.views import View
 from workers.errors import PolarUnreachableError
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Clause(_View):
+class Clause(View):
     """One condition on an event's name, source, timestamp or metadata."""
 
     property: str
@@ -31,7 +28,7 @@ class Clause(_View):
         return f"{self.property} {self.operator} {value}"
 
 
-class Filter(_View):
+class Filter(View):
     """Conditions of which all ("and") or any ("or") must be true; without conditions, every event passes."""
 
     conjunction: str
@@ -46,14 +43,14 @@ class Filter(_View):
                 yield one
 
 
-class Aggregation(_View):
+class Aggregation(View):
     """How a meter aggregates its events; ``property`` is None for a count."""
 
     func: str
     property: str | None = None
 
 
-class PolarMeter(_View):
+class PolarMeter(View):
     """A meter; ``name`` is its title. The name of its events is in the filter."""
 
     id: str
@@ -63,17 +60,17 @@ class PolarMeter(_View):
     archived_at: datetime | None = None
 
 
-class _Price(_View):
+class _Price(View):
     meter_id: str | None = None
 
 
-class _Benefit(_View):
+class _Benefit(View):
     type: str
     is_deleted: bool = False
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = Field(default_factory=dict)
 
 
-class PolarProduct(_View):
+class PolarProduct(View):
     """A product, with the fields of its prices and benefits that concern meters."""
 
     id: str
@@ -102,7 +99,7 @@ class PolarProduct(_View):
         )
 
 
-class PolarEndpoint(_View):
+class PolarEndpoint(View):
     """Where Polar sends webhooks, of which types, and how. Its secret is masked wherever it is shown."""
 
     id: str
@@ -113,7 +110,7 @@ class PolarEndpoint(_View):
     secret: SecretStr | None = None
 
 
-View = TypeVar("View", bound=_View)
+Shape = TypeVar("Shape", bound=View)
 Item = TypeVar("Item", PolarMeter, PolarProduct)
 
 
@@ -132,7 +129,7 @@ class Products(Listed[PolarProduct]):
     missing: frozenset[str] = frozenset()
 
 
-def parse_items(shape: type[View], items: Iterable[Any]) -> tuple[View, ...]:
+def parse_items(shape: type[Shape], items: Iterable[Any]) -> tuple[Shape, ...]:
     """Return Polar's items, parsed; PolarUnreachableError if one of them cannot be parsed."""
     try:
         return tuple(shape.model_validate(item) for item in items)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.cel.amounts import MAX_DIGITS, AmountError, evaluate_amount, to_exact_decimal
+from config.cel.amounts import AmountError, evaluate_amount, to_exact_decimal
 from config.cel.expressions import Expression, Variables, compile_expression
+from config.cel.numbers import MAX_DIGITS
 from tests.support.rule_files import complaint, granting, rule_problem, the_amount
 
 

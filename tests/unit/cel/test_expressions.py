@@ -15,9 +15,9 @@ from config.cel.expressions import (
     ExpressionError,
     OpaqueValue,
     Variables,
-    bound_integers,
     compile_expression,
 )
+from config.cel.numbers import bound_integers
 from config.cel.references import references_in
 from tests.support.recordings import payload
 from tests.support.rule_files import NO_MIXING

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.cel.amounts import CREDITS_LIMIT
+from config.cel.numbers import CREDITS_LIMIT
 from tests.support.builders import CUSTOMER, ORDER
 from tests.support.reversals import refund_take_back
 from workers.core.claims import Claim, Refund, Standing

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from config.cel.amounts import CREDITS_LIMIT, MAX_DIGITS
+from config.cel.numbers import CREDITS_LIMIT, MAX_DIGITS
 from config.ids import read_id
 from config.rules import Meter
 from config.rules.expression_fields import MIN_CREDITS
