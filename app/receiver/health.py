@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from app.receiver.tally_flusher import TallyFlusher
 from workers.errors import StoreUnavailableError
 from workers.monitoring.health import Check, all_well, examine
-from workers.monitoring.metrics import exposition
 from workers.store.intake import Intake
 
 _FRESH_SECONDS = 1.0
@@ -91,10 +89,9 @@ class HealthEndpoints:
             return JSONResponse({"error": "not_found"}, status_code=404)
         try:
             await self._flusher.flush()
-            text = await run_in_threadpool(exposition, self._redis)
+            return await run_in_threadpool(_metrics, self._redis)
         except (RedisError, OSError):
             return JSONResponse({"error": "unavailable"}, status_code=503)
-        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -108,3 +105,10 @@ class HealthEndpoints:
             return False
         given = request.headers.get("authorization", "").encode()
         return hmac.compare_digest(given, f"Bearer {self._ops_token}".encode())
+
+
+def _metrics(redis: Redis) -> Response:
+    # Only here: a receiver is ready sooner without the library that writes metrics.
+    from workers.monitoring.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415
+
+    return Response(exposition(redis), media_type=CONTENT_TYPE)

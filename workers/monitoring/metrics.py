@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import cast
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import Redis
@@ -28,6 +28,9 @@ from workers.store.instalments import InstalmentQueue
 from workers.store.outbox_view import OutboxView
 from workers.store.queue import queue_length, workers_alive
 from workers.store.throttle import Throttle
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""The media type of what ``exposition`` returns."""
 
 # After a full burst of requests, our share of the rate limit is whole again after this time.
 _BUDGET_SECONDS = 60

@@ -11,12 +11,13 @@ import ssl
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
+from threading import Lock
 from typing import Any
 
 import httpcore
 import httpx
 
-from config.network import find_proxy, ssl_context
+from config.network import find_proxy, require_usable_network, ssl_context
 
 _KEEPALIVE_SECONDS = 5.0  # a server may have closed a connection that was idle for longer
 _WRITE_BYTES = 16384  # sent at once, between two looks at the clock; a record of TLS has this size
@@ -42,21 +43,19 @@ class DeadlineTransport(httpx.BaseTransport):
     """
 
     def __init__(self, url: str, *, seconds: float, most_bytes: float = math.inf) -> None:
+        require_usable_network(url)
+        self._url = url
         self._seconds = seconds
         self._most_bytes = most_bytes
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context(),
-            proxy=_proxy_for(url),
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-            network_backend=_DeadlineBackend(),
-        )
+        self._opening = Lock()
+        self._opened: httpcore.ConnectionPool | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, and return its response with its body."""
         deadline = time.monotonic() + self._seconds
         before = _deadline.set(deadline)
         try:
-            response = self._pool.handle_request(_core_request(request))
+            response = self._pool().handle_request(_core_request(request))
             try:
                 body = self._read(response)
             finally:
@@ -86,7 +85,21 @@ class DeadlineTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.close()
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+
+    def _pool(self) -> httpcore.ConnectionPool:
+        """Return the connections. The first request makes them: to read the usual CAs takes a while."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = httpcore.ConnectionPool(
+                    ssl_context=ssl_context(),
+                    proxy=_proxy_for(self._url),
+                    keepalive_expiry=_KEEPALIVE_SECONDS,
+                    network_backend=_DeadlineBackend(),
+                )
+            return self._opened
 
 
 class _DeadlineBackend(httpcore.NetworkBackend):
