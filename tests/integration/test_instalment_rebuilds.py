@@ -12,11 +12,13 @@ from redis import Redis
 from tests.support.builders import rule, rules_of, some_id
 from tests.support.fakes import KilledError
 from tests.support.moving_clock import moves_a_clock
-from tests.support.years import ORDER, REVOKED, Years, date, years
+from tests.support.real_stores import RETAIN
+from tests.support.years import ORDER, REVOKED, Years, date, shifted, years
 from workers.operations.backfill.run import Backfiller
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.run import Rebuilder, RebuildResult
 from workers.store import keys
+from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
 
 pytestmark = [*moves_a_clock, pytest.mark.heavy]  # in each test months pass, on a server of its own
@@ -120,6 +122,37 @@ class DyingStore(RestorationStore):
             raise KilledError
 
         setattr(self, step, die)
+
+
+class CutOffLedger(Ledger):
+    """A ledger whose worker dies when Polar has accepted grants, before they are settled."""
+
+    def settle(self, *_args: Any, **_others: Any) -> set[str]:
+        raise KilledError
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["", "and is killed"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_rebuild_that_settles_what_polar_has_of_a_claim_begins_the_next_instalment(
+    service: Years, number: int, *, is_killed: bool
+) -> None:
+    """It does so in the same step: workers that find it settled begin none."""
+    service.buy()
+    if number == 2:
+        service.work()
+        service.go_to(date(2, 28))
+        service.worker.tick()
+    with pytest.raises(KilledError):
+        service.work(shifted(service.granter, ledger=CutOffLedger(service.redis, retain=RETAIN)))
+    service.redis.delete(keys.DUE)
+    if is_killed:
+        with pytest.raises(KilledError):
+            rebuild(service, store=DyingStore(service.redis, "begin_instalments", after=False))
+    else:
+        rebuild(service)
+    assert service.to_come() == {f"{number + 1} api_usage": date(2, 28) if number == 1 else date(3, 31)}
+    service.work_until(date(12, 31), step=timedelta(days=15))
+    assert service.given() == {"order": 1000, **instalments(2, 12)}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

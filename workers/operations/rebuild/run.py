@@ -17,6 +17,7 @@ from workers.operations.backfill.order_scan import webhook_of
 from workers.operations.pacing import OnProgress, Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.corrections import correction, restoration
+from workers.pipeline.leases import following_instalments
 from workers.polar.client import Polar
 from workers.polar.lists import Row, events, orders
 from workers.store.ledger import Ledger
@@ -119,11 +120,13 @@ class Rebuilder:
             self._write(some, found, done)
             on_progress(number := number + len(some), total)
         self.store.extend_audit()
-        self._go_on(found)
-        if not (done.changed or found.not_listed or found.is_growing):
+        is_complete = not (done.changed or found.not_listed or found.is_growing)
+        if is_complete:
             # Only now: with a take-back of Polar's missing, a refund would take its credits again.
             self._confirm(found.confirmed)
             self._settle(found.claimed)
+        self._go_on(found)  # after the settlements, or it would begin again what they settle
+        if is_complete:
             self.store.queue_take_backs(done.refund_pending)
             self.store.end_loss(since=since)
         return done
@@ -153,7 +156,12 @@ class Rebuilder:
     def _settle(self, grants: Sequence[Grant]) -> None:
         """Settle what Polar has: a dismissed claim is not sent again, so nothing else would settle it."""
         for start in range(0, len(grants), _AT_ONCE):
-            self.ledger.settle(grants[start : start + _AT_ONCE], [])
+            some = grants[start : start + _AT_ONCE]
+            facts = dict.fromkeys(
+                order_subject(one.order_id) if one.order_id else one.subject for one in some
+            )
+            following = following_instalments({one.subject: one for one in self._standings(list(facts))})
+            self.ledger.settle(some, [], (), following)
 
     def _confirm(self, grants: Sequence[Grant]) -> None:
         for start in range(0, len(grants), _AT_ONCE):
