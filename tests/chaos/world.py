@@ -64,6 +64,8 @@ class RuleSpec:
     products: tuple[str, ...] = ()
     begins: str = ""
     ends: str = ""
+    every: str = ""
+    """How often an order is credited again; what is computed here is its first instalment alone."""
 
     def text(self) -> str:
         """Return the rule in YAML."""
@@ -74,6 +76,7 @@ class RuleSpec:
         others |= {"products": self.products} if self.products else {}
         others |= {"from": self.begins} if self.begins else {}
         others |= {"until": self.ends} if self.ends else {}
+        others |= {"every": self.every} if self.every else {}
         amount = {
             meter: "order.net_amount - 2000" if self.broken else units for meter, units in self.gives.items()
         }

@@ -71,7 +71,7 @@ STORY = [
 KNOWN = {
     r"credits:due": NEVER,
     r"credits:instalments(_due)?": NEVER,
-    rf"credits:instalment:{UUID}:[0-9]+:images": NEVER,
+    rf"credits:instalment:{UUID}:[0-9]+:(images|api_usage|seconds)": NEVER,
     rf"credits:chain:{UUID}": NEVER,
     r"credits:audit": NEVER,
     r"credits:counts": NEVER,

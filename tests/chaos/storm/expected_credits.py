@@ -33,7 +33,10 @@ def due(sent: Iterable[SentWebhook]) -> dict[str, Credit]:
 
 
 def to_take_back(sent: Sequence[SentWebhook]) -> dict[str, Credit]:
-    """Return the expected take-backs by order and meter, in total: the number of steps is not fixed."""
+    """Return the expected take-backs by order and meter, in total: the number of steps is not fixed.
+
+    What is taken back of plans depends on how many instalments there were: see instalment_checks.py.
+    """
     refunded: defaultdict[str, Fraction] = defaultdict(Fraction)
     disputed: defaultdict[str, Fraction] = defaultdict(Fraction)
     for one in sent:
@@ -49,7 +52,7 @@ def to_take_back(sent: Sequence[SentWebhook]) -> dict[str, Credit]:
 
 
 def balances(sent: Sequence[SentWebhook]) -> dict[tuple[str, str], Decimal]:
-    """Return the expected balances by customer and meter."""
+    """Return the expected balances by customer and meter, as far as these webhooks decide them."""
     left: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for customer_id, meter, units in (*due(sent).values(), *to_take_back(sent).values()):
         left[customer_id, meter] += units

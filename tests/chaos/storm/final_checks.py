@@ -18,6 +18,7 @@ from tests.chaos.storm.expected_credits import (
     is_credited_itself,
     to_take_back,
 )
+from tests.chaos.storm.instalment_checks import InstalmentChecks
 from tests.chaos.storm.leftovers import find_careless_log_lines, find_leftover_keys
 from tests.chaos.storm.shop import Shop
 from tests.chaos.storm.webhook_sender import WebhookSender
@@ -29,6 +30,8 @@ from workers.core.take_back_delivery import take_back_delivery
 from workers.store.stores import Stores
 
 _TAKEN_BACK = ("credits:refund:", "credits:dispute:")
+_INSTALMENT = "credits:instalment:"
+_LATER = (*_TAKEN_BACK, _INSTALMENT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,7 @@ class FinalChecks:
             *self._disputed(),
             *self._credited(),
             *self._taken_back(),
+            *self.instalments.find_errors(),
             *self._balances(),
             *self._contradictions(),
             *self._ledger(),
@@ -72,6 +76,17 @@ class FinalChecks:
         return come + [dispute.sent for dispute in self.shop.disputes]
 
     @cached_property
+    def instalments(self) -> InstalmentChecks:
+        """Return the checks of plans, which are credited in instalments."""
+        return InstalmentChecks(
+            plans=self.shop.plans, sent=self._sent_webhooks, polar=self.polar, redis=self.held.redis
+        )
+
+    @cached_property
+    def _sent_apart_from_plans(self) -> list[SentWebhook]:
+        return [one for one in self._sent_webhooks if one.order_id not in self.shop.plans]
+
+    @cached_property
     def _events(self) -> dict[str, Credit]:
         """Return Polar's credits by key."""
         return {str(event["external_id"]): credit_in(event) for event in self.polar.events}
@@ -89,6 +104,7 @@ class FinalChecks:
                 yield f"{planned.id} should be neither stored nor {said or 'known'}"
         ours = {take_back_delivery(one.order_id) for one in self._sent_webhooks}
         ours |= {dispute.delivery_id for dispute in self.shop.disputes}
+        ours |= set(self.instalments.delivery_ids())
         for delivery_id in self.stored.keys() - self.sender.sent - ours:
             yield f"{delivery_id} is stored, and nobody sent it"
         if (listed := sum(self.held.deliveries.count_by_status().values())) != len(self.stored):
@@ -111,7 +127,7 @@ class FinalChecks:
                 yield f"{dispute.delivery_id} is {one and one.status} ({one and one.reason})"
 
     def _credited(self) -> Iterator[str]:
-        found = {key: one for key, one in self._events.items() if not key.startswith(_TAKEN_BACK)}
+        found = {key: one for key, one in self._events.items() if not key.startswith(_LATER)}
         yield from _differences("at Polar", found, due(self._sent_webhooks))
         if len(self._events) != len(self.polar.events):
             yield "Polar has events that share a key"
@@ -120,10 +136,11 @@ class FinalChecks:
         found: dict[str, Credit] = {}
         for event in self.polar.events:
             customer_id, meter, units = credit_in(event)
-            if event["external_id"].startswith(_TAKEN_BACK):
+            order_id = event["metadata"].get("order_id")
+            if event["external_id"].startswith(_TAKEN_BACK) and order_id not in self.shop.plans:
                 place = f"{event['metadata']['order_id']}:{meter}"
                 found[place] = (customer_id, meter, units + (found[place][2] if place in found else 0))
-        yield from _differences("taken back", found, to_take_back(self._sent_webhooks))
+        yield from _differences("taken back", found, to_take_back(self._sent_apart_from_plans))
         yield from self._taken_too_early()
 
     def _taken_too_early(self) -> Iterator[str]:
@@ -138,7 +155,9 @@ class FinalChecks:
             seen.add(key)
 
     def _balances(self) -> Iterator[str]:
-        expected = balances(self._sent_webhooks)
+        expected = balances(self._sent_apart_from_plans)
+        for customer_id, meter, units in self.instalments.nets():
+            expected[customer_id, meter] += units
         for place in [(customer_id, meter) for customer_id in self.polar.customers for meter in METERS]:
             found = self.polar.balance(*place)
             if found != expected[place]:
@@ -153,9 +172,7 @@ class FinalChecks:
 
     def _ledger(self) -> Iterator[str]:
         ledger = self.held.ledger
-        subjects = {key.rpartition(":")[0] for key in self._events} | {
-            sent.subject for sent in self._sent_webhooks
-        }
+        subjects = {_subject_of(key) for key in self._events} | {sent.subject for sent in self._sent_webhooks}
         claims = [claim for subject in subjects if (claim := ledger.find(subject).own)]
         yield from (f"{grant.key} is not settled" for claim in claims for grant in claim.unsettled)
         settled = {
@@ -167,6 +184,11 @@ class FinalChecks:
         yield from _differences("in the ledger", settled, self._events)
         if ledger.count_grants() != len(self._events):
             yield f"in the audit trail are {ledger.count_grants()} grants, at Polar {len(self._events)}"
+
+
+def _subject_of(key: str) -> str:
+    """Return the subject of a grant; the key of an instalment is its subject as well."""
+    return key if key.startswith(_INSTALMENT) else key.rpartition(":")[0]
 
 
 def _differences(where: str, found: Mapping[str, Credit], expected: Mapping[str, Credit]) -> Iterator[str]:

@@ -13,7 +13,15 @@ from workers.core.delivery import Delivery
 from workers.store import keys
 
 _CUT_SHORT = r"rq:queue:credit-granter:intermediate(:first_seen:.+)?"  # RQ's note of jobs whose worker died
-_UNSETTLED = (keys.DUE, keys.PAUSE, keys.OUTAGE, keys.PROBE, keys.UNCONFIRMED, keys.MISMATCHES)
+_UNSETTLED = (
+    keys.DUE,
+    keys.DUE_INSTALMENTS,
+    keys.PAUSE,
+    keys.OUTAGE,
+    keys.PROBE,
+    keys.UNCONFIRMED,
+    keys.MISMATCHES,
+)
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 

@@ -5,11 +5,13 @@ Everything is planned from a seed. Bodies are recordings of a Polar server with 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from random import Random
 from typing import Any
 from uuid import UUID
 
+from tests.chaos.storm.paid_plans import MONTHLY, WEEKLY, PaidPlan, plan_paid_plan
 from tests.chaos.storm.seed import random_for
 from tests.chaos.world import CENTS, RulesFile, RuleSpec, SentWebhook
 from tests.support.builders import METERS, order_webhook, refund_webhook, webhook
@@ -28,6 +30,8 @@ RULES = RulesFile(
         ),
         RuleSpec(name="welcome", gives={"api_usage": "25"}, triggers=("customer.created",)),
         RuleSpec(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",)),
+        MONTHLY,
+        WEEKLY,
         RuleSpec(name="overage", gives={"seconds": "1"}, triggers=("subscription_meter_cycle",), broken=True),
     )
 )
@@ -110,9 +114,12 @@ class _Event:
 class Shop:
     """The customers of one storm, and everything that happens to them."""
 
-    def __init__(self, seed: int, orders: int, seconds: float) -> None:
+    def __init__(self, seed: int, orders: int, seconds: float, began: datetime) -> None:
         self._rng = random_for(seed, "shop")
         self._seconds = seconds
+        self._began = began
+        self.plans: dict[str, PaidPlan] = {}
+        """The plans that were paid for a year, by order."""
         self.disputes: list[PlannedDispute] = []
         self.customers = [_some_id(self._rng) for _ in range(max(2, orders // 3))]
         self.webhooks = [
@@ -122,6 +129,7 @@ class Shop:
     def _happens(self) -> Iterator[_Event]:
         kinds: Mapping[Callable[[], Iterator[_Event]], int] = {
             self._order: 65,
+            self._paid_plan: 16,
             self._period: 10,
             self._customer: 8,
             self._stranger: 4,
@@ -137,12 +145,29 @@ class Shop:
         name = self._rng.choice(PAID)
         refunds = self._rng.sample(_REFUNDS_CENTS, self._rng.choice([0, 0, 1, 2, 3]))
         told_late = self._rng.choice([0, 0, *refunds])
-        sent = _paid(name, order_id, customer_id, told_late)
+        yield from self._happens_to(_paid(name, order_id, customer_id, told_late), refunds)
+
+    def _paid_plan(self) -> Iterator[_Event]:
+        ids = (_some_id(self._rng), self._rng.choice(self.customers), _some_id(self._rng))
+        plan = plan_paid_plan(self._rng, ids, self._began, self._seconds)
+        self.plans[plan.order_id] = plan
+        refunds = self._rng.sample(_REFUNDS_CENTS, self._rng.choice([0, 0, 0, 1, 2]))
+        cents = self._rng.choice([0, 0, *refunds])
+        body = plan.body(refunded_amount=cents, status="partially_refunded" if cents else "paid")
+        sent = replace(
+            _paid("order_paid_subscription_create_yearly", plan.order_id, plan.customer_id, cents),
+            body=body,
+            product_id=plan.rule.products[0],
+        )
+        yield from self._happens_to(sent, refunds)
+
+    def _happens_to(self, sent: SentWebhook, refunds: list[int]) -> Iterator[_Event]:
+        """Yield the webhooks of an order and its refunds; it may have a lost dispute, too."""
         if self._rng.random() < _DISPUTED:
             self.disputes.append(self._dispute(sent))
         yield _event(sent)
         for cents in refunds:
-            yield _event(_refunded(order_id, customer_id, cents), _CREDITED)
+            yield _event(_refunded(sent.order_id, sent.customer_id, cents), _CREDITED)
 
     def _dispute(self, sent: SentWebhook) -> PlannedDispute:
         """Plan a lost dispute of an order, which may have refunds too, before or after."""

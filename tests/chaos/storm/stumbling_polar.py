@@ -15,7 +15,7 @@ _MOST_ORDERS = (
 )
 _SHARE = 0.1
 _TIMES = 3  # alone; five times would fail a delivery
-_GRANT = "credits:order:"
+_GRANT = ("credits:order:", "credits:instalment:")
 
 
 @dataclass(kw_only=True)
