@@ -159,10 +159,12 @@ class Standing:
     @property
     def is_dismissed(self) -> bool:
         """Return whether nothing more is sent of the fact, because a person has dismissed it."""
+        if not self.dismissed_with:
+            return False
         is_complete = self.own is not None and not any(
             claim.unsettled for claim in self.claims if not has_own_delivery(claim.subject)
         )
-        return bool(self.dismissed_with) and not is_complete
+        return not is_complete
 
     @property
     def instalments(self) -> tuple[Claim, ...]:
@@ -231,9 +233,8 @@ class Standing:
             kept = []
         else:
             kept = [claim for claim in self.claims if not has_own_delivery(claim.subject)]
-        if self.can_be_taken_back:
-            kept += [claim for claim in self.claims if is_take_back(claim.subject) and not claim.is_dismissed]
-        return tuple(kept)
+        take_backs = [one for one in self.claims if is_take_back(one.subject) and not one.is_dismissed]
+        return (*kept, *take_backs) if take_backs and self.can_be_taken_back else tuple(kept)
 
     def adjustments_to_send(self, number: int) -> tuple[Claim, ...]:
         """Return the adjustment with this number, if Polar lacks it and nothing has replaced it."""

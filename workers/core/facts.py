@@ -56,12 +56,20 @@ class Fact:
     """The refunds that the webhook already mentions."""
     shown: Shown | None = None
     """What decides an order's trigger, if its billing reason does not."""
-    period: PaidPeriod | None = None
-    """The period that an order has paid; None if the webhook shows none."""
-    trial: PaidPeriod | None = None
-    """The trial that an order began, if it began one."""
+    order: Order | None = None
+    """The order that was paid; None if the fact is about something else."""
     verb: str = "created"
     """What happened, as a reason says it: "created", or "started" for a period."""
+
+    @property
+    def period(self) -> PaidPeriod | None:
+        """Return the period that an order has paid, or the trial that it began; None if there is none.
+
+        It is worked out when somebody asks, because few rules have ``every``.
+        """
+        if self.order is None:
+            return None
+        return trial_period(self.order) if self.shown is Shown.TRIAL_START else paid_period(self.order)
 
     @property
     def product_name(self) -> str:
@@ -84,8 +92,7 @@ def order_fact(read: Read[Order]) -> Fact:
         product_id=order.product_id,
         order_id=order.id,
         refund=refund_of(order),
-        period=paid_period(order),
-        trial=trial_period(order),
+        order=order,
     )
     return as_shown(fact, shown_by(order))
 
@@ -96,7 +103,7 @@ def as_shown(fact: Fact, shown: Shown | None) -> Fact:
         return fact
     if shown is Shown.FINAL_INVOICE:
         return replace(fact, shown=shown, trigger=None, why_never=_FINAL_INVOICE)
-    return replace(fact, shown=shown, trigger=Trigger.TRIAL_START, why_never="", period=fact.trial)
+    return replace(fact, shown=shown, trigger=Trigger.TRIAL_START, why_never="")
 
 
 def shown_by(order: Order) -> Shown | None:

@@ -1,9 +1,17 @@
 """Reads from an order's webhook which period of its subscription the order has paid."""
 
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from workers.core.payloads import Order
+from pydantic import TypeAdapter, ValidationError
+
+from workers.core.payloads import Id, Moment, Order
 from workers.core.schedule import PaidPeriod
+
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+Value = TypeVar("Value")
 
 
 def paid_period(order: Order) -> PaidPeriod | None:
@@ -14,7 +22,8 @@ def paid_period(order: Order) -> PaidPeriod | None:
     subscription = order.subscription
     if subscription is None:
         return None
-    start, end = subscription.current_period_start, subscription.current_period_end
+    start = _read(_MOMENT, subscription.current_period_start)
+    end = _read(_MOMENT, subscription.current_period_end)
     is_change = order.billing_reason == "subscription_update"
     if is_change and start is not None and end is not None and start < order.created_at < end:
         start = order.created_at
@@ -28,7 +37,7 @@ def trial_period(order: Order) -> PaidPeriod | None:
 
 
 def _period(order: Order, start: datetime | None, end: datetime | None) -> PaidPeriod | None:
-    subscription_id = order.subscription.id if order.subscription else None
+    subscription_id = _read(_ID, order.subscription.id) if order.subscription else None
     if subscription_id is None or order.product_id is None or start is None or end is None or start >= end:
         return None
     return PaidPeriod(
@@ -38,6 +47,13 @@ def _period(order: Order, start: datetime | None, end: datetime | None) -> PaidP
         end=_in_milliseconds(end),
         ordered_at=_in_milliseconds(order.created_at),
     )
+
+
+def _read(adapter: TypeAdapter[Value], value: Any) -> Value | None:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        return None
 
 
 def _in_milliseconds(moment: datetime) -> datetime:
