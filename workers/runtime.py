@@ -177,7 +177,8 @@ def worker_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMINGS)
         connection,
         rulebook=rulebook,
         retain=settings.retain,
-        drain=jobs.drain,
+        drain=jobs.drain_now,
+        drain_ahead=jobs.drain_ahead,
         on_tick=on_tick,
         timings=timings,
     )

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle  # to plant data that we must not unpickle
+import signal
+import time
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -115,3 +117,51 @@ def test_our_own_job_is_run(redis: Redis, work: Callable[[], None]) -> None:
     work()
     assert Idle.asked == before + 1
     assert Job.fetch(job_id, connection=redis, serializer=JSONSerializer).is_finished
+
+
+def test_our_own_job_is_done_before_rq_notes_that_it_began(
+    redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ's notes take several writes to disk, for which no order needs to wait."""
+    seen: list[tuple[str | None, int]] = []
+    job_id = plant(redis, named(DRAIN))
+    job = Job.fetch(job_id, connection=redis, serializer=JSONSerializer)
+
+    class Looking(Idle):
+        def drain(self) -> None:
+            waiting = redis.llen("rq:queue:credit-granter:intermediate")
+            seen.append((job.get_status(refresh=True), waiting))
+
+    work_ahead(redis, tmp_path, monkeypatch, Looking())
+    assert seen == [("queued", 1)]
+    assert job.get_status(refresh=True) == "finished"
+    assert redis.llen("rq:queue:credit-granter:intermediate") == 0
+
+
+def test_a_job_that_hangs_is_ended_by_rqs_time_limit_and_fails(
+    redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(Idle):
+        def drain(self) -> None:
+            time.sleep(30)
+
+    job_id = plant(redis, named(DRAIN), timeout="1")
+    work_ahead(redis, tmp_path, monkeypatch, Hanging())
+    job = Job.fetch(job_id, connection=redis, serializer=JSONSerializer)
+    assert job.is_failed
+    assert "JobTimeoutException" in str(job.latest_result().exc_string)  # type: ignore[union-attr]
+
+
+def work_ahead(redis: Redis, folder: Path, monkeypatch: pytest.MonkeyPatch, granter: Idle) -> None:
+    """Run a worker that does its jobs ahead, as the real one does, until the queue is empty."""
+    monkeypatch.setattr(jobs, "_granter", granter)
+    monkeypatch.setattr(jobs, "_done_ahead", None)
+    rulebook = watch_in(folder).rulebook
+
+    def build() -> GrantWorker:
+        return GrantWorker(redis, rulebook=rulebook, retain=RETAIN, drain_ahead=jobs.drain_ahead)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    work_in_a_burst(build)
+    for number, handler in before.items():
+        signal.signal(number, handler)

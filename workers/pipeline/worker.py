@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException
 
 from config.rulebook import Rulebook
 from workers.core.delivery import Status
@@ -18,6 +20,7 @@ from workers.store.clock import ClockWatch
 from workers.store.instalments import InstalmentQueue
 from workers.store.queue import (
     FORMER_QUEUE_KEY,
+    JOB_TIMEOUT_SECONDS,
     QUEUE,
     WORKER_SILENCE_SECONDS,
     drain_job_args,
@@ -30,7 +33,8 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
-_WORKER_TTL_SECONDS = 60  # RQ forgets a worker this long (plus a minute) after its last heartbeat
+# RQ forgets a worker this long (plus a minute) after its last heartbeat. A job that hangs ends sooner.
+_WORKER_TTL_SECONDS = JOB_TIMEOUT_SECONDS
 # Waiting and failed deliveries are kept; these expire.
 _LISTS = tuple(map(keys.deliveries, (Status.WAITING, Status.FAILED, Status.GRANTED, Status.SKIPPED)))
 
@@ -48,6 +52,7 @@ class GrantWorker(SimpleWorker):
         rulebook: Rulebook,
         retain: timedelta,
         drain: Callable[[], None] = lambda: None,
+        drain_ahead: Callable[[AbstractContextManager[object]], None] = lambda _limit: None,
         on_tick: Callable[[], None] = lambda: None,
         timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
@@ -63,6 +68,7 @@ class GrantWorker(SimpleWorker):
         self._rulebook = rulebook
         self._retain = retain
         self._drain = drain
+        self._drain_ahead = drain_ahead
         self._on_tick = on_tick
         self._timings = timings
         self._tick = connection.register_script(load_script("tick"))
@@ -77,8 +83,13 @@ class GrantWorker(SimpleWorker):
         return self._tick_seconds
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run only drain jobs. RQ would import and call whatever somebody has written into Redis."""
+        """Run only drain jobs. RQ would import and call whatever somebody has written into Redis.
+
+        The work is done before RQ's own steps around a job, within RQ's time limit.
+        """
         if _is_ours(job):
+            seconds = job.timeout or JOB_TIMEOUT_SECONDS
+            self._drain_ahead(self.death_penalty_class(seconds, JobTimeoutException, job_id=job.id))
             super().execute_job(job, queue)
         else:
             log.error("foreign job refused", job=job.id)

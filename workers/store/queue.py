@@ -23,7 +23,7 @@ QUEUE = "credit-granter"
 _FORMER_QUEUE = "credits"
 # A wire format: jobs with this name may be in Redis while a new version starts.
 DRAIN = "workers.jobs.drain"
-_JOB_TIMEOUT_SECONDS = 180  # a drain ends within seconds; this is for one that hangs
+JOB_TIMEOUT_SECONDS = 180  # a drain ends within seconds; this is for one that hangs
 _RESULT_SECONDS = 60  # long enough for a dashboard to show it, short enough to cost no memory
 _FAILURE_SECONDS = 86_400  # only for dashboards: the outcome of a delivery is kept with the delivery
 # A worker without a tick for so long is dead or hangs: a drain takes 5 s, a request 20 s.
@@ -67,7 +67,7 @@ def new_drain_job() -> Job:
         serializer=JSONSerializer,
         origin=QUEUE,
         id=_new_id(),
-        timeout=_JOB_TIMEOUT_SECONDS,
+        timeout=JOB_TIMEOUT_SECONDS,
         result_ttl=_RESULT_SECONDS,
         failure_ttl=_FAILURE_SECONDS,
         description="drain what is due",
