@@ -2,8 +2,9 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated
 
 import structlog
@@ -11,7 +12,8 @@ import typer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.processes.supervisor import ManagedProcess
+from app.processes.forked import CAN_FORK
+from app.processes.supervisor import ManagedProcess, do_nothing
 from config.errors import ConfigError
 from config.redis_urls import RedisOptions
 from config.settings import ReceiverSettings, Settings
@@ -45,10 +47,15 @@ def receiver_parts(listener: socket.socket, count: int, env: Mapping[str, str]) 
     ]
 
 
-def worker_parts(settings: Settings, count: int, env: Mapping[str, str]) -> list[ManagedProcess]:
-    workers = [ManagedProcess(name=f"worker {i + 1}", args=["worker"], env=env) for i in range(count)]
+def worker_parts(
+    settings: Settings, count: int, env: Mapping[str, str], *, on_fork: Callable[[], object] = do_nothing
+) -> list[ManagedProcess]:
+    """Return workers and what runs beside them, which may be forks; ``on_fork`` closes our sockets there."""
+    if CAN_FORK:
+        import_module("app.processes.worker")  # once, for all of them; a receiver alone does without
     beside = ["background", *(["events"] if settings.events_url else [])]
-    return workers + [ManagedProcess(name=name, args=[name], env=env) for name in beside]
+    named = [(f"worker {i + 1}", "worker") for i in range(count)] + [(name, name) for name in beside]
+    return [ManagedProcess(name=name, args=[part], env=env, on_fork=on_fork) for name, part in named]
 
 
 def environment(redis_url: str, *, json: bool) -> dict[str, str]:

@@ -43,14 +43,17 @@ def up(workers: Workers = 1, receivers: Receivers = 1, json: JsonLogs = False) -
     rules = require_granting(settings)
     with listen(settings) as listener, _listen_for_api(settings) as api_listener:
 
-        def run(env: Mapping[str, str]) -> list[ManagedProcess]:
-            parts = [*receiver_parts(listener, receivers, env), *worker_parts(settings, workers, env)]
-            return parts + ([_api_part(api_listener, env)] if api_listener else [])
-
         def stop_listening() -> None:
             listener.close()
             if api_listener:
                 api_listener.close()
+
+        def run(env: Mapping[str, str]) -> list[ManagedProcess]:
+            return [
+                *receiver_parts(listener, receivers, env),
+                *worker_parts(settings, workers, env, on_fork=stop_listening),
+                *([_api_part(api_listener, env)] if api_listener else []),
+            ]
 
         log.info("listening", url=url_of(listener), receivers=receivers, workers=workers)
         if api_listener:

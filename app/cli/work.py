@@ -18,6 +18,7 @@ from app.cli.service import (
 )
 from app.cli.settings import read_settings
 from app.processes.supervisor import supervise
+from app.processes.worker import run_worker
 from workers.store.connect import connect
 from workers.store.format import require_known
 
@@ -39,9 +40,6 @@ def work(
         with suppress(RedisError, OSError):  # the workers wait for it
             require_known(redis)
     if burst:
-        # Only here: it imports all that a worker needs, and otherwise the processes that we start need it.
-        from app.processes.worker import run_worker  # noqa: PLC0415
-
         run_worker(settings, burst=True)
         return
     look_at_redis(url, settings.redis_options)

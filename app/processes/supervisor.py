@@ -1,5 +1,6 @@
 """Keeps processes running: restarts those that die, and on a stop signal drains and ends them all."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -8,16 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 import structlog
 
+from app.processes.forked import CAN_FORK, ForkedProcess, StartedProcess, lifeline
+from app.processes.part import REFUSED, run_part
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 log = structlog.get_logger(__name__)
 
-REFUSED = os.EX_CONFIG
-"""The exit status of a process that is not to be started again soon: it would refuse again."""
+
+def do_nothing() -> None:
+    """Do nothing: the default of what can be told to us."""
 
 
 @dataclass(kw_only=True)
@@ -28,8 +33,11 @@ class ManagedProcess:
     args: Sequence[str]
     env: Mapping[str, str]
     pass_fds: Sequence[int] = ()
+    on_fork: Callable[[], object] | None = None
+    """If given, the process may be a fork of us, who have imported all that it needs. It calls this first,
+    and must close our sockets with it."""
     timings: Timings = DEFAULT_TIMINGS
-    process: subprocess.Popen[bytes] | None = None
+    process: StartedProcess | None = None
     started_at: float = 0.0
     due_at: float = 0.0
     """When to start it next, while it is not running."""
@@ -38,15 +46,27 @@ class ManagedProcess:
 
     def start(self) -> None:
         """Start the process. Ctrl-C on the terminal does not reach it; a pipe tells it when we die."""
-        self.process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+        if CAN_FORK and self.on_fork is not None:
+            self.process = ForkedProcess(f"credits-{self.args[0]}", partial(self._run_in_fork, self.on_fork))
+        else:
+            self.process = self._start_afresh()
+        self.started_at = time.monotonic()
+
+    def _run_in_fork(self, on_fork: Callable[[], object]) -> None:
+        on_fork()
+        os.environ.clear()
+        os.environ.update(self.env)
+        run_part(self.args)
+
+    def _start_afresh(self) -> StartedProcess:
+        return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             # -P: without it, a folder named app in the current folder would be imported instead of ours.
             [sys.executable, "-P", "-m", "app.processes", *self.args],
             env=dict(self.env),
-            stdin=subprocess.PIPE,
+            stdin=lifeline()[0],
             pass_fds=self.pass_fds,
             start_new_session=True,
         )
-        self.started_at = time.monotonic()
 
     def ensure_running(self) -> None:
         """Start the process when it is due; if it has died, log that and schedule its restart."""
@@ -71,15 +91,11 @@ def _cause_of_death(code: int) -> str:
     return f"killed by signal {-code}"
 
 
-def _do_nothing() -> None:
-    pass
-
-
 def supervise(
     processes: Sequence[ManagedProcess],
     *,
-    on_poll: Callable[[], None] = _do_nothing,
-    on_stop: Callable[[], None] = _do_nothing,
+    on_poll: Callable[[], None] = do_nothing,
+    on_stop: Callable[[], None] = do_nothing,
     timings: Timings = DEFAULT_TIMINGS,
 ) -> None:
     """Keep ``processes`` running until SIGINT, SIGTERM or SIGHUP.
@@ -88,6 +104,7 @@ def supervise(
     before they are stopped. It must close every socket that we share with them: our own copy would
     accept connections that nobody serves.
     """
+    gc.freeze()  # a search for garbage writes to what it looks at, and forks share what nobody writes to
     with _stop_signals() as received:
         try:
             while not received:

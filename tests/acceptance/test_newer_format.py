@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.demo.polar import Polar, create_app
-from app.processes.supervisor import REFUSED
+from app.processes.part import REFUSED
 from tests.support.builders import order_webhook, some_id
 from tests.support.processes import Credits, Running, credits_in, eventually, post, some_polar
 from tests.support.receivers import OPS_TOKEN

@@ -78,6 +78,12 @@ class Process:
     pid: int
     parent: int
     command: str
+    title: str = ""
+    """What ``ps`` shows in place of the command's name, where there is ``/proc``; at most 15 characters."""
+
+    def is_part(self, name: str) -> bool:
+        """Return whether it is this part of the service, started afresh or forked."""
+        return f"-m app.processes {name}" in self.command or self.title == f"credits-{name}"[:15]
 
 
 def processes() -> list[Process]:
@@ -102,11 +108,14 @@ def _listed_by_ps() -> list[Process]:
 
 def _read_proc(folder: Path) -> Process | None:
     try:
-        state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        begun, _, rest = (folder / "stat").read_text().rpartition(")")
+        title, (state, parent) = begun.partition("(")[2], rest.split()[:2]
         command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return None
-    return None if state == "Z" else Process(pid=int(folder.name), parent=int(parent), command=command)
+    if state == "Z":
+        return None
+    return Process(pid=int(folder.name), parent=int(parent), command=command, title=title)
 
 
 def living(pids: Sequence[int]) -> set[int]:
@@ -149,9 +158,8 @@ class Running:
 
     def parts(self, name: str) -> list[int]:
         """Return the process ids of its living receivers or workers."""
-        words = f"-m app.processes {name}"
         mine = [process for process in processes() if process.parent == self.pid]
-        return [process.pid for process in mine if words in process.command]
+        return [process.pid for process in mine if process.is_part(name)]
 
     def stop(self, number: signal.Signals) -> int:
         """Send a signal to this process alone; return its exit status."""

@@ -4,7 +4,9 @@ A storm of seconds then has what the real service would see in minutes: leases t
 requests that time out. Only the timings differ, and most of them keep their proportions.
 """
 
-from app.processes.__main__ import main
+import sys
+
+from app.processes.part import run_part
 from workers.timings import Timings
 
 HASTY = Timings(
@@ -36,4 +38,4 @@ HASTY = Timings(
 )
 
 if __name__ == "__main__":
-    main(HASTY)
+    run_part(sys.argv[1:], HASTY)

@@ -27,7 +27,7 @@ finally:
         ([], set()),
         (["status"], STORED),
         (["serve"], STORED | {"starlette", "uvicorn"}),
-        (["work"], STORED | {"cel_expr_python", "yaml"}),
+        (["work"], STORED | {"cel_expr_python", "httpx", "yaml"}),
         (["rules", "schema"], {"cel_expr_python", "pydantic", "rich", "structlog", "yaml"}),
     ],
     ids=["credits", "status", "serve", "work", "rules schema"],
