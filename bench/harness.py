@@ -53,26 +53,28 @@ class Harness:
     @contextmanager
     def process(self, *args: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run ``python -m args`` while the block runs; its output goes to a log file."""
-        with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        with (
+            (self.folder / "log").open("ab") as log,
+            subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-m", *args],
                 env={**self.environment, **environment},
                 stdin=subprocess.PIPE,  # a part of `credits up` ends when it closes
                 stdout=log,
                 stderr=log,
-            )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait()
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.terminate()
 
     @contextmanager
-    def receiver(self) -> Iterator[tuple[int, int]]:
-        """Run our receiver while the block runs; yield its port and process id."""
+    def receiver(self, address: str = "127.0.0.1", *, count: int = 1) -> Iterator[tuple[int, int]]:
+        """Run our receiver, or several on one port, while the block runs; yield the port and a process id."""
         port = free_port()
-        with self.process("app", "serve", PORT=str(port)) as process:
-            self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/readyz"))
+        command = ("app", "serve", f"--receivers={count}")
+        with self.process(*command, HOST=address, PORT=str(port)) as process:
+            self.await_up(process, lambda: answers(f"http://{address}:{port}/readyz"))
             yield port, process.pid
 
     @contextmanager
@@ -138,7 +140,7 @@ class Harness:
 
     def taken(self, least: int = 0) -> dict[str, float]:
         """Return Polar's counts once it has ingested at least ``least`` events."""
-        answer = httpx.get(f"{self.polar_url}/taken", params={"least": least}, timeout=None)  # noqa: S113
+        answer = httpx.get(f"{self.polar_url}/taken", params={"least": least}, timeout=None, trust_env=False)  # noqa: S113
         return {name: float(value) for name, value in answer.json().items()}
 
 
@@ -151,20 +153,20 @@ def start_harness(
         folder = Path(name)
         embedded = EmbeddedRedis(folder / "redis")
         with embedded:
-            harness = _configure(folder, embedded.url, free_port(), share)
-            polar_port = harness.polar_url.rpartition(":")[2]
+            port = free_port()
+            harness = configure(folder, embedded.url, f"http://127.0.0.1:{port}", share)
             with harness.process(
-                "bench.polar", polar_port, str(polar_latency_ms), str(polar_per_minute)
+                "bench.polar", str(port), str(polar_latency_ms), str(polar_per_minute)
             ) as polar:
                 harness.await_up(polar, lambda: answers(f"{harness.polar_url}/taken?least=0"))
                 yield harness
         embedded.await_end()
 
 
-def _configure(folder: Path, redis_url: str, polar_port: int, share: int) -> Harness:
+def configure(folder: Path, redis_url: str, polar_url: str, share: int) -> Harness:
+    """Return a harness for a Redis and a Polar; its settings and rules are in ``folder``."""
     rules = folder / "rules.yaml"
     rules.write_text(RULES)
-    polar_url = f"http://127.0.0.1:{polar_port}"
     ours = {
         "POLAR_ACCESS_TOKEN": "polar_oat_of-the-bench",
         "POLAR_WEBHOOK_SECRET": SECRET,
@@ -189,15 +191,17 @@ def free_port() -> int:
 def answers(url: str) -> bool:
     """Return whether a server answers with anything but a 5xx."""
     try:
-        return httpx.get(url, timeout=_PATIENCE_SECONDS).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        answer = httpx.get(url, timeout=_PATIENCE_SECONDS, trust_env=False)  # a proxy is none of our hosts
     except httpx.HTTPError:
         return False
+    return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor seconds that a process has used; NaN where there is no /proc."""
+    """Return the processor seconds that a process and its children have used; NaN where there is no /proc."""
     try:
         ticks: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return float("nan")
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(one)) for one in children)

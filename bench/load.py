@@ -37,21 +37,20 @@ class LoadResult:
         return self.latencies_seconds[index] * 1000
 
 
-def send(port: int, requests: Sequence[bytes], *, connections: int) -> LoadResult:
+def send(port: int, requests: Sequence[bytes], *, connections: int, host: str = "127.0.0.1") -> LoadResult:
     """Send all ``requests``. Each connection sends the next one when its last was answered 202.
 
     LoadError for any other answer.
     """
-    return uvloop.run(_send(port, iter(requests), connections))
+    return uvloop.run(_send((host, port), iter(requests), connections))
 
 
-async def _send(port: int, requests: Iterator[bytes], connections: int) -> LoadResult:
+async def _send(address: tuple[str, int], requests: Iterator[bytes], connections: int) -> LoadResult:
     loop = asyncio.get_running_loop()
     ends = [loop.create_future() for _ in range(connections)]
     latencies: list[float] = []
     opened = [
-        await loop.create_connection(partial(_Connection, requests, latencies, end), "127.0.0.1", port)
-        for end in ends
+        await loop.create_connection(partial(_Connection, requests, latencies, end), *address) for end in ends
     ]
     begun = time.perf_counter()
     for _, connection in opened:

@@ -1,4 +1,4 @@
-"""A minimal, fast fake of Polar: ``python -m bench.polar PORT LATENCY_MS REQUESTS_PER_MINUTE``.
+"""A minimal, fast fake of Polar: ``python -m bench.polar PORT LATENCY_MS REQUESTS_PER_MINUTE [ADDRESS]``.
 
 It answers after the latency, counts each ``external_id`` once, and answers 429 beyond its limit. It parses
 no JSON and checks nothing; ``app.demo.polar`` is the stand-in that behaves like Polar.
@@ -18,6 +18,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _EVENT = re.compile(rb'"external_id": ?"([^"]+)"')
 _HEAD_END = b"\r\n\r\n"
 _MINUTE_SECONDS = 60.0
+_COUNTS = ("requests", "limited", "busiest_minute", "duplicates", "last_at")
 
 
 class Ingested:
@@ -28,7 +29,7 @@ class Ingested:
         self._limit = requests_per_minute
         self._recent: deque[float] = deque()
         self._events: set[bytes] = set()
-        self._counts: dict[str, float] = {"requests": 0, "limited": 0, "duplicates": 0, "last_at": 0.0}
+        self._counts: dict[str, float] = dict.fromkeys(_COUNTS, 0.0)
         self._grown = asyncio.Condition()
 
     async def ingest(self, body: bytes) -> tuple[str, dict[str, float]]:
@@ -61,6 +62,7 @@ class Ingested:
         if len(self._recent) >= self._limit:
             return True
         self._recent.append(now)
+        self._counts["busiest_minute"] = max(self._counts["busiest_minute"], len(self._recent))
         return False
 
 
@@ -81,11 +83,11 @@ async def _serve(ingested: Ingested, reader: asyncio.StreamReader, writer: async
         writer.close()
 
 
-async def _main(port: int, latency_ms: int, requests_per_minute: int) -> None:
+async def _main(port: int, latency_ms: int, requests_per_minute: int, address: str = "127.0.0.1") -> None:
     ingested = Ingested(latency_ms / 1000, requests_per_minute)
-    server = await asyncio.start_server(lambda *ends: _serve(ingested, *ends), "127.0.0.1", port, limit=2**24)
+    server = await asyncio.start_server(lambda *ends: _serve(ingested, *ends), address, port, limit=2**24)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(*map(int, sys.argv[1:])))
+    uvloop.run(_main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))

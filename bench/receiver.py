@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+from bench.express import express_handler
 from bench.goals import Goals
 from bench.harness import Harness, cpu_seconds, start_harness
 from bench.orders import ignored, paid_orders, requests_with
-from bench.rounds import Rounds, Sample, Table, figure, interleave
+from bench.rounds import NotMeasuredError, Rounds, Sample, Table, figure, interleave
 from bench.wrk import find_wrk, load
 
 _CONNECTIONS = 64
@@ -15,6 +16,8 @@ _BARE = "bare Starlette route"
 _SCRIPT = "Starlette, one script in Redis, nothing verified"
 _OURS = "**credit-granter**"
 _IGNORED = "**credit-granter**, an ignored type"
+_TWO = "**credit-granter**, two receivers on one port"
+_EXPRESS = "Express with `@polar-sh/express`: verified and parsed, nothing stored"
 _RQ = "Starlette, verified, RQ's `enqueue` in the thread pool"
 
 _RATIO, _P99 = "of the bare route", "p99 ms"
@@ -31,12 +34,14 @@ def measure(*, quick: bool) -> Table:
     seconds, rounds = (1, 1) if quick else (3, 5)
     with start_harness() as harness, ExitStack() as stack:
         contenders = _contenders(harness, stack, seconds)
+        missing = _add_express(contenders, harness, stack, seconds)
         interleave(contenders, rounds=1)  # to warm up
-        return _table(interleave(contenders, rounds=rounds), list(contenders))
+        return _table(interleave(contenders, rounds=rounds), list(contenders), missing)
 
 
 def _contenders(harness: Harness, stack: ExitStack, seconds: int) -> dict[str, "_Contender"]:
     ours = stack.enter_context(harness.receiver())
+    two = stack.enter_context(harness.receiver(count=2))
     bare, script, queue = (
         stack.enter_context(harness.rival(name)) for name in ("bare", "one_script", "rq_enqueue")
     )
@@ -44,9 +49,22 @@ def _contenders(harness: Harness, stack: ExitStack, seconds: int) -> dict[str, "
         _BARE: _Contender(*bare, paid_orders, _REPEATED, seconds, may_repeat=True),
         _SCRIPT: _Contender(*script, paid_orders, _STORED, seconds),
         _OURS: _Contender(*ours, paid_orders, _STORED, seconds),
+        _TWO: _Contender(*two, paid_orders, _STORED, seconds),
         _IGNORED: _Contender(*ours, ignored, _REPEATED, seconds, may_repeat=True),
         _RQ: _Contender(*queue, paid_orders, _QUEUED, seconds),
     }
+
+
+def _add_express(
+    contenders: dict[str, "_Contender"], harness: Harness, stack: ExitStack, seconds: int
+) -> str:
+    """Add Polar's handler for Node; return what the table says if it cannot run here."""
+    try:
+        handler = stack.enter_context(express_handler(harness))
+    except NotMeasuredError as reason:
+        return f" Without Polar's handler for Express: {reason}."
+    contenders[_EXPRESS] = _Contender(*handler, paid_orders, _REPEATED, seconds, may_repeat=True)
+    return ""
 
 
 class _Contender:
@@ -77,7 +95,7 @@ class _Contender:
         }
 
 
-def _table(found: Rounds, names: list[str]) -> Table:
+def _table(found: Rounds, names: list[str], missing: str) -> Table:
     return Table(
         subject="receiver",
         header=["receiver", "webhooks/s", _RATIO, "p50 ms", _P99, "CPU, µs per webhook"],
@@ -93,9 +111,9 @@ def _table(found: Rounds, names: list[str]) -> Table:
             for name in names
         ],
         note=f"{_CONNECTIONS} connections; each sends its next webhook when its last is answered. "
-        "Redis writes to disk before it answers.",
+        f"Redis writes to disk before it answers.{missing}",
         goals=[
-            Goals(column=_RATIO, rows={_OURS: 0.30, _IGNORED: None}),
+            Goals(column=_RATIO, rows={_OURS: 0.30, _TWO: None, _IGNORED: None}),
             Goals(column=_P99, rows={_OURS: 20}, is_lower_better=True, is_ratio=False),
         ],
     )

@@ -58,6 +58,10 @@ class Rounds:
         """Return the median of one figure over the rounds."""
         return median(sample[name] for sample in self._samples[contender])
 
+    def total(self, contender: str, name: str) -> float:
+        """Return the sum of one figure over the rounds."""
+        return sum(sample[name] for sample in self._samples[contender])
+
     def ratio(self, contender: str, base: str, name: str) -> float:
         """Return the median of the ratios of each round."""
         pairs = zip(self._samples[contender], self._samples[base], strict=True)

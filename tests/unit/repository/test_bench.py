@@ -3,8 +3,9 @@
 import pytest
 
 from bench.load import LoadResult
+from bench.network import network
 from bench.report import with_table
-from bench.rounds import Rounds, Table, figure, interleave
+from bench.rounds import NotMeasuredError, Rounds, Table, figure, interleave
 from bench.wrk import WrkError, find_wrk, read_measured
 
 REPORT = "before\n<!-- bench drain -->\nold\n<!-- end drain -->\nafter\n"
@@ -87,3 +88,11 @@ def test_a_report_without_the_marks_is_an_error() -> None:
 def test_a_table_is_markdown_with_numbers_aligned_right() -> None:
     table = Table(subject="x", header=["who", "rate"], rows=[["us", "1"]], note="A note.")
     assert table.markdown() == "| who | rate |\n| --- | ---: |\n| us | 1 |\n\nA note.\n"
+
+
+def test_without_root_the_hosts_are_not_measured_and_the_error_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(NotMeasuredError, match="only root"), network("one"):
+        raise AssertionError("there is no such network")
