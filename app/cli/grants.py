@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -69,12 +69,14 @@ def grants(
             to_come = islice(_to_come(instalments, customer_id, order, limit), limit)
             print_upcoming(list(to_come), json=json, as_csv=as_csv)
             return
-        found = list(islice(_select(Audit(held.redis, held.ledger), customer_id, order, since), limit))
-        products = {} if json or as_csv else held.deliveries.product_names(one.delivery_id for one in found)
+        selected = islice(_select(Audit(held.redis, held.ledger), customer_id, order, since), limit)
+        if as_csv:
+            _print_csv(selected)  # as it is read: the ledger may be larger than our memory
+            return
+        found = list(selected)
+        products = {} if json else held.deliveries.product_names(one.delivery_id for one in found)
     if json:
         print_json([entry_json(one) for one in found])
-    elif as_csv:
-        _print_csv(found)
     elif found:
         columns = ["granted", "credits", "meter", "by", "product", "customer", "key"]
         print_table(columns, [_row(one, products.get(one.delivery_id, "-")) for one in found])
@@ -112,9 +114,9 @@ def _row(one: Entry, product: str) -> list[Cell]:
     ]
 
 
-def _print_csv(found: list[Entry]) -> None:
+def _print_csv(found: Iterable[Entry]) -> None:
     """Print one row for each grant, with the names of the JSON fields; rules are separated by spaces."""
-    rows = [entry_json(one) for one in found]
+    rows = map(entry_json, found)
     names = ["key", "customer_id", "meter", "credits", "status", "order_id", "rules", "delivery",
              "claimed_at", "granted_at"]  # fmt: skip
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")

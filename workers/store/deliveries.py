@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import count, dropwhile, islice
+from itertools import dropwhile, islice
 from typing import cast
 
 from redis import Redis
@@ -174,13 +174,22 @@ class DeliveryStore:
             yield from self.get(page)
 
     def _ids(self, status: Status, oldest: str, newest: str) -> Iterator[tuple[bytes, float]]:
-        for start in count(0, _PAGE):
-            page = self._redis.zrevrangebyscore(
-                keys.deliveries(status), newest, oldest, start=start, num=_PAGE, withscores=True
+        """Yield ids and times, newest first. Each page begins at the last time of the page before.
+
+        Redis would walk past all that precedes a page that began at a number.
+        """
+        at, seen = float("nan"), 0  # the last time, and how many deliveries of that time are read
+        while True:
+            rows = self._redis.zrevrangebyscore(
+                keys.deliveries(status), newest, oldest, start=seen, num=_PAGE, withscores=True
             )
-            yield from cast(list[tuple[bytes, float]], page)
+            page = cast(list[tuple[bytes, float]], rows)
+            yield from page
             if len(page) < _PAGE:
                 return
+            last = page[-1][1]
+            seen = sum(score == last for _, score in page) + (seen if last == at else 0)
+            at, newest = last, repr(last)
 
     def count_by_status(self) -> dict[Status, int]:
         """Return the number of deliveries in Redis, by status."""
