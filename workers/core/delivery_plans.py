@@ -40,7 +40,7 @@ class PlannedDelivery:
 
     type: str
     fact: Fact | None = None
-    """The fact that the rules judged; None if they judged none, as for refunds and manual deliveries."""
+    """The fact that the rules judged, if it was kept. They judge no refunds and nothing manual."""
     plan: Plan | None = None
     deleted_customer: str | None = None
     """The id of the customer whose stored bodies it erases, where that is switched on."""
@@ -82,8 +82,12 @@ class PlannedDelivery:
         return self.type == MANUAL_GRANT
 
 
-def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
-    """Return the plan that ``rules`` make of a delivery, or why there is none."""
+def plan_delivery(type_: str, body: bytes, rules: Rules, *, keeps_fact: bool = True) -> PlannedDelivery:
+    """Return the plan that ``rules`` make of a delivery, or why there is none.
+
+    A fact holds its whole webhook. A drain keeps none: memory that is used again at once is in the
+    processor's cache, and that of hundreds of webhooks is not.
+    """
     try:
         if read_plan := _PLANS_WITHOUT_RULES.get(type_):
             plan = read_plan(body)
@@ -96,7 +100,7 @@ def plan_delivery(type_: str, body: bytes, rules: Rules) -> PlannedDelivery:
             return PlannedDelivery(type=type_, skip=skip)
     except UnreadablePayloadError as error:
         return PlannedDelivery(type=type_, failure=str(error))
-    return PlannedDelivery(type=type_, fact=fact, plan=plan_for(fact, rules))
+    return PlannedDelivery(type=type_, fact=fact if keeps_fact else None, plan=plan_for(fact, rules))
 
 
 def _offer_delivery(body: bytes, rules: Rules) -> PlannedDelivery:
@@ -131,12 +135,20 @@ def _instalment_delivery(body: bytes, _rules: Rules) -> PlannedDelivery:
     return PlannedDelivery(type=INSTALMENT, instalment=request, plan=plan)
 
 
-def plan_as_shown(planned: PlannedDelivery, standing: Standing | None, rules: Rules) -> PlannedDelivery:
-    """Return the plan of a delivery; it takes an order for what an earlier webhook showed it to be."""
-    if standing is None or planned.fact is None:
+def plan_as_shown(
+    planned: PlannedDelivery, standing: Standing | None, rules: Rules, body: bytes = b""
+) -> PlannedDelivery:
+    """Return the plan of a delivery; it takes an order for what an earlier webhook showed it to be.
+
+    ``body`` is the delivery's: it is read again where the fact was not kept.
+    """
+    if standing is None or planned.plan is None or standing.shown in {None, planned.plan.shown}:
         return planned
-    fact = as_shown(planned.fact, standing.shown)
-    return planned if fact is planned.fact else replace(planned, fact=fact, plan=plan_for(fact, rules))
+    fact = planned.fact or (fact_of(planned.type, body) if body else None)
+    if fact is None:
+        return planned
+    fact = as_shown(fact, standing.shown)
+    return replace(planned, fact=fact, plan=plan_for(fact, rules))
 
 
 def _forgetting(body: bytes, _rules: Rules) -> PlannedDelivery:

@@ -114,7 +114,7 @@ class Granter:
         planned = self._plan_all(lease, rules)
         standings = self._claim(zip(lease.deliveries, planned, strict=True))
         as_shown = [
-            plan_as_shown(one, standings.get(delivery.id), rules)
+            plan_as_shown(one, standings.get(delivery.id), rules, delivery.body)
             for delivery, one in zip(lease.deliveries, planned, strict=True)
         ]
         if any(one is not before for one, before in zip(as_shown, planned, strict=True)):
@@ -188,7 +188,7 @@ class Granter:
 
     def _plan(self, delivery: Leased, rules: Rules) -> PlannedDelivery:
         try:
-            return plan_delivery(delivery.type, delivery.body, rules)
+            return plan_delivery(delivery.type, delivery.body, rules, keeps_fact=False)
         except BaseTimeoutException:
             raise  # RQ's time limit for the job, not this delivery's fault
         except Exception as error:  # a bug that one delivery triggers must not stop the others
