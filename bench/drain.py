@@ -1,4 +1,4 @@
-"""Measures how fast a backlog becomes credit, and in how many requests."""
+"""Measures how fast a backlog becomes credit, in how many requests, and how much processor time it takes."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from rq import Queue
 
 from bench.backlog import await_settled, fill, release
 from bench.goals import Goals
-from bench.harness import POLAR_LATENCY_MS, Harness, start_harness
+from bench.harness import POLAR_LATENCY_MS, Harness, cpu_seconds_with_children, start_harness
 from bench.orders import paid_orders
+from bench.redis_time import cpu_seconds as redis_cpu_seconds
 from bench.rivals import grant, script
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from workers.timings import DEFAULT_TIMINGS
@@ -18,6 +19,8 @@ _ONE = "**credit-granter**, one worker"
 _TWO = "**credit-granter**, two workers"
 _SIMPLE = "RQ's SimpleWorker, one job per order"
 _FORKING = "RQ's Worker (forks), one job per order"
+_WITH_CPU = (_SCRIPT, _ONE, _TWO)
+_CPU = ("cpu_us", "redis_us")
 
 _RATIO = "relative to the script"
 
@@ -41,18 +44,21 @@ def _by_us(harness: Harness, orders: int, *, workers: int) -> Sample:
     with harness.redis() as redis:
         redis.flushall()  # else Redis would rewrite its file with all earlier rounds during this one
     fill(harness, orders)
-    with harness.workers(workers):
+    with harness.workers(workers) as pid, harness.redis() as redis:
+        used, used_by_redis = cpu_seconds_with_children(pid), redis_cpu_seconds(redis)
         begun = release(harness)
         seconds = await_settled(harness) - begun
-    return _sample(harness, before, orders, seconds)
+        used, used_by_redis = cpu_seconds_with_children(pid) - used, redis_cpu_seconds(redis) - used_by_redis
+    return {**_sample(harness, before, orders, seconds), **_cpu(orders, used, used_by_redis)}
 
 
 def _by_script(harness: Harness, orders: int) -> Sample:
     before = harness.taken()
     bodies = list(paid_orders(orders))
-    begun = time.monotonic()
+    begun, used = time.monotonic(), time.process_time()
     script(harness.polar_url, bodies, DEFAULT_TIMINGS.events_per_request)
-    return _sample(harness, before, orders, time.monotonic() - begun)
+    seconds, used = time.monotonic() - begun, time.process_time() - used
+    return {**_sample(harness, before, orders, seconds), **_cpu(orders, used)}
 
 
 def _by_rq(harness: Harness, orders: int, worker: str) -> Sample:
@@ -71,20 +77,33 @@ def _sample(harness: Harness, before: Sample, orders: int, seconds: float) -> Sa
     return {"rate": orders / seconds, "batch": orders / (after["requests"] - before["requests"])}
 
 
+def _cpu(orders: int, seconds: float, redis_seconds: float = 0.0) -> Sample:
+    return {"cpu_us": seconds / orders * 1_000_000, "redis_us": redis_seconds / orders * 1_000_000}
+
+
 def _table(found: Rounds, names: list[str]) -> Table:
     return Table(
         subject="drain",
-        header=["contender", "grants/s", _RATIO, "grants per request"],
+        header=[
+            "contender",
+            "grants/s",
+            _RATIO,
+            "grants per request",
+            "CPU, µs per grant",
+            "Redis, µs per grant",
+        ],
         rows=[
             [
                 name,
                 figure(found.median(name, "rate")),
                 f"{found.ratio(name, _SCRIPT, 'rate'):.3f}",
                 figure(found.median(name, "batch")),
+                *([figure(found.median(name, one)) for one in _CPU] if name in _WITH_CPU else ["", ""]),
             ]
             for name in names
         ],
         note=f"Polar answers after {POLAR_LATENCY_MS} ms; one meter per order. The script reads the same "
-        "webhooks from memory and keeps no ledger.",
+        "webhooks from memory and keeps no ledger. CPU is that of the script, or of `credits work` with all "
+        "its processes; that of Redis stands beside it.",
         goals=[Goals(column=_RATIO, rows={_ONE: 0.90, _TWO: 1.5})],
     )

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
 
 from redis import Redis
 
 from bench.backlog import await_settled, fill, release
 from bench.goals import Goals
 from bench.harness import POLAR_LATENCY_MS, Harness, answers, cpu_seconds, free_port, start_harness
+from bench.redis_time import cpu_seconds as redis_cpu_seconds
 from bench.rounds import Rounds, Sample, Table, figure, interleave
 from workers.store import keys
 
@@ -74,8 +74,7 @@ def _drain(harness: Harness, orders: int, running: AbstractContextManager[int]) 
 
 def _cpu_seconds(redis: Redis, worker: int) -> float:
     """Return the processor seconds that Redis and the worker have used."""
-    used: Any = redis.info("cpu")
-    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"]) + float(cpu_seconds(worker))
+    return redis_cpu_seconds(redis) + cpu_seconds(worker)
 
 
 def _send(harness: Harness, orders: int, url: str) -> float:

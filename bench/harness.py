@@ -95,12 +95,12 @@ class Harness:
             yield port, process.pid
 
     @contextmanager
-    def workers(self, count: int = 1) -> Iterator[None]:
-        """Run ``count`` of our workers while the block runs."""
+    def workers(self, count: int = 1) -> Iterator[int]:
+        """Run ``count`` of our workers while the block runs; yield the id of the process that runs them."""
         before = self._registered(QUEUE)
         with self.process("app", "work", f"--workers={count}") as process:
             self.await_up(process, lambda: len(self._registered(QUEUE) - before) == count)
-            yield
+            yield process.pid
 
     @contextmanager
     def part(self, name: str, **environment: str) -> Iterator[int]:
@@ -195,6 +195,15 @@ def answers(url: str) -> bool:
     except httpx.HTTPError:
         return False
     return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
+
+
+def cpu_seconds_with_children(pid: int) -> float:
+    """Return the processor seconds of a process and of its children; NaN where there is no /proc."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return float("nan")
+    return sum(map(cpu_seconds, [pid, *map(int, children)]))
 
 
 def cpu_seconds(pid: int) -> float:
