@@ -13,7 +13,7 @@ from bench.goals import Comparison
 from bench.report import REPORT, last_figures, with_table
 from bench.rounds import NotMeasuredError, Table
 
-SUBJECTS = ("receiver", "api", "drain", "hosts", "events", "latency", "burst", "footprint", "startup")
+SUBJECTS = ("receiver", "api", "desk", "drain", "hosts", "events", "latency", "burst", "footprint", "startup")
 
 
 def main() -> None:

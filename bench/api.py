@@ -1,21 +1,16 @@
 """Measures how long a webhook takes while the storefront API, another process, is under load."""
 
 import os
-import re
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from uuid import uuid4
 
+from bench.beside import asked_meanwhile
 from bench.goals import Goals
 from bench.harness import API_TOKEN, start_harness
 from bench.load import send
 from bench.orders import paid_orders, requests_with
 from bench.rounds import Rounds, Sample, Table, figure, interleave
-from bench.wrk import WrkError, find_wrk
+from bench.wrk import find_wrk
 
 _CONNECTIONS = 64
 _GOAL, _GOAL_ON_TWO_CORES = 1.5, 2.0
@@ -27,11 +22,6 @@ _BOTH = "both in turn"
 
 _RATIO = "times as long"
 
-_SCRIPT = Path(__file__).with_suffix(".lua")
-_LONGEST_SECONDS = 600
-_CONNECTING_SECONDS = 0.3
-_ANSWERED = re.compile(r"(\d+) requests in ([\d.]+)(m|s)")
-
 
 def measure(*, quick: bool) -> Table:
     """Measure webhooks, one at a time, with and without load on the API."""
@@ -39,7 +29,7 @@ def measure(*, quick: bool) -> Table:
     count, rounds = (50, 1) if quick else (1000, 5)
     with start_harness() as harness, ExitStack() as stack:
         port, _ = stack.enter_context(harness.receiver())
-        api = stack.enter_context(harness.api())
+        api, _ = stack.enter_context(harness.api())
         unknown, order = "/v1/nothing", f"/v1/orders/{uuid4()}"
         loads = {_ALONE: [], _UNKNOWN: [unknown], _ORDERS: [order], _BOTH: [unknown, order]}
         contenders = {name: _Contender(port, api, paths, count) for name, paths in loads.items()}
@@ -56,7 +46,8 @@ class _Contender:
     def __call__(self) -> Sample:
         """Send webhooks one after the other; return the figures."""
         requests = requests_with(paid_orders(self._count))
-        with _load(self._api, self._paths) as measured:
+        header = f"Authorization: Bearer {API_TOKEN}"
+        with asked_meanwhile(self._api, self._paths, connections=_CONNECTIONS, header=header) as measured:
             result = send(self._port, requests, connections=1)
         answered, seconds = measured or [0, 1]
         return {
@@ -65,32 +56,6 @@ class _Contender:
             "api_requests": answered,
             "api_rate": answered / seconds,
         }
-
-
-@contextmanager
-def _load(api: int, paths: list[str]) -> Iterator[list[float]]:
-    """Ask for ``paths`` while the block runs; then the list has the number of answers and the seconds."""
-    measured: list[float] = []
-    if not paths:
-        yield measured
-        return
-    command = [find_wrk(), "--threads=1", f"--connections={_CONNECTIONS}", f"--duration={_LONGEST_SECONDS}"]
-    command += [f"--script={_SCRIPT}", f"--header=Authorization: Bearer {API_TOKEN}"]
-    command += [f"http://127.0.0.1:{api}", "--", *paths]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:  # noqa: S603 - found above
-        try:
-            time.sleep(_CONNECTING_SECONDS)
-            yield measured
-        finally:
-            wrk.send_signal(signal.SIGINT)
-            measured += _read(wrk.communicate()[0])
-
-
-def _read(output: str) -> tuple[float, float]:
-    found = _ANSWERED.search(output)
-    if found is None:
-        raise WrkError(f"wrk has measured nothing: {output[-500:]}")
-    return float(found[1]), float(found[2]) * (60 if found[3] == "m" else 1)
 
 
 def _table(found: Rounds, names: list[str]) -> Table:

@@ -78,12 +78,16 @@ class Harness:
             yield port, process.pid
 
     @contextmanager
-    def api(self) -> Iterator[int]:
-        """Run the storefront API while the block runs; yield its port. Its token is ``API_TOKEN``."""
+    def api(self, **environment: str) -> Iterator[tuple[int, int]]:
+        """Run the storefront API while the block runs; yield its port and process id.
+
+        Its token is ``API_TOKEN``.
+        """
         port = free_port()
-        with self.process("app", "api", CREDITS_API_TOKEN=API_TOKEN, CREDITS_API_PORT=str(port)) as process:
+        given = {"CREDITS_API_TOKEN": API_TOKEN, "CREDITS_API_PORT": str(port), **environment}
+        with self.process("app", "api", **given) as process:
             self.await_up(process, lambda: answers(f"http://127.0.0.1:{port}/readyz"))
-            yield port
+            yield port, process.pid
 
     @contextmanager
     def rival(self, app: str, **environment: str) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from bench.orders import PATH, SECRET
@@ -41,10 +41,16 @@ async def _enqueue(request: Request) -> Response:
     return Response(status_code=202)
 
 
+async def _show(_request: Request) -> Response:
+    return HTMLResponse("<!doctype html><title>A page</title><p>Nothing is looked up for it.")
+
+
 def _app(endpoint: Any) -> Starlette:
     return Starlette(routes=[Route(PATH, endpoint, methods=["POST"])])
 
 
+page = Starlette(routes=[Route("/page", _show)])
+"""A page that is always the same."""
 bare = _app(_accept)
 """A route that answers 202 and does nothing."""
 one_script = _app(_store)

@@ -10,7 +10,6 @@ from workers.operations.history import History
 from workers.store.audit import Audit
 from workers.store.desk import DeskStore
 from workers.store.stores import Stores
-from workers.store.upcoming import UpcomingReader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +32,3 @@ class DeskParts:
     def history(self) -> History:
         """Return what looks up orders and customers."""
         return History(deliveries=self.stores.deliveries, audit=self.audit)
-
-    @property
-    def upcoming(self) -> UpcomingReader:
-        """Return what lists the instalments to come."""
-        return UpcomingReader(self.stores.redis, self.stores.ledger)

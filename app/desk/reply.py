@@ -9,26 +9,26 @@ from workers.core.delivery import Delivery, Status
 from workers.core.envelope import ORDER_PAID
 from workers.core.grants import REFUND
 from workers.core.upcoming import Upcoming
+from workers.operations.history import CustomerHistory
 
 _MOST_LINES = 10
 
 
 def reply_text(
-    entries: Sequence[Entry],
-    deliveries: Sequence[Delivery],
+    history: CustomerHistory,
     products: Mapping[str, str],
     balances: Mapping[str, Decimal],
     upcoming: Sequence[Upcoming] = (),
 ) -> str:
     """Return the text: the newest grants, what is on its way or to come, and the balances that are known.
 
-    ``entries`` come newest first; ``products`` are names by delivery.
+    ``products`` are names by delivery.
     """
-    confirmed = [one for one in entries if one.granted_at is not None]
+    confirmed = [one for one in history.entries if one.granted_at is not None]
     lines = [_line(one, products.get(one.delivery_id, "")) for one in confirmed[:_MOST_LINES]]
     if more := len(confirmed) - len(lines):
-        lines.append(f"- and {more} earlier")
-    parts = ["Hello,", *_beginning(lines), *lines, *_on_their_way(deliveries)]
+        lines.append(f"- and {'many' if history.next else more} earlier")
+    parts = ["Hello,", *_beginning(lines), *lines, *_on_their_way(history.deliveries)]
     if balances:
         left = ", ".join(f"{format_number(units)} {meter}" for meter, units in sorted(balances.items()))
         parts.append(f"Your balance is now {left}.")

@@ -21,6 +21,17 @@ def test_the_bench_measures_a_subject_and_prints_its_table() -> None:
     assert all(float(row[1].replace(",", "")) > 0 for row in rows)
 
 
+def test_the_bench_opens_every_page_of_the_desk() -> None:
+    require_programs("wrk")
+    command = [sys.executable, "-m", "bench", "desk", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
+    assert rows[-1][0] == "bare Starlette page"
+    assert all(float(row[1].replace(",", "")) > 0 for row in rows)
+    assert "While 10 people each reload a page" in done.stdout
+
+
 def test_an_unknown_subject_is_a_one_line_error() -> None:
     command = [sys.executable, "-m", "bench", "speed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,34 +1,50 @@
 """Finds everything that is stored about an order or a customer: deliveries, and what the ledger has."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
 from config.rules import NO_RULES
-from workers.core.claims import Entry
+from workers.core.claims import Entry, Standing
 from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.grants import Grant
 from workers.core.plans import Plan
-from workers.store.audit import Audit
+from workers.store.audit import Audit, newest_first
 from workers.store.deliveries import DeliveryStore
 
 # Waiting deliveries are not indexed by what they are about, so their bodies are read, newest first. This many
 # take a tenth of a second.
 _MOST_WAITING_READ = 1_000
 
+# Of a page: facts in the ledger, and as many deliveries that it does not name.
+_MOST_FACTS = 100
+
 _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerPlace:
+    """Where a page of a customer's history begins."""
+
+    fact: str | None = ""
+    """Behind which fact in the ledger; "" with the newest one, None if there are no more."""
+    listed: int = 0
+    """Behind how many of the deliveries that the ledger does not name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CustomerHistory:
-    """Everything that is stored about one customer: deliveries oldest first, grants newest first."""
+    """What is stored about one customer: deliveries oldest first, grants newest first."""
 
     customer_id: str
     deliveries: tuple[Delivery, ...]
     entries: tuple[Entry, ...]
+    standings: tuple[Standing, ...] = ()
+    next: CustomerPlace | None = None
+    """Where the next page begins; None if there is nothing more."""
 
     @property
     def by_delivery(self) -> Mapping[str, list[Grant]]:
@@ -68,24 +84,48 @@ class History:
     def of_customer(self, customer_id: str) -> CustomerHistory:
         """Return what is stored about a customer; of waiting deliveries, those among the newest."""
         entries = self.audit.of_customer(customer_id)
-        ids = self.deliveries.listed_about(customer_id) | {entry.delivery_id for entry in entries}
-        settled = [one for one in self.deliveries.get(sorted(ids)) if one.status is not Status.WAITING]
-        waiting = (
-            one
-            for one, plan in self._waiting(customer_id)
-            if plan is not None and plan.customer_id == customer_id
+        settled = self._settled(self.deliveries.listed_about(customer_id), entries)
+        return CustomerHistory(
+            customer_id=customer_id,
+            deliveries=tuple(_oldest_first([*settled, *self._waiting_for(customer_id)])),
+            entries=tuple(entries),
         )
+
+    def page_of_customer(self, customer_id: str, place: CustomerPlace) -> CustomerHistory:
+        """Return the newest of what is stored about a customer, or what comes behind ``place``."""
+        standings, fact = (
+            ([], None)
+            if place.fact is None
+            else self.audit.page_of_customer(customer_id, place.fact, _MOST_FACTS)
+        )
+        listed = self.deliveries.newest_about(customer_id, place.listed, _MOST_FACTS + 1)
+        entries = newest_first(claim for standing in standings for claim in standing.claims)
+        settled = self._settled(listed[:_MOST_FACTS], entries)
+        waiting = self._waiting_for(customer_id) if place == CustomerPlace() else ()
+        has_more = fact is not None or len(listed) > _MOST_FACTS
         return CustomerHistory(
             customer_id=customer_id,
             deliveries=tuple(_oldest_first([*settled, *waiting])),
             entries=tuple(entries),
+            standings=tuple(standings),
+            next=CustomerPlace(fact=fact, listed=place.listed + _MOST_FACTS) if has_more else None,
         )
+
+    def _settled(self, listed: Iterable[str], entries: Iterable[Entry]) -> Iterator[Delivery]:
+        ids = {*listed, *(entry.delivery_id for entry in entries)}
+        return (one for one in self.deliveries.get(sorted(ids)) if one.status is not Status.WAITING)
+
+    def _waiting_for(self, customer_id: str) -> Iterator[Delivery]:
+        found = self._waiting(customer_id)
+        return (one for one, plan in found if plan is not None and plan.customer_id == customer_id)
 
     def _waiting(self, id_: str) -> Iterator[tuple[Delivery, Plan | None]]:
         """Yield the waiting deliveries whose body contains ``id_``, each with its plan without any rules."""
-        for one in islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ):
-            body = self.deliveries.body(one.id)
+        newest = islice(self.deliveries.newest([Status.WAITING]), _MOST_WAITING_READ)
+        by_id = {one.id: one for one in newest}
+        for delivery_id, body in self.deliveries.bodies(by_id):
             if id_.encode() in body:
+                one = by_id[delivery_id]
                 yield one, plan_delivery(one.type, body, NO_RULES).plan
 
 

@@ -40,21 +40,29 @@ class Audit:
 
     def of_order(self, order_id: str) -> list[Entry]:
         """Return all grants and take-backs of an order, newest first."""
-        return _newest_first(entries_of(self._ledger.find(order_subject(order_id)).claims))
+        return newest_first(self._ledger.find(order_subject(order_id)).claims)
 
     def of_customer(self, customer_id: str) -> list[Entry]:
         """Return all grants and take-backs of a customer, newest first.
 
         A take-back is found only by its order, which may be old. So all facts of the customer are read.
         """
-        claims = (claim for standing in self.standings_of(customer_id) for claim in standing.claims)
-        return _newest_first(entries_of(claims))
+        return newest_first(claim for standing in self.standings_of(customer_id) for claim in standing.claims)
+
+    def page_of_customer(self, customer_id: str, after: str, most: int) -> tuple[list[Standing], str | None]:
+        """Return what the ledger has for some of a customer's facts, the newest first.
+
+        The page begins behind the fact ``after``, or with the newest one if that is "". Also returns behind
+        which fact the next page begins; None if this one is the last.
+        """
+        facts = self._facts(customer_id, after, most + 1)
+        return self._ledger.find_many(facts[:most]), facts[most - 1] if len(facts) > most else None
 
     def standings_of(self, customer_id: str) -> list[Standing]:
         """Return what the ledger has for each fact of a customer, the oldest first."""
         found: list[Standing] = []
         after, seen = "", set[str]()
-        while subjects := [one for one in self._facts(customer_id, after) if one not in seen]:
+        while subjects := [one for one in self._facts(customer_id, after, _PAGE) if one not in seen]:
             found += self._ledger.find_many(subjects)
             # The chain has no loop unless somebody has edited the ledger; then `seen` ends it.
             seen.update(subjects)
@@ -69,14 +77,17 @@ class Audit:
         )
         return [(id_.decode(), row[b"subject"].decode(), row[b"meter"].decode()) for id_, row in rows]
 
-    def _facts(self, customer_id: str, after: str) -> list[str]:
-        subjects = self._list_facts(keys=[keys.CUSTOMERS], args=[customer_id, after, _PAGE])
+    def _facts(self, customer_id: str, after: str, most: int) -> list[str]:
+        subjects = self._list_facts(keys=[keys.CUSTOMERS], args=[customer_id, after, most])
         return list(dict.fromkeys(subject.decode() for subject in subjects))
 
 
-def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
-    """Sort ``entries`` by when Polar accepted them, else by their claim; the later claim wins a tie."""
-    return sorted(entries, key=lambda one: one.granted_at or one.claimed_at)[::-1]
+def newest_first(claims: Iterable[Claim]) -> list[Entry]:
+    """Sort the grants of ``claims`` by when Polar accepted them, else by their claim.
+
+    The later claim wins a tie.
+    """
+    return sorted(entries_of(claims), key=lambda one: one.granted_at or one.claimed_at)[::-1]
 
 
 def entries_of(claims: Iterable[Claim]) -> Iterator[Entry]:

@@ -131,6 +131,11 @@ class DeliveryStore:
         """Return the ids of the settled deliveries about an order or customer, but those the ledger names."""
         return {one.decode() for one in cast(list[bytes], self._redis.zrange(keys.about(id_), 0, -1))}
 
+    def newest_about(self, id_: str, start: int, most: int) -> list[str]:
+        """Return some of the ids that ``listed_about`` returns: those that failed, then the newest."""
+        found = cast(list[bytes], self._redis.zrevrange(keys.about(id_), start, start + most - 1))
+        return [one.decode() for one in found]
+
     def body(self, delivery_id: str) -> bytes:
         """Return the body of a delivery, the bytes that were signed; empty if it is unknown or erased."""
         return decompress_body(cast(bytes | None, self._redis.get(keys.body(delivery_id))) or b"")

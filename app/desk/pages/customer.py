@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from app.desk.customer_places import next_place, read_place
 from app.desk.errors import DeskError
 from app.desk.page import Shown, Visit
 from app.desk.reply import reply_text
@@ -12,11 +13,11 @@ from config.ids import read_id
 from workers.core.claims import Entry
 from workers.core.customers import CustomerName, NameKind
 from workers.core.delivery import Delivery, Status
-from workers.core.upcoming import Upcoming
+from workers.core.upcoming import Upcoming, upcoming
 from workers.core.wording import credits_text
 from workers.errors import PolarError
 from workers.operations.credits.reader import MeterCredits
-from workers.operations.history import CustomerHistory
+from workers.operations.history import CustomerHistory, CustomerPlace
 
 _MOST_EVENTS = 200
 _MOST_UPCOMING = 12
@@ -59,6 +60,10 @@ class CustomerPage:
     upcoming: Sequence[Upcoming]
     more_upcoming: int
     reply: str
+    is_first: bool
+    """Whether the page has the newest; only this one has more than what happened."""
+    after: str
+    """Where the next page begins; empty on the last one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +79,12 @@ def gather(visit: Visit) -> Shown:
         customer_id = read_id(visit.get("id"))
     except ValueError:
         raise DeskError(404, "A customer's id at Polar is a UUID. Find customers under Customers.") from None
-    stores = visit.parts.stores
-    history = visit.parts.history.of_customer(customer_id)
-    products = stores.deliveries.product_names(one.id for one in history.deliveries)
-    upcoming = visit.parts.upcoming.of_customer(customer_id)
-    at_polar = _ask_polar(visit, customer_id)
+    place = read_place(visit, customer_id)
+    history = visit.parts.history.page_of_customer(customer_id, place)
+    products = visit.parts.stores.deliveries.product_names(one.id for one in history.deliveries)
+    to_come = sorted((one for each in history.standings for one in upcoming(each)), key=lambda one: one.at)
+    is_first = place == CustomerPlace()
+    at_polar = _ask_polar(visit, history) if is_first else _AtPolar(meters={})
     events = sorted(_events(history, products), key=lambda event: event.at, reverse=True)
     known = {name: one.balance for name, one in at_polar.meters.items() if one.balance is not None}
     page = CustomerPage(
@@ -89,18 +95,20 @@ def gather(visit: Visit) -> Shown:
         events=events[:_MOST_EVENTS],
         left_out=max(0, len(events) - _MOST_EVENTS),
         failed=sum(one.status is Status.FAILED for one in history.deliveries),
-        upcoming=upcoming[:_MOST_UPCOMING],
-        more_upcoming=max(0, len(upcoming) - _MOST_UPCOMING),
-        reply=reply_text(history.entries, history.deliveries, products, known, upcoming[:1]),
+        upcoming=to_come[:_MOST_UPCOMING],
+        more_upcoming=max(0, len(to_come) - _MOST_UPCOMING),
+        reply=reply_text(history, products, known, to_come[:1]),
+        is_first=is_first,
+        after=next_place(visit, history),
     )
     return Shown(template="customer.html", title="Customer", section="customers", model=page)
 
 
-def _ask_polar(visit: Visit, customer_id: str) -> _AtPolar:
+def _ask_polar(visit: Visit, history: CustomerHistory) -> _AtPolar:
     if visit.parts.credits is None:
         return _AtPolar(meters={}, problem="POLAR_ACCESS_TOKEN is not set")
     try:
-        found = visit.parts.credits.read(CustomerName(NameKind.ID, customer_id))
+        found = visit.parts.credits.read(CustomerName(NameKind.ID, history.customer_id), history.entries)
     except PolarError as error:
         return _AtPolar(meters={}, problem=f"Polar cannot be asked now: {error}")
     if found is None:

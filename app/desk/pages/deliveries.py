@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.desk import customer_places
 from app.desk.filters import TYPES, Filters, read_filters, read_place
 from app.desk.page import Shown, Visit
 from workers.core.delivery import Delivery, Status
@@ -27,7 +28,6 @@ class DeliveriesPage:
     is_first: bool
     is_cut: bool
     """Whether the page ended because it had read enough, before it was full."""
-    most_read: int = _MOST_READ
     types: Sequence[str] = TYPES
     statuses: Sequence[Status] = tuple(Status)
 
@@ -40,16 +40,18 @@ class DeliveriesPage:
 def gather(visit: Visit) -> Shown:
     """Gather a page of the list."""
     filters = read_filters(visit.fields)
-    place = read_place(visit.get("after"))
-    rows, after, is_cut = (
-        _about_one(visit, filters) if filters.is_about_one else _newest(visit, filters, place)
-    )
+    if filters.customer_id:
+        rows, after, is_cut = _of_customer(visit, filters)
+    elif filters.order_id:
+        rows, after, is_cut = _of_order(visit, filters)
+    else:
+        rows, after, is_cut = _newest(visit, filters, read_place(visit.get("after")))
     page = DeliveriesPage(
         filters=filters,
         rows=rows,
         products=visit.parts.stores.deliveries.product_names(one.id for one in rows),
         after=after,
-        is_first=place is None,
+        is_first=not visit.get("after"),
         is_cut=is_cut,
     )
     return Shown(template="deliveries.html", title="Deliveries", section="deliveries", model=page)
@@ -71,14 +73,17 @@ def _newest(visit: Visit, filters: Filters, place: Place | None) -> tuple[list[D
     return rows, "", False
 
 
-def _about_one(visit: Visit, filters: Filters) -> tuple[list[Delivery], str, bool]:
-    history = visit.parts.history
-    if filters.order_id:
-        found: Sequence[Delivery] = history.of_order(filters.order_id)
-    else:
-        found = history.of_customer(filters.customer_id).deliveries
+def _of_order(visit: Visit, filters: Filters) -> tuple[list[Delivery], str, bool]:
+    found = visit.parts.history.of_order(filters.order_id)
     wanted = [one for one in reversed(found) if filters.want(one)]
     return wanted[:_MOST_READ], "", len(wanted) > _MOST_READ
+
+
+def _of_customer(visit: Visit, filters: Filters) -> tuple[list[Delivery], str, bool]:
+    place = customer_places.read_place(visit, filters.customer_id)
+    history = visit.parts.history.page_of_customer(filters.customer_id, place)
+    rows = [one for one in reversed(history.deliveries) if filters.want(one)]
+    return rows, customer_places.next_place(visit, history), len(rows) < len(history.deliveries)
 
 
 def _place_text(one: Delivery | None) -> str:

@@ -1,19 +1,22 @@
 """A customer's page and the page of the rules."""
 
 import re
+from html import unescape
 
 import pytest
 from redis import Redis
 
+from app.desk.sessions import Seals, Session
 from config.rules import Rules, load_rules
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.desk import RULES, Browser, DeskService, desk_at
+from tests.support.desk import DESK_TOKEN, RULES, Browser, DeskService, desk_at
 from tests.support.fake_polar import FakePolar
 from tests.support.polar_standin import CUSTOMER, event, ingest
 from tests.support.real_stores import RETAIN, accept
 from tests.support.recordings import payload
 from workers.core.delivery import Status
 from workers.core.payloads import read_order
+from workers.operations import history
 from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
@@ -201,3 +204,46 @@ def test_rules_can_be_tried_on_a_sample_and_on_a_stored_delivery(desk: Browser, 
     for query in ("sample=nothing", "delivery=nothing"):
         desk.get(f"rules?{query}")
         assert desk.status in {400, 404}
+
+
+def test_a_customer_with_very_many_orders_comes_page_by_page(
+    desk: Browser, redis: Redis, service: DeskService, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_MOST_FACTS", 2)
+    for number in range(1, 6):
+        body = order_webhook(id=some_id(number), customer_id=CUSTOMER)
+        settle(redis, service, redis_url, f"msg-{number}", body)
+    for number in range(6, 9):
+        unknown = order_webhook(id=some_id(number), customer_id=CUSTOMER, billing_reason="unknown")
+        settle(redis, service, redis_url, f"msg-{number}", unknown)
+    desk.get(f"customer?id={CUSTOMER}")
+    assert "has only the newest" in desk.text
+    first = found_events(desk)
+    assert len(first) == 4
+    assert "msg-5" in first
+    seen = list(first)
+    while older := re.search(r'rel="next" href="([^"]+)"', desk.page):
+        desk.get(unescape(older[1]))
+        assert "Text for the reply" not in desk.text
+        seen += found_events(desk)
+    assert sorted(seen) == [f"msg-{number}" for number in range(1, 9)]
+    desk.get(f"deliveries?customer={CUSTOMER}")
+    listed = found_events(desk)
+    while older := re.search(r'rel="next" href="([^"]+)"', desk.page):
+        desk.get(unescape(older[1]))
+        listed += found_events(desk)
+    assert sorted(listed) == sorted(seen)
+
+
+def found_events(desk: Browser) -> list[str]:
+    """Return the ids of the deliveries to which the page links."""
+    return re.findall(r'href="delivery\?id=([^"]+)"', desk.page)
+
+
+def test_where_a_page_of_a_customer_begins_cannot_be_made_up(
+    desk: Browser, redis: Redis, service: DeskService, redis_url: str, bought: str
+) -> None:
+    foreign = Seals(DESK_TOKEN).write(Session(id="another", name="Eve"), [CUSTOMER, keys.DUE, 0])
+    for after in ("x", foreign, "credits:due"):
+        desk.get(f"customer?id={CUSTOMER}&after={after}")
+        assert (desk.status, "Text for the reply" in desk.text) == (200, True)

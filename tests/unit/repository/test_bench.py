@@ -2,6 +2,9 @@
 
 import pytest
 
+from app.desk.pages import PAGES
+from bench.desk import pages_of
+from bench.desk_data import Shop
 from bench.load import LoadResult
 from bench.network import network
 from bench.report import with_table
@@ -96,3 +99,9 @@ def test_without_root_the_hosts_are_not_measured_and_the_error_says_why(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(NotMeasuredError, match="only root"), network("one"):
         raise AssertionError("there is no such network")
+
+
+def test_the_bench_opens_every_page_of_the_desk() -> None:
+    shop = Shop(delivery="d", order="o", customer="c", crowd="c", middle="1:d", failed="f")
+    opened = {path.removeprefix("/desk/").partition("?")[0] for path in pages_of(shop, 7).values()}
+    assert opened == {name for name, page in PAGES.items() if page.get}

@@ -58,8 +58,11 @@ class CreditsReader:
     meters: MeterCache
     audit: Audit
 
-    def read(self, name: CustomerName) -> CustomerCredits | None:
-        """Return a customer's credits; None if Polar has no such customer. Raises PolarError."""
+    def read(self, name: CustomerName, entries: Iterable[Entry] | None = None) -> CustomerCredits | None:
+        """Return a customer's credits; None if Polar has no such customer. Raises PolarError.
+
+        They are summed over ``entries``, or over the whole ledger if that is None.
+        """
         with needs("customers:read"):
             state = self.polar.ask(
                 lambda polar: (
@@ -74,7 +77,7 @@ class CreditsReader:
         return CustomerCredits(
             customer_id=str(state["id"]),
             external_id=external_id if isinstance(external_id, str) else None,
-            meters=dict(self._read_meters(_State(state), self.meters.current())),
+            meters=dict(self._read_meters(_State(state), self.meters.current(), entries)),
         )
 
     def find_id(self, external_id: str) -> str | None:
@@ -86,9 +89,12 @@ class CreditsReader:
             customer = self.polar.ask(lambda polar: polar.customer_by_external_id(external_id))
         return None if customer is None else str(customer["id"])
 
-    def _read_meters(self, state: "_State", meters: Meters) -> Iterator[tuple[str, MeterCredits]]:
+    def _read_meters(
+        self, state: "_State", meters: Meters, entries: Iterable[Entry] | None
+    ) -> Iterator[tuple[str, MeterCredits]]:
         seen: set[str] = set()
-        for wanted, (granted, taken_back) in _sums(self.audit.of_customer(state.customer_id)).items():
+        summed = self.audit.of_customer(state.customer_id) if entries is None else entries
+        for wanted, (granted, taken_back) in _sums(summed).items():
             meter = meters.counting(wanted)
             read = self._read_meter(state, meters, meter)
             seen |= {meter.id} if meter else set()
