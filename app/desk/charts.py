@@ -14,6 +14,7 @@ _GAP = 2.0
 _LEAST_HEIGHT = 0.8  # so that what there is can be seen
 _SHORTEST, _LONGEST = 0.1, 3600.0  # s; the ends of the scale of times
 _UNBOUNDED = 7200.0  # s; taken for the upper bound of the last bucket
+_STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # the ends of scales, and ten times these
 _WHOLE_SECONDS = 10  # from here on, tenths of a second say nothing
 
 
@@ -194,11 +195,11 @@ def quantile(counts: Mapping[str, float], part: float) -> float | None:
 
 
 def round_up(value: float) -> float:
-    """Return the next of 1, 2, 5, 10, 20, 50, ...; a chart without values ends at 1."""
+    """Return the next number that reads easily and is not far; a chart without values ends at 1."""
     if value <= 0:
         return 1.0
     size = 10.0 ** floor(log10(value))
-    return next(step * size for step in (1.0, 2.0, 5.0, 10.0) if value <= step * size * (1 + 1e-9))
+    return next(step * size for step in _STEPS if value <= step * size * (1 + 1e-9))
 
 
 def format_day(day: date) -> str:

@@ -28,18 +28,13 @@ def reply_text(
     lines = [_line(one, products.get(one.delivery_id, "")) for one in confirmed[:_MOST_LINES]]
     if more := len(confirmed) - len(lines):
         lines.append(f"- and {'many' if history.next else more} earlier")
-    parts = ["Hello,", *_beginning(lines), *lines, *_on_their_way(history.deliveries)]
+    beginning = "This is what happened to your credits:" if lines else "We have not added any credits yet."
+    parts = ["\n".join([beginning, *lines]), *_on_their_way(history.deliveries)]
     if balances:
         left = ", ".join(f"{format_number(units)} {meter}" for meter, units in sorted(balances.items()))
         parts.append(f"Your balance is now {left}.")
     parts += [_to_come(one) for one in upcoming]
-    return "\n".join([*parts, "Kind regards"])
-
-
-def _beginning(lines: Sequence[str]) -> list[str]:
-    return (
-        ["this is what we have added to your account:"] if lines else ["we have not added any credits yet."]
-    )
+    return "\n\n".join(["Hello,", *parts, "Kind regards"])
 
 
 def _to_come(one: Upcoming) -> str:

@@ -122,7 +122,7 @@ def _let_weeks_pass(redis: Redis) -> None:
             number = int(delivery_id[4:]) if delivery_id[4:].isdigit() else 1000
             back = max(0, 60 - number) * 11 * 60 * _MINUTE_MS + 4 * _MINUTE_MS
             redis.zadd(name, {delivery_id: score - back})
-            for field in ("received_at", "settled_at"):
+            for field in ("received_at", "settled_at", "leased:1"):
                 _set_back(redis, keys.delivery(delivery_id), field, back)
             subject = cast(bytes | None, redis.hget(keys.delivery(delivery_id), "subject"))
             if subject and redis.hget(subject.decode(), "delivery") == id_:

@@ -41,7 +41,7 @@ _COMMANDS = {
     "webhooks": "credits check",
     "workers": "credits work",
 }
-_TITLES = {"amounts": "Amounts at Polar", "failed": "Deliveries", "polar": "Polar", "redis": "Redis"}
+_TITLES = {"amounts": "Amounts", "failed": "Deliveries", "polar": "Polar", "redis": "Redis"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """Replaying: what it would do, and after a confirmation the workers do it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -34,6 +34,8 @@ class ReplayPage:
     """The preview; ``plan`` is what the confirmation sends back."""
 
     planned: Sequence[PlannedReplay]
+    products: Mapping[str, str]
+    """Names by delivery."""
     totals: str
     plan: str
     command: str
@@ -41,11 +43,14 @@ class ReplayPage:
     has_more: bool
     rules_problems: Sequence[str]
     is_single: bool
+    filters: Mapping[str, object]
+    """The fields of the list from which the operator comes."""
 
 
 def gather(visit: Visit) -> Shown:
     """Preview the replay of one delivery, or of all that the filters want."""
     is_single = bool(visit.get("id"))
+    fields: Mapping[str, object] = {}
     if is_single:
         chosen, has_more, command = [find(visit)], False, f"credits replay {shlex.quote(visit.get('id'))}"
         if chosen[0].erased_at:
@@ -55,7 +60,7 @@ def gather(visit: Visit) -> Shown:
         if filters.status not in BULK or filters.is_about_one:
             raise DeskError(400, "Choose failed or skipped deliveries, of any order and customer.")
         chosen, has_more = _choose(visit, filters)
-        command = _command(filters)
+        command, fields = _command(filters), filters.fields
     read = visit.parts.rules.current()
     replayer = Replayer(deliveries=visit.parts.stores.deliveries, ledger=visit.parts.stores.ledger)
     prospects = replayer.preview_all(chosen, read.rules, by_name=is_single)
@@ -65,12 +70,14 @@ def gather(visit: Visit) -> Shown:
     ]
     page = ReplayPage(
         planned=planned,
+        products=visit.parts.stores.deliveries.product_names(one.id for one in chosen),
         totals=str(add_up(one.prospect.grants for one in planned)),
         plan=visit.seal({"replay": [one.id for one in chosen], "by_name": is_single}),
         command=command,
         has_more=has_more,
         rules_problems=read.problems,
         is_single=is_single,
+        filters=fields,
     )
     return Shown(template="replay.html", title="Replay", section="deliveries", model=page)
 

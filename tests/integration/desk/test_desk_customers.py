@@ -144,7 +144,7 @@ def test_what_the_ledger_has_of_an_expired_delivery_is_shown(
 def test_of_a_customer_about_whom_nothing_is_stored_the_next_command_is_named(desk: Browser) -> None:
     desk.get(f"customer?id={some_id(77)}")
     assert "credits recover --since 7d --dry-run" in desk.text
-    assert "we have not added any credits yet" in desk.text
+    assert "We have not added any credits yet" in desk.text
 
 
 @pytest.mark.parametrize("id_", ["", "7", "x" * 5000, "%00", "<script>"])

@@ -82,7 +82,8 @@ def test_a_chart_without_values_has_no_bars_but_a_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "end"), [(0, 1), (0.03, 0.05), (1, 1), (1.01, 2), (2, 2), (21, 50), (51, 100), (1e9, 1e9)]
+    ("value", "end"),
+    [(0, 1), (0.03, 0.03), (1, 1), (1.01, 1.2), (2, 2), (21, 25), (51, 60), (110, 120), (1e9, 1e9)],
 )
 def test_a_scale_ends_at_a_round_number(value: float, end: float) -> None:
     assert round_up(value) == pytest.approx(end)
