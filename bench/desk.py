@@ -134,8 +134,8 @@ def _table(found: Rounds, names: list[str], beside: Rounds, sizes: Mapping[str, 
             ]
             for name in names
         ],
-        note=f"{sizes['grants']:,} grants, all of their deliveries kept; one reader. CPU is that of the desk and "
-        f"of Redis. Polar is the demo's stand-in. {_beside_text(beside)}",
+        note=f"{sizes['grants']:,} grants, all of their deliveries kept; one reader. CPU is that of the desk "
+        f"and of Redis. Polar is the demo's stand-in. {_beside_text(beside)}",
         goals=[Goals(column=_MEDIAN, rows=goals, is_lower_better=True, is_ratio=False)],
     )
 
