@@ -20,7 +20,7 @@ from workers.store.deliveries import DeliveryStore
 _MOST_WAITING_READ = 1_000
 
 # Of a page: facts in the ledger, and as many deliveries that it does not name.
-_MOST_FACTS = 100
+_MOST_FACTS = 50
 
 _ZERO = Decimal(0)
 

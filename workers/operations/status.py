@@ -50,7 +50,6 @@ def read_state(held: Stores) -> ServiceState:
     """Run every check, and count what is stored. Raises RedisError if Redis does not answer."""
     came, doubts = arrivals(held.redis), Doubts(held.redis)
     counts = held.deliveries.count_by_status()
-    newest = next(held.deliveries.newest(), None)
     webhooks = Check(name="webhooks", ok=not came.are_refused, detail=came.describe())
     return ServiceState(
         checks=[*examine(held.redis), webhooks],
@@ -62,7 +61,7 @@ def read_state(held: Stores) -> ServiceState:
         unconfirmed=doubts.count_unconfirmed(),
         mismatches=doubts.mismatches(_MOST_LISTED),
         queued_jobs=queue_length(held.redis),
-        last_received=newest.received_at if newest else None,
+        last_received=held.deliveries.last_received(),
     )
 
 

@@ -160,25 +160,26 @@ class DeliveryStore:
         since: datetime | None = None,
         until: datetime | None = None,
         after: Place | None = None,
+        at_once: int = _PAGE,
     ) -> Iterator[Delivery]:
         """Yield the deliveries with these statuses, newest first.
 
         Only those received at ``since`` or later, before ``until``, and behind the place ``after``: the
-        last one of the page before.
+        last one of the page before. They are read ``at_once`` at a time.
         """
         oldest = "-inf" if since is None else str(milliseconds_of(since))
         newest = "+inf" if until is None else f"({milliseconds_of(until)}"
         if after is not None and (until is None or after.at_ms < milliseconds_of(until)):
             newest = str(after.at_ms)
-        pages = [self._ids(status, oldest, newest) for status in statuses]
+        pages = [self._ids(status, oldest, newest, at_once) for status in statuses]
         rows: Iterator[tuple[bytes, float]] = merge(*pages, key=lambda row: (row[1], row[0]), reverse=True)
         if after is not None:
             last = (after.at_ms, after.id.encode())
             rows = dropwhile(lambda row: (row[1], row[0]) >= last, rows)
-        while page := [row[0].decode() for row in islice(rows, _PAGE)]:
+        while page := [row[0].decode() for row in islice(rows, at_once)]:
             yield from self.get(page)
 
-    def _ids(self, status: Status, oldest: str, newest: str) -> Iterator[tuple[bytes, float]]:
+    def _ids(self, status: Status, oldest: str, newest: str, at_once: int) -> Iterator[tuple[bytes, float]]:
         """Yield ids and times, newest first. Each page begins at the last time of the page before.
 
         Redis would walk past all that precedes a page that began at a number.
@@ -186,11 +187,11 @@ class DeliveryStore:
         at, seen = float("nan"), 0  # the last time, and how many deliveries of that time are read
         while True:
             rows = self._redis.zrevrangebyscore(
-                keys.deliveries(status), newest, oldest, start=seen, num=_PAGE, withscores=True
+                keys.deliveries(status), newest, oldest, start=seen, num=at_once, withscores=True
             )
             page = cast(list[tuple[bytes, float]], rows)
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < at_once:
                 return
             last = page[-1][1]
             seen = sum(score == last for _, score in page) + (seen if last == at else 0)
@@ -207,6 +208,15 @@ class DeliveryStore:
         """Return when a delivery is next due; for one that a worker has, when its lease ends."""
         due = self._redis.zscore(keys.DUE, delivery_id)
         return None if due is None else moment_of(due)
+
+    def last_received(self) -> datetime | None:
+        """Return when the newest delivery was received."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for status in Status:
+            pipeline.zrange(keys.deliveries(status), -1, -1, withscores=True)
+        found = cast(list[list[tuple[bytes, float]]], pipeline.execute())
+        moments = [at for newest in found for _, at in newest]
+        return moment_of(max(moments)) if moments else None
 
     def oldest_waiting(self) -> datetime | None:
         """Return when the oldest waiting delivery was received."""

@@ -60,7 +60,11 @@ def gather(visit: Visit) -> Shown:
 def _newest(visit: Visit, filters: Filters, place: Place | None) -> tuple[list[Delivery], str, bool]:
     """Return the rows, where the next page begins, and whether this one was cut."""
     newest = visit.parts.stores.deliveries.newest(
-        filters.statuses, since=filters.since, until=filters.until, after=place
+        filters.statuses,
+        since=filters.since,
+        until=filters.until,
+        after=place,
+        at_once=_MOST_READ if filters.type else _ROWS + 1,
     )
     rows: list[Delivery] = []
     last: Delivery | None = None

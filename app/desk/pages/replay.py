@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from app.desk.errors import DeskError
 from app.desk.filters import Filters, read_filters
@@ -104,10 +103,16 @@ def _choose(visit: Visit, filters: Filters) -> tuple[list[Delivery], bool]:
 
     A person may have handled a dismissed delivery in another way, so it is replayed only by itself.
     """
-    newest = visit.parts.stores.deliveries.newest(filters.statuses, since=filters.since, until=filters.until)
-    read = list(islice(newest, _MOST_READ))
-    wanted = [one for one in read if filters.want(one) and not one.is_dismissed and not one.erased_at]
-    return wanted[:MOST_AT_ONCE], len(wanted) > MOST_AT_ONCE or len(read) == _MOST_READ
+    newest = visit.parts.stores.deliveries.newest(
+        filters.statuses, since=filters.since, until=filters.until, at_once=MOST_AT_ONCE + 1
+    )
+    wanted: list[Delivery] = []
+    for number, one in enumerate(newest):
+        if len(wanted) == MOST_AT_ONCE or number == _MOST_READ:
+            return wanted, True
+        if filters.want(one) and not one.is_dismissed and not one.erased_at:
+            wanted.append(one)
+    return wanted, False
 
 
 def _command(filters: Filters) -> str:
