@@ -1,6 +1,7 @@
 """The desk in a real browser: light and dark, on a phone, by keyboard, without JavaScript, for everybody."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -19,6 +20,7 @@ from tests.support.fake_polar import FakePolar
 from tests.support.polar_standin import CUSTOMER
 from tests.support.real_stores import RETAIN, accept
 from workers.embedded.server import EmbeddedRedis
+from workers.operations import history
 from workers.pipeline.granter import Granter
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
@@ -140,6 +142,45 @@ def test_everything_works_without_javascript(browser: Browser, service: DeskServ
         assert "net_amount" in opened.page.inner_text("pre")
         opened.page.click("text=Log out")
         assert opened.page.url.endswith("/desk/login")
+        assert opened.offences == []
+
+
+def test_everything_works_behind_the_prefix_of_a_proxy(
+    browser: Browser, own_redis: Redis, tmp_path: Path
+) -> None:
+    with (
+        desk_at(url_of(own_redis), tmp_path, RULES, prefix="/ops/credits") as service,
+        window(browser, service) as opened,
+    ):
+        opened.log_in()
+        for name in ("Deliveries", "Customers", "Rules", "Grant", "Actions", "Overview"):
+            opened.page.click(f"nav >> text={name}")
+            assert opened.page.url == f"{service.url}/desk/{name.lower()}"
+            assert opened.page.inner_text("h1")
+        opened.page.click("text=See what failed")
+        opened.page.click("td a >> nth=0")
+        opened.page.click("text=Replay")
+        opened.page.click("text=Cancel")
+        opened.page.click("text=Log out")
+        assert opened.page.url == f"{service.url}/desk/login"
+        assert opened.offences == []
+
+
+def test_a_long_history_is_read_page_by_page(
+    browser: Browser, service: DeskService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_MOST_FACTS", 5)
+    with window(browser, service, size=NARROW) as opened:
+        opened.log_in()
+        opened.open(f"customer?id={CUSTOMER}")
+        assert "only the newest" in opened.page.inner_text("main")
+        turned = 0
+        while opened.page.query_selector("#earlier"):
+            assert Axe().run(opened.page).response["violations"] == []
+            assert not opened.overflows
+            opened.page.click("#earlier")
+            turned += 1
+        assert turned >= 3
         assert opened.offences == []
 
 
