@@ -29,12 +29,15 @@ def share_of(order: Order, cents: int) -> Fraction:
     return min(Fraction(1), Fraction(cents, whole)) if whole > 0 else Fraction(1)
 
 
-def reversed_units(grant: Grant, refunded: Fraction, disputed: Fraction) -> Iterator[tuple[str, Decimal]]:
+def reversed_units(
+    grant: Grant, refunded: Fraction, disputed: Fraction, finest: Decimal | None = None
+) -> Iterator[tuple[str, Decimal]]:
     """Yield each rule with the credits that these shares take from it: rounded down, but all at share 1.
 
-    A part may be taken back by refunds, by lost disputes, or by both together.
+    A part may be taken back by refunds, by lost disputes, or by both together. ``finest`` is what shares are
+    rounded to: that of a single instalment, where the parts are sums of several.
     """
-    exponent = _exponent([part.units for part in grant.parts])
+    exponent = int((finest or finest_share(grant.parts)).as_tuple().exponent)
     for part in grant.parts:
         if part.revocable or part.disputable:
             share = min(Fraction(1), part.revocable * refunded + part.disputable * disputed)

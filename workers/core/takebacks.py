@@ -1,6 +1,6 @@
 """Decides how many of an order's credits are taken back: a share by refunds and disputes, or all by hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -10,7 +10,7 @@ from workers.core.begun import begun, most_rounded_off, taken_in_all, taken_othe
 from workers.core.claims import REBUILD, Claim, Dispute, Refund, Revoke, Standing, Taken
 from workers.core.grants import Grant, Part, dispute_subject, is_take_back, refund_subject, revoke_subject
 from workers.core.later_claims import TakeBack
-from workers.core.refunds import reversed_units
+from workers.core.refunds import finest_share, reversed_units
 
 _TAKE_BACK_DISMISSED = "its take-back was dismissed: only a replay by its delivery's id sends it"
 
@@ -110,7 +110,13 @@ def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: T
     refunded = standing.refund.share if standing.refund else Fraction(0)
     otherwise = taken_otherwise(standing)
     before, given = plus(taken, otherwise), begun(standing)
-    after = {grant.meter: _taken_after(before, grant, refunded, disputed) for grant in given}
+    finest = {grant.meter: finest_share(grant.parts) for grant in credited(standing)}
+    after = {
+        grant.meter: _taken_after(
+            before.get(grant.meter, {}), reversed_units(grant, refunded, disputed, finest[grant.meter])
+        )
+        for grant in given
+    }
     grants = tuple(_reversal_grants(given, subject, before, after))
     if not grants:
         return None
@@ -126,11 +132,9 @@ def _reversal_due(standing: Standing, subject: str, disputed: Fraction, taken: T
     )
 
 
-def _taken_after(taken: Taken, grant: Grant, refunded: Fraction, disputed: Fraction) -> dict[str, Decimal]:
+def _taken_after(before: Mapping[str, Decimal], shares: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
     """Return the new totals by rule. No total is lower than before, because a person may have taken more."""
-    before = dict(taken.get(grant.meter, {}))
-    shares = reversed_units(grant, refunded, disputed)
-    return before | {rule: max(units, before.get(rule, units)) for rule, units in shares}
+    return dict(before) | {rule: max(units, before.get(rule, units)) for rule, units in shares}
 
 
 def _reversal_grants(given: Sequence[Grant], subject: str, before: Taken, after: Taken) -> Iterator[Grant]:

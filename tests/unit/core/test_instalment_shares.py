@@ -49,6 +49,16 @@ def test_a_refund_takes_its_share_of_what_was_begun() -> None:
     assert year.balance == 2250
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_refund_takes_its_share_of_fractions_also_where_they_add_up_to_whole_credits(number: int) -> None:
+    year = Year(monthly("0.5"))
+    year.give(number)
+    year.tell(refund_webhook(250))
+    assert year.balance == Decimal("0.375") * (1 + number)
+    year.give(1)
+    assert year.balance == Decimal("0.375") * (2 + number)
+
+
 def test_a_later_instalment_is_smaller_and_a_further_refund_takes_only_the_difference() -> None:
     year = Year(BOTH)
     year.tell(refund_webhook(250))
