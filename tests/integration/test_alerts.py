@@ -99,7 +99,8 @@ def test_of_many_workers_that_look_at_once_one_speaks(
     redis: Redis, redis_url: str, room: Chat, park: Callable[..., None]
 ) -> None:
     park("msg-1")
-    alerters = [Alerter(Redis.from_url(redis_url), url=room.url) for _ in range(20)]
+    clients = [Redis.from_url(redis_url) for _ in range(20)]
+    alerters = [Alerter(client, url=room.url) for client in clients]
     start = threading.Barrier(len(alerters))
 
     def check(one: Alerter) -> None:
@@ -112,6 +113,8 @@ def test_of_many_workers_that_look_at_once_one_speaks(
         worker.start()
     for worker in workers:
         worker.join()
+    for client in clients:
+        client.close()
     assert room.kinds == ["failed"]
 
 

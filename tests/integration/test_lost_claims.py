@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def operations(server: Server) -> Iterator[Operations]:
-    with operations_at(Redis.from_url(server.url)) as opened:
+    with Redis.from_url(server.url) as redis, operations_at(redis) as opened:
         opened.rules = HUNDRED
         yield opened
 
