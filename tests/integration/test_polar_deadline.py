@@ -153,6 +153,26 @@ def test_tls_that_drips_ends_at_the_deadline(behave: Behaviour) -> None:
         assert_gives_up_in_time(f"https://localhost:{port}", [EVENT])
 
 
+def test_a_connection_that_is_made_too_late_for_tls_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    connect = socket.create_connection
+
+    def connect_late(*args: Any, **options: Any) -> socket.socket:
+        opened.append(connect(*args, **options))
+        time.sleep(1.1)
+        return opened[-1]
+
+    monkeypatch.setattr(socket, "create_connection", connect_late)
+    with serving(drip_handshake) as port:
+        url = f"https://localhost:{port}"
+        with (
+            closing(Polar(url=url, token="token", timings=HASTY)) as polar,
+            pytest.raises(PolarUnreachableError, match="took longer than 1 s"),
+        ):
+            polar.ingest([EVENT])
+    assert [one.fileno() for one in opened] == [-1]
+
+
 def test_a_server_that_reads_slowly_ends_at_the_deadline() -> None:
     with serving(read_slowly) as port:
         assert_gives_up_in_time(f"http://127.0.0.1:{port}", [EVENT | {"name": "x" * 16_000_000}])

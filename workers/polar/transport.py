@@ -144,7 +144,11 @@ class _DeadlineStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        cut = _cut(timeout, httpcore.ConnectTimeout)
+        try:
+            cut = _cut(timeout, httpcore.ConnectTimeout)
+        except httpcore.ConnectTimeout:
+            self.close()  # httpcore leaves that to whoever starts TLS, as its own stream does it
+            raise
         return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, cut))
 
     def get_extra_info(self, info: str) -> Any:
