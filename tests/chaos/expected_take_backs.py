@@ -10,6 +10,8 @@ from workers.core.claims import Claim
 
 TAKEN_BACK = ("credits:refund:", "credits:dispute:", "credits:revoke:")
 """The prefixes of such claims' subjects."""
+INSTALMENT = "credits:instalment:"
+"""The prefix of the claims of later instalments."""
 
 _ByRule = dict[tuple[str, str], Decimal]
 """Units by meter and rule."""
@@ -17,14 +19,17 @@ _ByRule = dict[tuple[str, str], Decimal]
 
 @dataclass(frozen=True, kw_only=True)
 class RuleTakeBack:
-    """One rule's part of an order's credits on a meter, and the part of it that was taken back."""
+    """One rule's part of an order's credits on a meter, and the part of it that was taken back.
+
+    What an instalment gave less than its rule's part counts as credited and taken back.
+    """
 
     credited: Decimal
     taken: Decimal
     share: Fraction
     """The share of it to take back: by the order's highest refund, and by all its lost disputes."""
     step: Fraction
-    """What is taken back is rounded down to this."""
+    """What is taken back is rounded down to this: of the whole, and in each later instalment."""
     may_be_revoked: bool
     is_revoked: bool
 
@@ -64,10 +69,12 @@ def rounded_to(units: Iterable[Decimal]) -> Fraction:
 
 def _of_order(order_id: str, sent: list[SentWebhook], claims: Mapping[str, Claim]) -> Iterator[RuleTakeBack]:
     own = [claims[sent[0].subject]] if sent[0].subject in claims else []
-    credited = _by_rule(own)
-    taken = _by_rule(
-        one for one in claims.values() if one.order_id == order_id and one.subject.startswith(TAKEN_BACK)
-    )
+    of_order = [one for one in claims.values() if one.order_id == order_id]
+    later = [one for one in of_order if one.subject.startswith(INSTALMENT) and _counts(one)]
+    first = _by_rule(own)
+    credited = _plus(first, _repeated(own, later))
+    withheld = _minus(_repeated(own, later), _by_rule(later))
+    taken = _minus(_by_rule(one for one in of_order if one.subject.startswith(TAKEN_BACK)), withheld)
     shares = _shares(own, sent)
     for place in credited.keys() | taken.keys():
         meter = place[0]
@@ -75,10 +82,38 @@ def _of_order(order_id: str, sent: list[SentWebhook], claims: Mapping[str, Claim
             credited=credited.get(place, Decimal(0)),
             taken=-taken.get(place, Decimal(0)),
             share=shares.get(place, Fraction(0)),
-            step=rounded_to(units for at, units in credited.items() if at[0] == meter),
+            step=rounded_to(units for at, units in first.items() if at[0] == meter)
+            * (1 + sum(grant.meter == meter for one in later for grant in one.grants)),
             may_be_revoked=any(one.revokes in {"*", meter} for one in sent),
             is_revoked=f"credits:revoke:{order_id}:{meter}" in claims,
         )
+
+
+def _counts(instalment: Claim) -> bool:
+    """Return whether an instalment was begun: not if Polar refused it and a person has dismissed it."""
+    return bool(instalment.settled) or not instalment.is_dismissed
+
+
+def _repeated(own: Iterable[Claim], later: Iterable[Claim]) -> _ByRule:
+    """Return what these instalments would give if nothing had been refunded."""
+    numbers: dict[str, int] = {}
+    for grant in (grant for one in later for grant in one.grants):
+        numbers[grant.meter] = numbers.get(grant.meter, 0) + 1
+    return {
+        (grant.meter, part.rule): part.units * numbers[grant.meter]
+        for claim in own
+        for grant in claim.grants
+        for part in grant.parts
+        if part.every and grant.meter in numbers
+    }
+
+
+def _plus(some: _ByRule, others: _ByRule) -> _ByRule:
+    return {at: some.get(at, Decimal(0)) + others.get(at, Decimal(0)) for at in some.keys() | others.keys()}
+
+
+def _minus(some: _ByRule, others: _ByRule) -> _ByRule:
+    return _plus(some, {at: -units for at, units in others.items()})
 
 
 def _shares(own: Iterable[Claim], sent: Iterable[SentWebhook]) -> dict[tuple[str, str], Fraction]:

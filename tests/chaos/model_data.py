@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tests.chaos.paid_years import ANNS, BENS, EXTRA, WEEKS, YEAR, paid_year, refunded_year
 from tests.chaos.world import CENTS, LATER, RulesFile, RuleSpec, SentWebhook
 from tests.support.builders import PRODUCT, order_webhook, some_id, webhook
 from workers.core.dispute_delivery import DISPUTE_LOST
@@ -77,9 +78,9 @@ def _refund(number: int, cents: int, *, is_full: bool = False) -> SentWebhook:
     return replace(order, body=order.body.replace(b'"order.paid"', b'"order.refunded"'), trigger="")
 
 
-def _dispute(number: int, which: int, cents: int, *, currency: str = "usd") -> SentWebhook:
+def _dispute(order: SentWebhook, which: int, cents: int, *, currency: str = "usd") -> SentWebhook:
     """Return what the reconciler makes of a lost dispute; a person must review one in another currency."""
-    order, dispute_id = _order(number), some_id(which)
+    dispute_id = some_id(which)
     dispute = {"id": dispute_id, "order_id": order.order_id, "amount": cents, "currency": currency}
     data = {"dispute": dispute | {"status": "lost"}, "order": json.loads(order.body)["data"]}
     is_readable = currency == "usd"
@@ -87,6 +88,7 @@ def _dispute(number: int, which: int, cents: int, *, currency: str = "usd") -> S
         order,
         body=json.dumps({"type": DISPUTE_LOST, "data": data}).encode(),
         trigger="",
+        paid=None,
         dispute_id=dispute_id,
         disputed_cents=cents if is_readable else 0,
         is_readable=is_readable,
@@ -130,11 +132,10 @@ def _created(customer_id: str) -> SentWebhook:
     )
 
 
-def _revoke(number: int, meter: str | None = None) -> SentWebhook:
+def _revoke(order: SentWebhook, meter: str | None = None) -> SentWebhook:
     """Return a manual revoke of all credits of an order."""
-    order = _order(number)
     asked = ManualRevoke(order_id=order.order_id, customer_id=order.customer_id, meter=meter)
-    return replace(order, body=asked.delivery()[2], trigger="", revokes=meter or "*")
+    return replace(order, body=asked.delivery()[2], trigger="", paid=None, revokes=meter or "*")
 
 
 def _as_it_is_now(order: SentWebhook) -> SentWebhook:
@@ -153,7 +154,15 @@ def _final_invoice(number: int) -> SentWebhook:
     return replace(order, body=json.dumps(body).encode(), trigger="")
 
 
+YEARS: Mapping[str, SentWebhook] = {
+    "year 6": paid_year(6, ANN, ANNS),
+    "year 7, which replaces 6": paid_year(7, ANN, ANNS, is_change=True),
+    "year 8": paid_year(8, BEN, BENS),
+}
+"""Orders that are credited again each month and week of the time that they paid."""
+
 WEBHOOKS: Mapping[str, SentWebhook] = {
+    **YEARS,
     "order 1": _order(1),
     "order 2": _order(2),
     "order 2 told late": _order(2, cents=450),
@@ -185,19 +194,30 @@ REFUNDS = {
     "refund 2: 700, which is all": _refund(2, 700, is_full=True),
     "refund 2: all": _refund(2, 900, is_full=True),
     "refund 2: more than all": _refund(2, 1000),
+    "refund 6: 300": refunded_year(YEARS["year 6"], 300),
+    "refund 6: 450": refunded_year(YEARS["year 6"], 450),
+    "refund 8: 225": refunded_year(YEARS["year 8"], 225),
+    "refund 8: all": refunded_year(YEARS["year 8"], 900, is_full=True),
 }
 """Few, so that they affect each other and their orders."""
 
-REVOKES = {"revoke 1": _revoke(1), "revoke 1: images": _revoke(1, "images")}
+REVOKES = {
+    "revoke 1": _revoke(_order(1)),
+    "revoke 1: images": _revoke(_order(1), "images"),
+    "revoke 6": _revoke(YEARS["year 6"]),
+    "revoke 8: seconds": _revoke(YEARS["year 8"], "seconds"),
+}
 """Before the order is credited, a revoke has no effect, then or later."""
 
 DISPUTES = {
-    "dispute 1: 250": _dispute(1, 61, 250),
-    "dispute 1: 500": _dispute(1, 62, 500),
-    "dispute 1: euros": _dispute(1, 63, 100, currency="eur"),
-    "dispute 2: 300": _dispute(2, 64, 300),
-    "dispute 2: all": _dispute(2, 65, 900),
-    "dispute 4: 450": _dispute(4, 66, 450),
+    "dispute 1: 250": _dispute(_order(1), 61, 250),
+    "dispute 1: 500": _dispute(_order(1), 62, 500),
+    "dispute 1: euros": _dispute(_order(1), 63, 100, currency="eur"),
+    "dispute 2: 300": _dispute(_order(2), 64, 300),
+    "dispute 2: all": _dispute(_order(2), 65, 900),
+    "dispute 4: 450": _dispute(_order(4), 66, 450),
+    "dispute 6: 300": _dispute(YEARS["year 6"], 67, 300),
+    "dispute 7: all": _dispute(YEARS["year 7, which replaces 6"], 68, 900),
 }
 """Lost disputes, which add up with each other and with the refunds of their orders."""
 
@@ -226,7 +246,7 @@ _START = RuleSpec(name="subscribed", gives={"images": "4"}, triggers=("subscript
 _PERIOD = RuleSpec(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",))
 
 FILES: Mapping[str, RulesFile] = {
-    "usual": RulesFile((_PACK, _GIFT, _FIRST, _WELCOME, _START, _PERIOD)),
+    "usual": RulesFile((_PACK, _GIFT, _FIRST, _WELCOME, _START, _PERIOD, YEAR, WEEKS, EXTRA)),
     "no bonus": RulesFile((_PACK, _GIFT)),
     "other amounts": RulesFile(
         (
@@ -238,6 +258,7 @@ FILES: Mapping[str, RulesFile] = {
             RuleSpec(
                 name="period", gives={"seconds": "31", "images": "2"}, triggers=("subscription.cycled",)
             ),
+            replace(YEAR, gives={"api_usage": "60.5"}),
         )
     ),
     "bonus renamed": RulesFile(
@@ -247,6 +268,8 @@ FILES: Mapping[str, RulesFile] = {
         (
             RuleSpec(name="pack", gives=_PACK.gives),
             RuleSpec(name="gift", gives=_GIFT.gives, triggers=_GIFT.triggers, revokes=True),
+            replace(YEAR, revokes=False, revokes_disputed=False),
+            replace(WEEKS, every="month", revokes=False, revokes_disputed=True),
         )
     ),
     "other product": RulesFile(
@@ -267,8 +290,26 @@ METERS = {"api_usage": "units", "images": "units", "seconds": "amount"}
 
 BONUSES = {line.name for file in FILES.values() for line in file.lines if line.once}
 
+DATES_BY_EVERY = {
+    sent.order_id: {every: sent.paid.dates(every) for every in ("month", "week")}
+    for sent in YEARS.values()
+    if sent.paid
+}
+"""By order, the dates of its instalments."""
+SUBSCRIPTION_OF = {sent.order_id: sent.paid.subscription_id for sent in YEARS.values() if sent.paid}
+
+INSTALMENTS: Mapping[str, tuple[str, int, str]] = {
+    f"credits:instalment:{sent.order_id}:{number}:{meter}": (sent.order_id, number, meter)
+    for sent in YEARS.values()
+    for rule in (YEAR, WEEKS)
+    for meter in rule.gives
+    for number in range(2, len(DATES_BY_EVERY[sent.order_id][rule.every]) + 1)
+}
+"""Every later instalment that an order can have, by its key."""
+
 KEYS = (
-    {
+    INSTALMENTS.keys()
+    | {
         f"{subject}:{meter}"
         for file in FILES.values()
         for sent in _EVERYTHING

@@ -3,14 +3,19 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
 
-from tests.chaos.expected_take_backs import TAKEN_BACK
+from tests.chaos.expected_take_backs import INSTALMENT, TAKEN_BACK
 from tests.chaos.expected_throttle import ExpectedThrottle
+from tests.chaos.model_data import INSTALMENTS
+from tests.chaos.paid_years import STATES, SUBSCRIPTIONS
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
 from tests.support.fake_polar import Event
-from tests.support.fakes import TAKES_BACK, Clock, FakeStore, read_back
+from tests.support.fakes import TAKES_BACK, Clock, FakeStore, instalment_delivery, read_back
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
@@ -20,6 +25,8 @@ from workers.core.pauses import PauseCause
 from workers.core.plans import Plan
 from workers.core.take_back_delivery import is_take_back_delivery
 from workers.errors import PolarError
+
+_KEYS_BY_DELIVERY = {instalment_delivery(key): key for key in INSTALMENTS}
 
 
 @dataclass(kw_only=True)
@@ -52,6 +59,10 @@ class Run:
     calls: list[str] = field(default_factory=list)
     """The calls to the throttle that ended an outage or released a probe."""
     throttle: list[float] = field(default_factory=list)
+    looked: dict[str, tuple[Mapping[str, Any] | None, datetime]] = field(default_factory=dict)
+    """What Polar has shown of subscriptions, and when by its clock."""
+    was_blind: bool = False
+    """Polar has not shown them."""
     lost: tuple[set[str], set[str]] | None = None
     """Deliveries whose lease it had lost when it settled, and those that the ledger reported as lost."""
     reported: set[str] = field(default_factory=set)
@@ -78,12 +89,14 @@ class WorkLog:
     """Outcomes that were stored."""
     over: list[Run] = field(default_factory=list)
     """Finished runs."""
+    begun: list[tuple[Run, str]] = field(default_factory=list)
+    """Later instalments that were claimed, by their subjects."""
     frozen: dict[str, RulesFile] = field(default_factory=dict)
     """The rules by which each subject was claimed; never cleared."""
 
     def close(self) -> None:
         """Clear what has been read."""
-        for entries in (self.planned, self.ended, self.over):
+        for entries in (self.planned, self.ended, self.over, self.begun):
             entries.clear()
 
 
@@ -105,6 +118,11 @@ class Service:
     expected_throttle: ExpectedThrottle = field(init=False)
     polar: MoodyPolar = field(default_factory=MoodyPolar)
     work_log: WorkLog = field(default_factory=WorkLog)
+    subscriptions: dict[str, Mapping[str, Any] | None] = field(
+        default_factory=lambda: dict.fromkeys(SUBSCRIPTIONS.values(), STATES["active"])
+    )
+    arrived: dict[str, datetime] = field(default_factory=dict)
+    """When Polar got each event, by its clock."""
     _attempts: dict[str, int] = field(init=False, repr=False)
     _strikes: dict[str, int] = field(init=False, repr=False)
 
@@ -148,13 +166,14 @@ class Service:
     def reopen(self, *ids: str, by_name: bool = False) -> Lease:
         """Lease deliveries for a replay; their strikes start again from 0."""
         lease = self.store.reopen(*ids, by_name=by_name)
+        self._forget_released()
         self._strikes.update(dict.fromkeys(ids, 0))
         self._check_numbers(lease)
         return lease
 
     def _check_numbers(self, lease: Lease) -> None:
         for one in lease.deliveries:
-            if is_take_back_delivery(one.id):  # made due again, it has lost its lease and its strikes
+            if is_own_delivery(one.id):  # made due again, it has lost its lease and its strikes
                 self._attempts[one.id], self._strikes[one.id] = one.attempt - 1, one.strikes
             self._attempts[one.id] += 1
             assert (one.attempt, one.strikes) == (self._attempts[one.id], self._strikes[one.id])
@@ -162,6 +181,11 @@ class Service:
     def read_back(self) -> None:
         """Confirm what Polar has as the ledger has it."""
         read_back(self.store, self.polar)
+
+    def note_arrivals(self) -> None:
+        """Note when Polar got its newest events."""
+        for key in islice(self.polar.events, len(self.arrived), None):
+            self.arrived[key] = self.clock.now
 
     def count_strikes(self, outcomes: Sequence[Outcome]) -> None:
         """Record how often each delivery has failed alone."""
@@ -171,6 +195,10 @@ class Service:
     def dismiss(self, delivery_id: str) -> None:
         """Dismiss a delivery; a bonus that is released may be claimed for another order, by other rules."""
         self.store.dismiss(delivery_id)
+        self._forget_released()
+
+    def _forget_released(self) -> None:
+        """Forget what was claimed and sent of claims that were given up: others may be made instead."""
         for subject in self.work_log.frozen.keys() - self.store.claims.keys():
             del self.work_log.frozen[subject]
         keys = {grant.key for claim in self.store.claims.values() for grant in claim.grants}
@@ -207,6 +235,7 @@ class RecordingPolar:
             request.error = error
             raise
         finally:
+            self.service.note_arrivals()
             self.stoppable.at(Stop.SENT)
 
 
@@ -292,16 +321,21 @@ class RecordingLedger:
         No take-back before its grant or while an amount is in doubt, no grant for a refund, and nothing that
         a person has dismissed.
         """
+        if (own := key_of_instalment(delivery_id)) is not None:
+            yield from (one for one in standing.claims if one.subject == own and not one.is_dismissed)
+            return
         types = {one.id: one.type for one in self.run.lease.deliveries}
-        given = [claim for claim in standing.claims if not claim.subject.startswith(TAKEN_BACK)]
+        given = [one for one in standing.claims if not one.subject.startswith((*TAKEN_BACK, INSTALMENT))]
         is_at_rest = standing.subject in self.service.store.dismissed and (
             standing.own is None or any(claim.unsettled for claim in given)
         )
         if types[delivery_id] not in TAKES_BACK and not is_at_rest:
             yield from given
-        taken = [claim for claim in standing.claims if claim not in given]
-        in_doubt = any(claim.unconfirmed for claim in (standing.own, *taken) if claim is not None)
-        if standing.own is not None and not standing.own.unsettled and not in_doubt:
+        taken = [one for one in standing.claims if one.subject.startswith(TAKEN_BACK)]
+        later = [one for one in standing.claims if one.subject.startswith(INSTALMENT)]
+        in_doubt = any(one.unconfirmed for one in (standing.own, *taken, *later) if one is not None)
+        is_under_way = any(one.unsettled and not one.is_dismissed for one in later)
+        if standing.own is not None and not standing.own.unsettled and not in_doubt and not is_under_way:
             yield from (claim for claim in taken if not claim.is_dismissed)
 
     def _note_frozen(self) -> None:
@@ -311,7 +345,10 @@ class RecordingLedger:
     def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:
         """Claim take-backs, with stops before and after."""
         self.stoppable.at(Stop.BEFORE_TAKING_BACK)
+        before = set(self.service.store.claims)
         self.service.store.take_back(claims, attempts)
+        new = self.service.store.claims.keys() - before
+        self.service.work_log.begun += [(self.run, one) for one in new if one.startswith(INSTALMENT)]
         self._note_frozen()
         self.stoppable.at(Stop.TAKEN_BACK)
 
@@ -326,13 +363,25 @@ class RecordingLedger:
         self.stoppable.at(Stop.BEFORE_SETTLING)
         counting = [one for one in outcomes if self.service.holds(one.delivery_id, one.attempt)]
         lost = self.service.store.settle(accepted, outcomes, unconfirmed, following)
-        # A settled order takes the lease of its take-back.
-        counting = [one for one in counting if self.service.attempts(one.delivery_id) == one.attempt]
+        # A settled order takes the lease of its take-back; an instalment that is put back has no delivery.
+        counting = [
+            one for one in counting if one.put_back or self.service.attempts(one.delivery_id) == one.attempt
+        ]
         self.service.count_strikes(counting)
         self.run.lost = ({one.delivery_id for one in outcomes if one not in counting}, lost)
         self.service.work_log.ended += [(self.run, outcome) for outcome in counting]
         self.stoppable.at(Stop.SETTLED)
         return lost
+
+
+def key_of_instalment(delivery_id: str) -> str | None:
+    """Return the key of the instalment that a delivery gives; None for another delivery."""
+    return _KEYS_BY_DELIVERY.get(delivery_id)
+
+
+def is_own_delivery(delivery_id: str) -> bool:
+    """Return whether the ledger has made this delivery itself."""
+    return is_take_back_delivery(delivery_id) or delivery_id.startswith("instalment-")
 
 
 def _taken_back(standing: Standing) -> Iterator[Claim]:

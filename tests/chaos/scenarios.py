@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.chaos.model_data import ALL, BROKEN_BY, SALE_WEBHOOKS
+from tests.chaos.model_data import ALL, BROKEN_BY, SALE_WEBHOOKS, YEARS
+from tests.chaos.paid_years import SUBSCRIPTIONS
 from tests.chaos.polar import Mood
 from tests.chaos.service_machine import (
     NAMES,
@@ -14,6 +15,7 @@ from tests.chaos.service_machine import (
     files,
     names,
     reversals,
+    states,
     stones,
     stops,
     webhook_names,
@@ -79,6 +81,47 @@ class Scenarios(ServiceMachine):
             self.change_rules(name, change.file)
         if change.news is not None:
             self._accept(f"{change.news}/{copy}", ALL[change.news])
+
+    @rule(
+        what=st.sets(st.sampled_from(sorted(YEARS)), min_size=1),
+        copy=copies,
+        pair=st.sampled_from(["AB", "BC", "CA"]),
+        dates=st.integers(1, 12),
+        sleeps=stops,
+        news=st.none() | reversals,
+        state=st.just("active") | states,
+    )
+    def let_instalments_come(
+        self,
+        *,
+        what: set[str],
+        copy: str,
+        pair: str,
+        dates: int,
+        sleeps: Stop,
+        news: str | None,
+        state: str,
+    ) -> None:
+        """Instalments of plans come one by one, until a worker sleeps with one and something changes."""
+        self.tell_many(what, copy)
+        self.work_to_the_end(pair[1])
+        for turn in range(dates):
+            self._go_to_the_next_date()
+            if turn == dates - 1:
+                self.work(pair[0], sleeps)
+                for name in sorted(SUBSCRIPTIONS):
+                    self.change_subscription(name, state)
+                self._change(Change(file=None, news=news), pair[1], copy)
+                self.service.clock.advance(DEFAULT_TIMINGS.lease_seconds)
+            self.work_to_the_end(pair[1])
+        self.workers[pair[0]].go_on()
+
+    def _go_to_the_next_date(self) -> None:
+        clock, store = self.service.clock, self.service.store
+        dates = [at for at in store.instalments.values() if at > clock.now]
+        if dates:
+            clock.now = min(dates)
+        self.tick(0)
 
     @rule(mood=st.sampled_from([one for one in Mood if one is not Mood.FINE]), rounds=st.integers(1, 5))
     def outage(self, mood: Mood, rounds: int) -> None:

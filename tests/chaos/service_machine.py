@@ -1,5 +1,7 @@
 """Everything that can happen to the service, as steps of a state machine; subclasses check the results."""
 
+from datetime import timedelta
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
@@ -8,16 +10,19 @@ from tests.chaos.model_data import (
     BROKEN_BY,
     CUSTOMERS,
     FILES,
+    INSTALMENTS,
     ORDERS_TODAY,
     REVERSALS,
     SALE_WEBHOOKS,
     WEBHOOKS,
 )
+from tests.chaos.paid_years import STATES, SUBSCRIPTIONS
 from tests.chaos.polar import Mood
 from tests.chaos.recording_ports import Service
 from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
 from tests.chaos.world import SentWebhook
+from tests.support.moving_clock import DAY
 from workers.core.delivery import Lease, Status
 from workers.timings import DEFAULT_TIMINGS
 
@@ -30,6 +35,8 @@ files = st.sampled_from(sorted(FILES))
 webhook_names = st.sampled_from(sorted(WEBHOOKS))
 reversals = st.sampled_from(sorted(REVERSALS))
 stones = st.sampled_from(sorted(BROKEN_BY))
+subscriptions = st.sampled_from(sorted(SUBSCRIPTIONS))
+states = st.sampled_from(sorted(STATES))
 _seconds = st.sampled_from([1, 7, DEFAULT_TIMINGS.lease_seconds, 1000])
 
 
@@ -41,6 +48,7 @@ class ServiceMachine(RuleBasedStateMachine):
         self.service = Service()
         self.workers = {name: Worker(self.service) for name in NAMES}
         self.files = {"usual"}
+        self.states = {"active"}
         self.accepted: dict[str, SentWebhook] = {}
         self.expired: set[str] = set()
         self.sold = 0
@@ -145,6 +153,22 @@ class ServiceMachine(RuleBasedStateMachine):
         """Time passes; leases and pauses may end."""
         self.service.clock.advance(seconds)
 
+    @rule(days=st.sampled_from([1, 7, 31, 365]))
+    def let_days_pass(self, days: int) -> None:
+        """Much time passes; instalments come due."""
+        self.service.clock.advance(days * DAY)
+
+    @rule(wrong_seconds=st.sampled_from([0, 0, -DAY, 60, DAY, 40 * DAY]))
+    def tick(self, wrong_seconds: int) -> None:
+        """A worker ticks: instalments become due by what it believes to be Polar's time."""
+        self.service.store.move_due(self.service.clock.now + timedelta(seconds=wrong_seconds))
+
+    @rule(name=subscriptions, state=states)
+    def change_subscription(self, name: str, state: str) -> None:
+        """Polar shows another state of a subscription."""
+        self.service.subscriptions[SUBSCRIPTIONS[name]] = STATES[state]
+        self.states.add(state)
+
     @rule(mood=st.sampled_from([Mood.FINE, *Mood]))
     def change_mood(self, mood: Mood) -> None:
         """Polar's mood changes."""
@@ -188,10 +212,11 @@ class ServiceMachine(RuleBasedStateMachine):
         self._work_off()  # who woke late may have begun a pause, and then a replay waits
 
     def _work_off(self) -> None:
-        for _ in range(
-            2 * len(self.accepted) + 2
-        ):  # take-backs come after their orders; a probe that has nothing to send proves nothing
+        # Take-backs come after their orders, instalments one after the other; a probe that has nothing to
+        # send proves nothing.
+        for _ in range(2 * (len(self.accepted) + len(INSTALMENTS)) + 2):
             self.service.read_back()
+            self.tick(0)
             if all(one.status is not Status.WAITING for one in self.service.store.deliveries.values()):
                 return
             self.service.clock.advance(1000)

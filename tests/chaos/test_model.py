@@ -11,15 +11,16 @@ import pytest
 
 from tests.chaos.basic_promises import length
 from tests.chaos.expected_take_backs import TAKEN_BACK, RuleTakeBack, rule_take_backs
-from tests.chaos.model_data import FILES, METERS, WEBHOOKS
-from tests.chaos.worker_promises import REFUSALS, WorkerPromises
+from tests.chaos.instalment_promises import InstalmentPromises
+from tests.chaos.model_data import FILES, INSTALMENTS, METERS, WEBHOOKS
+from tests.chaos.worker_promises import REFUSALS
 from tests.chaos.world import Amounts, RulesFile, SentWebhook
 from workers.core.claims import Claim
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant, Part
 
 
-class ExactCredits(WorkerPromises):
+class ExactCredits(InstalmentPromises):
     """The model with a durable Redis: every amount is the claimed one."""
 
     def __init__(self) -> None:
@@ -75,6 +76,9 @@ class ExactCredits(WorkerPromises):
         assert all(part.units for part in _parts(claim))
         if claim.subject.startswith(TAKEN_BACK):
             return
+        if claim.subject in INSTALMENTS:
+            self.assert_less_its_share(claim)
+            return
         sent = self.accepted[claim.delivery_id]
         expected = file.expects(sent)
         assert expected is not None
@@ -89,13 +93,13 @@ class ExactCredits(WorkerPromises):
     def a_worker_with_the_lease_claims_everything_its_rules_grant(self) -> None:
         """Unless the fact was claimed before."""
         for run, delivery_id in self.service.work_log.planned:
-            file, sent = run.file, self.accepted[delivery_id]
+            file, sent = run.file, self.sent(delivery_id)
             assert file.expects(sent) is None or self._is_seen_to(file, sent)
 
     def every_outcome_has_its_reason(self) -> None:
         """Each status follows from the rules and Polar's answers."""
         for run, outcome in self.service.work_log.ended:
-            self._assert_reason(run.file, self.accepted[outcome.delivery_id], outcome)
+            self._assert_reason(run.file, self.sent(outcome.delivery_id), outcome)
 
     def _assert_reason(self, file: RulesFile, sent: SentWebhook, outcome: Outcome) -> None:
         if outcome.status is Status.SKIPPED:
@@ -146,14 +150,14 @@ class ExactCredits(WorkerPromises):
     def a_final_invoice_stays_one(self) -> None:
         """Unless another webhook of the order was credited before."""
         claims = self.service.store.claims
-        planned = (self.accepted[delivery_id] for _, delivery_id in self.service.work_log.planned)
+        planned = (self.sent(delivery_id) for _, delivery_id in self.service.work_log.planned)
         self.final |= {sent.subject for sent in planned if sent == WEBHOOKS["order 5"]} - claims.keys()
         assert not self.final & claims.keys()
 
     def _is_at_rest(self, claim: Claim) -> bool:
         store = self.service.store
         facts = [fact for fact, linked in store.linked.items() if claim.subject in linked]
-        if claim.subject.startswith(TAKEN_BACK):
+        if claim.subject.startswith(TAKEN_BACK) or claim.subject in INSTALMENTS:
             return claim.is_dismissed
         return any(fact in store.dismissed for fact in (claim.subject, *facts))
 
@@ -164,7 +168,8 @@ class ExactCredits(WorkerPromises):
         assert all(self._is_at_polar(claim) and not claim.unsettled for claim in active)
         dismissed = self.service.store.dismissed
         come = [sent for sent in self.accepted.values() if sent.subject not in dismissed]
-        assert all(one.is_whole for one in rule_take_backs(come, self.service.store.claims))
+        lacking = [one for one in rule_take_backs(come, self.service.store.claims) if not one.is_whole]
+        assert not lacking, lacking
         settled = set(self.service.store.audit)
         assert {key for claim in active for key in _keys(claim)} <= settled
         assert settled <= {key for claim in self._claims() for key in _keys(claim)}

@@ -1,7 +1,11 @@
 """Checks each worker's behaviour from outside: its requests, its pauses, and which events it fails."""
 
+from datetime import timedelta
+
 from tests.chaos.basic_promises import BasicPromises
-from tests.chaos.recording_ports import Run
+from tests.chaos.model_data import INSTALMENTS, SUBSCRIPTION_OF
+from tests.chaos.paid_years import says
+from tests.chaos.recording_ports import Run, key_of_instalment
 from workers.core.delivery import Outcome, Status
 from workers.errors import (
     PolarBrokenError,
@@ -17,6 +21,8 @@ _MOST_EVENTS = 500
 _MOST_IN_DOUBT = 3  # single events that fail before Polar is considered down
 _LONGEST_PAUSE_SECONDS = 60.0
 _RETRY_AFTER_SECONDS = 5.0  # as Polar says in its bad mood
+_BLIND_SECONDS = 10.0  # until the next try to look subscriptions up
+_LOOKED_AT_EVERY = timedelta(days=1)
 _RETRIES = [10, 30, 90, 270, 810]
 STRANGER = "refused by Polar: customer_id: Customer does not exist."
 STONE = "refused by Polar: Polar answered 500 (6 times, while others passed)"
@@ -39,6 +45,7 @@ class WorkerPromises(BasicPromises):
         self.a_lost_lease_settles_nothing()
         self.only_bad_content_uses_up_retries()
         self.a_delivery_is_granted_if_it_made_grants()
+        self.instalments_are_begun_only_when_polar_shows_that_they_are_paid()
 
     def requests_are_sorted_and_stop_when_polar_is_away(self) -> None:
         """Each request has only unsettled keys, sorted, and counts against our share of the rate limit."""
@@ -83,6 +90,8 @@ class WorkerPromises(BasicPromises):
             if outcome.status is Status.WAITING and outcome.strike:
                 assert run.accepted
                 assert outcome.after_seconds == max(_RETRIES[run.strikes[run.makers[key]]] for key in broken)
+            elif outcome.status is Status.WAITING and key_of_instalment(outcome.delivery_id):
+                self._assert_instalment_waits(run, outcome)
             elif outcome.status is Status.WAITING:
                 assert outcome.after_seconds == 0
                 assert run.was_put_off or _is_outage(run)
@@ -91,7 +100,31 @@ class WorkerPromises(BasicPromises):
                 assert any(run.strikes[run.makers[key]] == len(_RETRIES) for key in broken)
                 assert self.service.polar.ever_stumbled
             elif outcome.reason == STRANGER:
-                assert self.accepted[outcome.delivery_id].customer_id in self.service.polar.ever_strangers
+                assert self.sent(outcome.delivery_id).customer_id in self.service.polar.ever_strangers
+
+    def _assert_instalment_waits(self, run: Run, outcome: Outcome) -> None:
+        """It waits for Polar's answer, or to be looked up again; or it goes back until another time."""
+        key = key_of_instalment(outcome.delivery_id) or ""
+        if outcome.put_back is None:
+            assert outcome.after_seconds == (_BLIND_SECONDS if run.was_blind else 0)
+            assert run.was_blind or run.was_put_off or _is_outage(run)
+            return
+        order_id, number, meter = INSTALMENTS[key]
+        row, at = run.looked[SUBSCRIPTION_OF[order_id]]
+        date, back = self.date_of(order_id, number, meter), outcome.put_back
+        assert says(row, at, date) == "wait"
+        assert (back.until, back.number, back.meter) == (
+            date if at < date else at + _LOOKED_AT_EVERY,
+            number,
+            meter,
+        )
+
+    def instalments_are_begun_only_when_polar_shows_that_they_are_paid(self) -> None:
+        """Polar was asked in the same lease, and it was time by its clock."""
+        for run, key in self.service.work_log.begun:
+            order_id, number, meter = INSTALMENTS[key]
+            row, at = run.looked[SUBSCRIPTION_OF[order_id]]
+            assert says(row, at, self.date_of(order_id, number, meter)) == "give"
 
     def a_delivery_is_granted_if_it_made_grants(self) -> None:
         """It claimed them, or was the first of its lease to send them. Every other delivery is skipped."""

@@ -6,6 +6,7 @@ from itertools import chain, repeat
 from tests.chaos.model_data import FILES
 from tests.chaos.recording_ports import RecordingLedger, RecordingPolar, RecordingThrottle, Run, Service
 from tests.chaos.stops import Stop, StoppableWork
+from tests.chaos.subscriptions import RecordingSubscriptions
 from workers.core.delivery import Lease
 from workers.pipeline.granter import Granter
 
@@ -55,6 +56,7 @@ class Worker:
             throttle=RecordingThrottle(self._service, run),
             polar=RecordingPolar(self._service, stoppable, run),
             rules=lambda: next(versions),
+            subscriptions=RecordingSubscriptions(self._service, run),
             jitter=lambda: 0.0,
         )
         run.reported = {outcome.delivery_id for outcome in granter.run(run.lease)}

@@ -2,18 +2,33 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from config.rules import Rules
 from tests.support.builders import PRODUCT, rule, rules_of
+from tests.support.dates import repeated
 
 CENTS = 900  # a third of it is not a round number of credits
 LATER = "2026-11-02T00:00:00Z"
 
 Amounts = dict[str, dict[str, Decimal]]
 """Units by meter and rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaidTime:
+    """The period of a subscription that an order has paid."""
+
+    subscription_id: str
+    begins: datetime
+    ends: datetime
+
+    def dates(self, every: str) -> list[datetime]:
+        """Return the dates of its instalments, the first included."""
+        return list(repeated(every, self.begins, self.ends))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +51,7 @@ class SentWebhook:
     disputed_cents: int = 0
     revokes: str = ""
     """The meter on which a manual revoke takes the order's credits back; ``*`` for every meter."""
+    paid: PaidTime | None = None
     is_full: bool = False
     """Whether Polar calls the order fully refunded, whatever the amount."""
 

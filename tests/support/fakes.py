@@ -12,12 +12,15 @@ from workers.core.envelope import peek_type
 from workers.core.grants import (
     REVOKE,
     Grant,
+    instalment_number,
+    instalment_subject,
     is_adjustment,
     is_instalment,
     order_of,
     order_subject,
     refund_subject,
 )
+from workers.core.instalments import INSTALMENT
 from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBack
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.pauses import PauseCause
@@ -40,6 +43,11 @@ TAKES_BACK = {
 
 LOST_CLAIM = "its claim was lost with Redis's newest data: it is claimed again"
 BONUS_GONE = "a bonus that it relied on is claimed no more: it is claimed again"
+
+
+def instalment_delivery(subject: str) -> str:
+    """Return the id of the delivery that gives an instalment."""
+    return "-".join(subject.removeprefix("credits:").split(":"))
 
 
 class KilledError(BaseException):
@@ -140,7 +148,7 @@ class FakeStore:
                 continue
             kept.status = Status.SKIPPED
             if kept.type in TAKES_BACK:
-                for subject in self._take_backs_by(delivery_id, kept):
+                for subject in self._later_claims_by(delivery_id, kept.subject):
                     self.claims[subject] = replace(self.claims[subject], is_dismissed=True)
             elif kept.subject:
                 self._release_bonuses(kept.subject)
@@ -150,12 +158,29 @@ class FakeStore:
         if kept.type not in TAKES_BACK:
             self.dismissed.pop(kept.subject, None)
             return
-        for subject in self._take_backs_by(delivery_id, kept):
-            self.claims[subject] = replace(self.claims[subject], is_dismissed=False)
+        for subject in self._later_claims_by(delivery_id, kept.subject):
+            if not self._release_instalment(kept.subject, self.claims[subject]):
+                self.claims[subject] = replace(self.claims[subject], is_dismissed=False)
 
-    def _take_backs_by(self, delivery_id: str, kept: Stored) -> list[str]:
-        linked = self.linked.get(kept.subject, [])
-        return [one for one in linked if one in self.claims and self.claims[one].delivery_id == delivery_id]
+    def _release_instalment(self, order: str, claim: Claim) -> bool:
+        """Give up the claim of a dismissed instalment that Polar lacks; return whether it was one."""
+        if not is_instalment(claim.subject) or not claim.is_dismissed or claim.settled:
+            return False
+        begun, meter = self.begun[order], claim.grants[0].meter
+        if begun[meter] != instalment_number(claim.subject):
+            return False
+        begun[meter] -= 1
+        if begun[meter] == 1:
+            del begun[meter]
+        del self.claims[claim.subject]
+        self.linked[order].remove(claim.subject)
+        return True
+
+    def _later_claims_by(self, delivery_id: str, order: str) -> list[str]:
+        linked = [one for one in self.linked.get(order, []) if one in self.claims]
+        if delivery_id.startswith("instalment-"):
+            return [one for one in linked if instalment_delivery(one) == delivery_id]
+        return [one for one in linked if self.claims[one].delivery_id == delivery_id]
 
     def _release_bonuses(self, fact: str) -> None:
         """Give back to the customer the bonuses of which Polar has nothing."""
@@ -168,6 +193,32 @@ class FakeStore:
             del self.claims[subject]
         if released and not self.claims[fact].grants:
             del self.claims[fact]
+
+    def move_due(self, polar_now: datetime) -> None:
+        """Turn the instalments whose time has come into deliveries, if that is the time by Polar's clock."""
+        for place in [one for one, at in self.instalments.items() if at <= polar_now]:
+            del self.instalments[place]
+            self._queue_instalment(*place)
+
+    def _queue_instalment(self, order_id: str, number: int, meter: str) -> None:
+        period, own = self.periods[order_subject(order_id)], self.claims[order_subject(order_id)]
+        data = {
+            "order_id": order_id,
+            "number": number,
+            "meter": meter,
+            "customer_id": own.grants[0].customer_id,
+            "subscription_id": period.subscription_id,
+            "product_id": period.product_id,
+        }
+        delivery_id = instalment_delivery(instalment_subject(order_id, number, meter))
+        self._queue(delivery_id, INSTALMENT, json.dumps({"type": INSTALMENT, "data": data}).encode())
+
+    def _queue(self, delivery_id: str, type_: str, body: bytes) -> None:
+        """Make a delivery of our own due; its lease, if there is one, is lost."""
+        known = self.deliveries.get(delivery_id)
+        self.deliveries[delivery_id] = Stored(
+            type=type_, body=body, due=self._clock.now, attempts=known.attempts + 1 if known else 0
+        )
 
     def _take(self, delivery_id: str) -> Leased:
         kept = self.deliveries[delivery_id]
@@ -243,9 +294,9 @@ class FakeStore:
             adjusted=self.adjusted.get(plan.subject, 0),
             shown=self.shown.get(plan.subject),
             period=period,
-            begun=self.begun.get(plan.subject, {}),
-            ended=self.ended.get(plan.subject, {}),
-            waits=self.waits.get(plan.subject, {}),
+            begun=dict(self.begun.get(plan.subject, {})),
+            ended=dict(self.ended.get(plan.subject, {})),
+            waits=dict(self.waits.get(plan.subject, {})),
             superseded=self._superseded(plan.subject, period),
             superseded_at=self._superseded_at(plan.subject, period),
             dismissed_with=self.dismissed.get(plan.subject, ""),
@@ -416,10 +467,13 @@ class FakeStore:
 
     def _is_claim_lost(self, outcome: Outcome) -> bool:
         refund, refunded_amount = self.refunds.get(outcome.subject), outcome.refunded_amount
+        later = self._later_claims_by(outcome.delivery_id, outcome.subject)
+        is_later = self.deliveries[outcome.delivery_id].type in TAKES_BACK
         own = self.claims.get(outcome.subject)
         is_unseen = outcome.subject not in outcome.relies_on
         return (
             any(subject not in self.claims for subject in outcome.relies_on)
+            or (is_later and not set(later) <= set(outcome.relies_on))
             or (own is not None and own.delivery_id == outcome.delivery_id and is_unseen)
             or (refunded_amount is not None and (refund is None or refund.amount < refunded_amount))
             or outcome.dispute_id not in {None, *self.disputes.get(outcome.subject, {})}
@@ -453,10 +507,7 @@ class FakeStore:
         """Make it due to take back what the order's refunds take, and its lease, if there is one, lost."""
         data = {"order_id": order_id, "customer_id": customer_id}
         body = json.dumps({"type": TAKE_BACK, "data": data}).encode()
-        known = self.deliveries.get(take_back_delivery(order_id))
-        self.deliveries[take_back_delivery(order_id)] = Stored(
-            type=TAKE_BACK, body=body, due=self._clock.now, attempts=known.attempts + 1 if known else 0
-        )
+        self._queue(take_back_delivery(order_id), TAKE_BACK, body)
 
     def _write(self, kept: Stored, outcome: Outcome) -> None:
         kept.reason = outcome.reason
