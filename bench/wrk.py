@@ -13,6 +13,7 @@ from bench.rounds import NotMeasuredError
 
 _SCRIPT = Path(__file__).with_suffix(".lua")
 _MARK = "MEASURED "
+_TIMEOUT = "--timeout=10s"  # as Polar does
 
 
 class WrkError(NotMeasuredError):
@@ -50,7 +51,13 @@ def load(
         for request in requests:
             file.write(b"%08d" % len(request) + request)
         file.flush()
-        command = [find_wrk(), "--threads=1", f"--connections={connections}", f"--duration={seconds}"]
+        command = [
+            find_wrk(),
+            "--threads=1",
+            f"--connections={connections}",
+            f"--duration={seconds}",
+            _TIMEOUT,
+        ]
         command += [f"--script={_SCRIPT}", f"http://127.0.0.1:{port}{PATH}", "--", file.name]
         if may_repeat:
             command.append("again")

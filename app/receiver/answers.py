@@ -7,6 +7,10 @@ from http import HTTPStatus
 
 MEDIA_TYPE = "application/json"
 
+_to_json = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":")
+).encode  # json.dumps makes one each time
+
 _NO_HEADERS: Mapping[str, str] = {}
 _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 
@@ -26,8 +30,7 @@ def answer_of(
     status: int, *, headers: Mapping[str, str] = _NO_HEADERS, closes: bool = False, **content: str
 ) -> Answer:
     """Return an answer whose body is an object with ``content``."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return Answer(status, body, headers, closes)
+    return Answer(status, _to_json(content).encode(), headers, closes)
 
 
 def to_http(answer: Answer, usual_headers: Iterable[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:

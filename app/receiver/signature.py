@@ -38,7 +38,7 @@ class Verifier:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         keys = [key for secret in secrets for key in _keys(secret)]
-        self._keys = tuple((key, Webhook(key)) for key in keys)
+        self._keys = [(key, Webhook(key)) for key in keys]
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the delivery's id if one of the secrets signed the body; else InvalidSignatureError."""
@@ -54,11 +54,13 @@ class Verifier:
             "webhook-timestamp": timestamp,
             "webhook-signature": signatures,
         }
-        if not any(_matches(key, webhook, signed, body) for key, webhook in self._keys):
-            raise InvalidSignatureError(
-                "wrong webhook-signature: signed with another secret, or changed after signing"
-            )
-        return delivery_id
+        for place, (key, webhook) in enumerate(self._keys):
+            if _matches(key, webhook, signed, body):
+                self._keys.insert(0, self._keys.pop(place))  # Polar signs the next one with it, too
+                return delivery_id
+        raise InvalidSignatureError(
+            "wrong webhook-signature: signed with another secret, or changed after signing"
+        )
 
 
 def sign(secret: str, delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:

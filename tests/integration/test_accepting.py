@@ -49,6 +49,25 @@ def test_many_deliveries_need_one_job(redis: Redis, redis_url: str) -> None:
     assert queue_length(redis) == 1
 
 
+def test_of_two_deliveries_with_one_id_in_one_call_the_first_is_stored(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    told: list[object] = []
+
+    async def put_together() -> None:
+        intake = intake_for(redis_url)
+        for id_, body in (("msg-1", b"first"), ("msg-1", b"second"), ("msg-2", b"other")):
+            intake.put(RawDelivery(id=id_, body=body), told.append)
+        while len(told) < 3:
+            await asyncio.sleep(0.01)
+        await intake.close()
+
+    asyncio.run(put_together())
+    assert told == [Disposition.ACCEPTED, Disposition.DUPLICATE, Disposition.ACCEPTED]
+    assert (store.body("msg-1"), store.body("msg-2")) == (b"first", b"other")
+    assert set(redis.zrange(keys.DUE, 0, -1)) == {b"msg-1", b"msg-2"}
+
+
 def test_a_duplicate_changes_nothing(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "msg-1", body=b"first")
     before = (redis.hgetall(keys.delivery("msg-1")), due_ms(redis, "msg-1"))

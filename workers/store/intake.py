@@ -33,7 +33,7 @@ _READY_SECONDS = 10  # how long a readiness probe's key lives; nobody reads it
 
 # Every command that accept.lua runs.
 ACCEPTING = (
-    "exists", "expire", "hget", "hincrbyfloat", "hset", "llen", "rpush", "sadd", "set", "time", "zadd",
+    "exists", "expire", "hget", "hincrbyfloat", "hset", "llen", "mset", "rpush", "sadd", "time", "zadd",
 )  # fmt: skip
 
 # One batch takes Redis some milliseconds, during which every other client waits.

@@ -37,7 +37,7 @@ _READY_SECONDS = 10
 COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hkeys", "hlen", "hmget", "hscan", "hset", "hsetnx", "llen", "lmove", "lrange",
-    "lrem", "mget", "multi", "persist", "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set",
+    "lrem", "mget", "mset", "multi", "persist", "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set",
     "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange", "xrevrange", "zadd",
     "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore",
     "zrevrangebyscore", "zscore",

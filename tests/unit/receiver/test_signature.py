@@ -262,3 +262,21 @@ def test_any_bytes_can_be_signed_and_only_those_are_verified(body: bytes, altere
 @given(secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=16))
 def test_any_long_text_can_be_a_secret(secret: str) -> None:
     assert Verifier([secret]).verify(signed(secret=secret), BODY) == ID
+
+
+def test_the_key_that_signed_the_last_webhook_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a secret in the newer form, the key is the second that is tried; that would double the cost."""
+    new = "whsec_" + base64.b64encode(b"sixteen bytes or more").decode()
+    verifier, tried, verify = Verifier([SECRET, new]), [], Webhook.verify
+
+    def noted(webhook: Webhook, *args: object, **options: bool) -> object:
+        tried.append(webhook)
+        return verify(webhook, *args, **options)  # type: ignore[arg-type]  # passed on as they are
+
+    monkeypatch.setattr(Webhook, "verify", noted)
+    counts = []
+    for headers in (signed_by_the_specification(new), signed_by_the_specification(new), signed(), signed()):
+        assert verifier.verify(headers, BODY) == ID
+        counts.append(len(tried))
+        tried.clear()
+    assert counts == [3, 1, 2, 1]

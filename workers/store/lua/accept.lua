@@ -8,9 +8,13 @@ local drain_job = drain_job_from(first_delivery + 3 * deliveries)
 
 local now = text(clock())
 local is_drain_needed = false
+local types, bodies, members = {}, {}, {} -- of the new deliveries; one command stores all their bodies
 
 local function accept(id, type_, body)
   local key = delivery_prefix .. id
+  if types[id] then
+    return 'duplicate'
+  end
   if redis.call('EXISTS', key) == 1 then
     if redis.call('HGET', key, 'status') == 'waiting' then
       redis.call('ZADD', due, 'NX', now, id)
@@ -18,11 +22,9 @@ local function accept(id, type_, body)
     end
     return 'duplicate'
   end
-  redis.call('SET', body_prefix .. id, body)
-  redis.call('ZADD', due, now, id)
-  redis.call('ZADD', waiting, now, id)
-  redis.call('HSET', key, 'type', type_, 'status', 'waiting', 'received_at', now, 'attempts', 0)
-  is_drain_needed = true
+  types[id] = type_
+  append(bodies, body_prefix .. id, body)
+  append(members, now, id)
   return 'accepted'
 end
 
@@ -31,6 +33,15 @@ for i = 1, deliveries do
   local id, type_, body = unpack(ARGV, first_delivery + 3 * (i - 1), first_delivery + 3 * i - 1)
   dispositions[i] = accept(id, type_, body)
   count('webhooks', (type_ == '' and 'unreadable' or type_) .. ' ' .. dispositions[i])
+end
+if #members > 0 then
+  redis.call('MSET', unpack(bodies))
+  redis.call('ZADD', due, unpack(members))
+  redis.call('ZADD', waiting, unpack(members))
+  for id, type_ in pairs(types) do
+    redis.call('HSET', delivery_prefix .. id, 'type', type_, 'status', 'waiting', 'received_at', now, 'attempts', 0)
+  end
+  is_drain_needed = true
 end
 write_counts(counts)
 if is_drain_needed then
