@@ -108,6 +108,17 @@ def test_show_prints_the_same_as_text(desk: Desk) -> None:
     assert json.loads(printed[printed.index("{") :])["data"]["product_id"] == PRODUCT
 
 
+def test_show_tells_of_each_attempt_and_each_replay(desk: Desk) -> None:
+    (failed,) = desk.grant(strangers_purchase())
+    desk.credits.run("replay", failed, "--yes")
+    one = desk.credits.json("show", failed)
+    assert [each["attempt"] for each in one["leases"]] == [1, 2]
+    assert [each["by"] for each in one["replays"]] == ["credits replay"]
+    lines = [line.split(None, 1) for line in desk.credits.run("show", failed).stdout.splitlines()]
+    told = [(row[0], row[1].partition(", ")[2]) for row in lines if row[0] in {"leased", "replayed"}]
+    assert told == [("leased", "attempt 1"), ("replayed", "by credits replay"), ("leased", "attempt 2")]
+
+
 def test_an_unknown_delivery_is_a_one_line_error(desk: Desk) -> None:
     for command in ("show", "replay"):
         assert_one_line_error(desk.credits.run(command, "gone"), "no delivery gone", "credits deliveries")
