@@ -17,8 +17,9 @@ def test_the_bench_measures_a_subject_and_prints_its_table() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| **credit-granter**")]
-    assert len(rows) == 2  # one for stored webhooks, one for ignored ones
+    assert len(rows) == 3  # for stored webhooks, with one receiver and with two, and for ignored ones
     assert all(float(row[1].replace(",", "")) > 0 for row in rows)
+    assert ("| Express with " in done.stdout) != ("Without Polar's handler for Express: " in done.stdout)
 
 
 def test_the_bench_opens_every_page_of_the_desk() -> None:
