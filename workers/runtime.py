@@ -51,6 +51,7 @@ from workers.store.instalments import InstalmentQueue
 from workers.store.losses import ComparisonSchedule, LedgerWatch
 from workers.store.outbox import Outbox
 from workers.store.schedule import ReconcileSchedule
+from workers.store.sealing import Sealer
 from workers.store.stores import Stores, stores_in
 from workers.store.unconfirmed import UnconfirmedStore
 from workers.timings import DEFAULT_TIMINGS, Timings
@@ -192,6 +193,7 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     pacer = pacer_for(stores)
     tasks: list[Callable[[], None]] = [
         partial(prepare, connection),
+        Sealer(connection, timings).run_if_due,
         Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
         LostLedgerWatch(
             schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer

@@ -100,6 +100,13 @@ class Timings:
     # How late a reconciliation or a confirmation may start, and how soon a changed rules file is noticed.
     background_check_seconds: float = 2.0
 
+    # A settled fact is sealed when most of what follows it is over: duplicates, the storefront's questions.
+    # That takes Redis as long as a settlement, so it takes at most a quarter of a round. Workers of an older
+    # version end within seconds of the start.
+    seal_after_seconds: float = 3600.0
+    seal_round_seconds: float = 0.5
+    seal_first_seconds: float = 60.0
+
     # The supervisor notices a death within a check and waits longer after each death in a row. The longest
     # delay is short enough to be back soon after the cause is fixed.
     supervisor_check_seconds: float = 0.2

@@ -66,12 +66,21 @@ def test_a_rebuild_of_an_emptied_redis_notes_it_too(redis: Redis) -> None:
     assert noted(redis) == FORMAT
 
 
-def test_a_ledger_from_before_0_1_0_has_format_1(redis: Redis) -> None:
-    redis.hset("credits:order:1", "delivery", "msg-1")
+def test_a_dry_run_on_an_empty_redis_writes_nothing(redis: Redis) -> None:
     prepare(redis)
-    assert noted(redis) is None  # a dry run changes nothing
-    open_ledger(redis)
-    assert noted(redis) == 1
+    assert redis.dbsize() == 0
+
+
+def test_a_ledger_from_before_0_1_0_has_format_1(redis: Redis) -> None:
+    redis.hset(keys.CUSTOMERS, "someone", "order:1")
+    begun = []
+
+    def step(_redis: Redis) -> Iterator[None]:
+        begun.append(1)
+        yield
+
+    prepare(redis, newest=2, steps={1: step})
+    assert (begun, noted(redis)) == ([1], 2)
 
 
 def test_a_newer_format_is_refused_in_words(redis: Redis) -> None:
@@ -88,6 +97,7 @@ class Steps:
 
     def __init__(self, redis: Redis) -> None:
         redis.sadd("credits:old", *DOZEN)
+        redis.hset(keys.CUSTOMERS, "someone", "order:1")  # so the ledger is not a new one
         self.by_begin = {1: self.rename, 2: self.count}
         self.pieces = 0
         self.dies_after = 10**9

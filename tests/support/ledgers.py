@@ -11,6 +11,7 @@ from tests.support.builders import METERS, ORDER
 from tests.support.fake_service import HUNDRED
 from tests.support.polar_orders import Operations, operations_at
 from tests.support.real_stores import RETAIN
+from tests.support.sealing import sealed_subjects
 from workers.core.claims import Claim, Standing
 from workers.core.delivery import Lease, Leased, Status
 from workers.core.envelope import peek_type
@@ -50,7 +51,8 @@ def subjects_in(redis: Redis) -> list[str]:
     """Return the subject of every claim."""
     kinds = ("order", "cycle", "customer", "refund", "dispute", "manual", "revoke", "adjust")
     found = (name.decode() for kind in kinds for name in redis.scan_iter(f"credits:{kind}:*"))
-    return sorted(name for name in found if redis.hexists(name, "delivery"))
+    is_open = (name for name in found if redis.hexists(name, "delivery"))
+    return sorted([*is_open, *sealed_subjects(redis)])
 
 
 def ledger_in(redis: Redis) -> dict[str, Mapping[str, Any]]:

@@ -67,9 +67,9 @@ class Entry:
         return "granted" if self.granted_at else "claimed"
 
     def is_of(self, meter: str, since: datetime | None) -> bool:
-        """Return whether Polar confirmed a grant on ``meter``, at ``since`` or later."""
+        """Return whether Polar confirmed a grant on ``meter`` (empty: any), at ``since`` or later."""
         at = self.granted_at
-        return self.grant.meter == meter and at is not None and (since is None or at >= since)
+        return meter in {self.grant.meter, ""} and at is not None and (since is None or at >= since)
 
 
 class Shown(StrEnum):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import cast
 
 from redis import Redis
 
@@ -21,6 +20,7 @@ class Audit:
     def __init__(self, redis: Redis, ledger: Ledger) -> None:
         self._redis = redis
         self._ledger = ledger
+        self._list = redis.register_script(load_script("list_audit"))
         self._list_facts = redis.register_script(load_script("list_customer_facts"))
 
     def newest(self, *, since: datetime | None = None) -> Iterator[Entry]:
@@ -28,7 +28,7 @@ class Audit:
 
         Restored grants are listed where `rebuild` added them to the audit trail, with their own times.
         """
-        last, first = "+", "-" if since is None else str(milliseconds_of(since))
+        last, first = "", "-" if since is None else str(milliseconds_of(since))
         while page := self._page(last, first):
             subjects = dict.fromkeys(subject for _, subject, _ in page)
             standings = zip(subjects, self._ledger.find_many(list(subjects)), strict=True)
@@ -36,7 +36,7 @@ class Audit:
             for _, subject, meter in page:
                 if claim := claims[subject]:
                     yield from (one for one in entries_of([claim]) if one.is_of(meter, since))
-            last = f"({page[-1][0]}"
+            last = page[-1][0]
 
     def of_order(self, order_id: str) -> list[Entry]:
         """Return all grants and take-backs of an order, newest first."""
@@ -70,12 +70,9 @@ class Audit:
         return found[::-1]
 
     def _page(self, last: str, first: str) -> list[tuple[str, str, str]]:
-        """Return ids, subjects and meters from the audit trail, newest first."""
-        rows = cast(
-            list[tuple[bytes, dict[bytes, bytes]]],
-            self._redis.xrevrange(keys.AUDIT, last, first, count=_PAGE),
-        )
-        return [(id_.decode(), row[b"subject"].decode(), row[b"meter"].decode()) for id_, row in rows]
+        """Return ids, subjects and meters from the audit trail, newest first, those older than ``last``."""
+        rows = self._list(keys=[keys.AUDIT], args=[last, first, _PAGE])
+        return [(id_.decode(), subject.decode(), meter.decode()) for id_, subject, meter in rows]
 
     def _facts(self, customer_id: str, after: str, most: int) -> list[str]:
         subjects = self._list_facts(keys=[keys.CUSTOMERS], args=[customer_id, after, most])

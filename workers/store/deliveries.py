@@ -17,6 +17,7 @@ from workers.core.products import product_name
 from workers.store import keys
 from workers.store.bodies import compress_body, decompress_body
 from workers.store.delivery_hashes import read_delivery
+from workers.store.facts import read_fields
 from workers.store.format import FORMAT
 from workers.store.queue import drain_job_args
 from workers.store.scripts import load_script, milliseconds_of, moment_of
@@ -117,11 +118,10 @@ class DeliveryStore:
         pipeline = self._redis.pipeline(transaction=False)
         for order_id in order_ids:
             pipeline.zrange(keys.about(order_id), 0, -1)
-            pipeline.hget(order_subject(order_id), "delivery")
-        found = iter(pipeline.execute())
+        claimers = read_fields(self._redis, [(order_subject(one), "delivery") for one in order_ids])
         listed = [
             sorted(id_.decode() for id_ in {*ids, *([claimer] if claimer else [])})
-            for ids, claimer in zip(found, found, strict=True)
+            for ids, claimer in zip(pipeline.execute(), claimers, strict=True)
         ]
         known = {one.id: one for one in self.get([id_ for ids in listed for id_ in ids])}
         settled = {id_: one for id_, one in known.items() if one.status is not Status.WAITING}

@@ -19,7 +19,7 @@ from workers.store.scripts import load_script
 
 log = structlog.get_logger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """What this version writes, and the newest that it knows."""
 
 Step = Callable[[Redis], Iterator[None]]
@@ -29,10 +29,16 @@ A piece is one atomic script, and does no harm if it runs again: whoever takes o
 killed begins the step anew.
 """
 
-STEPS: Mapping[int, Step] = {}
+
+def _allow_sealing(_redis: Redis) -> Iterator[None]:
+    """Lead to format 2, in which facts may be sealed: the background process does it, in its own time."""
+    yield
+
+
+STEPS: Mapping[int, Step] = {1: _allow_sealing}
 """By the format that a step begins with: one for each format before ``FORMAT``."""
 
-_UNNOTED = 1  # the format of a ledger that is new, or that a version before 0.1.0 has begun
+_UNNOTED = 1  # the format of a ledger that a version before 0.1.0 has begun
 _HELD_SECONDS = 60  # how soon another process takes over from one that was killed
 _WAIT_SECONDS = 0.5
 
@@ -46,7 +52,7 @@ def prepare(redis: Redis, *, newest: int = FORMAT, steps: Mapping[int, Step] = S
 
     One process at a time migrates, and the others wait here. Nothing is written where nothing is to be done.
     """
-    while (found := _read(redis) or _UNNOTED) != newest:
+    while (found := _read(redis) or _unnoted(redis, newest)) != newest:
         if found > newest:
             raise UnknownFormatError(_too_new(found, newest))
         _migrate(redis, found, steps[found])
@@ -54,7 +60,8 @@ def prepare(redis: Redis, *, newest: int = FORMAT, steps: Mapping[int, Step] = S
 
 def open_ledger(redis: Redis) -> None:
     """Do the same for a worker, which also notes the format where none is noted."""
-    redis.set(keys.FORMAT, _UNNOTED, nx=True)
+    if _read(redis) is None:
+        redis.set(keys.FORMAT, _unnoted(redis, FORMAT), nx=True)
     prepare(redis)
 
 
@@ -77,6 +84,11 @@ def format_findings(redis: Redis) -> list[Finding]:
 def _read(redis: Redis) -> int | None:
     noted = cast(bytes | None, redis.get(keys.FORMAT))
     return None if noted is None else int(noted)
+
+
+def _unnoted(redis: Redis, newest: int) -> int:
+    """Return the format of a ledger that notes none: an empty one has the newest."""
+    return _UNNOTED if redis.exists(keys.AUDIT, keys.CUSTOMERS) else newest
 
 
 def _migrate(redis: Redis, begin: int, step: Step) -> None:

@@ -1,8 +1,9 @@
 """Every key of ours in Redis, and how long it lives. RQ's keys begin with ``rq:``.
 
 The ledger's entries have their subjects as keys (``credits:order:<id>`` and the like, see
-``workers.core.grants``). They never expire: they are what prevents a second credit for the same order. Only
-the hash of an order that was refunded and never credited does, after its last webhook can have come again.
+``workers.core.grants``) until they are sealed into buckets. They never expire: they are what prevents a
+second credit for the same order. Only the hash of an order that was refunded and never credited does, after
+its last webhook can have come again.
 """
 
 # A sorted set: unsettled deliveries, scored by when each is next due (ms). Exists while any delivery waits.
@@ -33,8 +34,23 @@ REDUCED_SHARE = "credits:reduced"
 # A string: held by the one worker that asks Polar first after a pause. Expires with that worker's lease.
 PROBE = "credits:probe"
 
-# A stream, the audit trail: an entry for each settled grant, in the order of settlement. Never expires.
+# A stream, the newest part of the audit trail: an entry for each settled grant, in the order of settlement.
+# Never expires: what is older moves into streams, one for each day (the number of days since 1970 follows).
 AUDIT = "credits:audit"
+AUDIT_DAY = "credits:audit:"
+
+# Hashes, the buckets of two tables (a number follows): settled facts of the ledger, and the newest fact of
+# each customer (see workers/store/lua/facts.lua). Never expire.
+FACTS = "credits:facts:"
+NEWEST = "credits:newest:"
+
+# A hash: what settled facts have in common, by a number, and the number of each. Never expires: rules and
+# meters decide how many there are, and there are at most ten thousand.
+TEMPLATES = "credits:templates"
+
+# A hash: how many buckets the tables have, how many entries, and how far the audit trail was moved. Never
+# expires.
+SEALED = "credits:sealed"
 
 # A string: since when (ms) it is known that Redis has lost entries. Deleted by `rebuild`.
 LOST = "credits:lost"
@@ -58,8 +74,8 @@ MISMATCHES = "credits:mismatches"
 # A string: held by the one process that reads a grant back. Expires soon after that process has died.
 CONFIRMING = "credits:confirming"
 
-# A hash: by customer, the newest of their facts in the ledger. Each fact names the one before it in its field
-# `before`. Both leave out `credits:`. Never expires.
+# A hash: by customer, the newest of their facts in the ledger, until that is sealed. Each fact names the one
+# before it in its field `before`. Both leave out `credits:`. Never expires.
 CUSTOMERS = "credits:customers"
 
 # A hash, written at each tick: which rules the workers use, with the names of their offers, and whether they

@@ -177,7 +177,11 @@ class Ledger:
 
     def count_grants(self) -> int:
         """Return how many grants Polar has ever confirmed to us."""
-        return int(self._redis.xlen(keys.AUDIT))
+        pipeline = self._redis.pipeline()  # a transaction: nothing is sealed between the two
+        pipeline.xlen(keys.AUDIT)
+        pipeline.hget(keys.SEALED, "audited")
+        newest, moved = pipeline.execute()
+        return int(newest) + int(moved or 0)
 
     def _tell_of_loss(self, deliveries: Sequence[str]) -> None:
         mark_loss(self._redis)

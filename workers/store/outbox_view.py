@@ -12,6 +12,7 @@ from workers.core.event_names import EventName
 from workers.core.grants import subject_of
 from workers.core.outbox_state import EventStatus, OutboxState
 from workers.store import keys
+from workers.store.facts import read_fields
 from workers.store.outbox import event_member, event_name
 from workers.store.scripts import moment_of
 
@@ -71,10 +72,8 @@ class OutboxView:
         if self._redis.hexists(keys.OUTBOX_FAILURES, event_member(failure)):
             return failure
         names = list(_possible_names(id_))
-        pipeline = self._redis.pipeline(transaction=False)
-        for name in names:
-            pipeline.hexists(name.subject, f"settled:{name.rest}")
-        return next((name for name, found in zip(names, pipeline.execute(), strict=True) if found), None)
+        settled = read_fields(self._redis, [(name.subject, f"settled:{name.rest}") for name in names])
+        return next((name for name, found in zip(names, settled, strict=True) if found), None)
 
     def _rows(self, list_: str, status: EventStatus, *, newest_first: bool = False) -> Iterator[EventRow]:
         start = 0

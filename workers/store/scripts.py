@@ -8,7 +8,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 # Functions that all scripts share, each file behind those that it uses.
-_SHARED = ("shared", "ledger", "rate_limit", "drain_jobs")
+_SHARED = ("shared", "facts", "ledger", "rate_limit", "drain_jobs")
 
 
 @cache

@@ -5,6 +5,7 @@ from collections import Counter
 from tests.chaos.simulation.clocked_redis import ClockedRedis
 from tests.chaos.simulation.plans import WEEKS
 from tests.chaos.simulation.steps import STEPS, Steps
+from tests.support.sealing import seal
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.store import keys
@@ -60,6 +61,7 @@ class Simulation(Steps):
         self.find_disputes()
         self.run(self.store.reopen(self.ids(Status.FAILED)))
         self._work_off()
+        seal(self.redis)
         self.rebuild()  # what was told meanwhile
         self._work_off()
         self.promises.check(self.shop.polar.stored)

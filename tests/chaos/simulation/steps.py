@@ -1,6 +1,7 @@
 """What can happen in a simulation, each as a step."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.chaos.simulation.clocked_redis import Copy
@@ -12,6 +13,7 @@ from tests.chaos.simulation.ticker import new_ticker
 from tests.chaos.stops import Stop
 from tests.support.builders import METERS
 from tests.support.real_stores import RETAIN
+from tests.support.sealing import AT_ONCE
 from workers.core.delivery import Status
 from workers.errors import PolarError
 from workers.operations.adjust.run import Adjuster, adjustable_rule
@@ -20,6 +22,7 @@ from workers.operations.confirm import Confirmer
 from workers.operations.disputes import DisputeFinder
 from workers.store import keys
 from workers.store.audit import Audit
+from workers.store.sealing import Sealer
 from workers.store.unconfirmed import UnconfirmedStore
 from workers.timings import DEFAULT_TIMINGS
 
@@ -113,6 +116,11 @@ class Steps(SimulatedService):
         """The background process reads back what Polar may have with other amounts."""
         store = UnconfirmedStore(self.redis, self.ledger)
         Confirmer(store=store, polar=self.client, pacer=self.pacer).run_if_due()
+
+    def seal(self) -> None:
+        """The background process seals what was settled some time ago."""
+        after = self.random.choice([0, 0, 120, _HOUR])
+        Sealer(self.redis, replace(AT_ONCE, seal_after_seconds=after)).seal(self.random.choice([1, 50]))
 
     def step_clock(self) -> None:
         """Somebody sets the clock of the Redis host."""
@@ -224,6 +232,7 @@ STEPS = {
     Steps.wait: 10,
     Steps.tick: 4,
     Steps.read_back: 4,
+    Steps.seal: 8,
     Steps.step_clock: 1,
     Steps.lose_last_second: 1,
     Steps.change_mood: 4,

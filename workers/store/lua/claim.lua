@@ -18,28 +18,28 @@ local delivery_prefix, plans, chain_prefix = ARGV[1], cjson.decode(ARGV[2]), ARG
 local now = text(clock())
 
 local function is_frozen(subject)
-  return redis.call('HEXISTS', subject, 'delivery') == 1
+  return on_fact('HEXISTS', subject, 'delivery') == 1
 end
 
 -- The highest refund is kept with the order, whether the order is credited yet or not.
 local function note_refund(order, refund)
-  local known = redis.call('HGET', order, 'refunded_amount')
+  local known = on_fact('HGET', order, 'refunded_amount')
   local is_new = not known or tonumber(refund.amount) > tonumber(known)
   if is_new or (refund.amount == known and refund.share == '1/1') then
-    redis.call('HSET', order, 'refunded_amount', refund.amount, 'refunded_share', refund.share)
+    on_fact('HSET', order, 'refunded_amount', refund.amount, 'refunded_share', refund.share)
   end
 end
 
 -- Each lost dispute is kept with the order, too. `disputed` says that there is one (see is_reversed).
 local function note_dispute(order, dispute)
-  redis.call('HSET', order, 'dispute:' .. dispute.id, dispute.share, 'disputed', '1')
+  on_fact('HSET', order, 'dispute:' .. dispute.id, dispute.share, 'disputed', '1')
 end
 
 -- An order that a webhook has shown to be a final invoice or a trial's start stays one: a later webhook, or the orders
 -- API, may show its subscription with other dates. A plan that takes it for something else freezes nothing.
 local function note_shown(plan)
-  if plan.shown and redis.call('HSETNX', plan.subject, 'shown', plan.shown) == 1 then
-    redis.call('PERSIST', plan.subject)
+  if plan.shown and on_fact('HSETNX', plan.subject, 'shown', plan.shown) == 1 then
+    on_fact('PERSIST', plan.subject)
   end
 end
 
@@ -51,7 +51,7 @@ local function freeze(plan, is_chained, has_notes)
       own = claim.fields
     elseif not is_frozen(claim.subject) then
       append(claim.fields, 'claimed_at', now)
-      write(claim.subject, claim.fields)
+      write_fact(claim.subject, claim.fields)
       linked[#linked + 1] = link_to(claim.subject)
     end
   end
@@ -77,9 +77,9 @@ local function freeze(plan, is_chained, has_notes)
   if #linked > 0 then
     append(fields, 'also', table.concat(linked, ' '))
   end
-  write(plan.subject, fields) -- one command: each command is one entry of the append-only file
+  write_fact(plan.subject, fields) -- one command: each command is one entry of the append-only file
   if has_notes then
-    redis.call('PERSIST', plan.subject)
+    on_fact('PERSIST', plan.subject)
   end
 end
 
@@ -92,7 +92,7 @@ local function take_place(plan)
     return false
   end
   redis.call('HINCRBY', cap.key, cap.offer, 1)
-  redis.call('HSET', plan.subject, 'place', '1')
+  on_fact('HSET', plan.subject, 'place', '1')
   return true
 end
 
@@ -115,7 +115,7 @@ local function standing(plan, own)
   local function add(subject, is_linked)
     if not seen[subject] then
       seen[subject] = true
-      found[#found + 1] = { subject, redis.call('HGETALL', subject), is_linked }
+      found[#found + 1] = { subject, on_fact('HGETALL', subject), is_linked }
     end
   end
   for link in string.gmatch(value_of('also', own) or '', '%S+') do
@@ -149,12 +149,12 @@ local function claim(plan)
   if plan.dispute then
     note_dispute(plan.subject, plan.dispute)
   end
-  local own = redis.call('HGETALL', plan.subject)
+  local own = on_fact('HGETALL', plan.subject)
   local is_leased, is_named = look_at(plan.lease)
   if is_named and value_of('dismissed', own) then
     local delivery = plan.lease.delivery
     revive(delivery, redis.call('HGET', delivery_prefix .. delivery, 'type'), plan.subject)
-    own = redis.call('HGETALL', plan.subject)
+    own = on_fact('HGETALL', plan.subject)
   end
   local is_frozen_or_other = value_of('delivery', own) or value_of('dismissed', own)
     or value_of('shown', own) ~= plan.shown
@@ -176,7 +176,7 @@ local function claim(plan)
   if #own == 0 and #plan.claims == 1 and plan.claims[1].subject == plan.subject then
     return now
   end
-  return standing(plan, redis.call('HGETALL', plan.subject))
+  return standing(plan, on_fact('HGETALL', plan.subject))
 end
 
 local standings = {}

@@ -12,7 +12,7 @@ local readings = cjson.decode(ARGV[4])
 local function record(reading)
   local subject, meter = reading.subject, reading.meter
   local member, field = subject .. '\n' .. meter, 'unconfirmed:' .. meter
-  if redis.call('HGET', subject, 'grant:' .. meter) ~= reading.grant or redis.call('HEXISTS', subject, field) == 0 then
+  if on_fact('HGET', subject, 'grant:' .. meter) ~= reading.grant or on_fact('HEXISTS', subject, field) == 0 then
     return 0
   end
   if reading.is_equal then
@@ -29,7 +29,7 @@ local function record(reading)
   if reading.polar == '' or redis.call('HGET', mismatches, member) == both then
     return 0
   end
-  redis.call('HSET', subject, field, reading.polar)
+  on_fact('HSET', subject, field, reading.polar)
   if redis.call('HSET', mismatches, member, both) == 1 then
     redis.call('HINCRBY', alerts, 'mismatched_ever', 1)
   end

@@ -10,7 +10,7 @@ local corrections = cjson.decode(ARGV[1])
 
 local function has(subject, fields)
   for i = 1, #fields, 2 do
-    if redis.call('HGET', subject, fields[i]) ~= fields[i + 1] then
+    if on_fact('HGET', subject, fields[i]) ~= fields[i + 1] then
       return false
     end
   end
@@ -31,7 +31,7 @@ local function correct(correction)
     return 0
   end
   for _, claim in ipairs(correction.corrected) do
-    write(claim.subject, claim.fields)
+    write_fact(claim.subject, claim.fields)
     for i = 1, #claim.fields, 2 do
       local meter = string.match(claim.fields[i], '^grant:(.*)$')
       if meter then

@@ -19,7 +19,7 @@ local function let_expire(list, id)
 end
 
 local function has_field(subject, prefix)
-  for _, name in ipairs(redis.call('HKEYS', subject)) do
+  for _, name in ipairs(on_fact('HKEYS', subject)) do
     if string.sub(name, 1, #prefix) == prefix then
       return true
     end
@@ -33,7 +33,7 @@ local function release_bonuses(fact)
   local kept, are_released = {}, false
   for link, subject in pairs(links_of(fact)) do
     if string.match(subject, '^credits:customer:') and not has_field(subject, 'settled:') then
-      redis.call('DEL', subject)
+      on_fact('DEL', subject)
       are_released = true
     else
       kept[#kept + 1] = link
@@ -44,25 +44,25 @@ local function release_bonuses(fact)
   end
   if #kept > 0 then
     table.sort(kept)
-    redis.call('HSET', fact, 'also', table.concat(kept, ' '))
+    on_fact('HSET', fact, 'also', table.concat(kept, ' '))
   else
-    redis.call('HDEL', fact, 'also')
+    on_fact('HDEL', fact, 'also')
   end
   if not has_field(fact, 'grant:') then
-    redis.call('HDEL', fact, 'delivery', 'claimed_at')
+    on_fact('HDEL', fact, 'delivery', 'claimed_at')
   end
 end
 
 local function put_to_rest(id, type_, fact)
   if IS_LATER[type_] then
     for _, subject in ipairs(later_claims_by(id, fact)) do
-      redis.call('HSET', subject, 'dismissed', id)
+      on_fact('HSET', subject, 'dismissed', id)
     end
     return
   end
   release_bonuses(fact)
-  redis.call('HSET', fact, 'dismissed', id)
-  redis.call('PERSIST', fact)
+  on_fact('HSET', fact, 'dismissed', id)
+  on_fact('PERSIST', fact)
 end
 
 local function dismiss(id, lists)

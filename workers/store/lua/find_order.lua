@@ -5,10 +5,10 @@
 local order, about = KEYS[1], KEYS[2]
 local delivery_prefix, most, chain_prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
-local own = redis.call('HGETALL', order)
+local own = on_fact('HGETALL', order)
 local standing = { own }
 local function add(subject)
-  standing[#standing + 1] = { subject, redis.call('HGETALL', subject), 1 }
+  standing[#standing + 1] = { subject, on_fact('HGETALL', subject), 1 }
 end
 for _, subject in pairs(links_of(order)) do
   add(subject)

@@ -18,7 +18,7 @@ local function linked_by(link, fact)
   if kind == 'dispute' then
     return 'credits:' .. link
   end
-  local id = kind == 'customer' and redis.call('HGET', fact, 'customer')
+  local id = kind == 'customer' and on_fact('HGET', fact, 'customer')
     or string.match(fact, '^credits:%a+:([^:]+)')
   return 'credits:' .. kind .. ':' .. id .. unescaped(rest)
 end
@@ -30,17 +30,17 @@ end
 
 -- Links the claim of `subject` to a fact, so that whoever reads the fact finds it.
 local function add_link(fact, subject)
-  local also, link = redis.call('HGET', fact, 'also'), link_to(subject)
+  local also, link = on_fact('HGET', fact, 'also'), link_to(subject)
   if not string.find(' ' .. (also or '') .. ' ', ' ' .. link .. ' ', 1, true) then
-    redis.call('HSET', fact, 'also', also and also .. ' ' .. link or link)
+    on_fact('HSET', fact, 'also', also and also .. ' ' .. link or link)
   end
 end
 
--- The facts of one customer form a chain, from the newest to the oldest: the hash `customers` names the newest, and
--- each fact names the one before it in its field `before`. Both leave out the `credits:` with which every subject
--- begins.
+-- The facts of one customer form a chain, from the newest to the oldest: the hash `customers` names the newest (or, once
+-- that is sealed, a table: see facts.lua), and each fact names the one before it in its field `before`. All leave out the
+-- `credits:` with which every subject begins.
 local function newest_fact(customers, customer)
-  return redis.call('HGET', customers, customer)
+  return redis.call('HGET', customers, customer) or newest_sealed(customer)
 end
 
 local function set_newest_fact(customers, customer, fact)
@@ -51,7 +51,7 @@ end
 -- whether each still has its value `before`. An empty text stands for a missing field.
 local function is_unchanged(order, changes)
   for _, change in ipairs(changes) do
-    if (redis.call('HGET', order, change.field) or '') ~= change.before then
+    if (on_fact('HGET', order, change.field) or '') ~= change.before then
       return false
     end
   end
@@ -61,9 +61,9 @@ end
 local function write_changes(order, changes)
   for _, change in ipairs(changes) do
     if change.after == '' then
-      redis.call('HDEL', order, change.field)
+      on_fact('HDEL', order, change.field)
     else
-      redis.call('HSET', order, change.field, change.after)
+      on_fact('HSET', order, change.field, change.after)
     end
   end
 end
@@ -158,7 +158,7 @@ local IS_LATER = {
 -- Returns the subjects that are linked to a fact, by their links.
 local function links_of(fact)
   local subjects = {}
-  for link in string.gmatch(redis.call('HGET', fact, 'also') or '', '%S+') do
+  for link in string.gmatch(on_fact('HGET', fact, 'also') or '', '%S+') do
     subjects[link] = linked_by(link, fact)
   end
   return subjects
@@ -173,10 +173,10 @@ local function later_claims_by(id, order)
   if string.sub(id, 1, #prefix) == prefix then
     local number, meter = string.match(string.sub(id, #prefix + 1), '^(%d+)%-(.*)$')
     local subject = 'credits:instalment:' .. order_id .. ':' .. number .. ':' .. unescaped(meter)
-    return redis.call('EXISTS', subject) == 1 and { subject } or {}
+    return on_fact('EXISTS', subject) == 1 and { subject } or {}
   end
   for _, subject in pairs(links_of(order)) do
-    if redis.call('HGET', subject, 'delivery') == id then
+    if on_fact('HGET', subject, 'delivery') == id then
       found[#found + 1] = subject
     end
   end
@@ -188,15 +188,15 @@ end
 -- taken their shares without it, so it may have to give less by now. Returns whether it did.
 local function release_instalment(order, subject)
   local number, meter = string.match(subject, '^credits:instalment:[^:]+:(%d+):(.*)$')
-  local dismissed, settled = unpack(redis.call('HMGET', subject, 'dismissed', 'settled:' .. (meter or '')))
-  if not number or not dismissed or settled or redis.call('HGET', order, 'begun:' .. meter) ~= number then
+  local dismissed, settled = unpack(on_fact('HMGET', subject, 'dismissed', 'settled:' .. (meter or '')))
+  if not number or not dismissed or settled or on_fact('HGET', order, 'begun:' .. meter) ~= number then
     return false
   end
-  redis.call('DEL', subject)
+  on_fact('DEL', subject)
   if number == '2' then
-    redis.call('HDEL', order, 'begun:' .. meter)
+    on_fact('HDEL', order, 'begun:' .. meter)
   else
-    redis.call('HSET', order, 'begun:' .. meter, number - 1)
+    on_fact('HSET', order, 'begun:' .. meter, number - 1)
   end
   return true
 end
@@ -204,12 +204,12 @@ end
 -- Undoes what a dismissal did to the claims of a delivery's fact: see dismiss.lua.
 local function revive(id, type_, fact)
   if not IS_LATER[type_] then
-    redis.call('HDEL', fact, 'dismissed')
+    on_fact('HDEL', fact, 'dismissed')
     return
   end
   for _, subject in ipairs(later_claims_by(id, fact)) do
     if not release_instalment(fact, subject) then
-      redis.call('HDEL', subject, 'dismissed')
+      on_fact('HDEL', subject, 'dismissed')
     end
   end
 end
@@ -252,7 +252,7 @@ end
 
 -- Returns whether refunds or lost disputes were noted with an order, so that something may be taken back of it.
 local function is_reversed(order)
-  local refunded, disputed = unpack(redis.call('HMGET', order, 'refunded_amount', 'disputed'))
+  local refunded, disputed = unpack(on_fact('HMGET', order, 'refunded_amount', 'disputed'))
   return refunded or disputed
 end
 
@@ -302,9 +302,9 @@ end
 local function make_take_back_due(subject, due, delivery_prefix, body_prefix, status_prefix)
   local kind, id = string.match(subject, '^credits:(%a+):([^:]+)')
   local is_order = kind == 'order' or kind == 'instalment' or kind == 'refund' or kind == 'revoke' or kind == 'adjust'
-  local order_id = is_order and id or redis.call('HGET', subject, 'order')
+  local order_id = is_order and id or on_fact('HGET', subject, 'order')
   local order = 'credits:order:' .. (order_id or '')
-  local customer_id, also = unpack(redis.call('HMGET', order, 'customer', 'also'))
+  local customer_id, also = unpack(on_fact('HMGET', order, 'customer', 'also'))
   if customer_id and (is_reversed(order) or string.find(also or '', 'revoke', 1, true)) then
     queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
@@ -316,5 +316,5 @@ local function end_doubt(subject, meter, unconfirmed, mismatches)
   local member = subject .. '\n' .. meter
   redis.call('ZREM', unconfirmed, member)
   redis.call('HDEL', mismatches, member)
-  return redis.call('HDEL', subject, 'unconfirmed:' .. meter) == 1
+  return on_fact('HDEL', subject, 'unconfirmed:' .. meter) == 1
 end

@@ -11,11 +11,11 @@ local subject
 if last_subject == '' then
   subject = subject_of(newest_fact(customers, customer))
 else
-  subject = subject_of(redis.call('HGET', last_subject, 'before'))
+  subject = subject_of(on_fact('HGET', last_subject, 'before'))
 end
 local found = {}
 while subject and #found < most do
   found[#found + 1] = subject
-  subject = subject_of(redis.call('HGET', subject, 'before'))
+  subject = subject_of(on_fact('HGET', subject, 'before'))
 end
 return found

@@ -9,7 +9,7 @@ local first_drain_argument = 5
 -- Returns the body of the delivery, or nil if the ledger does not know the order.
 local function body_of(order_id, number, meter)
   local customer_id, subscription_id, product_id =
-    unpack(redis.call('HMGET', 'credits:order:' .. order_id, 'customer', 'subscription', 'product'))
+    unpack(on_fact('HMGET', 'credits:order:' .. order_id, 'customer', 'subscription', 'product'))
   if customer_id and subscription_id then
     return string.format(
       '{"type":"credits.instalment","data":{"order_id":%s,"number":%s,"meter":%s,"customer_id":%s,"subscription_id":%s,"product_id":%s}}',

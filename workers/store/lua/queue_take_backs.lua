@@ -5,7 +5,7 @@ local delivery_prefix, body_prefix, status_prefix = unpack(ARGV, 1, 3)
 local first_order = 4
 
 for i = first_order, #ARGV do
-  local order_id, customer_id = string.match(ARGV[i], '^credits:order:(.*)$'), redis.call('HGET', ARGV[i], 'customer')
+  local order_id, customer_id = string.match(ARGV[i], '^credits:order:(.*)$'), on_fact('HGET', ARGV[i], 'customer')
   if order_id and customer_id then
     queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end

@@ -47,7 +47,7 @@ local function request()
     make_due()
     return 'known'
   end
-  if redis.call('HEXISTS', fact, 'delivery') == 1 or (status and not refusal) or dismissed then
+  if on_fact('HEXISTS', fact, 'delivery') == 1 or (status and not refusal) or dismissed then
     return 'known'
   end
   if not is_offered() then
@@ -67,6 +67,6 @@ local by_customer = {}
 local customer = value_of('customer_id', delivery)
 if customer and customer ~= '' then
   local subject = 'credits:offer:' .. offer .. ':customer:' .. customer
-  by_customer = { subject, redis.call('HGETALL', subject), 1 }
+  by_customer = { subject, on_fact('HGETALL', subject), 1 }
 end
-return { disposition, redis.call('HGETALL', fact), by_customer, delivery, redis.call('GET', body_prefix .. id) or '' }
+return { disposition, on_fact('HGETALL', fact), by_customer, delivery, redis.call('GET', body_prefix .. id) or '' }

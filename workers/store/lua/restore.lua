@@ -10,15 +10,15 @@ local rebuild_delivery, format_number, restorations = ARGV[1], ARGV[2], cjson.de
 local offered_prefix = ARGV[4]
 
 local function is_free(subject)
-  local delivery = redis.call('HGET', subject, 'delivery')
+  local delivery = on_fact('HGET', subject, 'delivery')
   return not delivery or delivery == rebuild_delivery
 end
 
 local function append_to_customer(fact)
-  local customer = redis.call('HGET', fact, 'customer')
+  local customer = on_fact('HGET', fact, 'customer')
   local before = newest_fact(customers, customer)
   if before then
-    redis.call('HSET', fact, 'before', before)
+    on_fact('HSET', fact, 'before', before)
   end
   set_newest_fact(customers, customer, fact)
 end
@@ -26,7 +26,7 @@ end
 -- An offer takes one of its customer's places. `place` says that it has one.
 local function take_place(claim)
   local offer = string.match(claim.subject, '^credits:offer:([^:]+):key:')
-  if offer and redis.call('HSETNX', claim.subject, 'place', '1') == 1 then
+  if offer and on_fact('HSETNX', claim.subject, 'place', '1') == 1 then
     redis.call('HINCRBY', offered_prefix .. value_of('customer', claim.fields), offer, 1)
   end
 end
@@ -35,19 +35,19 @@ end
 local function note_begun(order, subject)
   local number, meter = string.match(subject, '^credits:instalment:[^:]+:(%d+):(.*)$')
   local field = 'begun:' .. meter
-  if tonumber(number) > tonumber(redis.call('HGET', order, field) or 1) then
-    redis.call('HSET', order, field, number)
+  if tonumber(number) > tonumber(on_fact('HGET', order, field) or 1) then
+    on_fact('HSET', order, field, number)
   end
 end
 
 -- Returns whether all claims of the plan were written.
 local function freeze(plan)
   local fact, written = plan.subject, 0
-  local is_new = redis.call('HEXISTS', fact, 'delivery') == 0
-  local is_chained = redis.call('HEXISTS', fact, 'customer') == 1 -- its claim was released: see dismiss.lua
+  local is_new = on_fact('HEXISTS', fact, 'delivery') == 0
+  local is_chained = on_fact('HEXISTS', fact, 'customer') == 1 -- its claim was released: see dismiss.lua
   for _, claim in ipairs(plan.claims) do
     if is_free(claim.subject) then
-      write(claim.subject, claim.fields)
+      write_fact(claim.subject, claim.fields)
       take_place(claim)
       written = written + 1
       if string.match(claim.subject, '^credits:instalment:') then
@@ -56,13 +56,13 @@ local function freeze(plan)
         add_link(fact, claim.subject)
       elseif plan.period then
         begin_chain(plan.chain)
-        write(fact, plan.period)
+        write_fact(fact, plan.period)
       end
     end
   end
   if is_new and written > 0 then
-    write(fact, plan.base)
-    redis.call('PERSIST', fact) -- it may have held only the note of a refund
+    write_fact(fact, plan.base)
+    on_fact('PERSIST', fact) -- it may have held only the note of a refund
     if not is_chained then
       append_to_customer(fact)
     end
@@ -74,28 +74,28 @@ local function take_back(one)
   if not is_free(one.subject) or not is_unchanged(one.order, one.changes) then
     return false
   end
-  write(one.subject, one.fields)
+  write_fact(one.subject, one.fields)
   write_changes(one.order, one.changes)
   add_link(one.order, one.subject)
   return true
 end
 
 local function settle(one)
-  if redis.call('HGET', one.subject, 'delivery') ~= rebuild_delivery then
+  if on_fact('HGET', one.subject, 'delivery') ~= rebuild_delivery then
     return
   end
-  redis.call('HSETNX', one.subject, 'claimed_at', one.claimed_at)
+  on_fact('HSETNX', one.subject, 'claimed_at', one.claimed_at)
   for _, settled in ipairs(one.meters) do
     local meter, at = settled.meter, settled.at
-    if redis.call('HEXISTS', one.subject, 'grant:' .. meter) == 1
-      and redis.call('HSETNX', one.subject, 'settled:' .. meter, at) == 1 then
+    if on_fact('HEXISTS', one.subject, 'grant:' .. meter) == 1
+      and on_fact('HSETNX', one.subject, 'settled:' .. meter, at) == 1 then
       redis.call('ZADD', restored, at, one.subject .. '\n' .. meter)
     end
   end
 end
 
 local function restore(one)
-  if (redis.call('HGET', one.plan.subject, 'delivery') or '') ~= one.claimed_by then
+  if (on_fact('HGET', one.plan.subject, 'delivery') or '') ~= one.claimed_by then
     return 0
   end
   local is_complete = freeze(one.plan)

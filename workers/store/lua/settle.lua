@@ -36,7 +36,7 @@ local now = clock()
 local claimed_by = {} -- by subject: the delivery that claimed it, or false
 local function claimer_of(subject)
   if claimed_by[subject] == nil then
-    claimed_by[subject] = redis.call('HGET', subject, 'delivery')
+    claimed_by[subject] = on_fact('HGET', subject, 'delivery')
   end
   return claimed_by[subject]
 end
@@ -44,7 +44,7 @@ end
 -- Returns which delivery claimed a grant, the grant as it was claimed, and whether refunds or lost disputes are noted.
 local function claimed(subject, meter)
   local delivery, grant, refunded, disputed =
-    unpack(redis.call('HMGET', subject, 'delivery', 'grant:' .. meter, 'refunded_amount', 'disputed'))
+    unpack(on_fact('HMGET', subject, 'delivery', 'grant:' .. meter, 'refunded_amount', 'disputed'))
   claimed_by[subject] = delivery
   return delivery, grant, refunded or disputed
 end
@@ -67,9 +67,9 @@ local events = {} -- for the storefront
 local function begin_next(subject, meter, following)
   local order = 'credits:order:' .. string.match(subject, '^credits:%a+:([^:]+)')
   if string.sub(subject, 1, #'credits:instalment:') == 'credits:instalment:' then
-    redis.call('HDEL', order, 'waits:' .. meter)
+    on_fact('HDEL', order, 'waits:' .. meter)
   end
-  if following and redis.call('HEXISTS', order, 'ended:' .. meter) == 0 then
+  if following and on_fact('HEXISTS', order, 'ended:' .. meter) == 0 then
     redis.call('ZADD', instalments, 'NX', following.at, following.member)
   end
 end
@@ -81,7 +81,7 @@ for _, grant in ipairs(accepted) do
   -- A claim that was lost with its Redis names no delivery. It is left out: half a claim is worse than none. If another
   -- worker has claimed it again, maybe by other rules, Polar has one of two amounts.
   local delivery, grant_now, is_reversed_now = claimed(subject, meter)
-  if grant_now and redis.call('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
+  if grant_now and on_fact('HSETNX', subject, 'settled:' .. meter, text(now)) == 1 then
     redis.call('XADD', audit, '*', 'subject', subject, 'meter', meter)
     count_grant(meter, units)
     given[meter] = given[meter] or {}
@@ -90,7 +90,7 @@ for _, grant in ipairs(accepted) do
       events[#events + 1] = subject .. '\n' .. meter
     end
     if grant.unconfirmed or grant_now ~= grant.grant then
-      redis.call('HSET', subject, 'unconfirmed:' .. meter, '')
+      on_fact('HSET', subject, 'unconfirmed:' .. meter, '')
       redis.call('ZADD', unconfirmed, text(now), subject .. '\n' .. meter)
     end
     begin_next(subject, meter, grant.next)
@@ -101,8 +101,8 @@ end
 -- Returns whether something may have to be taken back after the adjustment of an order: a dispute, or a refund that was
 -- noted while the adjustment was not settled.
 local function is_reversed_meanwhile(order_id)
-  local refunded, disputed = unpack(redis.call('HMGET', 'credits:order:' .. order_id, 'refunded_amount', 'disputed'))
-  return disputed or (refunded and redis.call('EXISTS', 'credits:refund:' .. order_id .. ':' .. refunded) == 0)
+  local refunded, disputed = unpack(on_fact('HMGET', 'credits:order:' .. order_id, 'refunded_amount', 'disputed'))
+  return disputed or (refunded and on_fact('EXISTS', 'credits:refund:' .. order_id .. ':' .. refunded) == 0)
 end
 
 local settled_ids = {} -- a set: of orders, and of deliveries that give offers
@@ -117,7 +117,7 @@ for subject, is_reversed_now in pairs(newly_settled) do
     settled_ids[order_id] = true
   end
   if may_take_back then
-    local customer_id = redis.call('HGET', subject, 'customer')
+    local customer_id = on_fact('HGET', subject, 'customer')
     queue_take_back(order_id, customer_id, due, delivery_prefix, body_prefix, status_prefix)
   end
 end
@@ -182,20 +182,20 @@ local function is_claim_lost(outcome, type_)
   if outcome.subject ~= '' and not is_known and claimer_of(outcome.subject) == outcome.id then
     return true
   end
-  if outcome.is_shown and redis.call('HEXISTS', outcome.subject, 'shown') == 0 then
+  if outcome.is_shown and on_fact('HEXISTS', outcome.subject, 'shown') == 0 then
     return true
   end
-  if outcome.dispute and redis.call('HEXISTS', outcome.subject, 'dispute:' .. outcome.dispute) == 0 then
+  if outcome.dispute and on_fact('HEXISTS', outcome.subject, 'dispute:' .. outcome.dispute) == 0 then
     return true
   end
   local refunded_amount = outcome.refunded_amount
-  return refunded_amount and refunded_amount > tonumber(redis.call('HGET', outcome.subject, 'refunded_amount') or -1)
+  return refunded_amount and refunded_amount > tonumber(on_fact('HGET', outcome.subject, 'refunded_amount') or -1)
 end
 
 -- Returns whether nothing is missing but bonuses, and the claims of orders that have nothing else: a dismissal gives
 -- them back to their customer (see dismiss.lua). That is no sign of a loss.
 local function is_bonus_gone(outcome)
-  if redis.call('HEXISTS', outcome.subject, 'dismissed') == 1 then
+  if on_fact('HEXISTS', outcome.subject, 'dismissed') == 1 then
     return true
   end
   local is_bonus = false
@@ -249,12 +249,12 @@ local function set_expiry_of_notes(outcome)
   if outcome.order_id == '' or claimer_of(order) or not is_reversed(order) then
     return
   end
-  local shown, dismissed = unpack(redis.call('HMGET', order, 'shown', 'dismissed'))
+  local shown, dismissed = unpack(on_fact('HMGET', order, 'shown', 'dismissed'))
   local last = redis.call('ZRANGE', about_prefix .. outcome.order_id, -1, -1, 'WITHSCORES')[2]
   if shown or dismissed or last == 'inf' then
-    redis.call('PERSIST', order)
+    on_fact('PERSIST', order)
   else
-    redis.call('EXPIRE', order, notes_s)
+    on_fact('EXPIRE', order, notes_s)
   end
 end
 
@@ -264,12 +264,12 @@ local function return_place(outcome)
   if not offer or claimer_of(outcome.subject) ~= outcome.id then
     return
   end
-  for _, field in ipairs(redis.call('HKEYS', outcome.subject)) do
+  for _, field in ipairs(on_fact('HKEYS', outcome.subject)) do
     if string.find(field, 'settled:', 1, true) == 1 then
       return
     end
   end
-  if redis.call('HDEL', outcome.subject, 'place') == 1 then
+  if on_fact('HDEL', outcome.subject, 'place') == 1 then
     redis.call('HINCRBY', offered_prefix .. outcome.customer_id, offer, -1)
   end
 end
@@ -339,9 +339,9 @@ local function put_back(key, outcome)
     redis.call('SET', polar_clock, text(now - back.polar_now), 'EX', 86400)
   end
   if back.reason == '' then
-    redis.call('HDEL', order, 'waits:' .. back.meter)
+    on_fact('HDEL', order, 'waits:' .. back.meter)
   elseif claimer_of(order) then
-    redis.call('HSET', order, 'waits:' .. back.meter, back.reason)
+    on_fact('HSET', order, 'waits:' .. back.meter, back.reason)
   end
 end
 
@@ -350,8 +350,8 @@ local function end_instalments(outcome, type_)
     redis.call('SREM', due_instalments, outcome.id)
   end
   if outcome.ended and claimer_of(outcome.subject) then
-    redis.call('HDEL', outcome.subject, 'waits:' .. outcome.ended.meter)
-    redis.call('HSET', outcome.subject, 'ended:' .. outcome.ended.meter, outcome.ended.reason)
+    on_fact('HDEL', outcome.subject, 'waits:' .. outcome.ended.meter)
+    on_fact('HSET', outcome.subject, 'ended:' .. outcome.ended.meter, outcome.ended.reason)
   end
 end
 

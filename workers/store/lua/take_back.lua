@@ -10,13 +10,13 @@ local delivery_prefix, take_backs = ARGV[1], cjson.decode(ARGV[2])
 
 local now = text(clock())
 for _, one in ipairs(take_backs) do
-  if redis.call('EXISTS', one.subject) == 1 then
+  if on_fact('EXISTS', one.subject) == 1 then
     if one.link then
       add_link(one.order, one.subject)
     end
   elseif is_valid(one.lease, delivery_prefix) and is_unchanged(one.order, one.changes) then
-    redis.call('HSET', one.subject, 'claimed_at', now)
-    write(one.subject, one.fields)
+    on_fact('HSET', one.subject, 'claimed_at', now)
+    write_fact(one.subject, one.fields)
     write_changes(one.order, one.changes)
     if one.link then
       add_link(one.order, one.subject)
