@@ -7,8 +7,9 @@ from tests.support.builders import CUSTOMER, refund_webhook, some_id
 from tests.support.cli_session import STRANGER, Desk
 from tests.support.ledgers import ledger_in
 from tests.support.processes import eventually
+from tests.support.sealing import seal
 from workers.store import keys
-from workers.store.format import FORMAT
+from workers.store.format import FORMAT, prepare
 from workers.store.unconfirmed import Doubts
 
 FORMATS = sorted(int(path.stem) for path in FOLDER.glob("*.jsonl"))
@@ -17,10 +18,14 @@ DISMISSED = some_id(6)
 heavy = pytest.mark.heavy  # many commands, one after the other
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=[*FORMATS, "1, sealed"])
 def old(desk: Desk, request: pytest.FixtureRequest) -> Desk:
-    """Return a desk with a recorded ledger."""
-    load_into(desk, request.param)
+    """Return a desk with a recorded ledger, as it was or after the background process has sealed it."""
+    number, _, is_sealed = str(request.param).partition(",")
+    load_into(desk, int(number))
+    if is_sealed:
+        prepare(desk.redis)
+        seal(desk.redis)
     return retaining(desk)
 
 

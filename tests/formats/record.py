@@ -16,6 +16,7 @@ from tests.support.builders import CUSTOMER, dispute_webhook, order_webhook, ref
 from tests.support.cli_session import STRANGER, Desk, desk_in, purchase
 from tests.support.real_stores import let_leases_end, let_pause_end
 from tests.support.redis_servers import own_redis
+from tests.support.sealing import seal
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.format import FORMAT
@@ -84,6 +85,7 @@ def record() -> Iterator[str]:
         desk_in(Path(name), server.url) as desk,
     ):
         live_through(retaining(desk))
+        seal(desk.redis)
         yield from dump(desk.redis, without=_PASSING)
         yield from (json.dumps({"polar": one}) for one in desk.polar.events)
 

@@ -19,6 +19,7 @@ from tests.support.next_instalments import DescribedSubscriptions
 from tests.support.real_stores import RETAIN, accept, check_readiness, let_leases_end, let_pause_end
 from tests.support.recordings import payload
 from tests.support.rulebooks import watch_in
+from tests.support.sealing import seal
 from workers import jobs
 from workers.core.delivery import Status
 from workers.core.manual import ManualGrant, ManualRevoke
@@ -73,7 +74,9 @@ KNOWN = {
     r"credits:instalments(_due)?": NEVER,
     rf"credits:instalment:{UUID}:[0-9]+:(images|api_usage|seconds)": NEVER,
     rf"credits:chain:{UUID}": NEVER,
-    r"credits:audit": NEVER,
+    r"credits:audit(:[0-9]+)?": NEVER,
+    r"credits:(facts|newest):[0-9]+": NEVER,
+    r"credits:(sealed|templates)": NEVER,
     r"credits:counts": NEVER,
     r"credits:day:[0-9]+": SOME_DAY,
     r"credits:format": NEVER,
@@ -221,6 +224,9 @@ def test_after_a_whole_story_every_key_is_known_and_has_the_right_lifetime(
     assert work() == []
     assert ledger.count_grants() == 11
     assert {name.split(b":")[1] for name in redis.scan_iter("credits:*:????????-*")} >= SUBJECTS
+    seal(redis)
+    assert unaccounted(redis, store) == []
+    assert ledger.count_grants() == 11
 
 
 def test_an_unknown_key_is_noticed(redis: Redis, store: DeliveryStore) -> None:

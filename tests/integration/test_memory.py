@@ -17,6 +17,7 @@ from tests.support.builders import order_webhook, refund_webhook, rule, rules_of
 from tests.support.fake_polar import FakePolar
 from tests.support.real_stores import RETAIN, accept, outcome
 from tests.support.recordings import payload
+from tests.support.sealing import seal, sealed_subjects
 from workers.core.delivery import Status
 from workers.core.envelope import ORDER_PAID
 from workers.core.grants import order_subject
@@ -71,6 +72,20 @@ def test_a_settled_grant_costs_less_than_500_bytes(
     sell(redis, redis_url, rules, customers=customers)
     assert redis.xlen(keys.AUDIT) == COUNT * grants
     assert ledger_bytes(redis) / grants < 500
+
+
+@pytest.mark.parametrize("customers", [COUNT, 1])
+@pytest.mark.parametrize(("rules", "grants"), [(ONE, 1), (TWO, 2)], ids=["one meter", "two meters"])
+def test_a_sealed_grant_costs_less_than_200_bytes(
+    redis: Redis, redis_url: str, *, rules: Rules, grants: int, customers: int
+) -> None:
+    sell(redis, redis_url, rules, customers=customers)
+    (last,) = cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrevrange(keys.AUDIT, count=1))
+    redis.xadd(keys.AUDIT, {**last[1]})
+    seal(redis)
+    assert len(sealed_subjects(redis)) == COUNT
+    sealed = (f"{keys.FACTS}*", f"{keys.NEWEST}*", f"{keys.AUDIT_DAY}*")
+    assert bytes_each(redis, *sealed) / grants < 200  # a hundred thousand take 140
 
 
 def test_a_kept_delivery_costs_less_than_a_third_of_its_body(redis: Redis, redis_url: str) -> None:
