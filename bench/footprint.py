@@ -1,5 +1,7 @@
 """Measures the memory that a delivery takes in Redis while it is kept, and a grant takes for ever."""
 
+from dataclasses import replace
+
 from redis import Redis
 
 from bench.backlog import await_settled, fill, release
@@ -9,6 +11,8 @@ from bench.orders import BODY_BYTES
 from bench.rounds import Table, figure
 from workers.core.delivery import Status
 from workers.store import keys
+from workers.store.sealing import Sealer
+from workers.timings import DEFAULT_TIMINGS
 
 _PAGE = 1000
 
@@ -25,11 +29,12 @@ def measure(*, quick: bool) -> Table:
             "orders",
             "bytes per delivery and its grant",
             _RATIO,
+            "bytes per grant in its first hour",
             _GRANT,
         ],
         rows=rows,
-        note=f"One meter per order; a body has {BODY_BYTES:,} bytes. A delivery is removed after "
-        "`CREDITS_RETAIN`; a grant stays.",
+        note=f"One meter per order, each by a customer of its own; a body has {BODY_BYTES:,} bytes. A delivery "
+        "is removed after `CREDITS_RETAIN`; a grant stays. An hour after it was settled, it is sealed.",
         goals=[
             Goals(column=_RATIO, rows={row[0]: None for row in rows}, is_lower_better=True),
             Goals(column=_GRANT, rows={row[0]: 250 for row in rows}, is_lower_better=True, is_ratio=False),
@@ -45,8 +50,11 @@ def _row(orders: int) -> list[str]:
         _settle(harness, orders)
         kept = (_used_bytes(redis) - empty) / orders
         _expire_all(redis)
+        unsealed = (_used_bytes(redis) - empty) / orders
+        _seal_all(redis)
         grant = (_used_bytes(redis) - empty) / orders
-    return [f"{orders:,}", figure(kept), f"{(kept - grant) / BODY_BYTES:.2f}", figure(grant)]
+    delivery = f"{(kept - unsealed) / BODY_BYTES:.2f}"
+    return [f"{orders:,}", figure(kept), delivery, figure(unsealed), figure(grant)]
 
 
 def _settle(harness: Harness, orders: int) -> None:
@@ -63,6 +71,12 @@ def _expire_all(redis: Redis) -> None:
         pipeline.expire(key, 0, xx=True)  # only keys that already expire
     pipeline.delete(*map(keys.deliveries, Status))
     pipeline.execute()
+
+
+def _seal_all(redis: Redis) -> None:
+    sealer = Sealer(redis, replace(DEFAULT_TIMINGS, seal_after_seconds=0))
+    while sealer.seal(_PAGE):
+        pass
 
 
 def _used_bytes(redis: Redis) -> int:
