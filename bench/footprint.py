@@ -33,7 +33,7 @@ def measure(*, quick: bool) -> Table:
             _GRANT,
         ],
         rows=rows,
-        note=f"One meter per order, each by a customer of its own; a body has {BODY_BYTES:,} bytes. A delivery "
+        note=f"One meter per order, each of another customer; a body has {BODY_BYTES:,} bytes. A delivery "
         "is removed after `CREDITS_RETAIN`; a grant stays. An hour after it was settled, it is sealed.",
         goals=[
             Goals(column=_RATIO, rows={row[0]: None for row in rows}, is_lower_better=True),

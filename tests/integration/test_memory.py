@@ -76,7 +76,7 @@ def test_a_settled_grant_costs_less_than_500_bytes(
 
 @pytest.mark.parametrize("customers", [COUNT, 1])
 @pytest.mark.parametrize(("rules", "grants"), [(ONE, 1), (TWO, 2)], ids=["one meter", "two meters"])
-def test_a_sealed_grant_costs_less_than_200_bytes(
+def test_a_sealed_grant_costs_less_than_250_bytes(
     redis: Redis, redis_url: str, *, rules: Rules, grants: int, customers: int
 ) -> None:
     sell(redis, redis_url, rules, customers=customers)
@@ -84,7 +84,7 @@ def test_a_sealed_grant_costs_less_than_200_bytes(
     seal(redis)
     assert len(sealed_subjects(redis)) == COUNT
     sealed = (f"{keys.FACTS}*", f"{keys.NEWEST}*", f"{keys.AUDIT_DAY}*")
-    assert bytes_each(redis, *sealed) / grants < 200  # a hundred thousand take 140
+    assert bytes_each(redis, *sealed) / grants < 250  # a hundred thousand take less
 
 
 def test_a_kept_delivery_costs_less_than_a_third_of_its_body(redis: Redis, redis_url: str) -> None:

@@ -1,11 +1,14 @@
 """Seals facts at once, and tells which are sealed."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha1
 from typing import cast
 from uuid import UUID
 
 from redis import Redis
 
+from workers.core.grants import order_subject
 from workers.store import keys
 from workers.store.format import FORMAT
 from workers.store.sealing import Sealer
@@ -24,8 +27,7 @@ _KINDS = {
     "v": "revoke",
     "d": "dispute",
 }
-_FIRST_PIECE = 32
-"""The number of a further piece is less than any letter."""
+_DIGITS = 24
 
 
 def seal(redis: Redis) -> int:
@@ -39,10 +41,24 @@ def seal(redis: Redis) -> int:
 
 
 def sealed_subjects(redis: Redis) -> list[str]:
-    """Return the subjects of all sealed facts."""
-    buckets = redis.scan_iter(f"{keys.FACTS}*")
-    names = (name for bucket in buckets for name in cast(list[bytes], redis.hkeys(bucket)))
-    return sorted(_subject_of(name) for name in names if name[0] > _FIRST_PIECE)
+    """Return the subjects of all sealed facts that the audit trail names, and their orders."""
+    buckets = (cast(list[bytes], redis.hkeys(name)) for name in redis.scan_iter(f"{keys.FACTS}*"))
+    digests = {field.decode() for bucket in buckets for field in bucket if len(field) == _DIGITS}
+    named = set(_named_in_audit(redis))
+    named |= {order_subject(one.split(":")[2]) for one in named}
+    return sorted(one for one in named if _digest(one) in digests)
+
+
+def _digest(subject: str) -> str:
+    return sha1(subject.encode(), usedforsecurity=False).hexdigest()[:_DIGITS]
+
+
+def _named_in_audit(redis: Redis) -> Iterator[str]:
+    for day in redis.scan_iter(f"{keys.AUDIT_DAY}*"):
+        for _, fields in cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(day)):
+            yield _subject_of(fields[b"f"])
+    for _, fields in cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.AUDIT)):
+        yield fields[b"subject"].decode()
 
 
 def _subject_of(name: bytes) -> str:

@@ -38,7 +38,8 @@ COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hkeys", "hlen", "hmget", "hscan", "hset", "hsetnx", "llen", "lmove", "lrange",
     "lrem", "mget", "mset", "multi", "persist", "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set",
-    "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange", "xrevrange", "zadd",
+    "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange", "xrevrange",
+    "xtrim", "zadd",
     "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore",
     "zrevrangebyscore", "zscore",
 )  # fmt: skip

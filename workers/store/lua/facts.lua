@@ -1,8 +1,9 @@
 -- How scripts read and write the facts of the ledger. A fact is open, a hash under its subject, or sealed: a few dozen
 -- bytes in a bucket with other facts (see seal.lua). on_fact hides the difference. A fact is never both.
 --
--- A sealed fact has a short name as its field in the bucket, and bytes as its value. These begin with the number of a
--- template, which lists the fields and how each value is written. So what facts have in common is stored once.
+-- A sealed fact is found by 24 digits of its subject's SHA-1: those of two among a hundred million facts are equal once in
+-- 10^13 ledgers. Its bytes begin with the number of a template, which lists the fields and how each value is written. So
+-- what facts have in common is stored once.
 -- A template's lines are `<field>\t<type><text>`; the types are:
 --   u  a UUID, 16 bytes     T  a time in ms, 6 bytes     t  the same, as the difference to the time before it
 --   n  a short name         g  what rules give: in the line's text, each # stands for a number
@@ -35,8 +36,8 @@ local function id_of_bytes(bytes)
   return string.format('%08x-%04x-%04x-%04x-%012x', struct.unpack('>I4I2I2I2I6', bytes))
 end
 
--- A short name has one letter for the kind and 16 bytes for the UUID of `order:<UUID>`, or of another subject without
--- its `credits:`. Any other text follows a `=`.
+-- The short name of `order:<UUID>`, or of another subject without its `credits:`, has a letter for the kind and 16 bytes
+-- for the UUID. Any other text follows a `=`.
 local function short_name(name)
   local colon = string.find(name, ':', 1, true) or 0
   local letter = LETTERS[string.sub(name, 1, colon - 1)]
@@ -50,7 +51,7 @@ local function long_name(short)
 end
 
 -- A table is a hash that is spread over buckets, so that no key grows without bound. It grows by linear hashing: bucket
--- after bucket is split in two (see seal.lua). Returns nil if the table is empty.
+-- after bucket is split in two (see seal.lua). Returns false if the table is empty.
 local sizes = {}
 local function buckets_of(tab)
   if sizes[tab] == nil then
@@ -72,35 +73,38 @@ local function double_of(buckets)
   return doubles[buckets]
 end
 
--- Returns the number of the bucket that a name is in when there are so many.
-local function place_in(buckets, name)
+-- Returns the field of an entry.
+local function digest(name)
+  return string.sub(redis.sha1hex(name), 1, 24)
+end
+
+-- Returns the number of the bucket that a field is in when there are so many.
+local function place_in(buckets, field)
   local double = double_of(buckets)
-  local place = tonumber(string.sub(redis.sha1hex(name), 1, 8), 16) % double
+  local place = tonumber(string.sub(field, 1, 8), 16) % double
   return place < buckets and place or place - double / 2
 end
 
-local function bucket_of(tab, name)
-  return tab .. ':' .. place_in(buckets_of(tab), name)
-end
-
-local function read_entry(tab, name)
-  return buckets_of(tab) and redis.call('HGET', bucket_of(tab, name), name)
+local function bucket_of(tab, field)
+  return tab .. ':' .. place_in(buckets_of(tab), field)
 end
 
 -- A long value is cut into pieces. The fields of further pieces begin with their number.
-local function piece_of(name, number)
-  return number == 0 and name or string.char(number) .. name
+local function piece_of(field, number)
+  return number == 0 and field or string.char(number) .. field
 end
 
 -- Returns the value of an entry and how many pieces it has, or nil.
-local function read_pieces(tab, name)
-  local value = read_entry(tab, name)
-  if not value then
+local function read_entry(tab, name)
+  if not buckets_of(tab) then
     return nil
   end
-  local bucket, pieces, last = bucket_of(tab, name), 1, value
-  while #last == PIECE do
-    last = redis.call('HGET', bucket, piece_of(name, pieces))
+  local field = digest(name)
+  local bucket = bucket_of(tab, field)
+  local value = redis.call('HGET', bucket, field)
+  local pieces, last = 1, value
+  while last and #last == PIECE do
+    last = redis.call('HGET', bucket, piece_of(field, pieces))
     value, pieces = value .. last, pieces + 1
   end
   return value, pieces
@@ -188,29 +192,18 @@ local function name_of(subject)
   return short_name(string.sub(subject, #'credits:' + 1))
 end
 
--- By subject: the fields of a sealed fact, or false if it is open or unknown.
-local known = {}
-local function sealed_fields(subject)
-  if known[subject] == nil then
-    local is_closed = buckets_of(FACTS) and redis.call('EXISTS', subject) == 0
-    local bytes = is_closed and read_pieces(FACTS, name_of(subject))
-    known[subject] = bytes and decode(bytes) or false
-  end
-  return known[subject]
-end
-
 local function remove_entry(tab, name, pieces)
+  local field = digest(name)
   for number = 0, pieces - 1 do
-    redis.call('HDEL', bucket_of(tab, name), piece_of(name, number))
+    redis.call('HDEL', bucket_of(tab, field), piece_of(field, number))
   end
   redis.call('HINCRBY', SEALED, tab .. ':entries', -pieces)
 end
 
 local function unseal(subject, fields)
-  local _, pieces = read_pieces(FACTS, name_of(subject))
+  local _, pieces = read_entry(FACTS, subject)
   call_with('HSET', subject, fields)
-  remove_entry(FACTS, name_of(subject), pieces)
-  known[subject] = false
+  remove_entry(FACTS, subject, pieces)
 end
 
 local function found_or_false(fields, field)
@@ -252,28 +245,59 @@ function READ_SEALED.HDEL(fields, ...)
   return 0
 end
 
+-- Whether an answer shows that the fact is open. Then nothing else needs to be asked.
+local SHOWS_OPEN = {
+  HGET = function(found) return found end,
+  HMGET = function(found) return found[1] end,
+  HGETALL = function(found) return #found > 0 end,
+}
+
+-- By subject: the fields of a sealed fact, or false if it is open or unknown.
+local known = {}
+
+local function sealed_fields(subject, is_no_hash)
+  if known[subject] == nil then
+    local may_be_sealed = buckets_of(FACTS) and (is_no_hash or redis.call('EXISTS', subject) == 0)
+    local bytes = may_be_sealed and read_entry(FACTS, subject)
+    known[subject] = bytes and decode(bytes) or false
+  end
+  return known[subject]
+end
+
+local function open(subject)
+  if sealed_fields(subject) then
+    unseal(subject, known[subject])
+    known[subject] = false
+  end
+end
+
 -- Runs a command on a fact. A sealed one is read as it is, and opened if the command changes it.
 local function on_fact(command, subject, ...)
+  local shows_open = SHOWS_OPEN[command]
+  if known[subject] == nil and shows_open then
+    local found = redis.call(command, subject, ...)
+    if shows_open(found) or not sealed_fields(subject, command == 'HGETALL') then
+      known[subject] = false
+      return found
+    end
+  end
   local fields = sealed_fields(subject)
   local read = fields and READ_SEALED[command]
   local found = read and read(fields, ...)
-  if found ~= nil and fields then
+  if fields and found ~= nil then
     return found
-  elseif fields then
-    unseal(subject, fields)
   end
+  open(subject)
   return redis.call(command, subject, ...)
 end
 
 local function write_fact(subject, fields)
-  if sealed_fields(subject) then
-    unseal(subject, sealed_fields(subject))
-  end
+  open(subject)
   write(subject, fields)
 end
 
 -- Returns the newest fact of a customer none of whose facts are newer and open.
 local function newest_sealed(customer)
-  local short = read_entry(CUSTOMERS, short_name('customer:' .. customer))
+  local short = read_entry(CUSTOMERS, customer)
   return short and long_name(short)
 end

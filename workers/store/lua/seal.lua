@@ -12,7 +12,7 @@ end
 -- Entries in a bucket, on average. It never has three times as many, far below the 512 (hash-max-listpack-entries) above
 -- which a bucket takes several times the memory.
 local LOAD = 48
-local MOST_TEMPLATES = 10000
+local DIGITS, MOST_TEMPLATES = 24, 10000
 
 local function number_bytes(number)
   local bytes = ''
@@ -139,11 +139,9 @@ local function split(tab)
   local old, new = tab .. ':' .. text(buckets - size), tab .. ':' .. text(buckets)
   local entries, moved, names = redis.call('HGETALL', old), {}, {}
   for i = 1, #entries, 2 do
-    local field = entries[i]
-    local name = string.byte(field) < PIECE / 2 and string.sub(field, 2) or field
-    if place_in(buckets + 1, name) == buckets then
-      append(moved, field, entries[i + 1])
-      names[#names + 1] = field
+    if place_in(buckets + 1, string.sub(entries[i], -DIGITS)) == buckets then
+      append(moved, entries[i], entries[i + 1])
+      names[#names + 1] = entries[i]
     end
   end
   call_with('HSET', new, moved)
@@ -157,11 +155,11 @@ local function write_entry(tab, name, value)
     sizes[tab] = 1
     redis.call('HSET', SEALED, tab, 1)
   end
-  local fields = {}
+  local field, fields = digest(name), {}
   for number = 0, math.floor(#value / PIECE) do
-    append(fields, piece_of(name, number), string.sub(value, number * PIECE + 1, (number + 1) * PIECE))
+    append(fields, piece_of(field, number), string.sub(value, number * PIECE + 1, (number + 1) * PIECE))
   end
-  local added = redis.call('HSET', bucket_of(tab, name), unpack(fields))
+  local added = redis.call('HSET', bucket_of(tab, field), unpack(fields))
   if added > 0 and redis.call('HINCRBY', SEALED, tab .. ':entries', added) > buckets_of(tab) * LOAD then
     split(tab)
   end
@@ -179,8 +177,8 @@ end
 local LONGEST = 16 * PIECE
 
 local function seal(subject)
-  local fields, name = redis.call('HGETALL', subject), name_of(subject)
-  if not value_of('delivery', fields) or #name >= PIECE or redis.call('PTTL', subject) ~= -1 then
+  local fields = redis.call('HGETALL', subject)
+  if not value_of('delivery', fields) or redis.call('PTTL', subject) ~= -1 or read_entry(FACTS, subject) then
     return
   end
   local lines, bytes = encode(fields)
@@ -189,7 +187,7 @@ local function seal(subject)
   end
   local value = number_bytes(number_of(lines)) .. bytes
   if is_equal(decode(value), fields) then
-    write_entry(FACTS, name, value)
+    write_entry(FACTS, subject, value)
     redis.call('DEL', subject)
   end
 end
@@ -200,9 +198,9 @@ local function file_customer(subject)
   if not customer or redis.call('HGET', customers, customer) ~= name then
     return
   end
-  local key, value = short_name('customer:' .. customer), short_name(name)
-  if #key < PIECE and #value < PIECE then
-    write_entry(CUSTOMERS, key, value)
+  local short = short_name(name)
+  if #short < PIECE then
+    write_entry(CUSTOMERS, customer, short)
     redis.call('HDEL', customers, customer)
   end
 end
