@@ -101,8 +101,8 @@ class Timings:
     background_check_seconds: float = 2.0
 
     # A settled fact is sealed when most of what follows it is over: duplicates, the storefront's questions.
-    # That takes Redis as long as a settlement, so it takes at most a quarter of a round. Workers of an older
-    # version end within seconds of the start.
+    # That takes Redis twice as long as a settlement, so it does it for at most a quarter of a round. Workers
+    # of an older version end within seconds of the start.
     seal_after_seconds: float = 3600.0
     seal_round_seconds: float = 0.5
     seal_first_seconds: float = 60.0

@@ -94,13 +94,17 @@ local function piece_of(field, number)
   return number == 0 and field or string.char(number) .. field
 end
 
--- Returns the value of an entry and how many pieces it has, or nil.
+-- Returns the value of an entry and how many pieces it has; nil or false if there is none. Each claim asks twice: so it
+-- does itself what digest and bucket_of do.
 local function read_entry(tab, name)
-  if not buckets_of(tab) then
+  local buckets = buckets_of(tab)
+  if not buckets then
     return nil
   end
-  local field = digest(name)
-  local bucket = bucket_of(tab, field)
+  local hash = redis.sha1hex(name)
+  local double = doubles[buckets] or double_of(buckets)
+  local place = tonumber(string.sub(hash, 1, 8), 16) % double
+  local bucket, field = tab .. ':' .. (place < buckets and place or place - double / 2), string.sub(hash, 1, 24)
   local value = redis.call('HGET', bucket, field)
   local pieces, last = 1, value
   while last and #last == PIECE do
@@ -273,6 +277,9 @@ end
 
 -- Runs a command on a fact. A sealed one is read as it is, and opened if the command changes it.
 local function on_fact(command, subject, ...)
+  if known[subject] == false then
+    return redis.call(command, subject, ...)
+  end
   local shows_open = SHOWS_OPEN[command]
   if known[subject] == nil and shows_open then
     local found = redis.call(command, subject, ...)
@@ -292,7 +299,9 @@ local function on_fact(command, subject, ...)
 end
 
 local function write_fact(subject, fields)
-  open(subject)
+  if known[subject] ~= false then
+    open(subject)
+  end
   write(subject, fields)
 end
 
