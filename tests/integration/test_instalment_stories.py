@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.demo.polar import Status as Answer
 from app.demo.polar.organization import SCOPES
 from tests.support.builders import rule, rules_of, some_id
 from tests.support.fakes import KilledError
@@ -240,6 +241,22 @@ def test_revoked_by_hand_there_is_nothing_more(service: Years) -> None:
     service.work_until(date(12, 31), step=timedelta(days=15))
     assert service.balance() == 0
     assert service.standing().ended == {"api_usage": "revoked by hand"}
+
+
+def test_a_revoke_that_polar_has_not_got_yet_reaches_it_after_an_instalment_on_another_meter(
+    service: Years,
+) -> None:
+    service.rules = rules_of(rule("pro", {"api_usage": 1000, "images": 7}, **REVOKED))
+    service.buy()
+    service.work()
+    service.polar.faults.append(Answer(503))
+    service.revoke("images")
+    service.work()
+    assert service.balance("images") == 7
+    service.go_to(date(2, 28))
+    service.work()
+    assert service.balance("images") == 0
+    assert service.given() == {"order": 1000, **instalments(2, 2)}
 
 
 def test_a_dismissed_instalment_rests_alone_until_a_person_replays_it_by_name(service: Years) -> None:

@@ -457,7 +457,7 @@ class FakeStore:
             return self._is_reversed_meanwhile(settled.order_id or "")
         if is_instalment(settled.subject):
             order = order_subject(settled.order_id or "")
-            return order in self.refunds or order in self.disputes
+            return order in self.refunds or order in self.disputes or self._has_revoke(order)
         return settled.subject in self.refunds or settled.subject in self.disputes
 
     def _is_reversed_meanwhile(self, order_id: str) -> bool:

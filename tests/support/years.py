@@ -182,9 +182,9 @@ class Years:
         finder = DisputeFinder(store=self.store, ledger=self.ledger, polar=self.client, pacer=pacer)
         list(finder.take_back(finder.find_new(), self.granter))
 
-    def revoke(self) -> None:
-        """Take the order's credits back by hand."""
-        request = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER)
+    def revoke(self, meter: str | None = None) -> None:
+        """Take the order's credits back by hand, on one meter or on all."""
+        request = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER, meter=meter)
         self.store.store_and_lease([request.delivery()])
         self.redis.zadd(keys.DUE, {request.delivery_id: 1})
 

@@ -105,13 +105,18 @@ local function is_reversed_meanwhile(order_id)
   return disputed or (refunded and on_fact('EXISTS', 'credits:refund:' .. order_id .. ':' .. refunded) == 0)
 end
 
+-- Returns whether refunds or disputes may take something of an order, or a revoke by hand was held until now.
+local function may_have_take_backs(order)
+  return is_reversed(order) or string.find(on_fact('HGET', order, 'also') or '', 'revoke', 1, true)
+end
+
 local settled_ids = {} -- a set: of orders, and of deliveries that give offers
 -- A refund or a dispute that came before its order was credited, or while an adjustment or an instalment was under way,
 -- counts now.
 for subject, is_reversed_now in pairs(newly_settled) do
   local kind, order_id = string.match(subject, '^credits:(%a+):([^:]+)')
   local may_take_back = (kind == 'order' and is_reversed_now)
-    or (kind == 'instalment' and is_reversed('credits:order:' .. order_id))
+    or (kind == 'instalment' and may_have_take_backs('credits:order:' .. order_id))
     or (kind == 'adjust' and is_reversed_meanwhile(order_id))
   if kind == 'order' or kind == 'instalment' or kind == 'adjust' then
     settled_ids[order_id] = true
