@@ -13,6 +13,7 @@ from tests.support.cli_session import Desk, desk_in, purchase, strangers_purchas
 from tests.support.paths import ROOT
 from tests.support.polar_orders import operations_at, sell
 from tests.support.redis_servers import Server, own_redis
+from tests.support.sealing import seal
 from workers.store import keys
 from workers.store.server_check import COMMANDS
 
@@ -67,6 +68,7 @@ def test_every_command_works_as_the_documented_user(desk: Desk, server: Server) 
     forgotten = desk.credits.run("forget", "--customer", CUSTOMER, "--yes")
     assert (forgotten.returncode, "run BGREWRITEAOF" in forgotten.stderr) in {(0, False), (1, True)}
     reconcile(desk)
+    assert seal(desk.redis)
     with desk.redis.pubsub() as channel:  # type: ignore[no-untyped-call] # untyped there
         channel.subscribe(keys.SETTLED)  # as the storefront API does
         assert desk.redis.publish(keys.SETTLED, "nothing") == 1  # as a worker does

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import Redis
+from redis import ConnectionPool, Redis
 
 from tests.support.builders import CUSTOMER, fact_like, grant_of, refund_webhook, rule, rules_of, some_id
 from tests.support.real_stores import plan_of
@@ -261,6 +261,72 @@ def test_a_shop_whose_amounts_all_differ_needs_one_template(redis: Redis, ledger
     seal(redis)
     assert ledger.find_many([one.subject for one in grants]) == before
     assert redis.hlen(keys.TEMPLATES) == 2 * 2  # with a fact before, and without; each in both directions
+
+
+def test_a_step_that_failed_before_its_end_files_nothing_twice(redis: Redis, ledger: Ledger) -> None:
+    sell(ledger, 1, 2, LAST)
+    rows = cast(list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.AUDIT))
+    seal(redis)
+    for id_, fields in rows[:2]:
+        redis.xadd("again", fields, id=id_)  # type: ignore[arg-type]  # the stub's dict is invariant
+    redis.xadd("again", rows[2][1], id=rows[2][0])  # type: ignore[arg-type]
+    redis.rename("again", keys.AUDIT)
+    redis.hset(keys.SEALED, "audited", 0)
+    assert seal(redis) == 2
+    assert [redis.xlen(name) for name in redis.scan_iter(f"{keys.AUDIT_DAY}*")] == [2]
+    assert len(list(Audit(redis, ledger).newest())) == ledger.count_grants() == 3
+
+
+def test_a_fact_that_somebody_has_damaged_keeps_no_other_from_its_turn(redis: Redis, ledger: Ledger) -> None:
+    sell(ledger, 1, 2, 3, LAST)
+    damaged, *others = (order_subject(some_id(number)) for number in (1, 2, 3))
+    redis.delete(damaged)
+    redis.set(damaged, "nonsense")
+    assert seal(redis) == 3
+    assert sealed_subjects(redis) == sorted(others)
+    assert redis.get(damaged) == b"nonsense"
+
+
+def test_with_too_many_templates_only_facts_that_need_a_new_one_stay_open(
+    redis: Redis, ledger: Ledger
+) -> None:
+    sell(ledger, 1, 2, customer_id=some_id(1))
+    seal(redis)
+    redis.hset(keys.SEALED, "templates", 10_000)
+    sell(ledger, 3, customer_id=some_id(3))
+    ledger.claim([("msg-1", new := plan_for(fact_like(), MIXED))])
+    ledger.settle(new.grants, [])
+    sell(ledger, LAST)
+    seal(redis)
+    assert order_subject(some_id(3)) in sealed_subjects(redis)
+    assert redis.exists(new.subject)
+    assert redis.hlen(keys.TEMPLATES) == 2 * 1
+
+
+def test_sealing_touches_no_key_that_is_not_ours(redis: Redis, ledger: Ledger, mixed: str) -> None:
+    redis.set(keys.FORMAT, FORMAT)
+    redis.acl_setuser("sealer", enabled=True, reset=True, nopass=True, keys=["credits:*"], commands=["+@all"])
+    options = {**redis.connection_pool.connection_kwargs, "username": "sealer", "password": "any"}
+    try:
+        pool = ConnectionPool(connection_class=redis.connection_pool.connection_class, **options)
+        with Redis.from_pool(pool) as restricted:
+            assert Sealer(restricted, AT_ONCE).seal(10) == 3
+    finally:
+        redis.acl_deluser("sealer")
+    assert not redis.exists(mixed)
+    assert not redis.hexists(keys.CUSTOMERS, CUSTOMER)
+
+
+def test_the_customer_of_an_order_with_nothing_but_a_bonus_moves_too(redis: Redis, ledger: Ledger) -> None:
+    rules = rules_of(rule("bonus", {"seconds": 50}, once_per="customer"))
+    ledger.claim([("msg-1", plan := plan_for(fact_like(), rules))])
+    ledger.settle(plan.grants, [])
+    sell(ledger, LAST, customer_id=some_id(LAST))
+    before = ledger.find(plan.subject)
+    seal(redis)
+    assert not redis.exists(plan.subject)
+    assert not redis.hexists(keys.CUSTOMERS, CUSTOMER)
+    assert Audit(redis, ledger).standings_of(CUSTOMER) == [before]
 
 
 texts = st.one_of(

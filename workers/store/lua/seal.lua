@@ -117,11 +117,15 @@ local function encode(fields)
   end
 end
 
+-- Returns nil if the template is new, and there are enough.
 local numbers = {}
 local function number_of(template_text)
   if not numbers[template_text] then
     local number = redis.call('HGET', TEMPLATES, template_text)
     if not number then
+      if tonumber(redis.call('HGET', SEALED, 'templates') or 0) >= MOST_TEMPLATES then
+        return nil
+      end
       number = redis.call('HINCRBY', SEALED, 'templates', 1)
       redis.call('HSET', TEMPLATES, template_text, number, text(number), template_text)
     end
@@ -145,9 +149,9 @@ local function split(tab)
     end
   end
   call_with('HSET', new, moved)
-  call_with('HDEL', old, names)
   sizes[tab] = buckets + 1
   redis.call('HSET', SEALED, tab, sizes[tab])
+  call_with('HDEL', old, names)
 end
 
 local function write_entry(tab, name, value)
@@ -182,10 +186,11 @@ local function seal(subject)
     return
   end
   local lines, bytes = encode(fields)
-  if not lines or #bytes > LONGEST or tonumber(redis.call('HGET', SEALED, 'templates') or 0) >= MOST_TEMPLATES then
+  local number = lines and #bytes <= LONGEST and number_of(lines)
+  if not number then
     return
   end
-  local value = number_bytes(number_of(lines)) .. bytes
+  local value = number_bytes(number) .. bytes
   if is_equal(decode(value), fields) then
     write_entry(FACTS, subject, value)
     redis.call('DEL', subject)
@@ -220,11 +225,13 @@ end
 local function file_entry(id, subject, meter)
   local day = math.floor(tonumber(string.match(id, '^%d+')) / DAY_MS)
   local key, fields = AUDIT_DAY .. text(day), { 'f', name_of(subject) }
-  if count_grants(subject) ~= 1 then
+  local is_readable, grants = pcall(count_grants, subject)
+  if not is_readable or grants ~= 1 then
     append(fields, 'm', meter)
   end
-  -- An id is refused only if somebody has deleted the audit trail, and the clock was set back since.
-  if redis.pcall('XADD', key, id, unpack(fields)).err then
+  -- An id is refused if it is filed already, because this script failed before it came to its end; else only if somebody
+  -- has deleted the audit trail, and the clock was set back since.
+  if redis.pcall('XADD', key, id, unpack(fields)).err and #redis.call('XRANGE', key, id, id) == 0 then
     redis.call('XADD', key, '*', unpack(fields))
   end
   local first = tonumber(redis.call('HGET', SEALED, 'first_day') or nil)
@@ -236,7 +243,16 @@ end
 local function order_of(subject)
   local kind, id = string.match(subject, '^credits:(%l+):([^:]+)')
   local is_part = kind == 'instalment' or kind == 'refund' or kind == 'revoke' or kind == 'adjust'
-  return is_part and 'credits:order:' .. id or redis.call('HGET', subject, 'order')
+  local order = is_part and id or redis.call('HGET', subject, 'order')
+  return order and 'credits:order:' .. order
+end
+
+local function seal_all_of(subject)
+  local order = order_of(subject)
+  for _, fact in ipairs(order and { subject, order } or { subject }) do -- a take-back or an instalment had opened the order
+    file_customer(fact)
+    seal(fact)
+  end
 end
 
 local newest = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1]
@@ -245,14 +261,9 @@ if #entries > 0 and entries[#entries][1] == newest[1] then
   entries[#entries] = nil -- workers remember the newest entry (see watch_audit.lua)
 end
 for _, entry in ipairs(entries) do
-  local id, subject, meter = entry[1], entry[2][2], entry[2][4]
-  file_entry(id, subject, meter)
-  local order = order_of(subject)
-  file_customer(subject)
-  seal(subject)
-  if order then
-    seal(order) -- a take-back or an instalment had opened it
-  end
+  local subject, meter = entry[2][2], entry[2][4]
+  file_entry(entry[1], subject, meter)
+  pcall(seal_all_of, subject) -- a fact that cannot be read, because somebody has edited it, keeps no other from its turn
 end
 if #entries > 0 then
   local ms, number = string.match(entries[#entries][1], '^(%d+)-(%d+)$')
