@@ -193,7 +193,6 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     pacer = pacer_for(stores)
     tasks: list[Callable[[], None]] = [
         partial(prepare, connection),
-        Sealer(connection, timings).run_if_due,
         Confirmer(store=UnconfirmedStore(connection, stores.ledger), polar=polar, pacer=pacer).run_if_due,
         LostLedgerWatch(
             schedule=ComparisonSchedule(connection), ledger=stores.ledger, polar=polar, pacer=pacer
@@ -211,6 +210,9 @@ def background_for(settings: Settings, url: str, timings: Timings = DEFAULT_TIMI
     ]
     if every := settings.reconcile_every(has_credit_from=True):
         tasks.append(_reconciler_for(settings, every, stores, polar, timings).run_if_due)
+    tasks.append(
+        Sealer(connection, timings).run_if_due
+    )  # last: it can wait, and an error of it stops no other
     alert = _redis_alert_for(settings, timings)
     return Background(
         tasks=[partial(run_with_room, connection, task) for task in tasks],
