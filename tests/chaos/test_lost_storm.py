@@ -162,8 +162,6 @@ def rebuild(polar: Client, held: Stores, rules: Rules) -> None:
     _say(f"a rebuild restored {done.grants} grants and corrected {done.corrected}")
 
 
-# A connection that the sender gives up while it is being made is closed late.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(_LIMIT_SECONDS + 120)
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _SEEDS))

@@ -143,8 +143,6 @@ def _is_settled(held: Stores) -> bool:
         return False
 
 
-# A connection that the sender gives up while it is being made is closed late.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(_LIMIT_SECONDS)
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _SEEDS))

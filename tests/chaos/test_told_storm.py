@@ -121,8 +121,6 @@ class ToldChecks(FinalChecks):
             yield "the secret of credit events was logged"
 
 
-# A connection that the sender gives up while it is being made is closed late.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(_LIMIT_SECONDS + _PROMISE_SECONDS)
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _SEEDS))

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -71,17 +71,19 @@ class WebhookSender:
 
 async def _post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
     """Return status and body of the answer; when cancelled, close the connection at once."""
-    target = urlsplit(url)
-    reader, writer = await asyncio.open_connection(target.hostname, target.port)
+    target, loop = urlsplit(url), asyncio.get_running_loop()
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = [f"POST {target.path} HTTP/1.1", f"Host: {target.netloc}", f"Content-Length: {len(body)}", *lines]
-    try:
-        writer.write("\r\n".join([*head, "Connection: close", "", ""]).encode() + body)
-        start, _, rest = (await reader.read()).partition(b"\r\n\r\n")
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+    answer = b""
+    with (
+        socket.socket() as wire
+    ):  # a stream that is cancelled while it connects is left to the garbage collector
+        wire.setblocking(False)
+        await loop.sock_connect(wire, (str(target.hostname), target.port))
+        await loop.sock_sendall(wire, "\r\n".join([*head, "Connection: close", "", ""]).encode() + body)
+        while part := await loop.sock_recv(wire, 65_536):
+            answer += part
+    start, _, rest = answer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", start)
     if length is None or len(rest) < int(length[1]):
         raise NoAnswerError
