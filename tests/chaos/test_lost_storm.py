@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -137,7 +138,8 @@ def repair(credits_: Credits, storm: StormRun, held: Stores, sender: WebhookSend
     recorded: Sequence[PlannedWebhook] = [one for one in storm.shop.webhooks if is_recorded(one, sender)]
     for planned in recorded:
         storm.polar.add_delivery(planned.id, planned.body, succeeded=True)
-    with closing(polar_for(settings)) as polar:
+    granter = granter_for(settings, held, lambda: rules)
+    with closing(polar_for(settings)) as polar, closing(cast(Client, granter.polar)):
         rebuild(polar, held, rules)
         recoverer = recoverer_for(settings, held, polar)
         now = datetime.now(UTC)
@@ -145,7 +147,7 @@ def repair(credits_: Credits, storm: StormRun, held: Stores, sender: WebhookSend
             _say(f"{len(recorded)} webhooks were delivered, {len(found.lost)} of them were lost")
             # This Polar stumbles over some grants. Workers go on with those, and people with the rest.
             with suppress(PolarUnreachableError):
-                list(recoverer.recover(found.oldest_first, granter_for(settings, held, lambda: rules)))
+                list(recoverer.recover(found.oldest_first, granter))
 
 
 def rebuild(polar: Client, held: Stores, rules: Rules) -> None:
