@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 def do_nothing() -> None:
-    """Do nothing: the default of what can be told to us."""
+    """Do nothing."""
 
 
 @dataclass(kw_only=True)
@@ -34,8 +34,8 @@ class ManagedProcess:
     env: Mapping[str, str]
     pass_fds: Sequence[int] = ()
     on_fork: Callable[[], object] | None = None
-    """If given, the process may be a fork of us, who have imported all that it needs. It calls this first,
-    and must close our sockets with it."""
+    """If given, the process may be a fork of the supervisor, which has imported all that it needs. The fork
+    calls this first, to close the supervisor's sockets."""
     timings: Timings = DEFAULT_TIMINGS
     process: StartedProcess | None = None
     started_at: float = 0.0

@@ -1,4 +1,4 @@
-"""The bounds of credits and of CEL's integers; to know them, nobody need load the CEL library."""
+"""The bounds of credits and of CEL's integers. This module does not load the CEL library."""
 
 from collections.abc import Mapping
 from decimal import Decimal
