@@ -85,6 +85,11 @@ lock:  ## update constraints.txt and requirements.txt to the newest allowed vers
 			--constraint constraints.txt --generate-hashes --no-header --no-annotate pyproject.toml -; } > .venv-lock/requirements.txt
 	@mv .venv-lock/requirements.txt requirements.txt && rm -rf .venv-lock
 
+.PHONY: search
+search: $(VENV)/installed  ## look for faults with new random examples in the property tests and models: half an hour
+	@NEW_EXAMPLES=1 THOROUGH_TESTS=1 MODEL_EXAMPLES=$${MODEL_EXAMPLES:-1000} \
+		$(BIN)/python -m pytest -n 2 -m property tests/chaos tests/unit tests/integration --timeout 0
+
 .PHONY: chaos
 chaos: $(VENV)/installed  ## run 1,000 simulations of 500 steps, and 20 storms of 2,000 orders on real processes: two or three hours
 	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-1000} SIMULATION_STEPS=$${SIMULATION_STEPS:-500} \
