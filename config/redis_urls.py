@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from msgspec import Struct
 
 MOST_CONNECTIONS = 20
 """How many connections to Redis a process opens at most, unless CREDITS_REDIS_CONNECTIONS says otherwise."""
@@ -35,8 +36,7 @@ _HIGHEST_PORT = 65535
 _SENTINEL = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedisOptions:
+class RedisOptions(Struct, frozen=True, kw_only=True):
     """How to connect to the server of ``REDIS_URL``, as far as the URL does not say it."""
 
     ca: Path | None = None
@@ -46,8 +46,7 @@ class RedisOptions:
     """How many connections a process opens at most."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SentinelUrl:
+class SentinelUrl(Struct, frozen=True, kw_only=True):
     """What a URL ``redis+sentinel://user:password@host:port,host:port/<master name>/<db>`` names."""
 
     sentinels: tuple[tuple[str, int], ...]

@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
 from config.errors import ConfigError
+from config.log import get_log
 from config.rules import Rules, load_rules
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _NOT_USED = "the file is now broken or missing and is not used (`credits check` says why)"
 

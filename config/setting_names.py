@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from dotenv import dotenv_values
 
-from config.settings import ENV_FILE, ENV_FILE_ENCODING, Settings
+from config.settings import ENV_FILE, ENV_FILE_ENCODING, SETTING_NAMES
 from config.wording import describe_unknown
 
 _SIMILARITY = 0.75  # POLAR_TOKEN is similar enough to be meant for us; POLAR_SUCCESS_URL is not
@@ -16,13 +16,13 @@ def find_unknown_settings() -> list[str]:
 
     A storefront may have ``POLAR_*`` variables of its own, so only those that resemble ours are reported.
     """
-    ours = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    listed = "docs/operations/settings.md lists them all"
     named = [(ENV_FILE, name) for name in _names_in_env_file()]
     named += [("environment", name) for name in os.environ if name.upper().startswith("CREDITS_")]
     return [
-        f"{where}: {describe_unknown('setting', name, ours, 'docs/operations/settings.md lists them all')}"
+        f"{where}: {describe_unknown('setting', name, SETTING_NAMES, listed)}"
         for where, name in named
-        if name.upper() not in ours and _is_meant_for_us(name.upper(), ours)
+        if name.upper() not in SETTING_NAMES and _is_meant_for_us(name.upper())
     ]
 
 
@@ -33,7 +33,7 @@ def _names_in_env_file() -> list[str]:
         return []  # loading the settings reports it
 
 
-def _is_meant_for_us(name: str, ours: list[str]) -> bool:
+def _is_meant_for_us(name: str) -> bool:
     if name.startswith("POLAR_"):
-        return bool(get_close_matches(name, ours, cutoff=_SIMILARITY))
+        return bool(get_close_matches(name, SETTING_NAMES, cutoff=_SIMILARITY))
     return name.startswith("CREDITS_")

@@ -1,98 +1,79 @@
 """The settings, which no other module reads from the environment. docs/operations/settings.md lists them."""
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from dotenv import dotenv_values
 from platformdirs import user_state_path
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
 
+from config.durations import parse_duration
 from config.errors import ConfigError
 from config.pasted_secrets import PREFIX_OF_TOKENS, PREFIXES_OF_SECRETS, find_secret_problems, split_secrets
 from config.redis_urls import MOST_CONNECTIONS, RedisOptions
-from config.setting_problems import problem_line
+from config.secret import Secret
+from config.setting_fields import read_fields, setting, variables_of
 from config.setting_values import (
     MAKE_ONE,
     OFF,
-    lowercase,
+    LogLevel,
+    one_of,
     read_ca_file,
-    read_duration,
     read_events_url,
+    read_flag,
     read_folder,
     read_host,
     read_interval,
     read_log_level,
     read_own_token,
     read_own_tokens,
+    read_port,
     read_redis_url,
     read_secret_url,
     read_signing_secret,
     read_token,
     split_tokens,
+    whole_number,
 )
 from config.urls import POLAR_SERVERS, read_polar_url, read_public_url
 
 ENV_FILE = ".env"
 ENV_FILE_ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
 
+_USUAL_RULES = Path("config/rules.yaml")
+_NO_EVENTS_SECRET = f"it is not set, but CREDITS_EVENTS_URL is: {MAKE_ONE}"
 _USUAL_INTERVAL = timedelta(hours=6)  # between two rounds of the reconciler
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 
-
-class ReceiverSettings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ReceiverSettings:
     """The settings of the receiver, frozen, secrets masked.
 
     A receiver reads no others, so that a mistake in one that it does not need never keeps it from storing.
     """
 
-    # Deferred until one is read: a process reads either these settings or all.
-    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
-
-    webhook_secret: SecretStr | None = Field(None, validation_alias="POLAR_WEBHOOK_SECRET")
-    redis_url: Annotated[SecretStr, AfterValidator(read_redis_url)] | None = Field(
-        None, validation_alias="REDIS_URL"
+    webhook_secret: Secret | None = setting("POLAR_WEBHOOK_SECRET", Secret)
+    redis_url: Secret | None = setting("REDIS_URL", read_redis_url)
+    redis_ca: Path | None = setting("CREDITS_REDIS_CA", read_ca_file)
+    redis_tls_verify: Literal["full", "none"] = setting(
+        "CREDITS_REDIS_TLS_VERIFY", one_of("full", "none"), "full"
     )
-    redis_ca: Annotated[Path, AfterValidator(read_ca_file)] | None = Field(
-        None, validation_alias="CREDITS_REDIS_CA"
-    )
-    redis_tls_verify: Annotated[Literal["full", "none"], BeforeValidator(lowercase)] = Field(
-        "full", validation_alias="CREDITS_REDIS_TLS_VERIFY"
-    )
-    redis_connections: int = Field(
-        MOST_CONNECTIONS, ge=4, le=1000, validation_alias="CREDITS_REDIS_CONNECTIONS"
-    )
-    host: Annotated[str, AfterValidator(read_host)] = Field("127.0.0.1", validation_alias="HOST")
-    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
-    log_format: Annotated[Literal["console", "json"] | None, BeforeValidator(lowercase)] = Field(
-        None, validation_alias="LOG_FORMAT"
-    )
-    log_level: Annotated[LogLevel, BeforeValidator(read_log_level)] = Field(
-        "info", validation_alias="LOG_LEVEL"
-    )
-    ops_token: Annotated[SecretStr, AfterValidator(read_own_token)] | None = Field(
-        None, validation_alias="CREDITS_OPS_TOKEN"
-    )
-    forget_deleted: bool = Field(False, validation_alias="CREDITS_FORGET_DELETED")
+    redis_connections: int = setting("CREDITS_REDIS_CONNECTIONS", whole_number(4, 1000), MOST_CONNECTIONS)
+    host: str = setting("HOST", read_host, "127.0.0.1")
+    port: int = setting("PORT", read_port, 8000)
+    log_format: Literal["console", "json"] | None = setting("LOG_FORMAT", one_of("console", "json"))
+    log_level: LogLevel = setting("LOG_LEVEL", read_log_level, "info")
+    ops_token: Secret | None = setting("CREDITS_OPS_TOKEN", read_own_token)
+    forget_deleted: bool = setting("CREDITS_FORGET_DELETED", read_flag, False)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
         """Return every signing secret that is set: several during a rotation, none if unset."""
         if self.webhook_secret is None:
             return ()
-        return tuple(split_secrets(self.webhook_secret.get_secret_value()))
+        return tuple(split_secrets(self.webhook_secret.reveal()))
 
     @property
     def redis_options(self) -> RedisOptions:
@@ -110,7 +91,7 @@ class ReceiverSettings(BaseModel):
                 "REDIS_URL is not set: the receiver and the workers must share one Redis; set it for both, "
                 "or use `credits up`, which runs them together with an embedded Redis"
             )
-        return self.redis_url.get_secret_value()
+        return self.redis_url.reveal()
 
     def require_secrets(self) -> tuple[str, ...]:
         """Return the signing secrets; ConfigError if there is none, or if one of them cannot be used."""
@@ -134,59 +115,43 @@ class ReceiverSettings(BaseModel):
         return secrets
 
 
+@dataclass(frozen=True, kw_only=True)
 class Settings(ReceiverSettings):
     """All settings, from the environment and, if it exists, ``.env``."""
 
-    api_token: Annotated[SecretStr, AfterValidator(read_own_tokens)] | None = Field(
-        None, validation_alias="CREDITS_API_TOKEN"
+    api_token: Secret | None = setting("CREDITS_API_TOKEN", read_own_tokens)
+    desk_token: Secret | None = setting("CREDITS_DESK_TOKEN", read_own_token)
+    api_port: int = setting("CREDITS_API_PORT", read_port, 8001)
+    access_token: Secret | None = setting("POLAR_ACCESS_TOKEN", read_token)
+    polar_url_set: str | None = setting("POLAR_SERVER", read_polar_url)
+    rules_path_set: Path | None = setting("CREDITS_RULES", Path)
+    data_dir_set: Path | None = setting("CREDITS_DATA_DIR", read_folder)
+    requests_per_minute_set: int | None = setting(
+        "CREDITS_POLAR_REQUESTS_PER_MINUTE", whole_number(2, 100_000)
     )
-    desk_token: Annotated[SecretStr, AfterValidator(read_own_token)] | None = Field(
-        None, validation_alias="CREDITS_DESK_TOKEN"
+    public_url: str | None = setting("CREDITS_PUBLIC_URL", read_public_url)
+    alert_url: Secret | None = setting("CREDITS_ALERT_URL", read_secret_url)
+    events_url: Secret | None = setting("CREDITS_EVENTS_URL", read_events_url)
+    events_secret: Secret | None = setting(
+        "CREDITS_EVENTS_SECRET", read_signing_secret, needed=("events_url", _NO_EVENTS_SECRET)
     )
-    api_port: int = Field(8001, ge=0, le=65535, validation_alias="CREDITS_API_PORT")
-    access_token: Annotated[SecretStr, AfterValidator(read_token)] | None = Field(
-        None, validation_alias="POLAR_ACCESS_TOKEN"
-    )
-    polar_url: Annotated[str, AfterValidator(read_polar_url)] = Field(
-        "production", validation_alias="POLAR_SERVER", validate_default=True
-    )
-    rules_path: Path = Field(Path("config/rules.yaml"), validation_alias="CREDITS_RULES")
-    data_dir_set: Annotated[Path, AfterValidator(read_folder)] | None = Field(
-        None, validation_alias="CREDITS_DATA_DIR"
-    )
-    requests_per_minute_set: int | None = Field(
-        None, ge=2, le=100_000, validation_alias="CREDITS_POLAR_REQUESTS_PER_MINUTE"
-    )
-    public_url: Annotated[str, AfterValidator(read_public_url)] | None = Field(
-        None, validation_alias="CREDITS_PUBLIC_URL"
-    )
-    alert_url: Annotated[SecretStr, AfterValidator(read_secret_url)] | None = Field(
-        None, validation_alias="CREDITS_ALERT_URL"
-    )
-    events_url: Annotated[SecretStr, AfterValidator(read_events_url)] | None = Field(
-        None, validation_alias="CREDITS_EVENTS_URL"
-    )
-    events_secret: Annotated[SecretStr, AfterValidator(read_signing_secret)] | None = Field(
-        None, validation_alias="CREDITS_EVENTS_SECRET", validate_default=True
-    )
-    reconcile_set: Annotated[timedelta | Literal["off"] | None, BeforeValidator(read_interval)] = Field(
-        None, validation_alias="CREDITS_RECONCILE_EVERY"
-    )
-    retain: Annotated[timedelta, BeforeValidator(read_duration)] = Field(
-        timedelta(days=30), validation_alias="CREDITS_RETAIN"
-    )
+    reconcile_set: timedelta | Literal["off"] | None = setting("CREDITS_RECONCILE_EVERY", read_interval)
+    retain: timedelta = setting("CREDITS_RETAIN", parse_duration, timedelta(days=30))
 
-    @field_validator("events_secret")
-    @classmethod
-    def _signs_events(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if secret is None and info.data.get("events_url"):
-            raise ValueError(f"it is not set, but CREDITS_EVENTS_URL is: {MAKE_ONE}")
-        return secret
+    @property
+    def polar_url(self) -> str:
+        """Return the base URL of Polar's API."""
+        return self.polar_url_set or POLAR_SERVERS["production"]
+
+    @property
+    def rules_path(self) -> Path:
+        """Return the path of the rules file."""
+        return self.rules_path_set or _USUAL_RULES
 
     @property
     def api_tokens(self) -> tuple[str, ...]:
         """Return every token of the storefront API: several during a rotation, none if unset."""
-        return split_tokens(self.api_token.get_secret_value()) if self.api_token else ()
+        return split_tokens(self.api_token.reveal()) if self.api_token else ()
 
     @property
     def serves_api(self) -> bool:
@@ -207,19 +172,19 @@ class Settings(ReceiverSettings):
             raise ConfigError(
                 "CREDITS_DESK_TOKEN is not set: make a token, such as with `openssl rand -hex 32`"
             )
-        return self.desk_token.get_secret_value()
+        return self.desk_token.reveal()
 
     def require_events_secret(self) -> str:
         """Return the secret that signs credit events; ConfigError if there is none."""
         if self.events_secret is None:
             raise ConfigError(f"CREDITS_EVENTS_SECRET is not set: {MAKE_ONE}")
-        return self.events_secret.get_secret_value()
+        return self.events_secret.reveal()
 
     def require_events(self) -> tuple[str, str]:
         """Return the URL and the secret of credit events; ConfigError if they are not sent."""
         if self.events_url is None:
             raise ConfigError("CREDITS_EVENTS_URL is not set: it says where the storefront receives events")
-        return self.events_url.get_secret_value(), self.require_events_secret()
+        return self.events_url.reveal(), self.require_events_secret()
 
     @property
     def polar_server(self) -> str:
@@ -257,7 +222,7 @@ class Settings(ReceiverSettings):
                 "POLAR_ACCESS_TOKEN is not set: create an organization access token with the scope "
                 "events:write in Polar's dashboard (Settings > Developers)"
             )
-        token = self.access_token.get_secret_value()
+        token = self.access_token.reveal()
         if token.startswith(PREFIXES_OF_SECRETS):
             raise ConfigError(
                 "POLAR_ACCESS_TOKEN contains the secret of a webhook endpoint, which belongs in "
@@ -265,6 +230,9 @@ class Settings(ReceiverSettings):
             )
         return token
 
+
+SETTING_NAMES = variables_of(Settings)
+"""The names of all variables that are read."""
 
 AnySettings = TypeVar("AnySettings", bound=ReceiverSettings)
 
@@ -281,10 +249,7 @@ def load_receiver_settings() -> ReceiverSettings:
 
 def _load(kind: type[AnySettings]) -> AnySettings:
     try:
-        return kind.model_validate(_variables())
-    except ValidationError as error:
-        lines = [problem_line(_variable(each["loc"][0]), each) for each in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+        return read_fields(kind, _variables())
     except UnicodeError:
         raise ConfigError(f"{ENV_FILE} cannot be read: it is not UTF-8; save it in that encoding") from None
     except OSError as error:
@@ -298,8 +263,3 @@ def _variables() -> dict[str, str]:
     """
     sources = (dotenv_values(ENV_FILE, encoding=ENV_FILE_ENCODING), os.environ)
     return {name.upper(): value for source in sources for name, value in source.items() if value}
-
-
-def _variable(name: str | int) -> str:
-    field = Settings.model_fields.get(str(name))  # of an unset one, pydantic names the attribute
-    return str(field.validation_alias if field else name)

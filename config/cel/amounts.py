@@ -27,16 +27,14 @@ class AmountError(Exception):
         self.reason = reason
 
 
-def evaluate_amount(amount: Amount, variables: Variables) -> Decimal:
+def evaluate_amount(expression: Expression, variables: Variables) -> Decimal:
     """Return the credits, 0 or more; AmountError names the expression and the values that it used."""
-    if isinstance(amount, Decimal):
-        return amount
     try:
-        result = _credits(amount, amount.value(variables))
+        result = _credits(expression, expression.value(variables))
     except EvaluationError as error:
         result = str(error)
     if isinstance(result, str):
-        raise AmountError(amount, result, describe_inputs(amount, variables))
+        raise AmountError(expression, result, describe_inputs(expression, variables))
     return result
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from config.errors import ConfigError
 from config.rules import fields

@@ -1,10 +1,11 @@
 """Defines the rules as values, once their file is read. Planning works with these values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from config.cel.amounts import Amount
 from config.cel.conditions import Condition
@@ -71,16 +72,14 @@ PERIOD_TRIGGERS = frozenset(
 DEFAULT_TRIGGERS = frozenset({Trigger.PURCHASE, Trigger.SUBSCRIPTION_CREATE, Trigger.SUBSCRIPTION_CYCLE})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Meter:
+class Meter(Struct, frozen=True, kw_only=True):
     """A meter at Polar: the event name that its filter matches, and the metadata property that it sums."""
 
     name: str
     property: str = "units"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """One rule: the amount that it grants on each meter, and when it applies.
 
     Without ``products`` it applies to every product. It applies to orders, subscriptions and customers
@@ -113,8 +112,7 @@ class Rule:
         return self.triggers
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True):
     """Credits that the storefront may give: the amount on each meter, to whom, when, and how often.
 
     Requests made at or after ``begins`` and before ``ends`` count.
@@ -129,8 +127,7 @@ class Offer:
     ends: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """A whole rules file; ``digest`` identifies its version."""
 
     meters: Mapping[str, Meter]

@@ -1,8 +1,9 @@
 """The nodes of a parsed rules file: plain values that know their place in it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from config.rules.problems import NodeError, Place, Report
 from config.wording import describe_unknown, joined, quoted
@@ -18,38 +19,33 @@ class NodeKind(StrEnum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """A value in the file: a ``Scalar``, ``Items`` or ``Entries``."""
 
     place: Place
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scalar(Node):
+class Scalar(Node, frozen=True, kw_only=True):
     """A single value: its text as written, never converted, and the type that YAML gives to it."""
 
     text: str
     kind: NodeKind
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Items(Node):
+class Items(Node, frozen=True, kw_only=True):
     """A list."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """A key with its value."""
 
     key: Scalar
     value: Node
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entries(Node):
+class Entries(Node, frozen=True, kw_only=True):
     """A mapping: its entries by the text of their keys."""
 
     entries: Mapping[str, Entry]

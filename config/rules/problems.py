@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from config.errors import ConfigError
 
@@ -14,8 +15,7 @@ Default = TypeVar("Default")
 _RULE_INDEX = re.compile(r"rules\[(\d+)\]")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A position in the file. Line and column count from 1; ``path`` is made of the keys that lead to it."""
 
     line: int
@@ -23,8 +23,7 @@ class Place:
     path: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One mistake in a file; ``str()`` is the line that a user reads.
 
     ``rule`` names the rule with the mistake; empty outside of rules, or if the name cannot be read.

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from config.rules.model import Meter, Trigger
 
@@ -54,16 +55,14 @@ class Template(StrEnum):
     WELCOME = "welcome", "credits for each new customer", (Trigger.CUSTOMER,)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StarterProduct:
+class StarterProduct(Struct, frozen=True, kw_only=True):
     """A product that a rule names: its id, and its name at Polar for the comment."""
 
     id: str
     title: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StarterRule:
+class StarterRule(Struct, frozen=True, kw_only=True):
     """One rule to write: a template with its products (none for ``welcome``), its meter and its credits."""
 
     template: Template
