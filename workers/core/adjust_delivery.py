@@ -11,9 +11,8 @@ from config.cel.numbers import CREDITS_LIMIT
 from workers.core.claims import Adjust, Refund
 from workers.core.envelope import validation_error_text
 from workers.core.grants import KEY, Grant, Part, order_subject
-from workers.core.payloads import Cents, Id
 from workers.core.plans import Plan
-from workers.core.views import View
+from workers.core.views import Cents, Id, View
 from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did.

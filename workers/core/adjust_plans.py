@@ -1,6 +1,7 @@
 """Plans the adjustment of one order: what today's rule gives it, beside what the ledger has."""
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from config.rules import Rule, Rules
 from workers.core.adjust_delivery import ManualAdjust, SeenRefund, Wanted
@@ -17,8 +18,7 @@ from workers.core.grants import Grant
 from workers.core.planning import Verdict, judge, why_never
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdjustPlan:
+class AdjustPlan(Struct, frozen=True, kw_only=True):
     """What adjusting an order would do: a request with the grants that it leads to, or why there is none."""
 
     request: ManualAdjust | None = None

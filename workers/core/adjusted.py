@@ -5,8 +5,9 @@ the difference of both. So later take-backs are computed as if the order had bee
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from workers.core.claims import Standing, Taken
 from workers.core.grants import RULE_SEPARATOR, Grant, Part, has_own_delivery

@@ -1,9 +1,10 @@
 """Decides how an order's credits are adjusted: one rule's part is brought to what today's rule says."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+
+from msgspec.structs import replace
 
 from config.cel.numbers import MAX_DIGITS
 from workers.core.adjusted import credited, part_of, taken_back

@@ -5,8 +5,9 @@ instalment after a refund is smaller from the start. What it lacks counts as tak
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from workers.core.adjusted import credited, plus, taken_by_adjusting
 from workers.core.claims import Claim, Standing, Taken

@@ -1,11 +1,13 @@
 """Defines what the ledger holds for a fact."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from config.intervals import Every
 from workers.core.grants import (
@@ -28,8 +30,7 @@ Taken = Mapping[str, Mapping[str, Decimal]]
 """Credits taken back from an order so far, by meter and rule; positive."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """The frozen grants of one subject, and when Polar confirmed each of them.
 
     ``settled`` maps the meter of each confirmed grant to the time of its confirmation.
@@ -49,11 +50,12 @@ class Claim:
     @property
     def unsettled(self) -> tuple[Grant, ...]:
         """Return the grants that Polar has not confirmed."""
+        if not self.settled:
+            return self.grants
         return tuple(grant for grant in self.grants if grant.meter not in self.settled)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One grant as the ledger lists it. ``granted_at`` is None until Polar confirms the grant."""
 
     grant: Grant
@@ -79,31 +81,27 @@ class Shown(StrEnum):
     TRIAL_START = "trial"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True, kw_only=True):
     """All refunds of an order so far: ``amount`` in cents without tax, ``share`` of the price from 0 to 1."""
 
     amount: int
     share: Fraction
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dispute:
+class Dispute(Struct, frozen=True, kw_only=True):
     """A dispute of an order that was lost: its ``share`` of the price without tax, from 0 to 1."""
 
     id: str
     share: Fraction
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revoke:
+class Revoke(Struct, frozen=True, kw_only=True):
     """A person's request to take back an order's credits on ``meter``; on all meters if that is None."""
 
     meter: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Adjust:
+class Adjust(Struct, frozen=True, kw_only=True):
     """A person's request to bring what ``rule`` gave an order to what today's rule says.
 
     ``wanted`` has the grants of that rule alone, before refunds. ``number`` counts the order's adjustments.
@@ -114,8 +112,7 @@ class Adjust:
     wanted: tuple[Grant, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """Everything that the ledger holds for one fact: the fact's own claim first, then the linked claims.
 
     Linked claims are take-backs, adjustments, later instalments, and the bonuses of ``once_per`` rules that
@@ -154,7 +151,7 @@ class Standing:
     @property
     def own(self) -> Claim | None:
         """Return the claim of the fact itself, which froze the whole plan; None if nothing was claimed."""
-        return next((claim for claim in self.claims if claim.subject == self.subject), None)
+        return self.claims[0] if self.claims and self.claims[0].subject == self.subject else None
 
     @property
     def is_dismissed(self) -> bool:
@@ -240,3 +237,13 @@ class Standing:
         """Return the adjustment with this number, if Polar lacks it and nothing has replaced it."""
         last = self.open_adjustment
         return (last,) if last and number == self.adjusted and self.is_credited else ()
+
+
+class Claimed(NamedTuple):
+    """What the ledger has after a claim, in the order of the plans.
+
+    ``may_ask`` is None if no request to Polar was taken with the claim; else it says whether one may be made.
+    """
+
+    standings: list[Standing]
+    may_ask: bool | None

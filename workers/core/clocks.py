@@ -1,7 +1,8 @@
 """Pure: by how much the clock of Redis has stepped, and how the clocks of two hosts differ."""
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from config.durations import format_duration
 
@@ -27,8 +28,7 @@ def describe_difference(ahead: timedelta, other: str) -> str | None:
     return f"this host's clock is {format_duration(abs(ahead))} {direction} {other}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What one tick has read: Redis's time, and between which two moments of our steady clock that was.
 
     ``last_ms`` is the latest time that was stored before, by whatever worker or receiver. ``steps`` counts

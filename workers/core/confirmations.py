@@ -5,8 +5,9 @@ if the ledger was lost and an order is claimed anew, perhaps with another amount
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from workers.core.grants import Grant
 from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
@@ -18,8 +19,7 @@ LONGEST_LAG = timedelta(hours=1)
 _FIRST_WAIT = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What Polar's list of events has for a grant.
 
     ``polar`` says in words what is there instead of the grant; it is empty while that is not known.

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from pydantic_core import from_json
 
 from workers.core.claims import Claim, Standing
@@ -14,8 +14,7 @@ from workers.core.grants import Grant, is_correction
 from workers.core.usage_events import grant_reason, json_number
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreditEvent:
+class CreditEvent(Struct, frozen=True, kw_only=True):
     """An event as it is sent."""
 
     id: str

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from workers.core.adjust_delivery import MANUAL_ADJUST
 from workers.core.claims import Claim
@@ -46,8 +47,7 @@ class CreditStatus(StrEnum):
         return self not in {CreditStatus.UNKNOWN, CreditStatus.WAITING}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreditState:
+class CreditState(Struct, frozen=True, kw_only=True):
     """What Polar has confirmed of some credits, and what became of the rest."""
 
     status: CreditStatus

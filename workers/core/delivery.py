@@ -1,8 +1,9 @@
 """Defines a delivery: its status, the lease that a worker holds on it, and its outcome."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Status(StrEnum):
@@ -18,8 +19,7 @@ class Status(StrEnum):
     """The delivery could not be granted, for the reason given. It is kept, and can be replayed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leased:
+class Leased(Struct, frozen=True, kw_only=True):
     """A delivery that a worker has leased.
 
     ``strikes`` counts how often its grants failed while others succeeded. ``attempt`` is the number of this
@@ -33,8 +33,7 @@ class Leased:
     attempt: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     """The deliveries that a worker has leased together.
 
     ``outages`` counts the consecutive pauses before this lease. After a pause, the lease is a probe: it shows
@@ -45,24 +44,21 @@ class Lease:
     outages: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeaseNote:
+class LeaseNote(Struct, frozen=True, kw_only=True):
     """When an attempt of a delivery began."""
 
     number: int
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True, kw_only=True):
     """When a person wanted a delivery to run again, and who: the name of an operator, or a command."""
 
     at: datetime
     by: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """A stored delivery, as operators see it."""
 
     id: str
@@ -92,8 +88,7 @@ class Delivery:
         return self.status is Status.FAILED or self.is_dismissed
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PutBack:
+class PutBack(Struct, frozen=True, kw_only=True):
     """A later instalment of an order that is looked at again at ``until``, by Polar's clock."""
 
     number: int
@@ -105,16 +100,14 @@ class PutBack:
     """The time by Polar's clock, if it was too early: the clock of Redis is ahead of Polar's."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """Why an order has no further instalments on a meter."""
 
     meter: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How a delivery ended. If its status is ``waiting``, it is due again in ``after_seconds``."""
 
     delivery_id: str

@@ -1,23 +1,21 @@
 """Turns a delivery's body into a plan: by the rules, or as a person requested."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from config.rules import Rules
 from workers.core.adjust_delivery import MANUAL_ADJUST, adjust_plan
 from workers.core.claims import Claim, Standing
 from workers.core.dispute_delivery import DISPUTE_LOST, dispute_plan
 from workers.core.due_instalments import DueInstalment
-from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_envelope
+from workers.core.envelope import CUSTOMER_DELETED, ORDER_REFUNDED, read_type
 from workers.core.facts import Fact, as_shown, fact_of, shown_by
 from workers.core.grants import order_subject
-from workers.core.instalments import (
-    INSTALMENT,
-    InstalmentRequest,
-    SubscriptionState,
-    read_instalment_request,
-)
+from workers.core.instalment_delivery import read_instalment_request
+from workers.core.instalments import INSTALMENT, InstalmentRequest, SubscriptionState
 from workers.core.manual import MANUAL_GRANT, MANUAL_PLANS, MANUAL_REVOKE
 from workers.core.offers import (
     OFFER,
@@ -26,16 +24,17 @@ from workers.core.offers import (
     read_offer_request,
     unknown_customer_plan,
 )
+from workers.core.order_refunds import refund_of
 from workers.core.payloads import read_deleted_customer, read_order
 from workers.core.planning import plan_for
 from workers.core.plans import Plan
-from workers.core.refunds import refund_of
 from workers.core.take_back_delivery import TAKE_BACK, take_back_plan
 from workers.errors import UnreadablePayloadError
 
+_TAKING_BACK = frozenset({ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE, MANUAL_ADJUST})
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedDelivery:
+
+class PlannedDelivery(Struct, frozen=True, kw_only=True):
     """A delivery's plan, or why it has none (``skip`` or ``failure``)."""
 
     type: str
@@ -62,7 +61,7 @@ class PlannedDelivery:
     @property
     def takes_back(self) -> bool:
         """Return whether the delivery can only change what was credited: take it back, or adjust it."""
-        return self.type in {ORDER_REFUNDED, DISPUTE_LOST, TAKE_BACK, MANUAL_REVOKE, MANUAL_ADJUST}
+        return self.type in _TAKING_BACK
 
     def claims_to_send(self, standing: Standing) -> tuple[Claim, ...]:
         """Return the claims whose grants the delivery sends until Polar confirms them.
@@ -96,11 +95,11 @@ def plan_delivery(type_: str, body: bytes, rules: Rules, *, keeps_fact: bool = T
             return read(body, rules)
         fact = fact_of(type_, body)
         if fact is None:
-            skip = f"{read_envelope(body).type} is ignored: no rule can credit it"
+            skip = f"{read_type(body)} is ignored: no rule can credit it"
             return PlannedDelivery(type=type_, skip=skip)
+        return PlannedDelivery(type=type_, fact=fact if keeps_fact else None, plan=plan_for(fact, rules))
     except UnreadablePayloadError as error:
         return PlannedDelivery(type=type_, failure=str(error))
-    return PlannedDelivery(type=type_, fact=fact if keeps_fact else None, plan=plan_for(fact, rules))
 
 
 def _offer_delivery(body: bytes, rules: Rules) -> PlannedDelivery:
@@ -138,9 +137,10 @@ def _instalment_delivery(body: bytes, _rules: Rules) -> PlannedDelivery:
 def plan_as_shown(
     planned: PlannedDelivery, standing: Standing | None, rules: Rules, body: bytes = b""
 ) -> PlannedDelivery:
-    """Return the plan of a delivery; it takes an order for what an earlier webhook showed it to be.
+    """Return the plan of a delivery, or why it has none.
 
-    ``body`` is the delivery's: it is read again where the fact was not kept.
+    It takes an order for what an earlier webhook showed it to be. ``body`` is the delivery's: it is read
+    again where the fact was not kept.
     """
     if standing is None or planned.plan is None or standing.shown in {None, planned.plan.shown}:
         return planned
@@ -148,7 +148,10 @@ def plan_as_shown(
     if fact is None:
         return planned
     fact = as_shown(fact, standing.shown)
-    return replace(planned, fact=fact, plan=plan_for(fact, rules))
+    try:
+        return replace(planned, fact=fact, plan=plan_for(fact, rules))
+    except UnreadablePayloadError as error:  # other rules may be the first to need the whole body
+        return PlannedDelivery(type=planned.type, failure=str(error))
 
 
 def _forgetting(body: bytes, _rules: Rules) -> PlannedDelivery:

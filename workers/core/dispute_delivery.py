@@ -1,50 +1,54 @@
 """The delivery that says that a dispute of an order was lost: Polar sends no webhook for it."""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from msgspec import Meta, Struct, json, to_builtins
 
 from workers.core.claims import Dispute
-from workers.core.envelope import validation_error_text
 from workers.core.grants import order_subject
-from workers.core.payloads import Cents, Id, Order
+from workers.core.order_refunds import refund_of, share_of
+from workers.core.payloads import Order
 from workers.core.plans import Plan
-from workers.core.refunds import refund_of, share_of
-from workers.core.views import View
-from workers.errors import UnreadablePayloadError
+from workers.core.shapes import BodyReader, NonNegativeCents, spell_ids
 
 # No webhook has this type, and the receiver would not store one that did.
 DISPUTE_LOST = "credits.dispute"
 
 _PREFIX = "dispute-"
 
-Currency = Annotated[str, Field(pattern="^[A-Za-z]{3}$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}\Z")]
 
 
-class LostDispute(View):
+class LostDispute(Struct, frozen=True, kw_only=True):
     """A dispute as Polar lists it. Like a refund's, its ``amount`` is without the tax (``tax_amount``)."""
 
-    id: Id
-    order_id: Id
-    amount: Annotated[Cents, Field(ge=0)]
+    id: str
+    order_id: str
+    amount: NonNegativeCents
     currency: Currency
     status: str
 
+    def __post_init__(self) -> None:
+        """Spell the ids; raise an error if one is not a UUID."""
+        spell_ids(self, "id", "order_id")
 
-class DisputedOrder(Order):
+
+class DisputedOrder(Order, frozen=True, kw_only=True):
     """The order that a dispute is about."""
 
     currency: Currency
 
 
-class _Data(View):
+class _Data(Struct, frozen=True, kw_only=True):
     dispute: LostDispute
     order: DisputedOrder
 
 
-class _Body(View):
+class _Body(Struct, frozen=True, kw_only=True):
     data: _Data
+
+
+_BODY = BodyReader(_Body)
 
 
 def dispute_delivery(dispute_id: str) -> str:
@@ -54,11 +58,9 @@ def dispute_delivery(dispute_id: str) -> str:
 
 def dispute_body(dispute: LostDispute, order: DisputedOrder) -> bytes:
     """Return the body of the delivery: what was read from Polar, without the customer's personal data."""
-    data: dict[str, Any] = {
-        "dispute": dispute.model_dump(mode="json"),
-        "order": order.model_dump(mode="json", exclude={"subscription"}),
-    }
-    return json.dumps({"type": DISPUTE_LOST, "data": data}, separators=(",", ":")).encode()
+    told = to_builtins(order)
+    del told["subscription"]
+    return json.encode({"type": DISPUTE_LOST, "data": {"dispute": dispute, "order": told}})
 
 
 def dispute_plan(body: bytes) -> Plan:
@@ -67,10 +69,7 @@ def dispute_plan(body: bytes) -> Plan:
     It notes the dispute either way, so that the dispute is not found again. It also notes what has been
     refunded, in case that note was lost: the share of both together decides.
     """
-    try:
-        data = _Body.model_validate_json(body).data
-    except ValidationError as error:
-        raise UnreadablePayloadError(validation_error_text(error)) from None
+    data = _BODY.read(body).data
     dispute, order = data.dispute, data.order
     review = _why_review(dispute, order)
     return Plan(

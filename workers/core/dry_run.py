@@ -1,8 +1,10 @@
 """Describes what running a delivery now would do, without doing it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from workers.core.adjusted import granted
 from workers.core.adjustments import adjustment_due, why_not_adjusted
@@ -21,8 +23,7 @@ _NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NO_DELIVERY = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prospect:
+class Prospect(Struct, frozen=True, kw_only=True):
     """What running a delivery now would do."""
 
     text: str

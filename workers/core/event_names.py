@@ -1,8 +1,9 @@
 """Names credit events, and says what is kept of a failure until the storefront is told of it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from workers.core.grants import grant_key
 
@@ -43,8 +44,7 @@ class EventName(NamedTuple):
         return self.rest.rpartition(":")[0]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """How a delivery failed; texts are empty where nothing is known."""
 
     at: datetime

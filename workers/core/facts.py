@@ -1,8 +1,12 @@
 """Turns a webhook into the fact that rules judge, such as "this order was paid"."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from config.cel.expressions import Variables
 from config.rules import ORDER_TRIGGERS, Trigger
@@ -15,6 +19,7 @@ from workers.core.envelope import (
     SUBSCRIPTION_RESUMED,
 )
 from workers.core.grants import customer_subject, cycle_subject, order_subject, subscription_subject
+from workers.core.order_refunds import refund_of
 from workers.core.payloads import (
     Customer,
     NewSubscription,
@@ -27,8 +32,7 @@ from workers.core.payloads import (
     read_period,
 )
 from workers.core.periods import paid_period, trial_period
-from workers.core.products import name_of
-from workers.core.refunds import refund_of
+from workers.core.products import product_name
 from workers.core.schedule import PaidPeriod
 
 _FINAL_INVOICE = "final invoice of an ended subscription: never credited"
@@ -37,14 +41,15 @@ _FINAL_INVOICE = "final invoice of an ended subscription: never credited"
 _TRIGGERS_BY_REASON = {one.value: one for one in ORDER_TRIGGERS if one is not Trigger.TRIAL_START}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True, kw_only=True, dict=True):
     """Something that can be credited once. ``subject`` identifies it, ``moment`` is when it happened."""
 
     subject: str
     moment: datetime
     customer_id: str
-    variables: Variables
+    webhook: Read[Any]
+    name_variables: Callable[[Mapping[str, Any]], Variables]
+    """Returns the variables of expressions for the webhook's data."""
     trigger: Trigger | None = None
     """None if no rule can credit this fact; ``why_never`` then says why."""
     why_never: str = ""
@@ -61,6 +66,11 @@ class Fact:
     verb: str = "created"
     """What happened, as a reason says it: "created", or "started" for a period."""
 
+    @cached_property
+    def variables(self) -> Variables:
+        """Return the variables of expressions. Without one, the webhook is never parsed as a whole."""
+        return self.name_variables(self.webhook.raw)
+
     @property
     def period(self) -> PaidPeriod | None:
         """Return the period that an order has paid, or the trial that it began; None if there is none.
@@ -74,7 +84,7 @@ class Fact:
     @property
     def product_name(self) -> str:
         """Return the product's name as the webhook has it; empty if it has none."""
-        return name_of(self.variables.values["product"])
+        return product_name(self.webhook.body)
 
 
 def order_fact(read: Read[Order]) -> Fact:
@@ -86,7 +96,8 @@ def order_fact(read: Read[Order]) -> Fact:
         subject=order_subject(order.id),
         moment=order.created_at,
         customer_id=order.customer_id,
-        variables=Variables.of_order(read.raw),
+        webhook=read,
+        name_variables=Variables.of_order,
         trigger=trigger,
         why_never="" if trigger else f"billing reason {reason!r} is not one that rules can name",
         product_id=order.product_id,
@@ -120,7 +131,8 @@ def period_fact(read: Read[Period]) -> Fact:
         subject=cycle_subject(period.id, period.current_period_start),
         moment=period.current_period_start,
         customer_id=period.customer_id,
-        variables=Variables.of_subscription(read.raw),
+        webhook=read,
+        name_variables=Variables.of_subscription,
         trigger=Trigger.PERIOD,
         product_id=period.product_id,
         verb="started",
@@ -134,7 +146,8 @@ def new_subscription_fact(read: Read[NewSubscription]) -> Fact:
         subject=subscription_subject(subscription.id),
         moment=subscription.created_at,
         customer_id=subscription.customer_id,
-        variables=Variables.of_subscription(read.raw),
+        webhook=read,
+        name_variables=Variables.of_subscription,
         trigger=Trigger.SUBSCRIPTION,
         begins_with_trial=subscription.begins_with_trial,
         product_id=subscription.product_id,
@@ -148,7 +161,8 @@ def customer_fact(read: Read[Customer]) -> Fact:
         subject=customer_subject(customer.id),
         moment=customer.created_at,
         customer_id=customer.id,
-        variables=Variables.of_customer(read.raw),
+        webhook=read,
+        name_variables=Variables.of_customer,
         trigger=Trigger.CUSTOMER,
     )
 

@@ -1,13 +1,13 @@
 """Defines a finding of ``credits check``: an error, a warning, or the confirmation that a check passed."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Level = Literal["error", "warning", "ok"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FilePlace:
+class FilePlace(Struct, frozen=True, kw_only=True):
     """A position in a file; line and column count from 1."""
 
     file: str
@@ -15,8 +15,7 @@ class FilePlace:
     column: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """The result of one check: ``what`` was checked, and the ``detail`` to report."""
 
     level: Level

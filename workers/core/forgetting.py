@@ -1,7 +1,8 @@
 """Decides how a ``customer.deleted`` ends, which erases the stored bodies about the customer."""
 
 import json
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from config.wording import format_count
 from workers.core.delivery import Leased, Outcome, Status
@@ -10,8 +11,7 @@ from workers.core.envelope import CUSTOMER_DELETED
 _WAITING_SECONDS = 60  # those that still wait are settled within seconds, or retried for twenty minutes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Forgotten:
+class Forgotten(Struct, frozen=True, kw_only=True):
     """What was erased about a deleted customer: ``waiting`` deliveries still need their bodies."""
 
     erased: int

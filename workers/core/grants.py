@@ -1,9 +1,10 @@
 """Defines a grant, the subject it is for, and its idempotency key."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+
+from msgspec import Struct
 
 from config.intervals import Every
 from workers.core.schedule import PaidPeriod
@@ -23,6 +24,10 @@ _MANUAL = "credits:manual:"
 REVOKE = "credits:revoke:"
 ADJUST = "credits:adjust:"
 
+_TAKE_BACKS = (REFUND, DISPUTE, REVOKE)
+_CORRECTIONS = (*_TAKE_BACKS, ADJUST)
+_WITH_OWN_DELIVERY = (*_CORRECTIONS, _INSTALMENT)
+
 # These subjects are for one meter, so that they are keys as well.
 _ENDS_IN_METER = (_INSTALMENT, _MANUAL, REVOKE)
 
@@ -35,8 +40,7 @@ RULE_SEPARATOR = ","
 LONGEST_TEXT = 500  # Polar's limit for a metadata value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """One rule's share of a grant, in credits; negative if they are taken back."""
 
     rule: str
@@ -49,16 +53,14 @@ class Part:
     """How often this part is given again until the paid period ends. Frozen, too."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True):
     """What an adjustment changes: a rule's part of an order's credits, before refunds."""
 
     before: Decimal
     after: Decimal
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grant:
+class Grant(Struct, frozen=True, kw_only=True, dict=True):
     """Credits for one customer on one meter, from one fact; negative if they are taken back."""
 
     subject: str
@@ -82,7 +84,7 @@ class Grant:
     @cached_property
     def units(self) -> Decimal:
         """Return the credits of all rules together."""
-        return sum((part.units for part in self.parts), Decimal(0))
+        return sum([part.units for part in self.parts], Decimal(0))
 
     @cached_property
     def rules(self) -> tuple[str, ...]:
@@ -90,9 +92,8 @@ class Grant:
 
         A grant read back from Polar has one part, whose name lists all its rules.
         """
-        return tuple(
-            name for part in self.parts if part.rule != NO_RULE for name in part.rule.split(RULE_SEPARATOR)
-        )
+        named = [part.rule for part in self.parts if part.rule != NO_RULE]
+        return tuple(RULE_SEPARATOR.join(named).split(RULE_SEPARATOR)) if named else ()
 
 
 def order_subject(order_id: str) -> str:
@@ -198,7 +199,7 @@ def adjustment_number(subject: str) -> int:
 
 def is_take_back(subject: str) -> bool:
     """Return whether the grants of ``subject`` take credits back."""
-    return subject.startswith((REFUND, DISPUTE, REVOKE))
+    return subject.startswith(_TAKE_BACKS)
 
 
 def is_adjustment(subject: str) -> bool:
@@ -208,12 +209,12 @@ def is_adjustment(subject: str) -> bool:
 
 def is_correction(subject: str) -> bool:
     """Return whether the grants of ``subject`` change what was credited before: take-backs, adjustments."""
-    return is_take_back(subject) or is_adjustment(subject)
+    return subject.startswith(_CORRECTIONS)
 
 
 def has_own_delivery(subject: str) -> bool:
     """Return whether the grants of ``subject`` are sent by a delivery of their own, not by their order's."""
-    return is_correction(subject) or is_instalment(subject)
+    return subject.startswith(_WITH_OWN_DELIVERY)
 
 
 def order_of(subject: str) -> str | None:

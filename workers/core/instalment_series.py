@@ -1,9 +1,10 @@
 """Lists the later instalments that a plan leads to: how much on each meter, how often, and when."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from config.intervals import Every
 from workers.core.grants import Grant
@@ -11,8 +12,7 @@ from workers.core.schedule import PaidPeriod, instalment_dates
 from workers.core.wording import plain
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Series:
+class Series(Struct, frozen=True, kw_only=True):
     """The later instalments of an order on one meter: each gives ``units``, on each of ``dates``."""
 
     key: str

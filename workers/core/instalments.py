@@ -1,21 +1,17 @@
 """Decides whether a later instalment of an order is given now, later or never, and how much of it."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 
-from pydantic import Field, ValidationError
+from msgspec import Struct
+from msgspec.structs import replace
 
 from workers.core.claims import Standing
-from workers.core.envelope import validation_error_text
 from workers.core.grants import Grant, Part, instalment_subject, order_of, order_subject, revoke_subject
 from workers.core.later_claims import Instalment
-from workers.core.payloads import Id
 from workers.core.refunds import reversed_units
 from workers.core.schedule import count, instalment_at
-from workers.core.views import View
 from workers.core.wording import utc
-from workers.errors import UnreadablePayloadError
 
 # No webhook has this type, and the receiver would not store one that did.
 INSTALMENT = "credits.instalment"
@@ -29,18 +25,18 @@ _PAID_STATES = frozenset({"active", "trialing"})
 _ENDED_STATES = frozenset({"canceled", "incomplete_expired"})
 
 
-class InstalmentRequest(View):
+class InstalmentRequest(Struct, frozen=True, kw_only=True):
     """An instalment that is due: ``number`` counts from 2.
 
     The subscription and the product are those of the order that began the instalments.
     """
 
-    order_id: Id
-    number: int = Field(ge=2)
+    order_id: str
+    number: int
     meter: str
-    customer_id: Id
-    subscription_id: Id
-    product_id: Id
+    customer_id: str
+    subscription_id: str
+    product_id: str
 
     @property
     def subject(self) -> str:
@@ -53,12 +49,7 @@ class InstalmentRequest(View):
         return order_subject(self.order_id)
 
 
-class _Body(View):
-    data: InstalmentRequest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubscriptionState:
+class SubscriptionState(Struct, frozen=True, kw_only=True):
     """What Polar shows of a subscription, as far as it decides about instalments."""
 
     status: str
@@ -66,15 +57,13 @@ class SubscriptionState:
     ended_at: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Give:
+class Give(Struct, frozen=True, kw_only=True):
     """The instalment is to be claimed and sent now."""
 
     instalment: Instalment
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True, kw_only=True):
     """The instalment is looked at again at ``until``."""
 
     until: datetime
@@ -83,22 +72,13 @@ class Wait:
     """Whether only its date has not come."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """Neither this instalment nor a later one of the same order and meter is given."""
 
     reason: str
 
 
 Decision = Give | Wait | End
-
-
-def read_instalment_request(body: bytes) -> InstalmentRequest:
-    """Return the request in the body of such a delivery; UnreadablePayloadError if it has another shape."""
-    try:
-        return _Body.model_validate_json(body).data
-    except ValidationError as error:
-        raise UnreadablePayloadError(validation_error_text(error)) from None
 
 
 def decide_instalment(
@@ -133,7 +113,7 @@ def why_ended(standing: Standing, meter: str, at: datetime | None = None) -> str
     ``at`` is when the instalment in question was due: a later order does not end what was due before it.
     """
     revoked = revoke_subject(order_of(standing.subject) or "", meter)
-    is_revoked = any(claim.subject == revoked and not claim.is_dismissed for claim in standing.claims)
+    revokes = [claim for claim in standing.claims if claim.subject == revoked]
     later = standing.superseded.get(meter)
     dismissed = f"dismissed with delivery {standing.dismissed_with}"[:_LONGEST_REASON]
     reasons = {
@@ -141,7 +121,7 @@ def why_ended(standing: Standing, meter: str, at: datetime | None = None) -> str
         dismissed: standing.is_dismissed,
         "the order was refunded in full": standing.refund is not None and standing.refund.share == 1,
         "a dispute of the order was lost": bool(standing.disputes),
-        "revoked by hand": is_revoked,
+        "revoked by hand": any(one.settled or not one.is_dismissed for one in revokes),
         f"replaced by order {later}": later is not None and not _was_due_before(standing, meter, at),
     }
     return next((reason for reason, applies in reasons.items() if applies), "")

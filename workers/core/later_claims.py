@@ -4,15 +4,15 @@ Each is computed from what the ledger has of the order. The ledger freezes it on
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec import Struct, field
 
 from workers.core.claims import Dispute, Refund, Taken
 from workers.core.grants import Grant
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TakeBack:
+class TakeBack(Struct, frozen=True, kw_only=True):
     """Negative grants that take credits back, after a refund or a lost dispute, or by hand.
 
     ``before`` and ``after`` are the totals taken on these meters. The ledger writes the take-back only if its
@@ -32,8 +32,7 @@ class TakeBack:
     """How many instalments it was computed from, by meter, in the same sense."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Adjustment:
+class Adjustment(Struct, frozen=True, kw_only=True):
     """Grants that bring an order's credits to other amounts: positive or negative ones.
 
     ``adjusted`` is how many adjustments the order has with this one, ``before`` how many without. The ledger
@@ -49,8 +48,7 @@ class Adjustment:
     computed_from: tuple[Grant, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instalment:
+class Instalment(Struct, frozen=True, kw_only=True):
     """A later instalment of an order on one meter.
 
     ``subject`` is the order's; ``number`` counts from 2. The ledger writes it only if the order has

@@ -20,9 +20,8 @@ from workers.core.grants import (
     manual_subject,
     order_subject,
 )
-from workers.core.payloads import Id
 from workers.core.plans import Plan
-from workers.core.views import View
+from workers.core.views import Id, View
 from workers.core.wording import credits_text, utc
 from workers.errors import UnreadablePayloadError
 

@@ -1,17 +1,17 @@
 """Decides which instalment of an order follows when Polar has confirmed one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from workers.core.claims import Standing
 from workers.core.grants import Grant, instalment_number, is_instalment, order_of
 from workers.core.schedule import count, instalment_at
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NextInstalment:
+class NextInstalment(Struct, frozen=True, kw_only=True):
     """A later instalment of an order, which is to be looked at at ``at``, by Polar's clock."""
 
     order_id: str

@@ -8,9 +8,8 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from config.rules import Offer, Rules
 from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from workers.core.grants import KEY, Grant, Part, offer_customer_subject, offer_key_subject
-from workers.core.payloads import Id
 from workers.core.plans import Cap, Plan, Refusal
-from workers.core.views import View
+from workers.core.views import Id, View
 from workers.core.wording import utc
 from workers.errors import UnreadablePayloadError
 

@@ -1,8 +1,9 @@
 """Decides whether the storefront takes credit events, from what the outbox holds."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 from config.durations import format_duration
 from config.wording import format_count
@@ -24,8 +25,7 @@ class EventStatus(StrEnum):
     """The storefront has taken it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OutboxState:
+class OutboxState(Struct, frozen=True, kw_only=True):
     """All credit events together.
 
     ``waiting`` counts those that the storefront has not taken, and ``oldest`` says since when the oldest of

@@ -1,8 +1,9 @@
 """Decides how a delivery ends: its status, and the reason that operators read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from workers.core.adjusted import credited
 from workers.core.adjustments import NOT_AT_POLAR, UNCONFIRMED, why_not_adjusted
@@ -19,8 +20,7 @@ from workers.core.takebacks import why_none_due
 from workers.core.wording import credits_text, utc
 
 
-@dataclass(kw_only=True, slots=True)
-class IngestionResult:
+class IngestionResult(Struct, kw_only=True):
     """What Polar answered in one round, by grant key.
 
     A key that no field contains was not sent, or its request was not answered.
@@ -122,7 +122,7 @@ def _decide(
         return _without_plan(planned)
     claims = planned.claims_to_send(standing)
     open_keys = [grant.key for claim in claims for grant in claim.unsettled]
-    if any(key not in result.accepted and key not in result.refused for key in open_keys):
+    if [key for key in open_keys if key not in result.accepted and key not in result.refused]:
         return _waiting(open_keys, result)
     if refusals := {result.refused[key] for key in open_keys if key in result.refused}:
         is_stranger = plan.cap is not None and all(text.startswith(_OF_CUSTOMER) for text in refusals)
@@ -132,9 +132,8 @@ def _decide(
         return _Decision(Status.FAILED, conflict)
     # Corrections that Polar has stay this delivery's, even if nothing more is taken back for the moment.
     settled = [one for one in standing.claims if is_correction(one.subject) and not one.unsettled]
-    made_of = dict.fromkeys(claim.subject for claim in (*claims, *settled))
-    by_subject = {claim.subject: claim for claim in standing.claims}
-    if own := [one for one in map(by_subject.__getitem__, made_of) if _is_made_by(delivery_id, one, makers)]:
+    made_of = {claim.subject: claim for claim in (*claims, *settled)}
+    if own := [one for one in made_of.values() if _is_made_by(delivery_id, one, makers)]:
         text = credits_text([grant for claim in own for grant in claim.grants])
         note = "" if planned.takes_back or plan.instalment else _rules_note(plan, standing, own)
         return _Decision(Status.GRANTED, text + note)
@@ -241,17 +240,17 @@ def _waiting(open_keys: Sequence[str], result: IngestionResult) -> _Decision:
 
 def _rules_note(plan: Plan, standing: Standing, own: Sequence[Claim]) -> str:
     """Return a note that today's rules would grant something else; empty if they would not."""
-    given = tuple(
+    given = [
         grant
         for claim in own
         if not is_correction(claim.subject)
         for grant in (credited(standing) if claim is standing.own else claim.grants)
         if grant.units > 0
-    )
-    if not given or given == plan.grants:
+    ]
+    if not given or given == [*plan.grants]:
         return ""
     others = {claim.subject for claim in (*standing.claims, *standing.elsewhere) if claim not in own}
-    wanted = tuple(grant for grant in plan.grants if grant.subject not in others)
+    wanted = [grant for grant in plan.grants if grant.subject not in others]
     if given == wanted or credits_text(given) == credits_text(wanted):
         return ""
     return f", as claimed at {utc(own[0].claimed_at)}; today's rules say {credits_text(wanted)}"

@@ -5,9 +5,10 @@ The note is the event's reason: ``pro: 1000 each month from … to …, subscrip
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from config.intervals import Every
 from workers.core.grants import LONGEST_TEXT, RULE_SEPARATOR, Grant, Part, is_order_subject
@@ -22,8 +23,7 @@ _NOTE = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PeriodNote:
+class PeriodNote(Struct, frozen=True, kw_only=True):
     """What an event says of the instalments that follow: which part of it comes again, and until when."""
 
     repeated: Part

@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from workers.core.payloads import Id, Moment, Order
+from workers.core.payloads import Order
 from workers.core.schedule import PaidPeriod
+from workers.core.views import Id, Moment
 
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)

@@ -1,9 +1,10 @@
 """Applies the rules to a fact. The result is a plan: grants, or the reason why there are none."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
+
+from msgspec import Struct, field
 
 from config.cel.amounts import AmountError, evaluate_amount
 from config.cel.conditions import ConditionError
@@ -12,6 +13,7 @@ from workers.core.facts import Fact
 from workers.core.grants import Grant, Part, customer_subject
 from workers.core.plan_checks import impossible_instalments, inexact_sums
 from workers.core.plans import Plan
+from workers.core.schedule import PaidPeriod
 from workers.core.wording import utc
 
 _MOST_NAMED = 3  # a reason names at most this many of the rules that came close
@@ -27,8 +29,7 @@ class Obstacle(IntEnum):
     NOTHING_GIVEN = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What one rule makes of a fact: amounts by meter, or an obstacle, or a failed expression."""
 
     rule: Rule
@@ -40,12 +41,15 @@ class Verdict:
 def plan_for(fact: Fact, rules: Rules) -> Plan:
     """Return what the matching rules grant for ``fact``, added up to one grant per subject and meter."""
     reason = why_never(fact, rules)
-    verdicts = [] if reason else [judge(rule, fact) for rule in rules.rules]
-    grants = tuple(_grants(fact, verdicts, rules))
-    has_instalments = any(part.every for grant in grants for part in grant.parts)
+    # Of many rules, most are for something else: they are judged only if none of the others credits the fact.
+    applying = [] if reason else [rule for rule in rules.rules if _obstacle(rule, fact) is None]
+    verdicts = [judge(rule, fact) for rule in applying]
+    has_instalments = any(one.rule.every for one in verdicts if one.amounts)
     period = fact.period if has_instalments else None
+    grants = tuple(_grants(fact, verdicts, rules, period))
     failures = [one.failure for one in verdicts if one.failure]
-    failures += [*inexact_sums(grants), *impossible_instalments(grants, period)]
+    failures += inexact_sums(grants)
+    failures += impossible_instalments(grants, period) if has_instalments else ()
     failure = "; ".join(failures)
     return Plan(
         subject=fact.subject,
@@ -55,9 +59,15 @@ def plan_for(fact: Fact, rules: Rules) -> Plan:
         refund=fact.refund,
         shown=fact.shown,
         period=None if failure else period,
-        skip="" if grants or failure else (reason or _no_match(fact, verdicts)),
+        skip="" if grants or failure else (reason or _no_match(fact, _all_judged(fact, rules, verdicts))),
         failure=failure,
     )
+
+
+def _all_judged(fact: Fact, rules: Rules, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts of all rules, of which some are known."""
+    known = {one.rule.name: one for one in verdicts}
+    return [known.get(rule.name) or judge(rule, fact) for rule in rules.rules]
 
 
 def judge(rule: Rule, fact: Fact) -> Verdict:
@@ -72,7 +82,10 @@ def judge(rule: Rule, fact: Fact) -> Verdict:
     amounts: dict[str, Decimal] = {}
     for meter, amount in rule.grant.items():
         try:
-            amounts[meter] = evaluate_amount(amount, fact.variables)
+            # Only an expression needs the variables, for which the whole webhook is parsed.
+            amounts[meter] = (
+                amount if isinstance(amount, Decimal) else evaluate_amount(amount, fact.variables)
+            )
         except AmountError as error:
             return Verdict(rule=rule, failure=f"rule {rule.name}, {meter}: {error}")
     given = {meter: units for meter, units in amounts.items() if units}
@@ -154,7 +167,9 @@ def _is_unnamed(fact: Fact, verdicts: Sequence[Verdict]) -> bool:
     return bool(named) and not any(fact.product_id in products for products in named)
 
 
-def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[Grant]:
+def _grants(
+    fact: Fact, verdicts: Sequence[Verdict], rules: Rules, period: PaidPeriod | None
+) -> Iterator[Grant]:
     parts: dict[tuple[str, str], list[Part]] = {}
     for one in verdicts:
         for meter, units in one.amounts.items():
@@ -174,7 +189,7 @@ def _grants(fact: Fact, verdicts: Sequence[Verdict], rules: Rules) -> Iterator[G
             property_name=rules.meters[meter].property,
             parts=tuple(shares),
             order_id=fact.order_id,
-            period=fact.period if any(part.every for part in shares) else None,
+            period=period if period and any(part.every for part in shares) else None,
         )
 
 

@@ -1,7 +1,8 @@
 """Defines a plan: what a delivery is to be granted, or why nothing."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from workers.core.claims import Adjust, Dispute, Refund, Revoke, Shown
 from workers.core.due_instalments import DueInstalment
@@ -22,16 +23,14 @@ class Refusal(StrEnum):
     """Polar does not know the customer."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cap:
+class Cap(Struct, frozen=True, kw_only=True):
     """An offer, and how often one customer can get it; None: as often as the storefront has keys."""
 
     offer: str
     most: int | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The grants for a delivery, or why there are none: a skip, or the failure of an expression.
 
     The grants of a ``once_per`` rule have a subject of their own. All other grants have the plan's subject.

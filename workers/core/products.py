@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
 _MOST_CHARACTERS = 60  # of a name: it stands beside ids on a terminal
 
 
 def product_name(body: bytes) -> str:
     """Return the product's name, in one line, as it was when the webhook was sent; empty if unknown."""
+    from pydantic_core import from_json  # noqa: PLC0415 - most commands read no body, and it takes long to import
+
     try:
         whole: Any = from_json(body, allow_inf_nan=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Computes how much refunds and lost disputes take back: a share of the order, applied to each part."""
+"""Computes how much refunds and lost disputes take back: their share of the order, applied to each part."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,27 +6,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 from config.cel.numbers import MAX_DIGITS
-from workers.core.claims import Refund
 from workers.core.grants import Grant, Part
-from workers.core.payloads import Order
 
 # A third of 10.5 credits has endless decimals. Six are enough, and a full refund takes the rest.
 _FINEST_EXPONENT = -6
-
-
-def refund_of(order: Order) -> Refund | None:
-    """Return all refunds of ``order`` so far; None if there are none."""
-    if order.status == "refunded":
-        return Refund(amount=order.refunded_amount, share=Fraction(1))
-    if order.refunded_amount == 0:
-        return None
-    return Refund(amount=order.refunded_amount, share=share_of(order, order.refunded_amount))
-
-
-def share_of(order: Order, cents: int) -> Fraction:
-    """Return the share of the order's price, without tax, that an amount is; at most 1."""
-    whole = order.net_amount + order.applied_balance_amount
-    return min(Fraction(1), Fraction(cents, whole)) if whole > 0 else Fraction(1)
 
 
 def reversed_units(

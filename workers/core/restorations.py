@@ -1,8 +1,9 @@
 """Defines what ``rebuild`` writes to the ledger: missing facts, and amounts that differ at Polar."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from workers.core.claims import Claim, Taken
 from workers.core.grants import Grant
@@ -10,8 +11,7 @@ from workers.core.later_claims import LaterClaim
 from workers.core.plans import Plan
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restoration:
+class Restoration(Struct, frozen=True, kw_only=True):
     """Everything to write for one fact, in one step.
 
     It is written only if ``claimed_by`` is still the delivery that claimed the fact in the ledger.
@@ -31,8 +31,7 @@ class Restoration:
         return sum(len(meters) for meters in self.times.values())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Correction:
+class Correction(Struct, frozen=True, kw_only=True):
     """Amounts that replace those in the ledger, in one step.
 
     They are written only if the ledger still has every amount that they replace.

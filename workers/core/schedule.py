@@ -2,8 +2,9 @@
 
 import calendar
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from config.intervals import Every
 
@@ -12,8 +13,7 @@ MOST_INSTALMENTS = 600  # fifty years of months; a longer period is a mistake in
 _MONTHS = 12
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PaidPeriod:
+class PaidPeriod(Struct, frozen=True, kw_only=True):
     """The period of a subscription that an order has paid: from ``start`` until just before ``end``.
 
     All times are in UTC, and in whole milliseconds. ``ordered_at`` is when the order was created.

@@ -1,9 +1,10 @@
 """Decides how many of an order's credits are taken back: a share by refunds and disputes, or all by hand."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+
+from msgspec.structs import replace
 
 from workers.core.adjusted import credited, minus, plus
 from workers.core.begun import begun, most_rounded_off, taken_in_all, taken_otherwise
@@ -23,8 +24,13 @@ _UNCONFIRMED = "Polar may have other amounts of this order's credits than the le
 
 def due_take_backs(standing: Standing, delivery_id: str, revoke: Revoke | None = None) -> list[TakeBack]:
     """Return what is still to be taken back: after refunds and disputes, and by hand with ``revoke``."""
-    by_hand = _revoke_take_backs(revoke, standing, delivery_id) if revoke else ()
-    return [*reversals(standing, delivery_id), *by_hand]
+    reversing = reversals(standing, delivery_id)
+    if revoke is None:
+        return reversing
+    taken = dict(standing.taken)
+    for one in reversing:
+        taken |= one.after
+    return [*reversing, *_revoke_take_backs(revoke, replace(standing, taken=taken), delivery_id)]
 
 
 def reversals(standing: Standing, delivery_id: str) -> list[TakeBack]:
@@ -232,8 +238,11 @@ def _why_no_revoke(standing: Standing, revoke: Revoke) -> str:
         return f"{_UNCONFIRMED}: see `credits status`"
     if not standing.can_be_taken_back:
         return _what_is_missing(standing, own)
-    if not _revoked_grants(revoke, standing):
+    if not (grants := _revoked_grants(revoke, standing)):
         return f"this order has no credits on {revoke.meter or 'any meter'} except bonuses (once_per)"
+    revoked = {revoke_subject(own.order_id or "", grant.meter) for grant in grants}
+    if any(claim.is_dismissed and claim.subject in revoked for claim in standing.claims):
+        return _TAKE_BACK_DISMISSED
     return "all of this order's credits have already been taken back"
 
 

@@ -1,8 +1,9 @@
 """Tells which instalments of an order are to come, as far as the ledger knows: when, and how much."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+
+from msgspec import Struct
 
 from workers.core.claims import Standing
 from workers.core.grants import Grant, instalment_subject, order_of
@@ -10,8 +11,7 @@ from workers.core.instalments import instalment_parts, why_ended
 from workers.core.schedule import count, instalment_at
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Upcoming:
+class Upcoming(Struct, frozen=True, kw_only=True):
     """An instalment that Polar does not have yet, and when it is due; refunds so far are subtracted."""
 
     number: int

@@ -1,7 +1,7 @@
 """Writes grants as usage events for Polar, and reads them back from Polar's list of events."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -21,12 +21,12 @@ from workers.core.grants import (
     Grant,
     Part,
     Revision,
+    is_correction,
     subject_of,
 )
-from workers.core.payloads import Id, Moment
 from workers.core.period_notes import period_note, read_period_note
 from workers.core.recorded_grants import InvalidUsageEvent, RecordedGrant
-from workers.core.views import View
+from workers.core.views import Id, Moment, View
 from workers.core.wording import plain
 
 GRANTED_BY = "credit-granter"
@@ -51,6 +51,9 @@ _STEM = re.compile(
 )
 _REVISION = re.compile(r"adjust from ([0-9]{1,15}(?:\.[0-9]{1,15})?) to ([0-9]{1,15}(?:\.[0-9]{1,15})?)")
 _RULES = re.compile(r"[A-Za-z0-9._,-]{1,500}")  # the last name may be cut off
+
+# Why a grant changes what was credited before, by the beginning of its subject.
+_CORRECTIONS = {REFUND: "refund", DISPUTE: "dispute", REVOKE: "revoke", ADJUST: "adjust"}
 
 
 Row = Mapping[str, Any]
@@ -191,20 +194,24 @@ def usage_event(grant: Grant) -> dict[str, Any]:
         "name": grant.meter,
         "customer_id": grant.customer_id,
         "external_id": grant.key,
-        "metadata": {grant.property_name: json_number(-grant.units), **dict(_metadata(grant))},
+        "metadata": _metadata(grant),
     }
 
 
-def _metadata(grant: Grant) -> Iterator[tuple[str, str]]:
-    """Yield the metadata apart from the amount. ``rebuild`` needs ``granted_by`` and ``key``."""
-    yield "granted_by", GRANTED_BY
-    yield "key", grant.key
+def _metadata(grant: Grant) -> dict[str, str | int | float]:
+    """Return the metadata. ``rebuild`` needs ``granted_by`` and ``key``."""
+    metadata = {
+        grant.property_name: json_number(-grant.units),
+        "granted_by": GRANTED_BY,
+        "key": grant.key,
+    }
     if grant.order_id:
-        yield "order_id", grant.order_id
+        metadata["order_id"] = grant.order_id
     if grant.rules:  # Polar refuses empty text
-        yield "rules", RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
+        metadata["rules"] = RULE_SEPARATOR.join(grant.rules)[:LONGEST_TEXT]
     if reason := grant_reason(grant) or period_note(grant):
-        yield "reason", reason
+        metadata["reason"] = reason
+    return metadata
 
 
 def grant_reason(grant: Grant) -> str:
@@ -213,8 +220,9 @@ def grant_reason(grant: Grant) -> str:
         return grant.reason
     if revision := grant.revision:  # a rebuild needs both amounts
         return f"adjust from {plain(revision.before)} to {plain(revision.after)}"
-    kinds = {REFUND: "refund", DISPUTE: "dispute", REVOKE: "revoke", ADJUST: "adjust"}
-    return next((reason for prefix, reason in kinds.items() if grant.subject.startswith(prefix)), "")
+    if not is_correction(grant.subject):
+        return ""
+    return next(reason for prefix, reason in _CORRECTIONS.items() if grant.subject.startswith(prefix))
 
 
 def json_number(units: Decimal) -> int | float:

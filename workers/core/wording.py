@@ -6,16 +6,19 @@ from decimal import Decimal
 
 from workers.core.grants import Grant
 
+_NOTHING = Decimal(0)
+
 
 def credits_text(grants: Iterable[Grant]) -> str:
     """Return credits as text: ``10 api_usage, 0.5 images; took back 3 api_usage``."""
     given: dict[str, Decimal] = {}
     taken: dict[str, Decimal] = {}
     for grant in grants:
-        units = grant.units
-        if units:
-            side = given if units > 0 else taken
-            side[grant.meter] = side.get(grant.meter, Decimal(0)) + abs(units)
+        units, meter = grant.units, grant.meter
+        if units > 0:
+            given[meter] = given.get(meter, _NOTHING) + units
+        elif units:
+            taken[meter] = taken.get(meter, _NOTHING) - units
     texts = [_listed(given)] if given else []
     return "; ".join(texts + ([f"took back {_listed(taken)}"] if taken else [])) or "nothing"
 
@@ -33,4 +36,4 @@ def plain(units: Decimal) -> str:
 
 def _listed(units: Mapping[str, Decimal]) -> str:
     # Sorted, because texts are compared, and claims and plans list their grants in different orders.
-    return ", ".join(f"{plain(total)} {meter}" for meter, total in sorted(units.items()))
+    return ", ".join([f"{plain(total)} {meter}" for meter, total in sorted(units.items())])
