@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 
 from config.durations import format_duration
@@ -23,8 +23,7 @@ _LONGEST_SILENCE = timedelta(days=1)
 TO_DO = "run credits check: it compares the secret, the URL and the clock"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrivals:
+class Arrivals(Struct, frozen=True, kw_only=True):
     """What is known of the webhooks that came, at the moment ``now`` of Redis's clock."""
 
     now: datetime

@@ -7,15 +7,15 @@ amount. A worker notices that by its own steady clock, and moves them by as much
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import structlog
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import RedisError
 from redis.typing import EncodableT
 
 from config.durations import format_duration
+from config.log import get_log
 from workers.core.clocks import Reading, step_between, unseen_step
 from workers.core.delivery import Status
 from workers.store import keys
@@ -24,7 +24,7 @@ from workers.store.scripts import load_script
 _NOTE_SECONDS = 60
 _NOTED_SECONDS = 86_400
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 # It goes on while the host sleeps, as Redis's clock does; not every system has such a clock.
 _STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -1,36 +1,30 @@
-"""Redis clients: one for workers and commands, one for the receiver."""
+"""Redis clients for threads: those of workers, of commands, and of what runs beside an event loop."""
 
 from typing import Any
 
-import redis.asyncio
 from redis import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
 from config.redis_urls import RedisOptions, is_sentinel_url, read_sentinel_url, uses_tls
-from workers.core.envelope import STORED_TYPES
-from workers.store.intake import Intake
-from workers.store.sentinels import async_sentinel_pool, sentinel_pool
+from workers.store.sentinels import sentinel_pool
 from workers.timings import DEFAULT_TIMINGS
 
 # How many connections are in use at the same time. More would not help: Redis runs one command at a time.
-_WORKING = 3  # a drain claims, sends and settles side by side
+_WORKING = 3  # a drain leases, claims, sends and settles side by side; a fourth made none of it faster
 SENDING = 1  # of credit events: its threads ask the storefront alone
-_STORING = 3  # storing, /readyz and the comparison of clocks
+STORING = 3  # storing, /readyz and the comparison of clocks
 _BESIDE_STORING = 4  # of a receiver: /healthz, /metrics, the counts, the look for losses
-_FOR_ORDERS = 7  # of the storefront API: one listens for settlements, the others look up orders
-_RECEIVER = _STORING + _BESIDE_STORING
-_API = _STORING + _FOR_ORDERS + _WORKING
+FOR_ORDERS = 7  # of the storefront API: one listens for settlements, the others look up orders
+_RECEIVER = STORING + _BESIDE_STORING
+API = STORING + FOR_ORDERS + _WORKING
 
-_USUAL = RedisOptions()
-
-# A connection that has been silent for so long is tried with a PING before its next use.
-_HEALTH_CHECK_SECONDS = 10
+USUAL = RedisOptions()
 
 
 def connect(
     url: str,
-    options: RedisOptions = _USUAL,
+    options: RedisOptions = USUAL,
     *,
     timeout_seconds: float = DEFAULT_TIMINGS.worker_redis_seconds,
     most: int = _WORKING,
@@ -39,7 +33,7 @@ def connect(
 
     ConfigError if the URL has options (``?name=value``) that redis-py does not know.
     """
-    shared = _shared(url, options, timeout_seconds, min(most, options.connections))
+    shared = pool_options(url, options, timeout_seconds, min(most, options.connections))
     try:
         if is_sentinel_url(url):
             pool = sentinel_pool(read_sentinel_url(url), **shared)
@@ -55,13 +49,13 @@ def connect(
 
 def connect_for_customers(url: str, options: RedisOptions, *, timeout_seconds: float) -> Redis:
     """Return the storefront API's client for what it asks of Polar."""
-    most = _share(_WORKING, _API, options)
+    most = share_of(_WORKING, API, options)
     return connect(url, options, timeout_seconds=timeout_seconds, most=most)
 
 
 def connect_beside_intake(url: str, options: RedisOptions, *, timeout_seconds: float) -> Redis:
     """Return the receiver's client for everything but storing."""
-    most = _share(_BESIDE_STORING, _RECEIVER, options)
+    most = share_of(_BESIDE_STORING, _RECEIVER, options)
     return connect(url, options, timeout_seconds=timeout_seconds, most=most)
 
 
@@ -73,58 +67,23 @@ def leave_server(client: Redis) -> None:
     client.connection_pool.disconnect(inuse_connections=False)
 
 
-def intake_for(
-    url: str,
-    options: RedisOptions = _USUAL,
-    *,
-    types: frozenset[str] = STORED_TYPES,
-    timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
-) -> Intake:
-    """Return the receiver's access to Redis, which connects when it is first used.
-
-    It stores webhooks of ``types``, and bodies that are no webhooks.
-    """
-    client = _connect_async(url, options, timeout_seconds, _share(_STORING, _API, options))
-    return Intake(client, types, within_seconds=timeout_seconds)
-
-
-def connect_api(
-    url: str,
-    options: RedisOptions = _USUAL,
-    *,
-    timeout_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
-) -> redis.asyncio.Redis:
-    """Return the storefront API's client for everything but storing, which connects when it is first used."""
-    return _connect_async(url, options, timeout_seconds, _share(_FOR_ORDERS, _API, options))
-
-
-def _connect_async(url: str, options: RedisOptions, timeout_seconds: float, most: int) -> redis.asyncio.Redis:
-    shared = _shared(url, options, timeout_seconds, most)
-    shared["health_check_interval"] = _HEALTH_CHECK_SECONDS
-    if is_sentinel_url(url):
-        pool = async_sentinel_pool(read_sentinel_url(url), **shared)
-    else:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(url, **shared)
-    return redis.asyncio.Redis.from_pool(pool)
-
-
 def most_connections(
     options: RedisOptions, *, receivers: int = 0, workers: int = 0, apis: int = 0, senders: int = 0
 ) -> int:
     """Return how many connections these processes open at most; the background process counts as a worker."""
-    storing = _share(_STORING, _API, options)
-    receiver = storing + _share(_BESIDE_STORING, _RECEIVER, options)
-    api = storing + _share(_FOR_ORDERS, _API, options) + _share(_WORKING, _API, options)
+    storing = share_of(STORING, API, options)
+    receiver = storing + share_of(_BESIDE_STORING, _RECEIVER, options)
+    api = storing + share_of(FOR_ORDERS, API, options) + share_of(_WORKING, API, options)
     beside = workers * min(_WORKING, options.connections) + senders * SENDING
     return receivers * receiver + apis * api + beside
 
 
-def _share(wanted: int, of: int, options: RedisOptions) -> int:
+def share_of(wanted: int, of: int, options: RedisOptions) -> int:
     """Return a client's part of the limit, if it wants ``wanted`` of the ``of`` that its process wants."""
     return max(1, min(wanted, wanted * options.connections // of))
 
 
-def _shared(url: str, options: RedisOptions, timeout_seconds: float, most: int) -> dict[str, Any]:
+def pool_options(url: str, options: RedisOptions, timeout_seconds: float, most: int) -> dict[str, Any]:
     """Return the options of a pool."""
     tls: dict[str, object] = {}
     if uses_tls(url) and options.ca is not None:

@@ -1,10 +1,10 @@
 """What happened on each day: settle.lua counts it for charts, and keeps it for 400 days."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
+from msgspec import Struct, field
 from redis import Redis
 
 from workers.store import counts, keys
@@ -13,8 +13,7 @@ _EPOCH = date(1970, 1, 1)
 _WHOLE_SHARE_MS = 60_000  # a share of Polar's rate limit that is used up is whole again after a minute
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Day:
+class Day(Struct, frozen=True, kw_only=True):
     """The counts of one day, in UTC."""
 
     date: date

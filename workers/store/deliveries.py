@@ -1,16 +1,17 @@
 """Deliveries in Redis: what was received, what is due, and what became of it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import dropwhile, islice
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 from redis.typing import EncodableT
 
+from workers.core.batches import in_batches
 from workers.core.delivery import Delivery, Lease, Leased, Status
 from workers.core.grants import order_subject
 from workers.core.products import product_name
@@ -26,14 +27,35 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 _DISMISSED = "dismissed: "  # precedes the reason of a dismissed delivery
 
 _PAGE = 200
+_LOOKED_AT = 1_000  # deliveries whose types one script reads: some two milliseconds
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """The place of a delivery among all, which are ordered by when they were received (ms), then by id."""
 
     at_ms: int
     id: str
+
+
+class _Search(Struct, frozen=True, kw_only=True):
+    """What is looked for in the lists of deliveries."""
+
+    oldest: str
+    """The lowest score, as Redis takes it."""
+    type_: str | None
+    at_once: int
+    on_look: Callable[[int], object]
+
+
+class _Page(Struct, frozen=True, kw_only=True):
+    """Ids and times from a list of deliveries, newest first."""
+
+    rows: Sequence[tuple[bytes, float]]
+    read: int
+    """How many were looked at."""
+    last: float
+    """The time of the last of those, and how many of them have it."""
+    at_last: int
 
 
 class DeliveryStore:
@@ -48,6 +70,7 @@ class DeliveryStore:
         self._lease = redis.register_script(load_script("lease"))
         self._reopen = redis.register_script(load_script("reopen"))
         self._store_and_lease = redis.register_script(load_script("store_and_lease"))
+        self._list_of_type = redis.register_script(load_script("list_of_type"))
         self._dismiss = redis.register_script(load_script("dismiss"))
 
     def lease(self, most: int) -> Lease:
@@ -97,8 +120,11 @@ class DeliveryStore:
             for one in self.get(ids)
         ]
         self._dismiss(
-            keys=[keys.deliveries(Status.FAILED), keys.deliveries(Status.SKIPPED)],
-            args=[keys.DELIVERY, keys.BODY, int(retain.total_seconds()), _DISMISSED, json.dumps(rows)],
+            keys=[keys.deliveries(Status.FAILED), keys.deliveries(Status.SKIPPED), keys.DUE],
+            args=[
+                *(keys.DELIVERY, keys.BODY, keys.DELIVERIES),
+                *(int(retain.total_seconds()), _DISMISSED, json.dumps(rows)),
+            ],
         )
 
     def get(self, ids: Sequence[str]) -> list[Delivery]:
@@ -127,9 +153,12 @@ class DeliveryStore:
         settled = {id_: one for id_, one in known.items() if one.status is not Status.WAITING}
         return [[settled[id_] for id_ in ids if id_ in settled] for ids in listed]
 
-    def listed_about(self, id_: str) -> set[str]:
-        """Return the ids of the settled deliveries about an order or customer, but those the ledger names."""
-        return {one.decode() for one in cast(list[bytes], self._redis.zrange(keys.about(id_), 0, -1))}
+    def listed_about(self, id_: str) -> Iterator[str]:
+        """Yield the ids of the settled deliveries about an order or customer that the ledger does not name.
+
+        They come in no order, and some more than once if others are added meanwhile.
+        """
+        return (one.decode() for one, _ in self._redis.zscan_iter(keys.about(id_), count=_PAGE))
 
     def newest_about(self, id_: str, start: int, most: int) -> list[str]:
         """Return some of the ids that ``listed_about`` returns: those that failed, then the newest."""
@@ -142,8 +171,7 @@ class DeliveryStore:
 
     def bodies(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield each of these deliveries, once, with its body; empty if that is unknown or erased."""
-        left = iter(dict.fromkeys(ids))
-        while page := list(islice(left, _PAGE)):
+        for page in in_batches(dict.fromkeys(ids), _PAGE):
             bodies = cast(list[bytes | None], self._redis.mget([keys.body(id_) for id_ in page]))
             for id_, body in zip(page, bodies, strict=True):
                 yield id_, decompress_body(body or b"")
@@ -160,18 +188,27 @@ class DeliveryStore:
         since: datetime | None = None,
         until: datetime | None = None,
         after: Place | None = None,
+        type_: str | None = None,
         at_once: int = _PAGE,
+        on_look: Callable[[int], object] = lambda _count: None,
     ) -> Iterator[Delivery]:
         """Yield the deliveries with these statuses, newest first.
 
         Only those received at ``since`` or later, before ``until``, and behind the place ``after``: the
-        last one of the page before. They are read ``at_once`` at a time.
+        last one of the page before. They are read ``at_once`` at a time. With ``type_``, only those of this
+        type: Redis looks for them, because they may be few among very many. ``on_look`` is called with the
+        number of deliveries in each page that was looked at.
         """
-        oldest = "-inf" if since is None else str(milliseconds_of(since))
+        search = _Search(
+            oldest="-inf" if since is None else str(milliseconds_of(since)),
+            type_=type_,
+            at_once=at_once if type_ is None else _LOOKED_AT,
+            on_look=on_look,
+        )
         newest = "+inf" if until is None else f"({milliseconds_of(until)}"
         if after is not None and (until is None or after.at_ms < milliseconds_of(until)):
             newest = str(after.at_ms)
-        pages = [self._ids(status, oldest, newest, at_once) for status in statuses]
+        pages = [self._ids(status, newest, search) for status in statuses]
         rows: Iterator[tuple[bytes, float]] = merge(*pages, key=lambda row: (row[1], row[0]), reverse=True)
         if after is not None:
             last = (after.at_ms, after.id.encode())
@@ -179,23 +216,35 @@ class DeliveryStore:
         while page := [row[0].decode() for row in islice(rows, at_once)]:
             yield from self.get(page)
 
-    def _ids(self, status: Status, oldest: str, newest: str, at_once: int) -> Iterator[tuple[bytes, float]]:
+    def _ids(self, status: Status, newest: str, search: _Search) -> Iterator[tuple[bytes, float]]:
         """Yield ids and times, newest first. Each page begins at the last time of the page before.
 
         Redis would walk past all that precedes a page that began at a number.
         """
         at, seen = float("nan"), 0  # the last time, and how many deliveries of that time are read
         while True:
-            rows = self._redis.zrevrangebyscore(
-                keys.deliveries(status), newest, oldest, start=seen, num=at_once, withscores=True
-            )
-            page = cast(list[tuple[bytes, float]], rows)
-            yield from page
-            if len(page) < at_once:
+            page = self._page(status, newest, search, start=seen)
+            search.on_look(page.read)
+            yield from page.rows
+            if page.read < search.at_once:
                 return
-            last = page[-1][1]
-            seen = sum(score == last for _, score in page) + (seen if last == at else 0)
-            at, newest = last, repr(last)
+            seen = page.at_last + (seen if page.last == at else 0)
+            at, newest = page.last, repr(page.last)
+
+    def _page(self, status: Status, newest: str, search: _Search, *, start: int) -> _Page:
+        list_, oldest, most = keys.deliveries(status), search.oldest, search.at_once
+        if search.type_ is None:
+            found = self._redis.zrevrangebyscore(
+                list_, newest, oldest, start=start, num=most, withscores=True
+            )
+            rows = cast(list[tuple[bytes, float]], found)
+            last = rows[-1][1] if rows else 0.0
+            return _Page(rows=rows, read=len(rows), last=last, at_last=sum(at == last for _, at in rows))
+        read, text, at_last, *found = self._list_of_type(
+            keys=[list_], args=[keys.DELIVERY, search.type_, newest, oldest, start, most]
+        )
+        rows = list(zip(found[::2], map(float, found[1::2]), strict=True))
+        return _Page(rows=rows, read=read, last=float(text or 0), at_last=at_last)
 
     def count_by_status(self) -> dict[Status, int]:
         """Return the number of deliveries in Redis, by status."""

@@ -1,10 +1,10 @@
 """What the desk keeps: which sessions were ended, and who did what."""
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 
 from workers.store import keys
@@ -14,8 +14,7 @@ from workers.store.scripts import milliseconds_of, moment_of
 MOST_ACTIONS = 1000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
+class Action(Struct, frozen=True, kw_only=True):
     """What an operator did: ``what`` is one line, without personal data."""
 
     at: datetime

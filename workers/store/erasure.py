@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from workers.core.batches import in_batches
 from workers.store import keys
 from workers.store.bodies import compress_body
 from workers.store.scripts import load_script
@@ -25,8 +26,8 @@ class Erasure:
     def erase(self, ids: Sequence[str]) -> list[str]:
         """Erase the bodies of these deliveries, except those that wait; return the ids of those erased."""
         erased: list[bytes] = []
-        for start in range(0, len(ids), _BATCH):
-            erased += self._erase(keys=[], args=[keys.DELIVERY, keys.BODY, *ids[start : start + _BATCH]])
+        for some in in_batches(ids, _BATCH):
+            erased += self._erase(keys=[], args=[keys.DELIVERY, keys.BODY, *some])
         return [delivery_id.decode() for delivery_id in erased]
 
     def replace_body(self, delivery_id: str, body: bytes) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 from uuid import uuid4
 
-import structlog
 from redis import Redis
 
 from config.errors import ConfigError
+from config.log import get_log
 from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.scripts import load_script
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 FORMAT = 2
 """What this version writes, and the newest that it knows."""

@@ -5,7 +5,6 @@ The embedded server ends at a write that does not fit, because it never confirms
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import redis.asyncio
@@ -19,7 +18,7 @@ from workers.store.redis_errors import DiskFullError, describe_redis_error
 def find_full_disk(client: Redis | redis.asyncio.Redis) -> str | None:
     """Return that the disk is full, and what to do; None if it is not, or if the server is not embedded."""
     options: dict[str, Any] = client.connection_pool.connection_kwargs
-    folder = data_folder(Path(options["path"])) if "path" in options else None
+    folder = data_folder(options["path"]) if "path" in options else None
     return full_disk(folder) if folder else None
 
 

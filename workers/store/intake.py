@@ -7,12 +7,12 @@ file to disk once for all of them. A delivery that arrives alone is stored at on
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -54,8 +54,7 @@ class Disposition(StrEnum):
     """It was not stored, because webhooks of its type never grant anything."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RawDelivery:
+class RawDelivery(Struct, frozen=True, kw_only=True):
     """A delivery with a valid signature; ``body`` has the bytes that were signed."""
 
     id: str
@@ -68,12 +67,15 @@ Tell = Callable[[Outcome], object]
 
 
 class _Pending(NamedTuple):
-    """A delivery that waits for its round trip; its body is compressed."""
+    """A delivery that waits for its round trip."""
 
     id: str
     type: str
     body: bytes
     tell: Tell
+
+
+_DISPOSITIONS = {one.value.encode(): one for one in Disposition}
 
 
 class Intake:
@@ -85,10 +87,13 @@ class Intake:
         types: frozenset[str] = STORED_TYPES,
         *,
         within_seconds: float = DEFAULT_TIMINGS.receiver_redis_seconds,
+        telling: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
+        """Store webhooks of ``types``; the outcomes of a batch are told within one ``telling``."""
         self._redis = redis
         self._types = types
         self._within_seconds = within_seconds
+        self._telling = telling
         self._accept = redis.register_script(load_script("accept"))
         self._find_denied = redis.register_script(load_script("permissions"))
         self._waiting: deque[_Pending] = deque()
@@ -110,42 +115,58 @@ class Intake:
         if type_ and type_ not in self._types:
             tell(Disposition.IGNORED)
             return
-        self._waiting.append(_Pending(delivery.id, type_, compress_body(delivery.body), tell))
+        self._waiting.append(_Pending(delivery.id, type_, delivery.body, tell))
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store())
 
     async def _store(self) -> None:
         """Store the deliveries that wait, and those that arrive meanwhile."""
         while self._waiting:
-            batch = list(self._next_batch())
+            batch: list[_Pending] = []
             try:
+                batch.extend(self._next_batch())
                 dispositions = await self._ask(lambda: self._store_batch(batch))  # noqa: B023 - awaited here
             except StoreUnavailableError as error:
                 # The deliveries behind this batch would wait for another timeout, and Polar waits only 10 s.
                 self._refuse(batch, error)
                 await self._leave_server()
-            except BaseException as error:  # the receiver ends: no request may wait for ever
+            except BaseException as error:  # the receiver ends, or memory: no request may wait for ever
                 self._refuse(batch, StoreUnavailableError(f"not stored: {error!r}"))
                 raise
             else:
-                for pending, disposition in zip(batch, dispositions, strict=True):
-                    _tell_soon(pending, Disposition(disposition.decode()))
+                outcomes = [_DISPOSITIONS[disposition] for disposition in dispositions]
+                self._tell_soon(zip(batch, outcomes, strict=True))
 
     def _refuse(self, batch: Iterable[_Pending], error: StoreUnavailableError) -> None:
         """Refuse the deliveries of a batch, and those that wait behind it."""
-        for pending in (*batch, *self._waiting):
-            _tell_soon(pending, error)
+        self._tell_soon([(pending, error) for pending in (*batch, *self._waiting)])
         self._waiting.clear()
 
+    def _tell_soon(self, told: Iterable[tuple[_Pending, Outcome]]) -> None:
+        """Tell outcomes when the next batch is on its way to Redis."""
+        asyncio.get_running_loop().call_soon(self._tell, told)
+
+    def _tell(self, told: Iterable[tuple[_Pending, Outcome]]) -> None:
+        with self._telling():
+            for pending, outcome in told:
+                try:
+                    pending.tell(outcome)
+                except Exception as error:  # noqa: BLE001 - what one raises stops no other
+                    context = {"message": f"cannot tell what became of {pending.id}", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(context)
+
     def _next_batch(self) -> Iterator[_Pending]:
-        """Yield as many waiting deliveries as Redis can store without delaying other clients much."""
+        """Yield as many waiting deliveries as Redis can store without delaying other clients much.
+
+        Their bodies are compressed one after the other, which keeps the dictionary in the processor's cache.
+        """
         size = 0
         for _ in range(_BATCH_DELIVERIES):
             if not self._waiting or size > _BATCH_BYTES:
                 return
-            pending = self._waiting.popleft()
-            size += len(pending.body)
-            yield pending
+            body = compress_body(self._waiting[0].body)
+            size += len(body)
+            yield self._waiting.popleft()._replace(body=body)
 
     async def _store_batch(self, batch: Sequence[_Pending]) -> list[bytes]:
         rows: list[EncodableT] = [value for one in batch for value in (one.id, one.type, one.body)]
@@ -211,8 +232,3 @@ class Intake:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
-
-
-def _tell_soon(pending: _Pending, outcome: Outcome) -> None:
-    """Tell the outcome when the next batch is on its way to Redis; what one raises stops no other."""
-    asyncio.get_running_loop().call_soon(pending.tell, outcome)

@@ -40,7 +40,7 @@ AUDIT = "credits:audit"
 AUDIT_DAY = "credits:audit:"
 
 # Hashes, the buckets of two tables (a number follows): settled facts of the ledger, and the newest fact of
-# each customer (see workers/store/lua/facts.lua). Never expire.
+# each customer (see workers/store/lua/tables.lua). Never expire.
 FACTS = "credits:facts:"
 NEWEST = "credits:newest:"
 
@@ -143,6 +143,10 @@ WATCH = "credits:watch"
 
 # A string: exists from the beginning of a round of the reconciler until the next is due. Expires then.
 RECONCILED = "credits:reconciled"
+
+# A string: the problem that interrupted the reconciler's last round, if a person must solve it. Deleted by a
+# round without such a problem; expires after a day.
+RECONCILE_PROBLEM = "credits:reconcile_problem"
 
 # A string: says that the reconciler has seen a rule whose credits lost disputes take back. Their policy was
 # frozen with them, so disputes matter from then on. Never expires.

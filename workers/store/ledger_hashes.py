@@ -77,8 +77,8 @@ def period_fields(period: PaidPeriod) -> list[str]:
 def read_standing(subject: str, found: Found) -> Standing:
     """Return what the ledger has for ``subject``: its claim, linked claims, and others asked for."""
     flat, *others = found
-    fields = _decoded(flat)
-    read = [(name.decode(), _decoded(each), is_linked) for name, each, is_linked in others]
+    fields = decoded(flat)
+    read = [(name.decode(), decoded(each), is_linked) for name, each, is_linked in others]
     linked = [(subject, fields), *((name, each) for name, each, is_linked in read if is_linked)]
     amount, by_kind = fields.get(REFUNDED_AMOUNT), _by_kind(fields)
     return Standing(
@@ -215,5 +215,6 @@ def _part_text(part: Part) -> str:
     return ":".join([f"{part.rule}={part.units:f}", *policies])
 
 
-def _decoded(flat: Sequence[bytes]) -> dict[str, str]:
+def decoded(flat: Sequence[bytes]) -> dict[str, str]:
+    """Return a hash that a script returns as HGETALL does: name, value, name, value, ..."""
     return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-import structlog
 from redis import Redis
 
+from config.log import get_log
 from workers.core.findings import Finding
 from workers.store import keys
 from workers.store.scripts import load_script, milliseconds_of, moment_of
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 LOST = "Redis lost entries that it had confirmed"
 TO_DO = (

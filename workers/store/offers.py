@@ -1,9 +1,9 @@
 """Stores the storefront's requests for offers, and tells what became of them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -31,8 +31,7 @@ class Disposition(StrEnum):
     """The rules in force have no such offer."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OfferState:
+class OfferState(Struct, frozen=True, kw_only=True):
     """What stands under a key of an offer."""
 
     disposition: Disposition

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 
-import structlog
 from redis.exceptions import RedisError
 
+from config.log import get_log
 from workers.store.redis_errors import DiskFullError, describe_redis_error
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
 class RedisOutage:

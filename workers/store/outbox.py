@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from msgspec import Struct
 from redis import Redis
 from redis.typing import EncodableT
 
@@ -30,8 +30,7 @@ OUTBOX_KEYS = (
 """What the functions of ``outbox.lua`` work on."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeasedEvent:
+class LeasedEvent(Struct, frozen=True, kw_only=True):
     """An event that this sender alone sends now; ``failure`` is what an event about a failure tells."""
 
     name: EventName
@@ -39,8 +38,7 @@ class LeasedEvent:
     failure: Failure | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sending:
+class Sending(Struct, frozen=True, kw_only=True):
     """What came of sending an event: empty ``error`` if the storefront took it.
 
     It is sent again ``after_seconds``; never if that is None.
@@ -58,9 +56,9 @@ class Outbox:
     def __init__(self, redis: Redis, timings: Timings = DEFAULT_TIMINGS) -> None:
         self._redis = redis
         self._timings = timings
-        self._lease = redis.register_script(load_script("lease_events", "outbox"))
-        self._record = redis.register_script(load_script("record_events", "outbox"))
-        self._resend = redis.register_script(load_script("resend_events", "outbox"))
+        self._lease = redis.register_script(load_script("lease_events"))
+        self._record = redis.register_script(load_script("record_events"))
+        self._resend = redis.register_script(load_script("resend_events"))
 
     def lease(self, most: int) -> list[LeasedEvent]:
         """Lease up to ``most`` events that are due."""

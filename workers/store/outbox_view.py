@@ -1,11 +1,11 @@
 """Shows the outbox of credit events: how many wait, since when, and what became of each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 
 from workers.core.event_names import EventName
@@ -19,8 +19,7 @@ from workers.store.scripts import moment_of
 _PAGE = 200
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True, kw_only=True):
     """A credit event as operators see it; ``at`` is when it is due, was given up, or was sent."""
 
     name: EventName

@@ -1,17 +1,19 @@
-"""The RQ job that wakes a worker, written as RQ writes it; and the state of RQ's queue."""
+"""The RQ job that wakes a worker, written as RQ writes it; and the state of RQ's queue.
 
-from functools import cache
+It does without RQ: whoever queues a job or looks at the queue would import a large package for a few names. A
+test compares them with RQ's own.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import chain
 from typing import cast
 from uuid import uuid4
 
 from redis import Redis
 from redis.typing import EncodableT
-from rq import Queue, Worker
-from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
-from rq.utils import now, utcformat
-from rq.worker_registration import get_keys
 
 from workers.store import keys
 from workers.store.clock import redis_now
@@ -24,82 +26,64 @@ _FORMER_QUEUE = "credits"
 # A wire format: jobs with this name may be in Redis while a new version starts.
 DRAIN = "workers.jobs.drain"
 JOB_TIMEOUT_SECONDS = 180  # a drain ends within seconds; this is for one that hangs
+FAILURE_SECONDS = 86_400  # only for dashboards: the outcome of a delivery is kept with the delivery
 _RESULT_SECONDS = 60  # long enough for a dashboard to show it, short enough to cost no memory
-_FAILURE_SECONDS = 86_400  # only for dashboards: the outcome of a delivery is kept with the delivery
 # A worker without a tick for so long is dead or hangs: a drain takes 5 s, a request 20 s.
 WORKER_SILENCE_SECONDS = 45
-_NO_CONNECTION = Redis()  # RQ wants one to create a job, but never opens it
+
+# A call of DRAIN as RQ's JSON serializer has it: no instance, no arguments.
+DRAIN_DATA = json.dumps([DRAIN, None, [], {}]).encode()
+# What is the same in each drain job. RQ writes the empty fields as well.
+_FIELDS: Mapping[str, EncodableT] = {
+    "data": zlib.compress(DRAIN_DATA),
+    "success_callback_name": "",
+    "failure_callback_name": "",
+    "stopped_callback_name": "",
+    "started_at": "",
+    "ended_at": "",
+    "last_heartbeat": "",
+    "worker_name": "",
+    "group_id": "",
+    "origin": QUEUE,
+    "description": "drain what is due",
+    "timeout": JOB_TIMEOUT_SECONDS,
+    "result_ttl": _RESULT_SECONDS,
+    "failure_ttl": FAILURE_SECONDS,
+    "status": "queued",
+}
+
+# RQ's names of its keys. Our scripts know how it names a job's.
+QUEUES_KEY = "rq:queues"
+QUEUE_KEY = f"rq:queue:{QUEUE}"
+FORMER_QUEUE_KEY = f"rq:queue:{_FORMER_QUEUE}"
+WORKERS_KEY = f"rq:workers:{QUEUE}"
+WORKER_PREFIX = "rq:worker:"
 
 
 def drain_job_args() -> list[EncodableT]:
     """Return the last arguments of a script that may queue a drain job (see ``drain_jobs.lua``)."""
-    moment = utcformat(now())
-    fields = {**_drain_job_fields(), "created_at": moment, "enqueued_at": moment}
-    return [
-        keys.PAUSE,
-        f"{Queue.redis_queue_namespace_prefix}{QUEUE}",
-        Queue.redis_queues_keys,
-        _new_id(),
-        *chain.from_iterable(fields.items()),
-    ]
+    job_id = f"drain-{uuid4().hex}"
+    return [keys.PAUSE, QUEUE_KEY, QUEUES_KEY, job_id, *chain.from_iterable(drain_job_fields().items())]
 
 
-@cache
-def _drain_job_fields() -> dict[str, EncodableT]:
-    """Return what RQ writes of each drain job; to make one takes as long as to verify several webhooks."""
-    return {**new_drain_job().to_dict(), "status": JobStatus.QUEUED.value}
-
-
-@cache
-def drain_job_data() -> bytes:
-    """Return what a drain job calls, as RQ writes it before it compresses it."""
-    return bytes(new_drain_job().data)
-
-
-def _new_id() -> str:
-    return f"drain-{uuid4().hex}"
-
-
-def new_drain_job() -> Job:
-    return Job.create(
-        DRAIN,
-        connection=_NO_CONNECTION,
-        serializer=JSONSerializer,
-        origin=QUEUE,
-        id=_new_id(),
-        timeout=JOB_TIMEOUT_SECONDS,
-        result_ttl=_RESULT_SECONDS,
-        failure_ttl=_FAILURE_SECONDS,
-        description="drain what is due",
-        status=JobStatus.QUEUED,
-    )
-
-
-FORMER_QUEUE_KEY = f"{Queue.redis_queue_namespace_prefix}{_FORMER_QUEUE}"
-
-
-def refuse_job(redis: Redis, job: Job, queue: Queue, reason: str) -> None:
-    """Put somebody's job into the queue's failed registry, where they find it, without reading its data."""
-    pipeline = redis.pipeline()
-    job.set_status(JobStatus.FAILED, pipeline=pipeline)
-    queue.failed_job_registry.add(job, ttl=_FAILURE_SECONDS, exc_string=reason, pipeline=pipeline)
-    pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
-    pipeline.execute()
+def drain_job_fields() -> dict[str, EncodableT]:
+    """Return the hash of a drain job that is queued now."""
+    moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return {**_FIELDS, "created_at": moment, "enqueued_at": moment}
 
 
 def foreign_workers(redis: Redis) -> list[str]:
     """Return the names of RQ's workers on our queue that are not ours."""
-    queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
     ours = {name.decode() for name in cast(list[bytes], redis.zrange(keys.WORKERS, 0, -1))}
-    prefix = Worker.redis_worker_namespace_prefix
-    names = {key.removeprefix(prefix) for key in get_keys(queue=queue)}
+    registered = cast(set[bytes], redis.smembers(WORKERS_KEY))
+    names = {key.decode().removeprefix(WORKER_PREFIX) for key in registered}
     # RQ forgets a worker only when the next one looks for dead ones; its hash expires before.
-    return sorted(name for name in names - ours if redis.exists(prefix + name))
+    return sorted(name for name in names - ours if redis.exists(WORKER_PREFIX + name))
 
 
 def queue_length(redis: Redis) -> int:
     """Return the number of RQ jobs in our queue."""
-    return Queue(QUEUE, connection=redis, serializer=JSONSerializer).count
+    return redis.llen(QUEUE_KEY)
 
 
 def workers_alive(redis: Redis) -> int:

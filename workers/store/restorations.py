@@ -13,8 +13,9 @@ from workers.core.next_instalments import NextInstalment
 from workers.core.restorations import Correction, Restoration
 from workers.store import keys
 from workers.store.format import FORMAT
-from workers.store.ledger_rows import correction_row, instalment_member, reading_row, restoration_row
 from workers.store.losses import end_loss
+from workers.store.outcome_rows import instalment_member
+from workers.store.restoration_rows import correction_row, reading_row, restoration_row
 from workers.store.scripts import load_script, milliseconds_of
 
 _AUDIT_BATCH = 200  # every other client waits while a script runs

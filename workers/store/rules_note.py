@@ -1,15 +1,14 @@
 """Which rules the workers use, as the last one that ticked has noted."""
 
-from dataclasses import dataclass
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 
 from workers.store import keys
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RulesNote:
+class RulesNote(Struct, frozen=True, kw_only=True):
     """The rules in force: ``summary`` is empty while no worker is alive."""
 
     summary: str

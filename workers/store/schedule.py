@@ -6,6 +6,7 @@ from redis import Redis
 
 from workers.store import keys
 from workers.store.counts import Tally, add_counts
+from workers.store.reconcile_note import ReconcileNote
 
 
 class ReconcileSchedule:
@@ -19,8 +20,12 @@ class ReconcileSchedule:
         """Begin a round; return False if none is due. If this host dies, the round ends after ``at_most``."""
         return bool(self._redis.set(keys.RECONCILED, 1, nx=True, px=at_most))
 
-    def end(self, *, next_in: timedelta) -> None:
-        """Set when the next round is due, and write what this one has counted to Redis."""
+    def end(self, *, next_in: timedelta, problem: str = "") -> None:
+        """Set when the next round is due, and write what this one has counted to Redis.
+
+        ``problem`` is what interrupted the round, if a person must solve it.
+        """
+        ReconcileNote(self._redis).write(problem)
         self._redis.pexpire(keys.RECONCILED, next_in)
         with self._tally.flush() as counts:  # a round that finds nothing has no settlement that writes them
             add_counts(self._redis, counts)

@@ -1,5 +1,6 @@
 """Loads Lua scripts. Each is one atomic step, and takes the time from Redis, the one clock of all hosts."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -7,18 +8,35 @@ from importlib.resources import files
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-# Functions that all scripts share, each file behind those that it uses.
-_SHARED = ("shared", "facts", "ledger", "rate_limit", "drain_jobs")
+_NEEDS = "-- needs: "
 
 
 @cache
-def load_script(name: str, *libraries: str) -> str:
-    """Return ``workers/store/lua/<name>.lua``, behind the functions that all scripts share.
+def load_script(name: str) -> str:
+    """Return ``workers/store/lua/<name>.lua`` behind the functions that it shares with others."""
+    return with_needed(_read(name))
 
-    ``libraries`` are files of functions that only some scripts share.
+
+def with_needed(script: str) -> str:
+    """Return a script behind the functions that it uses: each file of them once, behind those that it uses.
+
+    The first line of a script or of such a file names them: ``-- needs: facts, links``. A script gets no
+    others, because Redis makes all of them anew at each run.
     """
-    folder = files("workers.store") / "lua"
-    return "".join((folder / f"{one}.lua").read_text() for one in (*_SHARED, *libraries, name))
+    return "".join([*map(_read, ("shared", *dict.fromkeys(_needed_by(script)))), script])
+
+
+def _needed_by(script: str) -> Iterator[str]:
+    first_line = script.partition("\n")[0]
+    if first_line.startswith(_NEEDS):
+        for name in first_line.removeprefix(_NEEDS).split(", "):
+            yield from _needed_by(_read(name))
+            yield name
+
+
+@cache
+def _read(name: str) -> str:
+    return (files("workers.store") / "lua" / f"{name}.lua").read_text()
 
 
 def moment_of(milliseconds: str | bytes | float) -> datetime:

@@ -37,11 +37,10 @@ _READY_SECONDS = 10
 COMMANDS = (
     "blmove", "del", "exec", "exists", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby",
     "hincrbyfloat", "hkeys", "hlen", "hmget", "hscan", "hset", "hsetnx", "llen", "lmove", "lrange",
-    "lrem", "mget", "mset", "multi", "persist", "pexpire", "ping", "pttl", "rpush", "sadd", "scard", "set",
-    "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange", "xrevrange",
-    "xtrim", "zadd",
-    "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore",
-    "zrevrangebyscore", "zscore",
+    "lrem", "mget", "mset", "multi", "persist", "pexpire", "pexpireat", "ping", "pttl", "rpush", "sadd",
+    "scard", "set", "smembers", "srem", "time", "ttl", "unwatch", "watch", "xadd", "xlen", "xrange",
+    "xrevrange", "xtrim", "zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyrank",
+    "zremrangebyscore", "zrevrangebyscore", "zscan", "zscore",
 )  # fmt: skip
 _ON_KEYS = set(COMMANDS) - {"exec", "multi", "ping", "time", "unwatch"}
 

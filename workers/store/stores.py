@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from msgspec import Struct
 from redis import Redis
 
 from config.settings import Settings
@@ -16,8 +16,7 @@ from workers.store.throttle import Throttle
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stores:
+class Stores(Struct, frozen=True, kw_only=True):
     """A Redis client, and the stores that use it."""
 
     redis: Redis
@@ -30,7 +29,7 @@ class Stores:
 def redis_server(settings: Settings, on_loading: Callable[[str], object] = log_loading) -> Iterator[str]:
     """Yield the URL of the operator's Redis if one is set, else of the embedded one, running meanwhile."""
     if settings.redis_url is not None:
-        yield settings.redis_url.get_secret_value()
+        yield settings.redis_url.reveal()
         return
     with EmbeddedRedis(settings.data_dir, on_loading=on_loading) as embedded:
         yield embedded.url
@@ -55,6 +54,11 @@ def stores_in(connection: Redis, settings: Settings, timings: Timings = DEFAULT_
     return Stores(
         redis=connection,
         deliveries=DeliveryStore(connection, timings),
-        ledger=Ledger(connection, retain=settings.retain, tells_storefront=settings.events_url is not None),
+        ledger=Ledger(
+            connection,
+            retain=settings.retain,
+            tells_storefront=settings.events_url is not None,
+            requests_per_minute=settings.requests_per_minute,
+        ),
         throttle=Throttle(connection, requests_per_minute=settings.requests_per_minute),
     )

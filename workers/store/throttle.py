@@ -1,9 +1,9 @@
 """When Polar may be asked: the pause that all workers observe, and our share of Polar's rate limit."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 from redis.typing import EncodableT
 
@@ -11,20 +11,28 @@ from workers.core.pauses import PauseCause
 from workers.store import keys
 from workers.store.scripts import load_script, moment_of
 
-_SHARE_KEYS = (keys.BUDGET, keys.PAUSE, keys.REDUCED_SHARE)
+SHARE_KEYS = (keys.BUDGET, keys.PAUSE, keys.REDUCED_SHARE)
 _SHARE_USED_UP = "our share of Polar's rate limit is used up"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pause:
+def share_args(requests_per_minute: int) -> tuple[int, float, str]:
+    """Return the arguments of a script that takes requests from our share: burst, interval (ms), reason.
+
+    Half of the share may be used at once. The other half comes evenly over the minute. So no minute has more
+    requests than the share.
+    """
+    burst = requests_per_minute // 2
+    return burst, 60_000 / (requests_per_minute - burst), _SHARE_USED_UP
+
+
+class Pause(Struct, frozen=True, kw_only=True):
     """A pause that is in force: its reason, and how long it still lasts."""
 
     reason: str
     left: timedelta
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outage:
+class Outage(Struct, frozen=True, kw_only=True):
     """Pauses in a row: when they began, and the reason for the last one."""
 
     reason: str
@@ -36,10 +44,7 @@ class Throttle:
     """The pause and the rate limit in Redis, which all workers on all hosts share."""
 
     def __init__(self, redis: Redis, *, requests_per_minute: int = 300) -> None:
-        # Half of the share may be used at once. The other half comes evenly over the minute. So no minute has
-        # more requests than the share.
-        self._burst = requests_per_minute // 2
-        self._interval_ms = 60_000 / (requests_per_minute - self._burst)
+        self._share_args = share_args(requests_per_minute)
         self._redis = redis
         self._pause_script = redis.register_script(load_script("pause"))
         self._take_request = redis.register_script(load_script("take_request"))
@@ -50,8 +55,7 @@ class Throttle:
 
         It may not be made during a pause. If the share is used up, every worker pauses until it has room.
         """
-        args: list[EncodableT] = [self._burst, self._interval_ms, _SHARE_USED_UP]
-        return bool(self._take_request(keys=_SHARE_KEYS, args=args))
+        return bool(self._take_request(keys=SHARE_KEYS, args=self._share_args))
 
     def background_delay(self, *, take: bool, is_awaited: bool = False) -> timedelta:
         """Return how soon a request that is not urgent may be made.
@@ -59,8 +63,9 @@ class Throttle:
         With ``take``, a request that may be made now is taken from our share. While a person waits for it
         (``is_awaited``), a share that is reduced after a 429 grows back sooner.
         """
-        args: list[EncodableT] = [self._burst, self._interval_ms, int(take), int(is_awaited)]
-        return timedelta(milliseconds=self._background_request(keys=_SHARE_KEYS, args=args))
+        burst, interval_ms, _ = self._share_args
+        args: list[EncodableT] = [burst, interval_ms, int(take), int(is_awaited)]
+        return timedelta(milliseconds=self._background_request(keys=SHARE_KEYS, args=args))
 
     def pause(self, seconds: float, reason: str, cause: PauseCause = PauseCause.UNAVAILABLE) -> None:
         """Make every worker wait because Polar accepts no events; if a longer pause is in force, it stays.

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import cast
 
+from msgspec import Struct
 from redis import Redis
 
 from workers.core.claims import Claim
@@ -18,14 +18,13 @@ from workers.store import keys
 from workers.store.clock import redis_now
 from workers.store.counts import add_counts
 from workers.store.ledger import Ledger
-from workers.store.ledger_rows import reading_row
+from workers.store.restoration_rows import reading_row
 from workers.store.scripts import load_script, milliseconds_of
 
 MISMATCH_ADVICE = "run credits rebuild, and the ledger takes Polar's amount"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True, kw_only=True):
     """A grant with the ledger's credits, and in words what Polar has instead."""
 
     key: str

@@ -32,7 +32,11 @@ class UpcomingReader:
         """Return all instalments of an order that are to come, the next first."""
         return list(upcoming(self._ledger.find(order_subject(order_id))))
 
-    def of_customer(self, customer_id: str) -> list[Upcoming]:
-        """Return all instalments of a customer that are to come, the next first."""
-        found = (one for standing in self._audit.standings_of(customer_id) for one in upcoming(standing))
-        return sorted(found, key=lambda one: one.at)
+    def of_customer(self, customer_id: str, most_facts: int) -> tuple[list[Upcoming], bool]:
+        """Return the instalments to come of a customer's newest facts, the next first.
+
+        Also returns whether there are older facts, which are not looked at.
+        """
+        standings, has_older = self._audit.newest_standings_of(customer_id, most_facts)
+        found = (one for standing in standings for one in upcoming(standing))
+        return sorted(found, key=lambda one: one.at), has_older

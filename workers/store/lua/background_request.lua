@@ -1,3 +1,4 @@
+-- needs: rate_limit
 -- Returns in how many ms a request that is not urgent may be made. If it may be made now and `is_taken` is true, takes
 -- it from our share of Polar's rate limit. Such requests use only half of the burst, so that webhooks always find the
 -- other half. Like all requests, they wait during a pause. See take_request.lua for the algorithm.

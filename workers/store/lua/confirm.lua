@@ -1,3 +1,4 @@
+-- needs: doubts, due_take_backs, facts
 -- Records what Polar has of grants that were unconfirmed. Where it is equal, the order's refunds take their share now,
 -- in the same step. A grant whose amount has changed since it was read is left as it is.
 --

@@ -1,3 +1,4 @@
+-- needs: changes, doubts, facts
 -- Replaces the ledger's amounts with Polar's, for `credits rebuild`. All amounts of a fact change in one step. None
 -- changes if any of them has changed since it was read: then a person must run `credits rebuild` again. Polar is known
 -- to have the new amounts.

@@ -1,22 +1,15 @@
+-- needs: about_lists, due_take_backs, facts, later_claims, links
 -- Dismisses failed deliveries: they become skipped, and expire like other skipped ones. The claim of a dismissed
 -- delivery's fact is at rest: nothing sends it any more, until a person replays a delivery of this fact by name (see
--- `revive` in ledger.lua). It is one step, so that a delivery that is being replayed at this moment is left alone.
+-- revival.lua). It is one step, so that a delivery that is being replayed at this moment is left alone.
+-- Nothing waits any longer for an instalment or an adjustment that is at rest: what the order's refunds take is due.
 --
 -- dismissals: {id, lists}; `lists` are the keys of the lists of its order and its customer.
-local failed, skipped = unpack(KEYS)
-local delivery_prefix, body_prefix, retention_s, reason_prefix = unpack(ARGV)
-local dismissals = cjson.decode(ARGV[5])
+local failed, skipped, due = unpack(KEYS)
+local delivery_prefix, body_prefix, status_prefix, retention_s, reason_prefix = unpack(ARGV)
+local dismissals = cjson.decode(ARGV[6])
 
 local now = clock()
-
--- A list expires with the last of its deliveries: see settle.lua.
-local function let_expire(list, id)
-  redis.call('ZADD', list, text(now + retention_s * 1000), id)
-  local last = redis.call('ZRANGE', list, -1, -1, 'WITHSCORES')[2]
-  if last ~= 'inf' then
-    redis.call('EXPIRE', list, text(math.ceil((last - now) / 1000)))
-  end
-end
 
 local function has_field(subject, prefix)
   for _, name in ipairs(on_fact('HKEYS', subject)) do
@@ -57,8 +50,14 @@ local function put_to_rest(id, type_, fact)
   if IS_LATER[type_] then
     for _, subject in ipairs(later_claims_by(id, fact)) do
       on_fact('HSET', subject, 'dismissed', id)
+      if string.match(subject, '^credits:instalment:') or string.match(subject, '^credits:adjust:') then
+        make_take_back_due(subject, due, delivery_prefix, body_prefix, status_prefix)
+      end
     end
     return
+  end
+  for _, subject in ipairs(take_backs_by(id, fact)) do
+    on_fact('HSET', subject, 'dismissed', id)
   end
   release_bonuses(fact)
   on_fact('HSET', fact, 'dismissed', id)
@@ -80,7 +79,8 @@ local function dismiss(id, lists)
   redis.call('EXPIRE', key, retention_s)
   redis.call('EXPIRE', body_prefix .. id, retention_s)
   for _, list in ipairs(lists) do
-    let_expire(list, id)
+    redis.call('ZADD', list, text(now + retention_s * 1000), id)
+    expire_with_last(list, now)
   end
   redis.call(
     'HSET', key,

@@ -1,3 +1,4 @@
+-- needs: facts, instalments, links
 -- Returns what is known of an order: what the ledger has for it, and the deliveries that are listed about it, the one
 -- that claimed it among them. Changes nothing.
 --

@@ -1,4 +1,5 @@
--- Returns for each order 1 if it is told: its webhook came and was skipped (see ledger.lua), else 0.
+-- needs: told
+-- Returns for each order 1 if it is told: its webhook came and was skipped (see told.lua), else 0.
 local prefix, told_ms = ARGV[1], tonumber(ARGV[2])
 local first_order = 3
 

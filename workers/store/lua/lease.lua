@@ -1,3 +1,4 @@
+-- needs: drain_jobs
 -- Leases due deliveries to the calling worker. A lease moves a delivery's due time to the end of the lease: if the
 -- worker is killed, the delivery becomes due again by itself. It is one step, so that no two workers get the same
 -- delivery, and that after a pause only one worker (the probe) asks Polar first.
@@ -27,15 +28,16 @@ local now = clock()
 -- gets through in the end.
 local limit = math.max(1, math.floor(most / 2 ^ outages))
 local leased, due_times = { outages }, {}
-local ids = redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limit)
+local now_text, lease_end = text(now), text(now + lease_ms)
+local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)
 local bodies = bodies_of(ids)
 for i, id in ipairs(ids) do
   local key = delivery_prefix .. id
   local type_, strikes, status, attempts = unpack(redis.call('HMGET', key, 'type', 'strikes', 'status', 'attempts'))
   if status == 'waiting' then
-    append(due_times, text(now + lease_ms), id)
+    append(due_times, lease_end, id)
     local number = (attempts or 0) + 1
-    note_attempt(key, 'leased:', number, text(now))
+    note_attempt(key, 'leased:', number, now_text)
     leased[#leased + 1] = { id, type_, bodies[i] or '', strikes or '0', number }
   else
     redis.call('ZREM', due, id) -- it is settled, or has expired

@@ -1,3 +1,4 @@
+-- needs: outbox
 -- Leases credit events that are due to the calling sender: they are due again when the lease ends. It is one step, so that
 -- no two senders get the same event. Returns {event, attempts so far, failure} for each; failure is '' unless it tells of a
 -- delivery that failed.

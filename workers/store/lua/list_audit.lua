@@ -1,3 +1,4 @@
+-- needs: audit_days, short_names, tables
 -- Returns a page of the audit trail, the newest entries first: its newest part, and behind it the trails of days (see
 -- seal.lua). Changes nothing.
 --
@@ -6,7 +7,6 @@
 -- Returns {id, subject, meter} for each entry; the meter is '' where the fact has only one.
 local audit = KEYS[1]
 local before, since, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local DAY_MS = 86400000
 
 local found = {}
 local function add(key, subject_of)
@@ -15,10 +15,6 @@ local function add(key, subject_of)
     local subject, meter = subject_of(entry[2])
     found[#found + 1] = { entry[1], subject, meter or '' }
   end
-end
-
-local function day_of(id)
-  return math.floor(tonumber(string.match(id, '^%d+')) / DAY_MS)
 end
 
 add(audit, function(fields) return fields[2], fields[4] end)

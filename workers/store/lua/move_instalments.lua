@@ -1,3 +1,4 @@
+-- needs: drain_jobs, facts, own_deliveries
 -- Makes those later instalments of orders due whose time has come: each becomes a delivery. It is one step, so that an
 -- instalment is at any time either to come or a delivery. When its time has come depends on Polar's clock alone: if it
 -- is too early nevertheless, the worker that asks Polar puts it back (see settle.lua).

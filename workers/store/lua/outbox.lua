@@ -1,4 +1,4 @@
--- What several scripts do with the outbox of credit events. It precedes them, behind what all scripts share.
+-- What several scripts do with the outbox of credit events.
 --
 -- An event is named by a text of two parts, with a line feed between them: the subject and the meter of a grant that was
 -- settled, or `failed`, and the delivery and its attempt. It is in one of three lists: `waiting`, scored by when it is sent

@@ -1,3 +1,4 @@
+-- needs: rate_limit
 -- Makes every worker wait before the next request to Polar. It is one step, so that workers that fail together count
 -- as one pause, and that the longest of their pauses applies.
 local pause, outage, probe, reduced, clock_state = unpack(KEYS)

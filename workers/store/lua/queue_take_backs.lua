@@ -1,3 +1,4 @@
+-- needs: due_take_backs, facts
 -- Makes it due to take back what the refunds of these orders take, for `credits rebuild` at its end: a refund that came
 -- while its order was lost has taken nothing yet.
 local due = KEYS[1]

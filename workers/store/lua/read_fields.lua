@@ -1,3 +1,4 @@
+-- needs: facts
 -- Returns a field of each of these facts, sealed or not: two arguments each, the subject and the field. Changes nothing.
 local found = {}
 for i = 1, #ARGV, 2 do

@@ -1,3 +1,4 @@
+-- needs: outbox
 -- Records what became of credit events that were sent.
 --
 -- results: {event, type, error, after_ms}; `error` is missing if the storefront took it; `after_ms` is when to send it again,

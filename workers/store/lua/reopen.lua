@@ -1,3 +1,4 @@
+-- needs: reopening
 -- Leases deliveries by their ids, settled or not: the caller works on them itself. It is one step, so that no worker
 -- takes a delivery before the caller does. A delivery without a body cannot run again: it is left as it is.
 -- Returns {id, type, body, strikes, attempt} for each that is leased.

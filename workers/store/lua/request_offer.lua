@@ -1,3 +1,4 @@
+-- needs: drain_jobs, facts
 -- Stores the storefront's request for an offer as a delivery, unless its key was used: then it returns what stands. It
 -- is one step, so that of two requests with one key one stores its customer. A request that was refused, and claimed
 -- nothing, may be made again, for another customer too.

@@ -1,3 +1,4 @@
+-- needs: outbox
 -- Leases these credit events to the calling sender, whatever became of them. If it is killed, others send them when the
 -- lease ends. Their attempts, and the days for which they are sent again, begin anew.
 local outbox = outbox_in(KEYS)

@@ -1,3 +1,4 @@
+-- needs: chain, changes, facts, instalments, links, places
 -- Writes the facts that `credits rebuild` has read from Polar back into the ledger. All of a fact is written in one
 -- step, so that a worker that claims it meanwhile is noticed: no claim of another delivery is overwritten.
 --
@@ -23,14 +24,6 @@ local function append_to_customer(fact)
   set_newest_fact(customers, customer, fact)
 end
 
--- An offer takes one of its customer's places. `place` says that it has one.
-local function take_place(claim)
-  local offer = string.match(claim.subject, '^credits:offer:([^:]+):key:')
-  if offer and on_fact('HSETNX', claim.subject, 'place', '1') == 1 then
-    redis.call('HINCRBY', offered_prefix .. value_of('customer', claim.fields), offer, 1)
-  end
-end
-
 -- An order finds its later instalments by their number, not by links.
 local function note_begun(order, subject)
   local number, meter = string.match(subject, '^credits:instalment:[^:]+:(%d+):(.*)$')
@@ -45,10 +38,14 @@ local function freeze(plan)
   local fact, written = plan.subject, 0
   local is_new = on_fact('HEXISTS', fact, 'delivery') == 0
   local is_chained = on_fact('HEXISTS', fact, 'customer') == 1 -- its claim was released: see dismiss.lua
-  for _, claim in ipairs(plan.claims) do
+  local claims = plan.claims or {}
+  if plan.own then
+    table.insert(claims, 1, { subject = fact, fields = plan.own })
+  end
+  for _, claim in ipairs(claims) do
     if is_free(claim.subject) then
       write_fact(claim.subject, claim.fields)
-      take_place(claim)
+      restore_place(claim.subject, offered_prefix .. value_of('customer', claim.fields))
       written = written + 1
       if string.match(claim.subject, '^credits:instalment:') then
         note_begun(fact, claim.subject)
@@ -61,13 +58,15 @@ local function freeze(plan)
     end
   end
   if is_new and written > 0 then
-    write_fact(fact, plan.base)
+    if plan.base then
+      write_fact(fact, plan.base)
+    end
     on_fact('PERSIST', fact) -- it may have held only the note of a refund
     if not is_chained then
       append_to_customer(fact)
     end
   end
-  return written == #plan.claims
+  return written == #claims
 end
 
 local function take_back(one)

@@ -1,5 +1,6 @@
+-- needs: audit_days, facts, sealed_bytes, short_names, tables
 -- Moves the oldest entries of the audit trail into the trail of their day, and seals the facts that they name: each
--- becomes a few dozen bytes in a bucket (see facts.lua). A fact of which something is open stays as it is, and so does
+-- becomes a few dozen bytes in a table (see sealed_bytes.lua). A fact of which something is open stays as it is, and so does
 -- whatever would not be read back exactly. It is one step, so that a fact is at any time open or sealed.
 -- Returns how many entries were moved.
 local audit, customers, format = unpack(KEYS)
@@ -210,8 +211,6 @@ local function file_customer(subject)
   end
 end
 
-local DAY_MS = 86400000
-
 -- Returns how many grants a fact has.
 local function count_grants(fact)
   local count = 0
@@ -221,9 +220,13 @@ local function count_grants(fact)
   return count
 end
 
+local function name_of(subject)
+  return short_name(string.sub(subject, #'credits:' + 1))
+end
+
 -- An entry in the trail of a day leaves out the meter where its fact has only one.
 local function file_entry(id, subject, meter)
-  local day = math.floor(tonumber(string.match(id, '^%d+')) / DAY_MS)
+  local day = day_of(id)
   local key, fields = AUDIT_DAY .. text(day), { 'f', name_of(subject) }
   local is_readable, grants = pcall(count_grants, subject)
   if not is_readable or grants ~= 1 then

@@ -1,5 +1,9 @@
--- Functions that every script may use: the clock, fields, reasons, counts, names. load_script puts this file, and those that
--- it names beside it, before each script.
+-- Functions that every script may use: the clock, fields, reasons, counts, names. load_script puts this file before each
+-- script, and behind it those that the script's first line names.
+
+-- Lua finds a local name faster than a global one, and Redis runs these hundreds of thousands of times a minute.
+local redis, string, math = redis, string, math
+local unpack, ipairs, tonumber = unpack, ipairs, tonumber
 
 -- Returns the milliseconds since the epoch, by the clock of Redis.
 local function clock()
@@ -14,6 +18,12 @@ end
 
 -- Runs a command with any number of arguments. Lua can pass only a few thousand at once.
 local function call_with(command, key, args)
+  if #args <= 1000 then
+    if #args > 0 then
+      redis.call(command, key, unpack(args))
+    end
+    return
+  end
   for i = 1, #args, 1000 do
     redis.call(command, key, unpack(args, i, math.min(i + 999, #args)))
   end
@@ -66,7 +76,8 @@ end
 local MOST_ATTEMPTS_KEPT = 10
 
 local function note_attempt(key, kind, number, value)
-  redis.call('HSET', key, 'attempts', number, kind .. number, value)
+  local digits = number == 1 and '1' or text(number) -- most attempts are the first, and Lua is slow to write numbers
+  redis.call('HSET', key, 'attempts', digits, kind .. digits, value)
   if number > MOST_ATTEMPTS_KEPT then
     local oldest = number - MOST_ATTEMPTS_KEPT
     redis.call('HDEL', key, 'leased:' .. oldest, 'replay:' .. oldest)

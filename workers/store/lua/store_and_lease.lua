@@ -1,3 +1,4 @@
+-- needs: reopening
 -- Stores deliveries that a command made itself, and leases them to the caller. A delivery that is known gets the new
 -- body and runs again. It is one step, so that no worker takes a delivery before the caller does.
 -- Returns {id, type, body, strikes, attempt} for each.

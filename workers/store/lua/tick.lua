@@ -1,3 +1,4 @@
+-- needs: drain_jobs, rate_limit
 -- Queues a drain job if something is due, whatever was lost before: a job, a queue, or a worker with its leases. Also
 -- writes that the calling worker is alive, since when there are workers and which rules are in force, removes expired
 -- deliveries from the lists by status, and brings nearer what lies further ahead than it ever can: the clock of Redis

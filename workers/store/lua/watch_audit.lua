@@ -1,3 +1,4 @@
+-- needs: tables
 -- Notices that entries of the audit trail are gone. They never expire: so if the newest one that a worker has seen is
 -- gone, Redis has lost its newest writes, as after a fail-over or from an old backup. An entry that was moved into the
 -- trail of its day (see seal.lua) is not gone.
