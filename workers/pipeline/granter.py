@@ -3,17 +3,16 @@
 What a delivery is worth and how it ends is decided in ``workers.core``; this module does the I/O in between.
 """
 
+import math
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 
-import structlog
+from msgspec import Struct
 from rq.timeouts import BaseTimeoutException
 
+from config.log import get_log
 from config.rules import Rules
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased, Outcome
@@ -23,11 +22,14 @@ from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
 from workers.core.outcomes import IngestionResult, decide_outcome
 from workers.core.plans import Plan
+from workers.pipeline.drain import Drain
 from workers.pipeline.ingestion import Ingestion
 from workers.pipeline.leases import (
     Accepted,
     ClaimedLease,
     IngestedLease,
+    PlannedLease,
+    TakenLease,
     due_claims,
     following_instalments,
     grants_to_send,
@@ -45,14 +47,10 @@ from workers.pipeline.ports import (
 )
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
-
-# One lease waits for Polar and one is being settled while the next is planned and claimed.
-_MAX_PENDING_LEASES = 2
+log = get_log(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Granter:
+class Granter(Struct, frozen=True, kw_only=True):
     """Turns deliveries into credits."""
 
     deliveries: Deliveries
@@ -66,63 +64,59 @@ class Granter:
     """None where no offers are given."""
     subscriptions: Subscriptions | None = None
     """None where no instalments are given."""
+    telling: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The context in which the outcomes of a lease are logged; it may write their lines together."""
     jitter: Callable[[], float] = random.random
     timings: Timings = DEFAULT_TIMINGS
 
     def drain(self) -> None:
-        """Work on due deliveries until none is left, or until ``timings.drain_seconds`` are over.
-
-        Three leases are in progress at a time: one is planned and claimed, one waits for Polar and one is
-        settled. In sequence, most of the time would be spent waiting. Only one request to Polar is under
-        way at a time, so that a pause after one request holds back the next.
-        """
-        ingesting, settling = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=1)
-        timed_out = False
-        try:
-            self._drain(ingesting, settling)
-        except BaseTimeoutException:
-            timed_out = True  # by RQ's time limit: a thread hangs, and waiting for it would hang us too
-            raise
-        finally:
-            for executor in (ingesting, settling):
-                executor.shutdown(wait=not timed_out, cancel_futures=timed_out)
-
-    def _drain(self, ingesting: Executor, settling: Executor) -> None:
-        deadline = time.monotonic() + self.timings.drain_seconds
-        pending: deque[Future[list[Outcome]]] = deque()
-        accepted: dict[str, Accepted] = {}
-        while time.monotonic() < deadline:
-            lease = self.deliveries.lease(self.timings.deliveries_per_lease)
-            if lease.deliveries:
-                claimed = self._plan_and_claim(lease)
-                ingested = ingesting.submit(copy_context().run, self._ingest_lease, claimed, accepted)
-                pending.append(settling.submit(copy_context().run, self._settle_when_ingested, ingested))
-            elif not pending:
-                return
-            while pending and (len(pending) > _MAX_PENDING_LEASES or not lease.deliveries):
-                pending.popleft().result()
-        for settled in pending:
-            settled.result()
+        """Work on due deliveries until none is left, or until ``timings.drain_seconds`` are over."""
+        Drain(self, self.timings).run()
 
     def run(self, lease: Lease) -> list[Outcome]:
         """Plan, claim, ingest and settle a lease; return the outcomes of the deliveries it still held."""
-        return self._settle(self._ingest_lease(self._plan_and_claim(lease), {}))
+        taken = TakenLease(lease=lease, taken_at=time.monotonic())
+        return self.settle(self.ingest(self.claim(self.plan(taken), is_alone=True), {}))
 
-    def _plan_and_claim(self, lease: Lease) -> ClaimedLease:
-        leased_at = time.monotonic()
-        rules = self.rules()  # one version for the whole lease
-        planned = self._plan_all(lease, rules)
-        standings = self._claim(zip(lease.deliveries, planned, strict=True))
+    def take(self) -> TakenLease:
+        """Lease what is due; its time begins before Redis answers."""
+        taken_at = time.monotonic()
+        return TakenLease(lease=self.deliveries.lease(self.timings.deliveries_per_lease), taken_at=taken_at)
+
+    def plan(self, taken: TakenLease) -> PlannedLease:
+        """Plan each delivery of a lease by the same rules, even if the file changes meanwhile."""
+        rules, began_at = self.rules(), time.monotonic()
+        planned = self._plan_all(taken.lease, rules)
+        return PlannedLease(taken=taken, rules=rules, planned=planned, seconds=time.monotonic() - began_at)
+
+    def claim(self, planned: PlannedLease, *, is_alone: bool = False) -> ClaimedLease:
+        """Claim the plans of a lease; if it ``is_alone``, take its request to Polar from our share, too."""
+        lease, plans = planned.taken.lease, planned.planned
+        standings, may_ask = self._claim(zip(lease.deliveries, plans, strict=True), asks=is_alone)
         as_shown = [
-            plan_as_shown(one, standings.get(delivery.id), rules, delivery.body)
-            for delivery, one in zip(lease.deliveries, planned, strict=True)
+            plan_as_shown(one, standings.get(delivery.id), planned.rules, delivery.body)
+            for delivery, one in zip(lease.deliveries, plans, strict=True)
         ]
-        if any(one is not before for one, before in zip(as_shown, planned, strict=True)):
-            planned = as_shown  # nothing was claimed for these orders: an older webhook says what they are
-            standings = self._claim(zip(lease.deliveries, planned, strict=True))
-        return ClaimedLease(lease=lease, planned=planned, standings=standings, leased_at=leased_at)
+        if any(one is not before for one, before in zip(as_shown, plans, strict=True)):
+            plans = as_shown  # nothing was claimed for these orders: an older webhook says what they are
+            standings, _ = self._claim(zip(lease.deliveries, plans, strict=True), asks=False)
+        return ClaimedLease(
+            lease=lease,
+            planned=plans,
+            standings=standings,
+            leased_at=planned.taken.taken_at,
+            may_ask=may_ask,
+            send_until=math.inf if is_alone else self._send_until(planned),
+        )
 
-    def _ingest_lease(self, claimed: ClaimedLease, accepted_before: dict[str, Accepted]) -> IngestedLease:
+    def _send_until(self, planned: PlannedLease) -> float:
+        """Return until when a lease may wait for those before it, so that its request ends within it.
+
+        The time of planning does not count, or a lease that takes long to plan would never be sent.
+        """
+        return planned.taken.taken_at + planned.seconds + self.timings.round_seconds
+
+    def ingest(self, claimed: ClaimedLease, accepted_before: dict[str, Accepted]) -> IngestedLease:
         """Send the lease's grants, except those that Polar has accepted earlier in this drain.
 
         Two leases can contain deliveries of the same order, and the second may be claimed before the first
@@ -145,10 +139,8 @@ class Granter:
             result=result,
         )
 
-    def _settle_when_ingested(self, ingested: Future[IngestedLease]) -> list[Outcome]:
-        return self._settle(ingested.result())
-
-    def _settle(self, ingested: IngestedLease) -> list[Outcome]:
+    def settle(self, ingested: IngestedLease) -> list[Outcome]:
+        """Record how the deliveries of a lease end; return the outcomes of those that it still held."""
         standings, makers, result = ingested.claimed.standings, ingested.makers, ingested.result
         outcomes = [
             decide_outcome(delivery, planned, standings.get(delivery.id), makers, result)
@@ -161,7 +153,8 @@ class Granter:
         if lost := self.ledger.settle(accepted_in_all, outcomes, result.unconfirmed, following):
             # The worker that holds the newer lease logs these.
             outcomes = [outcome for outcome in outcomes if outcome.delivery_id not in lost]
-        log_outcomes(outcomes, accepted, makers, standings)
+        with self.telling():
+            log_outcomes(outcomes, accepted, makers, standings)
         # Last, because a delivery of the same lease can be about the same customer.
         return outcomes + self._forget(ingested.claimed)
 
@@ -197,14 +190,16 @@ class Granter:
             failure = text.encode(errors="replace").decode()
             return PlannedDelivery(type=delivery.type, failure=failure)
 
-    def _claim(self, deliveries: Iterable[tuple[Leased, PlannedDelivery]]) -> dict[str, Standing]:
+    def _claim(
+        self, deliveries: Iterable[tuple[Leased, PlannedDelivery]], *, asks: bool
+    ) -> tuple[dict[str, Standing], bool | None]:
         """Claim the plans, then the take-backs and adjustments that they lead to.
 
-        Returns the standings by delivery id.
+        Returns the standings by delivery id, and whether a request that was taken from our share may be made.
         """
         known = [(one, each.plan, each.failure) for one, each in deliveries if each.plan is not None]
         planned = [(one, plan) for one, plan, _ in known]
-        standings = self._claim_plans(planned)
+        standings, may_ask = self._claim_plans(planned, asks=asks)
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
         # A delivery that fails must claim nothing: dismissing it would put the claim to rest, too.
         taking = [(one, plan) for one, plan, failure in known if not failure]
@@ -213,23 +208,31 @@ class Granter:
             # If another worker has taken something back meanwhile, the new standings show it and the
             # take-backs are computed again. What stays the same belongs to leases that we have lost.
             self.ledger.take_back(due, attempts)
-            standings, left = self._claim_plans(planned), due
-        return standings
+            (standings, _), left = self._claim_plans(planned, asks=False), due
+        return standings, may_ask
 
-    def _claim_plans(self, planned: Sequence[tuple[Leased, Plan]]) -> dict[str, Standing]:
+    def _claim_plans(
+        self, planned: Sequence[tuple[Leased, Plan]], *, asks: bool
+    ) -> tuple[dict[str, Standing], bool | None]:
         if not planned:
-            return {}
+            return {}, None
         attempts = {delivery.id: delivery.attempt for delivery, _ in planned}
-        standings = self.ledger.claim([(delivery.id, plan) for delivery, plan in planned], attempts)
-        return dict(zip(attempts, standings, strict=True))
+        plans = [(delivery.id, plan) for delivery, plan in planned]
+        if asks:
+            standings, may_ask = self.ledger.claim_and_ask(plans, attempts)
+        else:
+            standings, may_ask = self.ledger.claim(plans, attempts), None
+        return dict(zip(attempts, standings, strict=True)), may_ask
 
     def _ingest(
         self, grants: Mapping[str, Grant], makers: Mapping[str, str], claimed: ClaimedLease
     ) -> IngestionResult:
+        if time.monotonic() >= claimed.send_until:
+            return IngestionResult()  # its deliveries are due again at once
         strikes = {delivery.id: delivery.strikes for delivery in claimed.lease.deliveries}
         ingestion = Ingestion(
             self.polar.ingest,
-            may_send=self.throttle.take_request,
+            may_send=_after(claimed.may_ask, self.throttle.take_request),
             strikes={key: strikes[makers[key]] for key in grants},
             outages=claimed.lease.outages,
             jitter=self.jitter,
@@ -247,3 +250,9 @@ class Granter:
             seconds, reason = result.pause
             log.warning("Polar pause started", seconds=round(seconds, 1), reason=reason)
             self.throttle.pause(seconds, reason, result.cause)
+
+
+def _after(first: bool | None, take_request: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what says whether a request may be made: ``first``, unless it is None, then ``take_request``."""
+    known = [] if first is None else [first]
+    return lambda: known.pop() if known else take_request()

@@ -1,9 +1,12 @@
 """What the granter knows of a lease after each step, and what follows from it."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Struct
+
+from config.rules import Rules
 from workers.core.adjustments import adjustment_due
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Leased
@@ -18,14 +21,35 @@ from workers.core.plans import Plan
 from workers.core.takebacks import due_take_backs
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimedLease:
-    """A lease whose plans are claimed; ``leased_at`` is read from the monotonic clock."""
+class TakenLease(Struct, frozen=True, kw_only=True):
+    """A lease, and when it was taken, as the monotonic clock has it."""
+
+    lease: Lease
+    taken_at: float
+
+
+class PlannedLease(Struct, frozen=True, kw_only=True):
+    """A lease whose deliveries were planned by ``rules``, which took ``seconds``."""
+
+    taken: TakenLease
+    rules: Rules
+    planned: Sequence[PlannedDelivery]
+    seconds: float = 0.0
+
+
+class ClaimedLease(Struct, frozen=True, kw_only=True):
+    """A lease whose plans are claimed; ``leased_at`` is read from the monotonic clock.
+
+    ``may_ask`` says whether a request that was taken with the claims may be made; None if none was taken.
+    After ``send_until``, by the same clock, nothing more is sent: it has waited for other leases too long.
+    """
 
     lease: Lease
     planned: Sequence[PlannedDelivery]
     standings: Mapping[str, Standing]
     leased_at: float
+    may_ask: bool | None = None
+    send_until: float = math.inf
 
     @property
     def deliveries(self) -> Iterable[tuple[Leased, PlannedDelivery]]:
@@ -33,8 +57,7 @@ class ClaimedLease:
         return zip(self.lease.deliveries, self.planned, strict=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IngestedLease:
+class IngestedLease(Struct, frozen=True, kw_only=True):
     """A claimed lease, and Polar's answer to its grants.
 
     ``grants`` are the grants that were sent, by key; ``earlier`` are those that Polar had accepted before in

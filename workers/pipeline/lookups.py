@@ -1,11 +1,12 @@
 """Completes plans with what they need from Polar: an offer its customer, an instalment its subscription."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from config.rules import Rules
 from workers.core.delivery_plans import PlannedDelivery, plan_instalment, plan_offer
-from workers.core.due_instalments import read_subscription
+from workers.core.instalment_delivery import read_subscription
 from workers.errors import PolarDeniedError, UnreadablePayloadError
 from workers.pipeline.ports import OfferCustomers, Subscriptions
 from workers.pipeline.subscriptions import Look

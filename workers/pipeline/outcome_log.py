@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Iterable, Mapping
 
-import structlog
-
+from config.log import get_log
 from workers.core.claims import Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.wording import credits_text
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
 def log_outcomes(
@@ -27,10 +26,11 @@ def log_outcomes(
     made: dict[str, list[Grant]] = {}
     for grant in accepted:
         made.setdefault(makers[grant.key], []).append(grant)
+    lines = log.bind()  # once, because a module's logger looks its methods up for each line
     for outcome in outcomes:
         grants = made.get(outcome.delivery_id, [])
         related = grants or _claimed_for(outcome.delivery_id, standings)
-        log.log(
+        lines.log(
             _level(outcome),
             outcome.status.value,
             delivery=outcome.delivery_id,

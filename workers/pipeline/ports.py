@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from workers.core.claims import Standing
+from workers.core.claims import Claimed, Standing
 from workers.core.delivery import Lease, Outcome
 from workers.core.forgetting import Forgotten
 from workers.core.grants import Grant
@@ -33,6 +33,10 @@ class Ledger(Protocol):
 
         ``attempts`` maps delivery ids to attempts: a plan whose lease has been lost is not claimed.
         """
+        ...
+
+    def claim_and_ask(self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int]) -> Claimed:
+        """Claim, and take a request to Polar from our share with it if that freezes a plan."""
         ...
 
     def take_back(self, claims: Sequence[LaterClaim], attempts: Mapping[str, int] | None = None) -> None:

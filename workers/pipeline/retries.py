@@ -1,7 +1,8 @@
 """Pure: decides what an error of Polar's leads to. An outage pauses all workers, bad content fails alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from workers.errors import (
     PolarBrokenError,
@@ -12,27 +13,23 @@ from workers.errors import (
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True, kw_only=True):
     """Polar refuses these events (by index) for good: fail their deliveries, send the rest again at once."""
 
     reasons: Mapping[int, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Halve:
+class Halve(Struct, frozen=True, kw_only=True):
     """Some event in this batch is at fault, but Polar does not name it: send the batch in two halves."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RetryLater:
+class RetryLater(Struct, frozen=True, kw_only=True):
     """This single event fails while Polar accepts others: retry it alone, after a while."""
 
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PauseAll:
+class PauseAll(Struct, frozen=True, kw_only=True):
     """No event is at fault: make every worker wait, and use up no event's retries."""
 
     seconds: float
@@ -41,8 +38,7 @@ class PauseAll:
 Decision = DeadLetter | Halve | RetryLater | PauseAll
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Circumstances:
+class Circumstances(Struct, frozen=True, kw_only=True):
     """Everything besides the error that a decision depends on.
 
     ``events`` is the size of the request. ``others_pass`` says whether Polar accepted other events of this

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from workers.errors import (
     PolarBrokenError,
@@ -49,16 +50,14 @@ class Share(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """A subscription as Polar shows it (None: Polar has none), and the time by Polar's clock."""
 
     row: Mapping[str, Any] | None
     at: datetime
 
 
-@dataclass(kw_only=True, slots=True)
-class Look:
+class Look(Struct, kw_only=True):
     """What a look at Polar has found, by subscription."""
 
     found: dict[str, Seen] = field(default_factory=dict)

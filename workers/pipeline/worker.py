@@ -6,32 +6,32 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 
+from config.log import get_log
 from config.rulebook import Rulebook
 from workers.core.delivery import Status
 from workers.store import keys
 from workers.store.clock import ClockWatch
 from workers.store.instalments import InstalmentQueue
 from workers.store.queue import (
+    DRAIN_DATA,
     FORMER_QUEUE_KEY,
     JOB_TIMEOUT_SECONDS,
     QUEUE,
     WORKER_SILENCE_SECONDS,
     drain_job_args,
-    drain_job_data,
     forget_worker,
-    refuse_job,
 )
+from workers.store.refused_jobs import refuse_job
 from workers.store.scripts import load_script
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 # RQ forgets a worker this long (plus a minute) after its last heartbeat. A job that hangs ends sooner.
 _WORKER_TTL_SECONDS = JOB_TIMEOUT_SECONDS
@@ -161,7 +161,7 @@ class GrantWorker(SimpleWorker):
 def _is_ours(job: Job) -> bool:
     """Return whether a job is a drain job and nothing else. Its data is compared, never parsed."""
     fields = job.to_dict(include_meta=False)
-    return job.data == drain_job_data() and not any(fields.get(name) for name in _CALLBACK_FIELDS)
+    return job.data == DRAIN_DATA and not any(fields.get(name) for name in _CALLBACK_FIELDS)
 
 
 def _milliseconds(seconds: float) -> int:

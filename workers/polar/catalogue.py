@@ -4,10 +4,10 @@ The fields follow Polar's OpenAPI (2026-10). Unknown fields, operators, price an
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
 from pydantic import Field, SecretStr, ValidationError
 
 from config.wording import quoted
@@ -114,16 +114,14 @@ Shape = TypeVar("Shape", bound=View)
 Item = TypeVar("Item", PolarMeter, PolarProduct)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listed(Generic[Item]):
+class Listed(Struct, Generic[Item], frozen=True, kw_only=True):
     """The items that were read from a list, and how many were not."""
 
     items: tuple[Item, ...]
     unread: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Products(Listed[PolarProduct]):
+class Products(Listed[PolarProduct], frozen=True, kw_only=True):
     """The products that were read, and the ids that were looked up and do not exist."""
 
     missing: frozenset[str] = frozenset()

@@ -66,11 +66,15 @@ class CompleteReading:
     def __iter__(self) -> Iterator[Sequence[Row]]:
         """Yield the rows, each once. They are sorted by time, except those that the first pass missed."""
         yield from self._read_list(_PASSES)
-        if self._wait is None:
-            return
+        if self._wait:
+            yield from self.late_rows(self._listing, self._wait)
+
+    def late_rows(self, listing: Listing, wait: Callable[[], object]) -> Iterator[Sequence[Row]]:
+        """Wait for rows that appear late, and yield them; ``listing`` has at least what was read so far."""
+        self._listing = listing
         for _ in range(_MOST_WAITS):
-            self._wait()
-            before, self.total = self.total, self._read(self._listing, 1).total
+            wait()
+            before, self.total = self.total, self._read(listing, 1).total
             self.is_growing = self.total != before
             if not self.is_growing:
                 return
@@ -84,6 +88,7 @@ class CompleteReading:
                 if self.missing:
                     yield from self._read_moment(moment)
             if not self.missing:
+                self.gaps.clear()  # this pass has found what its moment's own list did not show
                 return
 
     def _read_pass(self, listing: Listing, cut: list[datetime]) -> Iterator[Sequence[Row]]:

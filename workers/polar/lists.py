@@ -7,10 +7,12 @@ by what never changes. ``workers.polar.complete`` deals with rows of one time, w
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 # Includes refunded orders, although nobody credits those: an order that is refunded between two requests
 # must not leave the list.
@@ -22,8 +24,7 @@ _TIMESTAMPS = ("start_timestamp", "end_timestamp")
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """A list of Polar's: its path, and the query that filters and sorts it."""
 
     path: str
@@ -58,8 +59,7 @@ class Listing:
         return _iso_utc(closer(moment, datetime.fromisoformat(str(given))) if given else moment)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """A page of a list: its rows as Polar sends them, and how many rows and pages the list has now."""
 
     items: list[Row]

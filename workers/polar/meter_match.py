@@ -1,8 +1,9 @@
 """Pure: finds the meter at Polar that a meter of the rules means, and why it may not count our credits."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 from config.rules import Meter
 from config.rules.fields import RESERVED_PROPERTIES
@@ -13,8 +14,7 @@ from workers.polar.catalogue import Clause, Filter, PolarMeter
 _COMPARED_CHARACTERS = 128  # longer than any event name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Match:
+class Match(Struct, frozen=True, kw_only=True):
     """A meter at Polar, its certain faults, and its possible faults (doubts)."""
 
     meter: PolarMeter
