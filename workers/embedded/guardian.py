@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from workers.embedded.allocator import allocator_environment
 from workers.embedded.disk import SERVER
 from workers.embedded.folder import (
     LOG_PREFIX,
@@ -28,6 +29,7 @@ _STOP_SECONDS = 10  # flushing takes milliseconds; a server that hangs is killed
 _WATCH_SECONDS = 0.25  # how late the guardian notices that the server or the last user has ended
 _SHORT_LIFE_SECONDS = 10  # a server that dies sooner has failed to start
 _MOST_DEATHS_IN_A_ROW = 5  # each soon after its start: another start would fail too
+_DEATHS_WITH_JEMALLOC = 2  # a damaged library, or one for memory pages of another size, ends the server
 _PRIVATE = ["--port", "0", "--unixsocketperm", "600"]
 _DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
 
@@ -55,8 +57,13 @@ class Server:
             self._child = subprocess.Popen(  # noqa: S603 - the path that find_server returned
                 self._command,
                 pass_fds=[lock],  # the server holds the lock while it lives, even without us
-                env={"LC_ALL": "C"},  # none of our secrets, and no locale that may be missing
+                # None of our secrets, and no locale that may be missing.
+                env={"LC_ALL": "C", **self._allocator()},
             )
+
+    def _allocator(self) -> dict[str, str]:
+        """Return the variable for jemalloc, unless the server has died so often that it may be the cause."""
+        return allocator_environment() if self._deaths_in_a_row < _DEATHS_WITH_JEMALLOC else {}
 
     def stop(self) -> None:
         """End the server, which flushes its data first; kill it after 10 s."""

@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-import structlog
-
+from config.log import get_log
 from workers.embedded import executable
 from workers.embedded.disk import BACK, full_disk
 from workers.embedded.folder import (
@@ -41,7 +40,7 @@ from workers.embedded.folder import (
     socket_path,
 )
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _START_SECONDS = 30  # without any sign of life; a server that is loading its data gives one
 _PROGRESS_SECONDS = 5  # between two reports of how far it is

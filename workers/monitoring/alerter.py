@@ -8,19 +8,17 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from contextvars import copy_context
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
-import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
+from config.log import get_log
 from config.network import find_proxy, ssl_context
 from workers.core.delivery import Status
 from workers.core.outbox_state import OutboxState
@@ -34,7 +32,7 @@ from workers.store.scripts import load_script, moment_of
 from workers.store.unconfirmed import Doubts
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _MUTE_SECONDS = 600  # at most one alert of each kind in this time
 # After this time without a check, `steady_since` starts anew: longer than the longest job, which delays a
@@ -98,9 +96,8 @@ class Alerter:
         if not bodies:
             return
         # A thread, because the URL may hang. A daemon, because a stopping worker waits for it only in
-        # ``finish``. The context carries the log fields of this worker.
-        send = partial(copy_context().run, self._send, bodies, state)
-        self._sender = threading.Thread(target=send, daemon=True)
+        # ``finish``.
+        self._sender = threading.Thread(target=self._send, args=(bodies, state), daemon=True)
         try:
             self._sender.start()
         except RuntimeError as error:  # the system has no more threads

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from config.wording import joined
 
@@ -45,8 +46,7 @@ class AlertKind(StrEnum):
 _SLOW_KINDS = frozenset({AlertKind.STUCK, AlertKind.POLAR})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AlertState:
+class AlertState(Struct, frozen=True, kw_only=True):
     """The situation of all workers together, and what was reported of it.
 
     ``failed_ever`` counts every delivery that ever failed, ``failed_reported`` those already reported. So do

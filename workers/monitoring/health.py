@@ -1,9 +1,9 @@
 """The checks behind ``/healthz`` and ``credits status``: Redis, workers, waiting deliveries, rules, Polar."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 
+from msgspec import Struct
 from redis import Redis
 from redis.exceptions import (
     ConnectionError,  # noqa: A004 - Redis has its own, unrelated to Python's
@@ -23,14 +23,14 @@ from workers.store.format import format_findings
 from workers.store.instalments import InstalmentQueue
 from workers.store.losses import LOST, TO_DO, lost_at
 from workers.store.queue import foreign_workers, workers_alive
+from workers.store.reconcile_note import ReconcileNote
 from workers.store.redis_errors import describe_redis_error
 from workers.store.rules_note import read_rules_note
 from workers.store.server_check import describe_no_answer, redis_findings
 from workers.store.throttle import Throttle
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """The result of one check; ``detail`` is for operators."""
 
     name: str
@@ -151,6 +151,12 @@ def _endpoint(redis: Redis) -> tuple[bool, str]:
     return not problem, problem or detail
 
 
+def _reconciler(redis: Redis) -> tuple[bool, str]:
+    """Check that the reconciler's rounds are not interrupted by a problem that a person must solve."""
+    problem = ReconcileNote(redis).read()
+    return not problem, problem or "nothing interrupts its rounds"
+
+
 def _reduced_rate(left: timedelta) -> str:
     return f"; after a 429, fewer requests for {format_duration(left)} more" if left else ""
 
@@ -165,4 +171,5 @@ _CHECKS: tuple[tuple[str, Callable[[Redis], tuple[bool, str]]], ...] = (
     ("rules", _rules),
     ("polar", _polar),
     ("endpoint", _endpoint),
+    ("reconciler", _reconciler),
 )

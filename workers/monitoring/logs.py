@@ -9,12 +9,14 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from io import StringIO
 from typing import Literal, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
+
+from workers.monitoring.lines import Lines
 
 # What they log as info is debugging to us: RQ logs every job. uvicorn warns about each bad request, which
 # app.receiver.refusal_log reports in a few lines.
@@ -24,11 +26,14 @@ _LIBRARIES["uvicorn.error"] = "ERROR"
 # They log the URL of every request, and some URLs contain e-mail addresses.
 _ALWAYS_QUIET = ("httpx", "httpcore")
 
-_FIRST = ("timestamp", "level", "event")  # who reads a journal sees these before a line is cut
+# They come first, so that a journal shows them even where it cuts the line.
+_FIRST = dict.fromkeys(("timestamp", "level", "event"))
 
-# Escapes everything but printable ASCII. structlog's own renderer makes an encoder for each line, which takes
-# as long as the rest of the line.
-_to_json = json.JSONEncoder(default=repr).encode
+_PLAIN = frozenset({str, int, float, bool})
+_encode = msgspec.json.Encoder().encode
+# The encoder escapes only what JSON requires. Other characters could send control sequences, or end a line.
+_NOT_PRINTABLE_ASCII = re.compile("[^ -~]")
+_DELETE = "\x7f"
 
 # An address ends at these characters, so that the parts of a key around it stay readable.
 _LETTER = r"""[^\s@:;,/()<>\[\]{}"'=]"""
@@ -38,21 +43,25 @@ _ADDRESS = re.compile(f"(?<!{_LETTER}){_LETTER}++@{_LETTER}++")  # takes linear 
 def configure_logging(log_format: Literal["console", "json"] | None, level: str, *, process: str) -> None:
     """Log to standard error; without a format, for people on a terminal and as JSON elsewhere."""
     pretty = log_format == "console" if log_format else sys.stderr.isatty()
+
+    def add_process(_logger: object, _method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_process,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_none,
+        _in_order,
     ]
     rendering = _rendering(pretty=pretty)
     # Our own lines bypass the logging module: that halves the cost of a line for each webhook.
     structlog.configure(
         processors=[*shared, *rendering],
-        logger_factory=_Lines,
+        logger_factory=Lines,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler()
     without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
@@ -67,20 +76,6 @@ def configure_logging(log_format: Literal["console", "json"] | None, level: str,
         logging.getLogger(name).setLevel("WARNING")
 
 
-class _Lines:
-    """Writes lines to standard error; a line that cannot be written is lost, without an error."""
-
-    def __init__(self, *_names: str) -> None:
-        self._to = sys.stderr
-
-    def msg(self, line: str) -> None:
-        """Write one line in a single call, so that the lines of several processes do not mix."""
-        with suppress(OSError, ValueError):  # a full disk, a closed pipe, a closed stream
-            self._to.write(f"{line}\n")
-
-    debug = info = warning = error = critical = exception = msg
-
-
 def _rendering(*, pretty: bool) -> Sequence[Processor]:
     if pretty:
         return [
@@ -88,19 +83,49 @@ def _rendering(*, pretty: bool) -> Sequence[Processor]:
             _escape_values,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback),
         ]
-    return [structlog.processors.format_exc_info, _as_json]
+    return [_as_json]
 
 
-def _without_none(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Leave out fields that are None."""
-    return {name: value for name, value in event.items() if value is not None}
+def _in_order(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Put what is always there first, and leave out fields that are None."""
+    return {name: value for name, value in {**_FIRST, **event}.items() if value is not None}
 
 
 def _as_json(logger: object, method: str, event: EventDict) -> str:
-    event = {name: event[name] for name in _FIRST if name in event} | dict(event)
-    line = _to_json(event)
-    # Searching every value costs as much as writing the line, and almost no line contains an address.
-    return _to_json(_without_addresses(logger, method, event)) if "@" in line else line
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, method, event)
+    line = _object(event)
+    # Searching every value costs more than writing the line, and almost no line contains an address.
+    return _object(_without_addresses(logger, method, event)) if "@" in line else line
+
+
+def _object(event: EventDict) -> str:
+    """Return an event as JSON in printable ASCII."""
+    event = {name: one if type(one) in _PLAIN else _as_plain(one) for name, one in event.items()}
+    try:
+        line = _encode(event).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return json.dumps(event)
+    is_printable = line.isascii() and _DELETE not in line
+    return line if is_printable else _NOT_PRINTABLE_ASCII.sub(_as_escape, line)
+
+
+def _as_plain(value: object) -> object:
+    """Return what JSON has for a value: its description, where msgspec would write fields that it hides."""
+    if isinstance(value, list | tuple):
+        return [one if type(one) in _PLAIN else _as_plain(one) for one in value]
+    if value is None or type(value) in _PLAIN:
+        return value
+    if isinstance(value, dict):
+        return {str(key): _as_plain(one) for key, one in value.items()}
+    if isinstance(value, str):
+        return str(value)
+    return int(value) if isinstance(value, int) else repr(value)
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    """Return a character of a JSON text as JSON escapes it."""
+    return json.dumps(found[0])[1:-1]
 
 
 def _without_addresses(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -5,11 +5,11 @@ many deliveries there are or were.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 from typing import cast
 
+from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -40,8 +40,7 @@ _TYPES = (*sorted(stored_types(forgets_deleted=True)), "unreadable")
 _STORED = tuple((type_, disposition) for type_ in _TYPES for disposition in ("accepted", "duplicate"))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
+class Count(Struct, frozen=True, kw_only=True):
     """A counter. Its ``known`` label values begin at zero, so that an alert sees the first increase."""
 
     name: str

@@ -6,13 +6,12 @@ The background process of each host sends it, so with several hosts there are se
 import time
 from collections.abc import Callable
 
-import structlog
-
+from config.log import get_log
 from workers.monitoring.alerter import describe_failure, post
 from workers.monitoring.alerts import AlertKind, redis_alert_body
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _MUTE_SECONDS = 600  # between two alerts, also if Redis comes and goes
 
