@@ -3,13 +3,13 @@
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 
-import structlog
 from redis.exceptions import RedisError
 
+from config.log import get_log
 from workers.pipeline.granter import Granter
 from workers.store.redis_errors import describe_redis_error
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _granter: Granter | None = None
 _done_ahead: Future[None] | None = None

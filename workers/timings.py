@@ -1,10 +1,9 @@
 """How long the service waits and how much it does at once: one value, passed to the parts that need it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timings:
+class Timings(Struct, frozen=True, kw_only=True):
     """Durations and batch sizes of the pipeline; the defaults are right outside tests."""
 
     # Longer than a round and its last request may take together. Short enough that the work of a killed

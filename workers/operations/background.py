@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from workers.store.outage import RedisOutage
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Background:
+class Background(Struct, frozen=True, kw_only=True):
     """Runs ``tasks`` one after the other, again and again, and tells ``alert`` whether Redis is away."""
 
     tasks: Sequence[Callable[[], None]]

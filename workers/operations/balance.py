@@ -1,11 +1,13 @@
 """Compares a customer's balance at Polar with what the ledger granted and took back, meter by meter."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from config.rules import Meter
-from workers.core.claims import Entry
+from workers.core.sums import NOTHING, MeterSum, SummedMeter
 from workers.operations.pacing import Pacer
 from workers.polar.catalogue import PolarMeter, parse_items
 from workers.polar.client import Polar
@@ -13,13 +15,10 @@ from workers.polar.lists import Listing, Row
 from workers.polar.meter_match import closest_matches
 from workers.polar.responses import needs
 from workers.polar.sums import read_sum
-from workers.store.audit import Audit
-
-NOTHING = Decimal(0)
+from workers.store.audit import Audit, OnRead, ignore_reading
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Balance:
+class Balance(Struct, frozen=True, kw_only=True):
     """A customer's credits on one meter.
 
     ``balance`` is Polar's number, positive where credit is left; the other amounts come from the ledger.
@@ -33,25 +32,24 @@ class Balance:
     not_at_polar_yet: Decimal = NOTHING
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BalanceReader:
+class BalanceReader(Struct, frozen=True, kw_only=True):
     """Reads balances from Polar and from the ledger."""
 
     polar: Polar
     pacer: Pacer
     audit: Audit
 
-    def read(self, customer_id: str) -> list[Balance]:
+    def read(self, customer_id: str, *, on_read: OnRead = ignore_reading) -> list[Balance]:
         """Return the customer's balance on every meter that Polar or the ledger has for them."""
         listing = Listing(path="/v1/customer-meters/", query={"customer_id": customer_id})
         with needs("customer_meters:read"):
             rows = [row for page in self.pacer.read(self.polar, listing) for row in page.items]
         # A server that ignores the filter lists the meters of all customers.
         own = [row for row in rows if row.get("customer_id") == customer_id]
-        return match_balances(own, self.audit.of_customer(customer_id))
+        return match_balances(own, self.audit.sums_of_customer(customer_id, on_read))
 
 
-def match_balances(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balance]:
+def match_balances(rows: Sequence[Row], sums: Mapping[SummedMeter, MeterSum]) -> list[Balance]:
     """Match each meter of the ledger to Polar's meter that counts its events; return the balances."""
     held = dict(
         zip(
@@ -61,8 +59,9 @@ def match_balances(rows: Sequence[Row], entries: Iterable[Entry]) -> list[Balanc
         )
     )
     found: list[Balance] = []
-    for wanted, ours in _by_meter(entries).items():
-        meter = _meter_for(wanted, held)
+    for summed, sum_ in sums.items():
+        ours = _balance(summed, sum_)
+        meter = _meter_for(Meter(name=summed.name, property=summed.property), held)
         if meter is None:
             found.append(ours)
         else:
@@ -82,18 +81,10 @@ def _meter_for(wanted: Meter, meters: Collection[PolarMeter]) -> PolarMeter | No
     return None
 
 
-def _by_meter(entries: Iterable[Entry]) -> Mapping[Meter, Balance]:
-    found: dict[Meter, Balance] = {}
-    for one in entries:
-        meter = Meter(name=one.grant.meter, property=one.grant.property_name)
-        found[meter] = _plus(found.get(meter, Balance(meter=meter.name)), one)
-    return found
-
-
-def _plus(balance: Balance, one: Entry) -> Balance:
-    units = one.grant.units
-    if one.granted_at is None:
-        return replace(balance, not_at_polar_yet=balance.not_at_polar_yet + units)
-    if units > 0:
-        return replace(balance, granted=balance.granted + units)
-    return replace(balance, taken_back=balance.taken_back - units)
+def _balance(meter: SummedMeter, ours: MeterSum) -> Balance:
+    return Balance(
+        meter=meter.name,
+        granted=ours.granted,
+        taken_back=ours.taken_back,
+        not_at_polar_yet=ours.not_at_polar_yet,
+    )

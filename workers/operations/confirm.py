@@ -1,12 +1,12 @@
 """Reads back from Polar the grants of which it may have another amount, one at a time."""
 
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-import structlog
+from msgspec import Struct
 
+from config.log import get_log
 from workers.core.claims import Claim
 from workers.core.confirmations import Reading, reading_of
 from workers.core.grants import Grant
@@ -19,7 +19,7 @@ from workers.polar.lists import events
 from workers.polar.responses import needs
 from workers.store.unconfirmed import MISMATCH_ADVICE, UnconfirmedStore
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 # If the reading process dies, others wait this long: longer than a request may wait for room.
 _LONGEST_READING = timedelta(minutes=5)
@@ -29,8 +29,7 @@ _AFTER_ERROR_SECONDS = 60.0
 _MISSING_ADVICE = "it is read again every hour; until it is listed nothing is taken back of this order"
 
 
-@dataclass
-class Confirmer:
+class Confirmer(Struct):
     """Confirms grants whose request counted duplicates, within the share of work that can wait."""
 
     store: UnconfirmedStore

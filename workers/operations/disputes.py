@@ -1,11 +1,11 @@
 """Finds disputes that were lost at Polar, which sends no webhook for them, and takes their share back."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
-from pydantic import ValidationError
+from msgspec import Struct, field
 
+from workers.core.batches import in_batches
 from workers.core.delivery import Outcome
 from workers.core.dispute_delivery import (
     DISPUTE_LOST,
@@ -14,9 +14,11 @@ from workers.core.dispute_delivery import (
     dispute_body,
     dispute_delivery,
 )
-from workers.core.envelope import validation_error_text
 from workers.core.grants import order_subject
-from workers.operations.pacing import Pacer, run_batches
+from workers.core.shapes import read_row
+from workers.errors import UnreadablePayloadError
+from workers.operations.batch_runs import run_batches
+from workers.operations.pacing import Pacer
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Row, lost_disputes
@@ -24,9 +26,10 @@ from workers.polar.responses import needs
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
+_AT_ONCE = 200  # orders whose standings are read in one step
 
-@dataclass(kw_only=True, slots=True)
-class LostDisputes:
+
+class LostDisputes(Struct, kw_only=True):
     """The lost disputes that are not known yet, and those that could not be read."""
 
     deliveries: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -35,8 +38,7 @@ class LostDisputes:
     """Why a person must look at Polar, one line each."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DisputeFinder:
+class DisputeFinder(Struct, frozen=True, kw_only=True):
     """Finds lost disputes, and makes a delivery of each."""
 
     store: DeliveryStore
@@ -51,9 +53,9 @@ class DisputeFinder:
             with needs("orders:read"):
                 row = self.pacer.ask(partial(self.polar.find, f"/v1/orders/{one.order_id}"))
             try:
-                body = dispute_body(one, DisputedOrder.model_validate(row))
-            except ValidationError as error:
-                why = validation_error_text(error) if row else "Polar has no such order"
+                body = dispute_body(one, read_row(DisputedOrder, row))
+            except UnreadablePayloadError as error:
+                why = str(error) if row else "Polar has no such order"
                 found.unreadable.append(f"dispute {one.id} of order {one.order_id}: {why}")
             else:
                 found.deliveries.append((dispute_delivery(one.id), DISPUTE_LOST, body))
@@ -75,17 +77,18 @@ class DisputeFinder:
         return [one for one in read if one is not None and one.status == "lost"]
 
     def _unknown(self, disputes: Sequence[LostDispute]) -> Iterator[LostDispute]:
-        stored = {one.id for one in self.store.get([dispute_delivery(one.id) for one in disputes])}
-        left = [one for one in disputes if dispute_delivery(one.id) not in stored]
-        standings = self.ledger.find_many([order_subject(one.order_id) for one in left])
-        for one, standing in zip(left, standings, strict=True):
-            if one.id not in {noted.id for noted in standing.disputes}:
-                yield one
+        for some in in_batches(disputes, _AT_ONCE):
+            stored = {one.id for one in self.store.get([dispute_delivery(one.id) for one in some])}
+            left = [one for one in some if dispute_delivery(one.id) not in stored]
+            standings = self.ledger.find_many([order_subject(one.order_id) for one in left])
+            for one, standing in zip(left, standings, strict=True):
+                if one.id not in {noted.id for noted in standing.disputes}:
+                    yield one
 
 
 def _dispute(row: Row, found: LostDisputes) -> LostDispute | None:
     try:
-        return LostDispute.model_validate(row)
-    except ValidationError as error:
-        found.unreadable.append(f"a dispute at Polar: {validation_error_text(error)}")
+        return read_row(LostDispute, row)
+    except UnreadablePayloadError as error:
+        found.unreadable.append(f"a dispute at Polar: {error}")
         return None

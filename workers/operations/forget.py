@@ -3,19 +3,22 @@
 The ledger and the delivery records stay, because they account for money; they contain no names.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSet, Sequence
 from itertools import islice
 
 from config.rules import NO_RULES
+from workers.core.batches import in_batches
 from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.envelope import CUSTOMER_DELETED
 from workers.core.forgetting import Forgotten, body_without_person
+from workers.store.about_customer import claimers_of, settled_about
 from workers.store.audit import Audit
 from workers.store.deliveries import DeliveryStore
 from workers.store.erasure import Erasure
 
 MOST_READ = 10_000  # waiting bodies; to read them takes about a second
+_AT_ONCE = 200
 
 
 class CustomerEraser:
@@ -26,13 +29,14 @@ class CustomerEraser:
         self._deliveries = deliveries
         self._audit = audit
 
-    def settled(self, customer_id: str) -> list[Delivery]:
-        """Return the settled deliveries about a customer whose bodies are still stored, oldest first."""
-        listed = self._deliveries.listed_about(customer_id)
-        claimed = {entry.delivery_id for entry in self._audit.of_customer(customer_id)}
-        found = self._deliveries.get(sorted(claimed | listed))
-        kept = [one for one in found if one.status is not Status.WAITING and one.erased_at is None]
-        return sorted(kept, key=lambda one: one.received_at)
+    def settled(self, customer_id: str, seen: MutableSet[str] | None = None) -> Iterator[Delivery]:
+        """Yield the settled deliveries about a customer whose bodies are still stored, in no order.
+
+        Adds those that it has looked at to ``seen``, which may be on disk.
+        """
+        claimers = claimers_of(self._audit, customer_id)
+        found = settled_about(self._deliveries, customer_id, claimers, set() if seen is None else seen)
+        return (one for one in found if one.erased_at is None)
 
     def waiting(self, customer_id: str) -> list[Delivery]:
         """Return the deliveries about a customer among the newest ``MOST_READ`` that wait.
@@ -56,8 +60,9 @@ class CustomerEraser:
 
     def still_waiting(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Return those of ``deliveries`` that wait now."""
-        found = self._deliveries.get(list(dict.fromkeys(one.id for one in deliveries)))
-        return [one for one in found if one.status is Status.WAITING]
+        ids = (one.id for one in deliveries)
+        found = (one for some in in_batches(ids, _AT_ONCE) for one in self._deliveries.get(some))
+        return list({one.id: one for one in found if one.status is Status.WAITING}.values())
 
     def erase(self, ids: Sequence[str]) -> list[str]:
         """Erase the bodies of these deliveries, except waiting ones; return the ids of those erased now."""
@@ -96,11 +101,11 @@ class DeletedCustomers:
     def _forget(
         self, delivery_id: str, customer_id: str, waiting: Sequence[Delivery], unread: int
     ) -> Forgotten:
-        settled = self._eraser.settled(customer_id)
-        erased = self._eraser.erase([one.id for one in settled])
+        erased, waits = 0, {one.id: one for one in waiting}
+        for some in in_batches(self._eraser.settled(customer_id), _AT_ONCE):
+            erased += len(self._eraser.erase([one.id for one in some]))
+            waits |= {one.id: one for one in self._eraser.still_waiting(some)}
         self._erasure.replace_body(delivery_id, body_without_person(customer_id))
         # Another customer.deleted of this customer takes care of its own body.
-        left = [
-            one for one in self._eraser.still_waiting([*waiting, *settled]) if one.type != CUSTOMER_DELETED
-        ]
-        return Forgotten(erased=len(erased), waiting=len(left) + unread)
+        left = [one for one in self._eraser.still_waiting(waits.values()) if one.type != CUSTOMER_DELETED]
+        return Forgotten(erased=erased, waiting=len(left) + unread)

@@ -1,22 +1,19 @@
-"""Paces work that can wait: after live webhooks, within our share of Polar's rate limit, in batches."""
+"""Paces requests to Polar that can wait: after live webhooks, within our share of Polar's rate limit."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, MutableSet, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from workers.core.delivery import Lease, Leased, Outcome, Status
-from workers.core.take_back_delivery import take_back_delivery
+from msgspec import Struct
+
 from workers.errors import PolarBrokenError, PolarRateLimitedError, PolarUnreachableError
-from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.complete import CompleteReading, ReadPage
 from workers.polar.lists import Listing, Page, Row, read_pages
 from workers.polar.responses import needs
 from workers.polar.slices import SlicedReading
-from workers.store.deliveries import DeliveryStore
 from workers.store.throttle import Throttle
 
 # Twice the window of Polar's rate limit, and twice our longest pause.
@@ -44,11 +41,9 @@ ShowWait = Callable[[float, str], object]
 """Sleeps for a number of seconds, and shows a person why."""
 
 Answer = TypeVar("Answer")
-Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pacer:
+class Pacer(Struct, frozen=True, kw_only=True):
     """Makes requests to Polar that can wait, each when there is room for it.
 
     Where a person waits, ``show_wait`` takes long waits: it sleeps for so many seconds and shows the reason.
@@ -80,20 +75,25 @@ class Pacer:
         """Yield the pages of one of Polar's lists, each requested when there is room."""
         return read_pages(lambda number: self.ask(partial(polar.page, listing, number)))
 
-    def read_completely(self, polar: Polar, listing: Listing, *, lag_seconds: float = 0) -> CompleteReading:
-        """Return the complete reading of a list: iterate over it, then see whether rows are missing.
+    def read_completely(self, polar: Polar, listing: Listing) -> CompleteReading:
+        """Return the complete reading of a list: iterate over it, then see whether rows are missing."""
+        return CompleteReading(listing, self._page_reader(polar))
 
-        With ``lag_seconds`` it also waits for rows that appear in the list this long after they were added.
+    def read_in_slices(
+        self,
+        polar: Polar,
+        listing: Listing,
+        *,
+        seen: MutableSet[str] | None = None,
+        lag_seconds: float = 0,
+    ) -> SlicedReading:
+        """Return the complete reading of a list that may be too long for our memory.
+
+        With ``seen``, which will have the ids of all rows, each row comes once. With ``lag_seconds`` it also
+        waits for rows that appear in the list this long after they were added.
         """
-        return CompleteReading(
-            listing,
-            self._page_reader(polar),
-            wait_for_late_rows=partial(self._sleep, lag_seconds, _LAG) if lag_seconds else None,
-        )
-
-    def read_in_slices(self, polar: Polar, listing: Listing) -> SlicedReading:
-        """Return the complete reading of a list that may be too long to remember."""
-        return SlicedReading(listing, self._page_reader(polar))
+        wait = partial(self._sleep, lag_seconds, _LAG) if lag_seconds else None
+        return SlicedReading(listing, self._page_reader(polar), seen=seen, wait_for_late_rows=wait)
 
     def _page_reader(self, polar: Polar) -> ReadPage:
         return lambda listing, number: self.ask(partial(polar.page, listing, number))
@@ -135,42 +135,3 @@ class Pacer:
 
     def _why_no_room(self) -> str:
         return _REDUCED if self.throttle.reduced_for() else "live webhooks go first"
-
-
-def run_batches(
-    items: Sequence[Item],
-    store_and_lease: Callable[[Sequence[Item]], tuple[Leased, ...]],
-    *,
-    pacer: Pacer,
-    granter: Granter,
-    store: DeliveryStore,
-) -> Iterator[list[Outcome]]:
-    """Process ``items`` in batches of a few hundred; yield the outcomes of each batch.
-
-    ``store_and_lease`` is called for each batch and returns its deliveries. What earlier refunds take of the
-    credits follows, as deliveries of their own. Raises PolarUnreachableError if Polar accepts nothing; the
-    remaining batches are then left untouched.
-    """
-    most = granter.timings.deliveries_per_lease
-    for start in range(0, len(items), most):
-        pacer.wait(take=False)
-        outcomes = granter.run(Lease(deliveries=store_and_lease(items[start : start + most])))
-        outcomes += _take_back(outcomes, granter, store)
-        held_up = [
-            one for one in outcomes if one.status is Status.WAITING and not (one.strike or one.put_back)
-        ]
-        yield [one for one in outcomes if one not in held_up]
-        if held_up:
-            pacer.wait(take=False)
-            reopened = store.reopen([one.delivery_id for one in held_up])
-            outcomes = granter.run(Lease(deliveries=reopened))
-            yield outcomes + _take_back(outcomes, granter, store)
-            if all(one.status is Status.WAITING for one in outcomes):
-                raise PolarUnreachableError(f"Polar accepts nothing at the moment: {held_up[0].reason}")
-
-
-def _take_back(outcomes: Sequence[Outcome], granter: Granter, store: DeliveryStore) -> list[Outcome]:
-    """Run the take-backs that the settlement of these orders made due; return their outcomes."""
-    ids = [take_back_delivery(one.order_id) for one in outcomes if one.status is Status.GRANTED]
-    due = [one.id for one in store.get(list(dict.fromkeys(ids))) if one.status is Status.WAITING]
-    return granter.run(Lease(deliveries=store.reopen(due))) if due else []

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
-import structlog
+from msgspec import Struct
 
+from config.log import get_log
 from workers.errors import PolarDeniedError, PolarError
 from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
@@ -14,14 +14,13 @@ from workers.polar.lists import Listing
 from workers.store.clock import PolarClock
 from workers.store.instalments import InstalmentQueue
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _AFTER_ERROR_SECONDS = 30.0
 _ANY_SUBSCRIPTION = Listing(path="/v1/subscriptions/", per_page=1)
 
 
-@dataclass
-class PolarClockWatch:
+class PolarClockWatch(Struct):
     """Notes how far the clock of Redis is from Polar's, where instalments are to come and it is not known.
 
     It is not known after the clock of Redis has stepped. It may also have stepped while nothing ran, so the

@@ -1,10 +1,13 @@
 """The reconciler: runs a backfill at regular intervals, on one host at a time."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Protocol
 
-import structlog
+from msgspec import Struct
 
+from config.log import get_log
 from config.rulebook import Rulebook
 from config.rules import Rules
 from workers.core.delivery import Outcome, Status
@@ -15,21 +18,29 @@ from workers.errors import PolarDeniedError, PolarError
 from workers.operations.backfill.run import Backfiller, Backlog
 from workers.operations.disputes import DisputeFinder
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
+from workers.operations.spool import Spool, SpooledList
+from workers.operations.temporary_files import TemporaryFileError, describe_temporary_file
 from workers.pipeline.granter import Granter
 from workers.store.schedule import ReconcileSchedule
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _NOT_LISTED = "{} that Polar counts: `credits backfill` says from when they are"
 _OLDER = "{} created before a worker first ran here: `credits backfill` previews and grants them"
 
-_RETRY_AFTER = timedelta(minutes=5)  # after a round that Polar interrupted
+_RETRY_AFTER = timedelta(minutes=5)  # after a round that Polar or a full disk interrupted
 _LONGEST_ROUND = timedelta(minutes=10)  # if the host of a round dies, the next round waits this long
 _MOST_LOGGED = 10  # orders in one log field; `credits backfill --dry-run` lists all of them
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reconciler:
+class _WithReason(Protocol):
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Reconciler(Struct, frozen=True, kw_only=True):
     """Finds orders that were never credited, at regular intervals, and credits them."""
 
     schedule: ReconcileSchedule
@@ -47,13 +58,17 @@ class Reconciler:
             return
         if not self.schedule.begin(at_most=max(self.every, _LONGEST_ROUND)):
             return
-        next_in = self.every
+        next_in, problem = self.every, ""
         try:
             self._round(self.rulebook.current())
         except PolarError as error:
             log.warning("reconciliation interrupted", reason=str(error))
             next_in = min(self.every, _RETRY_AFTER)
-        self.schedule.end(next_in=next_in)
+        except TemporaryFileError as error:
+            problem = describe_temporary_file(error)
+            log.warning("reconciliation interrupted", reason=problem)
+            next_in = min(self.every, _RETRY_AFTER)
+        self.schedule.end(next_in=next_in, problem=problem)
 
     def _round(self, rules: Rules) -> None:
         needs_them = self.schedule.looks_for_disputes(needed=needs_disputes(rules))
@@ -79,7 +94,10 @@ class Reconciler:
             now=now,
             by_itself_from=self.backfiller.ledger.began_at() or now,
         )
-        outcomes = [one for batch in self.backfiller.grant(backlog, self.granter) for one in batch]
+        outcomes: SpooledList[Outcome] = Spool().list(Outcome)
+        for batch in self.backfiller.grant(backlog, self.granter):
+            for one in batch:
+                outcomes.append(one)
         if outcomes or not backlog.is_empty:
             _log_round(backlog, outcomes)
 
@@ -111,13 +129,17 @@ def _log_disputes(outcomes: list[Outcome], unreadable: list[str]) -> None:
     )
 
 
-def _log_round(backlog: Backlog, outcomes: list[Outcome]) -> None:
-    granted = {one.order_id for one in outcomes if one.status is Status.GRANTED}
-    credited = [order for order_id, order in backlog.scan.missing.items() if order_id in granted]
+def _log_round(backlog: Backlog, outcomes: Collection[Outcome]) -> None:
+    granted = Spool().set()
+    for one in outcomes:
+        if one.status is Status.GRANTED:
+            granted.add(one.order_id)
+    missing = backlog.scan.missing
+    credits_ = credits_text(grant for id_ in granted if id_ in missing for grant in missing[id_].grants)
     problems = {
-        "not_granted": [f"{one.order_id}: {one.reason}" for one in outcomes if one.order_id not in granted],
-        "not_computable": [f"{one.order_id}: {one.reason}" for one in backlog.scan.failing],
-        "needs_review": [f"{one.order_id}: {one.reason}" for one in backlog.scan.needs_review],
+        "not_granted": _first(one for one in outcomes if one.order_id not in granted),
+        "not_computable": _first(backlog.scan.failing),
+        "needs_review": _first(backlog.scan.needs_review),
         "not_listed": [_NOT_LISTED.format(backlog.not_listed)] if backlog.not_listed else [],
         "left_to_backfill": [_OLDER.format(backlog.scan.older)] if backlog.scan.older else [],
     }
@@ -125,6 +147,10 @@ def _log_round(backlog: Backlog, outcomes: list[Outcome]) -> None:
     write(
         "reconciled",
         granted=len(granted) or None,
-        credits=credits_text(grant for order in credited for grant in order.grants) if credited else None,
-        **{name: lines[:_MOST_LOGGED] for name, lines in problems.items() if lines},
+        credits=credits_ if any(id_ in missing for id_ in granted) else None,
+        **{name: lines for name, lines in problems.items() if lines},
     )
+
+
+def _first(orders: Iterable[_WithReason]) -> list[str]:
+    return [f"{one.order_id}: {one.reason}" for one in islice(orders, _MOST_LOGGED)]

@@ -3,20 +3,23 @@
 Polar failed to deliver them; or it delivered them, and Redis has lost them since.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from datetime import datetime
 
+from msgspec import Struct, field
 from pydantic import AwareDatetime, Field, ValidationError
 
 from config.rules.model import Rules
+from workers.core.batches import in_batches
 from workers.core.delivery import Leased, Outcome
 from workers.core.delivery_plans import plan_delivery
 from workers.core.dry_run import Prospect, dry_run
 from workers.core.envelope import STORED_TYPES, peek_type
 from workers.core.views import View
-from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
+from workers.operations.batch_runs import run_batches
+from workers.operations.pacing import OnProgress, Pacer, ignore_progress
 from workers.operations.previews import look_up
+from workers.operations.spool import Spool
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import Row, webhook_attempts
@@ -41,8 +44,7 @@ class _Attempt(View):
     webhook_event: _Event
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LostWebhook:
+class LostWebhook(Struct, frozen=True, kw_only=True):
     """A webhook that the store does not have; ``id`` is its ``webhook-id``."""
 
     id: str
@@ -51,15 +53,23 @@ class LostWebhook:
     packed_body: bytes
 
 
-@dataclass(kw_only=True)
-class WebhookScan:
-    """The lost webhooks found so far among Polar's delivery attempts, both maps keyed by webhook id."""
+class Preview(Struct, frozen=True, kw_only=True):
+    """What processing a lost webhook would do."""
+
+    id: str
+    type: str
+    created_at: datetime
+    prospect: Prospect
+
+
+class WebhookScan(Struct, kw_only=True):
+    """The lost webhooks among the delivery attempts read so far. Both maps are on disk, by webhook id."""
 
     types: frozenset[str] = STORED_TYPES
     delivered: bool = False
     """Whether to look for webhooks that Polar has delivered, too: Redis may have lost them."""
-    lost: dict[str, LostWebhook] = field(default_factory=dict)
-    unusable: dict[str, str] = field(default_factory=dict)
+    lost: MutableMapping[str, LostWebhook] = field(default_factory=lambda: Spool().mapping(LostWebhook))
+    unusable: MutableMapping[str, str] = field(default_factory=lambda: Spool().mapping(str))
     """Webhooks that cannot be recovered, each with the reason."""
     not_listed: int = 0
     """How many attempts Polar counts that it does not list."""
@@ -76,9 +86,11 @@ class WebhookScan:
                 self._take(events[id_])
 
     @property
-    def oldest_first(self) -> list[LostWebhook]:
+    def oldest_first(self) -> Collection[LostWebhook]:
         """Return the lost webhooks in the order in which their events happened."""
-        return sorted(self.lost.values(), key=lambda one: (one.created_at, one.id))
+        return Spool().sorted_list(
+            self.lost.values(), lambda one: f"{one.created_at.timestamp():020.6f} {one.id}", LostWebhook
+        )
 
     def _is_wanted(self, event: _Event) -> bool:
         """Return whether an event is of a type that is stored, and may be one that the store lacks."""
@@ -105,8 +117,7 @@ def _event(row: Row) -> _Event | None:
         return None  # an attempt in a form that we do not know
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recoverer:
+class Recoverer(Struct, frozen=True, kw_only=True):
     """Finds webhooks that the store does not have, and processes them as if they had arrived."""
 
     store: DeliveryStore
@@ -135,18 +146,16 @@ class Recoverer:
         found.not_listed, found.not_listed_around = reading.missing, sorted(reading.gaps)
         return found
 
-    def dry_runs(self, lost: Sequence[LostWebhook], rules: Rules) -> dict[str, Prospect]:
-        """Return for each webhook, by its id, what processing it would do; writes nothing."""
-        found: dict[str, Prospect] = {}
-        most = DEFAULT_TIMINGS.deliveries_per_lease
-        for start in range(0, len(lost), most):
-            some = lost[start : start + most]
+    def preview(self, lost: Iterable[LostWebhook], rules: Rules) -> Iterator[Preview]:
+        """Yield for each webhook what processing it would do; writes nothing."""
+        for some in in_batches(lost, DEFAULT_TIMINGS.deliveries_per_lease):
             planned = [plan_delivery(one.type, decompress_body(one.packed_body), rules) for one in some]
             for one, (each, standing) in zip(some, look_up(self.ledger, planned, rules), strict=True):
-                found[one.id] = dry_run(each, standing)
-        return found
+                yield Preview(
+                    id=one.id, type=one.type, created_at=one.created_at, prospect=dry_run(each, standing)
+                )
 
-    def recover(self, lost: Sequence[LostWebhook], granter: Granter) -> Iterator[list[Outcome]]:
+    def recover(self, lost: Iterable[LostWebhook], granter: Granter) -> Iterator[list[Outcome]]:
         """Store and process these webhooks; yield their outcomes batch by batch."""
         return run_batches(lost, self._store, pacer=self.pacer, granter=granter, store=self.store)
 

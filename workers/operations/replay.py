@@ -1,35 +1,32 @@
-"""Runs stored deliveries again, by today's rules."""
+"""Selects stored deliveries, and says what they would lead to by today's rules."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from config.rules import Rules
 from workers.core.claims import Standing
-from workers.core.delivery import Delivery, Outcome, Status
+from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.dry_run import Prospect, dry_run
-from workers.operations.pacing import Pacer, run_batches
+from workers.core.revival import revived
 from workers.operations.previews import look_up
-from workers.pipeline.granter import Granter
+from workers.operations.spool import Spool, SpooledList
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
-_COMMAND = "credits replay"
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """Deliveries to replay, oldest first, and how many were left out because their bodies were erased."""
 
-    deliveries: Sequence[Delivery]
+    deliveries: Collection[Delivery]
     erased: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Replayer:
-    """Selects deliveries, previews a replay, and runs it."""
+class Replayer(Struct, frozen=True, kw_only=True):
+    """Selects deliveries, and previews a replay."""
 
     deliveries: DeliveryStore
     ledger: Ledger
@@ -41,10 +38,17 @@ class Replayer:
 
         A person may have handled a dismissed delivery in another way, so it is replayed only by its id.
         """
-        newest_first = self.deliveries.newest(statuses, since=since)
-        found = [one for one in newest_first if type_ in {None, one.type} and not one.is_dismissed]
-        kept = [one for one in reversed(found) if not one.erased_at]
-        return Selection(deliveries=kept, erased=len(found) - len(kept))
+        newest_first: SpooledList[Delivery] = Spool().list(Delivery)
+        erased = 0
+        for one in self.deliveries.newest(statuses, since=since, type_=type_):
+            if one.erased_at and not one.is_dismissed:
+                erased += 1
+            elif not one.is_dismissed:
+                newest_first.append(one)
+        oldest_first: SpooledList[Delivery] = Spool().list(Delivery)
+        for one in reversed(newest_first):
+            oldest_first.append(one)
+        return Selection(deliveries=oldest_first, erased=erased)
 
     def preview(self, delivery: Delivery, rules: Rules, *, by_name: bool = False) -> Prospect:
         """Return what a replay would do. Changes nothing."""
@@ -61,23 +65,9 @@ class Replayer:
             for one, (known, standing) in zip(deliveries, look_up(self.ledger, planned, rules), strict=True)
         ]
 
-    def run(
-        self, ids: Sequence[str], granter: Granter, pacer: Pacer, *, by_name: bool = False
-    ) -> Iterator[list[Outcome]]:
-        """Run these deliveries; yield what became of them, batch by batch.
-
-        ``by_name`` says that a person has named them: what they are about is then no longer dismissed.
-        """
-        reopen = partial(self.deliveries.reopen, by_name=by_name, replayed_by=_COMMAND)
-        return run_batches(ids, reopen, pacer=pacer, granter=granter, store=self.deliveries)
-
 
 def _revived(standing: Standing, planned: PlannedDelivery, delivery: Delivery) -> Standing:
     """Return the standing as it is once a person has replayed a delivery by name."""
     if not planned.takes_back:
         return replace(standing, dismissed_with="")
-    claims = [
-        replace(claim, is_dismissed=claim.is_dismissed and claim.delivery_id != delivery.id)
-        for claim in standing.claims
-    ]
-    return replace(standing, claims=tuple(claims))
+    return revived(standing, delivery.id)

@@ -1,20 +1,15 @@
-"""Takes an order's credits back by hand."""
+"""Plans to take an order's credits back by hand."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from msgspec import Struct
 
 from config.wording import describe_unknown
 from workers.core.adjusted import credited
 from workers.core.claims import Claim, Standing
-from workers.core.delivery import Outcome
 from workers.core.grants import Grant, order_subject, revoke_subject
 from workers.core.manual import ManualRevoke
 from workers.core.takebacks import due_take_backs, why_none_due
 from workers.core.wording import credits_text
 from workers.errors import GranterError
-from workers.operations.pacing import Pacer, run_batches
-from workers.pipeline.granter import Granter
-from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
 
@@ -22,8 +17,7 @@ class NotCreditedError(GranterError):
     """There is nothing to take back: the order was not credited, or not on that meter."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revocation:
+class Revocation(Struct, frozen=True, kw_only=True):
     """A request to take an order's credits back, and what the ledger has for that order."""
 
     request: ManualRevoke
@@ -42,8 +36,11 @@ class Revocation:
 
     @property
     def grants(self) -> list[Grant]:
-        """Return the grants to send: those that are claimed and not at Polar yet, and new ones."""
-        claimed = [grant for claim in self.claims for grant in claim.unsettled]
+        """Return the grants to send: those that are claimed and not at Polar yet, and new ones.
+
+        What a person has dismissed is not sent: only a replay by the delivery's id does that.
+        """
+        claimed = [grant for claim in self.claims if not claim.is_dismissed for grant in claim.unsettled]
         new = due_take_backs(self.standing, self.request.delivery_id, self.request.plan().revoke)
         return [*claimed, *(grant for one in new for grant in one.grants)]
 
@@ -55,11 +52,9 @@ class Revocation:
         return f"nothing: {why_none_due(self.standing, None, self.request.plan().revoke)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Revoker:
-    """Plans and runs revocations."""
+class Revoker(Struct, frozen=True, kw_only=True):
+    """Plans revocations."""
 
-    deliveries: DeliveryStore
     ledger: Ledger
 
     def plan(self, order_id: str, meter: str | None) -> Revocation:
@@ -87,16 +82,6 @@ class Revoker:
         customer_id = grants[0].customer_id if grants else standing.claims[-1].grants[0].customer_id
         request = ManualRevoke(order_id=order_id, customer_id=customer_id, meter=meter)
         return Revocation(request=request, standing=standing)
-
-    def run(self, planned: Revocation, granter: Granter, pacer: Pacer) -> Iterator[list[Outcome]]:
-        """Store the request as a delivery and run it; yield its outcome."""
-        return run_batches(
-            [planned.request],
-            lambda some: self.deliveries.store_and_lease([one.delivery() for one in some]),
-            pacer=pacer,
-            granter=granter,
-            store=self.deliveries,
-        )
 
     def read_again(self, planned: Revocation) -> Revocation:
         """Return the revocation with what the ledger has by now."""

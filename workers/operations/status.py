@@ -1,8 +1,9 @@
 """Reads how the whole service is: every check, and how many deliveries there are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from config.wording import format_count
 from workers.core.delivery import Status
@@ -17,8 +18,7 @@ from workers.store.unconfirmed import MISMATCH_ADVICE, Doubts, Mismatch
 _MOST_LISTED = 20  # mismatches; a rebuild ends them all
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServiceState:
+class ServiceState(Struct, frozen=True, kw_only=True):
     """The state of the whole service."""
 
     checks: list[Check]

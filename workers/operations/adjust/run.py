@@ -1,14 +1,16 @@
 """Finds the credited orders to which a rule gave another amount than it says today, and adjusts them."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
 
+from msgspec import Struct
+
 from config.rules import ORDER_TRIGGERS, Rule, Rules
 from config.wording import describe_unknown, joined
 from workers.core.adjustments import UNKNOWN_SHARE, why_left_alone
+from workers.core.batches import in_batches
 from workers.core.claims import Entry, Standing
 from workers.core.delivery import Delivery, Leased, Outcome, Status
 from workers.core.envelope import ORDER_PAID
@@ -24,8 +26,10 @@ from workers.operations.adjust.scan import (
     SkippedOrder,
 )
 from workers.operations.backfill.order_scan import webhook_of
+from workers.operations.batch_runs import run_batches
 from workers.operations.confirm import Confirmer
-from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
+from workers.operations.pacing import OnProgress, Pacer, ignore_progress
+from workers.operations.spool import Spool, SpooledList, SpooledMapping, SpooledSet
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import orders
@@ -64,8 +68,7 @@ def adjustable_rule(name: str, rules: Rules) -> Rule:
     return rule
 
 
-@dataclass(frozen=True, kw_only=True)
-class Adjuster:
+class Adjuster(Struct, frozen=True, kw_only=True):
     """Plans and runs adjustments."""
 
     store: DeliveryStore
@@ -89,19 +92,20 @@ class Adjuster:
         """
         scan = AdjustScan(rules=rules, rule=rule)
         credited = self._credited_orders(since, until)
-        subjects = [*credited, *self._uncredited(since, set(credited))]
-        unstored: list[Standing] = []
-        for some in _batches(subjects):
+        uncredited = self._uncredited(since, credited)
+        count = len(credited) + len(uncredited)
+        unstored = Spool().set()
+        for some in in_batches(chain(reversed(credited), uncredited), _AT_ONCE):
             for one in self._candidates([one for one in self.ledger.find_many(some) if one.own]):
                 if polar and _is_to_be_read(one, rule):
-                    unstored.append(one.standing)
+                    unstored.add(one.standing.subject)
                 else:
                     scan.add(one)
-            on_progress(scan.read, len(subjects))
+            on_progress(scan.read, count)
         if polar and unstored:
             for one in self._seen_today(unstored, polar, since - PAID_WITHIN, until):
                 scan.add(one)
-                on_progress(scan.read, len(subjects))
+                on_progress(scan.read, count)
         return scan
 
     def run(self, scan: AdjustScan, granter: Granter) -> Iterator[list[Outcome]]:
@@ -112,39 +116,47 @@ class Adjuster:
         batches = partial(run_batches, pacer=self.pacer, granter=granter, store=self.store)
         return chain(batches(scan.interrupted, self.store.reopen), batches(scan.adjusting, self._store))
 
-    def needs_review(self, outcomes: Sequence[Outcome], confirmer: Confirmer) -> list[SkippedOrder]:
+    def needs_review(self, outcomes: Collection[Outcome], confirmer: Confirmer) -> Collection[SkippedOrder]:
         """Return the orders whose adjustments Polar may have had before, with other amounts.
 
         An adjustment that was sent again, because its answer was lost, is read back.
         """
-        granted = [one for one in outcomes if one.status is Status.GRANTED and one.order_id]
-        if any(self._doubtful(granted)):
+        if next(self._doubtful(outcomes), None):
             confirmer.run_if_due()
-        found = {one.order_id: NEEDS_REVIEW for one in granted if NEEDS_REVIEW in one.reason}
-        found |= {order_id: _UNCONFIRMED for order_id in self._doubtful(granted) if order_id not in found}
-        return [SkippedOrder(order_id=order_id, reason=reason) for order_id, reason in found.items()]
+        spool = Spool()
+        reasons: SpooledMapping[str] = spool.mapping(str)
+        for one in _granted(outcomes):
+            if NEEDS_REVIEW in one.reason:
+                reasons[one.order_id] = NEEDS_REVIEW
+        for order_id in self._doubtful(outcomes):
+            reasons.setdefault(order_id, _UNCONFIRMED)
+        found: SpooledList[SkippedOrder] = spool.list(SkippedOrder)
+        for order_id, reason in reasons.items():
+            found.append(SkippedOrder(order_id=order_id, reason=reason))
+        return found
 
-    def _doubtful(self, outcomes: Iterable[Outcome]) -> list[str]:
-        subjects = list(dict.fromkeys(order_subject(one.order_id) for one in outcomes))
-        standings = (one for some in _batches(subjects) for one in self.ledger.find_many(some))
-        return [order_of(one.subject) or "" for one in standings if one.unconfirmed]
+    def _doubtful(self, outcomes: Iterable[Outcome]) -> Iterator[str]:
+        """Yield the orders, some more than once, of which Polar may have another amount."""
+        subjects = (order_subject(one.order_id) for one in _granted(outcomes))
+        standings = (one for some in in_batches(subjects, _AT_ONCE) for one in self.ledger.find_many(some))
+        return (order_of(one.subject) or "" for one in standings if one.unconfirmed)
 
     def _store(self, some: Sequence[AdjustedOrder]) -> tuple[Leased, ...]:
         return self.store.store_and_lease([one.request.delivery() for one in some])
 
-    def _credited_orders(self, since: datetime, until: datetime) -> list[str]:
-        """Return the subjects of the orders credited in this time, oldest first."""
-        newest = self.audit.newest(since=since)
-        found = (one.grant.subject for one in newest if _is_before(one, until))
-        return list(dict.fromkeys(one for one in found if is_order_subject(one)))[::-1]
+    def _credited_orders(self, since: datetime, until: datetime) -> SpooledSet:
+        """Return the subjects of the orders credited in this time, newest first."""
+        found = Spool().set()
+        for one in self.audit.newest(since=since):
+            if _is_before(one, until) and is_order_subject(one.grant.subject):
+                found.add(one.grant.subject)
+        return found
 
-    def _uncredited(self, since: datetime, known: set[str]) -> Iterator[str]:
-        """Yield the orders that are claimed and not credited at Polar yet: they are skipped by name."""
+    def _uncredited(self, since: datetime, credited: SpooledSet) -> Collection[str]:
+        """Return the orders that are claimed but not credited at Polar yet; they are skipped, and named."""
         unsettled = self.store.newest([Status.WAITING, Status.FAILED], since=since)
-        for one in islice(unsettled, _MOST_READ):
-            if one.type == ORDER_PAID and one.subject and one.subject not in known:
-                known.add(one.subject)
-                yield one.subject
+        claimed = (one.subject for one in islice(unsettled, _MOST_READ) if one.type == ORDER_PAID)
+        return dict.fromkeys(one for one in claimed if one and one not in credited)
 
     def _candidates(self, standings: Sequence[Standing]) -> Iterator[Candidate]:
         abouts = self.store.about_orders([order_of(one.subject) or "" for one in standings])
@@ -167,20 +179,22 @@ class Adjuster:
         return b""
 
     def _seen_today(
-        self, standings: Sequence[Standing], polar: Polar, created_after: datetime, created_before: datetime
+        self, left: SpooledSet, polar: Polar, created_after: datetime, created_before: datetime
     ) -> Iterator[Candidate]:
         """Yield the orders as Polar shows them today: a list has most of them, others are read singly."""
-        left = {order_of(one.subject) or "": one for one in standings}
         now = datetime.now(UTC)
         listing = orders(created_after=created_after, created_before=created_before)
         for rows in self.pacer.rows(self.pacer.read_in_slices(polar, listing), scope="orders:read"):
-            for row in rows:
-                if standing := left.pop(str(row.get("id")), None):
-                    yield Candidate(standing=standing, body=webhook_of(row, now), is_seen_today=True)
-        for order_id, standing in left.items():
+            listed = {order_subject(str(row.get("id"))): row for row in rows}
+            wanted = [subject for subject in listed if subject in left]
+            for standing in self.ledger.find_many(wanted):
+                left.discard(standing.subject)
+                body = webhook_of(listed[standing.subject], now)
+                yield Candidate(standing=standing, body=body, is_seen_today=True)
+        for subject in left:
             with needs("orders:read"):
-                found = self.pacer.ask(partial(polar.find, f"/v1/orders/{order_id}"))
-            body = webhook_of(found, now) if found else b""
+                found = self.pacer.ask(partial(polar.find, f"/v1/orders/{order_of(subject)}"))
+            body, standing = webhook_of(found, now) if found else b"", self.ledger.find(subject)
             yield Candidate(standing=standing, body=body, why_unknown=UNKNOWN_AT_POLAR, is_seen_today=True)
 
 
@@ -192,5 +206,5 @@ def _is_before(entry: Entry, moment: datetime) -> bool:
     return entry.granted_at is not None and entry.granted_at < moment
 
 
-def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (subjects[start : start + _AT_ONCE] for start in range(0, len(subjects), _AT_ONCE))
+def _granted(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    return (one for one in outcomes if one.status is Status.GRANTED and one.order_id)

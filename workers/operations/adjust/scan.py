@@ -1,7 +1,8 @@
 """Sorts the orders that were credited in a time by what adjusting them would do."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from config.rules import Rule, Rules
 from workers.core.adjust_delivery import ManualAdjust
@@ -14,13 +15,13 @@ from workers.core.facts import Fact, order_fact
 from workers.core.grants import Grant, order_of
 from workers.core.payloads import read_order
 from workers.errors import UnreadablePayloadError
+from workers.operations.spool import Spool, SpooledList
 
 NOT_STORED = "its webhook is no longer stored: --assume-current reads the order from Polar as it is today"
 UNKNOWN_AT_POLAR = "its webhook is no longer stored, and Polar has no such order"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdjustedOrder:
+class AdjustedOrder(Struct, frozen=True, kw_only=True):
     """An order to adjust: the request, and the grants that it leads to."""
 
     order_id: str
@@ -29,16 +30,14 @@ class AdjustedOrder:
     grants: tuple[Grant, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SkippedOrder:
+class SkippedOrder(Struct, frozen=True, kw_only=True):
     """An order that is left alone, and why."""
 
     order_id: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A credited order, its webhook's body, and the delivery of an adjustment that is under way."""
 
     standing: Standing
@@ -50,9 +49,8 @@ class Candidate:
     under_way: Delivery | None = None
 
 
-@dataclass(kw_only=True)
-class AdjustScan:
-    """The orders read so far."""
+class AdjustScan(Struct, kw_only=True):
+    """The orders read so far. The lists of them are on disk."""
 
     rules: Rules
     rule: Rule
@@ -60,11 +58,11 @@ class AdjustScan:
     """How many credited orders were read, whatever rule credited them."""
     unchanged: int = 0
     """How many of them have what the rule says, the rule's part being 0 for most orders of other products."""
-    adjusting: list[AdjustedOrder] = field(default_factory=list)
-    interrupted: list[str] = field(default_factory=list)
+    adjusting: SpooledList[AdjustedOrder] = field(default_factory=lambda: Spool().list(AdjustedOrder))
+    interrupted: SpooledList[str] = field(default_factory=lambda: Spool().list(str))
     """Ids of the deliveries that an interrupted run of the command has left: this one finishes them."""
-    skipped: list[SkippedOrder] = field(default_factory=list)
-    failing: list[SkippedOrder] = field(default_factory=list)
+    skipped: SpooledList[SkippedOrder] = field(default_factory=lambda: Spool().list(SkippedOrder))
+    failing: SpooledList[SkippedOrder] = field(default_factory=lambda: Spool().list(SkippedOrder))
     """Orders for which today's rule cannot be evaluated."""
 
     @property
@@ -102,10 +100,10 @@ class AdjustScan:
         order_id = order_of(standing.subject) or ""
         try:
             fact = order_fact(read_order(body))
+            plan = plan_adjustment(fact, self.rule, self.rules, standing, is_seen_today=is_seen_today)
         except UnreadablePayloadError as error:
             self.failing.append(SkippedOrder(order_id=order_id, reason=str(error)))
             return
-        plan = plan_adjustment(fact, self.rule, self.rules, standing, is_seen_today=is_seen_today)
         if plan.request:
             self.adjusting.append(
                 AdjustedOrder(

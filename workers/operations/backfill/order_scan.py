@@ -2,28 +2,31 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet, Sequence
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from config.rules import Rules
 from workers.core.adjusted import granted
 from workers.core.claims import REBUILD, Standing
 from workers.core.delivery_plans import PlannedDelivery
-from workers.core.dry_run import Prospect, dry_run
+from workers.core.dry_run import dry_run
 from workers.core.envelope import ORDER_PAID
 from workers.core.facts import Fact, as_shown, order_fact
 from workers.core.grants import Grant, is_instalment
 from workers.core.payloads import read_order
 from workers.core.planning import Obstacle, judge, plan_for, why_never
 from workers.core.plans import Plan
+from workers.core.shapes import parse
 from workers.core.wording import credits_text
 from workers.errors import UnreadablePayloadError
+from workers.operations.backfill.scanned_orders import MissingOrder, OrderProblem, Problems
 from workers.operations.backfill.staleness import stale_fields
 from workers.polar.lists import Row
 from workers.store.bodies import compress_body
 
-_PREFIX = "backfill-"
 _CREDITABLE = ("paid", "partially_refunded")
 
 _SKIP_REASONS: Mapping[int, str] = {
@@ -33,37 +36,7 @@ _SKIP_REASONS: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MissingOrder:
-    """An order that was never credited, with its planned grants."""
-
-    order_id: str
-    customer_id: str
-    created_at: datetime
-    prospect: Prospect
-    """What crediting it would do."""
-    grants: tuple[Grant, ...]
-    packed_body: bytes
-    """The body of the webhook that would have announced it, compressed as in the store."""
-    was_skipped: bool = False
-    """Whether its webhook came and was skipped, by other rules."""
-
-    @property
-    def delivery_id(self) -> str:
-        """Return the id of the delivery that credits the order."""
-        return delivery_id_of(self.order_id)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OrderProblem:
-    """An order that a backfill leaves alone, and the reason."""
-
-    order_id: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Past:
+class Past(Struct, frozen=True, kw_only=True):
     """What became of the webhooks of an order that is not credited."""
 
     was_skipped: bool = False
@@ -78,12 +51,12 @@ FindPasts = Callable[[Sequence[str]], Sequence[Past]]
 """Reads what became of the webhooks of each of these orders."""
 
 
-@dataclass(kw_only=True)
-class OrderScan:
+class OrderScan(Struct, kw_only=True):
     """The orders read so far, sorted by what to do with them.
 
     Only orders created at or after ``begin`` and before ``end`` count. With ``assume_current`` an order is
-    planned from the values that Polar shows today, even if they may have changed since it was paid.
+    planned from the values that Polar shows today, even if they may have changed since it was paid. What
+    grows with the number of orders may be on disk.
 
     Only a person applies today's rules to the past. With ``by_itself_from`` no person is there: an order
     created earlier is not missing, and neither is one whose webhook came.
@@ -109,19 +82,20 @@ class OrderScan:
     """How many orders with no computable amount have a delivery that failed already."""
     was_rebuilt: bool = False
     """Whether the ledger was read back from Polar: what was skipped or dismissed before that is not known."""
-    missing: dict[str, MissingOrder] = field(default_factory=dict)
+    missing: MutableMapping[str, MissingOrder] = field(default_factory=dict)
     unsettled: dict[str, str] = field(default_factory=dict)
     """Orders whose credit is claimed but not settled, each with the delivery that claimed it."""
-    partial: list[OrderProblem] = field(default_factory=list)
+    partial: Problems = field(default_factory=list[OrderProblem])
     """Orders restored by a rebuild to which today's rules give more; the rest may never have been sent."""
-    needs_review: list[OrderProblem] = field(default_factory=list)
+    needs_review: Problems = field(default_factory=list[OrderProblem])
     """Orders whose credit depends on values that may have changed; ``reason`` names those fields."""
-    failing: list[OrderProblem] = field(default_factory=list)
+    failing: Problems = field(default_factory=list[OrderProblem])
     """Orders for which no amount can be computed."""
     skipped: Counter[str] = field(default_factory=Counter)
     """How many orders earn no credit, by reason."""
+    planned_bonuses: MutableSet[str] = field(default_factory=set)
+    """The facts of bonuses that a missing order gives: no other gives them."""
     _last_page: frozenset[str] = frozenset()
-    _planned_bonuses: set[str] = field(default_factory=set)
 
     def add(
         self,
@@ -144,10 +118,7 @@ class OrderScan:
 
     def exclude(self, order_ids: Iterable[str]) -> int:
         """Remove orders that something else handles from the missing ones; return how many it removed."""
-        excluded = self.missing.keys() & set(order_ids)
-        for order_id in excluded:
-            del self.missing[order_id]
-        return len(excluded)
+        return sum(self.missing.pop(order_id, None) is not None for order_id in order_ids)
 
     def _read(self, row: Row) -> "_PaidOrder | None":
         if (status := row.get("status")) not in _CREDITABLE:
@@ -155,6 +126,7 @@ class OrderScan:
             return None
         body = webhook_of(row, self.now)
         try:
+            parse(body)  # all of it: other rules may come to need any part
             fact = order_fact(read_order(body))
         except UnreadablePayloadError as error:
             self.failing.append(OrderProblem(order_id=str(row.get("id")), reason=str(error)))
@@ -222,17 +194,22 @@ class OrderScan:
         return True
 
     def _add_missing(self, order: "_PaidOrder", standing: Standing, past: Past) -> None:
-        granted = {claim.subject for claim in standing.elsewhere} | self._planned_bonuses
-        new = tuple(grant for grant in order.plan.grants if grant.subject not in granted)
+        granted = {claim.subject for claim in standing.elsewhere}
+        new = tuple(
+            grant
+            for grant in order.plan.grants
+            if grant.subject not in granted and grant.subject not in self.planned_bonuses
+        )
         if not new:
             self.granted += 1  # it would only give a bonus that its customer already has
             return
-        self._planned_bonuses |= {grant.subject for grant in new if grant.subject != order.plan.subject}
+        for grant in new:
+            if grant.subject != order.plan.subject:
+                self.planned_bonuses.add(grant.subject)
         self.missing[order.order_id] = _missing_order(order, new, standing, past)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _PaidOrder:
+class _PaidOrder(Struct, frozen=True, kw_only=True):
     order_id: str
     fact: Fact
     plan: Plan
@@ -242,11 +219,6 @@ class _PaidOrder:
         """Return this order; if a webhook showed it to be something else than Polar shows now, as that."""
         fact = as_shown(self.fact, standing.shown)
         return self if fact is self.fact else replace(self, fact=fact, plan=plan_for(fact, rules))
-
-
-def delivery_id_of(order_id: str) -> str:
-    """Return the id of the delivery that a backfill stores in place of an order's missing webhook."""
-    return _PREFIX + order_id
 
 
 def webhook_of(row: Row, now: datetime) -> bytes:

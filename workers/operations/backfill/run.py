@@ -1,9 +1,10 @@
 """Finds paid orders at Polar that were never credited, and credits them as their webhooks would have."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain, islice
+
+from msgspec import Struct
 
 from config.rules import Rules
 from workers.core.delivery import Delivery, Leased, Outcome, Status
@@ -11,8 +12,11 @@ from workers.core.envelope import ORDER_PAID
 from workers.core.look_back import PAID_WITHIN
 from workers.core.payloads import read_order
 from workers.errors import UnreadablePayloadError
-from workers.operations.backfill.order_scan import MissingOrder, OrderScan, Past, delivery_id_of
-from workers.operations.pacing import OnProgress, Pacer, ignore_progress, run_batches
+from workers.operations.backfill.order_scan import OrderScan, Past
+from workers.operations.backfill.scanned_orders import MissingOrder, OrderProblem, delivery_id_of
+from workers.operations.batch_runs import run_batches
+from workers.operations.pacing import OnProgress, Pacer, ignore_progress
+from workers.operations.spool import Spool, sorted_on_disk
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.polar.lists import orders
@@ -23,8 +27,7 @@ from workers.store.ledger import Ledger
 _MOST_READ = 10_000  # waiting bodies; to read them takes about a second
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backlog:
+class Backlog(Struct, frozen=True, kw_only=True):
     """The orders that a backfill found: what it would do about them, and what it leaves to others."""
 
     scan: OrderScan
@@ -47,8 +50,7 @@ class Backlog:
         return not (scan.missing or self.interrupted or to_look_into)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Backfiller:
+class Backfiller(Struct, frozen=True, kw_only=True):
     """Finds paid orders that were never credited, and credits them."""
 
     store: DeliveryStore
@@ -72,7 +74,13 @@ class Backfiller:
         With ``by_itself_from`` no person decides: orders created earlier are left out, and those whose
         webhook arrived and was settled, whatever the rules were then.
         """
+        spool = Spool()
         scan = OrderScan(
+            missing=spool.mapping(MissingOrder),
+            partial=spool.list(OrderProblem),
+            needs_review=spool.list(OrderProblem),
+            failing=spool.list(OrderProblem),
+            planned_bonuses=spool.set(),
             rules=rules,
             begin=since - PAID_WITHIN,
             end=until,
@@ -100,7 +108,7 @@ class Backfiller:
 
         The deliveries of an interrupted backfill come first.
         """
-        missing = sorted(backlog.scan.missing.values(), key=lambda one: (one.created_at, one.order_id))
+        missing = sorted_on_disk(backlog.scan.missing.values(), _place, MissingOrder)
         return chain(
             run_batches(
                 backlog.interrupted, self.store.reopen, pacer=self.pacer, granter=granter, store=self.store
@@ -137,6 +145,11 @@ class Backfiller:
         told = self.ledger.told(order_ids)
         found = zip(order_ids, self.store.about_orders(order_ids), strict=True)
         return [_past(deliveries, was_told=order_id in told) for order_id, deliveries in found]
+
+
+def _place(one: MissingOrder) -> str:
+    """Return a text by which orders are sorted by their creation."""
+    return f"{one.created_at.astimezone(UTC).isoformat(timespec='microseconds')} {one.order_id}"
 
 
 def _past(deliveries: Sequence[Delivery], *, was_told: bool) -> Past:

@@ -1,12 +1,12 @@
 """Looks at the webhook endpoint at Polar regularly: Polar tells nobody when it disables one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-import structlog
+from msgspec import Struct
 
+from config.log import get_log
 from config.rules import Rules
 from workers.errors import PolarDeniedError, PolarError
 from workers.operations.check.endpoint import Wanted, check_endpoints
@@ -17,13 +17,12 @@ from workers.polar.lists import Listing
 from workers.polar.responses import needs
 from workers.store.endpoint_note import EndpointNotes
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _EVERY = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EndpointWatch:
+class EndpointWatch(Struct, frozen=True, kw_only=True):
     """Notes every ten minutes, on one host of all, what is wrong with the endpoint."""
 
     notes: EndpointNotes

@@ -119,7 +119,7 @@ def check_redis(settings: Settings, store: str) -> Iterator[Finding]:
 
 def _tls(settings: Settings) -> Iterator[Finding]:
     if settings.redis_url is not None:
-        yield from tls_findings(settings.redis_url.get_secret_value(), settings.redis_options)
+        yield from tls_findings(settings.redis_url.reveal(), settings.redis_options)
 
 
 def _describe_alerts(settings: Settings) -> str:

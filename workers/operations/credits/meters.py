@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from threading import Lock
+
+from msgspec import Struct, field
 
 from config.rules import Meter
 from workers.operations.credits.share import SharedPolar
@@ -14,8 +15,7 @@ from workers.polar.responses import needs
 _FRESH_SECONDS = 300.0  # a meter, a metered price or a benefit is rarely added
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Meters:
+class Meters(Struct, frozen=True, kw_only=True):
     """The meters of an organization."""
 
     all: Sequence[PolarMeter] = ()
@@ -34,8 +34,7 @@ class Meters:
         )
 
 
-@dataclass(kw_only=True)
-class MeterCache:
+class MeterCache(Struct, kw_only=True):
     """Reads the meters from Polar, at most every five minutes."""
 
     polar: SharedPolar

@@ -1,14 +1,16 @@
 """Reads what a customer has left on each meter, for the storefront: live where Polar can tell it at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from config.rules import Meter
-from workers.core.claims import Entry
 from workers.core.customers import CustomerName, NameKind
+from workers.core.sums import NOTHING, MeterSum, SummedMeter
 from workers.errors import PolarUnreachableError
 from workers.operations.credits.meters import MeterCache, Meters, event_name
 from workers.operations.credits.share import LONGEST_WAIT_FOR_REST_SECONDS, SharedPolar
@@ -19,11 +21,9 @@ from workers.polar.sums import read_sum
 from workers.store.audit import Audit
 
 Source = Literal["live", "polar"]
-NOTHING = Decimal(0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeterCredits:
+class MeterCredits(Struct, frozen=True, kw_only=True):
     """A customer's credits on one meter.
 
     ``balance`` is None where Polar shows none yet. If the source is ``live``, it is the sum of all events at
@@ -38,8 +38,7 @@ class MeterCredits:
     """Positive."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CustomerCredits:
+class CustomerCredits(Struct, frozen=True, kw_only=True):
     """What a customer has on each meter, by the name of the events that the meter counts.
 
     A meter that counts events of several names, and that the ledger does not know, has its title at Polar.
@@ -50,18 +49,19 @@ class CustomerCredits:
     meters: Mapping[str, MeterCredits]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreditsReader:
+class CreditsReader(Struct, frozen=True, kw_only=True):
     """Reads customers' credits from Polar and from the ledger."""
 
     polar: SharedPolar
     meters: MeterCache
     audit: Audit
 
-    def read(self, name: CustomerName, entries: Iterable[Entry] | None = None) -> CustomerCredits | None:
+    def read(
+        self, name: CustomerName, sums: Mapping[SummedMeter, MeterSum] | None = None
+    ) -> CustomerCredits | None:
         """Return a customer's credits; None if Polar has no such customer. Raises PolarError.
 
-        They are summed over ``entries``, or over the whole ledger if that is None.
+        ``sums`` is what they were given, or a part of it; None stands for all that the ledger has.
         """
         with needs("customers:read"):
             state = self.polar.ask(
@@ -77,7 +77,7 @@ class CreditsReader:
         return CustomerCredits(
             customer_id=str(state["id"]),
             external_id=external_id if isinstance(external_id, str) else None,
-            meters=dict(self._read_meters(_State(state), self.meters.current(), entries)),
+            meters=dict(self._read_meters(_State(state), self.meters.current(), sums)),
         )
 
     def find_id(self, external_id: str) -> str | None:
@@ -90,15 +90,17 @@ class CreditsReader:
         return None if customer is None else str(customer["id"])
 
     def _read_meters(
-        self, state: "_State", meters: Meters, entries: Iterable[Entry] | None
+        self, state: "_State", meters: Meters, sums: Mapping[SummedMeter, MeterSum] | None
     ) -> Iterator[tuple[str, MeterCredits]]:
         seen: set[str] = set()
-        summed = self.audit.of_customer(state.customer_id) if entries is None else entries
-        for wanted, (granted, taken_back) in _sums(summed).items():
-            meter = meters.counting(wanted)
+        given = self.audit.sums_of_customer(state.customer_id) if sums is None else sums
+        for wanted, one in given.items():
+            if not one.granted and not one.taken_back:
+                continue  # Polar has not confirmed any
+            meter = meters.counting(Meter(name=wanted.name, property=wanted.property))
             read = self._read_meter(state, meters, meter)
             seen |= {meter.id} if meter else set()
-            yield wanted.name, replace(read, granted=granted, taken_back=taken_back)
+            yield wanted.name, replace(read, granted=one.granted, taken_back=one.taken_back)
         for meter in meters.all:
             if meter.id in state.balances and meter.id not in seen:
                 yield event_name(meter) or meter.name, self._read_meter(state, meters, meter)
@@ -139,16 +141,3 @@ def _changed_at(row: Row) -> datetime:
         return datetime.fromisoformat(str(row.get("modified_at") or row.get("created_at")))
     except ValueError:
         raise PolarUnreachableError("Polar's answer has no time where it should have one") from None
-
-
-def _sums(entries: Iterable[Entry]) -> dict[Meter, tuple[Decimal, Decimal]]:
-    """Return what Polar has confirmed: granted and taken back, by meter."""
-    sums: dict[Meter, tuple[Decimal, Decimal]] = {}
-    for one in entries:
-        if one.granted_at is None:
-            continue
-        meter = Meter(name=one.grant.meter, property=one.grant.property_name)
-        granted, taken_back = sums.get(meter, (NOTHING, NOTHING))
-        units = one.grant.units
-        sums[meter] = (granted + max(units, NOTHING), taken_back - min(units, NOTHING))
-    return sums

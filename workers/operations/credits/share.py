@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from workers.errors import PolarRateLimitedError, PolarUnreachableError
 from workers.polar.client import Polar
@@ -21,8 +22,7 @@ LONGEST_WAIT_FOR_REST_SECONDS = 10.0
 _NO_ROOM = "no requests to Polar for now"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SharedPolar:
+class SharedPolar(Struct, frozen=True, kw_only=True):
     """Polar's API, used within our share of its rate limit."""
 
     polar: Polar

@@ -1,8 +1,9 @@
 """Explains why a webhook led to the credits that it did, or to none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from config.rules import NO_RULES, Rules
 from workers.core.claims import Claim, Standing
@@ -18,8 +19,7 @@ from workers.core.wording import plain
 _NO_OUTLOOK = "unknown: the rules file cannot be used"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleView:
+class RuleView(Struct, frozen=True, kw_only=True):
     """One rule applied to one webhook: whether it matches, and what it grants or why it does not match."""
 
     rule: str
@@ -29,8 +29,7 @@ class RuleView:
     """Whether the rule cannot be evaluated; the whole delivery fails then."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """Everything that decides what one webhook is credited."""
 
     type: str

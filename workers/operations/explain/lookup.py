@@ -1,7 +1,8 @@
 """Finds what is to be explained: a webhook's body, a delivery by its id, or an order by its id."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from config.ids import read_id
 from config.rules import Rules
@@ -17,8 +18,7 @@ from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True, kw_only=True):
     """An explanation, and the stored deliveries that it is about, oldest first."""
 
     explanation: Explanation
@@ -31,8 +31,7 @@ def explain_body(body: bytes, rules: Rules, ledger: Ledger | None) -> Explanatio
     return _explain_planned(planned, rules, ledger)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Explainer:
+class Explainer(Struct, frozen=True, kw_only=True):
     """Explains what is stored. Changes nothing."""
 
     deliveries: DeliveryStore

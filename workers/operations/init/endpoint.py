@@ -1,8 +1,9 @@
 """Plans what becomes of the webhook endpoint at Polar, and does it: create it, change it, or leave it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from config.urls import WEBHOOKS_PATH
 from config.wording import joined
@@ -13,8 +14,7 @@ from workers.polar.responses import needs
 Status = Literal["created", "updated", "unchanged"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndpointPlan:
+class EndpointPlan(Struct, frozen=True, kw_only=True):
     """What is done about the endpoint at ``url``, and why."""
 
     url: str

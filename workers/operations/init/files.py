@@ -4,10 +4,10 @@ import re
 import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import dotenv_values, set_key
+from msgspec import Struct
 
 from config.pasted_secrets import find_secret_problems, split_secrets
 from config.rules.schema import schema_text
@@ -18,8 +18,7 @@ _NOT_FOR_OTHERS = 0o770
 _NEEDS_NO_QUOTES = re.compile(r"[\w./:@,+=~-]*")  # container runtimes read quotes in an .env as characters
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EnvChanges:
+class EnvChanges(Struct, frozen=True, kw_only=True):
     """The names in an ``.env`` that get a first value, and those that get another one."""
 
     added: tuple[str, ...]

@@ -1,8 +1,9 @@
 """What ``credits init`` is going to write and create, and the order that makes it safe to interrupt."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from config.rules import Meter, Rules
 from config.wording import format_count, joined
@@ -17,8 +18,7 @@ _SECRET = "POLAR_WEBHOOK_SECRET"  # noqa: S105 - the name of a setting
 _SHORTEST_TITLE = 3  # of a meter at Polar
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The settings to write, and what is missing: the rules file, a meter, the endpoint or parts of it."""
 
     env_path: Path

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from config.rules import Meter
 from config.rules.fields import (
@@ -25,16 +27,14 @@ T = TypeVar("T")
 _CONTROL_CHARACTERS = re.compile(f"[{CONTROLS}]")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeterChoice:
+class MeterChoice(Struct, frozen=True, kw_only=True):
     """A meter that can hold credits: what the rules call it, and its title at Polar."""
 
     meter: Meter
     title: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shop:
+class Shop(Struct, frozen=True, kw_only=True):
     """What the token's organization has. With ``missing_scopes``, what they hide is left out."""
 
     meters: tuple[MeterChoice, ...]

@@ -4,8 +4,9 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from io import StringIO
+
+from msgspec import Struct
 
 _DELIMITERS = ",;\t"
 _DECIMAL_COMMA = re.compile(r"(-?[0-9]+),([0-9]{1,2}|[0-9]{4,})")  # 1,000 could mean a thousand
@@ -15,8 +16,7 @@ class MalformedCsvError(Exception):
     """A row cannot be read; the text has the number of its line, and why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True, kw_only=True):
     """The text of a file from its header on; its delimiter; the number of its first line."""
 
     text: str

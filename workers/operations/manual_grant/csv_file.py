@@ -1,8 +1,9 @@
 """Reads a CSV file of manual grants: a request for each row, or one line for each problem."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from config.wording import closest, joined, quoted
 from workers.core.customers import NameKind
@@ -26,8 +27,7 @@ _IGNORED = frozenset({"status", "order_id", "rules", "delivery", "claimed_at", "
 MOST_ROWS = 100_000
 
 
-@dataclass(kw_only=True)
-class Table:
+class Table(Struct, kw_only=True):
     """What a file contains: grant requests, and its problems as lines ``file.csv:17: …``.
 
     A file with problems must not be used, because its requests are then incomplete.

@@ -1,7 +1,8 @@
 """Previews manual grants, given which customers exist and what the ledger has."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from config.wording import quoted
 from workers.core.claims import Claim, Standing
@@ -11,8 +12,7 @@ from workers.core.wording import plain, utc
 from workers.operations.manual_grant.request import GrantRequest
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GrantPreview:
+class GrantPreview(Struct, frozen=True, kw_only=True):
     """A request that can be granted, or that was granted before."""
 
     request: GrantRequest

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from config.cel.numbers import CREDITS_LIMIT, MAX_DIGITS
 from config.ids import read_id
@@ -20,8 +21,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(\.[0-9]{3})+")  # 1.000 is a thousand where a comma separates decimals
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GrantRequest:
+class GrantRequest(Struct, frozen=True, kw_only=True):
     """One request for credits; ``place`` is its line in the file (``file.csv:17``), empty for options."""
 
     place: str = ""
@@ -59,8 +59,7 @@ class GrantRequestError(Exception):
     """A field of a request is invalid; the text says why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GrantRequestReader:
+class GrantRequestReader(Struct, frozen=True, kw_only=True):
     """Reads requests against the meters of the rules; with ``create_missing`` they may name new customers."""
 
     meters: Mapping[str, Meter]

@@ -1,16 +1,19 @@
 """Grants credits by hand: finds the customers, previews the requests, and grants them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
+
+from workers.core.batches import in_batches
 from workers.core.claims import Standing
 from workers.core.customers import CustomerName
 from workers.core.delivery import Outcome
 from workers.errors import PolarRefusedError
+from workers.operations.batch_runs import run_batches
 from workers.operations.customers import Customers
 from workers.operations.manual_grant.preview import GrantPreview, preview_all
 from workers.operations.manual_grant.request import GrantRequest
-from workers.operations.pacing import OnProgress, Pacer, run_batches
+from workers.operations.pacing import OnProgress, Pacer
 from workers.pipeline.granter import Granter
 from workers.polar.client import Polar
 from workers.store.stores import Stores
@@ -18,8 +21,7 @@ from workers.store.stores import Stores
 _AT_ONCE = 500  # keys in one lookup, during which Redis serves nobody else
 
 
-@dataclass(frozen=True, kw_only=True)
-class ManualGranter:
+class ManualGranter(Struct, frozen=True, kw_only=True):
     """Previews requests for manual credits and grants them."""
 
     stores: Stores
@@ -37,8 +39,7 @@ class ManualGranter:
     def standings(self, subjects: Sequence[str]) -> dict[str, Standing]:
         """Return the ledger's standing of each subject."""
         found: dict[str, Standing] = {}
-        for start in range(0, len(subjects), _AT_ONCE):
-            some = subjects[start : start + _AT_ONCE]
+        for some in in_batches(subjects, _AT_ONCE):
             found |= zip(some, self.stores.ledger.find_many(some), strict=True)
         return found
 

@@ -4,7 +4,8 @@ The outbox holds only their names. So an event that waits takes little memory, a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from workers.core.claims import Claim, Standing
 from workers.core.credit_events import (
@@ -20,8 +21,7 @@ from workers.store.ledger import Ledger
 from workers.store.outbox import LeasedEvent
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventReader:
+class EventReader(Struct, frozen=True, kw_only=True):
     """Reads events in batches, in three round trips each."""
 
     ledger: Ledger

@@ -7,11 +7,9 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
-from itertools import islice
 
-import structlog
-
+from config.log import get_log
+from workers.core.batches import in_batches
 from workers.core.credit_events import CreditEvent
 from workers.core.event_names import EventName
 from workers.operations.outbox.pace import Pace
@@ -23,7 +21,7 @@ from workers.timings import DEFAULT_TIMINGS, Timings
 # What reading a damaged entry of the ledger may raise.
 _DAMAGE = (ArithmeticError, LookupError, TypeError, ValueError)
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _LEASED_FOR_EACH = 4  # events for each request under way, so that no thread waits for Redis
 _GATHER_SECONDS = 0.05  # what was sent within this time is recorded together
@@ -77,8 +75,7 @@ class EventSender:
 
     def resend(self, names: Sequence[EventName]) -> Iterator[Sending]:
         """Send these events once, whatever became of them before; yield what becomes of each."""
-        left = iter(names)
-        while page := list(islice(left, self._most)):
+        for page in in_batches(names, self._most):
             self._begin(self._outbox.resend(page))
             wait(self._pending)
             yield from self._record()
@@ -94,7 +91,7 @@ class EventSender:
                 log.error("credit event cannot be sent", id=one.name.id, reason=event)
                 self._done.append(Sending(name=one.name, error=event))
             else:
-                self._pending.add(self._threads.submit(copy_context().run, self._send, one, event, leased_at))
+                self._pending.add(self._threads.submit(self._send, one, event, leased_at))
 
     def _read(self, leased: Sequence[LeasedEvent]) -> Sequence[CreditEvent | str]:
         try:

@@ -1,9 +1,11 @@
 """Compares our usage events at Polar with the ledger: what the ledger lacks, and what differs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from config.rules import Rules
 from workers.core.adjusted import credited
@@ -28,12 +30,28 @@ from workers.core.usage_events import Row, is_marked_ours, read_usage_event
 
 _DUPLICATE_KEY = "another event has the same key"
 
+_NOTHING = Decimal(0)
+
 FindStandings = Callable[[Sequence[str]], Sequence[Standing]]
 """Reads the ledger's standing of each of the given subjects."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class Facts(list[str]):
+    """Facts, each once, in the order in which they were found."""
+
+    def __init__(self, facts: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._known: set[str] = set()
+        self.add(facts)
+
+    def add(self, facts: Iterable[str]) -> None:
+        """Add those of these facts that are new."""
+        new = [one for one in dict.fromkeys(facts) if one not in self._known]
+        self._known.update(new)
+        self += new
+
+
+class Difference(Struct, frozen=True, kw_only=True):
     """A grant whose amount or customer differs between Polar and the ledger."""
 
     grant: Grant
@@ -44,9 +62,11 @@ class Difference:
     """Why the ledger keeps its own version; empty if it gets Polar's amount."""
 
 
-@dataclass(kw_only=True)
-class LedgerComparison:
-    """The usage events read so far, compared with the ledger."""
+class LedgerComparison(Struct, kw_only=True):
+    """The usage events read so far, compared with the ledger.
+
+    What grows with the number of events may be on disk: the mappings return copies.
+    """
 
     rules: Rules
     total: int = 0
@@ -65,25 +85,29 @@ class LedgerComparison:
     """Those of them that were unconfirmed."""
     claimed: list[Grant] = field(default_factory=list)
     """Grants that are claimed in the ledger but not settled."""
-    missing: dict[str, dict[str, RecordedGrant]] = field(default_factory=dict)
+    missing: MutableMapping[str, dict[str, RecordedGrant]] = field(default_factory=dict)
     """Grants that the ledger lacks, by fact and then by key, oldest first."""
+    missing_count: int = 0
+    """How many they are."""
     differing: list[Difference] = field(default_factory=list)
     invalid: list[InvalidUsageEvent] = field(default_factory=list)
     """Events that are marked as ours, but that we cannot have sent."""
-    refund_pending: list[str] = field(default_factory=list)
+    refund_pending: Facts = field(default_factory=Facts)
     """Facts whose known refund has taken nothing back yet, as after an earlier rebuild."""
-    orders_with_instalments: dict[str, PaidPeriod | None] = field(default_factory=dict)
+    orders_with_instalments: MutableMapping[str, PaidPeriod | None] = field(default_factory=dict)
     """The facts of orders with instalments, with their period where the event of the order was read."""
     refunds: dict[str, Plan] = field(default_factory=dict)
     """The refunds of such orders that the ledger lacks, as plans that only note them, by fact."""
-    refund_incomplete: list[str] = field(default_factory=list)
+    refund_incomplete: Facts = field(default_factory=Facts)
     """Facts whose last refund took back less than its share of what the ledger has now."""
-    _units: dict[str, Decimal] = field(default_factory=dict)
+    units: MutableMapping[str, Decimal] = field(default_factory=dict)
     """The units of each key, by its first event."""
     _duplicate_keys: set[str] = field(default_factory=set)
     """Keys that several events have: all but one of those events came from somebody else."""
-    _taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
-    _adjusted: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    taken: MutableMapping[str, Decimal] = field(default_factory=dict)
+    """What was taken back, by order and meter, separated by a line feed."""
+    adjusted: MutableMapping[str, Decimal] = field(default_factory=dict)
+    """What adjustments and later instalments gave, likewise."""
 
     def add(self, rows: Sequence[Row], find_standings: FindStandings) -> None:
         """Add some of Polar's events, each of which comes once."""
@@ -103,13 +127,7 @@ class LedgerComparison:
         nothing = Standing(subject="")
         doubtful = [fact for fact, some in self.missing.items() if _baseless(some, nothing)]
         for fact, standing in zip(doubtful, find_standings(doubtful), strict=True):
-            recorded_grants = self.missing[fact]
-            for recorded in _baseless(recorded_grants, standing):
-                del recorded_grants[recorded.grant.key]
-                verb = "adjusts" if is_adjustment(recorded.grant.subject) else "takes back"
-                self._add_invalid(recorded, f"neither Polar nor the ledger has the grant that it {verb}")
-            if not recorded_grants:
-                del self.missing[fact]
+            self._exclude(fact, _baseless(self.missing[fact], standing))
         self.differing = [
             replace(one, kept_because=one.kept_because or _DUPLICATE_KEY)
             if one.grant.key in self._duplicate_keys
@@ -117,14 +135,25 @@ class LedgerComparison:
             for one in self.differing
         ]
 
-    @property
-    def grants(self) -> list[Grant]:
-        """Return every grant that the ledger lacks."""
-        return [
-            recorded.grant
-            for recorded_grants in self.missing.values()
-            for recorded in recorded_grants.values()
-        ]
+    def _exclude(self, fact: str, baseless: Sequence[RecordedGrant]) -> None:
+        left = self.missing[fact]
+        for recorded in baseless:
+            del left[recorded.grant.key]
+            verb = "adjusts" if is_adjustment(recorded.grant.subject) else "takes back"
+            self._add_invalid(recorded, f"neither Polar nor the ledger has the grant that it {verb}")
+        self.missing_count -= len(baseless)
+        if left:
+            self.missing[fact] = left
+        else:
+            del self.missing[fact]
+
+    def recorded(self) -> Iterator[RecordedGrant]:
+        """Yield every grant that the ledger lacks."""
+        return (one for recorded_grants in self.missing.values() for one in recorded_grants.values())
+
+    def grants(self) -> Iterator[Grant]:
+        """Yield every grant that the ledger lacks."""
+        return (one.grant for one in self.recorded())
 
     @property
     def corrections(self) -> dict[str, list[Grant]]:
@@ -143,31 +172,36 @@ class LedgerComparison:
     @property
     def over_reversed(self) -> dict[tuple[str, str], Decimal]:
         """Return, by order and meter, how much more was taken back at Polar than had been granted there."""
-        excess = {at: taken - units for at, taken in self._taken.items() if (units := self._given(at))}
-        return {at: units for at, units in excess.items() if units > 0}
+        found: dict[tuple[str, str], Decimal] = {}
+        for at, taken in self.taken.items():
+            order_id, _, meter = at.partition("\n")
+            given = self._given(order_id, meter)
+            if given and taken > given:
+                found[order_id, meter] = taken - given
+        return found
 
-    def _given(self, at: tuple[str, str]) -> Decimal | None:
-        """Return what Polar has of an order's credits on a meter, adjustments included; None if nothing."""
-        own, adjusted = self._units.get(grant_key(order_subject(at[0]), at[1])), self._adjusted.get(at)
-        return None if own is None and adjusted is None else (own or Decimal(0)) + (adjusted or Decimal(0))
+    def _given(self, order_id: str, meter: str) -> Decimal:
+        """Return what Polar has of an order's credits on a meter, adjustments included."""
+        own = self.units.get(grant_key(order_subject(order_id), meter), _NOTHING)
+        return own + self.adjusted.get(f"{order_id}\n{meter}", _NOTHING)
 
     def _is_first(self, recorded: RecordedGrant) -> bool:
         """Return whether it is the first event with its key, and note its units; only the first counts."""
         grant = recorded.grant
-        if grant.key in self._units:
+        if grant.key in self.units:
             self._duplicate_keys.add(grant.key)
             self._add_invalid(recorded, _DUPLICATE_KEY)
             return False
-        self._units[grant.key] = grant.units
+        self.units[grant.key] = grant.units
         if grant.period:
             self.orders_with_instalments[grant.subject] = grant.period
         elif is_instalment(grant.subject):
             self.orders_with_instalments.setdefault(order_subject(grant.order_id or ""), None)
-        at = (grant.order_id or "", grant.meter)
+        at = f"{grant.order_id or ''}\n{grant.meter}"
         if is_take_back(grant.subject):
-            self._taken[at] = self._taken.get(at, Decimal(0)) - grant.units
+            self.taken[at] = self.taken.get(at, _NOTHING) - grant.units
         elif is_adjustment(grant.subject) or is_instalment(grant.subject):
-            self._adjusted[at] = self._adjusted.get(at, Decimal(0)) + grant.units
+            self.adjusted[at] = self.adjusted.get(at, _NOTHING) + grant.units
         return True
 
     def _classify(self, recorded: RecordedGrant, standing: Standing) -> None:
@@ -183,16 +217,17 @@ class LedgerComparison:
             self.confirmed += [frozen] if grant.meter in own.unconfirmed else []
         else:
             self.claimed.append(frozen)
-        if has_open_take_backs(standing) and standing.subject not in self.refund_pending:
-            self.refund_pending.append(standing.subject)
-        if is_reversal_incomplete(standing) and standing.subject not in self.refund_incomplete:
-            self.refund_incomplete.append(standing.subject)
+        if has_open_take_backs(standing):
+            self.refund_pending.add([standing.subject])
+        if is_reversal_incomplete(standing):
+            self.refund_incomplete.add([standing.subject])
 
     def _add_missing(self, recorded: RecordedGrant, own: Claim | None) -> None:
         grant = recorded.grant
         # A grant that joins a claim restored earlier is linked to that claim and listed with it.
         fact = grant.subject if own and not is_correction(grant.subject) else self._fact_of(grant)
-        self.missing.setdefault(fact, {})[grant.key] = recorded
+        self.missing[fact] = {**self.missing.get(fact, {}), grant.key: recorded}
+        self.missing_count += 1
 
     def _add_invalid(self, recorded: RecordedGrant, why: str) -> None:
         self.invalid.append(InvalidUsageEvent(event_id=recorded.event_id, key=recorded.grant.key, why=why))

@@ -1,9 +1,10 @@
 """Turns a comparison into ledger entries: facts that the ledger lacks, amounts that it has wrong."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
+
+from msgspec.structs import replace
 
 from config.rules import Rules
 from workers.core.adjusted import minus, plus

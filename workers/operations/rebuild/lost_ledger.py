@@ -1,11 +1,11 @@
 """Finds out whether Redis lost the ledger: if so, nothing may be granted before ``credits rebuild``."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import structlog
+from msgspec import Struct
 
+from config.log import get_log
 from workers.core.recorded_grants import RecordedGrant
 from workers.core.usage_events import GRANTED_BY, is_marked_ours, read_usage_event
 from workers.errors import PolarDeniedError, PolarError
@@ -16,7 +16,7 @@ from workers.polar.responses import needs
 from workers.store.ledger import Ledger
 from workers.store.losses import LOST, TO_DO, ComparisonSchedule
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 LEDGER_LOST = (
     "the ledger lacks our first credits at Polar: run credits rebuild first (otherwise orders are claimed "
@@ -27,8 +27,7 @@ _EVERY = timedelta(hours=1)
 _AFTER_ERROR = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LostLedgerWatch:
+class LostLedgerWatch(Struct, frozen=True, kw_only=True):
     """Compares the ledger with Polar every hour, and within seconds of a Redis that was emptied."""
 
     schedule: ComparisonSchedule

@@ -1,0 +1,1 @@
+"""The composition root, a module for each process: builds the running parts from the settings."""
