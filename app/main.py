@@ -16,8 +16,10 @@ from app.receiver.tally_flusher import TallyFlusher
 from app.receiver.webhooks import PATH, PATHS, WebhookEndpoint, is_for_webhooks
 from config.settings import ReceiverSettings
 from workers.core.envelope import stored_types
+from workers.monitoring.lines import lines_together
 from workers.store.arrivals import ArrivalNotes
-from workers.store.connect import connect_beside_intake, intake_for
+from workers.store.connect import connect_beside_intake
+from workers.store.connect_async import intake_for
 from workers.store.counts import Tally
 from workers.timings import DEFAULT_TIMINGS, Timings
 
@@ -33,7 +35,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
     # First: it reports a URL that cannot work.
     redis = connect_beside_intake(url, options, timeout_seconds=timeout)
     types = stored_types(forgets_deleted=settings.forget_deleted)
-    intake = intake_for(url, options, types=types, timeout_seconds=timeout)
+    intake = intake_for(url, options, types=types, timeout_seconds=timeout, telling=lines_together)
     tally = Tally()
     notes = ArrivalNotes()
     flusher = TallyFlusher(tally, notes, redis)
@@ -42,7 +44,7 @@ def create_app(settings: ReceiverSettings, timings: Timings = DEFAULT_TIMINGS) -
         Verifier(settings.require_secrets()), intake, tally, notes=notes, on_accepted=losses.remember
     )
     misdirected = MisdirectedWebhooks(PATH, tally)
-    token = settings.ops_token.get_secret_value() if settings.ops_token else None
+    token = settings.ops_token.reveal() if settings.ops_token else None
     health = HealthEndpoints(redis, flusher, token)
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """Runs the background process: confirms grants, and grants orders whose webhooks never arrived."""
 
 from config.settings import Settings
-from workers.runtime import background_for
+from workers.runtime.background import background_for
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-import structlog
+from config.log import get_log
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _AGAIN_SECONDS = 300
 

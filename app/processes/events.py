@@ -3,7 +3,7 @@
 import os
 
 from config.settings import Settings
-from workers.runtime import events_for
+from workers.runtime.events import events_for
 from workers.timings import DEFAULT_TIMINGS, Timings
 
 _NICENESS = 19  # a credit comes before the news of it: on a busy processor, the sender gets what others leave

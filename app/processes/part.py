@@ -7,16 +7,16 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-import structlog
 from redis.exceptions import RedisError
 
 from config.errors import ConfigError
+from config.log import get_log
 from config.settings import AnySettings, load_receiver_settings, load_settings
 from workers.monitoring.logs import configure_logging
 from workers.store.format import UnknownFormatError
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 REFUSED = os.EX_CONFIG
 """The exit status of a process that is not to be started again soon: it would refuse again."""

@@ -8,25 +8,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 
-import structlog
+from msgspec import Struct
 
 from app.processes.forked import CAN_FORK, ForkedProcess, StartedProcess, lifeline
 from app.processes.part import REFUSED, run_part
+from config.log import get_log
 from workers.timings import DEFAULT_TIMINGS, Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
 def do_nothing() -> None:
     """Do nothing."""
 
 
-@dataclass(kw_only=True)
-class ManagedProcess:
+class ManagedProcess(Struct, kw_only=True):
     """A process that the supervisor keeps running: ``python -m app.processes <args>``."""
 
     name: str

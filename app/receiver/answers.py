@@ -1,22 +1,19 @@
 """What a webhook is answered with, and how that is written as HTTP in one piece."""
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
-MEDIA_TYPE = "application/json"
+from msgspec import Struct
+from pydantic_core import to_json  # a sixth of the time of json's encoder
 
-_to_json = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":")
-).encode  # json.dumps makes one each time
+MEDIA_TYPE = "application/json"
 
 _NO_HEADERS: Mapping[str, str] = {}
 _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A status, a body in JSON, and other headers than those about type, length and connection."""
 
     status: int
@@ -30,16 +27,20 @@ def answer_of(
     status: int, *, headers: Mapping[str, str] = _NO_HEADERS, closes: bool = False, **content: str
 ) -> Answer:
     """Return an answer whose body is an object with ``content``."""
-    return Answer(status, _to_json(content).encode(), headers, closes)
+    return Answer(status, to_json(content), headers, closes)
 
 
 def to_http(answer: Answer, usual_headers: Iterable[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
     """Return the whole answer. It is written at once, because each write wakes the client."""
-    lines = [_STATUS_LINES[answer.status]]
-    lines += [b"%b: %b\r\n" % header for header in usual_headers]
-    lines += [f"{name}: {value}\r\n".encode() for name, value in answer.headers.items()]
+    start = _start_of_head(answer.status, tuple(usual_headers), keep_alive=keep_alive)
+    others = b"".join([f"{name}: {value}\r\n".encode() for name, value in answer.headers.items()])
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (start, others, len(answer.body), answer.body)
+
+
+@lru_cache(maxsize=16)  # the date among the usual headers changes each second
+def _start_of_head(status: int, usual_headers: tuple[tuple[bytes, bytes], ...], *, keep_alive: bool) -> bytes:
+    lines = [_STATUS_LINES[status], *(b"%b: %b\r\n" % header for header in usual_headers)]
     if not keep_alive:
         lines.append(b"connection: close\r\n")
-    lines.append(b"content-length: %d\r\ncontent-type: %b\r\n\r\n" % (len(answer.body), MEDIA_TYPE.encode()))
-    lines.append(answer.body)
+    lines.append(b"content-type: %b\r\n" % MEDIA_TYPE.encode())
     return b"".join(lines)

@@ -1,41 +1,31 @@
 """Bounds the receiver's connections: what each may send, how long it may take, and how many there may be."""
 
 import asyncio
-import resource
-from contextlib import suppress
 from functools import partial
 from typing import ClassVar, cast
 from weakref import WeakKeyDictionary
 
 import httptools
-import structlog
-from starlette.types import Scope
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.receiver.answers import Answer, answer_of, to_http
+from app.receiver.arrival import Arrival
+from app.receiver.crowd_limits import most_connections, most_waiting
 from app.receiver.deadlines import Deadlines
 from app.receiver.framing import is_unambiguous
 from app.receiver.places import Places, Stage
 from app.receiver.refusal_log import RefusalLog
-from app.receiver.webhooks import WebhookEndpoint, is_for_webhooks
+from app.receiver.webhooks import PATHS, WebhookEndpoint
+from config.log import get_log
 from workers.store import counts
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 # From the start of a connection, or its last answer, to the next answer. Polar waits ten seconds for one; a
 # connection that is idle after an answer is closed after five. This must be less than _GRACE_SECONDS in
 # app.receiver.server, or uvicorn answers 500 to a slow sender when the receiver stops.
 _REQUEST_SECONDS = 15.0
-
-# How many are read at once. Each may send 256 KB before app.receiver.uploads counts a byte, so strangers can
-# raise a receiver's memory from 75 MB to at most 290; with a thousand connections it was 430.
-_MOST_CONNECTIONS = 250
-# How many more wait for a place. What they send stays in the system's buffers, so each costs us some KB.
-_MOST_WAITING = 2000
-_OTHER_FILES = 100  # Redis (51 connections), the listening socket, logs
-_MANY_FILES = 10_240  # where the system sets no limit; macOS accepts no more
 
 # How much the parser gets at a time, and the most that it may buffer: headers, trailers, a chunk's extension.
 _SLICE_BYTES = 16_384
@@ -45,6 +35,9 @@ _MOST_CHUNKS = 1000
 
 # The most headers in a request, and in its trailers. Polar sends ten; tiny ones take 30 times their bytes.
 _MOST_HEADERS = 100
+
+# The paths as Polar sends them. The application handles every other spelling.
+_URLS = frozenset(path.encode() for path in PATHS)
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -60,15 +53,15 @@ class Connection(HttpToolsProtocol):
     lock Polar out.
 
     A webhook that was read whole goes straight to the endpoint, and its answer is written at once. Any other
-    request is passed to the ASGI application, with a task of its own, as uvicorn does it.
+    request is passed to the ASGI application as uvicorn does it, with a scope, a cycle and a task of its own.
     """
 
     # This relies on internals of uvicorn's HttpToolsProtocol, which are the same in 0.53 and 0.54. They are:
-    # its connections, parser, headers, loop, transport and app_state; its cycle, with disconnected,
-    # keep_alive, message_event, response_started, response_complete, scope, body and more_body;
-    # on_response_complete, _start_asgi_task, timeout_keep_alive_handler, and the parser's callbacks. If
-    # uvicorn changes one, a test fails: tests/integration/test_connections.py, test_framing.py,
-    # test_strangers.py or test_metrics.py.
+    # its connections, parser, url, headers, expect_100_continue, scope, loop, transport and app_state; its
+    # cycle, with disconnected, keep_alive, message_event, response_started, response_complete, body and
+    # more_body; on_response_complete, timeout_keep_alive_handler, and the parser's callbacks. If uvicorn
+    # changes one, a test fails: tests/integration/test_connections.py, test_framing.py, test_strangers.py,
+    # test_whole_webhooks.py or test_metrics.py.
 
     held_seconds: ClassVar[float] = 0.0
     """How much longer a request may take because its answer is held on purpose."""
@@ -81,7 +74,7 @@ class Connection(HttpToolsProtocol):
     _chunks = 0
     _in_body = False
     _has_begun = False  # something of the present request was read
-    _unstarted: tuple[RequestResponseCycle, ASGI3Application] | None = None  # a request read just now
+    _arrival: Arrival | None = None  # a webhook whose beginning was read just now
     _webhooks: WebhookEndpoint | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -108,7 +101,8 @@ class Connection(HttpToolsProtocol):
             if self.transport.is_closing():
                 return
             self._parse(data[start : start + _SLICE_BYTES])
-            self._start_request()
+            if self._arrival is not None:
+                self._pass_on(self._arrival)
 
     def on_message_begin(self) -> None:
         """Begin a request; refuse pipelining, which no legitimate client uses."""
@@ -116,7 +110,7 @@ class Connection(HttpToolsProtocol):
             self.abort("a request arrived before the previous one was answered")
             raise _RefusedError
         self._chunks = 0
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the header, unless there are too many; the rest is as in uvicorn, without a second call."""
@@ -128,13 +122,19 @@ class Connection(HttpToolsProtocol):
             raise _RefusedError
 
     def on_headers_complete(self) -> None:
-        """Pass the request to the application if its headers are unambiguous."""
+        """Begin the request if its headers are unambiguous."""
         version, may_upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
         if not is_unambiguous(version, self.headers, may_upgrade=may_upgrade):
             raise _RefusedError
-        super().on_headers_complete()
+        headers, self.headers = self.headers, []  # from now on it collects trailers, which are no headers
+        is_usual = not may_upgrade and not self.expect_100_continue and self.parser.get_method() == b"POST"
+        if is_usual and self.url in _URLS and self._webhooks is not None:
+            keep_alive = version != "1.0" and self.parser.should_keep_alive()
+            self._arrival = Arrival(headers, keep_alive=keep_alive)
+            self.cycle = cast(RequestResponseCycle, self._arrival)
+        else:
+            self._begin_cycle(headers)
         self._buffered_bytes, self._in_body = 0, True
-        self.headers = []  # collects the trailers, which the application must not see among the headers
         if may_upgrade:  # the upgrade is ignored, and the parser cannot go on after it
             self.cycle.keep_alive = False
         if self._places.are_scarce:  # after the answer, another connection gets the place
@@ -151,16 +151,23 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass this part of the body on."""
         self._buffered_bytes = 0
-        super().on_body(body)
+        if self._arrival is not None:
+            self._arrival.body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Pass the end of the request on."""
         self._buffered_bytes, self._in_body = 0, False
-        super().on_message_complete()
+        if self._arrival is not None:
+            self._arrival.is_whole = True
+        else:
+            super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline, and free the place."""
         super().connection_lost(exc)
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn's; otherwise each would keep the other alive
         self._deadlines.cancel()
         self._places.leave(self)
 
@@ -195,38 +202,44 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
         self._places.leave(self)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._unstarted = cycle, app  # until it is known whether the whole request is here
+    def _begin_cycle(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Pass the request to the application, as uvicorn does."""
+        read = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # makes the scope
+        self.url, self.headers, self.expect_100_continue = read
+        self.scope["headers"] = headers
+        super().on_headers_complete()
 
-    def _start_request(self) -> None:
-        """Pass a request that has begun in the data just parsed to the endpoint or to the application."""
-        if self._unstarted is None:
+    def _pass_on(self, arrival: Arrival) -> None:
+        """Pass a webhook to the endpoint if it is whole, else to the application, which reads the rest."""
+        self._arrival = None
+        if arrival.is_whole and not arrival.disconnected and not self.flow.write_paused:
+            self._take(arrival)
             return
-        cycle, app = self._unstarted
-        self._unstarted = None
-        is_whole = not cycle.more_body and not cycle.disconnected and not self.flow.write_paused
-        if self._webhooks is not None and is_whole and is_for_webhooks(cast(Scope, cycle.scope)):
-            self._take(self._webhooks, cycle)
-        else:
-            super()._start_asgi_task(cycle, app)
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn's; or the next cycle would count as pipelined
+        self._begin_cycle(arrival.headers)
+        self.cycle.keep_alive, self.cycle.disconnected = arrival.keep_alive, arrival.disconnected
+        self.cycle.body, self.cycle.more_body = bytearray(arrival.body), not arrival.is_whole
+        if arrival.body or arrival.is_whole or arrival.disconnected:
+            self.cycle.message_event.set()
 
-    def _take(self, webhooks: WebhookEndpoint, cycle: RequestResponseCycle) -> None:
-        body, cycle.body = bytes(cycle.body), bytearray()  # an idle connection keeps its last cycle
+    def _take(self, arrival: Arrival) -> None:
+        reply = partial(self._reply, arrival)
         try:
-            webhooks.take(cycle.scope["headers"], body, partial(self._reply, cycle))
+            cast(WebhookEndpoint, self._webhooks).take(arrival.headers, arrival.body, reply)
         except Exception:
             log.exception("a webhook could not be answered")
             detail = "this is an error of the receiver; its log says more"
-            self._reply(cycle, answer_of(500, closes=True, error="internal", detail=detail))
+            reply(answer_of(500, closes=True, error="internal", detail=detail))
 
-    def _reply(self, cycle: RequestResponseCycle, answer: Answer) -> None:
-        if cycle.disconnected or self.transport.is_closing():
+    def _reply(self, arrival: Arrival, answer: Answer) -> None:
+        if arrival.disconnected or arrival.response_complete or self.transport.is_closing():
             return
-        cycle.keep_alive = cycle.keep_alive and not answer.closes
-        usual = self.server_state.default_headers
-        self.transport.write(to_http(answer, usual, keep_alive=cycle.keep_alive))
-        cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
+        keep_alive = arrival.keep_alive and not answer.closes
+        self.transport.write(to_http(answer, self.server_state.default_headers, keep_alive=keep_alive))
+        arrival.response_complete = True
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn's; an idle connection keeps no webhook
+        if not keep_alive:
             self.transport.close()
         self.on_response_complete()
 
@@ -265,27 +278,3 @@ class Connection(HttpToolsProtocol):
 def _note_crowd() -> None:
     reason = "more connections than are read at once"
     Connection.crowds.add(reason, read_at_once=str(most_connections()))
-
-
-def most_connections() -> int:
-    """Return how many connections to read at once, so that enough files are left for everything else."""
-    return max(1, min(_MOST_CONNECTIONS, _files_for_connections()))
-
-
-def most_waiting() -> int:
-    """Return how many more connections may wait."""
-    return max(0, min(_MOST_WAITING, _files_for_connections() - _MOST_CONNECTIONS))
-
-
-def _files_for_connections() -> int:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (_MANY_FILES if files == resource.RLIM_INFINITY else files) - _OTHER_FILES
-
-
-def raise_file_limit() -> None:
-    """Raise this process's limit on open files as far as the system allows."""
-    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MANY_FILES if most == resource.RLIM_INFINITY else most
-    if files != resource.RLIM_INFINITY and files < wanted:
-        with suppress(OSError, ValueError):  # the present limit must do
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

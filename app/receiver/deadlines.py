@@ -38,8 +38,9 @@ class Deadlines:
         self._is_idle = True
 
     def cancel(self) -> None:
-        """Do nothing more."""
+        """Do nothing more, and forget the connection: it is then freed without a search for garbage."""
         self._timer.cancel()
+        self._on_late = self._on_idle = _do_nothing
 
     def _set(self) -> None:
         # Never for longer than an idle connection has: it may be answered right after this.
@@ -55,3 +56,7 @@ class Deadlines:
             self._is_idle = False  # what was written may take the client some time
             self._on_idle()
         self._set()
+
+
+def _do_nothing() -> None:
+    """Do nothing: the connection is closed."""

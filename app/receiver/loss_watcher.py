@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections import deque
 
-import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from config.log import get_log
 from workers.store.connect import leave_server
 from workers.store.losses import LOST, TO_DO, find_lost
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 # A fail-over takes half a minute, and loses less than a thousand deliveries. No delivery expires so soon.
 _MEMORY_SECONDS = 120

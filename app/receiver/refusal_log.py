@@ -4,9 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import structlog
+from config.log import get_log
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 # Between two lines with the same reason. One line a second would be some 15 MB a day.
 _QUIET_SECONDS = 10.0

@@ -8,11 +8,14 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.receiver.connections import Connection, raise_file_limit
+from app.receiver.connections import Connection
+from app.receiver.crowd_limits import raise_file_limit
 from config.errors import ConfigError
 from config.settings import ReceiverSettings
 
 _BACKLOG = 2048  # connections that can wait while a receiver restarts
+# A few dozen webhooks that wait for Redis need more than Python's 2,000. Almost no object is garbage.
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
 _GRACE_SECONDS = 16  # for unfinished requests when the receiver stops; none takes that long
 
 
@@ -84,5 +87,6 @@ def run_receiver(app: ASGIApp, listener: socket.socket) -> None:
     """Serve ``app`` until SIGINT or SIGTERM."""
     raise_file_limit()
     gc.freeze()  # all that is loaded now stays loaded, so no collection needs to scan it
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped cleanly
         uvicorn.Server(server_config(app)).run(sockets=[listener])

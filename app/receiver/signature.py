@@ -56,7 +56,8 @@ class Verifier:
         }
         for place, (key, webhook) in enumerate(self._keys):
             if _matches(key, webhook, signed, body):
-                self._keys.insert(0, self._keys.pop(place))  # Polar signs the next one with it, too
+                if place:
+                    self._keys.insert(0, self._keys.pop(place))  # Polar will sign the next one with it, too
                 return delivery_id
         raise InvalidSignatureError(
             "wrong webhook-signature: signed with another secret, or changed after signing"
@@ -98,6 +99,8 @@ def _signatures(header: str | None) -> str:
     """Return the well-formed signatures of the header, at most eight of them."""
     if not header:
         raise InvalidSignatureError("missing webhook-signature")
+    if _SIGNATURE.fullmatch(header):  # one, as Polar sends it
+        return header
     pieces = [piece for piece in header.split(" ") if _SIGNATURE.fullmatch(piece)]
     if not pieces:
         raise InvalidSignatureError("malformed webhook-signature")

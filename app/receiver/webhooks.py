@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
-import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +12,7 @@ from app.receiver.answers import MEDIA_TYPE, Answer, answer_of
 from app.receiver.refusal_log import RefusalLog
 from app.receiver.signature import InvalidSignatureError, StaleSignatureError, Verifier
 from app.receiver.uploads import BodyTooLargeError, IncompleteBodyError, Uploads, discard_rest
+from config.log import get_log
 from workers.core.clocks import describe_difference
 from workers.errors import StoreUnavailableError
 from workers.store import counts
@@ -20,13 +20,14 @@ from workers.store.arrivals import ArrivalNotes
 from workers.store.counts import Tally
 from workers.store.intake import Disposition, Intake, Outcome, RawDelivery
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 PATH = "/webhooks/polar"
 PATHS = frozenset({PATH, f"{PATH}/"})
 
-_SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
-_READ = frozenset(name.encode() for name in (*_SIGNED, "user-agent", "content-length"))
+_SIGNED = {name.encode(): name for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+_LENGTH = {b"content-length": "content-length"}
+_AGENT = {b"user-agent": "user-agent"}
 _POLARS_AGENT = "polar.sh"
 
 _BODY_TOO_LARGE = 413
@@ -74,7 +75,7 @@ class WebhookEndpoint:
     async def _answer(self, headers: RawHeaders, receive: Receive) -> Answer:
         """Return 202 for a verified delivery that was accepted, else an error that says what is wrong."""
         try:
-            body = await self._uploads.read(_read(headers), receive)
+            body = await self._uploads.read(_read(headers, _LENGTH), receive)
         except BodyTooLargeError as error:
             return self._refuse(_BODY_TOO_LARGE, "body_too_large", str(error), close=True)
         except IncompleteBodyError:
@@ -86,11 +87,11 @@ class WebhookEndpoint:
 
     def take(self, headers: RawHeaders, body: bytes, reply: Callable[[Answer], None]) -> None:
         """Verify a webhook and accept it; call ``reply`` once, when Redis has it or when it is refused."""
-        found = _read(headers)
+        found = _read(headers, _SIGNED)
         try:
             delivery_id = self._verifier.verify(found, body)
         except InvalidSignatureError as error:
-            if _looks_like_polars(found):
+            if len(found) == len(_SIGNED) and _is_from_polar(headers):
                 self._notes.add_refused(str(error))
             if isinstance(error, StaleSignatureError) and self._refusals.is_due(str(error)):
                 self._begin(self._refuse_stale(str(error), reply))
@@ -110,13 +111,14 @@ class WebhookEndpoint:
             reply(self._confirm(delivery_id, outcome))
 
     def _confirm(self, delivery_id: str, disposition: Disposition) -> Answer:
+        word = disposition.value
         if disposition is Disposition.IGNORED:
-            self._tally.add(counts.WEBHOOKS, "other", disposition.value)
+            self._tally.add(counts.WEBHOOKS, "other", word)
         else:
-            log.info(disposition.value, delivery=delivery_id)
+            log.info(word, delivery=delivery_id)
         if disposition is Disposition.ACCEPTED:
             self._on_accepted(delivery_id)
-        return answer_of(202, delivery=delivery_id, disposition=disposition.value)
+        return answer_of(202, delivery=delivery_id, disposition=word)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -155,16 +157,15 @@ def is_for_webhooks(scope: Scope) -> bool:
     return scope["type"] == "http" and scope["path"] in PATHS and scope["method"] == "POST"
 
 
-def _read(headers: RawHeaders) -> Mapping[str, str]:
-    """Return the headers that matter here; of several with one name, the first."""
+def _read(headers: RawHeaders, names: Mapping[bytes, str]) -> dict[str, str]:
+    """Return the headers with these names; of several with one name, the first."""
     found: dict[str, str] = {}
     for name, value in headers:
-        if name in _READ:
-            found.setdefault(name.decode(), value.decode("latin-1"))
+        if name in names and names[name] not in found:
+            found[names[name]] = value.decode("latin-1")
     return found
 
 
-def _looks_like_polars(headers: Mapping[str, str]) -> bool:
-    """Return whether a refused request may be Polar's. Anybody can forge it, so health ignores it."""
-    is_webhook = all(name in headers for name in _SIGNED)
-    return is_webhook and headers.get("user-agent", "").startswith(_POLARS_AGENT)
+def _is_from_polar(headers: RawHeaders) -> bool:
+    """Return whether a refused webhook may be Polar's. Anybody can forge it, so health ignores it."""
+    return _read(headers, _AGENT).get("user-agent", "").startswith(_POLARS_AGENT)
