@@ -23,8 +23,8 @@ from app.api.tokens import Tokens
 from app.receiver.health import Readiness
 from config.settings import Settings
 from workers.operations.credits.reader import CreditsReader
-from workers.runtime import ApiParts, api_parts
-from workers.store.connect import connect_api, intake_for
+from workers.runtime.api import ApiParts, api_parts
+from workers.store.connect_async import connect_api, intake_for
 from workers.store.offers import OfferStore
 from workers.store.orders import OrderReader, Settlements
 from workers.timings import DEFAULT_TIMINGS, Timings

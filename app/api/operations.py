@@ -1,9 +1,9 @@
 """The table of the API's operations. Routes and the OpenAPI description are both made from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from pydantic import BaseModel
 
 from app.api.answers import (
@@ -28,8 +28,7 @@ from app.api.orders import LONGEST_WAIT_SECONDS
 from workers.core.customers import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True, kw_only=True):
     """A parameter in the path or in the query."""
 
     name: str
@@ -40,8 +39,7 @@ class Parameter:
     example: str | int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """A method on a path, with its parameters and all its answers."""
 
     name: str

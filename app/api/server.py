@@ -9,7 +9,8 @@ import uvicorn
 
 from app.api.application import Api
 from app.api.orders import LONGEST_WAIT_SECONDS, MOST_WAITING
-from app.receiver.connections import Connection, raise_file_limit
+from app.receiver.connections import Connection
+from app.receiver.crowd_limits import raise_file_limit
 from app.receiver.server import base_url_of, open_socket, server_config
 from config.settings import Settings
 

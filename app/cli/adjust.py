@@ -1,15 +1,14 @@
 """``credits adjust``: bring what a rule gave earlier orders to what it says today."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated
 
-import typer
+import click
 
 from app.cli.adjust_output import adjust_json, describe_action, print_scan, print_skipped
-from app.cli.batches import has_unfinished, print_outcomes, run_with_progress
-from app.cli.options import DryRun, Json, Yes, parse_time
+from app.cli.batches import Outcomes, has_unfinished, print_outcomes, run_with_progress
+from app.cli.options import dry_run_option, json_option, parse_time, yes_option
 from app.cli.output import print_json
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
@@ -18,42 +17,51 @@ from app.cli.stores import open_stores
 from app.errors import CommandError
 from config.rules import Rule, Rules, load_rules
 from config.settings import Settings
-from workers.core.delivery import Outcome
 from workers.operations.adjust.run import Adjuster, RuleNotAdjustableError, adjustable_rule
 from workers.operations.adjust.scan import AdjustScan, SkippedOrder
 from workers.operations.confirm import Confirmer
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
 from workers.polar.client import Polar
-from workers.runtime import granter_for, pacer_for, polar_for
+from workers.runtime.granting import granter_for
+from workers.runtime.polar import polar_for
+from workers.runtime.repairs import pacer_for
 from workers.store.audit import Audit
 from workers.store.stores import Stores
 from workers.store.unconfirmed import UnconfirmedStore
 
+_Done = tuple[Outcomes, str, Collection[SkippedOrder]]
+"""What was adjusted, why no more, and which orders need a review."""
 
+_NOTHING: _Done = ((), "", ())
+
+
+@click.command("adjust")
+@click.option("--rule", required=True, metavar="NAME", help="The rule, by its name.")
+@click.option(
+    "--since",
+    type=parse_time,
+    required=True,
+    metavar="WHEN",
+    help="Orders credited since WHEN: 7d, or a time.",
+)
+@click.option("--until", type=parse_time, metavar="WHEN", help="Orders credited before WHEN: 1d, or a time.")
+@click.option(
+    "--assume-current",
+    is_flag=True,
+    help="Use the order as it is today where its webhook is no longer stored.",
+)
+@dry_run_option
+@yes_option
+@json_option
 def adjust(
     *,
-    rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="The rule, by its name.")],
-    since: Annotated[
-        datetime,
-        typer.Option(
-            "--since", metavar="WHEN", help="Orders credited since WHEN: 7d, or a time.", parser=parse_time
-        ),
-    ],
-    until: Annotated[
-        datetime | None,
-        typer.Option(
-            "--until", metavar="WHEN", help="Orders credited before WHEN: 1d, or a time.", parser=parse_time
-        ),
-    ] = None,
-    assume_current: Annotated[
-        bool,
-        typer.Option(
-            "--assume-current", help="Use the order as it is today where its webhook is no longer stored."
-        ),
-    ] = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
+    rule: str,
+    since: datetime,
+    until: datetime | None,
+    assume_current: bool,
+    dry_run: bool,
+    yes: bool,
+    json: bool,
 ) -> None:
     """Bring what a rule gave earlier orders to what it says today, less what was refunded.
 
@@ -67,12 +75,12 @@ def adjust(
 
     Example: credits adjust --rule starter-pack --since 7d --dry-run
     """
-    settings = read_settings("adjust", quiet=True)
+    settings = read_settings("adjust")
     rules = load_rules(settings.rules_path)
     wanted = _find_rule(rule, rules)
     now = datetime.now(UTC)
     if since >= (end := until or now):
-        raise typer.BadParameter("--until must be later than --since")
+        raise click.BadParameter("--until must be later than --since")
     with (
         _polar_for(settings, is_needed=assume_current or not dry_run) as polar,
         open_stores(settings) as held,
@@ -91,28 +99,25 @@ def adjust(
             )
         if not json:
             print_scan(scan)
-        count = len(scan.adjusting) + len(scan.interrupted)
-        if dry_run or not (count and confirm(describe_action(scan), yes=yes)):
-            count = 0
-        outcomes, trouble, review = list[Outcome](), "", list[SkippedOrder]()
-        if count and polar:
-            outcomes, trouble, review = _run(
-                adjuster, scan, settings=settings, held=held, polar=polar, json=json
-            )
+        has_work = bool(scan.adjusting or scan.interrupted)
+        done = _NOTHING
+        if polar and not dry_run and has_work and confirm(describe_action(scan), yes=yes):
+            done = _run(adjuster, scan, settings=settings, held=held, polar=polar, json=json)
+    outcomes, trouble, review = done
     if json:
         print_json(adjust_json(scan, outcomes, review, trouble))
     else:
         print_outcomes(outcomes, trouble)
         print_skipped("needs review", review)
     if trouble or has_unfinished(outcomes) or review or (scan.failing and not dry_run):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _find_rule(name: str, rules: Rules) -> Rule:
     try:
         return adjustable_rule(name, rules)
     except RuleNotAdjustableError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise click.BadParameter(str(error)) from None
 
 
 @contextmanager
@@ -142,7 +147,7 @@ def _run(
     held: Stores,
     polar: Polar,
     json: bool,
-) -> tuple[list[Outcome], str, list[SkippedOrder]]:
+) -> _Done:
     count = len(scan.adjusting) + len(scan.interrupted)
     batches = adjuster.run(scan, granter_for(settings, held, lambda: scan.rules))
     outcomes, trouble = run_with_progress(batches, count, json=json)

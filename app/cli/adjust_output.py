@@ -1,14 +1,13 @@
 """Prints what ``credits adjust`` would do, and what it did."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from app.cli.batches import outcome_json
-from app.cli.output import Cell, console, literal, print_first
+from app.cli.batches import Outcomes, outcome_json
+from app.cli.output import Cell, console, literal, print_first, streamed
 from app.cli.repair_shapes import AdjustedOrderJson, AdjustJson, LeftAloneJson
 from app.cli.to_json import planned_json
 from config.rules import ORDER_TRIGGERS
 from config.wording import format_count, joined
-from workers.core.delivery import Outcome
 from workers.core.grants import Grant
 from workers.core.totals import signed_totals
 from workers.core.wording import plain
@@ -20,10 +19,10 @@ def print_scan(scan: AdjustScan) -> None:
     for warning in _warnings(scan):
         console(stderr=True).print(literal(warning))
     if scan.adjusting:
-        rows: list[list[Cell]] = [
+        rows: Iterator[list[Cell]] = (
             [one.order_id, ", ".join(map(_change_text, one.grants)), signed_totals(one.grants)]
             for one in scan.adjusting
-        ]
+        )
         print_first(["order", f"rule {scan.rule.name}", "adjust would send"], rows)
     print_skipped("skipped", scan.skipped)
     print_skipped("cannot be computed", scan.failing)
@@ -32,8 +31,7 @@ def print_scan(scan: AdjustScan) -> None:
 
 def print_skipped(title: str, skipped: Iterable[SkippedOrder]) -> None:
     """Print orders, each with its reason."""
-    if rows := [[one.order_id, one.reason] for one in skipped]:
-        print_first(["order", title], rows)
+    print_first(["order", title], ([one.order_id, one.reason] for one in skipped))
 
 
 def describe_action(scan: AdjustScan) -> str:
@@ -42,20 +40,20 @@ def describe_action(scan: AdjustScan) -> str:
 
 
 def adjust_json(
-    scan: AdjustScan, outcomes: Sequence[Outcome], review: Sequence[SkippedOrder], trouble: str
+    scan: AdjustScan, outcomes: Outcomes, review: Iterable[SkippedOrder], trouble: str
 ) -> AdjustJson:
     """Return what was found, and what became of it."""
     return {
         "rule": scan.rule.name,
         "read": scan.read,
-        "adjusting": [_adjusted_json(one) for one in scan.adjusting],
-        "begun": list(scan.interrupted),
+        "adjusting": streamed(map(_adjusted_json, scan.adjusting)),
+        "begun": streamed(scan.interrupted),
         "unchanged": scan.unchanged,
-        "skipped": list(map(_skipped_json, scan.skipped)),
-        "failing": list(map(_skipped_json, scan.failing)),
-        "needs_review": list(map(_skipped_json, review)),
+        "skipped": streamed(map(_skipped_json, scan.skipped)),
+        "failing": streamed(map(_skipped_json, scan.failing)),
+        "needs_review": streamed(map(_skipped_json, review)),
         "warnings": list(_warnings(scan)),
-        "outcomes": [outcome_json(one) for one in outcomes],
+        "outcomes": streamed(map(outcome_json, outcomes)),
         "trouble": trouble or None,
     }
 
@@ -93,8 +91,8 @@ def _totals(scan: AdjustScan) -> Iterator[str]:
 
 def _counted(scan: AdjustScan) -> str:
     """Return how many orders change and by how much, and how many an interrupted run has left."""
-    grants = [grant for one in scan.adjusting for grant in one.grants]
-    new = f"{format_count(len(scan.adjusting), 'order')}, {signed_totals(grants)}" if grants else ""
+    grants = (grant for one in scan.adjusting for grant in one.grants)
+    new = f"{format_count(len(scan.adjusting), 'order')}, {signed_totals(grants)}" if scan.adjusting else ""
     left = f"{len(scan.interrupted)} left by an interrupted run" if scan.interrupted else ""
     return ", and ".join(filter(None, [new, left]))
 

@@ -1,18 +1,21 @@
 """``credits api``: runs the storefront API and the desk alone."""
 
-import structlog
+import click
 
 from app.api.server import desk_url, listen_for_api, run_api
 from app.api_main import create_api
-from app.cli.options import JsonLogs
+from app.cli.options import json_logs_option
 from app.cli.service import log_connections, look_at_redis
-from app.cli.settings import read_settings
+from app.cli.service_settings import read_service_settings
 from app.receiver.server import base_url_of
+from config.log import get_log
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
-def api(json: JsonLogs = False) -> None:
+@click.command("api")
+@json_logs_option
+def api(json: bool) -> None:
     """Run the storefront API and the desk alone. Needs REDIS_URL.
 
     Serves the storefront API if CREDITS_API_TOKEN is set, and the operators' pages under /desk if
@@ -20,7 +23,7 @@ def api(json: JsonLogs = False) -> None:
 
     Example: credits api
     """
-    settings = read_settings("api", json_logs=json)
+    settings = read_service_settings("api", json_logs=json)
     application = create_api(settings)
     look_at_redis(settings.require_redis_url(), settings.redis_options)
     with listen_for_api(settings) as listener:

@@ -1,21 +1,22 @@
 """``credits backfill``: grant paid orders whose webhooks never arrived."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Annotated
+from itertools import chain
 
-import typer
+import click
 
 from app.cli.batches import (
+    Outcomes,
     has_unfinished,
     outcome_json,
     print_not_listed,
     print_outcomes,
     run_with_progress,
 )
-from app.cli.options import DryRun, Json, Yes, parse_time
+from app.cli.options import dry_run_option, json_option, parse_time, yes_option
 from app.cli.output import (
     Cell,
     console,
@@ -24,22 +25,24 @@ from app.cli.output import (
     print_first,
     print_json,
     print_table,
+    streamed,
 )
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
-from app.cli.repair_shapes import BackfillJson, MissingJson
+from app.cli.repair_shapes import BackfillJson, FailingJson, MissingJson, NeedsReviewJson
 from app.cli.settings import read_settings
 from app.cli.stores import open_stores
 from app.cli.to_json import iso, planned_json
 from app.errors import CommandError
 from config.rules import Rules, load_rules
 from config.wording import format_count
-from workers.core.delivery import Outcome
-from workers.core.totals import add_up
-from workers.operations.backfill.order_scan import MissingOrder, OrderProblem
+from workers.core.totals import add_up_distinct
 from workers.operations.backfill.run import Backlog
+from workers.operations.backfill.scanned_orders import MissingOrder, OrderProblem
 from workers.operations.rebuild.lost_ledger import LEDGER_LOST, is_ledger_lost
-from workers.runtime import backfiller_for, granter_for, pacer_for, polar_for
+from workers.runtime.granting import granter_for
+from workers.runtime.polar import polar_for
+from workers.runtime.repairs import backfiller_for, pacer_for
 
 _NO_CREDIT_FROM = (
     "the rules have no credit_from: orders that another system credited before you went live would be "
@@ -53,29 +56,21 @@ _REBUILT = (
 _SKIPPED_BEFORE = "of these, skipped by earlier rules when their webhooks came"
 
 
+@click.command("backfill")
+@click.option(
+    "--since", type=parse_time, required=True, metavar="WHEN", help="Orders paid since WHEN: 7d, or a time."
+)
+@click.option("--until", type=parse_time, metavar="WHEN", help="Orders created before WHEN: 1d, or a time.")
+@click.option(
+    "--assume-current",
+    is_flag=True,
+    help="Use today's values (such as seats) where the past ones are unknown.",
+)
+@dry_run_option
+@yes_option
+@json_option
 def backfill(
-    *,
-    since: Annotated[
-        datetime,
-        typer.Option(
-            "--since", metavar="WHEN", help="Orders paid since WHEN: 7d, or a time.", parser=parse_time
-        ),
-    ],
-    until: Annotated[
-        datetime | None,
-        typer.Option(
-            "--until", metavar="WHEN", help="Orders created before WHEN: 1d, or a time.", parser=parse_time
-        ),
-    ] = None,
-    assume_current: Annotated[
-        bool,
-        typer.Option(
-            "--assume-current", help="Use today's values (such as seats) where the past ones are unknown."
-        ),
-    ] = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
+    *, since: datetime, until: datetime | None, assume_current: bool, dry_run: bool, yes: bool, json: bool
 ) -> None:
     """Read paid orders from Polar and grant what is missing.
 
@@ -91,11 +86,11 @@ def backfill(
 
     Example: credits backfill --since 7d --dry-run
     """
-    settings = read_settings("backfill", quiet=True)
+    settings = read_settings("backfill")
     rules = load_rules(settings.rules_path)
     now = datetime.now(UTC)
     if since >= (end := min(until or now, now)):
-        raise typer.BadParameter("--until must be later than --since")
+        raise click.BadParameter("--until must be later than --since")
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         backfiller = backfiller_for(held, polar, show_wait)
         if is_ledger_lost(held.ledger, polar, pacer_for(held, show_wait), now=now):
@@ -116,7 +111,7 @@ def backfill(
     _print_result(backlog, rules, outcomes, trouble, json=json)
     failing = backlog.scan.failing and not dry_run
     if trouble or has_unfinished(outcomes) or failing or backlog.not_listed:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _action(backlog: Backlog, count: int) -> str:
@@ -124,9 +119,7 @@ def _action(backlog: Backlog, count: int) -> str:
     return f"{action}: {_total(backlog.scan.missing.values())}" if backlog.scan.missing else action
 
 
-def _print_result(
-    backlog: Backlog, rules: Rules, outcomes: list[Outcome], trouble: str, *, json: bool
-) -> None:
+def _print_result(backlog: Backlog, rules: Rules, outcomes: Outcomes, trouble: str, *, json: bool) -> None:
     if json:
         print_json(_json(backlog, rules, outcomes, trouble))
     else:
@@ -138,9 +131,9 @@ def _print_backlog(backlog: Backlog, rules: Rules) -> None:
     for warning in _warnings(backlog, rules):
         console(stderr=True).print(literal(warning))
     if scan.missing:
-        rows: list[list[Cell]] = [
+        rows: Iterator[list[Cell]] = (
             [format_age(one.created_at), one.order_id, _would_text(one)] for one in scan.missing.values()
-        ]
+        )
         print_first(["created", "order", "backfill would"], rows)
     _print_problems("not granted: part of it may be missing", scan.partial)
     _print_problems("depends on the subscription as it is today", scan.needs_review)
@@ -156,8 +149,7 @@ def _would_text(one: MissingOrder) -> str:
 
 
 def _print_problems(title: str, problems: Iterable[OrderProblem]) -> None:
-    if rows := [[one.order_id, one.reason] for one in problems]:
-        print_first(["order", title], rows)
+    print_first(["order", title], ([one.order_id, one.reason] for one in problems))
 
 
 def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
@@ -178,7 +170,7 @@ def _counts(backlog: Backlog) -> Iterator[tuple[int, str]]:
 
 
 def _total(missing: Iterable[MissingOrder]) -> str:
-    return str(add_up(one.prospect.grants for one in missing))
+    return add_up_distinct(one.prospect.grants for one in missing)
 
 
 def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
@@ -188,26 +180,36 @@ def _warnings(backlog: Backlog, rules: Rules) -> list[str]:
     return [text for text, applies in found.items() if applies]
 
 
-def _json(backlog: Backlog, rules: Rules, outcomes: Sequence[Outcome], trouble: str) -> BackfillJson:
+def _json(backlog: Backlog, rules: Rules, outcomes: Outcomes, trouble: str) -> BackfillJson:
     scan = backlog.scan
     return {
         "read": scan.read,
-        "missing": [_missing_json(one) for one in scan.missing.values()],
+        "missing": streamed(map(_missing_json, scan.missing.values())),
         "begun": list(backlog.interrupted),
         "granted": scan.granted,
         "waiting": backlog.waiting,
         "claimed": backlog.claimed_elsewhere,
         "dismissed": scan.dismissed,
-        "needs_review": [{"order_id": one.order_id, "depends_on": one.reason} for one in scan.needs_review],
-        "failing": [{"order_id": one.order_id, "reason": one.reason} for one in scan.failing],
+        "needs_review": streamed(map(_review_json, scan.needs_review)),
+        "failing": streamed(map(_failing_json, scan.failing)),
         "already_failed": scan.already_failed,
         "skipped": [{"reason": reason, "orders": count} for reason, count in scan.skipped.most_common()],
         "not_listed": backlog.not_listed,
         "not_listed_around": [iso(one) for one in backlog.not_listed_around],
-        "warnings": [*_warnings(backlog, rules), *(f"{one.order_id}: {one.reason}" for one in scan.partial)],
-        "outcomes": [outcome_json(one) for one in outcomes],
+        "warnings": streamed(
+            chain(_warnings(backlog, rules), (f"{one.order_id}: {one.reason}" for one in scan.partial))
+        ),
+        "outcomes": streamed(map(outcome_json, outcomes)),
         "trouble": trouble or None,
     }
+
+
+def _review_json(one: OrderProblem) -> NeedsReviewJson:
+    return {"order_id": one.order_id, "depends_on": one.reason}
+
+
+def _failing_json(one: OrderProblem) -> FailingJson:
+    return {"order_id": one.order_id, "reason": one.reason}
 
 
 def _missing_json(one: MissingOrder) -> MissingJson:

@@ -2,20 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from typing import Annotated
 
-import typer
+import click
 
+from app.cli.customer_lookup import unknown_customer_text
 from app.cli.customer_options import (
-    Customer,
-    Email,
-    ExternalCustomer,
+    customer_option,
+    email_option,
+    external_customer_option,
     named_customer,
-    unknown_customer_text,
 )
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import Cell, console, literal, print_json, print_table
-from app.cli.progress import show_wait
+from app.cli.progress import show_progress, show_wait
 from app.cli.settings import read_settings
 from app.cli.shapes import BalanceJson
 from app.cli.stores import open_stores_to_read
@@ -31,20 +30,17 @@ from workers.operations.balance import Balance, BalanceReader
 from workers.operations.customers import Customers
 from workers.operations.pacing import Pacer
 from workers.polar.client import Polar
-from workers.runtime import polar_for
+from workers.runtime.polar import polar_for
 from workers.store.audit import Audit
 
 
-def balance(
-    *,
-    customer: Customer = None,
-    external_customer: ExternalCustomer = "",
-    email: Email = "",
-    all_: Annotated[
-        bool, typer.Option("--all", help="Also show meters that have nothing to do with us.")
-    ] = False,
-    json: Json = False,
-) -> None:
+@click.command("balance")
+@customer_option
+@external_customer_option
+@email_option
+@click.option("--all", "all_", is_flag=True, help="Also show meters that have nothing to do with us.")
+@json_option
+def balance(*, customer: str | None, external_customer: str, email: str, all_: bool, json: bool) -> None:
     """Show a customer's balance at Polar, beside what was granted.
 
     Lists the meters of the rules, and others that we granted credits on. With --all, or --json, it lists
@@ -56,12 +52,15 @@ def balance(
     """
     name = named_customer(customer, external_customer, email)
     if name is None:
-        raise typer.BadParameter("give one of --customer, --external-customer and --email")
-    settings = read_settings("balance", quiet=True)
+        raise click.BadParameter("give one of --customer, --external-customer and --email")
+    settings = read_settings("balance")
     with closing(polar_for(settings)) as polar, open_stores_to_read(settings) as held:
         pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)
         audit = Audit(held.redis, held.ledger)
-        found = BalanceReader(polar=polar, pacer=pacer, audit=audit).read(_find(name, polar, pacer))
+        customer_id = _find(name, polar, pacer)
+        with show_progress("adding up all orders", json=json) as update:
+            reader = BalanceReader(polar=polar, pacer=pacer, audit=audit)
+            found = reader.read(customer_id, on_read=lambda read: update(read, 0))
     ours = _meters(settings)
     found.sort(key=lambda one: one.meter not in ours)
     shown = [one for one in found if all_ or _concerns_us(one, ours)]

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from enum import StrEnum
-from typing import Annotated
 
-import typer
+import click
 from rich.text import Text
 
 from app.cli.check_annotations import annotations
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import Cell, console, describe_store, literal, print_json, print_table
 from app.cli.settings import read_settings
 from app.cli.shapes import FindingJson
@@ -26,24 +24,21 @@ from workers.operations.check.local import (
     unreadable_settings,
 )
 from workers.operations.check.survey import survey
-from workers.runtime import polar_for
+from workers.runtime.polar import polar_for
 
 
-class Format(StrEnum):
-    """How the findings are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-
-
-def check(
-    offline: Annotated[bool, typer.Option("--offline", help="Do not contact Polar.")] = False,
-    format_: Annotated[
-        Format, typer.Option("--format", help="github: annotations for GitHub Actions; json is --json.")
-    ] = Format.TEXT,
-    json: Json = False,
-) -> None:
+@click.command("check")
+@click.option("--offline", is_flag=True, help="Do not contact Polar.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="github: annotations for GitHub Actions; json is --json.",
+)
+@json_option
+def check(offline: bool, format_: str, json: bool) -> None:
     """Check the settings, the rules, Redis and Polar.
 
     At Polar it checks the token, the meters and the products. Lists all problems at once, errors first; the
@@ -53,26 +48,26 @@ def check(
 
     Example: credits check --offline --format github
     """
-    if json and format_ is Format.GITHUB:
-        raise typer.BadParameter("give either --json or --format github")
+    if json and format_ == "github":
+        raise click.BadParameter("give either --json or --format github")
     order = {"error": 0, "warning": 1, "ok": 2}
     found = sorted(find_all(offline=offline), key=lambda one: order[one.level])
-    if json or format_ is Format.JSON:
+    if json or format_ == "json":
         print_json(findings_json(found))
-    elif format_ is Format.GITHUB:
+    elif format_ == "github":
         for line in annotations(found):
             console().print(literal(line))
     else:
         print_findings(found)
     if any(one.level == "error" for one in found):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def find_all(*, offline: bool = False, wait: Callable[[float], object] | None = None) -> Iterator[Finding]:
     """Yield all findings; ``wait`` waits out Polar's rate limit, which is a finding otherwise."""
     yield from check_setting_names()
     try:
-        settings = read_settings("check", quiet=True)
+        settings = read_settings("check")
     except ConfigError as error:
         yield from unreadable_settings(error)
         return

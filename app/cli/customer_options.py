@@ -1,29 +1,23 @@
 """The options that name a customer: by Polar's id, by the merchant's own id, or by e-mail address."""
 
-from contextlib import closing
-from typing import Annotated
-
-import typer
+import click
 
 from app.cli.options import parse_customer_id
-from app.cli.progress import show_wait
-from app.errors import CommandError
+from app.cli.output import console, literal
 from config.settings import Settings
-from config.wording import quoted
 from workers.core.customers import CustomerName, NameKind
-from workers.operations.customers import Customers
-from workers.operations.pacing import Pacer
-from workers.runtime import polar_for
 from workers.store.stores import Stores
 
-Customer = Annotated[
-    str | None,
-    typer.Option("--customer", metavar="ID", help="The customer's id at Polar.", parser=parse_customer_id),
-]
-ExternalCustomer = Annotated[
-    str, typer.Option("--external-customer", metavar="ID", help="Your own id for the customer.")
-]
-Email = Annotated[str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")]
+NEWEST_FACTS = 1_000
+"""How many of a customer's facts a list reads at least. To read so many takes a tenth of a second."""
+
+customer_option = click.option(
+    "--customer", type=parse_customer_id, metavar="ID", help="The customer's id at Polar."
+)
+external_customer_option = click.option(
+    "--external-customer", default="", metavar="ID", help="Your own id for the customer."
+)
+email_option = click.option("--email", default="", metavar="EMAIL", help="The customer's e-mail address.")
 
 
 def named_customer(customer: str | None, external_customer: str, email: str) -> CustomerName | None:
@@ -35,7 +29,7 @@ def named_customer(customer: str | None, external_customer: str, email: str) -> 
     }
     given = [CustomerName(kind, text) for kind, text in options.items() if text]
     if len(given) > 1:
-        raise typer.BadParameter("give only one of --customer, --external-customer and --email")
+        raise click.BadParameter("give only one of --customer, --external-customer and --email")
     return given[0] if given else None
 
 
@@ -43,14 +37,21 @@ def find_customer_id(name: CustomerName, settings: Settings, held: Stores) -> st
     """Return Polar's id of a customer, asking Polar unless the name is that id; CommandError if unknown."""
     if name.kind is NameKind.ID:
         return name.text
-    with closing(polar_for(settings)) as polar:
-        pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)
-        ids = Customers(polar, pacer).find([name], lambda _done, _whole: None)
-    if name not in ids:
-        raise CommandError(unknown_customer_text(name))
-    return ids[name]
+    # Imported here, because only a name needs Polar's client.
+    from app.cli.customer_lookup import ask_polar  # noqa: PLC0415
+
+    return ask_polar(name, settings, held)
 
 
-def unknown_customer_text(name: CustomerName) -> str:
-    """Return the message for a customer whom Polar does not know."""
-    return f"Polar has no customer with the {name.kind} {quoted(name.text)}"
+def facts_to_read(limit: int) -> int:
+    """Return how many of a customer's newest facts a list of ``limit`` rows reads."""
+    return NEWEST_FACTS + limit
+
+
+def tell_of_older(limit: int) -> None:
+    """Say that a list has left out a customer's older facts, and with them their recent take-backs."""
+    text = (
+        f"this is about the customer's newest {facts_to_read(limit)} orders: what happened to older ones is "
+        "not listed; a larger --limit reads more of them"
+    )
+    console(stderr=True).print(literal(text))

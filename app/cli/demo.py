@@ -6,16 +6,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import typer
+import click
+from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import console, print_json
 from app.cli.setup_shapes import DemoJson, SceneJson
 from app.demo.harness import CUSTOMER, Harness, start_harness
@@ -25,8 +25,7 @@ from workers.core.delivery import Status
 _EXPECTED = {"api_usage": 1100, "image_generations": 20}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True):
     """One webhook of the demo: what was sent, what the receiver answered, and the outcome."""
 
     title: str
@@ -41,7 +40,9 @@ class Scene:
         return f"{self.answer} {self.outcome}".strip().startswith(self.expected)
 
 
-def demo(json: Json = False) -> None:
+@click.command("demo")
+@json_option
+def demo(json: bool) -> None:
     """Run the service from webhook to credit, with a stand-in for Polar.
 
     Everything else is real: an embedded Redis, the receiver and a worker run as processes.
@@ -75,7 +76,7 @@ def demo(json: Json = False) -> None:
     else:
         _print_events(out, events)
         _print_ending(out, balances, right=right)
-    raise typer.Exit(0 if right else 1)
+    raise click.exceptions.Exit(0 if right else 1)
 
 
 def play(harness: Harness) -> Iterator[Scene]:

@@ -1,12 +1,11 @@
 """``credits dismiss``: stop counting failed deliveries that a person has dealt with."""
 
 from collections.abc import Iterable
-from typing import Annotated
 
-import typer
+import click
 
 from app.cli.find_delivery import find_deliveries
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import Cell, print_json, print_table, status_text
 from app.cli.settings import read_settings
 from app.cli.stores import open_stores
@@ -15,12 +14,12 @@ from app.errors import CommandError
 from workers.core.delivery import Delivery
 
 
-def dismiss(
-    deliveries: Annotated[
-        list[str], typer.Argument(help="Failed deliveries, by their ids, or the starts of these.")
-    ],
-    json: Json = False,
-) -> None:
+@click.command("dismiss")
+@click.argument(
+    "deliveries", nargs=-1, required=True, help="Failed deliveries, by their ids, or the starts of these."
+)
+@json_option
+def dismiss(deliveries: tuple[str, ...], json: bool) -> None:
     """Dismiss failed deliveries that you have dealt with.
 
     They become skipped, keep their reason, and no longer count as failed. Nothing credits what they are
@@ -29,7 +28,7 @@ def dismiss(
 
     Example: credits dismiss 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
-    settings = read_settings("dismiss", quiet=True)
+    settings = read_settings("dismiss")
     with open_stores(settings) as held:
         found = find_deliveries(held, deliveries)
         _require_dismissible(found)

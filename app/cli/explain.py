@@ -3,16 +3,23 @@
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from redis.exceptions import RedisError
 from rich.text import Text
 
-from app.cli.customer_options import Customer, Email, ExternalCustomer, find_customer_id, named_customer
+from app.cli.customer_options import (
+    NEWEST_FACTS,
+    customer_option,
+    email_option,
+    external_customer_option,
+    find_customer_id,
+    named_customer,
+)
 from app.cli.find_delivery import deliveries_starting_with, find_deliveries
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import (
     Cell,
     claim_rows,
@@ -23,13 +30,14 @@ from app.cli.output import (
     print_table,
     status_text,
 )
+from app.cli.progress import show_progress
 from app.cli.settings import read_settings
 from app.cli.shapes import ExplanationJson, RuleJson
 from app.cli.stores import open_stores_to_read
-from app.cli.story import print_story
+from app.cli.story import print_story, print_story_json
 from app.cli.to_json import delivery_json, grants_json, iso, planned_json, series_json
 from app.cli.upcoming_output import upcoming_json, upcoming_rows
-from app.cli.webhook_source import Changes, Product, Sample, SampleName, read_webhook
+from app.cli.webhook_source import Sample, changes_option, product_option, read_webhook, sample_option
 from app.errors import CommandError
 from config.errors import ConfigError
 from config.rules import NO_RULES, Rules, load_rules
@@ -42,30 +50,41 @@ from workers.core.wording import credits_text, plain, utc
 from workers.embedded.folder import EmbeddedError
 from workers.operations.explain.explanation import Explanation, RuleView
 from workers.operations.explain.lookup import Explained, Explainer, explain_body
-from workers.operations.history import History
+from workers.operations.history import CustomerHistory, History, Totals, totals_of
+from workers.operations.whole_history import read_whole_history
 from workers.store.audit import Audit
 from workers.store.stores import Stores, stores
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
+@click.command("explain")
+@click.argument(
+    "what", required=False, help="A file with a webhook's body, a delivery's id, or an order's id."
+)
+@sample_option
+@product_option
+@changes_option
+@customer_option
+@external_customer_option
+@email_option
+@json_option
 def explain(
     *,
-    what: Annotated[
-        str | None, typer.Argument(help="A file with a webhook's body, a delivery's id, or an order's id.")
-    ] = None,
-    sample_name: SampleName = None,
-    product: Product = None,
-    changes: Changes = None,
-    customer: Customer = None,
-    external_customer: ExternalCustomer = "",
-    email: Email = "",
-    json: Json = False,
+    what: str | None,
+    sample_name: str | None,
+    product: str | None,
+    changes: tuple[str, ...],
+    customer: str | None,
+    external_customer: str,
+    email: str,
+    json: bool,
 ) -> None:
     """Show why a webhook was credited or not, a customer's whole story, or what rules make of a sample.
 
     Lists what each rule grants, or the first condition that it fails and the value it saw. For a customer it
-    lists every delivery that is kept, what became of it, and what they were given in all. Changes nothing.
+    lists every delivery that is kept, what became of it, and what they were given in all; if there are more
+    than a thousand orders, the deliveries of the newest thousand. Changes nothing.
 
     Example: credits explain 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
 
@@ -75,8 +94,8 @@ def explain(
     """
     name = named_customer(customer, external_customer, email)
     if sum(one is not None for one in (what, sample_name, name)) != 1:
-        raise typer.BadParameter("give a file or an id, or a customer, or --sample NAME")
-    settings = read_settings("explain", quiet=True)
+        raise click.BadParameter("give a file or an id, or a customer, or --sample NAME")
+    settings = read_settings("explain")
     if name is not None:
         _explain_customer(name, settings, json=json)
         return
@@ -94,9 +113,25 @@ def explain(
 
 def _explain_customer(name: CustomerName, settings: Settings, *, json: bool) -> None:
     with open_stores_to_read(settings) as held:
-        history = _history(held).of_customer(find_customer_id(name, settings, held))
-        products = {} if json else held.deliveries.product_names(one.id for one in history.deliveries)
-        print_story(history, products, json=json)
+        customer_id = find_customer_id(name, settings, held)
+        whole = _history(held)
+        if json:  # a program gets every grant; a person reads what is new
+            print_story_json(read_whole_history(whole, customer_id))
+            return
+        history = whole.newest_of_customer(customer_id, NEWEST_FACTS)
+        products = held.deliveries.product_names(one.id for one in history.deliveries)
+        if history.has_older:
+            text = f"what happened is listed of the newest {NEWEST_FACTS} orders; the totals are of all"
+            console(stderr=True).print(literal(text))
+        print_story(history, products, partial(_totals, whole.audit, history))
+
+
+def _totals(audit: Audit, history: CustomerHistory) -> Totals:
+    """Return what the customer was given in all. This takes seconds if there are very many orders."""
+    if not history.has_older:
+        return history.totals
+    with show_progress("adding up all orders", json=False) as update:
+        return totals_of(audit.sums_of_customer(history.customer_id, lambda read: update(read, 0)))
 
 
 def _history(held: Stores) -> History:
@@ -114,17 +149,17 @@ def _load_rules_if_valid(settings: Settings) -> Rules:
 
 
 def _body(
-    what: str | None, sample_name: str | None, product: str | None, changes: list[str] | None
+    what: str | None, sample_name: str | None, product: str | None, changes: Sequence[str]
 ) -> bytes | None:
     """Return the body of the sample or the file; None if there is no file: then ``what`` is an id."""
     if sample_name is not None:
         return read_webhook(Sample(name=sample_name, product=product), changes)
     if product is not None:
-        raise typer.BadParameter("--product changes a sample: use --set for a file")
+        raise click.BadParameter("--product changes a sample: use --set for a file")
     if what is not None and _is_file(what):
         return read_webhook(Path(what), changes)
     if changes:
-        raise typer.BadParameter("--set changes a sample or a file, not what is stored")
+        raise click.BadParameter("--set changes a sample or a file, not what is stored")
     return None
 
 

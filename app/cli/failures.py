@@ -6,6 +6,7 @@ from app.cli.batches import describe_error
 from app.errors import CommandError
 from config.errors import ConfigError
 from workers.errors import GranterError, PolarDeniedError
+from workers.operations.temporary_files import TemporaryFileError, describe_temporary_file
 from workers.store.redis_errors import describe_redis_error
 
 
@@ -18,5 +19,7 @@ def describe(error: Exception) -> str | None:
             return str(error)
         case RedisError():
             return f"Redis: {describe_redis_error(error)}"
+        case TemporaryFileError():
+            return f"{describe_temporary_file(error)}; then run the command again"
         case _:
             return None

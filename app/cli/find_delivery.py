@@ -13,7 +13,7 @@ _MOST_SEARCHED = 10_000  # the newest deliveries, so that no search takes long
 _MOST_CANDIDATES = 5
 
 
-def find_deliveries(held: Stores, ids: list[str]) -> list[Delivery]:
+def find_deliveries(held: Stores, ids: Sequence[str]) -> list[Delivery]:
     """Return these deliveries, each once; CommandError names those that are unknown.
 
     An id may be shortened to what is unique among the newest deliveries.

@@ -1,42 +1,44 @@
 """``credits forget``: erase a customer's personal data."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 
-import typer
+import click
 
-from app.cli.options import Json, Yes, parse_customer_id
+from app.cli.options import json_option, parse_customer_id, yes_option
 from app.cli.output import (
     Cell,
     console,
     format_age,
     literal,
+    print_first,
     print_json,
-    print_table,
     status_text,
+    streamed,
 )
 from app.cli.prompts import confirm
 from app.cli.settings import read_settings
 from app.cli.shapes import ForgottenJson
 from app.cli.stores import open_stores
 from config.wording import format_count
+from workers.core.batches import in_batches
 from workers.core.delivery import Delivery
 from workers.operations.forget import CustomerEraser
+from workers.operations.spool import Spool, SpooledList
+from workers.operations.whole_history import oldest_first
 from workers.store.audit import Audit
 from workers.store.erasure import Erasure
 
+_AT_ONCE = 500
 
-def forget(
-    *,
-    customer: Annotated[
-        str,
-        typer.Option(
-            "--customer", metavar="ID", help="The customer's id at Polar.", parser=parse_customer_id
-        ),
-    ],
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
+
+@click.command("forget")
+@click.option(
+    "--customer", type=parse_customer_id, required=True, metavar="ID", help="The customer's id at Polar."
+)
+@yes_option
+@json_option
+def forget(*, customer: str, yes: bool, json: bool) -> None:
     """Erase the bodies of the webhooks about a customer.
 
     The bodies hold the name, the e-mail address and the postal address. The ids, times and reasons of the
@@ -46,34 +48,43 @@ def forget(
 
     Example: credits forget --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
-    with open_stores(read_settings("forget", quiet=True)) as held:
+    with open_stores(read_settings("forget")) as held:
         eraser = CustomerEraser(Erasure(held.redis), held.deliveries, Audit(held.redis, held.ledger))
         waiting = eraser.waiting(customer)  # first: one that settles meanwhile is in the other list
         unread = eraser.count_unread()
-        found = eraser.settled(customer)
+        found = oldest_first(eraser.settled(customer, Spool().set()))
         if found and not json:
             _print(found)
         if found and not confirm(f"erase {format_count(len(found), 'body')} for ever", yes=yes):
             return
-        erased = eraser.erase([one.id for one in found])
+        erased = _erase(eraser, found)
         left_in_log = eraser.rewrite_log() if erased else ""
-        waiting = eraser.still_waiting([*waiting, *found])  # while we asked, a replay may have started
+        waiting = eraser.still_waiting(chain(waiting, found))  # while we asked, a replay may have started
     _print_result(customer, erased, waiting, left_in_log=left_in_log, unread=unread, json=json)
     if waiting or unread or left_in_log:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
-def _print(found: Sequence[Delivery]) -> None:
-    rows: list[list[Cell]] = [
+def _erase(eraser: CustomerEraser, found: Iterable[Delivery]) -> Collection[str]:
+    """Erase the bodies of these deliveries; return the ids of those erased, on disk."""
+    erased: SpooledList[str] = Spool().list(str)
+    for some in in_batches((one.id for one in found), _AT_ONCE):
+        for one in eraser.erase(some):
+            erased.append(one)
+    return erased
+
+
+def _print(found: Iterable[Delivery]) -> None:
+    rows: Iterator[list[Cell]] = (
         [format_age(one.received_at), one.id, one.type, status_text(one.status), one.order_id or "-"]
         for one in found
-    ]
-    print_table(["received", "delivery", "type", "status", "order"], rows)
+    )
+    print_first(["received", "delivery", "type", "status", "order"], rows)
 
 
 def _print_result(
     customer: str,
-    erased: Sequence[str],
+    erased: Collection[str],
     waiting: Sequence[Delivery],
     *,
     left_in_log: str,
@@ -84,7 +95,7 @@ def _print_result(
     if json:
         answer: ForgottenJson = {
             "customer_id": customer,
-            "erased": list(erased),
+            "erased": streamed(erased),
             "waiting": ids,
             "unread": unread,
             "append_only_file_error": left_in_log or None,

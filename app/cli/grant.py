@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from app.cli.batches import run_with_progress
+from app.cli.batches import Outcomes, run_with_progress
 from app.cli.grant_output import print_done, print_previews
-from app.cli.options import DryRun, Json, Yes
+from app.cli.options import dry_run_option, json_option, yes_option
 from app.cli.output import console, literal
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
@@ -19,45 +18,54 @@ from app.cli.stores import open_stores
 from app.errors import CommandError
 from config.rules import load_rules
 from workers.operations.manual_grant.csv_file import COLUMNS, read_table
+from workers.operations.manual_grant.preview import GrantPreview
 from workers.operations.manual_grant.request import GrantRequest, GrantRequestReader
 from workers.operations.manual_grant.run import ManualGranter
 from workers.operations.pacing import Pacer
-from workers.runtime import granter_for, polar_for
+from workers.pipeline.granter import Granter
+from workers.runtime.granting import granter_for
+from workers.runtime.polar import polar_for
 
 _MOST_PROBLEMS = 100  # with more, it is probably the wrong file
 
 _OPTIONS = {"customer_id": "--customer", "external_customer_id": "--external-customer", "email": "--email"}
 
 
+@click.command("grant")
+@click.option("--customer", default="", metavar="ID", help="The customer's id at Polar.")
+@click.option("--external-customer", default="", metavar="ID", help="Your own id for the customer.")
+@click.option("--email", default="", metavar="EMAIL", help="The customer's e-mail address.")
+@click.option("--meter", default="", metavar="METER", help="A meter of the rules file.")
+@click.option("--units", default="", metavar="N", help="How many credits, such as 1000 or 0.5.")
+@click.option("--key", default="", metavar="KEY", help="What the credits are for, such as beta-2026.")
+@click.option("--reason", default="", help="Why; Polar shows it with the event.")
+@click.option("--create", is_flag=True, help="Create a customer that Polar does not have.")
+@click.option("--name", default="", help="With --create: the customer's name.")
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Grant to every customer in a CSV file.",
+)
+@dry_run_option
+@yes_option
+@json_option
 def grant(
     *,
-    customer: Annotated[
-        str, typer.Option("--customer", metavar="ID", help="The customer's id at Polar.")
-    ] = "",
-    external_customer: Annotated[
-        str, typer.Option("--external-customer", metavar="ID", help="Your own id for the customer.")
-    ] = "",
-    email: Annotated[
-        str, typer.Option("--email", metavar="EMAIL", help="The customer's e-mail address.")
-    ] = "",
-    meter: Annotated[str, typer.Option("--meter", metavar="METER", help="A meter of the rules file.")] = "",
-    units: Annotated[
-        str, typer.Option("--units", metavar="N", help="How many credits, such as 1000 or 0.5.")
-    ] = "",
-    key: Annotated[
-        str, typer.Option("--key", metavar="KEY", help="What the credits are for, such as beta-2026.")
-    ] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Why; Polar shows it with the event.")] = "",
-    create: Annotated[
-        bool, typer.Option("--create", help="Create a customer that Polar does not have.")
-    ] = False,
-    name: Annotated[str, typer.Option("--name", help="With --create: the customer's name.")] = "",
-    file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE.csv", help="Grant to every customer in a CSV file.")
-    ] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
+    customer: str,
+    external_customer: str,
+    email: str,
+    meter: str,
+    units: str,
+    key: str,
+    reason: str,
+    create: bool,
+    name: str,
+    file: Path | None,
+    dry_run: bool,
+    yes: bool,
+    json: bool,
 ) -> None:
     """Grant credits by hand, to one customer or to many.
 
@@ -73,7 +81,7 @@ def grant(
 
     Example: credits grant --from beta-testers.csv --create --dry-run
     """
-    settings = read_settings("grant", quiet=True)
+    settings = read_settings("grant")
     rules = load_rules(settings.rules_path)
     reader = GrantRequestReader(meters=rules.meters, create_missing=create)
     given = dict(
@@ -94,27 +102,20 @@ def grant(
         # A script needs no --yes: the keys keep a second run from granting twice.
         if dry_run or (todo and not confirm("grant these credits", yes=yes, scripts_may=True)):
             return
-        with show_progress(
-            "creating customers", json=json or not any(preview.new_customer for preview in todo)
-        ) as update:
-            created = manual_granter.create(todo, update)
-        granter = granter_for(settings, held, lambda: rules)
-        outcomes, trouble = run_with_progress(
-            manual_granter.grant(todo, created, granter), len(todo), json=json
-        )
+        outcomes, trouble = _run(manual_granter, todo, granter_for(settings, held, lambda: rules), json=json)
         standings = manual_granter.standings([request.subject for request in requests])
     reasons = {outcome.delivery_id: outcome.reason for outcome in outcomes}
     done = print_done(previews, standings, reasons, json=json, single=file is None)
     if trouble:
         console(stderr=True).print(literal(trouble))
     if trouble or not done:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _one(given: dict[str, str], reader: GrantRequestReader) -> GrantRequest:
     read = reader.read(given)
     if isinstance(read, list):
-        raise typer.BadParameter("; ".join(map(_as_options, read)))
+        raise click.BadParameter("; ".join(map(_as_options, read)))
     return read
 
 
@@ -125,7 +126,7 @@ def _as_options(problem: str) -> str:
 
 def _many(file: Path, given: dict[str, str], reader: GrantRequestReader) -> list[GrantRequest]:
     if beside := [column for column, text in given.items() if text]:
-        raise typer.BadParameter(f"--from takes everything from the file: leave out {', '.join(beside)}")
+        raise click.BadParameter(f"--from takes everything from the file: leave out {', '.join(beside)}")
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -134,6 +135,15 @@ def _many(file: Path, given: dict[str, str], reader: GrantRequestReader) -> list
     if table.problems:
         raise _refusal(table.problems)
     return table.requests
+
+
+def _run(
+    manual_granter: ManualGranter, todo: Sequence[GrantPreview], granter: Granter, *, json: bool
+) -> tuple[Outcomes, str]:
+    is_silent = json or not any(preview.new_customer for preview in todo)
+    with show_progress("creating customers", json=is_silent) as update:
+        created = manual_granter.create(todo, update)
+    return run_with_progress(manual_granter.grant(todo, created, granter), len(todo), json=json)
 
 
 def _refusal(problems: Sequence[str]) -> CommandError:

@@ -1,16 +1,15 @@
 """What ``credits up`` and ``credits work`` check and log before the workers start."""
 
-import structlog
-
 from config.durations import format_duration
 from config.errors import ConfigError
+from config.log import get_log
 from config.network import require_usable_network
 from config.rules import Rules, load_rules
 from config.setting_names import find_unknown_settings
 from config.settings import Settings
 from workers.core.reconciling import NEEDS_CREDIT_FROM, wants_disputes
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
 def require_granting(settings: Settings) -> Rules:

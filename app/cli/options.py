@@ -1,13 +1,16 @@
 """Options and arguments that several commands share, and how their texts are read."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
 from config.durations import parse_duration
 from config.ids import read_id
 from config.wording import quoted
+
+Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 
 
 def parse_time(text: str) -> datetime:
@@ -18,9 +21,9 @@ def parse_time(text: str) -> datetime:
         try:
             named = datetime.fromisoformat(text)
         except ValueError:
-            raise typer.BadParameter(f"{error}, or a time as in 2026-11-01T00:00:00Z") from None
+            raise click.BadParameter(f"{error}, or a time as in 2026-11-01T00:00:00Z") from None
     if named.tzinfo is None:
-        raise typer.BadParameter(f"{text!r} has no time zone; write it as in 2026-11-01T00:00:00Z")
+        raise click.BadParameter(f"{text!r} has no time zone; write it as in 2026-11-01T00:00:00Z")
     return named
 
 
@@ -43,19 +46,26 @@ def _parse_uuid(text: str, expected: str) -> str:
     try:
         return read_id(text.strip())
     except ValueError:
-        raise typer.BadParameter(f"{quoted(text)} is not {expected}") from None
+        raise click.BadParameter(f"{quoted(text)} is not {expected}") from None
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/cli.md lists the fields).")]
-JsonLogs = Annotated[bool, typer.Option("--json", help="Log in JSON, one object per line.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-ReceivedSince = Annotated[
-    datetime | None,
-    typer.Option(
-        "--since", metavar="WHEN", help="Only those received since WHEN: 24h, or a time.", parser=parse_time
-    ),
-]
-DeliveryType = Annotated[
-    str | None, typer.Option("--type", metavar="TYPE", help="Only this type, such as order.paid.")
-]
+json_option = click.option("--json", is_flag=True, help="Print JSON (docs/cli.md lists the fields).")
+json_logs_option = click.option("--json", is_flag=True, help="Log in JSON, one object per line.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+received_since_option = click.option(
+    "--since", type=parse_time, metavar="WHEN", help="Only those received since WHEN: 24h, or a time."
+)
+type_option = click.option("--type", "type_", metavar="TYPE", help="Only this type, such as order.paid.")
+
+
+def limit_option(most: int | None = None) -> Callable[[Command], Command]:
+    """Return ``--limit``, which is at most ``most``."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1, max=most),
+        metavar="N",
+        default=50,
+        show_default=True,
+        help="The most to list.",
+    )

@@ -1,14 +1,14 @@
 """``credits outbox``: the credit events for the storefront, and sending them again."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated
 
-import typer
+import click
 from rich.text import Text
 
-from app.cli.options import Json
+from app.cli.options import json_option, limit_option
 from app.cli.output import Cell, console, format_age, literal, print_first, print_json, print_table
 from app.cli.progress import show_progress
 from app.cli.settings import read_settings
@@ -20,12 +20,9 @@ from config.durations import format_duration
 from config.wording import format_count, joined
 from workers.core.event_names import EventName
 from workers.core.outbox_state import EventStatus, OutboxState
-from workers.runtime import sender_for
 from workers.store.outbox import Sending
 from workers.store.outbox_view import EventRow, OutboxView
 from workers.store.stores import Stores
-
-outbox = typer.Typer(name="outbox", add_completion=False, rich_markup_mode=None)
 
 _WORDS = {
     EventStatus.WAITING: Text("waiting", style="yellow"),
@@ -35,15 +32,12 @@ _WORDS = {
 }
 
 
-@outbox.callback(invoke_without_command=True)
-def _list(
-    context: typer.Context,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Only those that the storefront refused, or that were given up.")
-    ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The most to list.")] = 50,
-    json: Json = False,
-) -> None:
+@click.group("outbox", invoke_without_command=True)
+@click.option("--failed", is_flag=True, help="Only those that the storefront refused, or that were given up.")
+@limit_option()
+@json_option
+@click.pass_context
+def outbox(context: click.Context, failed: bool, limit: int, json: bool) -> None:
     """List the credit events for the storefront.
 
     First those that were given up or are refused, then the others that wait, then those that were sent last.
@@ -52,7 +46,7 @@ def _list(
     """
     if context.invoked_subcommand:
         return
-    settings = read_settings("outbox", quiet=True)
+    settings = read_settings("outbox")
     with open_stores_to_read(settings) as held:
         view = OutboxView(held.redis)
         found = list(islice(view.failed() if failed else view.all(), limit))
@@ -65,16 +59,11 @@ def _list(
     console().print(literal(_totals(state, are_sent=settings.events_url is not None)))
 
 
-@outbox.command()
-def resend(
-    events: Annotated[
-        list[str] | None, typer.Argument(help="Events, by their ids: a grant's key, or <delivery>:<attempt>.")
-    ] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="All that the storefront refused, or that were given up.")
-    ] = False,
-    json: Json = False,
-) -> None:
+@outbox.command("resend")
+@click.argument("events", nargs=-1, help="Events, by their ids: a grant's key, or <delivery>:<attempt>.")
+@click.option("--failed", is_flag=True, help="All that the storefront refused, or that were given up.")
+@json_option
+def resend(events: tuple[str, ...], failed: bool, json: bool) -> None:
     """Send credit events again, at once, and say what came of each.
 
     Any grant can be told again, however long ago it was settled. An event that is refused now is sent again
@@ -82,9 +71,11 @@ def resend(
 
     Example: credits outbox resend --failed
     """
+    from workers.runtime.events import sender_for  # noqa: PLC0415 - the list need not wait for what sends
+
     if bool(events) == failed:
-        raise typer.BadParameter("give either the ids of events, or --failed")
-    settings = read_settings("outbox", quiet=True)
+        raise click.BadParameter("give either the ids of events, or --failed")
+    settings = read_settings("outbox")
     settings.require_events()
     with open_stores(settings) as held, closing(sender_for(settings, held)) as sender:
         names = _find(held, events) if events else [one.name for one in OutboxView(held.redis).failed()]
@@ -95,10 +86,10 @@ def resend(
                 update(len(results), len(names))
     _print_resent(results, json=json)
     if len(results) < len(names) or any(one.error for one in results):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
-def _find(held: Stores, ids: list[str]) -> list[EventName]:
+def _find(held: Stores, ids: Sequence[str]) -> list[EventName]:
     view = OutboxView(held.redis)
     found = {id_: view.find(id_) for id_ in dict.fromkeys(ids)}
     if unknown := [id_ for id_, name in found.items() if name is None]:

@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -30,6 +31,7 @@ _COLOURS = {
 
 
 Cell = str | Text
+Row = TypeVar("Row")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -39,7 +41,25 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Print one array or object."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+class _Streamed(list[Row]):
+    """A list for ``print_json`` alone: its rows, but for the first, are read when they are written."""
+
+    def __init__(self, first: Row, others: Iterator[Row]) -> None:
+        super().__init__([first])  # a list without rows would be printed as such
+        self._others = others
+
+    def __iter__(self) -> Iterator[Row]:
+        return chain(super().__iter__(), self._others)
+
+
+def streamed(rows: Iterable[Row]) -> list[Row]:
+    """Return rows that ``print_json`` writes as they come: they may be more than fit into memory."""
+    left = iter(rows)
+    return next((_Streamed(first, left) for first in left), [])
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
@@ -50,11 +70,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         out.print(line)
 
 
-def print_first(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print a table of the first rows, and how many more there are."""
-    print_table(columns, rows[:_MOST_ROWS])
-    if len(rows) > _MOST_ROWS:
-        console().print(f"... and {len(rows) - _MOST_ROWS} more: --json lists all")
+def print_first(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> int:
+    """Print a table of the first rows, and how many more there are; return how many there are.
+
+    Without rows it prints nothing.
+    """
+    left = iter(rows)
+    if first := list(islice(left, _MOST_ROWS)):
+        print_table(columns, first)
+    if more := sum(1 for _ in left):
+        console().print(f"... and {more} more: --json lists all")
+    return len(first) + more
 
 
 def terminal_width() -> int | None:
@@ -86,7 +112,7 @@ def store_name(settings: Settings) -> str:
     """Return where deliveries and the ledger are stored, without a password."""
     if settings.redis_url is None:
         return f"embedded, in {settings.data_dir.resolve()}"
-    url = urlsplit(settings.redis_url.get_secret_value())
+    url = urlsplit(settings.redis_url.reveal())
     return f"REDIS_URL, {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 

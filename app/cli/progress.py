@@ -4,10 +4,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
 
+from msgspec import Struct, field
 from rich.progress import Progress, TaskID
 
 from app.cli.output import console, literal
@@ -17,8 +17,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 _CLEAR_LINE = "\r\x1b[2K"
 
 
-@dataclass
-class _Screen:
+class _Screen(Struct):
     """What standard error shows: a bar, if there is one, and when a wait was last printed."""
 
     bars: list[tuple[Progress, TaskID, str]] = field(default_factory=list)
@@ -31,13 +30,19 @@ _screen = _Screen()
 
 @contextmanager
 def show_progress(activity: str, *, json: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal while the block runs; yield a function that takes (done, total)."""
+    """Show a bar on a terminal while the block runs; yield a function that takes (done, total).
+
+    A total of 0 means that the total is not known; the bar then shows only how many are done.
+    """
     is_shown = sys.stderr.isatty() and not json
     with Progress(console=console(stderr=True), disable=not is_shown, transient=True) as bars:
         task = bars.add_task(activity, total=None)
 
         def update(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=max(done, total))
+            if total:
+                bars.update(task, completed=done, total=max(done, total))
+            else:
+                bars.update(task, description=f"{activity}: {done:,}")
 
         if is_shown:
             _screen.bars.append((bars, task, activity))

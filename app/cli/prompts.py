@@ -2,7 +2,7 @@
 
 import sys
 
-import typer
+import click
 
 
 def confirm(action: str, *, yes: bool, scripts_may: bool = False) -> bool:
@@ -13,7 +13,7 @@ def confirm(action: str, *, yes: bool, scripts_may: bool = False) -> bool:
     if yes:
         return True
     if sys.stdin.isatty():
-        return typer.confirm(f"{action[0].upper()}{action[1:]}?", err=True)
+        return click.confirm(f"{action[0].upper()}{action[1:]}?", err=True)
     if scripts_may:
         return True
-    raise typer.BadParameter(f"this would {action}; add --yes to confirm")
+    raise click.BadParameter(f"this would {action}; add --yes to confirm")

@@ -1,14 +1,14 @@
 """``credits rebuild``: restore the ledger from Polar after Redis lost it."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
 
-import typer
+import click
 
-from app.cli.options import DryRun, Json, Yes, parse_time
+from app.cli.options import dry_run_option, json_option, parse_time, yes_option
 from app.cli.output import (
     Cell,
     console,
@@ -16,6 +16,7 @@ from app.cli.output import (
     print_first,
     print_json,
     print_table,
+    streamed,
 )
 from app.cli.progress import show_progress, show_wait
 from app.cli.prompts import confirm
@@ -33,25 +34,21 @@ from workers.operations.pacing import Pacer
 from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.lost_ledger import is_ledger_lost
 from workers.operations.rebuild.run import Rebuilder, RebuildResult
-from workers.runtime import polar_for
+from workers.runtime.polar import polar_for
 from workers.store.restorations import RestorationStore
 
 
-def rebuild(
-    *,
-    since: Annotated[
-        datetime | None,
-        typer.Option(
-            "--since",
-            metavar="WHEN",
-            help="Only events since WHEN: 36h, or a time. For a backup that lacks only those.",
-            parser=parse_time,
-        ),
-    ] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
+@click.command("rebuild")
+@click.option(
+    "--since",
+    type=parse_time,
+    metavar="WHEN",
+    help="Only events since WHEN: 36h, or a time. For a backup that lacks only those.",
+)
+@dry_run_option
+@yes_option
+@json_option
+def rebuild(*, since: datetime | None, dry_run: bool, yes: bool, json: bool) -> None:
     """Restore the ledger from the events at Polar.
 
     For a Redis that was lost or restored from a backup. Stop the workers first, and the reconciler with
@@ -66,7 +63,7 @@ def rebuild(
 
     Example: credits rebuild --dry-run
     """
-    settings = read_settings("rebuild", quiet=True)
+    settings = read_settings("rebuild")
     rules = load_rules(settings.rules_path)
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         pacer = Pacer(throttle=held.throttle, show_wait=show_wait)
@@ -92,20 +89,20 @@ def rebuild(
     _print_result(found, done, json=json)
     is_incomplete = found.not_listed or found.is_growing
     if done.changed or is_incomplete or (not dry_run and found.kept):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _describe_changes(found: LedgerComparison) -> Iterator[str]:
     corrections = len(found.differing) - len(found.kept)
-    if found.grants:
-        yield f"restore {format_count(len(found.grants), 'grant')}: {credits_text(found.grants)}"
+    if found.missing:
+        yield f"restore {format_count(found.missing_count, 'grant')}: {credits_text(found.grants())}"
     if corrections:
         yield f"replace {format_count(corrections, 'amount')} in the ledger with Polar's"
 
 
 def _print_comparison(found: LedgerComparison) -> None:
     if found.missing:
-        print_table(["meter", "missing grants", "credits", "taken back"], list(_sums(found.grants)))
+        print_table(["meter", "missing grants", "credits", "taken back"], list(_sums(found.grants())))
     if found.differing:
         rows: list[list[Cell]] = [
             [
@@ -124,16 +121,22 @@ def _print_comparison(found: LedgerComparison) -> None:
     print_table(["events", ""], [[str(count), label] for count, label in _counts(found)])
 
 
-def _sums(grants: Sequence[Grant]) -> Iterator[list[Cell]]:
-    for meter in sorted({one.meter for one in grants}):
-        units = [one.units for one in grants if one.meter == meter]
-        given = sum((one for one in units if one > 0), Decimal(0))
-        yield [meter, str(len(units)), plain(given), plain(given - sum(units))]
+def _sums(grants: Iterable[Grant]) -> Iterator[list[Cell]]:
+    counts, given, taken = (
+        Counter[str](),
+        defaultdict[str, Decimal](Decimal),
+        defaultdict[str, Decimal](Decimal),
+    )
+    for one in grants:
+        counts[one.meter] += 1
+        (given if one.units > 0 else taken)[one.meter] += abs(one.units)
+    for meter, number in sorted(counts.items()):
+        yield [meter, str(number), plain(given[meter]), plain(taken[meter])]
 
 
 def _counts(found: LedgerComparison) -> Iterator[tuple[int, str]]:
     yield found.read, "read that name credit-granter"
-    yield len(found.grants), "missing from the ledger"
+    yield found.missing_count, "missing from the ledger"
     for count, label in (
         (found.matching, "already in the ledger"),
         (len(found.claimed), "claimed in the ledger, not settled: a rebuild settles them"),
@@ -206,7 +209,7 @@ def _manual_fixes(found: LedgerComparison) -> Iterator[str]:
 def _json(found: LedgerComparison, done: RebuildResult) -> RebuildJson:
     return {
         "read": found.read,
-        "missing": [_recorded_json(one) for grants in found.missing.values() for one in grants.values()],
+        "missing": streamed(map(_recorded_json, found.recorded())),
         "matching": found.matching,
         "claimed": len(found.claimed),
         "differing": [

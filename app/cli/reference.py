@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
-import typer
-
 from app.cli.commands import COMMANDS
+from app.cli.printed import PRINTED
 from app.cli.root import import_command, root
 
 _WIDTH = 100  # the help looks the same on any terminal, with few lines broken
@@ -26,8 +25,10 @@ plan; `--yes` skips the question. A script cannot be asked: there `replay`, `bac
 `recover`, `rebuild` and `forget` refuse to run without `--yes`. `grant` and `revoke` run without it, because
 nothing is granted or taken back twice.
 
-`credits --install-completion` installs completion of commands and options for your shell (bash, zsh, fish,
-PowerShell). `credits --show-completion` prints what it would install.
+`credits --show-completion SHELL` prints a script with which bash, zsh or fish completes commands and options.
+For bash, write it to `~/.local/share/bash-completion/completions/credits`; for fish, to
+`~/.config/fish/completions/credits.fish`; for zsh, put `eval "$(credits --show-completion zsh)"` into
+`~/.zshrc`.
 
 With `--json` a command prints one array or object. The fields below are stable; new ones may be added. A
 field whose name ends in `_at` is a time in UTC, as in `2026-11-01T12:00:00Z`. With `--json`, `up`, `serve`
@@ -46,7 +47,7 @@ _NAMES = {
 
 def reference() -> str:
     """Return docs/cli.md."""
-    with typer.main.get_command(root).make_context("credits", [], resilient_parsing=True) as context:
+    with root.make_context("credits", [], resilient_parsing=True) as context:
         commands = [part for name in COMMANDS for part in _command(name, import_command(name), context)]
     described = [_shape(one) for one in _all_shapes()]
     parts = [_INTRODUCTION.strip(), "## Commands", *commands, "## What `--json` prints", *described]
@@ -56,8 +57,8 @@ def reference() -> str:
 def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
     yield f"### credits {name}"
     yield _help(name, command, parent)
-    if name in COMMANDS and COMMANDS[name].prints:
-        printed = [f"{_type_text(shape)} {when}".rstrip() for when, shape in COMMANDS[name].prints.items()]
+    if name in PRINTED:
+        printed = [f"{_type_text(shape)} {when}".rstrip() for when, shape in PRINTED[name].items()]
         yield f"`--json`: {'; '.join(printed)}."
     for inner, one in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {inner}", one, parent)
@@ -92,8 +93,8 @@ def _all_shapes() -> list[Any]:
         for inner in get_args(hint):
             visit(inner)
 
-    for command in COMMANDS.values():
-        for shape in command.prints.values():
+    for printed in PRINTED.values():
+        for shape in printed.values():
             visit(shape)
     return sorted(found, key=_name)
 

@@ -1,34 +1,27 @@
 """``credits revoke``: take an order's credits back by hand."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
+import click
 
-from app.cli.batches import run_with_progress
-from app.cli.options import DryRun, Json, Yes, parse_order_id
+from app.cli.batches import Outcomes
+from app.cli.options import dry_run_option, json_option, parse_order_id, yes_option
 from app.cli.output import claim_rows, console, literal, print_json, print_table
-from app.cli.progress import show_wait
 from app.cli.prompts import confirm
 from app.cli.settings import read_settings
 from app.cli.stores import open_stores
 from app.cli.to_json import grant_json, grants_json
-from config.rules import NO_RULES
 from workers.core.claims import Claim
-from workers.core.delivery import Outcome
-from workers.operations.pacing import Pacer
 from workers.operations.revoke import Revocation, Revoker
-from workers.runtime import granter_for
 
 
-def revoke(
-    *,
-    order: Annotated[str, typer.Argument(help="The order's id.", parser=parse_order_id)],
-    meter: Annotated[str | None, typer.Option("--meter", metavar="METER", help="Only this meter.")] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
+@click.command("revoke")
+@click.argument("order", type=parse_order_id, help="The order's id.")
+@click.option("--meter", metavar="METER", help="Only this meter.")
+@dry_run_option
+@yes_option
+@json_option
+def revoke(*, order: str, meter: str | None, dry_run: bool, yes: bool, json: bool) -> None:
     """Take back the credits that an order was given, whatever its rules say about refunds.
 
     Takes what refunds have not taken yet, and never more than was granted. Running it again takes nothing
@@ -37,27 +30,27 @@ def revoke(
 
     Example: credits revoke 2a9bd3c2-84d9-4be8-9a3d-b03af1044217
     """
-    settings = read_settings("revoke", quiet=True)
+    settings = read_settings("revoke")
     if not dry_run:
         settings.require_token()
     with open_stores(settings) as held:
-        revoker = Revoker(deliveries=held.deliveries, ledger=held.ledger)
+        revoker = Revoker(ledger=held.ledger)
         planned = revoker.plan(order, meter)
         if dry_run or not json:
             _print_plan(planned, json=json)
         # A script needs no --yes: however often it runs, nothing is taken twice.
         if dry_run or (planned.grants and not confirm("take these credits back", yes=yes, scripts_may=True)):
             return
-        outcomes, trouble = list[Outcome](), ""
+        outcomes: Outcomes = ()
+        trouble = ""
         if planned.grants:
-            # Rules are not needed: the ledger says what can be taken.
-            granter = granter_for(settings, held, lambda: NO_RULES)
-            pacer = Pacer(throttle=held.throttle, show_wait=show_wait)
-            outcomes, trouble = run_with_progress(revoker.run(planned, granter, pacer), 1, json=json)
+            from app.cli.runs import revoke_now  # noqa: PLC0415 - a dry run need not wait for what grants
+
+            outcomes, trouble = revoke_now(planned, settings, held, json=json)
         claims = revoker.read_again(planned).claims
     _print_result(claims, outcomes, trouble, json=json)
     if trouble or any(claim.unsettled for claim in claims):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _print_plan(planned: Revocation, *, json: bool) -> None:
@@ -68,7 +61,7 @@ def _print_plan(planned: Revocation, *, json: bool) -> None:
         print_table(["", ""], [*claim_rows(planned.standing.claims), ["revoke would", planned.dry_run_text]])
 
 
-def _print_result(claims: Sequence[Claim], outcomes: Sequence[Outcome], trouble: str, *, json: bool) -> None:
+def _print_result(claims: Sequence[Claim], outcomes: Outcomes, trouble: str, *, json: bool) -> None:
     if json:
         print_json([grant for claim in claims for grant in grants_json(claim)])
     if not json or any(claim.unsettled for claim in claims):

@@ -4,12 +4,12 @@ import json as json_module
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
+import click
+from msgspec import Struct
 from rich.text import Text
 
 from app.cli.excerpts import excerpt
@@ -24,8 +24,7 @@ _POLL_SECONDS = 0.3
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Checked:
+class _Checked(Struct, frozen=True, kw_only=True):
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     summary: str = ""
@@ -39,16 +38,16 @@ class _Checked:
         yield from (("warning", one) for one in self.warnings)
 
 
-def watch(
-    json: Annotated[bool, typer.Option("--json", help="Print one object per line for each check.")] = False,
-) -> None:
+@click.command("watch")
+@click.option("--json", is_flag=True, help="Print one object per line for each check.")
+def watch(json: bool) -> None:
     """Check the rules file now and at each save, until Ctrl-C.
 
     Shows each problem with the line that has it. `credits check` checks the rest of the setup, too.
 
     Example: credits rules watch
     """
-    path = read_settings("rules", quiet=True).rules_path
+    path = read_settings("rules").rules_path
     try:
         for _ in _saves(path):
             (_print_json if json else _print)(path, _check(path))

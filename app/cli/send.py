@@ -2,24 +2,23 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
 from uuid import uuid4
 
+import click
 import httpx
-import typer
 
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.send_event import TYPES, send_sample_event
 from app.cli.sent import post_signed, print_answer
 from app.cli.settings import read_settings
 from app.cli.webhook_source import (
-    Changes,
-    CustomerInSample,
-    OrderInSample,
-    Product,
     Sample,
-    SampleName,
+    changes_option,
+    customer_in_sample_option,
+    order_in_sample_option,
+    product_option,
     read_webhook,
+    sample_option,
 )
 from app.receiver.server import webhook_url
 from app.receiver.signature import WEBHOOK_ID, sign
@@ -31,36 +30,41 @@ _SETTLE_SECONDS = 60  # a worker needs milliseconds; a pause of Polar may take l
 _LOOK_SECONDS = 0.02
 
 
+@click.command("send")
+@click.argument(
+    "file",
+    type=click.Path(path_type=Path),
+    required=False,
+    help="A file with a webhook's body, sent byte for byte unless --set changes it. "
+    f"With --event a type: {', '.join(TYPES)}.",
+)
+@sample_option
+@click.option("--event", is_flag=True, help="A sample credit event for the storefront instead.")
+@click.option(
+    "--url",
+    metavar="URL",
+    help="The receiver's URL (default: from HOST and PORT; with --event CREDITS_EVENTS_URL).",
+)
+@click.option("--id", "webhook_id", metavar="ID", help="The webhook-id (default: a new one).")
+@product_option
+@customer_in_sample_option
+@order_in_sample_option
+@changes_option
+@click.option("--wait", is_flag=True, help="Wait until it is settled, and show what became of it.")
+@json_option
 def send(
     *,
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A file with a webhook's body, sent byte for byte unless --set changes it. "
-            f"With --event a type: {', '.join(TYPES)}."
-        ),
-    ] = None,
-    sample_name: SampleName = None,
-    event: Annotated[
-        bool, typer.Option("--event", help="A sample credit event for the storefront instead.")
-    ] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url", help="The receiver's URL (default: from HOST and PORT; with --event CREDITS_EVENTS_URL)."
-        ),
-    ] = None,
-    webhook_id: Annotated[
-        str | None, typer.Option("--id", help="The webhook-id (default: a new one).")
-    ] = None,
-    product: Product = None,
-    customer: CustomerInSample = None,
-    order: OrderInSample = None,
-    changes: Changes = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it is settled, and show what became of it.")
-    ] = False,
-    json: Json = False,
+    file: Path | None,
+    sample_name: str | None,
+    event: bool,
+    url: str | None,
+    webhook_id: str | None,
+    product: str | None,
+    customer: str | None,
+    order: str | None,
+    changes: tuple[str, ...],
+    wait: bool,
+    json: bool,
 ) -> None:
     """Sign a webhook and deliver it to a receiver.
 
@@ -70,15 +74,15 @@ def send(
 
     Example: credits send --sample purchase --product 5e4a1f0e-6d1c-4f1e-9a3b-0c8d2f7b6a11
     """
-    settings = read_settings("send", quiet=True)
+    settings = read_settings("send")
     if event:
         if sample_name or webhook_id or product or changes or wait:
-            raise typer.BadParameter("with --event, give only a type, --url, --customer, --order and --json")
+            raise click.BadParameter("with --event, give only a type, --url, --customer, --order and --json")
         answer = send_sample_event(settings, str(file or TYPES[0]), url=url, customer=customer, order=order)
         print_answer(answer, None, json=json)
-        raise typer.Exit(0 if answer.is_success else 1)
+        raise click.exceptions.Exit(0 if answer.is_success else 1)
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
-        raise typer.BadParameter("--id takes up to 200 visible ASCII characters")
+        raise click.BadParameter("--id takes up to 200 visible ASCII characters")
     source = _source(file, sample_name, product, customer, order)
     body = read_webhook(source, changes)
     target = url or webhook_url(settings.host, settings.port)
@@ -88,7 +92,7 @@ def send(
     one = _outcome(settings, webhook_id) if wait and taken else None
     print_answer(response, one, json=json)
     if not taken or (one and one.status in {Status.FAILED, Status.WAITING}):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def deliver(settings: Settings, url: str, webhook_id: str, body: bytes) -> httpx.Response:
@@ -115,7 +119,7 @@ def _source(
     if name is not None and file is None:
         return Sample(name=name, product=product, customer=customer, order=order)
     if file is None or name is not None:
-        raise typer.BadParameter("give either a file or --sample NAME")
+        raise click.BadParameter("give either a file or --sample NAME")
     if product or customer or order:
-        raise typer.BadParameter("--product, --customer and --order change a sample: use --set for a file")
+        raise click.BadParameter("--product, --customer and --order change a sample: use --set for a file")
     return file

@@ -1,18 +1,22 @@
 """``credits serve``: runs the receiver alone."""
 
-import structlog
+import click
 
-from app.cli.options import JsonLogs
-from app.cli.service import Receivers, environment, log_connections, look_at_redis, receiver_parts
-from app.cli.settings import read_receiver_settings
+from app.cli.options import json_logs_option
+from app.cli.service import environment, log_connections, look_at_redis, receiver_parts, receivers_option
+from app.cli.service_settings import read_receiver_settings
 from app.main import create_app
 from app.processes.supervisor import supervise
 from app.receiver.server import listen, run_receiver, url_of
+from config.log import get_log
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
-def serve(receivers: Receivers = 1, json: JsonLogs = False) -> None:
+@click.command("serve")
+@receivers_option
+@json_logs_option
+def serve(receivers: int, json: bool) -> None:
     """Run the receiver alone. Needs REDIS_URL.
 
     Several receivers share one port. A receiver that dies is started again.

@@ -5,28 +5,39 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import Annotated
 
-import structlog
-import typer
+import click
 from redis import Redis
 from redis.exceptions import RedisError
 
 from app.processes.forked import CAN_FORK
 from app.processes.supervisor import ManagedProcess, do_nothing
 from config.errors import ConfigError
+from config.log import get_log
 from config.redis_urls import RedisOptions
 from config.settings import ReceiverSettings, Settings
 from workers.store.connect import connect, most_connections
 from workers.store.format import format_findings
 from workers.store.server_check import find_wrong_kind, redis_findings, tls_findings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
-Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Number of worker processes.")]
-Receivers = Annotated[
-    int, typer.Option("--receivers", min=1, max=64, help="Number of receiver processes, all on one port.")
-]
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1, max=64),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Number of worker processes.",
+)
+receivers_option = click.option(
+    "--receivers",
+    type=click.IntRange(min=1, max=64),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Number of receiver processes, all on one port.",
+)
 
 
 def log_connections(
@@ -52,7 +63,9 @@ def worker_parts(
 ) -> list[ManagedProcess]:
     """Return workers and what runs beside them, which may be forks; ``on_fork`` closes our sockets there."""
     if CAN_FORK:
-        import_module("app.processes.worker")  # once, for all of them; a receiver alone does without
+        # Once, for all workers. A receiver alone does without; and what only the background process needs, it
+        # imports itself, so that no worker waits for that.
+        import_module("app.processes.worker")
     beside = ["background", *(["events"] if settings.events_url else [])]
     named = [(f"worker {i + 1}", "worker") for i in range(count)] + [(name, name) for name in beside]
     return [ManagedProcess(name=name, args=[part], env=env, on_fork=on_fork) for name, part in named]

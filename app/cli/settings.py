@@ -1,28 +1,27 @@
-"""The settings of a command, and its log."""
+"""The settings of a command that prints results, and its log."""
 
 import sys
+from functools import partial
 
-from config.settings import ReceiverSettings, Settings, load_receiver_settings, load_settings
-from workers.monitoring.logs import configure_logging
+from config.log import configure_at_first_line
+from config.settings import Settings, load_settings
 
 
-def read_settings(process: str, *, json_logs: bool = False, quiet: bool = False) -> Settings:
-    """Read the settings and set up logging.
+def read_settings(process: str) -> Settings:
+    """Read the settings, and configure the log as soon as there is a line.
 
-    ``quiet`` is for commands that print results: they log errors alone, and on a terminal nothing, because
-    the results name what failed and a log line would break into them.
+    Such a command logs only errors, and nothing on a terminal. There the results name what failed, and a log
+    line would break into them.
     """
     settings = load_settings()
+    configure_at_first_line(partial(_configure, settings, process))
+    return settings
+
+
+def _configure(settings: Settings, process: str) -> None:
+    from workers.monitoring.logs import configure_logging  # noqa: PLC0415 - it imports structlog
+
     level: str = settings.log_level
-    if quiet and level != "debug":
+    if level != "debug":
         level = "critical" if sys.stderr.isatty() else "error"
-    configure_logging("json" if json_logs else settings.log_format, level, process=process)
-    return settings
-
-
-def read_receiver_settings(*, json_logs: bool) -> ReceiverSettings:
-    """Read what the receiver needs and set up logging; other settings may be unusable."""
-    settings = load_receiver_settings()
-    log_format = "json" if json_logs else settings.log_format
-    configure_logging(log_format, settings.log_level, process="receiver")
-    return settings
+    configure_logging(settings.log_format, level, process=process)

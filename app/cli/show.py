@@ -1,12 +1,11 @@
 """``credits show``: one delivery, and the grants that it led to."""
 
 import json as json_module
-from typing import Annotated
 
-import typer
+import click
 
 from app.cli.find_delivery import find_deliveries
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import (
     Cell,
     claim_rows,
@@ -32,16 +31,16 @@ from workers.core.upcoming import upcoming
 from workers.core.wording import utc
 
 
-def show(
-    delivery: Annotated[str, typer.Argument(help="A delivery's id (Polar's webhook-id), or its start.")],
-    body: Annotated[bool, typer.Option("--body", help="Also print the body (--json always has it).")] = False,
-    json: Json = False,
-) -> None:
+@click.command("show")
+@click.argument("delivery", help="A delivery's id (Polar's webhook-id), or its start.")
+@click.option("--body", is_flag=True, help="Also print the body (--json always has it).")
+@json_option
+def show(delivery: str, body: bool, json: bool) -> None:
     """Show one delivery and the grants that it led to.
 
     Example: credits show 2d568d44-4cac-4ddb-ba1c-e3a1e54e1735
     """
-    with open_stores_to_read(read_settings("show", quiet=True)) as held:
+    with open_stores_to_read(read_settings("show")) as held:
         one = find_deliveries(held, [delivery])[0]
         standing = held.ledger.find(one.subject or "")
         raw = held.deliveries.body(one.id)

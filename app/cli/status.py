@@ -1,11 +1,9 @@
 """``credits status``: whether all is well, and how many deliveries wait or failed."""
 
-from typing import Annotated
-
-import typer
+import click
 from rich.text import Text
 
-from app.cli.options import Json
+from app.cli.options import json_option
 from app.cli.output import (
     Cell,
     console,
@@ -28,16 +26,16 @@ from workers.monitoring.health import Check
 from workers.operations.status import ServiceState, read_state
 
 
-def status(
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless all is well.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what is not well, if anything.")] = False,
-    json: Json = False,
-) -> None:
+@click.command("status")
+@click.option("--strict", is_flag=True, help="Exit with 1 unless all is well.")
+@click.option("--quiet", is_flag=True, help="Print only what is not well, if anything.")
+@json_option
+def status(strict: bool, quiet: bool, json: bool) -> None:
     """Show whether all is well, and how many deliveries wait or failed.
 
     Example: credits status --strict --quiet
     """
-    settings = read_settings("status", quiet=True)
+    settings = read_settings("status")
     with open_stores_to_read(settings) as held:
         state = read_state(held)
     if json:
@@ -49,7 +47,7 @@ def status(
         for one in state.mismatches:
             console().print(literal(str(one)))
     if strict and not state.is_well:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _json(state: ServiceState, settings: Settings) -> StatusJson:

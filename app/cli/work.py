@@ -1,38 +1,37 @@
 """``credits work``: runs the workers alone."""
 
 from contextlib import suppress
-from typing import Annotated
 
-import typer
+import click
 from redis.exceptions import RedisError
 
 from app.cli.granting import log_settings, require_granting
-from app.cli.options import JsonLogs
+from app.cli.options import json_logs_option
 from app.cli.service import (
-    Workers,
     environment,
     log_connections,
     look_at_redis,
     refuse_wrong_kind,
     worker_parts,
+    workers_option,
 )
-from app.cli.settings import read_settings
+from app.cli.service_settings import read_service_settings
 from app.processes.supervisor import supervise
 from app.processes.worker import run_worker
 from workers.store.connect import connect
 from workers.store.format import require_known
 
 
-def work(
-    workers: Workers = 1,
-    burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is due.")] = False,
-    json: JsonLogs = False,
-) -> None:
+@click.command("work")
+@workers_option
+@click.option("--burst", is_flag=True, help="Stop when nothing is due.")
+@json_logs_option
+def work(workers: int, burst: bool, json: bool) -> None:
     """Run the workers alone. Needs REDIS_URL.
 
     Example: credits work --workers 2
     """
-    settings = read_settings("worker", json_logs=json)
+    settings = read_service_settings("worker", json_logs=json)
     url = settings.require_redis_url()
     rules = require_granting(settings)
     with connect(url, settings.redis_options) as redis:

@@ -7,18 +7,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import httpx
+from msgspec import Struct
 
 from app.demo.storefront import Storefront, start_storefront
 from app.errors import CommandError
 from app.receiver.signature import sign
-from config.settings import Settings
+from config.settings import SETTING_NAMES
 from workers.core.delivery import Delivery, Status
 from workers.embedded.server import EmbeddedRedis
 from workers.polar.client import Polar
@@ -39,8 +39,7 @@ _START_SECONDS = 30
 _SETTLE_SECONDS = 30
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Harness:
+class Harness(Struct, frozen=True, kw_only=True):
     """The running service, stand-ins and ledger, for the demo to send to and to read from."""
 
     url: str
@@ -138,8 +137,7 @@ def start_harness(folder: Path) -> Iterator[Harness]:
 @contextmanager
 def _process(args: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """Run one of our modules while the block runs, without the user's own settings, .env file or proxy."""
-    ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    left_out = {*ours, "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    left_out = {*SETTING_NAMES, "SSL_CERT_FILE", "SSL_CERT_DIR"}
     inherited = {
         name: value
         for name, value in os.environ.items()

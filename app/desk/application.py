@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-import structlog
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,14 +20,15 @@ from app.desk.parts import DeskParts
 from app.desk.rendering import Renderer
 from app.desk.rules_file import RulesFile
 from app.desk.sessions import SESSION_SECONDS, Seals, Session, Sessions
+from config.log import get_log
 from config.settings import Settings
-from workers.runtime import ApiParts
+from workers.runtime.api import ApiParts
 from workers.store.desk import DeskStore
 from workers.store.format import UnknownFormatError
 from workers.store.redis_errors import describe_redis_error
 from workers.timings import Timings
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -1,9 +1,10 @@
 """Turns daily numbers into the geometry of a chart: bars in a box of 100 units' height, and a table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from math import floor, log10
+
+from msgspec import Struct
 
 from app.desk.rendering import format_number
 from config.durations import format_duration
@@ -18,8 +19,7 @@ _STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # the ends of
 _WHOLE_SECONDS = 10  # from here on, tenths of a second say nothing
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True, kw_only=True):
     """A rectangle; ``y`` is its upper edge, counted from the top. ``text`` shows when it is pointed at."""
 
     kind: str
@@ -30,16 +30,14 @@ class Bar:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """A line of the scale: how high it is, in percent, and its label."""
 
     percent: int
     label: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True, kw_only=True):
     """A chart with its table; ``columns`` are headings with a text for each day."""
 
     title: str
@@ -72,8 +70,7 @@ class Chart:
         return list(zip(self.day_texts, *(texts for _, texts in self.columns), strict=True))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Series:
+class Series(Struct, frozen=True, kw_only=True):
     """A number for each day; ``kind`` is its colour."""
 
     kind: str

@@ -1,8 +1,9 @@
 """Which deliveries an operator wants to see: the fields of the form above the list."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from app.desk.errors import DeskError
 from config.ids import read_id
@@ -19,8 +20,7 @@ from workers.store.deliveries import Place
 TYPES = (*sorted(STORED_TYPES), OFFER, DISPUTE_LOST, TAKE_BACK, MANUAL_GRANT, MANUAL_REVOKE, MANUAL_ADJUST)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Filters:
+class Filters(Struct, frozen=True, kw_only=True):
     """What is wanted; an empty field wants everything. Times are in UTC."""
 
     status: Status | None = None

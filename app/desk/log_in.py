@@ -1,10 +1,9 @@
 """Logging in, with the desk's token."""
 
 import asyncio
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
-import structlog
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -13,14 +12,14 @@ from app.desk.pages import HOME, PAGES
 from app.desk.rendering import Renderer
 from app.desk.sessions import LONGEST_NAME, Session, Sessions
 from app.receiver.refusal_log import RefusalLog
+from config.log import get_log
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 _PREFIX = "/desk/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogInPage:
+class LogInPage(Struct, frozen=True, kw_only=True):
     """The form: what was typed before, and what was wrong with it."""
 
     next: str

@@ -1,22 +1,21 @@
 """What a page is: a function that gathers what its template shows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import structlog
+from msgspec import Struct
 
 from app.desk.errors import DeskError
 from app.desk.parts import DeskParts
 from app.desk.sessions import Seals, Session
+from config.log import get_log
 from workers.monitoring.logs import mask_addresses
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True, kw_only=True):
     """A request for a page, admitted: ``fields`` are those of its query, or of its form."""
 
     parts: DeskParts
@@ -46,8 +45,7 @@ class Visit:
         self.parts.notes.note_action(name=self.session.name, session=session, what=masked)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True, kw_only=True):
     """A page to be shown: its template, and the model that the template shows as ``page``."""
 
     template: str
@@ -58,8 +56,7 @@ class Shown:
     status: int = 200
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True, kw_only=True):
     """The browser is sent to another page."""
 
     page: str
@@ -74,8 +71,7 @@ class Elsewhere:
 Gather = Callable[[Visit], Shown | Elsewhere]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """A page: what answers a GET, and what answers a POST of its form. Either may be missing."""
 
     get: Gather | None = None

@@ -1,6 +1,6 @@
 """What the pages of the desk use."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from app.desk.rules_file import RulesFile
 from config.settings import Settings
@@ -12,8 +12,7 @@ from workers.store.desk import DeskStore
 from workers.store.stores import Stores
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeskParts:
+class DeskParts(Struct, frozen=True, kw_only=True):
     """The stores, the rules, and Polar if there is an access token."""
 
     settings: Settings

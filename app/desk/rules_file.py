@@ -1,23 +1,22 @@
 """The rules file as the desk reads it: its last usable version, and what is wrong with a newer one."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+
+from msgspec import Struct, field
 
 from config.errors import ConfigError
 from config.rules import NO_RULES, Rules, load_rules
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadRules:
+class ReadRules(Struct, frozen=True, kw_only=True):
     """What was read: ``rules`` is the last usable version, ``problems`` are lines about the present one."""
 
     rules: Rules = NO_RULES
     problems: tuple[str, ...] = ()
 
 
-@dataclass(kw_only=True)
-class RulesFile:
+class RulesFile(Struct, kw_only=True):
     """Reads the file again when it has changed. Unlike a worker, the desk also starts with a broken file."""
 
     path: Path

@@ -7,10 +7,10 @@ an id that somebody planted in a browser is worth nothing.
 
 import hashlib
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,8 +23,7 @@ _ID_BYTES = 16
 _PLAN_SECONDS = 3600
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """A browser: a visitor's, or an operator's, who has logged in."""
 
     id: str

@@ -1,12 +1,12 @@
 """``credits init``: from a token to settings, rules and a webhook endpoint."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from dotenv import dotenv_values
 
 from app.cli.check import find_all, findings_json
@@ -21,7 +21,7 @@ from app.cli.init.settings import (
     missing_options,
     server_name,
 )
-from app.cli.options import DryRun, Json, Yes
+from app.cli.options import dry_run_option, json_option, yes_option
 from app.cli.output import print_json
 from app.cli.progress import show_wait
 from app.cli.prompts import confirm
@@ -38,55 +38,54 @@ from workers.operations.init.plan import Plan, execute
 from workers.operations.init.reach import check_reach
 from workers.operations.init.shop import Shop, read_shop
 from workers.polar.client import Polar
-from workers.runtime import polar_for
+from workers.runtime.polar import polar_for
 
 _RULES_FILE = Path("rules.yaml")
 
 
+@click.command("init")
+@click.option(
+    "--server", default="", metavar="NAME", help="Polar's server: sandbox, production, or a base URL."
+)
+@click.option(
+    "--token-file",
+    default="",
+    metavar="FILE",
+    help="A file with the access token, if it is not in the environment; -: stdin.",
+)
+@click.option("--public-url", metavar="URL", help="Where Polar reaches the receiver; empty: no endpoint yet.")
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The rules file; one that exists is kept.",
+)
+@click.option(
+    "--template", default="", metavar="KIND", help="The first rule: pack, plan, trial, yearly or welcome."
+)
+@click.option("--product", multiple=True, metavar="ID", help="Its product, by id or name; may be repeated.")
+@click.option(
+    "--meter", default="", metavar="NAME", help="Its meter: the event name that the meter looks for."
+)
+@click.option("--create-meter", is_flag=True, help="Create meters that the rules need and Polar lacks.")
+@click.option("--units", default="", metavar="N", help="Its credits, such as 1000.")
+@dry_run_option
+@yes_option
+@json_option
 def init(
     *,
-    server: Annotated[
-        str,
-        typer.Option("--server", metavar="NAME", help="Polar's server: sandbox, production, or a base URL."),
-    ] = "",
-    token_file: Annotated[
-        str,
-        typer.Option(
-            "--token-file",
-            metavar="FILE",
-            help="A file with the access token, if it is not in the environment; -: stdin.",
-        ),
-    ] = "",
-    public_url: Annotated[
-        str | None,
-        typer.Option(
-            "--public-url", metavar="URL", help="Where Polar reaches the receiver; empty: no endpoint yet."
-        ),
-    ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="FILE", help="The rules file; one that exists is kept.")
-    ] = None,
-    template: Annotated[
-        str,
-        typer.Option(
-            "--template", metavar="KIND", help="The first rule: pack, plan, trial, yearly or welcome."
-        ),
-    ] = "",
-    product: Annotated[
-        list[str] | None,
-        typer.Option("--product", metavar="ID", help="Its product, by id or name; may be repeated."),
-    ] = None,
-    meter: Annotated[
-        str,
-        typer.Option("--meter", metavar="NAME", help="Its meter: the event name that the meter looks for."),
-    ] = "",
-    create_meter: Annotated[
-        bool, typer.Option("--create-meter", help="Create meters that the rules need and Polar lacks.")
-    ] = False,
-    units: Annotated[str, typer.Option("--units", metavar="N", help="Its credits, such as 1000.")] = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
+    server: str,
+    token_file: str,
+    public_url: str | None,
+    rules: Path | None,
+    template: str,
+    product: tuple[str, ...],
+    meter: str,
+    create_meter: bool,
+    units: str,
+    dry_run: bool,
+    yes: bool,
+    json: bool,
 ) -> None:
     """Set everything up: the settings, a first rule, and the webhook endpoint at Polar.
 
@@ -103,7 +102,7 @@ def init(
     """
     options = SettingOptions(server=server, token_file=token_file, public_url=public_url)
     rule = RuleOptions(template=template, products=tuple(product or ()), meter=meter, units=units)
-    settings = read_settings("init", quiet=True)
+    settings = read_settings("init")
     path = rules or _usual_rules(settings)
     if not is_asking():
         _refuse_if_incomplete(settings, options, rule, path)
@@ -134,7 +133,7 @@ def init(
         print_result(found)
         print_next_steps(plan)
     if any(one.level == "error" for one in found):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _is_confirmed(plan: Plan, *, yes: bool) -> bool:
@@ -143,7 +142,7 @@ def _is_confirmed(plan: Plan, *, yes: bool) -> bool:
 
 
 def _usual_rules(settings: Settings) -> Path:
-    return settings.rules_path if "rules_path" in settings.model_fields_set else _RULES_FILE
+    return settings.rules_path_set or _RULES_FILE
 
 
 def _refuse_if_incomplete(
@@ -153,7 +152,7 @@ def _refuse_if_incomplete(
     if not rules_path.exists():
         lacking += rule.missing()
     if lacking:
-        raise typer.BadParameter(f"there is no terminal to ask on: also give {', '.join(lacking)}")
+        raise click.BadParameter(f"there is no terminal to ask on: also give {', '.join(lacking)}")
 
 
 def _open_shop(settings: Settings, *, creates_meter: bool) -> tuple[Settings, Polar, Shop]:
@@ -168,7 +167,7 @@ def _open_shop(settings: Settings, *, creates_meter: bool) -> tuple[Settings, Po
             if not is_asking():
                 raise CommandError(problem) from None
             tell(problem)
-            settings = settings.model_copy(update={"access_token": ask_for_token(settings)})
+            settings = replace(settings, access_token=ask_for_token(settings))
             continue
         if shop.missing_scopes:
             polar.close()

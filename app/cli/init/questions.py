@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import typer
+import click
 
 from app.cli.init.answers import (
     names_products,
@@ -35,7 +35,7 @@ def tell(text: str = "") -> None:
 def ask(question: str, read: Callable[[str], T], *, default: str | None = None, hidden: bool = False) -> T:
     """Ask until ``read`` accepts the answer; its ValueError says what is wrong."""
     while True:
-        answer = typer.prompt(
+        answer = click.prompt(
             question, default=default, show_default=bool(default), hide_input=hidden, err=True, type=str
         )
         try:
@@ -49,7 +49,7 @@ def ask_for_rules(
 ) -> list[StarterRule]:
     """Ask for rules until the person has no other; ``refusal`` says why one cannot be used, "" if it can."""
     chosen: list[StarterRule] = []
-    while not chosen or typer.confirm("Another rule?", err=True):
+    while not chosen or click.confirm("Another rule?", err=True):
         template = _ask_for_template(products)
         rule = StarterRule(
             template=template,

@@ -2,16 +2,16 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import typer
-from pydantic import SecretStr
+import click
 
 from app.cli.init.questions import ask, tell
 from app.errors import CommandError
 from config.errors import ConfigError
+from config.secret import Secret
 from config.setting_values import read_token
 from config.settings import Settings
 from config.urls import POLAR_SERVERS, read_endpoint_base, read_polar_url
@@ -48,7 +48,7 @@ def is_asking() -> bool:
 
 def missing_options(settings: Settings, options: SettingOptions) -> Iterator[str]:
     """Yield what a script has to give that neither an option nor the settings say."""
-    if not options.server and not _is_set(settings, "polar_url"):
+    if not options.server and settings.polar_url_set is None:
         yield "--server"
     if not options.token_file and settings.access_token is None:
         yield "POLAR_ACCESS_TOKEN in the environment or --token-file"
@@ -58,16 +58,16 @@ def missing_options(settings: Settings, options: SettingOptions) -> Iterator[str
 
 def complete_settings(settings: Settings, options: SettingOptions) -> Settings:
     """Return the settings with what the options say; a person is asked for what is still missing."""
-    settings = settings.model_copy(update={"polar_url": _polar_url(settings, options)})
+    settings = replace(settings, polar_url_set=_polar_url(settings, options))
     token = _token_in(options.token_file) if options.token_file else settings.access_token
     if token is None:
         token = ask_for_token(settings)
-    settings = settings.model_copy(update={"access_token": token})
+    settings = replace(settings, access_token=token)
     settings.require_token()
-    return settings.model_copy(update={"public_url": _public_url(settings, options)})
+    return replace(settings, public_url=_public_url(settings, options))
 
 
-def ask_for_token(settings: Settings) -> SecretStr:
+def ask_for_token(settings: Settings) -> Secret:
     """Ask for an access token; what is typed is not shown."""
     tell(
         "\nIn Polar's dashboard (Settings > Developers), create an organization token with the scopes\n"
@@ -86,8 +86,8 @@ def server_name(settings: Settings) -> str:
 def _polar_url(settings: Settings, options: SettingOptions) -> str:
     if options.server:
         return _read_option("--server", options.server, read_polar_url)
-    if _is_set(settings, "polar_url"):
-        return settings.polar_url
+    if settings.polar_url_set is not None:
+        return settings.polar_url_set
     return ask("Polar server: sandbox (test payments) or production", read_polar_url, default="sandbox")
 
 
@@ -108,7 +108,7 @@ def _read_public_url(text: str) -> str | None:
     return read_endpoint_base(text) if text else None
 
 
-def _token_in(file: str) -> SecretStr:
+def _token_in(file: str) -> Secret:
     try:
         text = sys.stdin.read() if file == _STDIN else Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -117,14 +117,14 @@ def _token_in(file: str) -> SecretStr:
         raise CommandError(f"--token-file {file}: it is not a text file") from None
     if not text.strip():
         raise CommandError(f"--token-file {file}: it is empty")
-    return _read_option("--token-file", text, lambda given: read_token(SecretStr(given)))
+    return _read_option("--token-file", text, read_token)
 
 
-def _usable_token(settings: Settings) -> Callable[[str], SecretStr]:
-    def read(text: str) -> SecretStr:
-        token = read_token(SecretStr(text))
+def _usable_token(settings: Settings) -> Callable[[str], Secret]:
+    def read(text: str) -> Secret:
+        token = read_token(text)
         try:
-            settings.model_copy(update={"access_token": token}).require_token()
+            replace(settings, access_token=token).require_token()
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return token
@@ -136,8 +136,4 @@ def _read_option(name: str, value: str, read: Callable[[str], T]) -> T:
     try:
         return read(value.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"{name}: {error}") from None
-
-
-def _is_set(settings: Settings, field: str) -> bool:
-    return field in settings.model_fields_set
+        raise click.BadParameter(f"{name}: {error}") from None

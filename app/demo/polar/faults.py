@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from msgspec import Struct
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -18,8 +18,7 @@ class Fault(Protocol):
         """Return the response that the client gets."""
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Struct, frozen=True):
     """Nothing is stored; the client gets ``status`` and ``body``."""
 
     status: int
@@ -30,8 +29,7 @@ class Status:
         return PlainTextResponse(self.body, self.status)
 
 
-@dataclass(frozen=True)
-class RateLimited:
+class RateLimited(Struct, frozen=True):
     """Nothing is stored; the client gets 429 with an empty body."""
 
     retry_after: int = 60  # seconds; Polar always sends the whole window
@@ -41,8 +39,7 @@ class RateLimited:
         return Response(status_code=429, headers={"retry-after": str(self.retry_after)})
 
 
-@dataclass(frozen=True)
-class Garbage:
+class Garbage(Struct, frozen=True):
     """Nothing is stored; the client gets 200 with ``body``, which is meaningless or untrue."""
 
     body: str = "<html>It works!</html>"
@@ -52,8 +49,7 @@ class Garbage:
         return PlainTextResponse(self.body)
 
 
-@dataclass(frozen=True)
-class Slow:
+class Slow(Struct, frozen=True):
     """After ``seconds`` the events are stored and the answer is sent, even if the client has gone."""
 
     seconds: float
@@ -64,8 +60,7 @@ class Slow:
         return answer()
 
 
-@dataclass(frozen=True)
-class CommitThenBreak:
+class CommitThenBreak(Struct, frozen=True):
     """The events are stored; the connection is dropped before a byte of the answer is sent."""
 
     async def __call__(self, answer: Answer) -> Response:
@@ -73,8 +68,7 @@ class CommitThenBreak:
         return DroppedConnection(status_code=answer().status_code)
 
 
-@dataclass(frozen=True)
-class CommitThenWait:
+class CommitThenWait(Struct, frozen=True):
     """The events are stored at once; the answer is sent after ``seconds``, even if the client has gone."""
 
     seconds: float

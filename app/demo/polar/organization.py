@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+from msgspec import Struct
+
 from app.demo.polar.faults import Fault
 from app.demo.polar.product_models import Product
 from app.demo.polar.request_models import EventCreate, EventCreateCustomer
@@ -59,8 +61,7 @@ class StatementTooLargeError(Exception):
     """Polar's database refuses the statement. Polar does not expect that, and answers 500."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class IngestAttempt:
+class IngestAttempt(Struct, frozen=True, kw_only=True):
     """One attempt to ingest: its events as sent (none if unreadable), and the answer's status."""
 
     at: datetime
@@ -68,8 +69,7 @@ class IngestAttempt:
     status: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredEvent:
+class StoredEvent(Struct, frozen=True, kw_only=True):
     """One event as Polar stores it; ``sent`` is what the client sent, with its ``external_id``."""
 
     id: UUID

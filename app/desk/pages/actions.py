@@ -1,7 +1,8 @@
 """The list of actions: who did what, and when."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.desk.page import Shown, Visit
 from workers.store.desk import MOST_ACTIONS, Action
@@ -9,8 +10,7 @@ from workers.store.desk import MOST_ACTIONS, Action
 _ROWS = 200
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ActionsPage:
+class ActionsPage(Struct, frozen=True, kw_only=True):
     """The newest actions, the newest first."""
 
     actions: Sequence[Action]

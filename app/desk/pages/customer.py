@@ -1,9 +1,10 @@
 """A customer: "where are my credits?" answered on one page, with a text for the reply."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from app.desk.customer_places import next_place, read_place
 from app.desk.errors import DeskError
@@ -13,6 +14,7 @@ from config.ids import read_id
 from workers.core.claims import Entry
 from workers.core.customers import CustomerName, NameKind
 from workers.core.delivery import Delivery, Status
+from workers.core.sums import sum_up
 from workers.core.upcoming import Upcoming, upcoming
 from workers.core.wording import credits_text
 from workers.errors import PolarError
@@ -24,8 +26,7 @@ _MOST_UPCOMING = 12
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeterRow:
+class MeterRow(Struct, frozen=True, kw_only=True):
     """A customer's credits on one meter: by the ledger, and at Polar."""
 
     meter: str
@@ -34,8 +35,7 @@ class MeterRow:
     at_polar: MeterCredits | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CustomerEvent:
+class CustomerEvent(Struct, frozen=True, kw_only=True):
     """A delivery about the customer, or a grant whose delivery is no longer kept."""
 
     at: datetime
@@ -46,8 +46,7 @@ class CustomerEvent:
     delivery: Delivery | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CustomerPage:
+class CustomerPage(Struct, frozen=True, kw_only=True):
     """What the page of a customer shows; ``problem`` says why Polar's numbers are missing."""
 
     customer_id: str
@@ -66,8 +65,7 @@ class CustomerPage:
     """Where the next page begins; empty on the last one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _AtPolar:
+class _AtPolar(Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     meters: Mapping[str, MeterCredits]
     problem: str = ""
@@ -108,7 +106,9 @@ def _ask_polar(visit: Visit, history: CustomerHistory) -> _AtPolar:
     if visit.parts.credits is None:
         return _AtPolar(meters={}, problem="POLAR_ACCESS_TOKEN is not set")
     try:
-        found = visit.parts.credits.read(CustomerName(NameKind.ID, history.customer_id), history.entries)
+        found = visit.parts.credits.read(
+            CustomerName(NameKind.ID, history.customer_id), sum_up(history.entries)
+        )
     except PolarError as error:
         return _AtPolar(meters={}, problem=f"Polar cannot be asked now: {error}")
     if found is None:

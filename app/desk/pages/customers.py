@@ -1,14 +1,13 @@
 """The search for a customer. It is posted, so that no address gets into a URL, a history or a proxy's log."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from app.desk.customer_search import find_customer
 from app.desk.errors import DeskError
 from app.desk.page import Elsewhere, Shown, Visit
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CustomersPage:
+class CustomersPage(Struct, frozen=True, kw_only=True):
     """The form: what was typed before, and why nobody was found."""
 
     text: str = ""

@@ -1,7 +1,8 @@
 """The list of deliveries: what arrived, what became of it, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.desk import customer_places
 from app.desk.filters import TYPES, Filters, read_filters, read_place
@@ -17,8 +18,7 @@ BULK = frozenset({Status.FAILED, Status.SKIPPED})
 """The statuses of which all that is filtered may be replayed at once."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeliveriesPage:
+class DeliveriesPage(Struct, frozen=True, kw_only=True):
     """A page of the list; ``after`` is where the next one begins, empty on the last page."""
 
     filters: Filters

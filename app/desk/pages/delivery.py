@@ -1,14 +1,15 @@
 """One delivery: its life, what each rule made of it, and its body if somebody asks for it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 
-import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.desk.errors import DeskError
 from app.desk.masking import masked_body
 from app.desk.page import Shown, Visit
+from config.log import get_log
 from workers.core.claims import Claim
 from workers.core.delivery import Delivery, Status
 from workers.core.manual import MANUAL_GRANT, ManualGrant, read_request
@@ -18,11 +19,10 @@ from workers.errors import UnreadablePayloadError
 from workers.operations.explain.explanation import Explanation
 from workers.operations.explain.lookup import Explainer
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """Something that happened to a delivery; ``kind`` is its colour."""
 
     at: datetime
@@ -31,8 +31,7 @@ class Event:
     kind: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeliveryPage:
+class DeliveryPage(Struct, frozen=True, kw_only=True):
     """What the page of a delivery shows."""
 
     one: Delivery

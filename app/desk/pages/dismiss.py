@@ -1,6 +1,6 @@
 """Dismissing a delivery that failed: a person has dealt with it, and nothing credits it any more."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from app.desk.errors import DeskError
 from app.desk.page import Elsewhere, Shown, Visit
@@ -9,8 +9,7 @@ from workers.core.delivery import Delivery
 from workers.store.format import require_known
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DismissPage:
+class DismissPage(Struct, frozen=True, kw_only=True):
     """The preview; ``plan`` is what the confirmation sends back."""
 
     one: Delivery

@@ -1,7 +1,8 @@
 """Granting by hand: a form, a preview, and after a confirmation a delivery that the workers run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.desk.customer_search import ask_polar
 from app.desk.errors import DeskError
@@ -17,8 +18,7 @@ _KINDS = {NameKind.ID: "id at Polar", NameKind.EXTERNAL: "your own id", NameKind
 _FIELDS = ("meter", "units", "key", "reason")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GrantPage:
+class GrantPage(Struct, frozen=True, kw_only=True):
     """The form with what was typed, its problems, and the preview if there are none."""
 
     fields: Mapping[str, str]

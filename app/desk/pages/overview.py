@@ -1,8 +1,9 @@
 """The overview: is all well, and what happened in the last 30 days."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from app.desk.charts import (
     Chart,
@@ -44,8 +45,7 @@ _COMMANDS = {
 _TITLES = {"amounts": "Amounts", "failed": "Deliveries", "polar": "Polar", "redis": "Redis"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True, kw_only=True):
     """One check: whether it passed, what it found, and where to go if it did not pass."""
 
     name: str
@@ -57,8 +57,7 @@ class Tile:
     command: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OverviewPage:
+class OverviewPage(Struct, frozen=True, kw_only=True):
     """What the overview shows."""
 
     failing: int

@@ -2,7 +2,8 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.desk.errors import DeskError
 from app.desk.filters import Filters, read_filters
@@ -20,16 +21,14 @@ MOST_AT_ONCE = 100  # previewed in less than a tenth of a second; for more there
 _MOST_READ = 500
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedReplay:
+class PlannedReplay(Struct, frozen=True, kw_only=True):
     """A delivery, and what a replay would do."""
 
     delivery: Delivery
     prospect: Prospect
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayPage:
+class ReplayPage(Struct, frozen=True, kw_only=True):
     """The preview; ``plan`` is what the confirmation sends back."""
 
     planned: Sequence[PlannedReplay]

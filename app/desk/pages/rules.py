@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.desk.errors import DeskError
 from app.desk.page import Shown, Visit
@@ -19,8 +20,7 @@ _DAYS = 30
 _MOST_LINES = 3000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleRow:
+class RuleRow(Struct, frozen=True, kw_only=True):
     """A rule or an offer, and what it gave, by meter."""
 
     name: str
@@ -28,8 +28,7 @@ class RuleRow:
     given: Mapping[str, float]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileLine:
+class FileLine(Struct, frozen=True, kw_only=True):
     """A line of the file, and what is wrong in it."""
 
     number: int
@@ -37,8 +36,7 @@ class FileLine:
     problems: Sequence[str] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RulesPage:
+class RulesPage(Struct, frozen=True, kw_only=True):
     """What the page of the rules shows."""
 
     note: RulesNote
