@@ -14,10 +14,15 @@ from bench.report import REPORT, last_figures, with_table
 from bench.rounds import NotMeasuredError, Table
 
 SUBJECTS = ("receiver", "api", "desk", "drain", "hosts", "events", "latency", "burst", "footprint", "startup")
+LARGE_SUBJECTS = ("operators", "repairs")
+"""Those that take minutes and gigabytes: they are measured only where they are named."""
 
 
 def main() -> None:
-    """Measure the named subjects, or all of them; print each figure beside its goal and its last value."""
+    """Measure the named subjects, or all but the large ones.
+
+    Prints each figure beside its goal and its last value.
+    """
     args = _arguments()
     results = [_measure(subject, args) for subject in args.subjects or SUBJECTS]
     worse = [one for comparisons in results for one in comparisons or () if one.is_regression]
@@ -29,7 +34,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
-    parser.add_argument("subjects", nargs="*", metavar="subject", help=", ".join(SUBJECTS))
+    known = (*SUBJECTS, *LARGE_SUBJECTS)
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=", ".join(known))
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--quick", action="store_true", help="few and small rounds, only to see that everything works"
@@ -41,8 +47,8 @@ def _arguments() -> argparse.Namespace:
         help=f"fail if a ratio is worse by more than a tenth than that of docs/{REPORT.name}",
     )
     args = parser.parse_args()
-    if unknown := set(args.subjects) - set(SUBJECTS):
-        parser.error(f"unknown subjects: {', '.join(sorted(unknown))}; choose from {', '.join(SUBJECTS)}")
+    if unknown := set(args.subjects) - set(known):
+        parser.error(f"unknown subjects: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
     return args
 
 

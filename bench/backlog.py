@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from itertools import islice
 from uuid import uuid4
 
 from redis import Redis
 
 from bench.harness import Harness, HarnessError
 from bench.orders import paid_orders
+from workers.core.batches import in_batches
 from workers.core.delivery import Status
 from workers.store import keys
-from workers.store.connect import intake_for
+from workers.store.connect_async import intake_for
 from workers.store.intake import Intake, RawDelivery
 
 _AT_ONCE = 50  # as many as intake has connections
@@ -45,9 +45,8 @@ def await_settled(harness: Harness) -> float:
 
 
 async def _fill(redis_url: str, count: int) -> None:
-    bodies = paid_orders(count)
     intake = intake_for(redis_url)
-    while some := list(islice(bodies, _AT_ONCE)):
+    for some in in_batches(paid_orders(count), _AT_ONCE):
         await asyncio.gather(*(_accept(intake, body) for body in some))
     await intake.close()
 

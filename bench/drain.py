@@ -7,7 +7,7 @@ from rq import Queue
 
 from bench.backlog import await_settled, fill, release
 from bench.goals import Goals
-from bench.harness import POLAR_LATENCY_MS, Harness, cpu_seconds_with_children, start_harness
+from bench.harness import POLAR_LATENCY_MS, Harness, cpu_seconds, start_harness
 from bench.orders import paid_orders
 from bench.redis_time import cpu_seconds as redis_cpu_seconds
 from bench.rivals import grant, script
@@ -45,10 +45,10 @@ def _by_us(harness: Harness, orders: int, *, workers: int) -> Sample:
         redis.flushall()  # else Redis would rewrite its file with all earlier rounds during this one
     fill(harness, orders)
     with harness.workers(workers) as pid, harness.redis() as redis:
-        used, used_by_redis = cpu_seconds_with_children(pid), redis_cpu_seconds(redis)
+        used, used_by_redis = cpu_seconds(pid), redis_cpu_seconds(redis)
         begun = release(harness)
         seconds = await_settled(harness) - begun
-        used, used_by_redis = cpu_seconds_with_children(pid) - used, redis_cpu_seconds(redis) - used_by_redis
+        used, used_by_redis = cpu_seconds(pid) - used, redis_cpu_seconds(redis) - used_by_redis
     return {**_sample(harness, before, orders, seconds), **_cpu(orders, used, used_by_redis)}
 
 

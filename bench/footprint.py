@@ -1,7 +1,6 @@
 """Measures the memory that a delivery takes in Redis while it is kept, and a grant takes for ever."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from redis import Redis
 
 from bench.backlog import await_settled, fill, release

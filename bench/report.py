@@ -15,6 +15,8 @@ def with_table(report: str, subject: str, text: str) -> str:
 
 def last_figures(report: str, subject: str) -> Figures:
     """Return the cells of the subject's table in ``report``; none if it has no table yet."""
+    if f"<!-- bench {subject} -->\n" not in report:
+        return {}
     _, table, _ = _parts(report, subject)
     lines = [_cells(line) for line in table.splitlines() if line.startswith("|")]
     header, rows = (lines[0], lines[2:]) if lines else ([], [])
