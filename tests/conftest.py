@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
-from tests.support.examples import examples
+from tests.support.examples import IS_SEARCH, examples
 from workers.embedded import executable
 from workers.embedded.server import EmbeddedRedis
 
@@ -17,7 +17,7 @@ if "TEST_REDIS_SERVER" in os.environ:
     executable.find_server = partial(os.environ.__getitem__, "TEST_REDIS_SERVER")
 
 # Machines are noisy: how long one example takes says nothing.
-settings.register_profile("unhurried", deadline=None, max_examples=examples(100))
+settings.register_profile("unhurried", deadline=None, derandomize=not IS_SEARCH, max_examples=examples(100))
 settings.load_profile("unhurried")
 
 

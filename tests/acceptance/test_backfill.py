@@ -16,7 +16,7 @@ from tests.support.real_stores import claim_of
 from tests.support.terminals import at_a_terminal
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
-from workers.operations.backfill.order_scan import delivery_id_of
+from workers.operations.backfill.scanned_orders import delivery_id_of
 from workers.store.deliveries import DeliveryStore
 
 SINCE = ("backfill", "--since", "7d")

@@ -33,6 +33,21 @@ def test_the_bench_opens_every_page_of_the_desk() -> None:
     assert "While 10 people each reload a page" in done.stdout
 
 
+def test_the_bench_runs_every_command_of_operators() -> None:
+    command = [sys.executable, "-m", "bench", "operators", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| `credits grants --order ID` | " in done.stdout
+    assert "5,000 sealed grants: 1,000 of one customer (CROWD), five of each other" in done.stdout
+
+
+def test_the_bench_measures_the_memory_of_repairs() -> None:
+    command = [sys.executable, "-m", "bench", "repairs", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| `credits adjust --rule pack --since 2d --dry-run` | " in done.stdout
+
+
 def test_an_unknown_subject_is_a_one_line_error() -> None:
     command = [sys.executable, "-m", "bench", "speed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -87,4 +87,4 @@ def test_a_rebuild_with_nothing_to_restore_says_so_without_a_progress_bar(desk: 
 
 def test_without_a_terminal_the_log_has_the_failures(desk: Desk) -> None:
     (failed,) = desk.grant(strangers_purchase())
-    assert '"event": "failed"' in desk.credits.run("replay", failed, "--yes").stderr
+    assert '"event":"failed"' in desk.credits.run("replay", failed, "--yes").stderr

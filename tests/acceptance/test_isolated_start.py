@@ -27,7 +27,7 @@ if __name__ == "__main__":
     sys.exit(main())
 """
 OF_OURS = ("app", "workers", "config")
-OF_OTHERS = ("redis", "rq", "typer", "yaml", "zstandard", "socksio", "json", "logging", "typing", "queue")
+OF_OTHERS = ("redis", "rq", "click", "yaml", "zstandard", "socksio", "json", "logging", "typing", "queue")
 
 
 def plant_namesakes(folder: Path) -> Path:

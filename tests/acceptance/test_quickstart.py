@@ -95,7 +95,7 @@ class Reader:
                 self.folder = self.folder / name
                 self.folder.mkdir()
             case ["cloudflared", "tunnel", "--url", url]:
-                assert urlsplit(url).port == ReceiverSettings.model_fields["port"].default
+                assert urlsplit(url).port == ReceiverSettings().port
             case ["credits", "init"]:
                 status, shown = in_dialogue(self.credits, "init", answers=answers(self.standin))
                 assert status == 0, shown

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.chaos.crash_points import before
 from tests.support.builders import CUSTOMER, ORDER, refund_webhook, some_id

@@ -37,9 +37,9 @@ def test_with_credit_from_it_runs_unless_it_is_off(desk: Desk) -> None:
     desk.rules(CREDIT_FROM)
     sell(desk.polar, 1)
     with desk.credits.with_settings(CREDITS_RECONCILE_EVERY="off").running("work") as working:
-        eventually(lambda: '"reconciling": "off"' in working.said)
+        eventually(lambda: '"reconciling":"off"' in working.said)
     with desk.credits.running("work") as working:
-        eventually(lambda: '"reconciling": "every 6 h"' in working.said)
+        eventually(lambda: '"reconciling":"every 6 h"' in working.said)
         eventually(lambda: "`credits backfill` previews" in working.said)
 
 

@@ -27,7 +27,6 @@ def length(examples: int) -> settings:
         max_examples=int(os.environ.get("MODEL_EXAMPLES", examples)),
         stateful_step_count=int(os.environ.get("MODEL_STEPS", "50")),
         print_blob=True,
-        derandomize=False,  # on CI too: found bugs have tests of their own, and new runs should find others
     )
 
 

@@ -50,7 +50,7 @@ INSTALMENT_POINTS = {
     "look-up sent": before(Connection.next_event),
     "look-up answered": after(Polar.subscription),
     "looked up": after(SubscriptionFinder.find),
-    "order read": after(Ledger.claim),
+    "order read": after(Ledger.claim_and_ask),
     "decided": before(Ledger.take_back),
     "claimed": after(Ledger.take_back),
     "request allowed": after(Throttle.take_request),
@@ -62,7 +62,7 @@ INSTALMENT_POINTS = {
     "outage met": before(Throttle.pause, answers=DOWN),
     "pause begun": after(Throttle.pause, answers=DOWN),
     "reopened by a replay": after(DeliveryStore.reopen, in_replay=True),
-    "read by a replay": after(Ledger.claim, in_replay=True),
+    "read by a replay": after(Ledger.claim_and_ask, in_replay=True),
     "answer to a replay received": after(Polar.ingest, events=1, in_replay=True),
 }
 
@@ -72,9 +72,9 @@ CRASH_POINTS = {
     "drain queued, by the tick": after(GrantWorker.tick),
     "drain taken from the queue": before(GrantWorker.execute_job),
     "delivery leased": after(DeliveryStore.lease),
-    "claim written": after(Ledger.claim),
+    "claim written, its request allowed": after(Ledger.claim_and_ask),
     "refund's claim written": after(Ledger.take_back, events=3),
-    "request allowed": after(Throttle.take_request),
+    "refund's request allowed": after(Throttle.take_request, events=3),
     "request sent": before(Connection.next_event, events=None),
     "answer received": after(Polar.ingest, events=3),
     "ledger settled, delivery settled": after(Ledger.settle, events=3),
@@ -85,5 +85,5 @@ CRASH_POINTS = {
     "probe answered": after(Polar.ingest, events=3, in_outage=True),
     "outage over": after(Throttle.end_outage, events=3, in_outage=True),
     "delivery reopened": after(DeliveryStore.reopen, in_replay=True),
-    "claim of a replay written": after(Ledger.claim, in_replay=True),
+    "claim of a replay written": after(Ledger.claim_and_ask, in_replay=True),
 }

@@ -12,7 +12,8 @@ from tests.support.processes import Credits
 from tests.support.real_stores import accept, let_leases_end, let_pause_end, now_ms
 from workers.core.delivery import Status
 from workers.operations.confirm import Confirmer
-from workers.runtime import pacer_for, polar_for
+from workers.runtime.polar import polar_for
+from workers.runtime.repairs import pacer_for
 from workers.store import keys
 from workers.store.unconfirmed import UnconfirmedStore
 

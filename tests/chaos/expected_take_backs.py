@@ -85,8 +85,16 @@ def _of_order(order_id: str, sent: list[SentWebhook], claims: Mapping[str, Claim
             step=rounded_to(units for at, units in first.items() if at[0] == meter)
             * (1 + sum(grant.meter == meter for one in later for grant in one.grants)),
             may_be_revoked=any(one.revokes in {"*", meter} for one in sent),
-            is_revoked=f"credits:revoke:{order_id}:{meter}" in claims,
+            is_revoked=_is_revoked(claims.get(f"credits:revoke:{order_id}:{meter}")),
         )
+
+
+def _is_revoked(revoke: Claim | None) -> bool:
+    """Return whether a revoke by hand stands.
+
+    It does not if Polar lacks it and a person has dismissed it: then instalments go on.
+    """
+    return revoke is not None and (bool(revoke.settled) or not revoke.is_dismissed)
 
 
 def _counts(instalment: Claim) -> bool:

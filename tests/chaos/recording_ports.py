@@ -16,7 +16,7 @@ from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
 from tests.support.fake_polar import Event
 from tests.support.fakes import TAKES_BACK, Clock, FakeStore, instalment_delivery, read_back
-from workers.core.claims import Claim, Standing
+from workers.core.claims import Claim, Claimed, Standing
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
@@ -91,12 +91,14 @@ class WorkLog:
     """Finished runs."""
     begun: list[tuple[Run, str]] = field(default_factory=list)
     """Later instalments that were claimed, by their subjects."""
+    released: list[str] = field(default_factory=list)
+    """Subjects of claims that were given up: others may be made instead."""
     frozen: dict[str, RulesFile] = field(default_factory=dict)
     """The rules by which each subject was claimed; never cleared."""
 
     def close(self) -> None:
         """Clear what has been read."""
-        for entries in (self.planned, self.ended, self.over, self.begun):
+        for entries in (self.planned, self.ended, self.over, self.begun, self.released):
             entries.clear()
 
 
@@ -201,6 +203,7 @@ class Service:
         """Forget what was claimed and sent of claims that were given up: others may be made instead."""
         for subject in self.work_log.frozen.keys() - self.store.claims.keys():
             del self.work_log.frozen[subject]
+            self.work_log.released.append(subject)
         keys = {grant.key for claim in self.store.claims.values() for grant in claim.grants}
         for key in self.polar.first_told.keys() - keys:
             del self.polar.first_told[key]
@@ -280,6 +283,10 @@ class RecordingLedger:
     service: Service
     stoppable: StoppableWork
     run: Run
+
+    def claim_and_ask(self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int]) -> Claimed:
+        """Claim; the request is left to the throttle."""
+        return Claimed(self.claim(plans, attempts), may_ask=None)
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.chaos.model_data import ALL, BROKEN_BY, SALE_WEBHOOKS, YEARS
+from tests.chaos.model_data import ALL, BROKEN_BY, CUSTOMERS, SALE_WEBHOOKS, YEARS
 from tests.chaos.paid_years import SUBSCRIPTIONS
 from tests.chaos.polar import Mood
 from tests.chaos.service_machine import (
@@ -166,3 +166,36 @@ class Scenarios(ServiceMachine):
             self.work_to_the_end(name)
             self.service.clock.advance(_LONGEST_WAIT_SECONDS)
         polar.mood = before
+
+    @rule(
+        credited=st.sets(webhook_names, max_size=3),
+        what=_sets,
+        copy=copies,
+        name=names,
+        customer=st.sampled_from(sorted(CUSTOMERS)),
+    )
+    def refuse(self, *, credited: set[str], what: set[str], copy: str, name: str, customer: str) -> None:
+        """Polar has credited some orders, and then does not know their customer any more."""
+        polar = self.service.polar
+        before, polar.mood = polar.mood, Mood.FINE
+        self.tell_many(credited, copy)
+        self._work_all_off(name)
+        polar.trouble(strangers={CUSTOMERS[customer]} - polar.strangers, stumbles=set())
+        self.tell_many(what, copy)
+        self._work_all_off(name)
+        polar.mood = before
+
+    @precondition(lambda self: self.dismissible)
+    @rule(places=st.sets(st.integers(0, 3)))
+    def put_to_rest(self, places: set[int]) -> None:
+        """A person dismisses some of what Polar has refused, and then Polar knows every customer again."""
+        for delivery_id in [one for place, one in enumerate(self.dismissible) if place in places]:
+            self.service.dismiss(delivery_id)
+        self.service.polar.trouble(strangers=set(self.service.polar.strangers), stumbles=set())
+
+    def _work_all_off(self, name: str) -> None:
+        """Let every worker finish, and this one do what is left."""
+        for worker in self.workers.values():
+            worker.go_on()
+        self.service.clock.advance(_LONGEST_WAIT_SECONDS)
+        self.work_to_the_end(name)

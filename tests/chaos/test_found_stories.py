@@ -12,6 +12,7 @@ from tests.chaos.polar import Mood
 from tests.chaos.scenarios import Change
 from tests.chaos.stops import Stop
 from tests.chaos.test_model import ExactCredits
+from tests.support.builders import some_id
 from workers.core.delivery import Status
 from workers.timings import DEFAULT_TIMINGS
 
@@ -192,3 +193,72 @@ def test_an_order_is_granted_although_half_of_its_take_back_is_in_doubt(story: E
         story.wait(1000)
     assert story.service.store.deliveries["order 2 told late/a"].status is Status.GRANTED
     assert "credits:refund:00000000-0002-4000-8000-000000000000:450:images" not in story.service.polar.events
+    story.read_back()
+    story.what_is_promised_holds()
+    assert story.service.store.deliveries[f"take-back-{some_id(2)}"].status is Status.WAITING
+
+
+def dismiss_a_refused_revoke(story: ExactCredits) -> None:
+    """Let Polar credit a plan, then forget Ben and refuse the revoke; a person dismisses that."""
+    story.tell("year 8", "a")
+    story.work_to_the_end("A")
+    story.forget_customer_or_not("Ben")
+    story.reverse("revoke 8: seconds", "a")
+    story.work_to_the_end("A")
+    story.service.dismiss("revoke 8: seconds/a")
+
+
+def test_instalments_go_on_after_a_revoke_that_polar_refused_and_a_person_dismissed(
+    story: ExactCredits,
+) -> None:
+    dismiss_a_refused_revoke(story)
+    story.let_days_pass(7)
+    story.forget_customer_or_not("Ben")
+    story.finish_all_work()
+    second = "credits:instalment:00000000-0008-4000-8000-000000000000:2:seconds"
+    assert story.service.store.claims[second].settled
+
+
+def test_a_dismissed_revoke_takes_back_later_instalments_too_when_a_person_replays_it(
+    story: ExactCredits,
+) -> None:
+    dismiss_a_refused_revoke(story)
+    story.forget_customer_or_not("Ben")
+    story.let_days_pass(7)
+    story.finish_all_work()
+    second = "credits:instalment:00000000-0008-4000-8000-000000000000:2:seconds"
+    assert story.service.store.claims[second].settled
+    story.workers["A"].begin(story.service.reopen("revoke 8: seconds/a", by_name=True))
+    story.work_to_the_end("A")
+
+
+def test_a_refund_that_waits_for_an_instalment_takes_its_share_when_a_person_dismisses_that(
+    story: ExactCredits,
+) -> None:
+    story.tell("year 8", "a")
+    story.work_to_the_end("A")
+    story.forget_customer_or_not("Ben")
+    story.let_days_pass(7)
+    story.tick(0)
+    story.work_to_the_end("A")
+    story.reverse("refund 8: 225", "a")
+    story.work_to_the_end("A")
+    story.service.dismiss("instalment-00000000-0008-4000-8000-000000000000-2-seconds")
+    story.forget_customer_or_not("Ben")
+    story.finish_all_work()
+    assert "credits:refund:00000000-0008-4000-8000-000000000000:225:seconds" in story.service.polar.events
+
+
+def test_a_take_back_rests_with_the_backfilled_order_that_told_of_it_when_a_person_dismisses_that(
+    story: ExactCredits,
+) -> None:
+    story.tell("order 1", "a")
+    story.work_to_the_end("A")
+    story.what_is_promised_holds()
+    story.forget_customer_or_not("Ann")
+    story.backfill("order 1")
+    story.work_to_the_end("A")
+    story.service.dismiss("order 1/backfilled")
+    story.forget_customer_or_not("Ann")
+    story.finish_all_work()
+    assert not any("refund" in key for key in story.service.polar.events)

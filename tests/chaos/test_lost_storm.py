@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec import structs
 
 from app.demo.polar import create_app
 from config.rules import Rules, load_rules
@@ -32,7 +33,9 @@ from workers.core.grants import order_subject
 from workers.errors import PolarUnreachableError
 from workers.operations.rebuild.run import Rebuilder
 from workers.polar.client import Polar as Client
-from workers.runtime import granter_for, pacer_for, polar_for, recoverer_for
+from workers.runtime.granting import granter_for
+from workers.runtime.polar import polar_for
+from workers.runtime.repairs import pacer_for, recoverer_for
 from workers.store.connect import connect
 from workers.store.queue import workers_alive
 from workers.store.restorations import RestorationStore
@@ -40,7 +43,7 @@ from workers.store.stores import Stores, stores_in
 from workers.timings import DEFAULT_TIMINGS
 
 _SECONDS_BETWEEN_LOSSES = 2.0
-_NO_LAG = replace(DEFAULT_TIMINGS, events_lag_seconds=0.5)  # the list of this Polar has none
+_NO_LAG = structs.replace(DEFAULT_TIMINGS, events_lag_seconds=0.5)  # the list of this Polar has none
 
 
 @dataclass(kw_only=True)

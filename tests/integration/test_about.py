@@ -1,9 +1,9 @@
 """Which deliveries told of an order or a customer, and how long that is known."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import grant_of, some_id

@@ -15,7 +15,7 @@ from tests.support.real_stores import QUEUE, accept, due_ms, ids_of, outcome
 from workers.core.delivery import Status
 from workers.errors import StoreUnavailableError
 from workers.store import keys
-from workers.store.connect import intake_for
+from workers.store.connect_async import intake_for
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger

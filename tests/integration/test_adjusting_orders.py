@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -22,7 +23,7 @@ from tests.support.builders import CUSTOMER, METERS, PAID_CENTS, order_webhook, 
 from tests.support.fakes import KilledError
 from tests.support.ledgers import run, standing_of
 from tests.support.polar_orders import Operations, operations_at, sell
-from tests.support.real_stores import let_leases_end, let_pause_end
+from tests.support.real_stores import RETAIN, let_leases_end, let_pause_end
 from workers.core.adjusted import credited
 from workers.core.adjustments import IN_FLIGHT, NOT_AT_POLAR
 from workers.core.delivery import Status
@@ -50,7 +51,7 @@ def test_all_orders_since_then_end_with_what_the_rule_says(operations: Operation
     refund(operations, 3, PAID_CENTS)
     operations.rules = pack(50)
     scan = find(operations)
-    assert (scan.read, len(scan.adjusting), scan.unchanged, scan.skipped) == (4, 3, 1, [])
+    assert (scan.read, len(scan.adjusting), scan.unchanged, list(scan.skipped)) == (4, 3, 1, [])
     assert {one.status for one in adjust(operations)} == {Status.GRANTED}
     assert [given_to(operations, number) for number in (1, 2, 3, 4)] == [57, 42, 7, 57]
     assert find(operations).is_empty
@@ -105,12 +106,27 @@ def test_each_skipped_order_has_its_reason(operations: Operations) -> None:
     assert [one.order_id for one in scan.adjusting] == [some_id(3)]
 
 
+def test_an_order_whose_whole_webhook_cannot_be_parsed_fails_alone(operations: Operations) -> None:
+    """The rule that credited it asked nothing of the webhook. Today's does."""
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+    buy(operations, 1, metadata={"deep": deep})
+    buy(operations, 2)
+    operations.rules = pack("order.net_amount")
+    scan = find(operations)
+    assert [(one.order_id, one.reason[:26]) for one in scan.failing] == [
+        (some_id(1), "the body cannot be read: b")
+    ]
+    assert [one.order_id for one in scan.adjusting] == [some_id(2)]
+
+
 def test_orders_that_the_rule_does_not_concern_are_not_listed(operations: Operations) -> None:
     buy(operations, 1)
     run(operations, [ManualRevoke(order_id=some_id(1), customer_id=CUSTOMER).delivery()])
     operations.rules = rules_of(rule("other", {"api_usage": 50}, products=[some_id(99)]))
     scan = find(operations, rule_name="other")
-    assert (scan.read, scan.unchanged, scan.skipped) == (1, 1, [])
+    assert (scan.read, scan.unchanged, list(scan.skipped)) == (1, 1, [])
 
 
 def test_the_stored_webhook_counts_as_it_was(operations: Operations) -> None:
@@ -203,6 +219,21 @@ def test_a_failed_adjustment_is_left_to_a_person(operations: Operations) -> None
         type(operations.store.lease(1))(deliveries=operations.store.reopen([failed.delivery_id]))
     )
     assert given_to(operations, 1) == 57
+
+
+def test_a_refund_that_waits_for_an_adjustment_takes_its_share_when_a_person_dismisses_that(
+    operations: Operations,
+) -> None:
+    buy(operations, 1)
+    operations.rules = pack(50)
+    customer = operations.polar.customers.pop(CUSTOMER)
+    (failed,) = adjust(operations)
+    assert failed.status is Status.FAILED
+    refund(operations, 1, PAID_CENTS)
+    operations.polar.customers[CUSTOMER] = customer
+    operations.store.dismiss([failed.delivery_id], retain=RETAIN)
+    operations.run_due()
+    assert given_to(operations, 1) == 7
 
 
 def test_ordinary_orders_have_no_new_fields(operations: Operations, redis: Redis) -> None:

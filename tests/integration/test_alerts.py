@@ -3,11 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from structlog.testing import capture_logs
 

@@ -5,11 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 

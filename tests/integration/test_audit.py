@@ -1,11 +1,11 @@
 """The ledger read as a list of grants: the newest, one order's, one customer's."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import (
@@ -128,6 +128,14 @@ def test_a_take_back_of_today_from_an_old_order_comes_first(ledger: Ledger, audi
     assert told == ["whole", "half", "paid-3", "paid-2", "paid-1"]
     told = list(dict.fromkeys(one.delivery_id for one in audit.of_order(some_id(1))))
     assert told == ["whole", "half", "paid-1"]
+
+
+def test_the_newest_facts_of_a_customer_are_read_without_the_older_ones(ledger: Ledger, audit: Audit) -> None:
+    sold = sell(ledger, *range(300))
+    assert audit.newest_of_customer(CUSTOMER, 300) == (audit.of_customer(CUSTOMER), False)
+    found, has_older = audit.newest_of_customer(CUSTOMER, 250)
+    assert has_older
+    assert keys_of(found) == [one.key for one in sold][:49:-1]
 
 
 def test_grants_of_one_request_are_in_the_order_of_their_claims(ledger: Ledger, audit: Audit) -> None:

@@ -19,7 +19,7 @@ from tests.support.recordings import payload
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.errors import PolarDeniedError, PolarUnreachableError
-from workers.operations.backfill.order_scan import OrderProblem, delivery_id_of
+from workers.operations.backfill.scanned_orders import OrderProblem, delivery_id_of
 from workers.store import keys
 from workers.timings import DEFAULT_TIMINGS
 
@@ -92,7 +92,7 @@ def test_a_bonus_that_was_read_back_without_its_orders_credits_is_named_and_left
     scan = operations.find_missing().scan
     assert (scan.granted, scan.missing) == (1, {})
     why = "Polar has 5 seconds; today's rules also give 10 api_usage"
-    assert scan.partial == [OrderProblem(order_id=some_id(1), reason=why)]
+    assert list(scan.partial) == [OrderProblem(order_id=some_id(1), reason=why)]
 
 
 def test_what_a_killed_backfill_has_begun_the_next_one_finishes(operations: Operations) -> None:
@@ -351,8 +351,8 @@ def test_what_polar_failed_to_deliver_is_stored_by_its_own_id_and_runs_as_if_it_
     now = datetime.now(UTC)
     found = operations.recoverer.find_lost(since=now - timedelta(days=1), until=now + timedelta(days=1))
     assert set(found.lost) == set(ids)
-    prospects = operations.recoverer.dry_runs(found.oldest_first, operations.rules)
-    assert {id_: one.text for id_, one in prospects.items()} == {
+    previews = operations.recoverer.preview(found.oldest_first, operations.rules)
+    assert {one.id: one.prospect.text for one in previews} == {
         ids[0]: "grant 5 api_usage",
         ids[1]: "grant 10 api_usage",
         ids[2]: "grant 3 api_usage",

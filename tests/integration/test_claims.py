@@ -1,7 +1,6 @@
 """The first claim of an order freezes its plan, whoever comes at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from threading import Barrier
@@ -9,6 +8,7 @@ from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import CUSTOMER, grant_of, some_id
@@ -18,8 +18,8 @@ from workers.core.grants import Part, order_subject
 from workers.core.later_claims import TakeBack
 from workers.core.plans import Plan
 from workers.store.deliveries import DeliveryStore
+from workers.store.later_claim_rows import take_back_row
 from workers.store.ledger import Ledger
-from workers.store.ledger_rows import take_back_row
 
 
 def test_a_claim_is_read_back_as_it_was_made(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from redis import Redis
 
 from app.main import create_app
 from app.receiver import connections as door
+from app.receiver import crowd_limits
 from app.receiver.server import server_config
 from tests.support.processes import credits_in, eventually, post
 from tests.support.raw_http import is_closed, post_with, read_until_closed, wire_to
@@ -38,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "_MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(crowd_limits, "_MOST_CONNECTIONS", 3)
 
 
 def dribble(wire: socket.socket) -> bool:
@@ -76,7 +77,7 @@ def test_a_silent_client_is_disconnected(url: str, impatient: None) -> None:
 def test_the_connection_that_waited_longest_is_closed_when_too_many_wait(
     url: str, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "_MOST_WAITING", 1)
+    monkeypatch.setattr(crowd_limits, "_MOST_WAITING", 1)
     with ExitStack() as stack:
         idle = [stack.enter_context(wire_to(url)) for _ in range(5)]
         eventually(lambda: any(is_closed(one) for one in idle))

@@ -1,11 +1,11 @@
 """Where the ledger has another amount than Polar it gets Polar's, and refunds go on from there."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import (

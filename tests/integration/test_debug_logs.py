@@ -45,7 +45,7 @@ def test_no_line_tells_an_address_or_a_secret(redis: Redis, redis_url: str, tmp_
             eventually(lambda: DeliveryStore(redis).count_by_status()[Status.WAITING] == 0)
             assert DeliveryStore(redis).count_by_status()[Status.GRANTED]
             assert DeliveryStore(redis).count_by_status()[Status.FAILED]
-    assert '"level": "debug"' in up.said
+    assert '"level":"debug"' in up.said
     assert told(b"".join(map(payload, NAMES)))
     assert told(up.said.encode()) == set()
     assert SECRET not in up.said

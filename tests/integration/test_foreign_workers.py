@@ -15,7 +15,7 @@ from workers.monitoring.health import START_WORKERS, examine
 from workers.pipeline.work_loop import work_in_a_burst
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
-from workers.store.queue import foreign_workers, new_drain_job
+from workers.store.queue import drain_job_args, foreign_workers
 
 FORMER = "rq:queue:credits"
 
@@ -88,12 +88,12 @@ def test_a_suspended_storefront_does_not_stop_our_workers(
 
 
 def test_our_job_in_the_former_queue_is_removed_and_nobody_elses(redis: Redis, worker: GrantWorker) -> None:
-    ours = new_drain_job()
     theirs = Job.create("shop.mail", connection=redis, serializer=JSONSerializer, origin="credits")
-    for job in (ours, theirs):
-        redis.hset(f"rq:job:{job.id}", mapping=job.to_dict())
-        redis.rpush(FORMER, job.id)
+    fields = drain_job_args()[4:]
+    redis.hset("rq:job:ours", items=fields)
+    redis.hset(f"rq:job:{theirs.id}", mapping=theirs.to_dict())
+    redis.rpush(FORMER, "ours", theirs.id)
     worker.tick()
     assert redis.lrange(FORMER, 0, -1) == [theirs.id.encode()]
-    assert not redis.exists(f"rq:job:{ours.id}")
+    assert not redis.exists("rq:job:ours")
     assert redis.exists(f"rq:job:{theirs.id}")

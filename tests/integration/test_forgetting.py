@@ -1,11 +1,11 @@
 """What is stored about a customer: all of it is found, and erased where nobody needs it any more."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import ResponseError
 
@@ -157,7 +157,7 @@ def test_a_waiting_delivery_is_found_by_its_body_and_keeps_it(
         accept(redis_url, name, body=body)
     store.lease(2)
     assert {one.id for one in eraser.waiting(CUSTOMER)} == set(THEIRS)
-    assert eraser.settled(CUSTOMER) == []
+    assert list(eraser.settled(CUSTOMER)) == []
     assert eraser.erase(sorted(THEIRS)) == []
     let_leases_end(redis)
     bodies = {one.id: one.body for one in store.lease(DEFAULT_TIMINGS.deliveries_per_lease).deliveries}
@@ -233,7 +233,7 @@ def test_without_an_append_only_file_there_is_nothing_to_rewrite(
 def test_a_delivery_replayed_during_the_confirmation_is_reported_as_waiting(
     store: DeliveryStore, eraser: CustomerEraser
 ) -> None:
-    found = eraser.settled(CUSTOMER)
+    found = list(eraser.settled(CUSTOMER))
     store.reopen(["granted"])
     erased = eraser.erase([one.id for one in found])
     assert set(erased) == set(THEIRS) - {"granted"}
@@ -347,3 +347,13 @@ def test_a_deletion_that_cannot_be_read_fails(
         Status.FAILED,
         "the body cannot be read: data.id: not an id (a UUID)",
     )
+
+
+@pytest.mark.usefixtures("settled")
+def test_each_delivery_of_a_customer_is_found_once_and_what_was_looked_at_is_told(
+    eraser: CustomerEraser,
+) -> None:
+    seen = {"skipped"}
+    found = [one.id for one in eraser.settled(CUSTOMER, seen)]
+    assert sorted(found) == sorted(set(THEIRS) - {"skipped"})
+    assert seen == set(THEIRS)

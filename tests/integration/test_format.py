@@ -13,7 +13,7 @@ from tests.support.polar_orders import operations_at, sell
 from tests.support.processes import TEN, TOKEN
 from tests.support.real_stores import accept
 from tests.support.receivers import settings_for
-from workers.runtime import worker_for
+from workers.runtime.worker import worker_for
 from workers.store import format as stored_format
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore

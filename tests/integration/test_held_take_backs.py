@@ -1,12 +1,13 @@
 """A take-back whose one half is in doubt holds back the other half, which a rebuild makes due again."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import CUSTOMER, order_webhook, refund_webhook, rule, rules_of
+from tests.support.leased import plan_and_claim
 from tests.support.ledgers import rebuild, refunding_operations_at
 from tests.support.polar_orders import Operations
 from workers.core.delivery import Lease, Status
@@ -24,7 +25,7 @@ def operations(redis: Redis) -> Iterator[Operations]:
 def test_the_half_that_polar_lacks_follows_once_the_other_is_corrected(operations: Operations) -> None:
     assert operations.deliver(order_webhook()) is Status.GRANTED
     leased = operations.store.store_and_lease([("msg-2", "order.refunded", refund_webhook(500))])
-    claimed = operations.granter._plan_and_claim(Lease(deliveries=leased))
+    claimed = plan_and_claim(operations.granter, Lease(deliveries=leased))
     (taking,) = [one for one in claimed.standings["msg-2"].claims if one.subject.startswith(REFUND)]
     half = next(one for one in taking.grants if one.meter == "api_usage")
     (part,) = half.parts

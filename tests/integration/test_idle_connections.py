@@ -14,7 +14,8 @@ from tests.support.processes import eventually
 from tests.support.receivers import OPS_TOKEN, PAID, deliver, settings_for
 from tests.support.redis_servers import DURABLE, Server, Wire, on_a_wire, own_redis
 from tests.support.servers import running
-from workers.store.connect import connect, intake_for
+from workers.store.connect import connect
+from workers.store.connect_async import intake_for
 from workers.store.intake import Disposition, RawDelivery
 
 pytestmark = pytest.mark.heavy  # servers close idle connections in real time

@@ -1,9 +1,9 @@
 """An order's claim freezes its paid period, and each later instalment is claimed once, in order."""
 
-from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
+from msgspec.structs import replace
 from redis import Redis
 
 from config.intervals import Every

@@ -1,7 +1,6 @@
 """The ledger in memory does what the one in Redis does: unit tests stand on it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -9,6 +8,7 @@ from typing import Protocol
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import (
@@ -27,14 +27,14 @@ from tests.support.fakes import Clock, FakeStore
 from tests.support.real_stores import RETAIN
 from workers.core.adjustments import adjustment_due
 from workers.core.claims import Adjust, Claim, Refund, Revoke, Standing
+from workers.core.delivery import Outcome, Status
 from workers.core.delivery_plans import refund_plan
 from workers.core.dispute_delivery import dispute_plan
 from workers.core.grants import Grant, order_subject
-from workers.core.manual import ManualGrant, ManualRevoke
+from workers.core.manual import MANUAL_REVOKE, ManualGrant, ManualRevoke
 from workers.core.offers import offer_plan
 from workers.core.planning import plan_for
 from workers.core.plans import Plan
-from workers.core.take_back_delivery import is_take_back_delivery
 from workers.core.takebacks import due_take_backs
 from workers.pipeline.ports import Ledger as LedgerPort
 from workers.store.deliveries import DeliveryStore
@@ -75,6 +75,7 @@ REVOKED = [
     for number in (1, 2)
     for meter in (None, "images")
 ]
+REVOKE_BODY = REVOKED[0].delivery()[2]
 FACTS = [
     fact_like(id=some_id(1)),
     fact_like(id=some_id(1), refunded_amount=100),
@@ -118,6 +119,14 @@ class Readable(LedgerPort, Protocol):
         """Note that Polar has these grants as the ledger has them."""
         ...
 
+    def lease_revoke(self, delivery_id: str, *, by_name: bool) -> int:
+        """Lease the delivery of a revoke, which is stored if it is new; return the attempt."""
+        ...
+
+    def put_to_rest(self, delivery_id: str) -> None:
+        """Dismiss a failed delivery."""
+        ...
+
 
 class RealLedger(Ledger):
     """The ledger in Redis, with what the background process writes."""
@@ -125,6 +134,26 @@ class RealLedger(Ledger):
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis, retain=RETAIN)
         self.confirm = RestorationStore(redis).confirm
+        self._deliveries = DeliveryStore(redis)
+
+    def lease_revoke(self, delivery_id: str, *, by_name: bool) -> int:
+        known = self._deliveries.reopen([delivery_id], by_name=by_name)
+        new = known or self._deliveries.store_and_lease([(delivery_id, MANUAL_REVOKE, REVOKE_BODY)])
+        return new[0].attempt
+
+    def put_to_rest(self, delivery_id: str) -> None:
+        self._deliveries.dismiss([delivery_id], retain=RETAIN)
+
+
+class FakeLedger(FakeStore):
+    """The ledger in memory."""
+
+    def lease_revoke(self, delivery_id: str, *, by_name: bool) -> int:
+        self.accept(delivery_id, REVOKE_BODY)
+        return self.reopen(delivery_id, by_name=by_name).deliveries[0].attempt
+
+    def put_to_rest(self, delivery_id: str) -> None:
+        self.dismiss(delivery_id)
 
 
 Step = Callable[[Readable], list[Standing]]
@@ -155,6 +184,50 @@ def takes_back(shares: list[tuple[int, int, int]], by_hand: set[str | None], *, 
         return [look(book, order) for _, order, _ in shares]
 
     return step
+
+
+def revokes(number: int, order: int, meter: str | None) -> Step:
+    """Freeze what a person takes back, by a delivery that makes no other claims."""
+
+    def step(book: Readable) -> list[Standing]:
+        book.take_back(due_take_backs(look(book, order), f"revoke-{number}", Revoke(meter=meter)))
+        return [look(book, order)]
+
+    return step
+
+
+def fails_and_rests(number: int, order: int) -> Step:
+    """Polar refuses a revoke, and a person dismisses it: with it rests what its delivery has claimed."""
+
+    def step(book: Readable) -> list[Standing]:
+        _end(book, f"revoke-{number}", order, Status.FAILED, by_name=False)
+        book.put_to_rest(f"revoke-{number}")
+        return [look(book, order)]
+
+    return step
+
+
+def replays(number: int, order: int, *, by_name: bool) -> Step:
+    """A person runs a revoke again: one that was dismissed is decided anew if it is named."""
+
+    def step(book: Readable) -> list[Standing]:
+        _end(book, f"revoke-{number}", order, Status.SKIPPED, by_name=by_name)
+        return [look(book, order)]
+
+    return step
+
+
+def _end(book: Readable, delivery_id: str, order: int, status: Status, *, by_name: bool) -> None:
+    attempt = book.lease_revoke(delivery_id, by_name=by_name)
+    outcome = Outcome(
+        delivery_id=delivery_id,
+        attempt=attempt,
+        status=status,
+        reason="refused",
+        subject=order_subject(some_id(order)),
+        relies_on=tuple(claim.subject for claim in look(book, order).claims),
+    )
+    assert book.settle([], [outcome], ()) == set()
 
 
 def adjusts(order: int, units: int, *, stale: bool) -> Step:
@@ -241,9 +314,39 @@ steps = st.one_of(
         is_doubtful=st.booleans(),
     ),
     st.builds(confirms, _places, st.sets(_meters)),
+    st.builds(revokes, _ids, _orders, st.sampled_from([None, "images"])),
+    st.builds(fails_and_rests, _ids, _orders),
+    st.builds(replays, _ids, _orders, by_name=st.booleans()),
     st.builds(adjusts, _orders, st.integers(1, 20), stale=st.booleans()),
     _orders.map(settles_corrections),
 )
+
+
+# An order of which Polar has everything, and a revoke that was dismissed.
+REVOKED_ONCE = [
+    claims([(1, PLANS.index(plan_for(FACTS[0], FILES[0])))]),
+    settles(PLANS.index(plan_for(FACTS[0], FILES[0])), {"api_usage", "images"}, is_doubtful=False),
+    revokes(1, 1, None),
+    fails_and_rests(1, 1),
+]
+by_hand = st.one_of(
+    st.builds(revokes, st.just(1), st.just(1), st.sampled_from([None, "images"])),
+    st.builds(fails_and_rests, st.just(1), st.just(1)),
+    st.builds(replays, st.just(1), st.just(1), by_name=st.booleans()),
+    st.builds(takes_back, _shares, st.just(set()), stale=st.booleans()),
+    st.builds(adjusts, st.just(1), st.integers(1, 20), stale=st.booleans()),
+    st.builds(settles, st.just(PLANS.index(REVOKED[0].plan())), st.sets(_meters), is_doubtful=st.booleans()),
+)
+
+
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(by_hand, max_size=12))
+def test_both_ledgers_decide_the_same_revokes_anew(redis: Redis, story: list[Step]) -> None:
+    redis.flushall()
+    real, fake = RealLedger(redis), FakeLedger(Clock())
+    for step in [*REVOKED_ONCE, *story]:
+        assert timeless(step(real)) == timeless(step(fake))
+    assert {one.id for one in DeliveryStore(redis).newest()} == fake.deliveries.keys()
 
 
 @settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -252,14 +355,13 @@ def test_whatever_is_asked_of_them_both_ledgers_give_the_same_answers(
     redis: Redis, story: list[Step]
 ) -> None:
     redis.flushall()
-    real, fake = RealLedger(redis), FakeStore(Clock())
+    real, fake = RealLedger(redis), FakeLedger(Clock())
     for step in story:
         assert timeless(step(real)) == timeless(step(fake))
     for plan in PLANS:
         assert timeless([real.find_for_plan(plan)]) == timeless([fake.find_for_plan(plan)])
     assert real.count_grants() == len(fake.audit)
-    takings = {id_ for id_ in fake.deliveries if is_take_back_delivery(id_)}
-    assert {one.id for one in DeliveryStore(redis).newest()} == takings
+    assert {one.id for one in DeliveryStore(redis).newest()} == fake.deliveries.keys()
 
 
 def timeless(standings: list[Standing]) -> list[Standing]:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.fake_service import HUNDRED
+from tests.support.leased import plan_and_claim
 from tests.support.polar_orders import Operations, operations_at
 from tests.support.redis_servers import Server, own_redis
 from workers.core.delivery import Lease, Outcome, Status
@@ -44,12 +45,12 @@ def run_through_a_power_failure(
     files, kept = server.folder / "appendonlydir", server.folder / "kept"
     shutil.copytree(files, kept)
     granter = operations.granter
-    ingested = granter._ingest_lease(granter._plan_and_claim(Lease(deliveries=leased)), {})
+    ingested = granter.ingest(plan_and_claim(granter, Lease(deliveries=leased)), {})
     server.kill()
     shutil.rmtree(files)
     shutil.move(kept, files)
     server.start()
-    return granter._settle(ingested)
+    return granter.settle(ingested)
 
 
 def test_a_credit_whose_claim_is_lost_is_claimed_again(server: Server, operations: Operations) -> None:

@@ -18,7 +18,7 @@ from tests.support.receivers import OPS_TOKEN, PAID, deliver, health, settings_f
 from tests.support.redis_servers import DURABLE, Server, free_port, name_in, own_redis
 from tests.support.servers import running
 from workers.monitoring.health import Check, examine
-from workers.runtime import worker_for
+from workers.runtime.worker import worker_for
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger

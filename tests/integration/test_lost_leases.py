@@ -12,6 +12,7 @@ from redis import Redis
 from tests.support.adjusted_orders import buy, given_to, pack
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import HUNDRED, NOBODY
+from tests.support.leased import plan_and_claim
 from tests.support.polar_orders import Operations, operations_at
 from tests.support.real_stores import accept, let_leases_end
 from workers.core.adjust_delivery import ManualAdjust, Wanted
@@ -55,11 +56,11 @@ def accepted_only(operations: Operations, redis_url: str) -> Snapshot:
 
 
 def claim(operations: Operations) -> ClaimedLease:
-    return operations.granter._plan_and_claim(operations.store.lease(10))
+    return plan_and_claim(operations.granter, operations.store.lease(10))
 
 
 def ingest(operations: Operations, accepted: dict[str, Accepted] | None = None) -> IngestedLease:
-    return operations.granter._ingest_lease(claim(operations), {} if accepted is None else accepted)
+    return operations.granter.ingest(claim(operations), {} if accepted is None else accepted)
 
 
 def refund_all(operations: Operations) -> None:
@@ -75,8 +76,8 @@ def test_an_amount_that_another_worker_claimed_anew_is_read_back(
     accepted_only.restore()
     operations.rules = HUNDRED
     claimed = claim(operations)
-    operations.granter._settle(sent)
-    operations.granter._settle(operations.granter._ingest_lease(claimed, {}))
+    operations.granter.settle(sent)
+    operations.granter.settle(operations.granter.ingest(claimed, {}))
     refund_all(operations)
     assert operations.balance() == 50  # nothing is taken of what Polar may have less of
     operations.confirmer.run_if_due()
@@ -92,7 +93,7 @@ def test_a_grant_that_is_not_claimed_anew_is_not_settled(
     accepted_only.restore()
     operations.rules = HUNDRED
     claim(operations)
-    operations.granter._settle(sent)
+    operations.granter.settle(sent)
     own = operations.ledger.find(order_subject(ORDER)).own
     assert own is not None
     assert list(own.settled) == ["api_usage"]
@@ -106,7 +107,7 @@ def test_a_skip_by_other_rules_leaves_a_new_claim_to_be_sent(
     accepted_only.restore()
     operations.rules = HUNDRED
     claim(operations)  # by a worker that is killed now
-    assert operations.granter._settle(skipped) == []
+    assert operations.granter.settle(skipped) == []
     assert operations.run_due() == [Status.GRANTED]
     assert operations.balance() == 100
 
@@ -115,9 +116,9 @@ def test_what_was_accepted_earlier_in_a_drain_is_settled_again(
     operations: Operations, accepted_only: Snapshot
 ) -> None:
     accepted: dict[str, Accepted] = {}
-    operations.granter._settle(ingest(operations, accepted))
+    operations.granter.settle(ingest(operations, accepted))
     accepted_only.restore()
-    operations.granter._settle(ingest(operations, accepted))
+    operations.granter.settle(ingest(operations, accepted))
     assert operations.ledger.find(order_subject(ORDER)).can_be_taken_back
     refund_all(operations)
     assert operations.balance() == 0
@@ -129,10 +130,10 @@ def test_a_skipped_adjustment_leaves_the_one_that_another_worker_froze_to_be_sen
     operations.rules = pack(100)
     buy(operations, 1)
     before = Snapshot(operations.redis)
-    unchanged = operations.granter._ingest_lease(claim_adjustment(operations, 100), {})
+    unchanged = operations.granter.ingest(claim_adjustment(operations, 100), {})
     before.restore()
     claim_adjustment(operations, 50)  # by a worker that is killed now
-    assert operations.granter._settle(unchanged) == []
+    assert operations.granter.settle(unchanged) == []
     let_leases_end(operations.redis)
     assert operations.run_due() == [Status.GRANTED]
     assert given_to(operations, 1) == 57
@@ -143,4 +144,4 @@ def claim_adjustment(operations: Operations, units: int) -> ClaimedLease:
     wanted = Wanted(meter="api_usage", property_name="units", units=Decimal(units), revocable=True)
     request = ManualAdjust(order_id=some_id(1), customer_id=CUSTOMER, rule="pack", number=1, wanted=(wanted,))
     leased = operations.store.store_and_lease([request.delivery()])
-    return operations.granter._plan_and_claim(Lease(deliveries=leased))
+    return plan_and_claim(operations.granter, Lease(deliveries=leased))

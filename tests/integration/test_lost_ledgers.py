@@ -1,9 +1,9 @@
 """Whether the ledger was lost with its Redis: then nothing is granted before it is rebuilt."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from structlog.testing import capture_logs
 

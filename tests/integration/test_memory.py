@@ -5,11 +5,11 @@ The same at a hundred thousand orders, with all that Redis adds: ``python -m ben
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import cast
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from config.rules import Rules

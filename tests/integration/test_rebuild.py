@@ -1,13 +1,13 @@
 """A lost ledger is read back from Polar into a real Redis, whatever happens meanwhile."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import (
@@ -308,7 +308,7 @@ def test_a_second_event_with_a_key_of_ours_is_passed_over(operations: Operations
     operations.polar.stored.append(replace(first, id=uuid4(), timestamp=later, sent=again))
     found = compare(operations)
     assert [one.why for one in found.invalid] == ["another event has the same key"]
-    assert [one.units for one in found.grants] == [Decimal(100)]
+    assert [one.units for one in found.grants()] == [Decimal(100)]
 
 
 def test_within_our_share_of_the_rate_limit_it_waits_its_turn(operations: Operations, redis: Redis) -> None:

@@ -1,11 +1,11 @@
 """What happens to the ledger while it is rebuilt, and before: nothing of it is written over."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import (

@@ -15,6 +15,8 @@ from app.demo.polar import create_app as create_polar
 from app.main import create_app
 from app.receiver.signature import sign
 from config.errors import ConfigError
+from config.setting_fields import read_fields
+from config.settings import ReceiverSettings
 from tests.support.builders import order_webhook, some_id
 from tests.support.receivers import (
     OPS_TOKEN,
@@ -91,12 +93,12 @@ def test_a_hundred_senders_on_one_connection_each_are_all_stored(receiver: str, 
     assert queue_length(redis) == 1
 
 
-@pytest.mark.parametrize(
-    ("missing", "name"), [("redis_url", "REDIS_URL"), ("webhook_secret", "POLAR_WEBHOOK_SECRET")]
-)
-def test_it_does_not_start_without_a_required_setting(missing: str, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} is not set"):
-        create_app(settings_for("redis://127.0.0.1").model_copy(update={missing: None}))
+@pytest.mark.parametrize("missing", ["REDIS_URL", "POLAR_WEBHOOK_SECRET"])
+def test_it_does_not_start_without_a_required_setting(missing: str) -> None:
+    given = {"REDIS_URL": "redis://127.0.0.1", "POLAR_WEBHOOK_SECRET": SECRET}
+    del given[missing]
+    with pytest.raises(ConfigError, match=f"{missing} is not set"):
+        create_app(read_fields(ReceiverSettings, given))
 
 
 def test_it_is_alive_and_ready_without_any_worker(receiver: str, redis: Redis) -> None:

@@ -1,12 +1,13 @@
 """The reconciler on a real Redis: one round at a time over all hosts, and a word where it matters."""
 
 from collections.abc import Iterator, MutableMapping
-from dataclasses import replace
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisGoneError
 from structlog.testing import capture_logs
@@ -16,12 +17,15 @@ from config.rules import parse_rules
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.fake_service import NOBODY
 from tests.support.fakes import KilledError
+from tests.support.full_disks import no_file_can_grow
 from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.processes import TEN
 from tests.support.rulebooks import write
 from workers.core.delivery import Status
-from workers.operations.backfill.order_scan import delivery_id_of
+from workers.monitoring.health import examine
+from workers.operations import spool
+from workers.operations.backfill.scanned_orders import delivery_id_of
 from workers.operations.background import Background
 from workers.operations.reconcile import Reconciler
 from workers.store import keys
@@ -107,6 +111,41 @@ def test_a_round_that_polar_breaks_off_is_tried_again_soon(operations: Operation
     assert (line["event"], line["log_level"]) == ("reconciliation interrupted", "warning")
     assert "orders:read" in str(line["reason"])
     assert 0 < operations.redis.pttl(keys.RECONCILED) <= 300_000
+
+
+@contextmanager
+def no_room_for_temporary_files() -> Iterator[None]:
+    """Put temporary files on a disk that took one before, and is full now."""
+    with pytest.MonkeyPatch.context() as patch, no_file_can_grow():
+        patch.setattr(spool, "_CACHE_KIB", 1)
+        patch.setattr(spool, "_takes_a_file", lambda: True)
+        yield
+
+
+def reconciler_check(operations: Operations) -> tuple[bool, str]:
+    (found,) = [one for one in examine(operations.redis) if one.name == "reconciler"]
+    return found.ok, found.detail
+
+
+def test_a_round_that_finds_the_disk_full_says_what_to_do_and_is_tried_again_soon(
+    operations: Operations, tmp_path: Path
+) -> None:
+    for number in range(1, 9):
+        sell(operations.polar, number)
+    one = reconciler(operations, tmp_path)
+    assert reconciler_check(operations)[0]
+    with no_room_for_temporary_files():
+        (line,) = told_by(one)
+    assert (line["event"], line["log_level"]) == ("reconciliation interrupted", "warning")
+    is_well, detail = reconciler_check(operations)
+    assert not is_well
+    assert detail == line["reason"]
+    assert detail.startswith("a temporary file cannot be written (")
+    assert detail.endswith("make room in /var/tmp, or name a folder with room in TMPDIR")
+    assert 0 < operations.redis.pttl(keys.RECONCILED) <= 300_000
+    operations.redis.delete(keys.RECONCILED)  # as time would
+    assert told_by(one)[0]["granted"] == 8
+    assert reconciler_check(operations)[0]
 
 
 def test_what_a_person_must_look_at_is_named_and_never_assumed(

@@ -1,7 +1,6 @@
 """Settled facts are sealed into buckets: read as they were, and opened by whoever writes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -9,6 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from redis import ConnectionPool, Redis
 
 from tests.support.builders import CUSTOMER, fact_like, grant_of, refund_webhook, rule, rules_of, some_id
@@ -26,7 +26,7 @@ from workers.store.format import FORMAT
 from workers.store.ledger import Ledger
 from workers.store.losses import LedgerWatch, lost_at
 from workers.store.outbox_view import OutboxView
-from workers.store.scripts import load_script
+from workers.store.scripts import with_needed
 from workers.store.sealing import Sealer
 
 LAST = 999
@@ -52,9 +52,9 @@ def sell(ledger: Ledger, *numbers: int, customer_id: str = CUSTOMER) -> list[Gra
 
 
 def run(redis: Redis, script: str, subjects: Sequence[str]) -> list[list[bytes]]:
-    """Run a script of the test behind those functions that all scripts share."""
-    shared = load_script("read_fields").partition("-- Returns a field of each")[0]
-    return cast(list[list[bytes]], redis.register_script(shared + script)(args=list(subjects)))
+    """Run a script of the test behind the functions that read and write facts."""
+    script = with_needed("-- needs: facts\n" + script)
+    return cast(list[list[bytes]], redis.register_script(script)(args=list(subjects)))
 
 
 def read(redis: Redis, subjects: Sequence[str]) -> list[dict[bytes, bytes]]:

@@ -11,7 +11,8 @@ from tests.support.redis_servers import free_port
 from tests.support.sentinels import Watched, watched_redis
 from workers.errors import StoreUnavailableError
 from workers.store import keys
-from workers.store.connect import connect, intake_for
+from workers.store.connect import connect
+from workers.store.connect_async import intake_for
 from workers.store.intake import Disposition
 from workers.store.redis_errors import describe_redis_error
 

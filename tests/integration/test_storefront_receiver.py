@@ -65,8 +65,8 @@ def test_no_answer_is_a_refusal_that_does_not_show_the_url(storefront: HttpStore
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         begun = time.monotonic()
-        assert post(f"http://127.0.0.1:{port}/s3cret", seconds=0.3) == "no answer: ReadTimeout"
-        assert time.monotonic() - begun < 3
+        assert post(f"http://127.0.0.1:{port}/s3cret", seconds=1) == "no answer: ReadTimeout"
+        assert time.monotonic() - begun < 5
     assert post(f"http://127.0.0.1:{port}/s3cret") == "no answer: ConnectError"
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from threading import Barrier
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from tests.support.builders import CUSTOMER, ORDER, fact_like, order_webhook, refund_webhook, rule, rules_of

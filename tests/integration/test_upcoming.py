@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from redis.asyncio import Redis as AsyncRedis
 
 from app.api.answers import OrderAnswer
 from tests.support.moving_clock import moves_a_clock
+from tests.support.sealing import seal
 from tests.support.years import CUSTOMER, ORDER, Years, date, years
 from workers.core.delivery import Status
+from workers.core.sums import MeterSum, SummedMeter
 from workers.monitoring.health import examine
 from workers.monitoring.metrics import exposition
+from workers.store.audit import Audit
 from workers.store.orders import OrderReader
 from workers.store.upcoming import UpcomingReader
 
@@ -71,7 +75,7 @@ def test_operators_see_the_next_of_each_order_or_all_of_one(service: Years) -> N
     (soonest,) = reader.soonest(10)
     assert (soonest.number, soonest.at) == (2, date(2, 28))
     assert soonest.grant.units == 1000
-    assert len(reader.of_order(ORDER)) == len(reader.of_customer(CUSTOMER)) == 11
+    assert len(reader.of_order(ORDER)) == len(reader.of_customer(CUSTOMER, 10)[0]) == 11
     assert reader.soonest(10)[0].grant.key == f"credits:instalment:{ORDER}:2:api_usage"
 
 
@@ -97,3 +101,14 @@ def test_what_waits_for_its_subscription_is_not_due_until_it_is_looked_at_again(
     (next_,) = UpcomingReader(service.redis, service.ledger).soonest(1)
     assert (next_.number, next_.waits) == (2, "the subscription is past_due")
     assert [one.status for one in service.store.newest()] == [Status.GRANTED]
+
+
+def test_the_instalments_that_were_given_are_summed(service: Years) -> None:
+    service.work_until(date(3, 1))
+    service.refund(5_000)
+    service.work_until(date(5, 1))
+    audit = Audit(service.redis, service.ledger)
+    given = MeterSum(granted=Decimal(2 * 1000 + 2 * 750), taken_back=Decimal(500))
+    assert audit.sums_of_customer(CUSTOMER) == {SummedMeter("api_usage", "units"): given}
+    seal(service.redis)
+    assert audit.sums_of_customer(CUSTOMER) == {SummedMeter("api_usage", "units"): given}

@@ -66,6 +66,11 @@ REQUESTS = {
     "unsigned": post_with(b"Content-Length: 2", body=b"{}"),
     "to be closed": request("msg-1", b"Connection: close"),
     "an upgrade": post_with(b"Connection: Upgrade", b"Upgrade: websocket"),
+    "chunks": post_with(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\nA: trailer\r\n\r\n"),
+    "a slash behind the path": request("msg-1").replace(b"polar ", b"polar/ ", 1),
+    "a query": request("msg-1").replace(b"polar ", b"polar?a=b ", 1),
+    "an escaped path": request("msg-1").replace(b"polar ", b"%70olar ", 1),
+    "another method": request("msg-1").replace(b"POST ", b"PUT ", 1),
     "HTTP/1.0": request("msg-1").replace(b"HTTP/1.1", b"HTTP/1.0", 1),
 }
 

@@ -1,16 +1,18 @@
 """Adjusts orders with the real operations, on a real Redis and a stand-in for Polar."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fakes import KilledError
 from tests.support.ledgers import run
 from tests.support.polar_orders import Operations
-from workers.core.claims import Standing
+from workers.core.claims import Claimed, Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
@@ -91,6 +93,10 @@ class Deadly:
     ledger: Ledger
     client: Polar
     moment: str
+
+    def claim_and_ask(self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int]) -> Claimed:
+        """Claim; the request is left to the throttle."""
+        return Claimed(self.claim(plans, attempts), may_ask=None)
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None

@@ -1,15 +1,15 @@
 """A whole service on fakes, and helpers that crash or delay its workers."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
 from tests.support.fake_polar import FakePolar
 from tests.support.fakes import Clock, FakeStore, KilledError, read_back
-from workers.core.claims import Standing
+from workers.core.claims import Claimed, Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant
 from workers.core.later_claims import LaterClaim
@@ -152,6 +152,10 @@ class LedgerWith:
         self._store = shop.store
         self._before_taking_back = before_taking_back
         self._before_settling = before_settling
+
+    def claim_and_ask(self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int]) -> Claimed:
+        """Claim; the request is left to the throttle."""
+        return Claimed(self.claim(plans, attempts), may_ask=None)
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None

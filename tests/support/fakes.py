@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from tests.support.fake_polar import FakePolar
-from workers.core.claims import Claim, Dispute, Refund, Shown, Standing, Taken
+from workers.core.claims import Claim, Claimed, Dispute, Refund, Shown, Standing, Taken
 from workers.core.delivery import Lease, Leased, Outcome, PutBack, Status
 from workers.core.envelope import peek_type
 from workers.core.grants import (
@@ -16,6 +18,7 @@ from workers.core.grants import (
     instalment_subject,
     is_adjustment,
     is_instalment,
+    is_take_back,
     order_of,
     order_subject,
     refund_subject,
@@ -25,6 +28,7 @@ from workers.core.later_claims import Adjustment, Instalment, LaterClaim, TakeBa
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 from workers.core.pauses import PauseCause
 from workers.core.plans import Plan
+from workers.core.revival import without_revoke
 from workers.core.schedule import PaidPeriod
 from workers.core.take_back_delivery import TAKE_BACK, take_back_delivery
 from workers.core.usage_events import usage_event
@@ -149,18 +153,32 @@ class FakeStore:
             kept.status = Status.SKIPPED
             if kept.type in TAKES_BACK:
                 for subject in self._later_claims_by(delivery_id, kept.subject):
-                    self.claims[subject] = replace(self.claims[subject], is_dismissed=True)
+                    self._put_to_rest(self.claims[subject])
             elif kept.subject:
+                for subject in self._take_backs_by(delivery_id, kept.subject):
+                    self._put_to_rest(self.claims[subject])
                 self._release_bonuses(kept.subject)
                 self.dismissed[kept.subject] = delivery_id
+
+    def _put_to_rest(self, claim: Claim) -> None:
+        """Dismiss a later claim; what waited for an instalment or an adjustment becomes due."""
+        self.claims[claim.subject] = replace(claim, is_dismissed=True)
+        order = order_subject(claim.order_id or "")
+        held_back_others = is_instalment(claim.subject) or is_adjustment(claim.subject)
+        if held_back_others and self._may_have_take_backs(order):
+            self._queue_take_back(claim.order_id or "", claim.grants[0].customer_id)
 
     def _revive(self, delivery_id: str, kept: Stored) -> None:
         if kept.type not in TAKES_BACK:
             self.dismissed.pop(kept.subject, None)
+            for subject in self._take_backs_by(delivery_id, kept.subject):
+                self.claims[subject] = replace(self.claims[subject], is_dismissed=False)
             return
         for subject in self._later_claims_by(delivery_id, kept.subject):
-            if not self._release_instalment(kept.subject, self.claims[subject]):
-                self.claims[subject] = replace(self.claims[subject], is_dismissed=False)
+            claim = self.claims[subject]
+            is_released = self._release_instalment(kept.subject, claim)
+            if not is_released and not self._release_revoke(kept.subject, claim):
+                self.claims[subject] = replace(claim, is_dismissed=False)
 
     def _release_instalment(self, order: str, claim: Claim) -> bool:
         """Give up the claim of a dismissed instalment that Polar lacks; return whether it was one."""
@@ -176,11 +194,24 @@ class FakeStore:
         self.linked[order].remove(claim.subject)
         return True
 
+    def _release_revoke(self, order: str, claim: Claim) -> bool:
+        """Give up the claim of a dismissed revoke that Polar lacks; return whether it was one."""
+        left = without_revoke(self.taken.get(order, {}), claim)
+        if left is None:
+            return False
+        self.taken[order] = left
+        del self.claims[claim.subject]
+        self.linked[order].remove(claim.subject)
+        return True
+
     def _later_claims_by(self, delivery_id: str, order: str) -> list[str]:
         linked = [one for one in self.linked.get(order, []) if one in self.claims]
         if delivery_id.startswith("instalment-"):
             return [one for one in linked if instalment_delivery(one) == delivery_id]
         return [one for one in linked if self.claims[one].delivery_id == delivery_id]
+
+    def _take_backs_by(self, delivery_id: str, order: str) -> list[str]:
+        return [one for one in self._later_claims_by(delivery_id, order) if is_take_back(one)]
 
     def _release_bonuses(self, fact: str) -> None:
         """Give back to the customer the bonuses of which Polar has nothing."""
@@ -227,6 +258,10 @@ class FakeStore:
         return Leased(
             id=delivery_id, type=kept.type, body=kept.body, strikes=kept.strikes, attempt=kept.attempts
         )
+
+    def claim_and_ask(self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int]) -> Claimed:
+        """Claim; the request is left to the throttle."""
+        return Claimed(self.claim(plans, attempts), may_ask=None)
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
@@ -457,7 +492,7 @@ class FakeStore:
             return self._is_reversed_meanwhile(settled.order_id or "")
         if is_instalment(settled.subject):
             order = order_subject(settled.order_id or "")
-            return order in self.refunds or order in self.disputes or self._has_revoke(order)
+            return self._may_have_take_backs(order)
         return settled.subject in self.refunds or settled.subject in self.disputes
 
     def _is_reversed_meanwhile(self, order_id: str) -> bool:
@@ -495,13 +530,12 @@ class FakeStore:
         doubts = {meter: text for meter, text in claim.unconfirmed.items() if meter != grant.meter}
         self.claims[grant.subject] = replace(claim, unconfirmed=doubts)
         order = order_subject(claim.order_id or "")
-        if order in self.claims and (
-            order in self.refunds or order in self.disputes or self._has_revoke(order)
-        ):
+        if order in self.claims and self._may_have_take_backs(order):
             self._queue_take_back(claim.order_id or "", grant.customer_id)
 
-    def _has_revoke(self, order: str) -> bool:
-        return any(one.startswith(REVOKE) for one in self.linked.get(order, []))
+    def _may_have_take_backs(self, order: str) -> bool:
+        has_revoke = any(one.startswith(REVOKE) for one in self.linked.get(order, []))
+        return order in self.refunds or order in self.disputes or has_revoke
 
     def _queue_take_back(self, order_id: str, customer_id: str) -> None:
         """Make it due to take back what the order's refunds take, and its lease, if there is one, lost."""

@@ -171,7 +171,7 @@ if __name__ == "__main__":
     atexit.register(exit_.leave)
 
     # All that commands import, once: they find it in sys.modules.
-    for module in ("app.cli", "app.main", "workers.runtime", "app.processes.worker"):
+    for module in ("app.cli", "app.main", "app.processes.worker", "app.processes.background"):
         import_module(module)
 
     hurry()

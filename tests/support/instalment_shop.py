@@ -1,8 +1,10 @@
 """A shop with a yearly subscription, whose later instalments are claimed and settled step by step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, PAID_CENTS, order_webhook

@@ -1,9 +1,10 @@
 """Builds orders with instalments, as the ledger has them, for tests of what follows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from config.intervals import Every
 from tests.support.builders import CUSTOMER, Amount, some_id

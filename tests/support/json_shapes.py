@@ -3,15 +3,15 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
-from app.cli.commands import COMMANDS
+from app.cli.printed import PRINTED
 
 _JSON: dict[Any, Any] = {str: str, int: int, bool: bool, float: (int, float), type(None): type(None)}
 
 
 def assert_as_promised(command: str, value: Any) -> None:
     """Raise AssertionError with the value if it fits none of the shapes of ``command``."""
-    if command in COMMANDS and (shapes := COMMANDS[command].prints.values()):
-        assert any(fits(value, shape) for shape in shapes), value
+    if command in PRINTED:
+        assert any(fits(value, shape) for shape in PRINTED[command].values()), value
 
 
 def fits(value: Any, hint: Any) -> bool:

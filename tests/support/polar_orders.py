@@ -3,10 +3,11 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from redis import Redis
 
 from app.demo.polar import Polar
@@ -46,11 +47,15 @@ def sell(
     return json.dumps(body).encode()
 
 
+_SHARE = 300  # requests a minute
+
+
 class _Doomed:
     """A ledger whose process is killed before anything is settled."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.claim, self.take_back = ledger.claim, ledger.take_back
+        self.claim, self.claim_and_ask = ledger.claim, ledger.claim_and_ask
+        self.take_back = ledger.take_back
 
     def settle(
         self,
@@ -82,7 +87,9 @@ class Operations:
     @property
     def ledger(self) -> Ledger:
         """Return the ledger."""
-        return Ledger(self.redis, retain=RETAIN, tells_storefront=self.tells_storefront)
+        return Ledger(
+            self.redis, retain=RETAIN, tells_storefront=self.tells_storefront, requests_per_minute=_SHARE
+        )
 
     @property
     def pacer(self) -> Pacer:
@@ -119,7 +126,7 @@ class Operations:
     @property
     def granter(self) -> Granter:
         """Return the granter."""
-        throttle = Throttle(self.redis)
+        throttle = Throttle(self.redis, requests_per_minute=_SHARE)
         return Granter(
             deliveries=self.store,
             ledger=self.ledger,

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
+from msgspec.structs import replace
 
 from app.demo.polar import Customer, Meter, Polar, access, create_app
 from tests.support.recordings import recorded

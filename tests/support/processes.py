@@ -21,6 +21,7 @@ import httpx
 
 from app.demo.polar import Polar
 from app.receiver.signature import sign
+from config.setting_fields import read_fields
 from config.settings import Settings
 from tests.support.builders import CUSTOMER
 from tests.support.fork_server import ForkServer
@@ -232,7 +233,7 @@ class Credits:
 
     def read(self) -> Settings:
         """Return the settings as this process would read them; its own environment is ignored."""
-        return Settings.model_validate({name: value for name, value in self.settings.items() if value})
+        return read_fields(Settings, {name: value for name, value in self.settings.items() if value})
 
     def stores(self) -> AbstractContextManager[Stores]:
         """Open the stores that these settings name."""

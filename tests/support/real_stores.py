@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
+from msgspec.structs import replace
 from redis import Redis
 
 from config.redis_urls import RedisOptions
@@ -16,7 +16,7 @@ from workers.core.envelope import stored_types
 from workers.core.grants import Grant, order_subject
 from workers.core.plans import Plan
 from workers.store import keys
-from workers.store.connect import intake_for
+from workers.store.connect_async import intake_for
 from workers.store.deliveries import DeliveryStore
 from workers.store.intake import Disposition, RawDelivery
 from workers.store.ledger import Ledger

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app.receiver.signature import Verifier, sign
 from app.receiver.webhooks import WebhookEndpoint
+from config.setting_fields import read_fields
 from config.settings import Settings
 from tests.support.recordings import payload
 from workers.store import keys
@@ -119,7 +120,7 @@ class Receiver:
 
 
 def settings_for(url: str, **others: str) -> Settings:
-    return Settings.model_validate({"REDIS_URL": url, "POLAR_WEBHOOK_SECRET": SECRET, **others})
+    return read_fields(Settings, {"REDIS_URL": url, "POLAR_WEBHOOK_SECRET": SECRET, **others})
 
 
 def deliver(url: str, body: bytes, delivery_id: str = "msg-1") -> httpx.Response:

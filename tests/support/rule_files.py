@@ -1,10 +1,10 @@
 """Parses rules files for tests: a valid one, short ones from single rules, and their problems."""
 
 import json
-from dataclasses import replace
 from textwrap import dedent
 
 import pytest
+from msgspec.structs import replace
 
 from config.cel.amounts import Amount
 from config.rules import Rule, Rules, RulesError, parse_rules

@@ -1,11 +1,11 @@
 """Seals facts at once, and tells which are sealed."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha1
 from typing import cast
 from uuid import UUID
 
+from msgspec.structs import replace
 from redis import Redis
 
 from workers.core.grants import order_subject

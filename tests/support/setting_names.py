@@ -1,5 +1,5 @@
 """The names of all settings."""
 
-from config.settings import Settings
+from config.settings import SETTING_NAMES
 
-SETTINGS = frozenset(str(field.validation_alias) for field in Settings.model_fields.values())
+SETTINGS = frozenset(SETTING_NAMES)

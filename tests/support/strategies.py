@@ -1,12 +1,14 @@
 """Hypothesis strategies: facts with their trigger, rules with the amounts that they give, and grants."""
 
-from collections.abc import Callable, Collection
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from config.intervals import Every
 from config.rules import ORDER_TRIGGERS, PERIOD_TRIGGERS, Rules, Trigger
@@ -92,19 +94,23 @@ def orders(draw: st.DrawFn, triggers: Collection[Trigger] = ORDER_TRIGGERS) -> K
         net_amount=draw(st.integers(-1000, 10**5)),
     )
     own_seats, held_seats = draw(_seats), draw(_seats)
-    raw = order.model_dump(mode="json") | {"seats": own_seats, "metadata": {}}
+    raw = to_builtins(order) | {"seats": own_seats, "metadata": {}}
     if raw["subscription"] is not None:
         raw["subscription"]["seats"] = held_seats
     seats = [own_seats, held_seats if order.subscription else None, 1]
     span = trial if trigger is Trigger.TRIAL_START else shown
     return Known(
-        fact=order_fact(Read(view=order, raw=raw)),
+        fact=order_fact(_read(order, raw)),
         trigger=None if is_final or is_foreign else trigger,
         product_id=order.product_id,
         net_amount=order.net_amount,
         seats=next(one for one in seats if one is not None),
         period=_paid(order, span) if order.subscription else None,
     )
+
+
+def _read(view: T, data: Mapping[str, Any]) -> Read[T]:
+    return Read(view=view, body=json.dumps({"data": data}).encode())
 
 
 def _paid(order: Order, span: tuple[datetime, datetime] | None) -> tuple[datetime, datetime] | None:
@@ -138,9 +144,9 @@ def periods(draw: st.DrawFn) -> Known:
         customer_id=str(draw(st.uuids())),
         product_id=draw(_products),
     )
-    raw = period.model_dump(mode="json") | {"seats": seats}
+    raw = to_builtins(period) | {"seats": seats}
     return Known(
-        fact=period_fact(Read(view=period, raw=raw)),
+        fact=period_fact(_read(period, raw)),
         trigger=Trigger.PERIOD,
         product_id=period.product_id,
         seats=1 if seats is None else seats,
@@ -157,9 +163,9 @@ def new_subscriptions(draw: st.DrawFn) -> Known:
         customer_id=str(draw(st.uuids())),
         product_id=draw(_products),
     )
-    raw = subscription.model_dump(mode="json") | {"seats": seats}
+    raw = to_builtins(subscription) | {"seats": seats}
     return Known(
-        fact=new_subscription_fact(Read(view=subscription, raw=raw)),
+        fact=new_subscription_fact(_read(subscription, raw)),
         trigger=Trigger.SUBSCRIPTION,
         product_id=subscription.product_id,
         seats=1 if seats is None else seats,
@@ -170,7 +176,7 @@ def new_subscriptions(draw: st.DrawFn) -> Known:
 def customers(draw: st.DrawFn) -> Known:
     """Draw a new customer."""
     customer = Customer(id=str(draw(st.uuids())), created_at=CREATED)
-    fact = customer_fact(Read(view=customer, raw=customer.model_dump(mode="json")))
+    fact = customer_fact(_read(customer, to_builtins(customer)))
     return Known(fact=fact, trigger=Trigger.CUSTOMER)
 
 

@@ -3,9 +3,11 @@
 from collections import Counter
 
 from tests.chaos.simulation.clocked_redis import ClockedRedis
-from tests.chaos.simulation.plans import WEEKS
+from tests.chaos.simulation.plans import EACH, WEEKS
+from tests.chaos.simulation.shop import Sale
 from tests.chaos.simulation.steps import STEPS, Steps
 from tests.support.sealing import seal
+from workers.core.claims import REBUILD
 from workers.core.delivery import Status
 from workers.core.grants import order_subject
 from workers.store import keys
@@ -86,8 +88,22 @@ class Simulation(Steps):
             if sale.plan:
                 has_rested = sale.order_id in self.rested
                 self.promises.check_plan(
-                    sale, may_lack=has_rested, may_keep=has_rested or sale.order_id in self.kept
+                    sale,
+                    may_lack=has_rested,
+                    may_keep=has_rested or sale.order_id in self.kept,
+                    unsent=self._unsent(sale),
                 )
+
+    def _unsent(self, sale: Sale) -> set[str]:
+        """Return the meters of which Polar had nothing when Redis lost the claim of a plan.
+
+        A rebuild restores what Polar has, and nothing grants the rest: see "Credits that were not sent" in
+        docs/operations/lost-redis.md.
+        """
+        own = self.ledger.find(order_subject(sale.order_id)).own
+        if own is None or own.delivery_id != REBUILD:
+            return set()
+        return EACH.keys() - {grant.meter for grant in own.grants}
 
     def _work_off(self) -> None:
         waited = 0

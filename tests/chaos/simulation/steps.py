@@ -1,8 +1,9 @@
 """What can happen in a simulation, each as a step."""
 
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from tests.chaos.simulation.clocked_redis import Copy
 from tests.chaos.simulation.moody_polar import Mood

@@ -26,7 +26,7 @@ _UNSETTLED = (
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
 # RQ logs an outage of Redis that way. It is the last line of an exception in JSON, or of RQ's own message.
-_REDIS_AWAY = re.compile(r"\\nredis\.exceptions\.\w+: ((?!\\n).)*(\\n\", \"process\": \"\w+\"})?$")
+_REDIS_AWAY = re.compile(r"\\nredis\.exceptions\.\w+: ((?!\\n).)*(\\n\",\"process\":\"\w+\"})?$")
 
 
 def find_leftover_keys(redis: Redis, deliveries: Collection[Delivery]) -> Iterator[str]:

@@ -38,8 +38,7 @@ _CLOCK_OFFSETS = (HOUR, -HOUR, 0, DAY, -DAY, MINUTE)
 _AIM_SECONDS = 3.0  # enough for a killed process to be restarted
 
 
-@dataclass(kw_only=True)
-class HastyProcess(ManagedProcess):
+class HastyProcess(ManagedProcess, kw_only=True):
     """A process of `credits up` with hasty timings and a log file."""
 
     log: Path

@@ -1,5 +1,6 @@
 """Amounts: numbers, expressions, and their values."""
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -167,12 +168,24 @@ class TestWorkingOut:
                 "order.huge",
                 "it gives 1e+30; an amount must be less than 1,000,000,000,000 (order.huge is 1e+30)",
             ),
+            ("order.nan", "it gives nan; an amount must be less than 1,000,000,000,000 (order.nan is nan)"),
+            ("-order.inf", "it gives -inf; an amount must be less than 1,000,000,000,000 (order.inf is inf)"),
             ("order\n  .cents -\n 501", "it gives -1, and an amount cannot be negative (order.cents is 500)"),
         ],
     )
     def test_fails_with_the_expression_and_the_values(self, text: str, words: str) -> None:
         """The message has the expression, the reason and the values used."""
-        order = {"cents": 500, "no": 0, "nil": None, "text": "five", "yes": True, "list": [1], "huge": 1e30}
+        order = {
+            "cents": 500,
+            "no": 0,
+            "nil": None,
+            "text": "five",
+            "yes": True,
+            "list": [1],
+            "huge": 1e30,
+            "nan": math.nan,
+            "inf": math.inf,
+        }
 
         assert str(failure(text, **order)) == f"{' '.join(text.split())}: {words}"
 

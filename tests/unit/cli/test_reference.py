@@ -1,16 +1,18 @@
 """docs/cli.md and the help of the commands: what they promise is so."""
 
-import inspect
 import re
 import shlex
 from importlib import import_module
+from inspect import cleandoc
 from pkgutil import iter_modules
 from typing import Any
 
+import click
 import pytest
 
 import app.cli
 from app.cli.commands import COMMANDS as TABLE
+from app.cli.printed import PRINTED
 from app.cli.reference import reference
 from app.cli.root import import_command
 from tests.support.json_shapes import fits
@@ -21,7 +23,7 @@ EXAMPLES = [
     example
     for command in COMMANDS.values()
     for one in [command, *getattr(command, "commands", {}).values()]
-    for example in re.findall(r"^Example: (.*)$", one.help or "", re.MULTILINE)
+    for example in re.findall(r"^Example: (.*)$", cleandoc(one.help or ""), re.MULTILINE)
 ]
 
 
@@ -47,18 +49,16 @@ def test_there_are_examples() -> None:
 
 def test_every_command_is_in_the_table() -> None:
     modules = [import_module(one.name) for one in iter_modules(app.cli.__path__, "app.cli.")]
-    functions = {
-        function
+    found = {
+        one
         for module in modules
-        for function in vars(module).values()
-        if inspect.isfunction(function) and "Example: credits" in (function.__doc__ or "")
+        for one in vars(module).values()
+        if isinstance(one, click.Command) and "Example: credits" in (one.help or "")
     }
-    callbacks = {
-        one.callback
-        for command in COMMANDS.values()
-        for one in [command, *getattr(command, "commands", {}).values()]
+    listed = {
+        one for command in COMMANDS.values() for one in [command, *getattr(command, "commands", {}).values()]
     }
-    assert functions == {inspect.unwrap(one) for one in callbacks}
+    assert found == listed
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -74,7 +74,7 @@ def test_whatever_a_command_prints_for_machines_is_documented() -> None:
         for option in one.params
         if "--json" in option.opts and "Print" in (option.help or "")
     }
-    assert documented == {name for name, row in TABLE.items() if row.prints}
+    assert documented == PRINTED.keys()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_whatever_a_command_prints_for_machines_is_documented() -> None:
     ],
 )
 def test_a_field_more_or_less_or_of_another_type_would_be_seen(value: dict[str, Any]) -> None:
-    shape = TABLE["check"].prints[""]
+    shape = PRINTED["check"][""]
     assert fits([{"level": "ok", "what": "token", "detail": "set"}], shape)
     assert not fits([value], shape)

@@ -1,11 +1,11 @@
 """Whether Polar has a grant as the ledger has it, by the events that it lists under its key."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.builders import grant_of, some_id
 from workers.core.confirmations import LONGEST_LAG, Reading, reading_of

@@ -28,6 +28,20 @@ def test_its_webhook_is_read_again_where_the_fact_was_not_kept(shown: Shown, uni
     assert [grant.units for grant in found.plan.grants] == units
 
 
+def test_it_fails_where_only_what_it_was_shown_to_be_needs_a_value_that_cannot_be_read() -> None:
+    """The rules for renewals ask nothing of the body. Those for trials do, and parse it."""
+    rules = rules_of(
+        rule("cycle", {"api_usage": 100}, triggers=["subscription_cycle"]),
+        rule("trial", {"api_usage": "order.net_amount + 5"}, triggers=["trial_start"]),
+    )
+    body = RENEWAL.rstrip()[:-2] + b',"new":' + b"[" * 300 + b"]" * 300 + b"}}"
+    planned = plan_delivery(ORDER_PAID, body, rules, keeps_fact=False)
+    assert planned.plan is not None
+    found = plan_as_shown(planned, Standing(subject="s", shown=Shown.TRIAL_START), rules, body)
+    assert found.plan is None
+    assert found.failure.startswith("the body cannot be read: ")
+
+
 def test_the_plan_of_a_refund_stays_as_it_is() -> None:
     body = payload("order_refunded_full")
     planned = plan_delivery(ORDER_REFUNDED, body, RULES, keeps_fact=False)

@@ -197,7 +197,7 @@ def test_a_damaged_delivery_fails_with_the_reason(field: str) -> None:
     body = json.loads(dispute_webhook(7, 300))
     del body["data"][field]
     failure = plan_delivery("credits.dispute", json.dumps(body).encode(), DISPUTED).failure
-    assert failure == f"the body cannot be read: data.{field}: Field required"
+    assert failure == f"the body cannot be read: data: Object missing required field `{field}`"
 
 
 CENTS = st.integers(0, PAID_CENTS)

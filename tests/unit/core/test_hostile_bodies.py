@@ -139,7 +139,7 @@ def test_a_time_out_of_range_cannot_be_read(like: str, field: str, moment: str) 
 
 def test_a_long_billing_reason_is_not_quoted() -> None:
     planned = opened(order_webhook(billing_reason="x" * 100_000))
-    assert "data.billing_reason: String should have at most" in planned.failure
+    assert planned.failure.endswith("data.billing_reason: Expected `str` of length <= 100")
     assert_harmless(planned)
 
 
@@ -152,11 +152,10 @@ NO_JSON = {
     "arrays without end": b"[" * 100_000,
     "objects without end": b'{"a":' * 100_000,
     "a number of 100,000 digits": b"1" * 100_000,
-    "NaN": b"NaN",
-    "infinity": b"-Infinity",
     "half a character": b'"\\ud800"',
     "no UTF-8": b'"\xff"',
     "a bare control character": b'"\x00"',
+    "arrays too deep for expressions": b"[" * 1_000 + b"]" * 1_000,
 }
 
 
@@ -172,6 +171,8 @@ ODD_JSON = {
     "deep arrays": b"[" * 150 + b"]" * 150,
     "a number of 4,000 digits": b"1" * 4_000,
     "a number beyond doubles": b"1e999",
+    "NaN, which JSON has not": b"NaN",
+    "infinity, which JSON has not": b"-Infinity",
     "the same key twice": b'{"a": 1, "a": 2}',
     "a key of nothing": b'{"": {"\\u0000": null}}',
 }

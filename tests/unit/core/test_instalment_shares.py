@@ -1,13 +1,14 @@
 """Refunds and disputes of an order take their share of all instalments that have begun, and no more."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import (

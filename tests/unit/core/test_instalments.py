@@ -1,12 +1,12 @@
 """Whether a later instalment of an order is given, waits or ends."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
 from config.intervals import Every
 from tests.support.builders import CUSTOMER, some_id
@@ -28,13 +28,13 @@ from tests.support.instalments import (
 )
 from workers.core.claims import Dispute, Refund, Standing
 from workers.core.grants import Grant, grant_key, instalment_number, order_of, revoke_subject, subject_of
+from workers.core.instalment_delivery import read_instalment_request
 from workers.core.instalments import (
     End,
     Give,
     SubscriptionState,
     Wait,
     decide_instalment,
-    read_instalment_request,
 )
 from workers.errors import UnreadablePayloadError
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from config.cel.expressions import Variables, compile_expression
 from tests.support.builders import order_like, order_webhook, webhook
 from tests.support.recordings import PAYLOADS, payload
-from workers.core.envelope import ORDER_PAID, peek_type, read_envelope
+from workers.core.envelope import ORDER_PAID, peek_type, read_type
 from workers.core.payloads import (
     Customer,
     NewSubscription,
@@ -30,7 +30,7 @@ from workers.errors import UnreadablePayloadError
 REAL = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".headers"))
 PAID = [name for name in REAL if name.startswith("order_paid_")]
 VIEWS = (Order, Period, NewSubscription, Customer)
-FIELDS = sorted({field for view in VIEWS for field in view.model_fields})
+FIELDS = sorted({field for view in VIEWS for field in view.__struct_fields__})
 ID = "2a9bd3c2-84d9-4be8-9a3d-b03af1044217"
 
 HOSTILE = [
@@ -117,7 +117,7 @@ def test_a_body_that_is_not_a_webhook_has_no_type_and_no_envelope(body: bytes) -
     ],
 )
 def test_a_body_in_another_format_than_raw_says_what_to_change(body: bytes, *, is_told: bool) -> None:
-    assert ("set the endpoint's format to Raw" in reading_error(body, read_envelope)) is is_told
+    assert ("set the endpoint's format to Raw" in reading_error(body, read_type)) is is_told
 
 
 @given(st.binary())
@@ -135,12 +135,22 @@ def test_any_json_is_a_payload_or_unreadable(what: str, data: dict[str, object])
         assert READERS[what](body).raw == json.loads(body)["data"]
 
 
-@pytest.mark.parametrize("what", READERS)
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_numbers_outside_json_are_unreadable(what: str, number: str) -> None:
-    """No expression can compute credits from them."""
-    body = b'{"type": "order.paid", "data": {"net_amount": ' + number.encode() + b"}}"
-    assert reading_error(body, READERS[what]).startswith("the body cannot be read: ")
+def test_a_number_outside_json_is_unreadable_in_a_field_that_is_read(number: str) -> None:
+    body = order_webhook(net_amount="here").replace(b'"here"', number.encode())
+    assert "data.net_amount: " in reading_error(body)
+
+
+@pytest.mark.parametrize("field", ["net_amount", "refunded_amount"])
+@given(values=st.tuples(st.integers(0, 10**15), st.integers(0, 10**15)))
+def test_the_fields_and_the_whole_agree_about_a_field_that_comes_twice(
+    field: str, values: tuple[int, int]
+) -> None:
+    """They are read separately: a condition must not see another amount than a refund's share is taken of."""
+    twice = f'"{field}": {values[0]}, "{field}": {values[1]}'
+    body = order_webhook(**{field: "here"}).replace(f'"{field}": "here"'.encode(), twice.encode())
+    read = read_order(body)
+    assert getattr(read.view, field) == read.raw[field]
 
 
 @pytest.mark.parametrize("name", [name for name in REAL if name.startswith("subscription_cycled")])
@@ -209,12 +219,9 @@ def test_a_missing_field_of_a_period_or_customer_is_named(
     assert f"data.{field}: " in reading_error(webhook(like, **{field: value}), READERS[what])
 
 
-def test_a_reason_shows_no_values_and_at_most_three_problems() -> None:
-    reason = reading_error(
-        order_webhook(id="a-secret", customer_id="a-secret", created_at="a-secret", billing_reason=[])
-    )
-    assert "a-secret" not in reason
-    assert reason.endswith("(and 1 more)")
+@pytest.mark.parametrize("field", ["id", "customer_id", "created_at", "net_amount"])
+def test_a_reason_shows_no_values(field: str) -> None:
+    assert "a-secret" not in reading_error(order_webhook(**{field: "a-secret"}))
 
 
 TRIAL = "order_paid_trial_start_zero"
@@ -275,3 +282,11 @@ def test_an_integer_beyond_64_bits_is_a_decimal_to_expressions_and_spoils_no_oth
     assert [type(value) for value in read.raw["metadata"].values()] == [float, float, int]
     expression = compile_expression("order.net_amount + order.metadata.fine % 10")
     assert expression.value(Variables.of_order(read.raw)) == 1007
+
+
+@pytest.mark.parametrize("place", [b'"status": "paid', b'"zzz": "', b'"id": "'])
+def test_a_body_that_is_no_utf_8_cannot_be_read_wherever_that_stands(place: bytes) -> None:
+    body = order_webhook(zzz="", status="paid").replace(place, place + b"\xff", 1)
+    assert b"\xff" in body
+    with pytest.raises(UnreadablePayloadError, match="the body cannot be read: body: invalid unicode"):
+        read_order(body)

@@ -1,12 +1,12 @@
 """An event at Polar says which instalments follow it, and is read back as it was written."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from config.intervals import Every
 from tests.support.instalments import YEAR, own_grant, part, yearly

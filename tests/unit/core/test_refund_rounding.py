@@ -1,7 +1,6 @@
 """However an order is refunded in parts: in the end all that was granted is taken, and sums are exact."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -9,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from config.cel.numbers import CREDITS_LIMIT
 from tests.support.builders import CUSTOMER, ORDER

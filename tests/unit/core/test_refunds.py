@@ -13,7 +13,7 @@ from tests.support.reversals import refund_take_back
 from workers.core.claims import Claim, Refund, Standing
 from workers.core.grants import Grant, Part, order_subject, refund_subject
 from workers.core.later_claims import TakeBack
-from workers.core.refunds import refund_of
+from workers.core.order_refunds import refund_of
 from workers.core.takebacks import why_none_due
 
 _THEN = datetime(2026, 11, 21, tzinfo=UTC)

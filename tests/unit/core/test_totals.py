@@ -5,6 +5,7 @@ from decimal import Decimal
 from tests.support.builders import CUSTOMER, some_id
 from workers.core.grants import Grant, Part, order_subject
 from workers.core.totals import add_up
+from workers.operations.totals import add_up_on_disk
 
 
 def grant(order: int, units: str, meter: str = "images", *, refunded: int | None = None) -> Grant:
@@ -41,3 +42,9 @@ def test_parts_of_one_refund_add_up() -> None:
 
 def test_nothing_is_no_grant() -> None:
     assert str(add_up([[], []])) == "no grant"
+
+
+def test_on_disk_they_add_up_to_the_same() -> None:
+    twice, refund = [grant(1, "50")], [grant(1, "-30", refunded=300)]
+    prospects = [twice, [grant(2, "0.5", "api_usage")], twice, refund]
+    assert str(add_up_on_disk(prospects)) == str(add_up(prospects))

@@ -1,10 +1,10 @@
 """What is to come of an order with instalments, as far as the ledger knows."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.instalments import after, given, part, with_instalment, yearly
 from workers.core.claims import Refund, Standing
@@ -52,7 +52,7 @@ def test_a_dismissed_one_and_those_behind_it_rest() -> None:
     ],
 )
 def test_where_they_have_ended_the_reason_is_told(change: dict[str, object], reason: str) -> None:
-    standing = replace(yearly(), **change)  # type: ignore[arg-type] # each value has its field's type
+    standing = replace(yearly(), **change)
     assert numbers(standing) == []
     assert ended(standing) == {"api_usage": reason}
 

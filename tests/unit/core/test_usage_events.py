@@ -1,7 +1,6 @@
 """A grant is sent to Polar as a usage event, the one place where credits become negative."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.builders import CUSTOMER, Amount, grant_of, some_id
 from tests.support.fake_polar import shape_problem

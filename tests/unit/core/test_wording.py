@@ -1,9 +1,9 @@
 """Credits are written as sums by meter, with take-backs apart."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.builders import Amount, grant_of
 from workers.core.grants import Grant

@@ -176,7 +176,7 @@ def test_people_hear_of_being_stuck_or_of_polar_or_that_both_are_over(state: Ale
 @given(state=VIEWS)
 def test_muting_delays_an_alert_and_changes_nothing_else(state: AlertState) -> None:
     loud = AlertState(
-        **{name: getattr(state, name) for name in AlertState.__slots__} | {"muted": frozenset()}
+        **{name: getattr(state, name) for name in AlertState.__struct_fields__} | {"muted": frozenset()}
     )
     assert set(due_alerts(state)) == set(due_alerts(loud)) - state.muted
 

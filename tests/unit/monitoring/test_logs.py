@@ -4,7 +4,10 @@ import errno
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import StringIO
 from typing import Any, Literal
 
@@ -13,11 +16,14 @@ import structlog
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from markupsafe import Markup
+from msgspec import Struct
 
 from tests.support.examples import examples
 from workers.monitoring.logs import configure_logging
 
 FORMATS: list[Literal["console", "json"]] = ["console", "json"]
+SECRET = "sesame"
 LIBRARIES = ("rq.worker", "rq.job", "rq.scheduler", "httpx", "httpcore", "uvicorn.error")
 
 
@@ -32,7 +38,6 @@ def others_logging_is_left_alone() -> Iterator[None]:
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def records(text: str) -> list[dict[str, Any]]:
@@ -63,6 +68,14 @@ def test_a_line_for_machines_begins_with_time_level_and_event(capsys: pytest.Cap
     logging.getLogger("theirs").warning("hello")
     for record in records(capsys.readouterr().err):
         assert list(record)[:3] == ["timestamp", "level", "event"]
+
+
+def test_a_line_of_another_thread_names_the_process_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "info", process="worker")
+    thread = threading.Thread(target=structlog.get_logger("ours").info, args=("granted",))
+    thread.start()
+    thread.join()
+    assert [record["process"] for record in records(capsys.readouterr().err)] == ["worker"]
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
@@ -257,6 +270,49 @@ def test_whatever_is_logged_is_one_object_on_one_line(
     ours, theirs, _ = records(written)
     assert ours["event"] == theirs["event"] == event
     assert_plain(written)
+
+
+@dataclass
+class Discreet:
+    """Something that hides a field when it is shown."""
+
+    shown: str
+    hidden: str = field(repr=False)
+
+
+class Discreeter(Struct):
+    """Something that hides all its fields when it is shown."""
+
+    hidden: str
+
+    def __repr__(self) -> str:
+        return "Discreeter(...)"
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+@pytest.mark.parametrize("value", [Discreet("open", SECRET), Discreeter(SECRET)])
+def test_what_is_logged_shows_no_more_than_its_description(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["console", "json"], value: object
+) -> None:
+    configure_logging(log_format, "info", process="worker")
+    log_everywhere("opened", value)
+    log_everywhere("opened", [value])
+    log_everywhere("opened", {"one": (value,)})
+    written = capsys.readouterr().err
+    assert written.count(repr(value)) == 6
+    assert SECRET not in written
+
+
+def test_values_of_other_types_are_told_in_their_own_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("json", "info", process="worker")
+    log_everywhere("opened", Markup("<b>"))
+    log_everywhere("opened", b"bytes")
+    log_everywhere("opened", HTTPStatus.OK)
+    log_everywhere("opened", [True, None])
+    ours = records(capsys.readouterr().err)[::3]
+    assert str([one["value"] for one in ours]) == str(["<b>", "b'bytes'", 200, [True, None]])
 
 
 @each_example_reads_anew

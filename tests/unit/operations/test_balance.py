@@ -9,6 +9,7 @@ import pytest
 from tests.support.builders import grant_of
 from tests.support.recordings import recorded
 from workers.core.claims import Entry
+from workers.core.sums import sum_up
 from workers.errors import PolarUnreachableError
 from workers.operations.balance import Balance, match_balances
 
@@ -28,7 +29,7 @@ def renamed(**others: Any) -> dict[str, Any]:
 
 def test_granted_and_taken_back_stand_beside_what_is_left() -> None:
     entries = [entry(40), entry(20), entry(-10), entry(5, granted=False)]
-    usage, image = match_balances(ROWS, entries)
+    usage, image = match_balances(ROWS, sum_up(entries))
     assert usage == Balance(
         meter="api_usage",
         polar_meter="api_usage",
@@ -41,7 +42,7 @@ def test_granted_and_taken_back_stand_beside_what_is_left() -> None:
 
 
 def test_a_meter_is_found_by_what_it_sums_whatever_people_call_it() -> None:
-    (told,) = match_balances([renamed(name="API calls")], [entry(40)])
+    (told,) = match_balances([renamed(name="API calls")], sum_up([entry(40)]))
     assert (told.meter, told.polar_meter, told.balance) == ("api_usage", "API calls", Decimal(50))
 
 
@@ -50,17 +51,17 @@ def test_a_meter_is_found_by_what_it_sums_whatever_people_call_it() -> None:
     [{"func": "count"}, {"func": "sum", "property": "tokens"}, {"func": "max", "property": "units"}],
 )
 def test_a_meter_that_does_not_add_up_our_credits_stands_alone(aggregation: dict[str, str]) -> None:
-    told = match_balances([renamed(aggregation=aggregation)], [entry(40)])
+    told = match_balances([renamed(aggregation=aggregation)], sum_up([entry(40)]))
     assert {one.balance: one.granted for one in told} == {Decimal(50): Decimal(0), None: Decimal(40)}
 
 
 def test_before_polars_first_event_there_is_the_ledger_alone() -> None:
-    (told,) = match_balances([], [entry(40)])
+    (told,) = match_balances([], sum_up([entry(40)]))
     assert (told.balance, told.polar_meter, told.granted) == (None, None, Decimal(40))
 
 
 def test_who_has_nothing_is_told_nothing() -> None:
-    assert match_balances([], []) == []
+    assert match_balances([], {}) == []
 
 
 @pytest.mark.parametrize("successor", [[], [renamed(name="API calls")]])
@@ -68,7 +69,7 @@ def test_a_meter_in_the_archive_keeps_its_credits_unless_another_sums_them(
     successor: list[dict[str, Any]],
 ) -> None:
     archived = renamed(archived_at=NOW.isoformat()) | {"balance": 7}
-    told = match_balances([archived, *successor], [entry(40)])
+    told = match_balances([archived, *successor], sum_up([entry(40)]))
     by_name = {one.polar_meter: (one.balance, one.granted) for one in told}
     assert by_name == (
         {"API calls": (Decimal(50), Decimal(40)), "api_usage": (Decimal(7), Decimal(0))}
@@ -83,4 +84,4 @@ def test_a_meter_in_the_archive_keeps_its_credits_unless_another_sums_them(
 )
 def test_an_answer_that_is_no_balance_is_a_fault(row: dict[str, Any]) -> None:
     with pytest.raises(PolarUnreachableError):
-        match_balances([ROWS[0] | row if row else row], [])
+        match_balances([ROWS[0] | row if row else row], {})

@@ -1,8 +1,9 @@
 """What would come of what is asked for, given who is there and what stands."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from tests.support.builders import CUSTOMER, rules_of, some_id
 from workers.core.claims import Claim, Standing

@@ -46,7 +46,7 @@ def test_of_a_list_that_has_everybodys_events_those_of_others_are_not_ours() -> 
 def test_the_first_event_of_a_key_counts_and_any_other_is_told() -> None:
     again = row(2, grant_of(1, 7))
     found = read(rows(1), [again])
-    assert [one.units for one in found.grants] == [Decimal(10)]
+    assert [one.units for one in found.grants()] == [Decimal(10)]
     assert [one.why for one in found.invalid] == ["another event has the same key"]
 
 

@@ -28,6 +28,7 @@ from workers.core.delivery import Status
 from workers.core.manual import ManualRevoke
 from workers.core.take_back_delivery import take_back_delivery
 from workers.errors import PolarRefusedError
+from workers.operations.revoke import Revocation
 
 BONUS = rule("first", {"api_usage": 50}, once_per="customer")
 DISMISSED = "dismissed with delivery msg-1: only `credits replay msg-1` credits it"
@@ -127,6 +128,36 @@ def test_a_dismissed_take_back_is_not_sent_by_later_refunds() -> None:
     assert shop.polar.balance(CUSTOMER) == 80
     shop.replay("msg-2", by_name=True)
     assert shop.polar.balance(CUSTOMER) == 50
+
+
+def test_a_dismissed_revoke_is_not_sent_by_another_which_says_why() -> None:
+    shop = shop_with(order_webhook(), rules=HUNDRED)
+    shop.work()
+    shop.polar.known = lambda _customer: False
+    revoke = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER)
+    assert shop.tell(revoke.delivery()[2]).status is Status.FAILED
+    shop.store.dismiss("msg-2")
+    shop.polar.known = lambda _customer: True
+    why = "its take-back was dismissed: only a replay by its delivery's id sends it"
+    assert shop.tell(revoke.delivery()[2]).reason == why
+    standing = shop.store.find_for_plan(revoke.plan())
+    assert Revocation(request=revoke, standing=standing).dry_run_text == f"nothing: {why}"
+    shop.replay("msg-2", by_name=True)
+    assert shop.polar.balance(CUSTOMER) == 0
+
+
+def test_a_take_back_is_dismissed_with_the_webhook_of_its_order_that_told_of_it() -> None:
+    shop = shop_with(order_webhook(), rules=HUNDRED)
+    shop.work()
+    shop.polar.known = lambda _customer: False
+    assert shop.tell(order_webhook(refunded_amount=300)).status is Status.FAILED
+    shop.store.dismiss("msg-2")
+    shop.polar.known = lambda _customer: True
+    shop.tell(refund_webhook(300))
+    shop.tell(order_webhook())
+    assert shop.polar.balance(CUSTOMER) == 100
+    shop.replay("msg-2", by_name=True)
+    assert shop.polar.balance(CUSTOMER) == 70
 
 
 def test_a_dismissed_refund_leaves_the_order_alone() -> None:

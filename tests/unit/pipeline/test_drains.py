@@ -2,22 +2,25 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Never
+from datetime import datetime
+from typing import Any, Never
 
 import pytest
+from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.timeouts import JobTimeoutException
 from structlog.testing import capture_logs
 
-from tests.support.builders import order_webhook, refund_webhook
+from tests.support.builders import order_webhook, refund_webhook, some_id
 from tests.support.fake_polar import Event
 from tests.support.fake_service import HUNDRED, Shop, limited, purchases, shop_with
 from tests.support.fakes import FakeStore
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Status
+from workers.core.grants import order_subject
 from workers.core.plans import Plan
 from workers.monitoring.logs import configure_logging
 from workers.timings import DEFAULT_TIMINGS
@@ -59,6 +62,43 @@ def test_a_drain_ends_with_the_error_that_any_of_its_steps_meets(step: str) -> N
     assert len(shop.polar.events) == 2 * DEFAULT_TIMINGS.deliveries_per_lease
 
 
+def test_an_error_in_one_lease_delays_no_other_that_is_taken() -> None:
+    shop = shop_with(*purchases(6 * DEFAULT_TIMINGS.deliveries_per_lease))
+    settle, calls = shop.store.settle, 0
+
+    def fail_once(*args: Any) -> set[str]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RedisConnectionError("Redis is gone")
+        return settle(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.store, "settle", fail_once)
+        with pytest.raises(RedisConnectionError):
+            shop.granter.drain()
+    held = [one for one in shop.store.deliveries.values() if one.due and one.due > shop.clock.now]
+    assert len(held) == DEFAULT_TIMINGS.deliveries_per_lease
+    assert any(one.status is Status.GRANTED for one in shop.store.deliveries.values())
+
+
+def test_after_an_error_a_lease_without_deliveries_goes_through_no_steps() -> None:
+    shop = shop_with(*purchases(4 * DEFAULT_TIMINGS.deliveries_per_lease))
+    settle, settled = shop.store.settle, list[int]()
+
+    def fail_once(accepted: Sequence[Any], outcomes: Sequence[Any], *others: Any) -> set[str]:
+        settled.append(len(outcomes))
+        if len(settled) == 1:
+            raise RedisConnectionError("Redis is gone")
+        return settle(accepted, outcomes, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.store, "settle", fail_once)
+        with pytest.raises(RedisConnectionError):
+            shop.granter.drain()
+    assert settled == [DEFAULT_TIMINGS.deliveries_per_lease] * 4  # else it could end another worker's probe
+
+
 def test_whichever_thread_of_a_drain_logs_says_which_process_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -73,34 +113,47 @@ def test_a_drain_of_nothing_asks_polar_nothing() -> None:
     assert shop.polar.requests == []
 
 
-@dataclass
-class _OneByOne:
-    """An inbox that leases one delivery at a time."""
-
-    store: FakeStore
-
-    def lease(self, most: int) -> Lease:
-        """Take the first that is due."""
-        return self.store.lease(min(most, 1))
+_ONE_BY_ONE = replace(DEFAULT_TIMINGS, deliveries_per_lease=1)
 
 
 class _Book(FakeStore):
-    """A shop's book that says when the second lease has been claimed."""
+    """A shop's book that says when so many leases have been claimed."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, *, most_claimed: int = 2) -> None:
         vars(self).update(vars(shop.store))
-        self.second_is_ready = threading.Event()
-        self._claims = 0
+        self.all_are_ready = threading.Event()
+        self._left = most_claimed
 
     def claim(
         self, plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int] | None = None
     ) -> list[Standing]:
         """Claim as always."""
         standings = super().claim(plans, attempts)
-        self._claims += 1
-        if self._claims == 2:
-            self.second_is_ready.set()
+        self._left -= 1
+        if self._left == 0:
+            self.all_are_ready.set()
         return standings
+
+
+def test_after_an_error_a_lease_that_has_waited_too_long_is_not_sent() -> None:
+    shop = shop_with(*purchases(6))
+    book = _Book(shop, most_claimed=4)
+
+    class Slow:
+        def ingest(self, events: Sequence[Event]) -> int:
+            assert book.all_are_ready.wait(10)
+            time.sleep(2 * impatient.round_seconds)
+            return shop.polar.ingest(events)
+
+    def fail(*_args: object) -> Never:
+        raise RedisConnectionError("Redis is gone")
+
+    impatient = replace(_ONE_BY_ONE, round_seconds=0.2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(book, "settle", fail)
+        with pytest.raises(RedisConnectionError):
+            replace(shop.granter, deliveries=book, ledger=book, polar=Slow(), timings=impatient).drain()
+    assert len(shop.polar.requests) == 1
 
 
 def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
@@ -109,11 +162,11 @@ def _drain_two_at_a_time(shop: Shop) -> list[tuple[str, str | None]]:
 
     class Slow:
         def ingest(self, events: Sequence[Event]) -> int:
-            assert book.second_is_ready.wait(10)
+            assert book.all_are_ready.wait(10)
             return shop.polar.ingest(events)
 
     with capture_logs() as logs:
-        replace(shop.granter, deliveries=_OneByOne(book), ledger=book, polar=Slow()).drain()
+        replace(shop.granter, deliveries=book, ledger=book, polar=Slow(), timings=_ONE_BY_ONE).drain()
     return [(line["event"], line["credits"]) for line in logs]
 
 
@@ -135,6 +188,38 @@ def test_a_refund_in_the_lease_after_its_order_counts_when_the_order_is_credited
         ("granted", "took back 100 api_usage"),
     ]
     assert [len(sent) for sent in shop.polar.requests] == [1, 1]
+
+
+def _drain_slowly(shop: Shop, answer_seconds: float) -> list[str]:
+    """Drain a backlog while Polar takes so long; return the orders whose lease was over when it answered."""
+    book, late = _Book(shop, most_claimed=4), list[str]()
+
+    class Slow:
+        def ingest(self, events: Sequence[Event]) -> int:
+            assert book.all_are_ready.wait(10)
+            shop.clock.advance(answer_seconds)
+            orders = [event["external_id"] for event in events]
+            dues = {f"{order_subject(some_id(n))}:api_usage": f"msg-{n}" for n in range(1, 21)}
+            late.extend(one for one in orders if (shop.store.deliveries[dues[one]].due or now()) <= now())
+            return shop.polar.ingest(events)
+
+    def now() -> datetime:
+        return shop.clock.now
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: now().timestamp())
+        replace(shop.granter, deliveries=book, ledger=book, polar=Slow(), timings=_ONE_BY_ONE).drain()
+    return late
+
+
+@pytest.mark.parametrize("answer_seconds", [1.0, 9.0, 19.0])
+def test_no_request_to_a_slow_polar_outlasts_the_lease_that_it_is_for(answer_seconds: float) -> None:
+    shop = shop_with(*purchases(20))
+    assert _drain_slowly(shop, answer_seconds) == []
+    assert shop.polar.events
+    while any(one.status is Status.WAITING for one in shop.store.deliveries.values()):
+        shop.granter.drain()
+    assert len(shop.polar.requests) == len({str(sent) for sent in shop.polar.requests})
 
 
 @contextmanager
@@ -166,5 +251,5 @@ def test_rqs_time_limit_frees_a_worker_whose_threads_hang(hanging: str) -> None:
         else:
             patch.setattr(shop.store, "settle", lambda *_: ends.wait())
         with pytest.raises(JobTimeoutException):
-            replace(shop.granter, deliveries=Inbox()).drain()
+            replace(shop.granter, deliveries=Inbox(), timings=_ONE_BY_ONE).drain()
         assert shop.status("msg-1") is Status.WAITING

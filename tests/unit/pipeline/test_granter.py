@@ -1,8 +1,11 @@
 """Outcomes of deliveries: credited once, by the first claim, or a reason why not."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, PRODUCT, order_like, order_webhook, rule, rules_of, some_id
@@ -43,6 +46,19 @@ def test_many_deliveries_go_in_one_request() -> None:
     shop = shop_with(*purchases(DEFAULT_TIMINGS.deliveries_per_lease))
     assert {one.status for one in shop.work().values()} == {Status.GRANTED}
     assert [len(sent) for sent in shop.polar.requests] == [DEFAULT_TIMINGS.deliveries_per_lease]
+
+
+def test_the_outcomes_of_a_lease_are_told_together() -> None:
+    shop, told = shop_with(*purchases(3)), []
+
+    @contextmanager
+    def telling() -> Iterator[None]:
+        with capture_logs() as lines:
+            yield
+        told.append([(line["event"], line["delivery"]) for line in lines])
+
+    replace(shop.granter, telling=telling).run(shop.store.lease(3))
+    assert told == [[("granted", "msg-1"), ("granted", "msg-2"), ("granted", "msg-3")]]
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"{}", b'{"type": "order.paid"}'])

@@ -1,8 +1,7 @@
 """Claimed credits are taken back as claimed, and the next worker finishes the work of a dead one."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import (

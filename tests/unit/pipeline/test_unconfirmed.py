@@ -1,6 +1,6 @@
 """Grants that Polar may have with other amounts: a request that counts duplicates makes them unconfirmed."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook
 from tests.support.fake_service import HUNDRED, TWENTY, Shop, crash, die, shop_with, sold, taken_back

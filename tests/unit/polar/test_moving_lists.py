@@ -66,7 +66,7 @@ def test_our_own_events_are_read_back_oldest_first_and_nobody_elses() -> None:
         ]
 
     # Events of one batch have the same time, and no order among them.
-    assert sorted(found, key=lambda row: row["timestamp"]) == found
+    assert sorted(found, key=lambda row: datetime.fromisoformat(row["timestamp"])) == found
     assert {row["metadata"]["key"] for row in found} == {one["metadata"]["key"] for one in mine}
     assert len(found) == len(mine)
     assert not any("external_id" in row for row in found)

@@ -1,20 +1,23 @@
 """A long list is read completely slice by slice, or what is missing is counted and bounded."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from tests.support.builders import some_id
 from tests.support.examples import examples
 from tests.support.tied_lists import BEGIN, EVER, TiedList
-from workers.polar.lists import Listing, Page, orders
+from workers.polar.lists import Listing, Page, events, orders
 from workers.polar.slices import SlicedReading
 
 ORDERS = orders(created_after=BEGIN - timedelta(days=1), created_before=EVER)
+TWO_DAYS = events(metadata={}, since=BEGIN - timedelta(days=1), before=BEGIN + timedelta(days=1))
 BOUNDS = {name: ORDERS.query[name] for name in ORDERS.bounds}
 MINUTE_MS = 60_000
+_SECOND_PASS = 97  # rows in a page
 
 
 def tied_orders(*sizes: int) -> TiedList:
@@ -102,3 +105,47 @@ def test_a_server_that_does_not_know_the_bounds_is_read_as_one_slice() -> None:
     reading = SlicedReading(ORDERS, page, most_rows=100)
     assert sorted(row["id"] for rows in reading for row in rows) == ids_of(tied)
     assert len(tied.asked) == 1 + 2 + 3
+
+
+def test_each_row_comes_once_with_those_that_appear_late_or_stand_at_a_bound() -> None:
+    tied = TiedList()
+    for second in range(60):
+        tied.add(5, at_ms=second * 1000)
+    late, seen = [(3, 59_000), (2, 70_000)], set[str]()
+
+    def wait() -> None:
+        if late:
+            count, at_ms = late.pop(0)
+            tied.add(count, at_ms=at_ms)
+
+    reading = SlicedReading(TWO_DAYS, tied.page, most_rows=20, seen=seen, wait_for_late_rows=wait)
+    found = [row["id"] for rows in reading for row in rows]
+    assert sorted(found) == sorted(row["id"] for row in tied.rows)
+    assert (reading.total, reading.found, reading.missing, reading.gaps) == (305, 305, 0, {})
+    assert not reading.is_growing
+    assert seen == set(found)
+
+
+def test_rows_that_never_stop_coming_are_told() -> None:
+    tied = TiedList()
+    tied.add(30)
+    reading = SlicedReading(
+        TWO_DAYS, tied.page, most_rows=20, seen=set(), wait_for_late_rows=lambda: tied.add(1, at_ms=5_000)
+    )
+    assert sum(len(rows) for rows in reading) == 35
+    assert reading.is_growing
+
+
+def test_a_gap_that_a_later_pass_has_closed_is_none() -> None:
+    tied = TiedList()
+    tied.add(150)
+    tied.hidden = lambda row: row["id"] == some_id(7) and tied.asked[-1][0].per_page != _SECOND_PASS
+    in_vain = TiedList(rows=tied.rows, hidden=lambda row: bool(row["id"] == some_id(7)))
+
+    def page(listing: Listing, number: int) -> Page:
+        first, last = listing.span
+        return (tied if last - first > timedelta(seconds=1) else in_vain).page(listing, number)
+
+    reading = SlicedReading(TWO_DAYS, page, seen=set(), wait_for_late_rows=lambda: None)
+    assert sum(len(rows) for rows in reading) == 150
+    assert (reading.missing, reading.gaps) == (0, {})

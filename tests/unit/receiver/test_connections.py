@@ -1,16 +1,19 @@
 """A connection's deadline, and the limit of connections; the integration tests use real sockets."""
 
 import asyncio
+import gc
 import resource
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import ref
 
 import pytest
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
-from app.receiver import connections
-from app.receiver.connections import Connection, most_connections, most_waiting, raise_file_limit
+from app.receiver import crowd_limits
+from app.receiver.connections import Connection
+from app.receiver.crowd_limits import most_connections, most_waiting, raise_file_limit
 from app.receiver.server import server_config
 
 REQUEST_SECONDS, IDLE_SECONDS = 15, 5
@@ -102,6 +105,22 @@ class Door:
 @pytest.fixture
 def door() -> Door:
     return Door()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /webhooks/polar HTTP/1.1\r\nHost: x\r\nA: b"])
+def test_a_closed_connection_is_no_garbage_that_must_be_found(door: Door, sent: bytes) -> None:
+    """What a stranger has sent is freed at once, because garbage is searched for seldom."""
+    connection, _ = door.connect()
+    connection.data_received(sent)
+    left = ref(connection)
+    gc.collect()
+    gc.disable()
+    try:
+        connection.connection_lost(None)
+        del connection
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_a_connection_without_an_answer_ends_after_a_while(door: Door) -> None:
@@ -197,7 +216,7 @@ def test_a_closed_connection_leaves_no_timer(door: Door) -> None:
 
 @pytest.fixture
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(crowd_limits, "_MOST_CONNECTIONS", 2)
 
 
 TURN_SECONDS = 0.25
@@ -257,7 +276,7 @@ def test_a_closed_connection_leaves_its_place_to_the_first_that_waits(door: Door
 def test_when_too_many_wait_the_one_that_waited_longest_is_closed(
     door: Door, two_places: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_MOST_WAITING", 3)
+    monkeypatch.setattr(crowd_limits, "_MOST_WAITING", 3)
     wires = [door.connect()[1] for _ in range(6)]
     assert [wire.state for wire in wires] == ["aborted", *["open"] * 5]
 

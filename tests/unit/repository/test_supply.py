@@ -69,7 +69,8 @@ def test_ruff_checks_all_shipped_code_for_unsafe_calls() -> None:
     lint = PROJECT["tool"]["ruff"]["lint"]
     assert "S" in lint["select"]
     assert not [rule for rule in lint["ignore"] if rule.startswith("S")]
-    assert set(lint["per-file-ignores"]) == {"tests/**"}
+    ignored = lint["per-file-ignores"].items()
+    assert {path for path, rules in ignored if any(rule.startswith("S") for rule in rules)} == {"tests/**"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -83,7 +84,7 @@ def test_no_module_can_execute_what_it_reads(path: Path) -> None:
 def test_every_rq_object_reads_json() -> None:
     """RQ's default is pickle."""
     made = [(path, *one) for path in SOURCES for one in rq_calls(ast.parse(path.read_text()))]
-    assert {name for _, name, _ in made} == {"Queue", "Job.create", "GrantWorker"}
+    assert {name for _, name, _ in made} == {"Queue", "GrantWorker"}
     for path, _, call in made:
         given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         assert given.get("serializer") == "JSONSerializer", f"{path}:{call.lineno}"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from typer.testing import CliRunner
 
 from app.cli.root import root
 from config.rules import RulesError, Trigger, parse_rules

@@ -157,7 +157,7 @@ def test_a_polar_url_with_a_password_is_refused_without_showing_it(monkeypatch: 
 def test_an_alert_url_may_come_from_a_file_with_a_newline(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     found = settings_with(monkeypatch, CREDITS_ALERT_URL=f"{url}\n").alert_url
     assert found is not None
-    assert found.get_secret_value() == url
+    assert found.reveal() == url
 
 
 @pytest.mark.parametrize(

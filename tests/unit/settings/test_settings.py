@@ -1,5 +1,6 @@
 """The settings: valid values, and the messages for invalid ones."""
 
+from dataclasses import FrozenInstanceError, asdict, fields
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 
 from config.errors import ConfigError
 from config.settings import (
+    SETTING_NAMES,
     Settings,
     load_receiver_settings,
     load_settings,
 )
 from tests.support.environment import VARIABLES, problem_with, settings_with
-from workers.runtime import polar_for
+from workers.runtime.polar import polar_for
 
 OLD, NEW = "whsec_0123456789abcdef", "polar_whs_fedcba9876543210"
 
@@ -35,12 +37,10 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings_with(monkeypatch, **dict.fromkeys(VARIABLES, "")) == unset
 
 
-OTHER_NAMES = [
-    name.upper() for name, field in Settings.model_fields.items() if name.upper() != field.validation_alias
-]
+OTHER_NAMES = {one.name.upper() for one in fields(Settings)} - set(SETTING_NAMES)
 
 
-@pytest.mark.parametrize("name", OTHER_NAMES)
+@pytest.mark.parametrize("name", sorted(OTHER_NAMES))
 def test_a_setting_is_read_by_its_documented_name_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """ACCESS_TOKEN or DATA_DIR belong to other programs."""
     unset = load_settings()
@@ -199,7 +199,7 @@ def test_settings_mask_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         CREDITS_EVENTS_URL="https://shop.example.com/s3cret",
         CREDITS_EVENTS_SECRET="whsec_s3cret+of/sixteen/bytes+",
     )
-    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    shown = f"{settings!r} {settings} {asdict(settings)}"
     assert "s3cret" not in shown
 
 
@@ -228,7 +228,7 @@ def test_a_secret_alone_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_cannot_be_changed() -> None:
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         load_settings().port = 1  # type: ignore[misc] # that it is refused is the point
 
 

@@ -153,6 +153,7 @@ def test_a_redis_that_does_not_answer_is_asked_once() -> None:
         "rules",
         "polar",
         "endpoint",
+        "reconciler",
     ]
     assert all(not one.ok and "Timeout reading" in one.detail for one in checks)
     assert hanging.asked == 1

@@ -1,9 +1,9 @@
 """What is said of a meter that the rules name, by what Polar has."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import grant_of

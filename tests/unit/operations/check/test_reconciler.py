@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from config.setting_fields import read_fields
 from config.settings import Settings
 from workers.operations.check.local import check_rules
 
@@ -25,7 +26,7 @@ def test_it_is_told_with_its_reason(tmp_path: Path, rules: str, every: str | Non
     file = tmp_path / "rules.yaml"
     file.write_text(rules)
     chosen = {"CREDITS_RULES": str(file), **({"CREDITS_RECONCILE_EVERY": every} if every else {})}
-    found = list(check_rules(Settings.model_validate(chosen)))
+    found = list(check_rules(read_fields(Settings, chosen)))
     assert [(one.level, one.detail) for one in found if one.what == "reconciler"] == [("ok", detail)]
 
 
@@ -39,7 +40,7 @@ def test_without_it_a_lost_dispute_ends_no_instalments(
     file = tmp_path / "rules.yaml"
     keys = f"triggers: [subscription_cycle], every: month, on_dispute: {policy}"
     file.write_text(f"{since}{PACK.replace('name: pack', f'name: pack, {keys}')}")
-    found = list(check_rules(Settings.model_validate({"CREDITS_RULES": str(file)})))
+    found = list(check_rules(read_fields(Settings, {"CREDITS_RULES": str(file)})))
     worse = [one for one in found if one.level != "ok"]
     assert [one.level for one in worse] == ([level] if level else [])
     assert all("CREDITS_RECONCILE_EVERY" in one.detail for one in worse)

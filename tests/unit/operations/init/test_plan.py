@@ -1,11 +1,11 @@
 """What ``credits init`` does, interrupted anywhere and run again: one endpoint, and its secret is kept."""
 
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from msgspec.structs import replace
 
 from app.demo.polar import Polar, WebhookEndpoint
 from app.demo.polar.organization import SETUP_SCOPES
