@@ -82,7 +82,7 @@ class BodyReader(Generic[Shape]):
 def parse(body: bytes) -> Any:
     """Return all that a body holds; UnreadablePayloadError if that is no JSON. NaN and infinity are read."""
     try:
-        return from_json(body)
+        return from_json(body, cache_strings="keys")  # most values never come again; 16,384 would be kept
     except ValueError as error:
         raise _unreadable(error) from None
 
