@@ -8,7 +8,7 @@ import pytest
 from tests.support.debian import require_programs
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.heavy  # it measures
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]  # it measures, perhaps on a busy machine
 
 
 def test_the_bench_measures_a_subject_and_prints_its_table() -> None:
