@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from tests.support.fakes import Clock
+from tests.support.fake_clock import Clock
 from workers.core.delivery import Lease
 from workers.timings import DEFAULT_TIMINGS
 

@@ -14,8 +14,12 @@ from tests.chaos.paid_years import STATES, SUBSCRIPTIONS
 from tests.chaos.polar import Mood, MoodyPolar
 from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.world import RulesFile
+from tests.support.fake_clock import Clock
 from tests.support.fake_polar import Event
-from tests.support.fakes import TAKES_BACK, Clock, FakeStore, instalment_delivery, read_back
+from tests.support.fake_store.deliveries import TAKES_BACK
+from tests.support.fake_store.facts import instalment_delivery
+from tests.support.fake_store.reading_back import read_back
+from tests.support.fake_store.store import FakeStore
 from workers.core.claims import Claim, Claimed, Standing
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant

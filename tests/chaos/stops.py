@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from threading import Semaphore, Thread
 
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 
 
 class Stop(StrEnum):

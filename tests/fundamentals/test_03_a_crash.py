@@ -6,7 +6,7 @@ claim.
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook
 from tests.support.fake_service import TWENTY, Shop, crash, die, shop_with, work_but_before_settling
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from workers.core.delivery import Status
 
 SUBJECT = f"credits:order:{ORDER}"

@@ -20,7 +20,7 @@ from tests.support.adjusted_orders import (
     refund,
 )
 from tests.support.builders import CUSTOMER, METERS, PAID_CENTS, order_webhook, rule, rules_of, some_id
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.ledgers import run, standing_of
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.real_stores import RETAIN, let_leases_end, let_pause_end

@@ -11,7 +11,7 @@ from redis import Redis
 from app.demo.polar import RateLimited
 from tests.support.builders import refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import HUNDRED, NOBODY, TEN
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.real_stores import accept, let_leases_end, let_pause_end

@@ -9,7 +9,7 @@ from redis import Redis
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.examples import examples
 from tests.support.fake_service import NOBODY, TEN
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.real_stores import let_leases_end
 from workers.store import keys

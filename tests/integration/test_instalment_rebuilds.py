@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from tests.support.builders import rule, rules_of, some_id
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.moving_clock import moves_a_clock
 from tests.support.real_stores import RETAIN
 from tests.support.years import ORDER, REVOKED, Years, date, shifted, years

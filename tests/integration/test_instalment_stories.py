@@ -12,7 +12,7 @@ import pytest
 from app.demo.polar import Status as Answer
 from app.demo.polar.organization import SCOPES
 from tests.support.builders import rule, rules_of, some_id
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.moving_clock import DAY, HOUR, moves_a_clock
 from tests.support.real_stores import RETAIN, let_leases_end
 from tests.support.years import (

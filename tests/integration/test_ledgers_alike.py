@@ -23,7 +23,8 @@ from tests.support.builders import (
     some_id,
 )
 from tests.support.examples import examples
-from tests.support.fakes import Clock, FakeStore
+from tests.support.fake_clock import Clock
+from tests.support.fake_store.store import FakeStore
 from tests.support.real_stores import RETAIN
 from workers.core.adjustments import adjustment_due
 from workers.core.claims import Adjust, Claim, Refund, Revoke, Standing

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.support.builders import refund_webhook, some_id
 from tests.support.fake_service import HUNDRED
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.ledgers import come, rebuild
 from tests.support.polar_orders import Operations, operations_at, sell
 from workers.operations.pacing import Pacer

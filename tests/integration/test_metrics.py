@@ -12,7 +12,7 @@ from app.receiver.server import server_config
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_polar import FakePolar
 from tests.support.fake_service import BROKEN, TEN
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.metrics_scrape import OPERATOR, Numbers, scraped
 from tests.support.raw_http import post_with, send_raw
 from tests.support.real_stores import RETAIN, accept, let_leases_end, now_ms, outcome, settled_story

@@ -14,7 +14,7 @@ from redis.asyncio import Redis as AsyncRedis
 from tests.support.builders import offer, offer_request, offers_of, some_id
 from tests.support.examples import examples
 from tests.support.fake_polar import FakePolar
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.real_stores import RETAIN, let_leases_end, let_pause_end
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.grants import Grant

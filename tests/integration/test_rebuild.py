@@ -25,7 +25,7 @@ from tests.support.builders import (
     webhook,
 )
 from tests.support.fake_service import KEPT, NOBODY
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.ledgers import (
     come,
     compare,

@@ -7,7 +7,7 @@ from redis import Redis
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, webhook
 from tests.support.fake_service import KEPT
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.ledgers import (
     come,
     compare,

@@ -16,8 +16,8 @@ from config.rulebook import Rulebook
 from config.rules import parse_rules
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.fake_service import NOBODY
-from tests.support.fakes import KilledError
 from tests.support.full_disks import no_file_can_grow
+from tests.support.killed import KilledError
 from tests.support.ledgers import rebuild
 from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.processes import TEN

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.ledgers import run
 from tests.support.polar_orders import Operations
 from workers.core.claims import Claimed, Standing

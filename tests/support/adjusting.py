@@ -2,7 +2,7 @@
 
 from tests.support.builders import ORDER, order_webhook
 from tests.support.fake_service import Shop
-from tests.support.fakes import Stored
+from tests.support.fake_store.deliveries import Stored
 from workers.core.adjust_plans import AdjustPlan, plan_adjustment
 from workers.core.claims import Standing
 from workers.core.delivery import Status

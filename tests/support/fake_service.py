@@ -7,8 +7,11 @@ from msgspec.structs import replace
 
 from config.rules import Rules
 from tests.support.builders import ORDER, order_webhook, rule, rules_of, some_id
+from tests.support.fake_clock import Clock
 from tests.support.fake_polar import FakePolar
-from tests.support.fakes import Clock, FakeStore, KilledError, read_back
+from tests.support.fake_store.reading_back import read_back
+from tests.support.fake_store.store import FakeStore
+from tests.support.killed import KilledError
 from workers.core.claims import Claimed, Standing
 from workers.core.delivery import Outcome, Status
 from workers.core.grants import Grant

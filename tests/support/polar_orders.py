@@ -14,7 +14,7 @@ from app.demo.polar import Polar
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.fake_service import TEN
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.polar_standin import client_of
 from tests.support.real_stores import RETAIN, let_pause_end
 from tests.support.recordings import payload

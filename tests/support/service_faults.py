@@ -11,7 +11,7 @@ from tests.support.fake_service import (
     work_but_before_settling,
     work_but_before_taking_back,
 )
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from workers.errors import PolarRefusedError
 from workers.timings import DEFAULT_TIMINGS
 

@@ -20,7 +20,8 @@ from tests.support.builders import (
 )
 from tests.support.examples import examples
 from tests.support.fake_service import HUNDRED, KEPT, MIXED, NOBODY, TEN, TWENTY, Shop, crash, shop_with, sold
-from tests.support.fakes import KilledError, Stored
+from tests.support.fake_store.deliveries import Stored
+from tests.support.killed import KilledError
 from tests.support.recordings import payload
 from tests.support.service_faults import MISHAPS
 from workers.core.delivery import Outcome, Status

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.builders import CUSTOMER, ORDER, some_id
 from tests.support.fake_service import TEN, Shop, crash, shop_with
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from workers.core.delivery import Status
 from workers.core.delivery_plans import plan_delivery
 from workers.core.envelope import STORED_TYPES

@@ -5,7 +5,7 @@ import pytest
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, rule, rules_of, some_id, webhook
 from tests.support.fake_service import NOBODY, Shop, crash, shop_with, work_but_before_settling
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.recordings import payload
 from workers.core.delivery import Outcome, Status
 from workers.errors import PolarRefusedError

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import KEPT, MIXED, Shop, crash, shop_with, sold, work_but_before_taking_back
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from workers.core.delivery import Outcome, Status
 from workers.core.manual import ManualRevoke
 

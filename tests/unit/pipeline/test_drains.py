@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from tests.support.builders import order_webhook, refund_webhook, some_id
 from tests.support.fake_polar import Event
 from tests.support.fake_service import HUNDRED, Shop, limited, purchases, shop_with
-from tests.support.fakes import FakeStore
+from tests.support.fake_store.store import FakeStore
 from workers.core.claims import Standing
 from workers.core.delivery import Lease, Status
 from workers.core.grants import order_subject

@@ -19,7 +19,7 @@ from tests.support.fake_service import (
     purchases,
     shop_with,
 )
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from tests.support.recordings import payload
 from workers.core.delivery import Status
 from workers.errors import PolarRefusedError

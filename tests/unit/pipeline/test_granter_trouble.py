@@ -18,7 +18,7 @@ from tests.support.fake_service import (
     shop_with,
     work_but_before_settling,
 )
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from workers.core.delivery import Status
 from workers.errors import PolarError, PolarRefusedError
 from workers.timings import DEFAULT_TIMINGS

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.fake_service import HUNDRED, Shop, shop_with, sold, work_but_before_settling
-from tests.support.fakes import BONUS_GONE, LOST_CLAIM
+from tests.support.fake_store.settling import BONUS_GONE, LOST_CLAIM
 from workers.core.delivery import Status
 
 BONUS = rules_of(rule("pack", {"api_usage": 10}), rule("first", {"api_usage": 50}, once_per="customer"))

@@ -19,7 +19,7 @@ from tests.support.fake_service import (
     work_but_before_settling,
     work_but_before_taking_back,
 )
-from tests.support.fakes import KilledError
+from tests.support.killed import KilledError
 from workers.core.delivery import Status
 from workers.core.manual import ManualRevoke
 from workers.core.take_back_delivery import take_back_delivery
