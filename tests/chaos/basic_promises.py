@@ -12,7 +12,7 @@ from hypothesis.stateful import invariant
 
 from tests.chaos.expected_take_backs import TAKEN_BACK
 from tests.chaos.model_data import BONUSES, DATES_BY_EVERY, INSTALMENTS, KEYS, YEARS
-from tests.chaos.recording_ports import is_own_delivery, key_of_instalment
+from tests.chaos.own_deliveries import is_own_delivery, key_of_instalment
 from tests.chaos.scenarios import Scenarios
 from tests.chaos.world import SentWebhook
 from tests.support.fake_polar import Event

@@ -18,7 +18,7 @@ from tests.chaos.model_data import (
 )
 from tests.chaos.paid_years import STATES, SUBSCRIPTIONS
 from tests.chaos.polar import Mood
-from tests.chaos.recording_ports import Service
+from tests.chaos.service import Service
 from tests.chaos.stops import Stop
 from tests.chaos.workers import Worker
 from tests.chaos.world import SentWebhook

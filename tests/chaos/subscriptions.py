@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.chaos.polar import Mood
-from tests.chaos.recording_ports import Run, Service
+from tests.chaos.runs import Run
+from tests.chaos.service import Service
 from workers.pipeline.subscriptions import Look, Seen
 
 

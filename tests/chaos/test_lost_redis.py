@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.chaos.basic_promises import BasicPromises, length
 from tests.chaos.model_data import ALL
-from tests.chaos.recording_ports import RedisState
+from tests.chaos.service import RedisState
 from tests.chaos.service_machine import copies, names, reversals, stops, webhook_names
 from tests.chaos.stops import Stop
 from tests.chaos.world import SentWebhook

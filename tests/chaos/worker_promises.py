@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from tests.chaos.basic_promises import BasicPromises
 from tests.chaos.model_data import INSTALMENTS, SUBSCRIPTION_OF
+from tests.chaos.own_deliveries import key_of_instalment
 from tests.chaos.paid_years import says
-from tests.chaos.recording_ports import Run, key_of_instalment
+from tests.chaos.runs import Run
 from workers.core.delivery import Outcome, Status
 from workers.errors import (
     PolarBrokenError,

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from itertools import chain, repeat
 
 from tests.chaos.model_data import FILES
-from tests.chaos.recording_ports import RecordingLedger, RecordingPolar, RecordingThrottle, Run, Service
+from tests.chaos.recording_ledger import RecordingLedger
+from tests.chaos.recording_ports import RecordingPolar, RecordingThrottle
+from tests.chaos.runs import Run
+from tests.chaos.service import Service
 from tests.chaos.stops import Stop, StoppableWork
 from tests.chaos.subscriptions import RecordingSubscriptions
 from workers.core.delivery import Lease
