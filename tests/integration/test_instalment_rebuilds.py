@@ -13,7 +13,7 @@ from tests.support.builders import rule, rules_of, some_id
 from tests.support.killed import KilledError
 from tests.support.moving_clock import moves_a_clock
 from tests.support.real_stores import RETAIN
-from tests.support.years import ORDER, REVOKED, Years, date, shifted, years
+from tests.support.years import ORDER, REVOKED, Years, date, instalments, shifted, years
 from workers.operations.backfill.run import Backfiller
 from workers.operations.pacing import Pacer
 from workers.operations.rebuild.run import Rebuilder, RebuildResult
@@ -28,10 +28,6 @@ pytestmark = [*moves_a_clock, pytest.mark.heavy]  # in each test months pass, on
 def service(tmp_path: Path) -> Iterator[Years]:
     with years(tmp_path) as service:
         yield service
-
-
-def instalments(first: int, last: int, each: int = 1000) -> dict[str, int]:
-    return {f"instalment:{number}": each for number in range(first, last + 1)}
 
 
 def pacer_of(service: Years) -> Pacer:

@@ -8,14 +8,7 @@ import pytest
 
 from tests.support.builders import some_id
 from tests.support.moving_clock import moves_a_clock
-from tests.support.years import (
-    BOUGHT,
-    CUSTOMER,
-    ORDER,
-    Years,
-    date,
-    years,
-)
+from tests.support.years import BOUGHT, CUSTOMER, ORDER, Years, date, instalments, years
 from workers.core.delivery import Lease, Status
 from workers.store import keys
 
@@ -32,10 +25,6 @@ MONTHS = [
 def service(tmp_path: Path) -> Iterator[Years]:
     with years(tmp_path) as service:
         yield service
-
-
-def instalments(first: int, last: int, each: int = 1000) -> dict[str, int]:
-    return {f"instalment:{number}": each for number in range(first, last + 1)}
 
 
 def test_a_year_is_credited_month_by_month_on_the_day_of_the_month(service: Years) -> None:

@@ -60,6 +60,11 @@ def date(month: int, day: int, year: int = 2027) -> datetime:
     return datetime(year, month, day, 12, tzinfo=UTC)
 
 
+def instalments(first: int, last: int, each: int = 1000) -> dict[str, int]:
+    """Return the credits of these instalments by their short keys, as ``Years.given`` does."""
+    return {f"instalment:{number}": each for number in range(first, last + 1)}
+
+
 @dataclass
 class Years:
     """The service, its Redis and Polar; time passes only when it is told to."""
