@@ -10,6 +10,9 @@ from redis import Redis
 
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
 from tests.support.ledgers import (
+    GIFT,
+    PACK,
+    PAID,
     come,
     compare,
     rebuild,
@@ -25,9 +28,6 @@ from workers.core.manual import ManualRevoke
 from workers.operations.pacing import ignore_progress
 from workers.operations.rebuild.run import Rebuilder
 
-PAID = order_webhook()
-PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
-GIFT = rule("gift", {"api_usage": 7}, triggers=["purchase"])
 REVOKED = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()
 
 

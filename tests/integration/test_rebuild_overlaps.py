@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, webhook
+from tests.support.builders import CUSTOMER, ORDER, refund_webhook, rule, rules_of, webhook
 from tests.support.fake_service import KEPT
 from tests.support.killed import KilledError
 from tests.support.ledgers import (
+    PAID,
+    SUBJECT,
     come,
     compare,
     ledger_in,
@@ -19,13 +21,11 @@ from tests.support.ledgers import (
 )
 from tests.support.polar_orders import Operations
 from tests.support.real_stores import claim_of
-from workers.core.grants import customer_subject, order_subject
+from workers.core.grants import customer_subject
 from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.run import RebuildResult
 from workers.store.audit import Audit
 
-SUBJECT = order_subject(ORDER)
-PAID = order_webhook()
 FIRST = rule("first", {"images": 5, "api_usage": 1}, triggers=["subscription.cycled"], once_per="customer")
 
 

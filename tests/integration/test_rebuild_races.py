@@ -20,6 +20,10 @@ from tests.support.builders import (
 )
 from tests.support.fake_service import BOTH_METERS, KEPT, TEN, TWENTY
 from tests.support.ledgers import (
+    GIFT,
+    PACK,
+    PAID,
+    SUBJECT,
     OldLedger,
     come,
     compare,
@@ -40,11 +44,7 @@ from workers.operations.rebuild.comparison import LedgerComparison
 from workers.operations.rebuild.run import RebuildResult
 from workers.store.audit import Audit
 
-SUBJECT = order_subject(ORDER)
-PAID = order_webhook()
 BONUS = rule("bonus", {"seconds": 50}, once_per="customer")
-PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
-GIFT = rule("gift", {"api_usage": 7}, triggers=["purchase"])
 REVOKED = ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tests.support.builders import METERS, ORDER
+from tests.support.builders import METERS, ORDER, order_webhook, rule
 from tests.support.fake_service import HUNDRED
 from tests.support.polar_orders import Operations, operations_at
 from tests.support.real_stores import RETAIN
@@ -22,6 +22,15 @@ from workers.operations.rebuild.run import Rebuilder, RebuildResult
 from workers.store import keys
 from workers.store.ledger import Ledger
 from workers.store.restorations import RestorationStore
+
+SUBJECT = order_subject(ORDER)
+"""The usual order's."""
+
+PAID = order_webhook()
+"""Its webhook."""
+
+PACK = rule("pack", {"api_usage": 100}, triggers=["purchase"], on_refund="revoke")
+GIFT = rule("gift", {"api_usage": 7}, triggers=["purchase"])
 
 
 def rebuilder_of(operations: Operations) -> Rebuilder:
