@@ -19,9 +19,9 @@ from tests.support.builders import (
     rule,
     rules_of,
 )
+from tests.support.drawn_rules import amounts
 from tests.support.examples import examples
 from tests.support.instalment_shop import Year
-from tests.support.strategies import amounts
 from workers.core.begun import begun, taken_in_all, withheld
 from workers.core.claims import Standing
 from workers.core.grants import REVOKE, Grant

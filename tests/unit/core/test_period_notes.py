@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from config.intervals import Every
+from tests.support.drawn_rules import amounts, rule_names
 from tests.support.instalments import YEAR, own_grant, part, yearly
 from tests.support.instalments import given as instalment
-from tests.support.strategies import amounts, rule_names
 from workers.core.grants import Grant, Part
 from workers.core.period_notes import period_note, read_period_note
 from workers.core.recorded_grants import RecordedGrant

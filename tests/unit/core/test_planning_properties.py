@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from config.intervals import Every
 from tests.support.builders import rules_of
 from tests.support.dates import repeated
-from tests.support.strategies import CREATED, DrawnRule, Known, facts, line_of, rule_sets, written
+from tests.support.drawing import CREATED
+from tests.support.drawn_facts import Known, facts
+from tests.support.drawn_rules import DrawnRule, line_of, rule_sets, written
 from workers.core.planning import plan_for
 from workers.core.plans import Plan
 

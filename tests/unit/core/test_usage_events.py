@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.support.builders import CUSTOMER, Amount, grant_of, some_id
+from tests.support.drawn_rules import amounts
 from tests.support.fake_polar import shape_problem
-from tests.support.strategies import amounts
 from workers.core.grants import (
     Grant,
     Part,

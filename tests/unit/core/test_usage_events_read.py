@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import CUSTOMER, ORDER, some_id
-from tests.support.strategies import amounts, rule_names
+from tests.support.drawn_rules import amounts, rule_names
 from workers.core.grants import (
     NO_RULE,
     Grant,

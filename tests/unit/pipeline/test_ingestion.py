@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import grant_of, some_id
+from tests.support.drawn_grants import grants
 from tests.support.fake_polar import Event, FakePolar
-from tests.support.strategies import grants
 from workers.core.grants import Grant
 from workers.core.outcomes import IngestionResult
 from workers.core.pauses import PauseCause

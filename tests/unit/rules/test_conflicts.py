@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from config.rules import Rule, Trigger
 from config.rules.conflicts import conflicts_between
 from config.rules.problems import Place
+from tests.support.drawing import CREATED, PRODUCTS
 from tests.support.rule_files import PRODUCT, file_of, one_rule, parse, problems, rule_problem
-from tests.support.strategies import CREATED, PRODUCTS
 
 OTHER_PRODUCT = "0b1c9f3e-2f66-4b0e-8a7e-5d3c1b2a4f55"
 

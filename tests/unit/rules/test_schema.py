@@ -14,9 +14,9 @@ from app.cli.root import root
 from config.rules import RulesError, Trigger, parse_rules
 from config.rules.schema import schema_text
 from tests.support.builders import METERS
+from tests.support.drawn_rules import line_of, rule_sets
 from tests.support.paths import ROOT
 from tests.support.rule_files import PRODUCT, WHOLE, file_of
-from tests.support.strategies import line_of, rule_sets
 from tests.unit.repository.test_docs import YAML
 
 SCHEMA = json.loads(schema_text())

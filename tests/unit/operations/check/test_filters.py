@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from config.rules import Meter
 from tests.support.builders import grant_of
 from tests.support.catalogues import both, clause, either, meter
-from tests.support.strategies import grants
+from tests.support.drawn_grants import grants
 from workers.core.grants import Grant
 from workers.core.usage_events import usage_event
 from workers.polar.catalogue import PolarMeter
