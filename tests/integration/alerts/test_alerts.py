@@ -1,67 +1,26 @@
-"""People are told by one worker of all, once for each trouble, and no worker suffers for it."""
+"""People are told by one worker of all, once for each trouble and once when all is well."""
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import cast
 
-import pytest
 from msgspec.structs import replace
 from redis import Redis
-from structlog.testing import capture_logs
 
-from tests.support.alert_receiver import Chat, chat
+from tests.support.alert_receiver import Chat
+from tests.support.alerting import let_mute_end, tick
 from tests.support.builders import grant_of
-from tests.support.processes import eventually
-from tests.support.real_stores import RETAIN, accept, let_pause_end, now_ms, outcome, plan_of
-from tests.support.rulebooks import watch_in
+from tests.support.real_stores import accept, let_pause_end, now_ms, outcome, plan_of
 from workers.core.delivery import Status
 from workers.monitoring.alerter import Alerter
 from workers.monitoring.alerts import AlertKind
-from workers.pipeline.worker import GrantWorker
 from workers.store import keys
 from workers.store.deliveries import DeliveryStore
 from workers.store.ledger import Ledger
 from workers.store.losses import LOST, TO_DO, end_loss, mark_loss
 from workers.store.throttle import Throttle
-from workers.timings import Timings
 
 TEN_MINUTES_MS = 600_000
-
-
-@pytest.fixture
-def room() -> Iterator[Chat]:
-    with chat() as opened:
-        yield opened
-
-
-@pytest.fixture
-def alerter(redis: Redis, room: Chat) -> Alerter:
-    return Alerter(redis, url=room.url)
-
-
-@pytest.fixture
-def park(redis_url: str, store: DeliveryStore, ledger: Ledger) -> Callable[..., None]:
-    """Return what lets deliveries come and fail."""
-
-    def park_all(*ids: str, reason: str = "Customer not found") -> None:
-        accept(redis_url, *ids)
-        leased = store.lease(100).deliveries
-        ledger.settle([], [outcome(one, Status.FAILED, reason) for one in leased])
-
-    return park_all
-
-
-def tick(alerter: Alerter) -> None:
-    """Look, and wait until people have heard or cannot be told."""
-    alerter.check()
-    alerter.finish()
-
-
-def let_mute_end(redis: Redis) -> None:
-    """Let ten minutes pass since people were told."""
-    redis.delete(*map(keys.muted, AlertKind))
 
 
 def let_waiting_be_old(redis: Redis) -> None:
@@ -220,96 +179,6 @@ def test_a_backlog_has_its_time_when_an_outage_is_over(
     Throttle(redis).end_outage()
     tick(alerter)
     assert room.posted == []
-
-
-@pytest.mark.parametrize("status", [301, 404, 429, 500])
-def test_whoever_could_not_be_told_is_told_when_the_mute_is_over(
-    redis: Redis, room: Chat, alerter: Alerter, park: Callable[..., None], *, status: int
-) -> None:
-    park("msg-1")
-    room.status = status
-    with capture_logs() as logs:
-        for _ in range(3):
-            tick(alerter)
-    assert [(one["event"], one["reason"]) for one in logs] == [
-        ("alert failed", f"CREDITS_ALERT_URL answered {status}")
-    ]
-    assert room.kinds == ["failed"]
-    room.status = 204
-    let_mute_end(redis)
-    for _ in range(3):
-        tick(alerter)
-        let_mute_end(redis)
-    assert room.kinds == ["failed", "failed"]
-
-
-@pytest.mark.parametrize("status", [204, 301, 500, 0])
-def test_the_url_is_never_logged(
-    redis: Redis,
-    room: Chat,
-    park: Callable[..., None],
-    caplog: pytest.LogCaptureFixture,
-    *,
-    status: int,
-) -> None:
-    """Slack's and Discord's are secrets: whoever has one can write there."""
-    caplog.set_level(logging.DEBUG)
-    park("msg-1")
-    room.status = status
-    url = room.url if status else f"http://127.0.0.1:9/services/{room.secret}"  # nobody listens there
-    with capture_logs() as logs:
-        tick(Alerter(redis, url=url))
-    ours = [
-        one.getMessage() for one in caplog.records if not one.name.startswith("uvicorn")
-    ]  # the chat's own
-    assert logs
-    assert room.secret not in repr(logs) + repr(ours)
-
-
-def test_a_url_that_hangs_keeps_no_worker_from_its_tick(
-    redis: Redis, tmp_path: Path, room: Chat, alerter: Alerter, *, park: Callable[..., None]
-) -> None:
-    park("msg-1")
-    room.answers.clear()
-    worker = GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN, on_tick=alerter.check)
-    worker.tick()
-    eventually(lambda: room.posted)
-    let_mute_end(redis)
-    for _ in range(3):
-        worker.tick()
-    assert room.kinds == ["failed"]
-
-
-def test_a_url_that_hangs_is_given_up(redis: Redis, room: Chat, park: Callable[..., None]) -> None:
-    park("msg-1")
-    room.answers.clear()
-    hasty = Alerter(redis, url=room.url, timings=Timings(alert_seconds=0.1))
-    with capture_logs() as logs:
-        hasty.check()
-        (told,) = eventually(lambda: logs)
-    assert told["reason"] == "CREDITS_ALERT_URL did not answer: TimeoutError"
-
-
-def test_a_system_without_threads_to_spare_keeps_its_worker(
-    redis: Redis, alerter: Alerter, park: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    park("msg-1")
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    with capture_logs() as logs:
-        alerter.check()
-        alerter.finish()
-    assert [one["event"] for one in logs] == ["alert failed"]
-
-
-def test_without_a_url_nothing_is_kept_for_it(
-    redis: Redis, tmp_path: Path, park: Callable[..., None]
-) -> None:
-    park("msg-1")
-    GrantWorker(redis, rulebook=watch_in(tmp_path).rulebook, retain=RETAIN).tick()
-    assert redis.exists(keys.ALERTS, keys.WATCH, keys.muted(AlertKind.FAILED)) == 0
 
 
 def test_what_is_kept_of_it_is_four_numbers_and_what_expires(
