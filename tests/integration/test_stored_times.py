@@ -1,6 +1,6 @@
 """Stored times that lie further ahead than they can: Redis's clock was set back, or another server took over.
 
-These tests write such times themselves. ``test_clock_steps.py`` moves the clock of a real server.
+These tests write such times themselves. ``clock_steps/`` moves the clock of a real server.
 """
 
 from collections.abc import Callable

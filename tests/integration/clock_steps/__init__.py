@@ -1,0 +1,1 @@
+"""The clock of a real Redis server is moved, forward and back."""
