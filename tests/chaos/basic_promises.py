@@ -11,7 +11,9 @@ from hypothesis import settings
 from hypothesis.stateful import invariant
 
 from tests.chaos.expected_take_backs import TAKEN_BACK
-from tests.chaos.model_data import BONUSES, DATES_BY_EVERY, INSTALMENTS, KEYS, YEARS
+from tests.chaos.model_keys import DATES_BY_EVERY, INSTALMENTS, KEYS
+from tests.chaos.model_rules import BONUSES
+from tests.chaos.model_webhooks import YEARS
 from tests.chaos.own_deliveries import is_own_delivery, key_of_instalment
 from tests.chaos.scenarios import Scenarios
 from tests.chaos.world import SentWebhook

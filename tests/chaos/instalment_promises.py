@@ -6,7 +6,8 @@ from fractions import Fraction
 from math import floor
 
 from tests.chaos.expected_take_backs import rounded_to
-from tests.chaos.model_data import DATES_BY_EVERY, INSTALMENTS, YEARS
+from tests.chaos.model_keys import DATES_BY_EVERY, INSTALMENTS
+from tests.chaos.model_webhooks import YEARS
 from tests.chaos.worker_promises import WorkerPromises
 from tests.chaos.world import SentWebhook
 from workers.core.claims import Claim

@@ -1,6 +1,6 @@
 """The deliveries that the ledger makes itself: take-backs and instalments."""
 
-from tests.chaos.model_data import INSTALMENTS
+from tests.chaos.model_keys import INSTALMENTS
 from tests.support.fake_store.facts import instalment_delivery
 from workers.core.take_back_delivery import is_take_back_delivery
 

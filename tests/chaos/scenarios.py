@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.chaos.model_data import ALL, BROKEN_BY, CUSTOMERS, SALE_WEBHOOKS, YEARS
+from tests.chaos.model_webhooks import ALL, BROKEN_BY, CUSTOMERS, SALE_WEBHOOKS, YEARS
 from tests.chaos.paid_years import SUBSCRIPTIONS
 from tests.chaos.polar import Mood
 from tests.chaos.service_machine import (

@@ -5,12 +5,12 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.chaos.model_data import (
+from tests.chaos.model_keys import INSTALMENTS
+from tests.chaos.model_rules import FILES
+from tests.chaos.model_webhooks import (
     ALL,
     BROKEN_BY,
     CUSTOMERS,
-    FILES,
-    INSTALMENTS,
     ORDERS_TODAY,
     REVERSALS,
     SALE_WEBHOOKS,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.model_data import ALL
+from tests.chaos.model_webhooks import ALL
 from tests.chaos.polar import Mood
 from tests.chaos.scenarios import Change
 from tests.chaos.stops import Stop

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.chaos.basic_promises import BasicPromises, length
-from tests.chaos.model_data import ALL
+from tests.chaos.model_webhooks import ALL
 from tests.chaos.service import RedisState
 from tests.chaos.service_machine import copies, names, reversals, stops, webhook_names
 from tests.chaos.stops import Stop

@@ -13,7 +13,9 @@ import pytest
 from tests.chaos.basic_promises import length
 from tests.chaos.expected_take_backs import TAKEN_BACK, RuleTakeBack, rule_take_backs
 from tests.chaos.instalment_promises import InstalmentPromises
-from tests.chaos.model_data import FILES, INSTALMENTS, METERS, WEBHOOKS
+from tests.chaos.model_keys import INSTALMENTS
+from tests.chaos.model_rules import FILES, METERS
+from tests.chaos.model_webhooks import WEBHOOKS
 from tests.chaos.worker_promises import REFUSALS
 from tests.chaos.world import Amounts, RulesFile, SentWebhook
 from workers.core.claims import Claim

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.chaos.basic_promises import BasicPromises
-from tests.chaos.model_data import INSTALMENTS, SUBSCRIPTION_OF
+from tests.chaos.model_keys import INSTALMENTS, SUBSCRIPTION_OF
 from tests.chaos.own_deliveries import key_of_instalment
 from tests.chaos.paid_years import says
 from tests.chaos.runs import Run

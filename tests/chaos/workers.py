@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import chain, repeat
 
-from tests.chaos.model_data import FILES
+from tests.chaos.model_rules import FILES
 from tests.chaos.recording_ledger import RecordingLedger
 from tests.chaos.recording_ports import RecordingPolar, RecordingThrottle
 from tests.chaos.runs import Run

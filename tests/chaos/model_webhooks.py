@@ -1,11 +1,11 @@
-"""The data of the model: few customers, orders that affect each other, and rules files that change."""
+"""The webhooks of the model: few customers, and orders that affect each other."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.chaos.paid_years import ANNS, BENS, EXTRA, WEEKS, YEAR, paid_year, refunded_year
-from tests.chaos.world import CENTS, LATER, RulesFile, RuleSpec, SentWebhook
+from tests.chaos.paid_years import ANNS, BENS, paid_year, refunded_year
+from tests.chaos.world import CENTS, LATER, SentWebhook
 from tests.support.builders import PRODUCT, order_webhook, some_id, webhook
 from workers.core.dispute_delivery import DISPUTE_LOST
 from workers.core.manual import ManualRevoke
@@ -17,7 +17,7 @@ BROKEN_BY = {**CUSTOMERS, "images": "images"}
 """The customers or meters to whose events Polar may answer 500."""
 
 _EARLIER = "2026-11-01T23:59:59Z"  # the last second before LATER
-_OTHER_PRODUCT = some_id(41)
+OTHER_PRODUCT = some_id(41)
 _PERIOD_BEGINS = "2026-11-20T00:00:00Z"
 _PERIOD_SECONDS = 1_795_132_800  # the same moment
 
@@ -47,7 +47,7 @@ def _shortened(body: bytes) -> bytes:
 def _order(number: int, kind: str = "purchase", *, cents: int = 0, is_full: bool = False) -> SentWebhook:
     """Return a paid order of which ``cents`` have been refunded when its webhook is sent."""
     order_id, customer_id = some_id(number), _BUYERS.get(number, CID)
-    is_late, product_id = number != 1, _OTHER_PRODUCT if number == 3 else PRODUCT
+    is_late, product_id = number != 1, OTHER_PRODUCT if number == 3 else PRODUCT
     partly = "partially_refunded" if cents else "paid"
     data = {
         "id": order_id,
@@ -228,101 +228,3 @@ ALL = {**WEBHOOKS, **REVERSALS}
 
 SALE_WEBHOOKS: Mapping[str, SentWebhook] = {f"sale {number}": _order(100 + number) for number in range(1, 61)}
 """Purchases of Cid's; each is sent once."""
-
-_EVERYTHING = (*ALL.values(), *ORDERS_TODAY.values(), *SALE_WEBHOOKS.values())
-
-_PACK = RuleSpec(name="pack", gives={"api_usage": "10", "images": "0.7"}, revokes=True, revokes_disputed=True)
-_GIFT = RuleSpec(
-    name="gift",
-    gives={"api_usage": "7"},
-    triggers=("purchase", "subscription_cycle"),
-    revokes_disputed=True,
-)
-_FIRST = RuleSpec(
-    name="first", gives={"api_usage": "50"}, triggers=("purchase", "subscription_cycle"), once=True
-)
-_WELCOME = RuleSpec(name="welcome", gives={"api_usage": "25"}, triggers=("customer.created",))
-_START = RuleSpec(name="subscribed", gives={"images": "4"}, triggers=("subscription.created",))
-_PERIOD = RuleSpec(name="period", gives={"seconds": "30"}, triggers=("subscription.cycled",))
-
-FILES: Mapping[str, RulesFile] = {
-    "usual": RulesFile((_PACK, _GIFT, _FIRST, _WELCOME, _START, _PERIOD, YEAR, WEEKS, EXTRA)),
-    "no bonus": RulesFile((_PACK, _GIFT)),
-    "other amounts": RulesFile(
-        (
-            RuleSpec(name="pack", gives={"api_usage": "20"}, revokes=True),
-            RuleSpec(name="first", gives={"api_usage": "60", "seconds": "5"}, once=True),
-            RuleSpec(
-                name="welcome", gives={"api_usage": "40", "images": "1"}, triggers=("customer.created",)
-            ),
-            RuleSpec(
-                name="period", gives={"seconds": "31", "images": "2"}, triggers=("subscription.cycled",)
-            ),
-            replace(YEAR, gives={"api_usage": "60.5"}),
-        )
-    ),
-    "bonus renamed": RulesFile(
-        (_PACK, RuleSpec(name="start", gives=_FIRST.gives, triggers=_FIRST.triggers, once=True))
-    ),
-    "policies flipped": RulesFile(
-        (
-            RuleSpec(name="pack", gives=_PACK.gives),
-            RuleSpec(name="gift", gives=_GIFT.gives, triggers=_GIFT.triggers, revokes=True),
-            replace(YEAR, revokes=False, revokes_disputed=False),
-            replace(WEEKS, every="month", revokes=False, revokes_disputed=True),
-        )
-    ),
-    "other product": RulesFile(
-        (
-            RuleSpec(name="pack", gives=_PACK.gives, revokes_disputed=True, products=(_OTHER_PRODUCT,)),
-            RuleSpec(name="gift", gives=_GIFT.gives, triggers=_GIFT.triggers, begins=LATER),
-            RuleSpec(name="first", gives=_FIRST.gives, triggers=_FIRST.triggers, once=True, ends=LATER),
-        )
-    ),
-    "from now on": RulesFile((_PACK, _GIFT, _FIRST), credit_from=LATER),
-    "bonus alone": RulesFile((_FIRST,)),
-    "broken": RulesFile((_FIRST, RuleSpec(name="pack", gives=_PACK.gives, broken=True))),
-    "nothing": RulesFile(()),
-}
-
-METERS = {"api_usage": "units", "images": "units", "seconds": "amount"}
-"""The property that each meter sums."""
-
-BONUSES = {line.name for file in FILES.values() for line in file.lines if line.once}
-
-DATES_BY_EVERY = {
-    sent.order_id: {every: sent.paid.dates(every) for every in ("month", "week")}
-    for sent in YEARS.values()
-    if sent.paid
-}
-"""By order, the dates of its instalments."""
-SUBSCRIPTION_OF = {sent.order_id: sent.paid.subscription_id for sent in YEARS.values() if sent.paid}
-
-INSTALMENTS: Mapping[str, tuple[str, int, str]] = {
-    f"credits:instalment:{sent.order_id}:{number}:{meter}": (sent.order_id, number, meter)
-    for sent in YEARS.values()
-    for rule in (YEAR, WEEKS)
-    for meter in rule.gives
-    for number in range(2, len(DATES_BY_EVERY[sent.order_id][rule.every]) + 1)
-}
-"""Every later instalment that an order can have, by its key."""
-
-KEYS = (
-    INSTALMENTS.keys()
-    | {
-        f"{subject}:{meter}"
-        for file in FILES.values()
-        for sent in _EVERYTHING
-        for subject, amounts in (file.expects(sent) or {}).items()
-        for meter in amounts
-    }
-    | {
-        f"credits:refund:{sent.order_id}:{sent.refunded_cents}:{meter}"
-        for sent in _EVERYTHING
-        if sent.refunded_cents
-        for meter in METERS
-    }
-    | {f"credits:dispute:{sent.dispute_id}:{meter}" for sent in DISPUTES.values() for meter in METERS}
-    | {f"credits:revoke:{sent.order_id}:{meter}" for sent in REVOKES.values() for meter in METERS}
-)
-"""Every key that any grant of the model can have."""
