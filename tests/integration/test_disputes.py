@@ -10,10 +10,10 @@ import pytest
 from redis import Redis
 
 from config.rules import Rules, parse_rules
-from tests.integration.test_reconcile import reconciler, told_by
 from tests.support.builders import CUSTOMER, PRODUCT, some_id
 from tests.support.ledgers import ledger_in, rebuild, standing_of
 from tests.support.polar_orders import Operations, operations_at, sell
+from tests.support.reconciling import reconciler, told_by
 from workers.core.delivery import Lease, Outcome, Status
 from workers.core.dispute_delivery import dispute_delivery
 from workers.core.grants import order_subject
