@@ -1,7 +1,6 @@
 """What a dismissal does to claims in a real Redis: they are at rest until a replay by name."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 
 import pytest
 from redis import Redis
@@ -9,56 +8,14 @@ from structlog.testing import capture_logs
 
 from config.rules import Rules
 from tests.support.builders import CUSTOMER, ORDER, order_webhook, refund_webhook, rule, rules_of, some_id
-from tests.support.fake_polar import FakePolar
+from tests.support.dismissing import BONUS, BONUS_SUBJECT, PACK, SUBJECT, Service
 from tests.support.fake_service import HUNDRED, UNREACHABLE
 from tests.support.leased import plan_and_claim
 from tests.support.real_stores import RETAIN
 from workers.core.delivery import Lease, Outcome, Status
-from workers.core.envelope import peek_type
-from workers.core.grants import customer_subject, order_subject, revoke_subject
 from workers.core.manual import ManualRevoke
-from workers.core.usage_events import usage_event
-from workers.pipeline.granter import Granter
 from workers.store import keys
 from workers.store.audit import Audit
-from workers.store.deliveries import DeliveryStore
-from workers.store.ledger import Ledger
-from workers.store.throttle import Throttle
-
-PACK = rule("pack", {"api_usage": 10})
-BONUS = rule("first", {"api_usage": 50}, once_per="customer")
-SUBJECT, BONUS_SUBJECT = order_subject(ORDER), customer_subject(CUSTOMER, "first")
-
-
-class Service:
-    """A worker on a real Redis, and a Polar that refuses every customer until it is told otherwise."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.store, self.ledger = DeliveryStore(redis), Ledger(redis, retain=RETAIN)
-        self.polar = FakePolar(known=lambda _customer: False)
-        self.rules: Rules = HUNDRED
-        self.granter = Granter(
-            deliveries=self.store,
-            ledger=self.ledger,
-            throttle=Throttle(redis),
-            polar=self.polar,
-            rules=lambda: self.rules,
-        )
-
-    def tell(self, delivery_id: str, body: bytes) -> Outcome:
-        """Store a webhook, or a request by hand, and work on it."""
-        leased = self.store.store_and_lease([(delivery_id, peek_type(body) or "", body)])
-        return self.granter.run(Lease(deliveries=leased))[0]
-
-    def replay(self, delivery_id: str, *, by_name: bool) -> Outcome:
-        """Run a delivery again."""
-        return self.granter.run(Lease(deliveries=self.store.reopen([delivery_id], by_name=by_name)))[0]
-
-    def fail_and_dismiss(self, delivery_id: str, body: bytes) -> None:
-        """Let Polar refuse a webhook, dismiss it, and let Polar know everybody from then on."""
-        assert self.tell(delivery_id, body).status is Status.FAILED
-        self.store.dismiss([delivery_id], retain=RETAIN)
-        self.polar.known = lambda _customer: True
 
 
 @pytest.fixture
@@ -152,92 +109,6 @@ def test_a_dismissed_take_back_is_sent_by_nothing_but_a_replay_by_name(
     assert service.replay("msg-2", by_name=False).status is Status.SKIPPED
     assert service.replay("msg-2", by_name=True).reason == "took back 30 api_usage"
     assert service.polar.balance(CUSTOMER) == 50
-
-
-def revoked(service: Service) -> Outcome:
-    return service.tell("msg-9", ManualRevoke(order_id=ORDER, customer_id=CUSTOMER).delivery()[2])
-
-
-TWO_METERS = rules_of(rule("pack", {"api_usage": "0.3", "images": "123456789.000001"}, on_refund="revoke"))
-
-
-@pytest.mark.parametrize("meanwhile", [None, 300, 1000])
-def test_a_dismissed_revoke_is_decided_anew_where_polar_lacks_it(
-    redis: Redis, service: Service, meanwhile: int | None
-) -> None:
-    service.rules, service.polar.known = TWO_METERS, lambda _customer: True
-    service.tell("msg-1", order_webhook())
-    service.tell("msg-2", refund_webhook(100))
-    service.polar.known = lambda _customer: False
-    assert revoked(service).status is Status.FAILED
-    service.store.dismiss(["msg-9"], retain=RETAIN)
-    service.polar.known = lambda _customer: True
-    (has,) = service.ledger.find(revoke_subject(ORDER, "api_usage")).claims[0].grants
-    service.polar.ingest([usage_event(has)])
-    service.ledger.settle([has], [])
-    if meanwhile:
-        service.tell("msg-3", refund_webhook(meanwhile))
-    service.replay("msg-9", by_name=False)
-    assert service.polar.balance(CUSTOMER, "images") > 0
-    assert service.polar.balance(CUSTOMER) == 0
-    assert service.replay("msg-9", by_name=True).status is Status.GRANTED
-    assert service.polar.balance(CUSTOMER, "images") == 0
-    assert redis.hget(SUBJECT, "taken:images") == b"pack=123456789.000001"
-    assert service.ledger.find(SUBJECT).taken["api_usage"] == {"pack": Decimal("0.3")}
-
-
-@pytest.mark.parametrize(
-    ("taken", "revoke", "left"),
-    [
-        ("pack=0.3", "pack=-0.1", "pack=0.2"),
-        ("a=1 pack=10", "pack=-10", "a=1"),
-        ("pack=12", "pack=-12.000", None),
-        ("pack=900000000000000.000001", "pack=-899999999999999.999999", "pack=0.000002"),
-        ("a=1.5 b=2", "b=-1.000000001 a=-0.5", "a=1 b=0.999999999"),
-    ],
-)
-def test_what_a_dismissed_revoke_took_counts_no_more_exactly(
-    redis: Redis, service: Service, taken: str, revoke: str, left: str | None
-) -> None:
-    subject = failed_revoke(service, redis, taken, revoke)
-    service.store.reopen(["msg-9"], by_name=True)
-    assert redis.hget(SUBJECT, "taken:api_usage") == (left.encode() if left else None)
-    assert (redis.exists(subject), redis.hexists(SUBJECT, "also")) == (0, False)
-
-
-@pytest.mark.parametrize(
-    ("taken", "revoke"),
-    [
-        ("pack=9", "pack=-10"),
-        ("pack=0.1", "pack=-0.2"),
-        ("a,pack=10", "pack=-10"),
-        ("pack=-1", "pack=-1"),
-        ("pack=10", "pack=-0.0000000001"),
-    ],
-)
-def test_a_dismissed_revoke_is_sent_as_it_was_where_the_ledger_says_something_else_by_now(
-    redis: Redis, service: Service, taken: str, revoke: str
-) -> None:
-    subject = failed_revoke(service, redis, taken, revoke)
-    service.store.reopen(["msg-9"], by_name=True)
-    assert redis.hget(SUBJECT, "taken:api_usage") == taken.encode()
-    assert (redis.hget(subject, "grant:api_usage"), redis.hexists(subject, "dismissed")) == (
-        revoke.encode(),
-        False,
-    )
-
-
-def failed_revoke(service: Service, redis: Redis, taken: str, revoke: str) -> str:
-    """Let Polar refuse a revoke, dismiss it, and write other amounts; return its subject."""
-    service.polar.known = lambda _customer: True
-    service.tell("msg-1", order_webhook())
-    service.polar.known = lambda _customer: False
-    assert revoked(service).status is Status.FAILED
-    service.store.dismiss(["msg-9"], retain=RETAIN)
-    subject = revoke_subject(ORDER, "api_usage")
-    redis.hset(subject, "grant:api_usage", revoke)
-    redis.hset(SUBJECT, "taken:api_usage", taken)
-    return subject
 
 
 def test_a_delivery_that_nobody_has_read_yet_undoes_a_dismissal_when_it_is_named(service: Service) -> None:
