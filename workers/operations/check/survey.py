@@ -18,8 +18,9 @@ from workers.operations.check.findings import (
     named_products,
 )
 from workers.polar.catalogue import Listed, PolarEndpoint, PolarMeter, PolarProduct, Products, parse_items
-from workers.polar.client import API_VERSION, Polar
+from workers.polar.client import Polar
 from workers.polar.lists import Listing, lost_disputes
+from workers.polar.requests import API_VERSION
 
 T = TypeVar("T")
 
