@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_redis_outages import OF_EVERYBODY
 from tests.support.builders import CUSTOMER, some_id
 from tests.support.cli_session import Desk, desk_in, purchase, strangers_purchase
 from tests.support.paths import ROOT
 from tests.support.polar_orders import operations_at, sell
 from tests.support.reconciling import reconciler
+from tests.support.redis_permissions import OF_EVERYBODY
 from tests.support.redis_servers import Server, own_redis
 from tests.support.sealing import seal
 from workers.store import keys

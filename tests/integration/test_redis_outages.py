@@ -1,90 +1,27 @@
 """``credits up`` on a Redis that dies, is demoted or is full: it answers 503 and recovers by itself."""
 
 import asyncio
-import json
-import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
 
-import httpx
 import pytest
 from starlette.responses import Response
 
-from app.demo.polar import Polar, create_app
-from app.receiver.signature import sign
-from tests.support.builders import CUSTOMER, order_webhook, some_id
-from tests.support.paths import ROOT
-from tests.support.processes import SECRET, Credits, Running, credits_in, eventually, some_polar
+from app.demo.polar import create_app
+from tests.support.builders import some_id
+from tests.support.processes import credits_in, eventually, some_polar
 from tests.support.real_stores import let_leases_end
 from tests.support.redis_servers import DURABLE, Server, name_in, own_redis
+from tests.support.running_services import AWAY, Service, demoted, service_on
 from tests.support.servers import running
-from workers.store.server_check import COMMANDS as CHECKED_FOR
 
 pytestmark = pytest.mark.heavy  # servers stop, fail over and fill their disks
 
-POLAR_SECONDS = 10  # Polar's timeout
-AWAY, BACK = "Redis is away: waiting for it", "Redis is back"
-
 Trouble = Callable[[Server], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """A running ``credits up``, and the Polar that it talks to."""
-
-    up: Running
-    url: str
-    polar: Polar
-    credits: Credits
-
-    def deliver(self, order_number: int) -> int:
-        """Deliver a paid order once, as Polar does; return the answer's status."""
-        return self.send(f"msg-{order_number}", order_webhook(id=some_id(order_number)))
-
-    def send(self, delivery_id: str, body: bytes) -> int:
-        """Deliver any body with a valid signature; return the answer's status."""
-        headers = sign(SECRET, delivery_id, int(time.time()), body)
-        url = f"{self.url}/webhooks/polar"
-        return httpx.post(url, content=body, headers=headers, timeout=POLAR_SECONDS).status_code
-
-    def is_credited_for(self, order_number: int) -> None:
-        """Deliver until it is accepted; return when Polar has the credit."""
-        eventually(lambda: self.deliver(order_number) == 202)
-        eventually(lambda: self.keys().count(f"credits:order:{some_id(order_number)}:api_usage") == 1)
-
-    def keys(self) -> list[str]:
-        return [event["external_id"] for event in self.polar.events]
-
-    def balance(self) -> float:
-        return float(self.polar.balance(CUSTOMER, "api_usage"))
-
-    def said(self, event: str) -> list[dict[str, Any]]:
-        """Return the log lines of this event."""
-        whole_lines = self.up.said.rpartition("\n")[0].splitlines()
-        lines = [json.loads(line) for line in whole_lines if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
-
-    def waits(self) -> bool:
-        """Return whether its worker knows that Redis is down."""
-        return len(self.said(AWAY)) > len(self.said(BACK))
-
-
-@contextmanager
-def service_on(redis_url: str, folder: Path) -> Iterator[Service]:
-    """Run ``credits up`` while the block runs; none of its processes may die or print a traceback."""
-    polar = some_polar()
-    with running(create_app(polar)) as polar_url:
-        credits_ = credits_in(folder, polar_url, REDIS_URL=redis_url)
-        with credits_.running("up") as up:
-            yield Service(up=up, url=up.url(), polar=polar, credits=credits_)
-        assert "Traceback" not in up.said
-        assert "died" not in up.said
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +42,6 @@ def killed(server: Server) -> Iterator[None]:
     server.kill()
     yield
     server.start()
-
-
-@contextmanager
-def demoted(server: Server) -> Iterator[None]:
-    with server.client() as redis:
-        redis.replicaof("127.0.0.1", 1)  # nothing listens there, so nothing is ever copied
-        yield
-        redis.replicaof("NO", "ONE")
 
 
 @contextmanager
@@ -232,52 +161,6 @@ def test_the_service_survives_a_full_disk_whether_redis_refuses_writes_or_ends(
         service.is_credited_for(2)
         assert service.deliver(1) == 202
         assert service.balance() == 20
-
-
-COMMANDS = ["check --offline", "status", "deliveries", "explain msg-1", "replay --all --yes", "work --burst"]
-
-# Of each client, and of this test.
-OF_EVERYBODY = {
-    *("hello", "auth", "info", "evalsha", "script|load", "config|get", "replicaof", "acl|setuser", "acl|log"),
-    *(
-        "client|setinfo",
-        "client|setname",
-        "client|list",
-        "client|info",
-        "client|maint_notifications",
-        "publish",
-    ),
-}
-
-# The ACL that docs/operations/redis.md shows.
-REDIS_PAGE = ROOT / "docs" / "operations" / "redis.md"
-
-# The line in the documentation.
-(ACL,) = re.findall(r"^ACL SETUSER .* resetchannels &\S+ (.+)$", REDIS_PAGE.read_text(), re.MULTILINE)
-
-
-def test_a_user_with_only_the_documented_permissions_can_run_everything(tmp_path: Path) -> None:
-    with own_redis(tmp_path) as server:
-        url = server.add_user("credits", "s3cret", ACL.split())
-        with service_on(url, tmp_path) as service:
-            service.is_credited_for(1)
-            with demoted(server):
-                eventually(service.waits)
-            service.is_credited_for(2)
-            eventually(lambda: not service.waits())
-            assert "s3cret" not in service.up.said
-            assert "Warning" not in service.up.said
-            for command in COMMANDS:
-                done = service.credits.run(*command.split())
-                assert (done.returncode, done.stderr) == (0, ""), command
-            assert service.send("msg-unreadable", b"no webhook") == 202
-            eventually(lambda: service.credits.json("show", "msg-unreadable")["status"] == "failed")
-            assert service.credits.run("replay", "--all", "--dry-run").returncode == 0
-        with server.client() as redis:
-            denied = {one["object"] for one in redis.acl_log()}
-            used = {name.removeprefix("cmdstat_") for name in redis.info("commandstats")}
-    assert denied <= {"config|get", "client|list"}  # without them, some details are left out
-    assert used - OF_EVERYBODY <= set(CHECKED_FOR)
 
 
 def test_a_service_that_starts_before_its_redis_waits_for_it(tmp_path: Path) -> None:
