@@ -24,3 +24,8 @@ def scraped(receiver: str) -> Numbers:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return numbers_of(answer.text)
+
+
+def has_counted_anything(numbers: Numbers) -> bool:
+    """Return whether any number but Redis's own is not zero."""
+    return any(value for name, value in numbers.items() if not name.startswith("credits_redis_"))
