@@ -8,6 +8,7 @@ from workers.monitoring.health import examine
 STEPS = [-DAY, -10 * MINUTE, HOUR, DAY]
 BACK = [step for step in STEPS if step < 0]
 
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 SLOW_MS = 20_000
 """What the machine may need for a test's own steps."""
 
