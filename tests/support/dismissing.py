@@ -24,6 +24,7 @@ class Service:
     """A worker on a real Redis, and a Polar that refuses every customer until it is told otherwise."""
 
     def __init__(self, redis: Redis) -> None:
+        self.redis = redis
         self.store, self.ledger = DeliveryStore(redis), Ledger(redis, retain=RETAIN)
         self.polar = FakePolar(known=lambda _customer: False)
         self.rules: Rules = HUNDRED

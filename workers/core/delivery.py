@@ -131,5 +131,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The instalment that comes again later. The delivery itself is deleted."""
     ended: Ended | None = None
     """What the delivery of an instalment has found out about those that would follow."""
+    refused: tuple[str, ...] = ()
+    """The take-backs of other deliveries that this one has sent and Polar has refused."""
     is_shown: bool = False
     """Whether the ledger has noted what the webhook shows the order to be, in the same sense."""

@@ -1,6 +1,6 @@
 """Decides how a delivery ends: its status, and the reason that operators read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct, field
@@ -11,7 +11,7 @@ from workers.core.claims import Claim, Standing
 from workers.core.delivery import Ended, Leased, Outcome, PutBack, Status
 from workers.core.delivery_plans import PlannedDelivery
 from workers.core.due_instalments import DueInstalment
-from workers.core.grants import adjust_subject, is_correction
+from workers.core.grants import adjust_subject, is_correction, is_take_back
 from workers.core.instalments import End, Wait
 from workers.core.manual import other_amount_text
 from workers.core.pauses import PauseCause
@@ -52,6 +52,7 @@ class _Decision(NamedTuple):
     refusal: str = ""
     put_back: PutBack | None = None
     ended: Ended | None = None
+    refused: tuple[str, ...] = ()
 
 
 def decide_outcome(
@@ -81,6 +82,7 @@ def decide_outcome(
         refusal=decision.refusal,
         put_back=decision.put_back,
         ended=decision.ended,
+        refused=decision.refused,
         relies_on=_relied_on(standing) if standing else (),
         refunded_amount=plan.refund.amount if plan and plan.refund else None,
         dispute_id=plan.dispute.id if plan and plan.dispute else None,
@@ -127,7 +129,12 @@ def _decide(
     if refusals := {result.refused[key] for key in open_keys if key in result.refused}:
         is_stranger = plan.cap is not None and all(text.startswith(_OF_CUSTOMER) for text in refusals)
         refusal = Refusal.CUSTOMER if is_stranger else ""
-        return _Decision(Status.FAILED, f"refused by Polar: {'; '.join(sorted(refusals))}", refusal=refusal)
+        return _Decision(
+            Status.FAILED,
+            f"refused by Polar: {'; '.join(sorted(refusals))}",
+            refusal=refusal,
+            refused=tuple(_others_take_backs(delivery_id, claims, result)),
+        )
     if planned.is_manual_grant and (conflict := amount_conflict(planned, standing)):
         return _Decision(Status.FAILED, conflict)
     # Corrections that Polar has stay this delivery's, even if nothing more is taken back for the moment.
@@ -141,6 +148,14 @@ def _decide(
     return (
         _without_instalment(due, standing, result) if due else _without_claim(planned, plan, standing, result)
     )
+
+
+def _others_take_backs(delivery_id: str, claims: Sequence[Claim], result: IngestionResult) -> Iterator[str]:
+    """Yield the take-backs that Polar refused and that another delivery has claimed."""
+    for claim in claims:
+        is_refused = any(grant.key in result.refused for grant in claim.unsettled)
+        if is_refused and is_take_back(claim.subject) and claim.delivery_id != delivery_id:
+            yield claim.subject
 
 
 def _without_plan(planned: PlannedDelivery) -> _Decision:

@@ -9,17 +9,18 @@ from workers.core.claims import Claim, Standing
 from workers.core.grants import REVOKE, Grant
 
 
-def revived(standing: Standing, delivery_id: str) -> Standing:
+def revived(standing: Standing, delivery_id: str, *, is_revoke: bool) -> Standing:
     """Return the standing as it is once a person has replayed this take-back's delivery by name.
 
-    A revoke that Polar lacks is decided anew. Other claims that were dismissed with it are sent as they are.
+    If that is the person's request to revoke (``is_revoke``), a revoke that Polar lacks is decided anew.
+    Other claims that were dismissed with it are sent as they are.
     """
     claims: list[Claim] = []
     taken = dict(standing.taken)
     for claim in standing.claims:
         if not claim.is_dismissed or claim.delivery_id != delivery_id:
             claims.append(claim)
-        elif (left := without_revoke(taken, claim)) is None:
+        elif not is_revoke or (left := without_revoke(taken, claim)) is None:
             claims.append(replace(claim, is_dismissed=False))
         else:
             taken = left

@@ -11,6 +11,7 @@ from workers.core.claims import Standing
 from workers.core.delivery import Delivery, Status
 from workers.core.delivery_plans import PlannedDelivery, plan_delivery
 from workers.core.dry_run import Prospect, dry_run
+from workers.core.manual import MANUAL_REVOKE
 from workers.core.revival import revived
 from workers.operations.previews import look_up
 from workers.operations.spool import Spool, SpooledList
@@ -68,6 +69,5 @@ class Replayer(Struct, frozen=True, kw_only=True):
 
 def _revived(standing: Standing, planned: PlannedDelivery, delivery: Delivery) -> Standing:
     """Return the standing as it is once a person has replayed a delivery by name."""
-    if not planned.takes_back:
-        return replace(standing, dismissed_with="")
-    return revived(standing, delivery.id)
+    woken = revived(standing, delivery.id, is_revoke=delivery.type == MANUAL_REVOKE)
+    return woken if planned.takes_back else replace(woken, dismissed_with="")

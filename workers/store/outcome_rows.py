@@ -46,6 +46,8 @@ def _more_of(outcome: Outcome) -> Row:
         more["refunded_amount"] = outcome.refunded_amount
     if outcome.dispute_id is not None:
         more["dispute"] = outcome.dispute_id
+    if outcome.refused:
+        more["refused"] = outcome.refused
     if outcome.ended:
         more["ended"] = {"meter": outcome.ended.meter, "reason": outcome.ended.reason}
     if outcome.put_back:

@@ -7,6 +7,7 @@ from tests.support.fake_store.facts import FakeFacts
 from workers.core.claims import Claim
 from workers.core.delivery import Lease, Status
 from workers.core.grants import instalment_number, is_instalment
+from workers.core.manual import MANUAL_REVOKE
 from workers.core.revival import without_revoke
 
 
@@ -32,7 +33,8 @@ class Reopening(FakeFacts):
         for subject in self._later_claims_by(delivery_id, kept.subject):
             claim = self.claims[subject]
             is_released = self._release_instalment(kept.subject, claim)
-            if not is_released and not self._release_revoke(kept.subject, claim):
+            is_request = kept.type == MANUAL_REVOKE
+            if not is_released and not (is_request and self._release_revoke(kept.subject, claim)):
                 self.claims[subject] = replace(claim, is_dismissed=False)
 
     def _release_instalment(self, order: str, claim: Claim) -> bool:

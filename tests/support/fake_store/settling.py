@@ -116,10 +116,21 @@ class Settling(FakeFacts):
             kept.strikes += outcome.strike
             return
         own = self.claims.get(outcome.subject)
+        if outcome.status is Status.FAILED:
+            self._adopt(outcome)
         if outcome.status is Status.FAILED and own and not own.settled:
             self.places.pop(outcome.subject, None)
         kept.status, kept.due, kept.subject = outcome.status, None, outcome.subject
         kept.order_id, kept.customer_id = outcome.order_id, outcome.customer_id
+
+    def _adopt(self, outcome: Outcome) -> None:
+        """Make the refused take-backs of deliveries that have ended those of the one that sent them."""
+        for subject in outcome.refused:
+            claim = self.claims[subject]
+            claimer = self.deliveries.get(claim.delivery_id)
+            is_over = claimer is None or claimer.status in {Status.GRANTED, Status.SKIPPED}
+            if is_over and not claim.is_dismissed:
+                self.claims[subject] = replace(claim, delivery_id=outcome.delivery_id)
 
     def confirm(self, grants: Sequence[Grant]) -> None:
         """Note that Polar has these grants as the ledger has them; what refunds take of them becomes due."""

@@ -31,11 +31,13 @@ local function later_claims_by(id, order)
   return found
 end
 
--- Returns the take-backs that a delivery of the order itself has made: it told of refunds as well.
+-- Returns the take-backs that a delivery of the order itself has made, because it told of refunds as well, or has adopted
+-- (see settle.lua).
 local function take_backs_by(id, order)
   local found = {}
   for _, subject in ipairs(later_claims_by(id, order)) do
-    if string.match(subject, '^credits:refund:') or string.match(subject, '^credits:dispute:') then
+    local kind = string.match(subject, '^credits:(%a+):')
+    if kind == 'refund' or kind == 'dispute' or kind == 'revoke' then
       found[#found + 1] = subject
     end
   end

@@ -39,9 +39,10 @@ local function without_grant(taken, grant)
 end
 
 -- Releases the claim of a revoke by hand that was dismissed and that Polar lacks, so that it is decided anew: the order
--- may have been given more meanwhile. What it took no longer counts as taken. Returns whether it did.
-local function release_revoke(order, subject)
-  local meter = string.match(subject, '^credits:revoke:[^:]+:(.*)$')
+-- may have been given more meanwhile. What it took no longer counts as taken. Returns whether it did: not where another
+-- delivery than the person's request has adopted it, which would decide nothing.
+local function release_revoke(order, subject, type_)
+  local meter = type_ == 'manual.revoke' and string.match(subject, '^credits:revoke:[^:]+:(.*)$')
   local dismissed, settled, grant =
     unpack(on_fact('HMGET', subject, 'dismissed', 'settled:' .. (meter or ''), 'grant:' .. (meter or '')))
   local field = 'taken:' .. (meter or '')
@@ -70,7 +71,7 @@ local function revive(id, type_, fact)
     return
   end
   for _, subject in ipairs(later_claims_by(id, fact)) do
-    if not release_instalment(fact, subject) and not release_revoke(fact, subject) then
+    if not release_instalment(fact, subject) and not release_revoke(fact, subject, type_) then
       on_fact('HDEL', subject, 'dismissed')
     end
   end

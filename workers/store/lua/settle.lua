@@ -10,8 +10,8 @@
 -- outcomes: eight values for each delivery: id, attempt, status, reason, subject, order_id, customer_id and more. `more`
 --           is false, or has values that few outcomes have, such as `refusal`. If the status is `waiting`, the delivery
 --           is put off, and `more` has after_ms and strike. Otherwise `more` has what the outcome relies on: relies_on
---           (the subjects that are claimed; missing if that is its own alone), and is_shown, refunded_amount and
---           dispute (its id), which may be missing. The outcome of an instalment may have `put_back` =
+--           (the subjects that are claimed; missing if that is its own alone), and is_shown, refunded_amount,
+--           dispute (its id) and refused (take-backs of others that Polar refused), which may be missing. The outcome of an instalment may have `put_back` =
 --           {member, at, meter, reason, polar_now}: it is looked at again at that time, and the delivery goes;
 --           polar_now is missing unless it was too early. Or it may have `ended` = {meter, reason}: no further
 --           instalment follows.
@@ -140,6 +140,18 @@ local function set_expiry_of_notes(outcome)
   end
 end
 
+-- A take-back that was held has outlived the delivery that claimed it. If Polar refuses it from another, it is that one's
+-- from now on: who dismisses or replays that one means the take-back.
+local function adopt_refused(outcome)
+  for _, subject in ipairs(outcome.more.refused or NOTHING_MORE) do
+    local claimer, dismissed = unpack(on_fact('HMGET', subject, 'delivery', 'dismissed'))
+    local status = claimer and redis.call('HGET', delivery_prefix .. claimer, 'status')
+    if claimer and not dismissed and status ~= 'waiting' and status ~= 'failed' then
+      on_fact('HSET', subject, 'delivery', outcome.id)
+    end
+  end
+end
+
 local function tell_failure(outcome)
   if not most_waiting then
     return
@@ -178,6 +190,7 @@ local function conclude(key, outcome, received_at, type_)
     return_place(outcome.subject, offered_prefix .. outcome.customer_id)
   end
   if status == 'failed' then
+    adopt_refused(outcome)
     tell_failure(outcome)
   end
   local is_skipped_order = status == 'skipped' and type_ == 'order.paid' and outcome.order_id ~= ''
