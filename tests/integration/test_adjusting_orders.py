@@ -26,7 +26,7 @@ from tests.support.polar_orders import Operations, operations_at, sell
 from tests.support.real_stores import RETAIN, let_leases_end, let_pause_end
 from workers.core.adjusted import credited
 from workers.core.adjustments import IN_FLIGHT, NOT_AT_POLAR
-from workers.core.delivery import Status
+from workers.core.delivery import Lease, Status
 from workers.core.grants import order_subject
 from workers.core.manual import ManualRevoke
 from workers.operations.adjust.run import RuleNotAdjustableError, adjustable_rule
@@ -267,3 +267,22 @@ def test_ordinary_orders_have_no_new_fields(operations: Operations, redis: Redis
 def test_a_rule_without_orders_of_its_own_is_refused(lines: list[str], name: str, words: str) -> None:
     with pytest.raises(RuleNotAdjustableError, match=words):
         adjustable_rule(name, rules_of(*lines))
+
+
+def test_a_dismissed_take_back_that_is_replayed_while_an_adjustment_is_open_follows_it(
+    operations: Operations,
+) -> None:
+    buy(operations, 1)
+    operations.polar.faults.append(Answer(422))
+    assert refund(operations, 1, 600) is Status.FAILED
+    operations.store.dismiss(["refund-1-600"], retain=RETAIN)
+    operations.rules = pack(50)
+    with pytest.raises(KilledError):
+        adjust(operations, doomed_granter(operations, "before send"))
+    leased = operations.store.reopen(["refund-1-600"], by_name=True)
+    (held,) = operations.granter.run(Lease(deliveries=leased))
+    assert (held.status, given_to(operations, 1)) == (Status.SKIPPED, 12)
+    let_leases_end(operations.redis)
+    assert operations.run_due() == [Status.GRANTED]
+    assert operations.run_due() == [Status.GRANTED]
+    assert given_to(operations, 1) == 27

@@ -8,7 +8,14 @@ from msgspec.structs import replace
 from tests.support.fake_store.deliveries import TAKES_BACK, Stored
 from tests.support.fake_store.facts import FakeFacts
 from workers.core.delivery import Outcome, PutBack, Status
-from workers.core.grants import Grant, is_adjustment, is_instalment, order_subject, refund_subject
+from workers.core.grants import (
+    Grant,
+    is_adjustment,
+    is_instalment,
+    is_take_back,
+    order_subject,
+    refund_subject,
+)
 from workers.core.next_instalments import NONE_FOLLOWS, NextInstalment
 
 LOST_CLAIM = "its claim was lost with Redis's newest data: it is claimed again"
@@ -84,7 +91,10 @@ class Settling(FakeFacts):
     def _is_reversed_meanwhile(self, order_id: str) -> bool:
         refund = self.refunds.get(order_subject(order_id))
         is_new = refund is not None and refund_subject(order_id, refund.amount) not in self.claims
-        return is_new or order_subject(order_id) in self.disputes
+        linked = [self.claims.get(one) for one in self.linked.get(order_subject(order_id), [])]
+        taking = [one for one in linked if one and is_take_back(one.subject) and not one.is_dismissed]
+        is_held = any(one.unsettled for one in taking)
+        return is_new or is_held or order_subject(order_id) in self.disputes
 
     def _is_claim_lost(self, outcome: Outcome) -> bool:
         refund, refunded_amount = self.refunds.get(outcome.subject), outcome.refunded_amount

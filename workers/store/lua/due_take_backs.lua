@@ -1,4 +1,4 @@
--- needs: facts, own_deliveries
+-- needs: facts, links, own_deliveries, unsettled
 -- Makes it due to take back what an order's refunds and disputes take, as a delivery of its own: no take-back may reach
 -- Polar before the grant that it takes from.
 
@@ -8,11 +8,27 @@ local function is_reversed(order)
   return refunded or disputed
 end
 
+-- Returns whether a take-back of an order waits to be sent: one that a person has replayed by name while it was held.
+local function has_open_take_back(order)
+  for _, subject in pairs(links_of(order)) do
+    local kind = string.match(subject, '^credits:(%a+):')
+    if kind == 'refund' or kind == 'dispute' or kind == 'revoke' then
+      local fields = on_fact('HGETALL', subject)
+      if is_unsettled(fields) and not value_of('dismissed', fields) then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 -- Returns whether something may have to be taken back after the adjustment of an order: a dispute, or a refund that was
--- noted while the adjustment was not settled.
+-- noted while the adjustment was not settled, or a take-back that waited for it.
 local function is_reversed_meanwhile(order_id)
-  local refunded, disputed = unpack(on_fact('HMGET', 'credits:order:' .. order_id, 'refunded_amount', 'disputed'))
+  local order = 'credits:order:' .. order_id
+  local refunded, disputed = unpack(on_fact('HMGET', order, 'refunded_amount', 'disputed'))
   return disputed or (refunded and on_fact('EXISTS', 'credits:refund:' .. order_id .. ':' .. refunded) == 0)
+    or has_open_take_back(order)
 end
 
 -- Returns whether refunds or disputes may take something of an order, or a revoke by hand was held until now.

@@ -1,4 +1,4 @@
--- needs: facts
+-- needs: facts, unsettled
 -- Counts the places of offers that customers have taken. A claim that holds one has the field `place`.
 --
 -- taken: the hash that counts the places of a customer, by offer
@@ -19,13 +19,7 @@ local function lacks_place(own)
   if value_of('place', own) or value_of('dismissed', own) then
     return false
   end
-  for i = 1, #own, 2 do
-    local meter = string.match(own[i], '^grant:(.*)$')
-    if meter and not value_of('settled:' .. meter, own) then
-      return true
-    end
-  end
-  return false
+  return is_unsettled(own)
 end
 
 -- Returns the offer that a claim is of, or nil for another claim.
