@@ -219,6 +219,26 @@ def test_instalments_go_on_after_a_revoke_that_polar_refused_and_a_person_dismis
     assert story.service.store.claims[second].settled
 
 
+def test_instalments_go_on_although_one_came_due_before_a_person_dismissed_the_refused_revoke(
+    story: ExactCredits,
+) -> None:
+    story.tell("year 8", "a")
+    story.work_to_the_end("A")
+    story.forget_customer_or_not("Ben")
+    story.reverse("revoke 8: seconds", "a")
+    story.work_to_the_end("A")
+    story.forget_customer_or_not("Ben")
+    story.let_days_pass(7)
+    story.tick(0)
+    story.work_to_the_end("A")
+    story.what_is_promised_holds()
+    story.service.dismiss("revoke 8: seconds/a")
+    story.let_days_pass(1)
+    story.finish_all_work()
+    second = "credits:instalment:00000000-0008-4000-8000-000000000000:2:seconds"
+    assert story.service.store.claims[second].settled
+
+
 def test_a_dismissed_revoke_takes_back_later_instalments_too_when_a_person_replays_it(
     story: ExactCredits,
 ) -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.core.claims import Standing
+from workers.core.claims import Claim, Standing
 from workers.core.grants import Grant, Part, instalment_subject, order_of, order_subject, revoke_subject
 from workers.core.later_claims import Instalment
 from workers.core.refunds import reversed_units
@@ -17,6 +17,8 @@ from workers.core.wording import utc
 INSTALMENT = "credits.instalment"
 
 LOOKED_AT_EVERY = timedelta(days=1)
+
+_REVOKING = "a revoke by hand is not at Polar yet"
 
 _LONGEST_REASON = 64  # a longer value in a hash takes Redis several times the memory
 _LONGEST_STATUS = 40
@@ -102,6 +104,8 @@ def decide_instalment(
     if at is None or polar_now < at:
         until = at or polar_now + LOOKED_AT_EVERY
         return Wait(until=until, reason=f"not before {utc(until)}", is_early=at is not None)
+    if any(one.unsettled and not one.is_dismissed for one in _revokes(standing, request.meter)):
+        return Wait(until=polar_now + LOOKED_AT_EVERY, reason=_REVOKING)  # a person may dismiss it
     return _by_subscription(state, request, polar_now) or Give(
         instalment=_instalment(request, standing, grant, delivery_id)
     )
@@ -112,8 +116,6 @@ def why_ended(standing: Standing, meter: str, at: datetime | None = None) -> str
 
     ``at`` is when the instalment in question was due: a later order does not end what was due before it.
     """
-    revoked = revoke_subject(order_of(standing.subject) or "", meter)
-    revokes = [claim for claim in standing.claims if claim.subject == revoked]
     later = standing.superseded.get(meter)
     dismissed = f"dismissed with delivery {standing.dismissed_with}"[:_LONGEST_REASON]
     reasons = {
@@ -121,10 +123,16 @@ def why_ended(standing: Standing, meter: str, at: datetime | None = None) -> str
         dismissed: standing.is_dismissed,
         "the order was refunded in full": standing.refund is not None and standing.refund.share == 1,
         "a dispute of the order was lost": bool(standing.disputes),
-        "revoked by hand": any(one.settled or not one.is_dismissed for one in revokes),
+        "revoked by hand": any(one.settled for one in _revokes(standing, meter)),
         f"replaced by order {later}": later is not None and not _was_due_before(standing, meter, at),
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
+
+
+def _revokes(standing: Standing, meter: str) -> list[Claim]:
+    """Return what was revoked by hand on ``meter``: one claim, or none."""
+    subject = revoke_subject(order_of(standing.subject) or "", meter)
+    return [claim for claim in standing.claims if claim.subject == subject]
 
 
 def _was_due_before(standing: Standing, meter: str, at: datetime | None) -> bool:

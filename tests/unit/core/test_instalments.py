@@ -155,6 +155,15 @@ def test_what_the_ledger_knows_ends_the_rest_whatever_the_subscription(
     assert len(reason) <= 64
 
 
+def test_a_revoke_that_polar_lacks_ends_nothing_yet_because_a_person_may_dismiss_it() -> None:
+    standing = replace(KEPT, claims=(*KEPT.claims, replace(REVOKED, settled={})))
+    decision = decide(standing, 2)
+    assert isinstance(decision, Wait)
+    assert (decision.reason, decision.is_early) == ("a revoke by hand is not at Polar yet", False)
+    dismissed = replace(KEPT, claims=(*KEPT.claims, replace(REVOKED, settled={}, is_dismissed=True)))
+    assert isinstance(decide(dismissed, 2), Give)
+
+
 def test_a_later_order_ends_nothing_that_was_due_before_it_and_is_late_for_no_reason_of_polar() -> None:
     since = {"api_usage": datetime(2026, 3, 15, tzinfo=UTC)}
     standing = replace(KEPT, superseded={"api_usage": some_id(6)}, superseded_at=since)
