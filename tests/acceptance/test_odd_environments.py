@@ -67,6 +67,16 @@ def test_an_env_file_in_another_encoding_is_one_line(tmp_path: Path, written: by
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["show", "dismiss", "deliveries --type", "deliveries --external-customer", "balance --email"],
+)
+def test_an_argument_in_another_encoding_is_one_line(tmp_path: Path, command: str) -> None:
+    done = run(tmp_path, f"credits {command} \"$(printf 'caf\\351')\"", LC_ALL="C.UTF-8")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "credits: an argument or a setting is not UTF-8 text"
+
+
+@pytest.mark.parametrize(
     ("host", "words"),
     [
         ("no-such-host.invalid", "HOST is neither an address nor a name of this machine"),
