@@ -96,6 +96,7 @@ chaos: $(VENV)/installed  ## run 1,000 simulations of 500 steps, and 20 storms o
 		$(BIN)/python -m pytest tests/chaos/test_simulation.py -s --timeout 0
 	@CHAOS_SEEDS=$${CHAOS_SEEDS:-20} CHAOS_ORDERS=$${CHAOS_ORDERS:-2000} $(BIN)/python -m pytest tests/chaos/test_storm.py -s --timeout 0
 	@CHAOS_SEEDS=$${CHAOS_SEEDS:-5} CHAOS_ORDERS=$${CHAOS_ORDERS:-500} $(BIN)/python -m pytest tests/chaos/test_lost_storm.py -s --timeout 0
+	@INSTALMENTS=50000 $(BIN)/python -m pytest tests/chaos/test_midnight.py -s --timeout 0
 
 .PHONY: bench
 bench: $(VENV)/installed  ## run all benchmarks and write docs/performance.md (ten minutes)

@@ -1,5 +1,6 @@
-"""50,000 instalments are due at midnight on the first: how many requests they take."""
+"""Very many instalments are due at midnight on the first: how many requests they take."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,8 +30,8 @@ from workers.store.throttle import Throttle
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]  # minutes on a busy machine
 
-INSTALMENTS = 50_000
-MOST_REQUESTS = 700
+INSTALMENTS = int(os.environ.get("INSTALMENTS", "10000"))  # `make chaos` has 50,000
+MOST_REQUESTS = INSTALMENTS * 7 // 500  # a lease of 500 takes six, and some to spare
 _BATCH = 500
 _PRODUCT = some_id(10**7)
 
@@ -85,7 +86,7 @@ def orders(period: PaidPeriod) -> Iterator[Plan]:
         yield Plan(subject=grant.subject, customer_id=id_, order_id=id_, grants=(grant,), period=paid)
 
 
-def test_fifty_thousand_instalments_at_midnight_take_few_requests(redis: Redis, quiet: None) -> None:
+def test_instalments_at_midnight_take_few_requests(redis: Redis, quiet: None) -> None:
     now = datetime.now(UTC)
     start = now - timedelta(days=33)
     end = start + timedelta(days=365)
