@@ -19,7 +19,8 @@ NonNegativeCents = Annotated[int, Meta(ge=0, le=10**15)]
 
 Shape = TypeVar("Shape")
 
-_YEARS = range(1970, MAXYEAR)  # outside these years, conversion to another time zone fails
+# Times outside these years cannot be converted to every zone, or are in 1969 there: our scripts expect none.
+_YEARS = range(1971, MAXYEAR)
 
 
 class _FieldError(ValueError):
@@ -56,7 +57,7 @@ def check_years(view: Struct, *fields: str) -> None:
 def in_range(moment: datetime) -> datetime:
     """Return a time; ValueError if it cannot be converted to every time zone."""
     if moment.year not in _YEARS:
-        raise ValueError("not a time between 1970 and 9998")
+        raise ValueError("not a time between 1971 and 9998")
     return moment
 
 
