@@ -55,6 +55,28 @@ def test_deliveries_that_are_due_later_are_not_leased(
     assert store.lease(10).deliveries == ()
 
 
+def test_the_more_often_a_delivery_was_leased_the_fewer_it_shares_a_lease_with(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, *"abcdefgh")
+    redis.zadd(keys.DUE, {one: at for at, one in enumerate("abcdefgh")})
+    redis.hset(keys.delivery("c"), "attempts", 9)  # this one is the tenth: a quarter of a lease
+    redis.hset(keys.delivery("f"), "attempts", 60)
+    leases = [ids_of(store.lease(8).deliveries) for _ in range(5)]
+    assert leases == [["a", "b"], ["c", "d"], ["e"], ["f"], ["g", "h"]]
+
+
+def test_a_lease_that_leaves_what_is_due_wakes_another_worker(
+    redis: Redis, redis_url: str, store: DeliveryStore
+) -> None:
+    accept(redis_url, "a", "b")
+    redis.zadd(keys.DUE, {"a": 1, "b": 2})
+    redis.hset(keys.delivery("b"), "attempts", 60)
+    redis.delete(QUEUE)
+    assert ids_of(store.lease(8).deliveries) == ["a"]
+    assert queue_length(redis) == 1
+
+
 def test_a_full_lease_wakes_another_worker(redis: Redis, redis_url: str, store: DeliveryStore) -> None:
     accept(redis_url, "a", "b", "c")
     redis.delete(QUEUE)

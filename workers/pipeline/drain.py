@@ -6,11 +6,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from redis.exceptions import RedisError, ResponseError
 from rq.timeouts import BaseTimeoutException
 
-from workers.core.delivery import Outcome
+from config.log import get_log
+from workers.core.delivery import Lease, Outcome
 from workers.pipeline.leases import Accepted, ClaimedLease, IngestedLease, PlannedLease, TakenLease
 from workers.timings import Timings
+
+log = get_log(__name__)
 
 T = TypeVar("T")
 
@@ -92,8 +96,12 @@ class Drain:
     def _work_on(self, taken: TakenLease, *, is_alone: bool = False) -> None:
         """Take a lease through all steps here; one that is not alone may have waited too long to be sent."""
         steps = self._steps
-        claimed = steps.claim(steps.plan(taken), is_alone=is_alone)
-        steps.settle(steps.ingest(claimed, self._accepted))
+        try:
+            claimed = steps.claim(steps.plan(taken), is_alone=is_alone)
+            steps.settle(steps.ingest(claimed, self._accepted))
+        except Exception as error:
+            _name_cause(taken.lease, error)
+            raise
 
     def _await_pending(self, most: int) -> None:
         """Return when no more than ``most`` leases are in the hands of the threads."""
@@ -109,3 +117,9 @@ class Drain:
         if step not in self._threads:
             self._threads[step] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=step)
         return self._threads[step].submit(run)
+
+
+def _name_cause(lease: Lease, error: Exception) -> None:
+    """Log which delivery an error is about, if it is alone and the error is no outage of Redis."""
+    if len(lease.deliveries) == 1 and (not isinstance(error, RedisError) or isinstance(error, ResponseError)):
+        log.error("delivery ends each drain", delivery=lease.deliveries[0].id, reason=repr(error))

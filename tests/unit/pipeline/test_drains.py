@@ -4,13 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Never
 
 import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from rq.timeouts import JobTimeoutException
 from structlog.testing import capture_logs
 
@@ -97,6 +98,37 @@ def test_after_an_error_a_lease_without_deliveries_goes_through_no_steps() -> No
         with pytest.raises(RedisConnectionError):
             shop.granter.drain()
     assert settled == [DEFAULT_TIMINGS.deliveries_per_lease] * 4  # else it could end another worker's probe
+
+
+def test_a_delivery_that_makes_each_lease_fail_delays_the_others_for_a_while_only() -> None:
+    """Nobody knows how: a fault of ours that it alone meets."""
+    shop = shop_with(*purchases(DEFAULT_TIMINGS.deliveries_per_lease))
+    claim, (poison, *others) = shop.store.claim, list(shop.store.deliveries)
+
+    def fail_for_poison(plans: Sequence[tuple[str, Plan]], attempts: Mapping[str, int]) -> Any:
+        if poison in attempts:
+            raise ResponseError("user_script:12: attempt to compare nil with number")
+        return claim(plans, attempts)
+
+    minutes = 0.0
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setattr(shop.store, "claim", fail_for_poison)
+        while minutes < 15 and any(shop.store.deliveries[one].status is Status.WAITING for one in others):
+            with suppress(ResponseError):
+                shop.granter.drain()
+            shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
+            minutes += DEFAULT_TIMINGS.lease_seconds / 60
+    assert {shop.store.deliveries[one].status for one in others} == {Status.GRANTED}
+    assert shop.store.deliveries[poison].status is Status.WAITING
+    assert {one["delivery"] for one in logs if one["event"] == "delivery ends each drain"} <= {poison}
+    with capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.store, "claim", fail_for_poison)
+        with pytest.raises(ResponseError):
+            shop.granter.drain()
+    assert [(one["event"], one["delivery"]) for one in logs] == [("delivery ends each drain", poison)]
+    shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
+    shop.granter.drain()
+    assert shop.store.deliveries[poison].status is Status.GRANTED
 
 
 def test_whichever_thread_of_a_drain_logs_says_which_process_it_is(

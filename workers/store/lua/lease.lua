@@ -6,6 +6,7 @@
 local due, pause, outage, probe, waiting = unpack(KEYS)
 local delivery_prefix, body_prefix, lease_ms, most = unpack(ARGV, 1, 4)
 local first_drain_argument = 5
+local USUAL_ATTEMPTS = 8 -- six if Polar refuses it until it fails, and a replay or two
 
 if redis.call('EXISTS', pause) == 1 then
   return { 0 }
@@ -15,10 +16,10 @@ if outages > 0 and not redis.call('SET', probe, 1, 'NX', 'PX', lease_ms) then
   return { 0 } -- another worker is the probe
 end
 
-local function bodies_of(ids)
+local function bodies_of(deliveries)
   local keys = {}
-  for i, id in ipairs(ids) do
-    keys[i] = body_prefix .. id
+  for i, one in ipairs(deliveries) do
+    keys[i] = body_prefix .. one[1]
   end
   return #keys > 0 and redis.call('MGET', unpack(keys)) or {}
 end
@@ -27,29 +28,46 @@ local now = clock()
 -- The longer an outage lasts, the fewer deliveries a probe leases: if Polar cannot take a large request, a small one
 -- gets through in the end.
 local limit = math.max(1, math.floor(most / 2 ^ outages))
-local leased, due_times = { outages }, {}
 local now_text, lease_end = text(now), text(now + lease_ms)
+
+-- The more often a delivery was leased, the fewer it shares a lease with: if one delivery makes each lease fail, the others
+-- get through in the end.
+local function limit_of(attempt)
+  return math.max(1, math.floor(most / 2 ^ (attempt - USUAL_ATTEMPTS)))
+end
+
 local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)
-local bodies = bodies_of(ids)
-for i, id in ipairs(ids) do
+local taken, are_left = {}, #ids == limit
+for _, id in ipairs(ids) do
   local key = delivery_prefix .. id
   local type_, strikes, status, attempts = unpack(redis.call('HMGET', key, 'type', 'strikes', 'status', 'attempts'))
-  if status == 'waiting' then
-    append(due_times, lease_end, id)
-    local number = (attempts or 0) + 1
-    note_attempt(key, 'leased:', number, now_text)
-    leased[#leased + 1] = { id, type_, bodies[i] or '', strikes or '0', number }
-  else
+  local attempt = (attempts or 0) + 1
+  local most_with_it = attempt > USUAL_ATTEMPTS and math.min(limit, limit_of(attempt)) or limit
+  if status ~= 'waiting' then
     redis.call('ZREM', due, id) -- it is settled, or has expired
     redis.call('ZREM', waiting, id)
+  elseif #taken < most_with_it then
+    limit = most_with_it
+    taken[#taken + 1] = { id, type_, '', strikes or '0', attempt }
+  else
+    are_left = true
+    break
   end
 end
-if #leased == 1 then
+local leased, due_times = { outages }, {}
+local bodies = bodies_of(taken)
+for i, one in ipairs(taken) do
+  one[3] = bodies[i] or ''
+  leased[#leased + 1] = one
+  append(due_times, lease_end, one[1])
+  note_attempt(delivery_prefix .. one[1], 'leased:', one[5], now_text)
+end
+if #taken == 0 then
   redis.call('DEL', probe)
 else
   call_with('ZADD', due, due_times) -- one command: each command is one entry of the append-only file
 end
-if #ids == limit and outages == 0 then
-  ensure_drain(drain_job_from(first_drain_argument)) -- more may be due: wake another worker
+if are_left and outages == 0 then
+  ensure_drain(drain_job_from(first_drain_argument)) -- wake another worker for those
 end
 return leased
