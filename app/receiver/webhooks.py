@@ -61,6 +61,7 @@ class WebhookEndpoint:
         self._notes = notes
         self._on_accepted = on_accepted
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stale: list[Callable[[Answer], None]] = []  # they wait for one comparison of clocks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -94,7 +95,9 @@ class WebhookEndpoint:
             if len(found) == len(_SIGNED) and _is_from_polar(headers):
                 self._notes.add_refused(str(error))
             if isinstance(error, StaleSignatureError) and self._refusals.is_due(str(error)):
-                self._begin(self._refuse_stale(str(error), reply))
+                self._stale.append(reply)
+                if len(self._stale) == 1:
+                    self._begin(self._refuse_stale(str(error)))
             else:
                 reply(self._refuse(403, "invalid_signature", str(error)))
         else:
@@ -125,12 +128,17 @@ class WebhookEndpoint:
         self._tasks.add(task)  # a task that nothing refers to may vanish
         task.add_done_callback(self._tasks.discard)
 
-    async def _refuse_stale(self, detail: str, reply: Callable[[Answer], None]) -> None:
-        """Log how this host's clock differs from Redis's, if it does: it may be the wrong one."""
+    async def _refuse_stale(self, detail: str) -> None:
+        """Log how this host's clock differs from Redis's, if it does: it may be the wrong one.
+
+        However many wait, Redis is asked once: strangers must not take the connections that storing needs.
+        """
         clock = None
         with suppress(StoreUnavailableError):
             clock = describe_difference(await self._intake.clock_ahead(), "Redis's")
-        reply(self._refuse(403, "invalid_signature", detail, clock=clock))
+        stale, self._stale = self._stale, []
+        for reply in stale:
+            reply(self._refuse(403, "invalid_signature", detail, clock=clock))
 
     def _refuse(
         self, status: int, error: str, detail: str, *, close: bool = False, clock: str | None = None

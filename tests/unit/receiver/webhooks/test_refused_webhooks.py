@@ -1,11 +1,13 @@
 """Webhooks that nobody of ours has signed, or not lately: refused by name, counted, hardly logged."""
 
+import asyncio
 import time
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
+from app.receiver.answers import Answer
 from app.receiver.signature import sign
 from tests.support.receivers import ID, PAID, SECRET, Receiver, signed
 
@@ -80,6 +82,37 @@ def test_a_stale_delivery_is_logged_with_what_is_wrong_with_this_hosts_clock(
         assert "clock" not in line
     else:
         assert clock in line["clock"]
+
+
+def test_many_stale_deliveries_at_once_ask_redis_for_its_time_once(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question takes a connection, and storing has three: Polar would wait behind strangers."""
+    asked = []
+
+    async def ask() -> tuple[int, int]:
+        asked.append(1)
+        await asyncio.sleep(0.01)
+        return int(time.time()) + 630, 0
+
+    async def send_many() -> list[Answer]:
+        answers: list[Answer] = []
+        for _ in range(50):
+            receiver.endpoint.take(headers, PAID, answers.append)
+        while len(answers) < 50:
+            await asyncio.sleep(0.01)
+        return answers
+
+    monkeypatch.setattr(receiver.redis, "time", ask)
+    old = sign(SECRET, ID, int(time.time()) - 3000, PAID)
+    headers = [(name.encode(), value.encode()) for name, value in old.items()]
+    with capture_logs() as lines:
+        answers = asyncio.run(asyncio.wait_for(send_many(), 10))
+    assert {answer.status for answer in answers} == {403}
+    assert len(asked) == 1
+    (line,) = lines
+    assert "behind Redis's" in line["clock"]
+    assert receiver.counted() == {"rejected_requests invalid_signature": 50}
 
 
 def test_a_stale_delivery_is_refused_by_name_even_if_redis_is_away(receiver: Receiver) -> None:
