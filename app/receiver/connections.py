@@ -127,6 +127,8 @@ class Connection(HttpToolsProtocol):
         if not is_unambiguous(version, self.headers, may_upgrade=may_upgrade):
             raise _RefusedError
         headers, self.headers = self.headers, []  # from now on it collects trailers, which are no headers
+        if version == "1.0":  # its clients would take the interim answer for the answer
+            self.expect_100_continue = False
         is_usual = not may_upgrade and not self.expect_100_continue and self.parser.get_method() == b"POST"
         if is_usual and self.url in _URLS and self._webhooks is not None:
             keep_alive = version != "1.0" and self.parser.should_keep_alive()
@@ -136,6 +138,8 @@ class Connection(HttpToolsProtocol):
             self._begin_cycle(headers)
         self._buffered_bytes, self._in_body = 0, True
         if may_upgrade:  # the upgrade is ignored, and the parser cannot go on after it
+            self.cycle.keep_alive = False
+        if self.expect_100_continue:  # a proxy that was not told to continue may send another request
             self.cycle.keep_alive = False
         if self._places.are_scarce:  # after the answer, another connection gets the place
             self.cycle.keep_alive = False
@@ -158,6 +162,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Pass the end of the request on."""
+        if self.cycle.keep_alive and not self.parser.should_keep_alive():
+            raise _RefusedError  # a trailer closes the connection: the parser would ignore the next request
         self._buffered_bytes, self._in_body = 0, False
         if self._arrival is not None:
             self._arrival.is_whole = True

@@ -1,5 +1,7 @@
 """Request smuggling: a request that a proxy could read differently is refused, signed or not."""
 
+import time
+
 import pytest
 from redis import Redis
 
@@ -13,6 +15,7 @@ WHOLE = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAID), PAID)
 LENGTH = b"Content-Length: %d" % len(PAID)
 
 SOON_SECONDS = 1
+LONG_SECONDS = 4  # an idle connection is closed after five
 
 # Large enough for any headers, small enough to cost little.
 TOO_LONG = b"a" * 40_000
@@ -47,6 +50,8 @@ AMBIGUOUS = {
     "a chunk's size with a sign": webhook(CHUNKED, body=b"+" + WHOLE),
     "a chunk that is longer than it says": webhook(CHUNKED, body=WHOLE.replace(b"\r\n0\r\n", b"x\r\n0\r\n")),
     "a length in the trailers": webhook(CHUNKED, body=WHOLE[:-2] + b"Content-Length: 1\r\n\r\n"),
+    "a trailer that closes": webhook(CHUNKED, body=WHOLE[:-2] + b"Connection: close\r\n\r\n"),
+    "a trailer that closes a proxy's": webhook(CHUNKED, body=WHOLE[:-2] + b"Proxy-Connection: close\r\n\r\n"),
     "two hosts": webhook(LENGTH, b"Host: y", body=PAID),
     "no host": webhook(LENGTH, body=PAID).replace(b"Host: x\r\n", b""),
     "an HTTP that nobody speaks": webhook(LENGTH, body=PAID).replace(b"HTTP/1.1", b"HTTP/2.0"),
@@ -149,6 +154,32 @@ def test_a_request_answered_before_its_body_arrived_is_read_to_its_end(receiver:
     hidden = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     first = post_with(b"Content-Length: %d" % len(hidden), path=b"/nowhere")
     assert statuses(send_raw(receiver, first, hidden, hidden)) == [404, 200]
+
+
+def test_a_connection_that_a_trailer_closes_after_the_answer_is_closed(receiver: str) -> None:
+    """The parser would swallow the next request, and a proxy would wait for its answer."""
+    trailer = b"0\r\nConnection: close\r\n\r\n"
+    begun = time.monotonic()
+    answer = send_raw(receiver, post_with(CHUNKED, path=b"/nowhere"), trailer, hang_up=False)
+    assert statuses(answer) == [404]
+    assert time.monotonic() - begun < LONG_SECONDS
+
+
+@pytest.mark.parametrize("path", [b"/nowhere", b"/livez"])
+def test_a_refused_expectation_closes_the_connection(receiver: str, path: bytes) -> None:
+    """Some proxies then send another request instead of the body. It would be taken for the body."""
+    begun = time.monotonic()
+    request = post_with(b"Expect: 100-continue", b"Content-Length: 5000", path=path)
+    answer = send_raw(receiver, request, hang_up=False)
+    assert statuses(answer) in ([404], [405])
+    assert b"\r\nconnection: close\r\n" in answer
+    assert time.monotonic() - begun < LONG_SECONDS
+
+
+def test_an_older_http_gets_no_interim_answer(receiver: str) -> None:
+    """Its clients would take it for the answer."""
+    request = webhook(LENGTH, b"Expect: 100-continue", body=PAID).replace(b"HTTP/1.1", b"HTTP/1.0")
+    assert statuses(send_raw(receiver, request, hang_up=False)) == [202]
 
 
 def test_pipelined_requests_are_not_answered(receiver: str) -> None:
