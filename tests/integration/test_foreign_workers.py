@@ -9,13 +9,13 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.suspension import suspend
 
-from tests.support.real_stores import QUEUE, RETAIN, accept
+from tests.support.real_stores import QUEUE, RETAIN, accept, now_ms
 from tests.support.rulebooks import watch_in
 from workers.monitoring.health import START_WORKERS, examine
 from workers.pipeline.work_loop import work_in_a_burst
 from workers.pipeline.worker import GrantWorker
 from workers.store import keys
-from workers.store.queue import drain_job_args, foreign_workers
+from workers.store.queue import drain_job_args, foreign_workers, workers_alive
 
 FORMER = "rq:queue:credits"
 
@@ -74,6 +74,15 @@ def test_a_foreign_worker_on_our_queue_is_named_and_does_not_count_as_alive(
     worker.register_birth()  # type: ignore[no-untyped-call]
     worker.tick()
     assert foreign_workers(redis) == ["storefront.7"]
+
+
+def test_a_killed_worker_is_not_foreign_while_rq_remembers_it(redis: Redis, worker: GrantWorker) -> None:
+    killed = Worker([Queue("credit-granter", connection=redis)], connection=redis, name="killed")
+    killed.register_birth()  # type: ignore[no-untyped-call]
+    redis.zadd(keys.WORKERS, {"killed": now_ms(redis) - 241_000})  # RQ's entry lasts 240 seconds
+    worker.tick()
+    assert workers_alive(redis) == 1
+    assert foreign_workers(redis) == []
 
 
 def test_a_suspended_storefront_does_not_stop_our_workers(

@@ -116,8 +116,8 @@ OUTBOX_FAILURES = "credits:outbox:failures"
 OUTBOX_SENT = "credits:outbox:sent"
 OUTBOX_GIVEN_UP = "credits:outbox:given_up"
 
-# A sorted set: the workers that are alive, scored by the time of their last tick (ms). Each tick removes
-# those that have fallen silent.
+# A sorted set: our workers, scored by the time of their last tick (ms). Each tick removes those that have
+# been silent for five minutes; RQ has forgotten them by then.
 WORKERS = "credits:workers"
 
 # A hash: how many deliveries have failed, and what was reported to people. Never expires; it is small.

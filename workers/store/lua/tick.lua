@@ -90,8 +90,11 @@ local function write_began()
   end
 end
 
+-- RQ forgets a killed worker four minutes after its last heartbeat. Until then its name tells it from a foreign one.
+local REMEMBERED_WORKERS_MS = 300000
+
 local last = latest_stored_time()
-redis.call('ZREMRANGEBYSCORE', workers, '-inf', text(now - alive_seconds * 1000))
+redis.call('ZREMRANGEBYSCORE', workers, '-inf', text(now - REMEMBERED_WORKERS_MS))
 redis.call('ZREMRANGEBYSCORE', workers, '(' .. text(now), '+inf') -- those that are alive come back with their next tick
 redis.call('ZADD', workers, text(now), worker)
 redis.call('HSET', rules, 'in_force', in_force, 'refused', refused, 'offers', offers)
