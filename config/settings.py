@@ -219,8 +219,8 @@ class Settings(ReceiverSettings):
         """Return the access token; ConfigError if there is none, or if it is a signing secret."""
         if self.access_token is None:
             raise ConfigError(
-                "POLAR_ACCESS_TOKEN is not set: create an organization access token with the scope "
-                "events:write in Polar's dashboard (Settings > Developers)"
+                "POLAR_ACCESS_TOKEN is not set: run credits init, or create an organization access token "
+                "with the scope events:write in Polar's dashboard (Settings > Developers)"
             )
         token = self.access_token.reveal()
         if token.startswith(PREFIXES_OF_SECRETS):

@@ -24,7 +24,8 @@ def find_deliveries(held: Stores, ids: Sequence[str]) -> list[Delivery]:
     missing = [start for start, matching in by_start.items() if not matching]
     if missing:
         raise CommandError(
-            f"no delivery {', '.join(sorted(missing))}: `credits deliveries` lists those that are kept"
+            f"no delivery {', '.join(sorted(missing))}: `credits deliveries` lists those that are kept, "
+            "with --order ID those about an order"
         )
     found |= {one.id: one for start, matching in by_start.items() for one in [_only(start, matching)]}
     return list(found.values())

@@ -30,7 +30,8 @@ def load_rules(path: Path) -> Rules:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: file not found; create it, or set CREDITS_RULES to the path of your rules"
+            f"{path}: file not found; create it (credits init writes one), or set CREDITS_RULES "
+            "to the path of your rules"
         ) from None
     except OSError as error:
         raise ConfigError(

@@ -217,7 +217,7 @@ def test_a_polar_that_cannot_be_reached_is_one_line(shop: Credits) -> None:
         ((*SETTINGS, "--template", "pack", "--product", "Pro plan", "--units", "1"), "choose plan or trial"),
         (
             (*SETTINGS, "--template", "plan", "--product", "x", "--units", "1"),
-            "no product sold by subscription",
+            "is named 'x'; Polar has 'Pro plan'",
         ),
         ((*SETTINGS, "--template", "trial", "--product", "pro", "--units", "1"), "several products match"),
         (

@@ -65,18 +65,21 @@ def read_product(text: str, template: Template, products: Sequence[PolarProduct]
     if len(found) == 1:
         return StarterProduct(id=found[0].id, title=found[0].name)
     if not found:
-        raise ValueError(f"no product {sold(template)} is named {quoted(text)}{_why_not(text, products)}")
+        raise ValueError(
+            f"no product {sold(template)} is named {quoted(text)}{_why_not(text, template, products)}"
+        )
     names = ", ".join(f"{quoted(one.name)} ({one.id})" for one in found[:_MOST_NAMED])
     raise ValueError(f"several products match {quoted(text)}; give the id of one: {names}")
 
 
-def _why_not(text: str, products: Sequence[PolarProduct]) -> str:
-    """Return which kinds of rule fit a product that exists, but is sold in another way."""
+def _why_not(text: str, template: Template, products: Sequence[PolarProduct]) -> str:
+    """Return which kinds of rule fit a product that is sold in another way, or which products would do."""
     for one in products:
         if text.lower() in {one.id, one.name.lower()}:
             kinds = [kind.value for kind, fits in _FITTING.items() if fits(one)]
             return f"; it is sold otherwise: choose {' or '.join(kinds)}"
-    return ""
+    names = [quoted(one.name) for one in products_for(template, products)[:_MOST_NAMED]]
+    return f"; Polar has {', '.join(names)}" if names else "; create it at Polar first"
 
 
 def read_meter(text: str, meters: Sequence[MeterChoice]) -> Meter:
