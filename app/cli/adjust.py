@@ -80,7 +80,7 @@ def adjust(
     wanted = _find_rule(rule, rules)
     now = datetime.now(UTC)
     if since >= (end := until or now):
-        raise click.BadParameter("--until must be later than --since")
+        raise click.UsageError("--until must be later than --since")
     with (
         _polar_for(settings, is_needed=assume_current or not dry_run) as polar,
         open_stores(settings) as held,
@@ -117,7 +117,7 @@ def _find_rule(name: str, rules: Rules) -> Rule:
     try:
         return adjustable_rule(name, rules)
     except RuleNotAdjustableError as error:
-        raise click.BadParameter(str(error)) from None
+        raise click.UsageError(str(error)) from None
 
 
 @contextmanager

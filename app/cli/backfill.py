@@ -90,7 +90,7 @@ def backfill(
     rules = load_rules(settings.rules_path)
     now = datetime.now(UTC)
     if since >= (end := min(until or now, now)):
-        raise click.BadParameter("--until must be later than --since")
+        raise click.UsageError("--until must be later than --since")
     with closing(polar_for(settings)) as polar, open_stores(settings) as held:
         backfiller = backfiller_for(held, polar, show_wait)
         if is_ledger_lost(held.ledger, polar, pacer_for(held, show_wait), now=now):

@@ -52,7 +52,7 @@ def balance(*, customer: str | None, external_customer: str, email: str, all_: b
     """
     name = named_customer(customer, external_customer, email)
     if name is None:
-        raise click.BadParameter("give one of --customer, --external-customer and --email")
+        raise click.UsageError("give one of --customer, --external-customer and --email")
     settings = read_settings("balance")
     with closing(polar_for(settings)) as polar, open_stores_to_read(settings) as held:
         pacer = Pacer(throttle=held.throttle, show_wait=show_wait, fail_fast=True)

@@ -49,7 +49,7 @@ def check(offline: bool, format_: str, json: bool) -> None:
     Example: credits check --offline --format github
     """
     if json and format_ == "github":
-        raise click.BadParameter("give either --json or --format github")
+        raise click.UsageError("give either --json or --format github")
     order = {"error": 0, "warning": 1, "ok": 2}
     found = sorted(find_all(offline=offline), key=lambda one: order[one.level])
     if json or format_ == "json":

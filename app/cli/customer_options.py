@@ -21,7 +21,7 @@ email_option = click.option("--email", default="", metavar="EMAIL", help="The cu
 
 
 def named_customer(customer: str | None, external_customer: str, email: str) -> CustomerName | None:
-    """Return the customer that the options name, None if they name none; BadParameter if several do."""
+    """Return the customer that the options name, None if they name none; UsageError if several do."""
     options = {
         NameKind.ID: customer,
         NameKind.EXTERNAL: external_customer.strip(),
@@ -29,7 +29,7 @@ def named_customer(customer: str | None, external_customer: str, email: str) -> 
     }
     given = [CustomerName(kind, text) for kind, text in options.items() if text]
     if len(given) > 1:
-        raise click.BadParameter("give only one of --customer, --external-customer and --email")
+        raise click.UsageError("give only one of --customer, --external-customer and --email")
     return given[0] if given else None
 
 

@@ -96,7 +96,7 @@ def deliveries(
     """
     name = named_customer(customer, external_customer, email)
     if name and order:
-        raise click.BadParameter("give either an order or a customer, not both")
+        raise click.UsageError("give either an order or a customer, not both")
     settings = read_settings("deliveries")
     with open_stores_to_read(settings) as held:
         customer_id = find_customer_id(name, settings, held) if name else None

@@ -94,7 +94,7 @@ def explain(
     """
     name = named_customer(customer, external_customer, email)
     if sum(one is not None for one in (what, sample_name, name)) != 1:
-        raise click.BadParameter("give a file or an id, or a customer, or --sample NAME")
+        raise click.UsageError("give a file or an id, or a customer, or --sample NAME")
     settings = read_settings("explain")
     if name is not None:
         _explain_customer(name, settings, json=json)
@@ -155,11 +155,11 @@ def _body(
     if sample_name is not None:
         return read_webhook(Sample(name=sample_name, product=product), changes)
     if product is not None:
-        raise click.BadParameter("--product changes a sample: use --set for a file")
+        raise click.UsageError("--product changes a sample: use --set for a file")
     if what is not None and _is_file(what):
         return read_webhook(Path(what), changes)
     if changes:
-        raise click.BadParameter("--set changes a sample or a file, not what is stored")
+        raise click.UsageError("--set changes a sample or a file, not what is stored")
     return None
 
 

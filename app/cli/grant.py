@@ -115,7 +115,7 @@ def grant(
 def _one(given: dict[str, str], reader: GrantRequestReader) -> GrantRequest:
     read = reader.read(given)
     if isinstance(read, list):
-        raise click.BadParameter("; ".join(map(_as_options, read)))
+        raise click.UsageError("; ".join(map(_as_options, read)))
     return read
 
 
@@ -126,7 +126,7 @@ def _as_options(problem: str) -> str:
 
 def _many(file: Path, given: dict[str, str], reader: GrantRequestReader) -> list[GrantRequest]:
     if beside := [column for column, text in given.items() if text]:
-        raise click.BadParameter(f"--from takes everything from the file: leave out {', '.join(beside)}")
+        raise click.UsageError(f"--from takes everything from the file: leave out {', '.join(beside)}")
     try:
         content = file.read_bytes()
     except OSError as error:

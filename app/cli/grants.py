@@ -66,12 +66,12 @@ def grants(
     Example: credits grants --customer 99130a7b-29f6-4003-9a81-21b0361c7186
     """
     if as_csv and json:
-        raise click.BadParameter("give either --csv or --json, not both")
+        raise click.UsageError("give either --csv or --json, not both")
     name = named_customer(customer, external_customer, email)
     if name and order:
-        raise click.BadParameter("give either an order or a customer, not both")
+        raise click.UsageError("give either an order or a customer, not both")
     if is_upcoming and since:
-        raise click.BadParameter("give either --upcoming or --since, not both")
+        raise click.UsageError("give either --upcoming or --since, not both")
     settings = read_settings("grants")
     with open_stores_to_read(settings) as held:
         customer_id = find_customer_id(name, settings, held) if name else None

@@ -74,7 +74,7 @@ def resend(events: tuple[str, ...], failed: bool, json: bool) -> None:
     from workers.runtime.events import sender_for  # noqa: PLC0415 - the list need not wait for what sends
 
     if bool(events) == failed:
-        raise click.BadParameter("give either the ids of events, or --failed")
+        raise click.UsageError("give either the ids of events, or --failed")
     settings = read_settings("outbox")
     settings.require_events()
     with open_stores(settings) as held, closing(sender_for(settings, held)) as sender:

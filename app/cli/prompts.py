@@ -16,4 +16,4 @@ def confirm(action: str, *, yes: bool, scripts_may: bool = False) -> bool:
         return click.confirm(f"{action[0].upper()}{action[1:]}?", err=True)
     if scripts_may:
         return True
-    raise click.BadParameter(f"this would {action}; add --yes to confirm")
+    raise click.UsageError(f"this would {action}; add --yes to confirm")

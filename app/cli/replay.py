@@ -88,7 +88,7 @@ def replay(
         replayer = Replayer(deliveries=held.deliveries, ledger=held.ledger)
         statuses = _statuses(failed, skipped, all_)
         if bool(deliveries) == bool(statuses):
-            raise click.BadParameter("give either the ids of deliveries, or --failed, --skipped or --all")
+            raise click.UsageError("give either the ids of deliveries, or --failed, --skipped or --all")
         by_name = bool(deliveries)
         selected = (
             _select_named(held, deliveries) if deliveries else _select(replayer, statuses, type_, since)

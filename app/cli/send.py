@@ -77,12 +77,12 @@ def send(
     settings = read_settings("send")
     if event:
         if sample_name or webhook_id or product or changes or wait:
-            raise click.BadParameter("with --event, give only a type, --url, --customer, --order and --json")
+            raise click.UsageError("with --event, give only a type, --url, --customer, --order and --json")
         answer = send_sample_event(settings, str(file or TYPES[0]), url=url, customer=customer, order=order)
         print_answer(answer, None, json=json)
         raise click.exceptions.Exit(0 if answer.is_success else 1)
     if webhook_id is not None and WEBHOOK_ID.fullmatch(webhook_id) is None:
-        raise click.BadParameter("--id takes up to 200 visible ASCII characters")
+        raise click.UsageError("--id takes up to 200 visible ASCII characters")
     source = _source(file, sample_name, product, customer, order)
     body = read_webhook(source, changes)
     target = url or webhook_url(settings.host, settings.port)
@@ -119,7 +119,7 @@ def _source(
     if name is not None and file is None:
         return Sample(name=name, product=product, customer=customer, order=order)
     if file is None or name is not None:
-        raise click.BadParameter("give either a file or --sample NAME")
+        raise click.UsageError("give either a file or --sample NAME")
     if product or customer or order:
-        raise click.BadParameter("--product, --customer and --order change a sample: use --set for a file")
+        raise click.UsageError("--product, --customer and --order change a sample: use --set for a file")
     return file

@@ -29,7 +29,7 @@ def send_sample_event(
 ) -> httpx.Response:
     """Send a sample event to ``url``, or else to CREDITS_EVENTS_URL; CommandError without an answer."""
     if type_ not in TYPES:
-        raise click.BadParameter(f"no type {quoted(type_)} of credit events; there are {joined(TYPES)}")
+        raise click.UsageError(f"no type {quoted(type_)} of credit events; there are {joined(TYPES)}")
     secret = settings.require_events_secret()
     event = sample_event(type_, customer=customer or _CUSTOMER, order=order or str(uuid4()))
     return post_signed(url or settings.require_events()[0], event.body, event_headers(secret, event))

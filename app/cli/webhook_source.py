@@ -42,9 +42,9 @@ class Sample(Struct, frozen=True, kw_only=True):
     order: str | None = None
 
     def body(self) -> bytes:
-        """Return the body as if the sample were sent now; BadParameter for an unknown name."""
+        """Return the body as if the sample were sent now; UsageError for an unknown name."""
         if self.name not in SAMPLES:
-            raise click.BadParameter(f"no sample {quoted(self.name)}; there are {', '.join(SAMPLES)}")
+            raise click.UsageError(f"no sample {quoted(self.name)}; there are {', '.join(SAMPLES)}")
         return make_sample(self.name, product=self.product, customer=self.customer, order=self.order)
 
 
@@ -57,4 +57,4 @@ def read_webhook(source: Path | Sample, changes: Sequence[str]) -> bytes:
     try:
         return apply_changes(body, changes or [])
     except ChangeError as error:
-        raise click.BadParameter(f"--set: {error}") from None
+        raise click.UsageError(f"--set: {error}") from None

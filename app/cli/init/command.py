@@ -152,7 +152,7 @@ def _refuse_if_incomplete(
     if not rules_path.exists():
         lacking += rule.missing()
     if lacking:
-        raise click.BadParameter(f"there is no terminal to ask on: also give {', '.join(lacking)}")
+        raise click.UsageError(f"there is no terminal to ask on: also give {', '.join(lacking)}")
 
 
 def _open_shop(settings: Settings, *, creates_meter: bool) -> tuple[Settings, Polar, Shop]:

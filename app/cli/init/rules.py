@@ -63,10 +63,10 @@ def first_rules(options: RuleOptions, shop: Shop, credit_from: datetime, *, crea
 
 def _rule_of(options: RuleOptions, shop: Shop, *, create_meter: bool) -> StarterRule:
     if lacking := list(options.missing()):
-        raise click.BadParameter(f"with --template give also {', '.join(lacking)}")
+        raise click.UsageError(f"with --template give also {', '.join(lacking)}")
     template = _option("--template", options.template, read_template)
     if options.products and not names_products(template):
-        raise click.BadParameter(f"--product: a rule of the kind {template} takes no product")
+        raise click.UsageError(f"--product: a rule of the kind {template} takes no product")
     products = [
         _option("--product", one, lambda text: read_product(text, template, shop.products))
         for one in options.products
@@ -84,13 +84,13 @@ def _meter_of(options: RuleOptions, shop: Shop, *, create_meter: bool) -> Meter:
         return shop.meters[0].meter
     if not options.meter:
         names = ", ".join(one.meter.name for one in shop.meters) or "none yet: add --create-meter"
-        raise click.BadParameter(f"--meter: name the meter that gets the credits; Polar has {names}")
+        raise click.UsageError(f"--meter: name the meter that gets the credits; Polar has {names}")
     try:
         return read_meter(options.meter, shop.meters)
     except ValueError as error:
         if create_meter:
             return _option("--meter", options.meter, _read_new_meter)
-        raise click.BadParameter(f"--meter: {error}; --create-meter creates it") from None
+        raise click.UsageError(f"--meter: {error}; --create-meter creates it") from None
 
 
 def _ask_for_new_meter() -> MeterChoice:
@@ -118,4 +118,4 @@ def _option(name: str, value: str, read: Callable[[str], T]) -> T:
     try:
         return read(value.strip())
     except ValueError as error:
-        raise click.BadParameter(f"{name}: {error}") from None
+        raise click.UsageError(f"{name}: {error}") from None

@@ -136,4 +136,4 @@ def _read_option(name: str, value: str, read: Callable[[str], T]) -> T:
     try:
         return read(value.strip())
     except ValueError as error:
-        raise click.BadParameter(f"{name}: {error}") from None
+        raise click.UsageError(f"{name}: {error}") from None
