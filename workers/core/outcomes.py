@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from config.wording import format_count
 from workers.core.adjusted import credited
 from workers.core.adjustments import NOT_AT_POLAR, UNCONFIRMED, why_not_adjusted
 from workers.core.claims import Claim, Standing
@@ -178,7 +179,8 @@ def _without_claim(
     if planned.takes_back or standing.is_dismissed:
         return _held_adjustment(plan, standing) or _Decision(Status.SKIPPED, _why_nothing(plan, standing))
     if standing.is_capped and plan.cap is not None:
-        text = f"the customer has had this offer {plan.cap.most} times, which is the most for one customer"
+        limit = f": {format_count(plan.cap.most, 'time')}" if plan.cap.most else ""
+        text = f"the customer has had this offer as often as one customer can{limit}"
         return _Decision(Status.SKIPPED, text, refusal=Refusal.CAP)
     if earlier := [claim for claim in standing.claims if claim.grants]:
         return _Decision(Status.SKIPPED, f"already granted: {_claim_text(earlier[0], result)}")
