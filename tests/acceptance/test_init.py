@@ -240,6 +240,7 @@ def test_without_a_public_url_yet_everything_else_is_done(shop: Credits, polar: 
     done = shop.run("init", "--public-url", "", *PACK)
     assert done.returncode == 1
     assert "POLAR_WEBHOOK_SECRET is not set" in done.stdout
+    assert "credits check first, until it shows no error" in " ".join(done.stdout.split())
     assert polar.endpoints == []
     assert shop.run("init", *SETTINGS).returncode == 0
     assert len(polar.endpoints) == 1

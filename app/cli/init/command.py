@@ -127,12 +127,13 @@ def init(
         for line in execute(plan, polar):
             tell(line)
     found = [*find_all(wait=_wait), *check_reach(settings.public_url)]
+    has_errors = any(one.level == "error" for one in found)
     if json:
         print_json({**planned, "findings": findings_json(found)})
     else:
         print_result(found)
-        print_next_steps(plan)
-    if any(one.level == "error" for one in found):
+        print_next_steps(plan, has_errors=has_errors)
+    if has_errors:
         raise click.exceptions.Exit(1)
 
 

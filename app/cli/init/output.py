@@ -57,12 +57,14 @@ def print_result(found: Sequence[Finding]) -> None:
     print_findings(wrong)
 
 
-def print_next_steps(plan: Plan) -> None:
-    """Print how to see the first credit."""
+def print_next_steps(plan: Plan, *, has_errors: bool) -> None:
+    """Print how to see the first credit, once there are no errors."""
     out = console()
     out.print()
     out.print(literal("Next:"))
+    first = [["  credits check", "first, until it shows no error"]] if has_errors else []
     rows = [
+        *first,
         ["  credits up", "runs the receiver, a worker and a Redis of its own"],
         [
             f"  credits send --sample {_sample(plan)} --customer ID --wait",
