@@ -73,6 +73,8 @@ class Connection(HttpToolsProtocol):
     _buffered_bytes = 0  # given to the parser, which has not reported them yet
     _chunks = 0
     _in_body = False
+    _is_paused = False
+    _early = b""  # what was read nevertheless, before the first turn
     _has_begun = False  # something of the present request was read
     _arrival: Arrival | None = None  # a webhook whose beginning was read just now
     _webhooks: WebhookEndpoint | None = None
@@ -95,6 +97,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data in slices, so that nothing more is parsed once the connection is refused."""
+        if self._is_paused:  # uvloop reads once after connection_made, even if that pauses
+            self.transport.pause_reading()
+            self._early += data
+            return
         self._deadlines.note_data()
         self._has_begun = True
         for start in range(0, len(data), _SLICE_BYTES):
@@ -190,16 +196,22 @@ class Connection(HttpToolsProtocol):
     def stage(self) -> Stage:
         """Return how far the present request is."""
         if self._is_answering():
-            return Stage.PARTIAL if self._in_body else Stage.COMPLETE
+            is_client_slow = self._in_body or self.flow.write_paused  # it sends slowly, or reads no answers
+            return Stage.PARTIAL if is_client_slow else Stage.COMPLETE
         return Stage.PARTIAL if self._has_begun else Stage.SILENT
 
     def pause(self) -> None:
         """Read nothing until ``resume``: what is sent stays in the system's buffers."""
+        self._is_paused = True
         self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
+        self._is_paused = False
         self.transport.resume_reading()
+        if self._early:
+            self.loop.call_soon(self.data_received, self._early)  # before anything else is read
+            self._early = b""
 
     def abort(self, reason: str) -> None:
         """Log ``reason`` and close at once, even if the client has not read all that was written."""

@@ -17,7 +17,7 @@ class Stage(Enum):
     SILENT = auto()
     """Nothing of it was read."""
     PARTIAL = auto()
-    """A part of it was read, and is held in memory."""
+    """A part of it was read, and is held in memory; or its client has not read the answers before it."""
     COMPLETE = auto()
     """All of it was read, and it is being answered."""
 
