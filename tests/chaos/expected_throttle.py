@@ -1,6 +1,6 @@
 """Works out independently of the store when Polar may be called, from the calls to the throttle."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from tests.support.fake_clock import Clock
@@ -37,13 +37,24 @@ class ExpectedThrottle:
         """Record that Polar accepts events again."""
         self.outages, self._tried_until = 0, self._clock.now
 
-    def check_lease(self, lease: Lease, due: Mapping[str, datetime], most: int) -> None:
-        """Assert that a worker got the due deliveries, oldest first, if it may work now, and else none."""
+    def check_lease(
+        self, lease: Lease, due: Mapping[str, datetime], most: int, most_with: Callable[[str], int]
+    ) -> None:
+        """Assert that a worker got the due deliveries, oldest first, if it may work now, and else none.
+
+        ``most_with`` tells how many a delivery may be leased with.
+        """
         now = self._clock.now
         may = self.is_calm() and (not self.outages or now >= self._tried_until)
         ready = sorted((moment, id_) for id_, moment in due.items() if moment <= now)
         share = max(1, most // 2**self.outages)
-        expected = [id_ for _, id_ in ready][:share] if may else []
+        queue = [id_ for _, id_ in ready][:share] if may else []
+        sizes = [
+            number
+            for number in range(len(queue) + 1)
+            if all(number <= most_with(id_) for id_ in queue[:number])
+        ]
+        expected = queue[: max(sizes)]
         assert [one.id for one in lease.deliveries] == expected
         assert not expected or lease.outages == self.outages
         if expected and self.outages:

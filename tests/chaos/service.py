@@ -76,8 +76,9 @@ class Service:
     def lease(self, most: int) -> Lease:
         """Lease as a worker does; check that only due deliveries are leased, and none during a pause."""
         due = {id_: one.due for id_, one in self.store.deliveries.items() if one.due}
+        limits = {id_: self.store.most_with(id_, most) for id_ in due}
         lease = self.store.lease(most)
-        self.expected_throttle.check_lease(lease, due, most)
+        self.expected_throttle.check_lease(lease, due, most, limits.__getitem__)
         self._check_numbers(lease)
         return lease
 

@@ -55,13 +55,14 @@ def test_deliveries_that_are_due_later_are_not_leased(
     assert store.lease(10).deliveries == ()
 
 
-def test_the_more_often_a_delivery_was_leased_the_fewer_it_shares_a_lease_with(
+def test_the_more_leases_of_a_delivery_end_without_an_outcome_the_fewer_it_shares_one_with(
     redis: Redis, redis_url: str, store: DeliveryStore
 ) -> None:
     accept(redis_url, *"abcdefgh")
     redis.zadd(keys.DUE, {one: at for at, one in enumerate("abcdefgh")})
-    redis.hset(keys.delivery("c"), "attempts", 9)  # this one is the tenth: a quarter of a lease
+    redis.hset(keys.delivery("c"), "attempts", 5)  # two more than usual: a quarter of a lease
     redis.hset(keys.delivery("f"), "attempts", 60)
+    redis.hset(keys.delivery("g"), mapping={"attempts": 60, "put_off": 58})
     leases = [ids_of(store.lease(8).deliveries) for _ in range(5)]
     assert leases == [["a", "b"], ["c", "d"], ["e"], ["f"], ["g", "h"]]
 

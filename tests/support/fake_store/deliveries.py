@@ -29,6 +29,8 @@ class Stored:
     status: Status = Status.WAITING
     reason: str = ""
     attempts: int = 0
+    put_off: int = 0
+    """The last attempt that ended with an outcome."""
     strikes: int = 0
     subject: str = ""
     order_id: str = ""
@@ -65,6 +67,7 @@ class FakeDeliveries:
     def _queue(self, delivery_id: str, type_: str, body: bytes) -> None:
         """Make a delivery of our own due; its lease, if there is one, is lost."""
         known = self.deliveries.get(delivery_id)
+        number = known.attempts + 1 if known else 0
         self.deliveries[delivery_id] = Stored(
-            type=type_, body=body, due=self._clock.now, attempts=known.attempts + 1 if known else 0
+            type=type_, body=body, due=self._clock.now, attempts=number, put_off=number
         )

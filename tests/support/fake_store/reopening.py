@@ -18,7 +18,7 @@ class Reopening(FakeFacts):
         """Lease these deliveries, whatever their status."""
         for delivery_id in ids:
             kept = self.deliveries[delivery_id]
-            kept.status, kept.strikes = Status.WAITING, 0
+            kept.status, kept.strikes, kept.put_off = Status.WAITING, 0, kept.attempts
             kept.is_named = by_name and not kept.subject
             if by_name and kept.subject:
                 self._revive(delivery_id, kept)

@@ -124,6 +124,7 @@ class Settling(FakeFacts):
         if outcome.status is Status.WAITING:
             kept.due = self._clock.now + timedelta(seconds=outcome.after_seconds)
             kept.strikes += outcome.strike
+            kept.put_off = outcome.attempt
             return
         own = self.claims.get(outcome.subject)
         if outcome.status is Status.FAILED:

@@ -13,7 +13,7 @@ from tests.support.fake_store.throttle import FakeThrottle
 from workers.core.delivery import Lease
 from workers.timings import DEFAULT_TIMINGS
 
-_USUAL_ATTEMPTS = 8
+_PATIENCE = 3
 
 
 class FakeStore(Claiming, TakingBack, Settling, Dismissing, Reopening, MovingInstalments, FakeThrottle):
@@ -31,8 +31,7 @@ class FakeStore(Claiming, TakingBack, Settling, Dismissing, Reopening, MovingIns
         due = sorted((kept.due, id_) for id_, kept in self.deliveries.items() if kept.due and kept.due <= now)
         limit, chosen = max(1, most // 2**self.outages), list[str]()
         for _, id_ in due[:limit]:
-            often = max(0, self.deliveries[id_].attempts + 1 - _USUAL_ATTEMPTS)
-            limit = min(limit, max(1, most // 2**often, len(chosen)))
+            limit = min(limit, max(self.most_with(id_, most), len(chosen)))
             if len(chosen) == limit:
                 break
             chosen.append(id_)
@@ -40,3 +39,8 @@ class FakeStore(Claiming, TakingBack, Settling, Dismissing, Reopening, MovingIns
         if taken and self.outages:
             self._probed_until = now + timedelta(seconds=DEFAULT_TIMINGS.lease_seconds)
         return Lease(deliveries=taken, outages=self.outages)
+
+    def most_with(self, delivery_id: str, most: int) -> int:
+        """Return how many may be leased with a delivery: few, if its last leases had no outcome."""
+        kept = self.deliveries[delivery_id]
+        return max(1, most >> max(0, kept.attempts - kept.put_off - _PATIENCE))

@@ -6,7 +6,7 @@
 local due, pause, outage, probe, waiting = unpack(KEYS)
 local delivery_prefix, body_prefix, lease_ms, most = unpack(ARGV, 1, 4)
 local first_drain_argument = 5
-local USUAL_ATTEMPTS = 8 -- six if Polar refuses it until it fails, and a replay or two
+local PATIENCE = 3 -- leases in a row that end without an outcome: workers are also killed, and Redis fails
 
 if redis.call('EXISTS', pause) == 1 then
   return { 0 }
@@ -30,19 +30,21 @@ local now = clock()
 local limit = math.max(1, math.floor(most / 2 ^ outages))
 local now_text, lease_end = text(now), text(now + lease_ms)
 
--- The more often a delivery was leased, the fewer it shares a lease with: if one delivery makes each lease fail, the others
--- get through in the end.
-local function limit_of(attempt)
-  return math.max(1, math.floor(most / 2 ^ (attempt - USUAL_ATTEMPTS)))
+-- The more leases of a delivery end without an outcome, the fewer it shares the next one with: if one delivery makes each
+-- lease fail, the others get through in the end.
+local function limit_of(without_outcome)
+  return math.max(1, math.floor(most / 2 ^ (without_outcome - PATIENCE)))
 end
 
 local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)
 local taken, are_left = {}, #ids == limit
 for _, id in ipairs(ids) do
   local key = delivery_prefix .. id
-  local type_, strikes, status, attempts = unpack(redis.call('HMGET', key, 'type', 'strikes', 'status', 'attempts'))
+  local type_, strikes, status, attempts, put_off =
+    unpack(redis.call('HMGET', key, 'type', 'strikes', 'status', 'attempts', 'put_off'))
   local attempt = (attempts or 0) + 1
-  local most_with_it = attempt > USUAL_ATTEMPTS and math.min(limit, limit_of(attempt)) or limit
+  local without_outcome = attempt - 1 - (put_off or 0)
+  local most_with_it = without_outcome > PATIENCE and math.min(limit, limit_of(without_outcome)) or limit
   if status ~= 'waiting' then
     redis.call('ZREM', due, id) -- it is settled, or has expired
     redis.call('ZREM', waiting, id)

@@ -26,5 +26,5 @@ local function queue_delivery(id, type_, body, due, delivery_prefix, body_prefix
   write_with_reason(key, { 'type', type_, 'status', 'waiting', 'strikes', '0' }, '')
   redis.call('HDEL', key, 'settled_at', 'dismissed', 'erased_at')
   redis.call('PERSIST', key)
-  redis.call('HINCRBY', key, 'attempts', status and 1 or 0)
+  redis.call('HSET', key, 'put_off', redis.call('HINCRBY', key, 'attempts', status and 1 or 0))
 end

@@ -20,7 +20,7 @@ local function lease_by_id(id, due, delivery_prefix, body_prefix, status_prefix,
   -- The clock may have been ahead when it was received, and in this list that would count as a step of the clock.
   redis.call('ZADD', status_prefix .. 'waiting', text(math.min(received_at, now)), id)
   redis.call('ZADD', due, text(now + lease_ms), id)
-  write_with_reason(key, { 'status', 'waiting', 'strikes', '0' }, '')
+  write_with_reason(key, { 'status', 'waiting', 'strikes', '0', 'put_off', attempts or '0' }, '')
   redis.call('PERSIST', key)
   redis.call('PERSIST', body_prefix .. id)
   local number = (attempts or 0) + 1

@@ -93,7 +93,7 @@ end
 local function put_off(key, outcome)
   count('retries')
   redis.call('ZADD', due, text(now + outcome.more.after_ms), outcome.id)
-  write_outcome(key, outcome)
+  write_outcome(key, outcome, 'put_off', text(outcome.attempt))
   if outcome.more.strike then
     redis.call('HINCRBY', key, 'strikes', 1)
   end
@@ -102,7 +102,7 @@ end
 local function claim_again(key, outcome, reason)
   redis.call('ZADD', due, now_text, outcome.id)
   outcome.reason = reason
-  write_outcome(key, outcome)
+  write_outcome(key, outcome, 'put_off', text(outcome.attempt))
 end
 
 local function set_expiry(key, status)
