@@ -74,5 +74,5 @@ def test_only_the_newest_ten_attempts_are_kept(redis: Redis, redis_url: str, sto
         store.lease(1)
     assert numbers(one(store)) == list(range(24, 34))
     assert one(store).replays == ()
-    assert redis.hlen(keys.delivery("msg-1")) == 15
+    assert redis.hlen(keys.delivery("msg-1")) == 16
     assert redis.object("encoding", keys.delivery("msg-1")) == b"listpack"
