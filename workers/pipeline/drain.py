@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from rq.timeouts import BaseTimeoutException
 
 from config.log import get_log
@@ -21,6 +21,9 @@ T = TypeVar("T")
 # Three leases are claimed, wait for Polar or are settled, while a fourth is planned and a fifth is taken. If
 # Polar answers within two seconds, none of them waits so long that it has to be leased again.
 _MAX_PENDING_LEASES = 3
+
+# How Redis reports a fault in a script of ours, in newer versions and in older ones, and a damaged key.
+_SCRIPT_FAULTS = ("user_script:", "Error running script", "WRONGTYPE")
 
 
 class Steps(Protocol):
@@ -100,7 +103,8 @@ class Drain:
             claimed = steps.claim(steps.plan(taken), is_alone=is_alone)
             steps.settle(steps.ingest(claimed, self._accepted))
         except Exception as error:
-            _name_cause(taken.lease, error)
+            if _is_ours(error):
+                _name_cause(taken.lease, error)
             raise
 
     def _await_pending(self, most: int) -> None:
@@ -119,7 +123,14 @@ class Drain:
         return self._threads[step].submit(run)
 
 
+def _is_ours(error: Exception) -> bool:
+    """Return whether an error is a fault of ours that a delivery can bring about, and no outage."""
+    if isinstance(error, RedisError):
+        return str(error).startswith(_SCRIPT_FAULTS)
+    return not isinstance(error, BaseTimeoutException)
+
+
 def _name_cause(lease: Lease, error: Exception) -> None:
-    """Log which delivery an error is about, if it is alone and the error is no outage of Redis."""
-    if len(lease.deliveries) == 1 and (not isinstance(error, RedisError) or isinstance(error, ResponseError)):
-        log.error("delivery ends each drain", delivery=lease.deliveries[0].id, reason=repr(error))
+    """Log which delivery an error is about, if it is alone."""
+    if len(lease.deliveries) == 1:
+        log.error("drain ended by one delivery", delivery=lease.deliveries[0].id, reason=repr(error))

@@ -11,7 +11,7 @@ from typing import Any, Never
 import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 from rq.timeouts import JobTimeoutException
 from structlog.testing import capture_logs
 
@@ -120,15 +120,38 @@ def test_a_delivery_that_makes_each_lease_fail_delays_the_others_for_a_while_onl
             minutes += DEFAULT_TIMINGS.lease_seconds / 60
     assert {shop.store.deliveries[one].status for one in others} == {Status.GRANTED}
     assert shop.store.deliveries[poison].status is Status.WAITING
-    assert {one["delivery"] for one in logs if one["event"] == "delivery ends each drain"} <= {poison}
+    assert {one["delivery"] for one in logs if one["event"] == "drain ended by one delivery"} <= {poison}
     with capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
         patch.setattr(shop.store, "claim", fail_for_poison)
         with pytest.raises(ResponseError):
             shop.granter.drain()
-    assert [(one["event"], one["delivery"]) for one in logs] == [("delivery ends each drain", poison)]
+    assert [(one["event"], one["delivery"]) for one in logs] == [("drain ended by one delivery", poison)]
     shop.clock.advance(DEFAULT_TIMINGS.lease_seconds)
     shop.granter.drain()
     assert shop.store.deliveries[poison].status is Status.GRANTED
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RedisConnectionError("Redis is gone"),
+        ReadOnlyError("You can't write against a read only replica. script: on @user_script:1."),
+        ResponseError("NOREPLICAS Not enough good replicas to write. script: on @user_script:1."),
+        JobTimeoutException("Polar hangs"),
+    ],
+    ids=repr,
+)
+def test_an_outage_is_not_logged_as_the_fault_of_the_delivery_that_meets_it(error: Exception) -> None:
+    shop = shop_with(*purchases(1))
+
+    def fail(*_args: object) -> Never:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setattr(shop.store, "settle", fail)
+        with pytest.raises(type(error)):
+            shop.granter.drain()
+    assert logs == []
 
 
 def test_whichever_thread_of_a_drain_logs_says_which_process_it_is(
