@@ -11,8 +11,9 @@
 --           is false, or has values that few outcomes have, such as `refusal`. If the status is `waiting`, the delivery
 --           is put off, and `more` has after_ms and strike. Otherwise `more` has what the outcome relies on: relies_on
 --           (the subjects that are claimed; missing if that is its own alone), and is_shown, refunded_amount,
---           dispute (its id) and refused (take-backs of others that Polar refused), which may be missing. The outcome of an instalment may have `put_back` =
---           {member, at, meter, reason, polar_now}: it is looked at again at that time, and the delivery goes;
+--           dispute (its id) and refused (take-backs of others that Polar refused), which may be missing. The outcome
+--           of an instalment may have `put_back` = {member, at, meter, reason, polar_now}: it is looked at again at that
+--           time, and the delivery goes;
 --           polar_now is missing unless it was too early. Or it may have `ended` = {meter, reason}: no further
 --           instalment follows.
 -- bounds: the upper bounds of the buckets in which waiting times are counted, in s
